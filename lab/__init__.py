@@ -1,0 +1,1 @@
+"""A laboratory for overlay networks: containers stand in for a small cluster's machines."""

@@ -1,0 +1,37 @@
+"""The Docker engine: the only package that imports `docker`.
+
+Thin on purpose: each method of `Engine` is one question or one effect, takes and returns plain values
+(`lab.engine.model`), and turns the SDK's errors into `LabError`.
+"""
+
+from lab.engine.client import Engine
+from lab.engine.model import (
+    Container,
+    ContainerConfig,
+    EngineUnavailable,
+    ExecResult,
+    FileContent,
+    ImageInfo,
+    Network,
+    SubnetTaken,
+    Volume,
+    tar,
+)
+from lab.engine.session import STDERR, STDOUT, Exec
+
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "Container",
+    "ContainerConfig",
+    "Engine",
+    "EngineUnavailable",
+    "Exec",
+    "ExecResult",
+    "FileContent",
+    "ImageInfo",
+    "Network",
+    "SubnetTaken",
+    "Volume",
+    "tar",
+]

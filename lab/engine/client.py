@@ -1,0 +1,315 @@
+"""One Docker engine: questions and effects, each one short.
+
+What to create is decided elsewhere.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import IPAMConfig, IPAMPool, Mount
+
+from lab.engine.failures import attempt, reason
+from lab.engine.model import (
+    Container,
+    ContainerConfig,
+    ExecResult,
+    FileContent,
+    ImageInfo,
+    Network,
+    SubnetTaken,
+    Volume,
+    tar,
+)
+from lab.engine.session import STDERR, Exec
+from lab.errors import LabError
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """One Docker engine, local or remote (`DOCKER_HOST`). Safe to use from several threads."""
+
+    def __init__(self, client: docker.DockerClient, info: Mapping[str, Any]) -> None:
+        self._client = client
+        self._api = client.api
+        self.id: str = info["ID"]
+        self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
+        self.version: str = info["ServerVersion"]
+        self.arch: str = {"x86_64": "amd64", "aarch64": "arm64"}.get(
+            info["Architecture"], info["Architecture"]
+        )
+
+    @classmethod
+    def connect(cls) -> "Engine":
+        """The engine that the environment names. Raises `EngineUnavailable`.
+
+        A `docker` command on the PATH says nothing about an engine, so this asks the API.
+        """
+        with attempt("connecting"):
+            client = docker.from_env(timeout=120, max_pool_size=32)
+            return cls(client, client.info())
+
+    # Images
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """The image by that name or id, if the engine has it."""
+        with attempt(f"looking up image {reference}"):
+            try:
+                return _image(self._client.images.get(reference).attrs)
+            except ImageNotFound:
+                return None
+
+    def images(self, label: str) -> tuple[ImageInfo, ...]:
+        """Every image that carries the label (`key` or `key=value`)."""
+        with attempt("listing images"):
+            return tuple(_image(image.attrs) for image in self._client.images.list(filters={"label": label}))
+
+    def pull(self, reference: str) -> str | None:
+        """Pull an image; answers None when it is there, or why it cannot be had."""
+        name, _, tag = reference.partition(":") if "@" not in reference else (reference, "", "")
+        try:
+            self._client.images.pull(name, tag=tag or None)
+        except APIError as error:
+            return str(error.explanation or error)
+        except (DockerException, requests.RequestException) as error:
+            return reason(error)
+        return None
+
+    def build(
+        self, context: BinaryIO, *, tag: str, args: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Build an image with the classic builder from a tar that has a `Dockerfile` at its top.
+
+        Raises `LabError` with the last lines of the build's output.
+        """
+        tail: list[str] = []
+        with attempt(f"building {tag}"):
+            for event in self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(args),
+                labels=dict(labels),
+                pull=False,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            ):
+                if "error" in event:
+                    log = "\n".join("".join(tail).splitlines()[-15:])
+                    raise LabError(f"building {tag}: {event['error']}\n{log}")
+                tail = [*tail[-200:], str(event.get("stream", ""))]
+
+    def import_image(self, rootfs: BinaryIO, *, tag: str, labels: Mapping[str, str]) -> None:
+        """Make an image of one layer from a tar of a root file system, as it is read."""
+        repository, _, version = tag.partition(":")
+        with attempt(f"importing {tag}"):
+            self._api.import_image_from_stream(
+                rootfs,
+                repository=repository,
+                tag=version,
+                changes=[f"LABEL {key}={value}" for key, value in labels.items()],
+            )
+
+    def save_image(self, reference: str, name: str) -> Iterator[bytes]:
+        """The image as `docker save` writes it, tagged `name`."""
+        with attempt(f"saving {reference}"):
+            image = self._client.images.get(reference)
+            repository, _, tag = name.rpartition(":")
+            image.tag(repository, tag)
+            yield from self._api.get_image(name)
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image; absent is fine."""
+        with attempt(f"removing image {reference}"):
+            try:
+                self._client.images.remove(reference, force=True)
+            except ImageNotFound:
+                return
+
+    # Networks and volumes
+
+    def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
+        """The networks that carry all of these labels."""
+        with attempt("listing networks"):
+            return tuple(_network(item) for item in self._api.networks(filters=_filters(labels)))
+
+    def create_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> Network:
+        """An internal bridge network: no way out of it. Raises `SubnetTaken`."""
+        with attempt(f"creating network {name} ({subnet})"):
+            try:
+                made = self._client.networks.create(
+                    name,
+                    driver="bridge",
+                    internal=True,
+                    check_duplicate=True,
+                    ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
+                    labels=dict(labels),
+                )
+            except APIError as error:
+                if "overlap" in str(error.explanation).lower():
+                    raise SubnetTaken(f"another network of the engine overlaps {subnet}") from error
+                raise
+            return _network(made.attrs)
+
+    def remove_network(self, network: str) -> None:
+        """Remove a network; absent is fine."""
+        with attempt(f"removing network {network}"):
+            try:
+                self._api.remove_network(network)
+            except NotFound:
+                return
+
+    def volumes(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Volume, ...]:
+        """The volumes that carry all of these labels."""
+        with attempt("listing volumes"):
+            found = self._api.volumes(filters=_filters(labels))["Volumes"] or ()
+            return tuple(Volume(item["Name"], item.get("Labels") or {}) for item in found)
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume; one of that name that is there already is left as it is."""
+        with attempt(f"creating volume {name}"):
+            self._api.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; absent is fine."""
+        with attempt(f"removing volume {name}"):
+            try:
+                self._api.remove_volume(name, force=True)
+            except NotFound:
+                return
+
+    # Containers
+
+    def containers(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Container, ...]:
+        """The containers, in any state, that carry all of these labels."""
+        with attempt("listing containers"):
+            return tuple(
+                Container(item["Id"], item["Names"][0][1:], item["Labels"], item["State"], item["Status"])
+                for item in self._api.containers(all=True, filters=_filters(labels))
+                if item["Names"]
+            )
+
+    def create(self, config: ContainerConfig) -> str:
+        """Create a container without starting it; answers its id. Never pulls."""
+        mounts = [
+            Mount(point.removesuffix(":ro"), volume, type="volume", read_only=point.endswith(":ro"))
+            for volume, point in config.volumes.items()
+        ]
+        with attempt(f"creating container {config.name}"):
+            host = self._api.create_host_config(
+                network_mode=config.network,
+                extra_hosts=dict(config.hosts),
+                cap_add=list(config.capabilities),
+                devices=list(config.devices),
+                security_opt=list(config.security),
+                sysctls=dict(config.sysctls),
+                tmpfs=dict.fromkeys(config.tmpfs, ""),
+                mounts=mounts,
+                privileged=config.privileged,
+                cgroupns="private",
+            )
+            endpoint = self._api.create_endpoint_config(ipv4_address=config.address)
+            made = self._api.create_container(
+                config.image,
+                name=config.name,
+                hostname=config.hostname,
+                command=list(config.command) if config.command is not None else None,
+                entrypoint=list(config.entrypoint) if config.entrypoint is not None else None,
+                environment=dict(config.environment),
+                labels=dict(config.labels),
+                host_config=host,
+                networking_config={"EndpointsConfig": {config.network: endpoint}} if config.address else None,
+            )
+            return str(made["Id"])
+
+    def start(self, container: str) -> None:
+        """Start a created or stopped container."""
+        with attempt(f"starting container {container[:12]}"):
+            self._api.start(container)
+
+    def restart(self, container: str, timeout: int = 10) -> None:
+        """Stop a container (killing it after `timeout` seconds) and start it again."""
+        with attempt(f"restarting container {container[:12]}"):
+            self._api.restart(container, timeout=timeout)
+
+    def remove(self, container: str) -> None:
+        """Kill and remove a container with its anonymous volumes; absent is fine."""
+        with attempt(f"removing container {container[:12]}"):
+            try:
+                self._api.remove_container(container, v=True, force=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if "already in progress" not in str(error.explanation):
+                    raise
+
+    def wait(self, container: str) -> int:
+        """Wait until a container ends; its exit status."""
+        with attempt(f"waiting for container {container[:12]}"):
+            return int(self._api.wait(container)["StatusCode"])
+
+    def container_logs(self, container: str, lines: int = 50) -> str:
+        """The last lines of a container's own output."""
+        with attempt(f"reading the log of container {container[:12]}"):
+            return bytes(self._api.logs(container, tail=lines)).decode(errors="replace")
+
+    def put_files(self, container: str, files: Mapping[str, FileContent]) -> None:
+        """Write files, by absolute path, into a container, running or not. Not into a tmpfs."""
+        with attempt(f"copying files into container {container[:12]}"):
+            self._api.put_archive(container, "/", tar(files))
+
+    def open_exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bool = False,
+        tty: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Exec:
+        """Start a command in a running container, to talk with it."""
+        with attempt(f"running {argv[0]} in container {container[:12]}"):
+            made = self._api.exec_create(
+                container, list(argv), stdin=stdin, tty=tty, environment=dict(environment or {})
+            )
+            return Exec(self._api, made["Id"], self._api.exec_start(made["Id"], socket=True, tty=tty), tty)
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: Iterable[bytes] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> ExecResult:
+        """Run a command in a container to its end. Nothing is added to what it prints."""
+        out, err = bytearray(), bytearray()
+        session = self.open_exec(container, argv, stdin=stdin is not None, environment=environment)
+        if stdin is not None:
+            session.feed(stdin)
+        for stream, data in session.frames():
+            (err if stream == STDERR else out).extend(data)
+        return ExecResult(session.exit_code(), bytes(out), bytes(err))
+
+
+def _filters(labels: Mapping[str, str] | Iterable[str]) -> dict[str, Any]:
+    if isinstance(labels, Mapping):
+        return {"label": [f"{key}={value}" for key, value in labels.items()]}
+    return {"label": list(labels)}
+
+
+def _image(attrs: Mapping[str, Any]) -> ImageInfo:
+    return ImageInfo(
+        attrs["Id"], tuple(attrs.get("RepoTags") or ()), attrs["Config"].get("Labels") or {}, attrs["Size"]
+    )
+
+
+def _network(attrs: Mapping[str, Any]) -> Network:
+    pools = (attrs.get("IPAM") or {}).get("Config") or ()
+    return Network(
+        attrs["Id"], attrs["Name"], attrs.get("Labels") or {}, tuple(pool["Subnet"] for pool in pools)
+    )

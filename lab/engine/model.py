@@ -1,0 +1,133 @@
+"""What goes into the engine and what comes back: plain values, no SDK object."""
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lab.errors import LabError, Unfit
+
+__all__ = [
+    "Container",
+    "ContainerConfig",
+    "EngineUnavailable",
+    "ExecResult",
+    "FileContent",
+    "ImageInfo",
+    "Network",
+    "SubnetTaken",
+    "Volume",
+    "tar",
+]
+
+
+class EngineUnavailable(Unfit):
+    """No Docker engine answers."""
+
+
+class SubnetTaken(LabError):
+    """Another network of the engine has, or overlaps, the subnet that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A regular file to put into a container or a build context; owned by root."""
+
+    data: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command in a container ended, its two streams kept apart."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output, decoded."""
+        return self.stdout.decode(errors="replace")
+
+    @property
+    def output(self) -> str:
+        """Both streams, for an error message."""
+        return (self.stderr + self.stdout).decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """What a container is made from; the engine's own names, the few that the lab needs."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    hostname: str | None = None
+    command: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    network: str = "none"
+    address: str | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    capabilities: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    security: Sequence[str] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Sequence[str] = ()
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """Volume name -> mount point; mounted read-only when the mount point ends in `:ro`."""
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as the engine lists it."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: str
+    """created, running, paused, restarting, exited or dead."""
+    status: str
+    """The engine's words for a person, such as "Up 3 minutes"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the engine."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume of the engine."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image of the engine."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size: int
+    """Bytes."""
+
+
+def tar(files: Mapping[str, FileContent]) -> bytes:
+    """Pack files, by absolute or relative path, into a tar that is the same for the same input."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in sorted(files.items()):
+            info = tarfile.TarInfo(path.lstrip("/"))
+            info.size, info.mode = len(content.data), content.mode
+            archive.addfile(info, io.BytesIO(content.data))
+    return buffer.getvalue()

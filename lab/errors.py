@@ -1,0 +1,36 @@
+"""What the lab raises. Only `lab.cli` turns these into output and an exit status."""
+
+import shlex
+from collections.abc import Sequence
+
+__all__ = ["CommandError", "LabError", "Unfit"]
+
+
+class LabError(Exception):
+    """What was attempted and seen, in one line, with a hint at what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Unfit(LabError):
+    """This machine, or this input, cannot serve: nothing was started. `lab` exits 2."""
+
+    exit_code = 2
+
+
+class CommandError(LabError):
+    """A command inside a node failed; the message can be pasted into a shell."""
+
+    def __init__(self, where: str, argv: Sequence[str], exit_code: int, output: str) -> None:
+        tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-8:])
+        super().__init__(
+            f"{where}: exit status {exit_code} from: {shlex.join(argv)}" + (f"\n{tail}" if tail else "")
+        )
+        self.argv = tuple(argv)
+        self.status = exit_code
+        self.output = output

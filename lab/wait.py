@@ -1,0 +1,55 @@
+"""Waiting on a named condition, with a deadline; the only place in the lab where time is let pass."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lab.errors import LabError
+
+__all__ = ["Cancelled", "NotYet", "TimedOut", "until"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """What a probe answers while its condition does not hold: what it saw instead."""
+
+    seen: str
+
+
+class TimedOut(LabError):
+    """A condition did not come to hold in time; says what was seen last."""
+
+
+class Cancelled(Exception):
+    """The wait was called off because what it was part of has failed or was interrupted."""
+
+
+def until(
+    probe: Callable[[], T | NotYet],
+    *,
+    what: str,
+    timeout: float,
+    interval: float = 0.05,
+    cancel: threading.Event | None = None,
+    hint: str = "",
+) -> T:
+    """Ask `probe` until it answers something else than `NotYet`, and return that.
+
+    `timeout` and `interval` are seconds. The probe is asked at least once. Raises `TimedOut` with what
+    the probe saw last, or `Cancelled` as soon as `cancel` is set.
+    """
+    pause = cancel or threading.Event()
+    deadline = time.monotonic() + timeout
+    while True:
+        if pause.is_set():
+            raise Cancelled(what)
+        answer = probe()
+        if not isinstance(answer, NotYet):
+            return answer
+        if time.monotonic() >= deadline:
+            raise TimedOut(f"waited {timeout:.0f} s for {what}; last seen: {answer.seen}", hint=hint)
+        pause.wait(interval)
