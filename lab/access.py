@@ -1,0 +1,57 @@
+"""What checks and the tutorial's replay need of a lab. `lab.cluster.Lab` provides it; so can a test."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+from lab.engine import ExecResult
+from lab.pods import RunningPod
+from lab.spec import LabSpec
+
+__all__ = ["LabAccess", "NodeAccess"]
+
+
+class NodeAccess(Protocol):
+    """A machine that runs."""
+
+    @property
+    def name(self) -> str:
+        """Its host name."""
+
+    @property
+    def role(self) -> str:
+        """master or minion."""
+
+    @property
+    def address(self) -> IPv4Address:
+        """Its address in the underlay."""
+
+    def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
+        """Run a command on it to its end. Raises `CommandError` on failure if `check`."""
+
+
+class LabAccess(Protocol):
+    """A lab that stands."""
+
+    @property
+    def spec(self) -> LabSpec:
+        """What it was made from."""
+
+    @property
+    def underlay(self) -> IPv4Network:
+        """The network of its machines."""
+
+    @property
+    def nodes(self) -> Mapping[str, NodeAccess]:
+        """Its machines, by host name."""
+
+    @property
+    def master(self) -> NodeAccess:
+        """The machine that runs etcd."""
+
+    @property
+    def minions(self) -> Sequence[NodeAccess]:
+        """The machines that run flanneld and pods."""
+
+    def pods(self) -> Sequence[RunningPod]:
+        """Every pod, by name."""

@@ -1,0 +1,30 @@
+"""Kubernetes Pods: their YAML, the node that each runs on, and the `docker run` that makes them.
+
+A Pod is an infra container, which holds the network namespace and the host name, and the Pod's containers
+in that namespace: Kubernetes' own way with Docker. Names and labels carry all state: `lab.pod` (its name),
+`lab.pod.part` (infra or container), `lab.pod.restart` (restartPolicy) and `lab.pod.spec` (JSON).
+"""
+
+from lab.pods.containers import INFRA_IMAGE, SEEDED_IMAGE, container_name, docker_argv, infra_argv, infra_name
+from lab.pods.placement import place
+from lab.pods.running import RunningPod, parse_inspect
+from lab.pods.spec import ContainerSpec, EnvVar, PodSpec, Port, from_document, parse, to_document
+
+__all__ = [
+    "INFRA_IMAGE",
+    "SEEDED_IMAGE",
+    "ContainerSpec",
+    "EnvVar",
+    "PodSpec",
+    "Port",
+    "RunningPod",
+    "container_name",
+    "docker_argv",
+    "from_document",
+    "infra_argv",
+    "infra_name",
+    "parse",
+    "parse_inspect",
+    "place",
+    "to_document",
+]

@@ -1,0 +1,99 @@
+"""A pod as containers of its node's Docker engine: the commands that make them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from lab.pods.spec import ContainerSpec, PodSpec, RestartPolicy, expand
+
+__all__ = [
+    "INFRA_IMAGE",
+    "PART",
+    "POD",
+    "RESTART",
+    "SEEDED_IMAGE",
+    "SPEC",
+    "container_name",
+    "docker_argv",
+    "infra_argv",
+    "infra_name",
+]
+
+POD: Final = "lab.pod"
+PART: Final = "lab.pod.part"
+RESTART: Final = "lab.pod.restart"
+SPEC: Final = "lab.pod.spec"
+
+INFRA_IMAGE: Final = "lab-pause"
+SEEDED_IMAGE: Final = frozenset({"mysql", "mysql:latest"})
+"""What the MySQL image that every minion starts with may be called."""
+
+DOCKER_RESTART: Mapping[RestartPolicy, str] = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}
+
+
+def container_name(pod: str, container: str) -> str:
+    """The name of a pod's container in its node's engine. No DNS label has a `_`, so no two are equal."""
+    return f"{pod}_{container}"
+
+
+def infra_name(pod: str) -> str:
+    """The name of the container that holds a pod's network namespace."""
+    return f"lab-pod-{pod}"
+
+
+def infra_argv(pod: PodSpec) -> list[str]:
+    """The `docker run` of the infra container.
+
+    Docker must not restart it: the pod's containers would stay in the dead namespace. The node's
+    lab-pods.service starts infra containers, then the others, whenever docker has started.
+    """
+    return [
+        *(
+            "docker",
+            "run",
+            "--detach",
+            "--pull=never",
+            "--name",
+            infra_name(pod.name),
+            "--hostname",
+            pod.name,
+        ),
+        *_labels(pod, "infra"),
+        *(
+            "--restart=no",
+            "--stop-signal",
+            "SIGKILL",
+        ),  # it ignores SIGTERM as every PID 1 does; there is nothing to save
+        INFRA_IMAGE,
+    ]
+
+
+def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
+    """The `docker run` of one container in the pod's network namespace, whose host name it takes over.
+
+    As in Kubernetes `command` replaces the image's entrypoint together with its arguments, `args` the
+    arguments only. A container that ends is restarted by docker as the pod's restartPolicy says.
+    """
+    values = container.environment
+    words = [expand(word, values) for word in (*container.command, *container.args)]
+    entrypoint = ["--entrypoint", words.pop(0)] if container.command else []
+    return [
+        *("docker", "run", "--detach", "--pull=never", "--name", container_name(pod.name, container.name)),
+        *("--network", f"container:{infra_name(pod.name)}"),
+        *_labels(pod, "container"),
+        f"--restart={DOCKER_RESTART[pod.restart_policy]}",
+        *(word for name, value in values.items() for word in ("--env", f"{name}={value}")),
+        *(("--workdir", container.working_dir) if container.working_dir else ()),
+        *entrypoint,
+        container.image,
+        *words,
+    ]
+
+
+def _labels(pod: PodSpec, part: str) -> list[str]:
+    labels = {
+        POD: pod.name,
+        PART: part,
+        RESTART: pod.restart_policy,
+        SPEC: pod.model_dump_json(exclude_defaults=True),
+    }
+    return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]

@@ -1,0 +1,33 @@
+"""Which node each pod runs on."""
+
+from collections.abc import Mapping, Sequence
+
+from lab.errors import Unfit
+from lab.pods.spec import PodSpec
+
+__all__ = ["place"]
+
+
+def place(pods: Sequence[PodSpec], nodes: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
+    """The node of each pod: its nodeName, else the node with the fewest pods, ties by name.
+
+    `counts` says how many pods each node has already. Pods that name their node are counted first, so that
+    the others fill up what those leave. Raises `Unfit` for a nodeName that is none of `nodes`.
+    """
+    known = ", ".join(sorted(nodes)) or "none"
+    wrong = [
+        f"pod {pod.name}: spec.nodeName: {pod.node} is no minion of this lab; its minions: {known}"
+        for pod in pods
+        if pod.node is not None and pod.node not in nodes
+    ]
+    if pods and not nodes:
+        wrong = wrong or [f"pod {pods[0].name}: the lab has no minion to run it on"]
+    if wrong:
+        raise Unfit("\n".join(wrong))
+    load = {node: counts.get(node, 0) + sum(pod.node == node for pod in pods) for node in nodes}
+    placed = {}
+    for pod in pods:
+        node = pod.node or min(load, key=lambda name: (load[name], name))
+        load[node] += pod.node is None
+        placed[pod.name] = node
+    return placed

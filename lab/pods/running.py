@@ -1,0 +1,115 @@
+"""Pods as they run: what `docker inspect` says of their containers, read into plain values."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address
+from typing import Any
+
+from pydantic import ValidationError
+
+from lab.errors import LabError, Unfit
+from lab.pods.containers import PART, POD, SPEC, container_name
+from lab.pods.spec import PodSpec
+
+__all__ = ["RunningPod", "parse_inspect"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPod:
+    """A pod on its node."""
+
+    name: str
+    node: str
+    address: IPv4Address | None
+    """None while its infra container does not run."""
+    status: str
+    """kubectl's word: Running, ContainerCreating, Completed, Error, CrashLoopBackOff, Paused, or
+    NotReady when the pod has no network or some of its containers have completed."""
+    ready: str
+    """How many of its containers run, such as `1/1`."""
+    restarts: int
+    """How often Docker restarted its containers since each was last started by command."""
+    created: datetime
+    spec: PodSpec
+    containers: tuple[str, ...]
+    """The names of its containers in the node's engine, in the Pod's order, without the infra container."""
+    infra_pid: int
+    """A process on the node that is in the pod's network namespace; 0 when there is none."""
+
+    def container(self, name: str | None = None) -> str:
+        """What the node's engine calls one of its containers, by default the first. Raises `LabError`."""
+        known = [container.name for container in self.spec.containers]
+        if name is not None and name not in known:
+            raise Unfit(f"the pod {self.name} has no container {name}; it has: {', '.join(known)}")
+        full = container_name(self.name, name or known[0])
+        if full not in self.containers:
+            raise LabError(f"the pod {self.name}: its container {name or known[0]} is not on {self.node}")
+        return full
+
+
+def parse_inspect(node: str, text: str) -> tuple[RunningPod, ...]:
+    """The pods of one node, by name, from the JSON of `docker inspect` of all containers that have `lab.pod`.
+
+    Raises `LabError` when the JSON is not that.
+    """
+    try:
+        containers = json.loads(text)
+        names = sorted({item["Config"]["Labels"][POD] for item in containers})
+        return tuple(
+            _pod(node, name, [item for item in containers if item["Config"]["Labels"][POD] == name])
+            for name in names
+        )
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise LabError(
+            f"{node}: reading the pods from docker inspect: {words}; it said: {text[:200]}"
+        ) from error
+
+
+def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod:
+    spec = PodSpec.model_validate_json(parts[0]["Config"]["Labels"][SPEC])
+    infra = next((item for item in parts if item["Config"]["Labels"][PART] == "infra"), None)
+    found = {item["Name"].lstrip("/"): item for item in parts if item is not infra}
+    names = tuple(container_name(name, container.name) for container in spec.containers)
+    states = [found[key]["State"] if key in found else None for key in names]
+    alive = infra is not None and infra["State"]["Status"] == "running"
+    running = sum(state is not None and state["Status"] == "running" for state in states)
+    return RunningPod(
+        name=name,
+        node=node,
+        address=_address(infra) if infra is not None and alive else None,
+        status=_status(alive, states),
+        ready=f"{running}/{len(names)}",
+        restarts=sum(item["RestartCount"] for item in found.values()),
+        created=datetime.fromisoformat((infra or parts[0])["Created"]),
+        spec=spec,
+        containers=tuple(key for key in names if key in found),
+        infra_pid=infra["State"]["Pid"] if infra is not None and alive else 0,
+    )
+
+
+def _address(infra: Mapping[str, Any]) -> IPv4Address | None:
+    addresses = [item["IPAddress"] for item in infra["NetworkSettings"]["Networks"].values()]
+    return IPv4Address(addresses[0]) if any(addresses) else None
+
+
+def _status(alive: bool, states: Sequence[Mapping[str, Any] | None]) -> str:
+    kinds = {"missing" if state is None else str(state["Status"]) for state in states}
+    codes = [
+        state["ExitCode"] for state in states if state is not None and state["Status"] in {"exited", "dead"}
+    ]
+    if not alive:
+        return "NotReady"
+    if "restarting" in kinds:
+        return "CrashLoopBackOff"
+    if any(codes):
+        return "Error"
+    if kinds & {"missing", "created"}:
+        return "ContainerCreating"
+    if "paused" in kinds:
+        return "Paused"
+    if codes:
+        return "Completed" if len(codes) == len(states) else "NotReady"
+    return "Running"

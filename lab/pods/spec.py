@@ -1,0 +1,191 @@
+"""Kubernetes Pod YAML, parsed once into frozen types."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictInt, field_validator
+
+from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, load_yaml, validate
+from lab.errors import Unfit
+
+__all__ = [
+    "ContainerSpec",
+    "EnvVar",
+    "PodSpec",
+    "Port",
+    "RestartPolicy",
+    "expand",
+    "from_document",
+    "parse",
+    "to_document",
+]
+
+DNS_NAME = re.compile(DNS_LABEL)
+ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
+
+RestartPolicy = Literal["Always", "OnFailure", "Never"]
+
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _dns_label(value: str) -> str:
+    if not DNS_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: {DNS_LABEL_WORDS}")
+    return value
+
+
+class EnvVar(Model):
+    """One environment variable."""
+
+    name: str
+    value: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not ENV_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no name of an environment variable")
+        return value
+
+
+class Port(Model):
+    """A port that a container listens on. Pods reach each other without publishing it."""
+
+    container_port: Annotated[StrictInt, Field(ge=1, le=65535)]
+    name: str = ""
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+
+
+class ContainerSpec(Model):
+    """One container of a Pod."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    ports: tuple[Port, ...] = ()
+    working_dir: str = ""
+
+    _name = field_validator("name")(_dns_label)
+    _image = field_validator("image")(_not_empty)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Its variables, with `$(NAME)` replaced by those before it, as Kubernetes does."""
+        values: dict[str, str] = {}
+        for variable in self.env:
+            values[variable.name] = expand(variable.value, values)
+        return values
+
+
+class PodSpec(Model):
+    """One Pod. `node` is the `nodeName` that it asks for."""
+
+    name: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    node: str | None = None
+    restart_policy: RestartPolicy = "Always"
+    containers: tuple[ContainerSpec, ...]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of all its containers."""
+        return {name: value for container in self.containers for name, value in container.environment.items()}
+
+
+class _Metadata(Model):
+    name: str
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    _name = field_validator("name")(_dns_label)
+
+
+class _Body(Model):
+    node_name: str | None = None
+    restart_policy: RestartPolicy = "Always"
+    containers: tuple[ContainerSpec, ...]
+
+    @field_validator("containers")
+    @classmethod
+    def _distinct(cls, value: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:
+        if not value:
+            raise ValueError("a Pod has at least one container")
+        if double := _doubles([container.name for container in value]):
+            raise ValueError(f"two containers are called {', '.join(double)}")
+        return value
+
+
+class _Document(Model):
+    """A Pod as kubectl reads it: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/."""
+
+    api_version: Literal["v1"]
+    kind: Literal["Pod"]
+    metadata: _Metadata
+    spec: _Body
+
+
+def parse(text: str, source: str) -> tuple[PodSpec, ...]:
+    """The Pods of a YAML text of one or more documents.
+
+    Raises `Unfit` with a line `source: path: what is wrong` for each error.
+    """
+    documents = load_yaml(text, source)
+    if not documents:
+        raise Unfit(f"{source}: no Pod in it")
+    names = (
+        [source] if len(documents) == 1 else [f"{source}, document {n}" for n in range(1, len(documents) + 1)]
+    )
+    pods, wrong = [], []
+    for document, name in zip(documents, names, strict=True):
+        try:
+            pods.append(from_document(document, name))
+        except Unfit as error:
+            wrong.append(error.message)
+    wrong += [f"{source}: two Pods are called {name}" for name in _doubles([pod.name for pod in pods])]
+    if wrong:
+        raise Unfit("\n".join(wrong))
+    return tuple(pods)
+
+
+def from_document(document: object, source: str, at: str = "") -> PodSpec:
+    """One Pod from parsed YAML that stands at the path `at` of `source`. Raises `Unfit`."""
+    pod = validate(_Document, document, source, at)
+    return PodSpec(
+        name=pod.metadata.name,
+        labels=pod.metadata.labels,
+        node=pod.spec.node_name,
+        restart_policy=pod.spec.restart_policy,
+        containers=pod.spec.containers,
+    )
+
+
+def to_document(pod: PodSpec) -> dict[str, Any]:
+    """The Pod as Kubernetes writes it, without what is only a default; `from_document` reads it back."""
+    spec = {"nodeName": pod.node} if pod.node else {}
+    dump = pod.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {key: dump[key] for key in ("name", "labels") if key in dump},
+        "spec": spec | {key: dump[key] for key in ("restartPolicy", "containers") if key in dump},
+    }
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """Kubernetes' `$(NAME)` in command, args and env: an unknown name stays as it is, `$$` is one `$`."""
+
+    def replacement(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else values.get(match[1], match[0])
+
+    return REFERENCE.sub(replacement, text)
+
+
+def _doubles(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

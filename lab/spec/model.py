@@ -1,0 +1,107 @@
+"""What a lab is made of, as frozen values."""
+
+import json
+import re
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictInt, ValidationError, field_validator
+
+from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model
+from lab.errors import LabError, Unfit
+from lab.pods import PodSpec
+
+__all__ = ["TUTORIAL", "LabSpec", "NodeSpec", "lab_name", "underlay_of"]
+
+TUTORIAL = "tutorial"
+"""The name of the lab that has the tutorial's addresses."""
+
+TUTORIAL_UNDERLAY = IPv4Network("192.168.199.0/24")
+LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+HOST_NAME = re.compile(DNS_LABEL)
+Role = Literal["master", "minion"]
+
+
+def _host_name(value: str) -> str:
+    if not HOST_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no host name: {DNS_LABEL_WORDS}")
+    return value
+
+
+def lab_name(value: str) -> str:
+    """The name, if a lab can have it. Raises `ValueError`."""
+    if not LAB_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no lab name: at most 32 lower-case letters, digits and '-'")
+    return value
+
+
+def underlay_of(name: str) -> IPv4Network | None:
+    """The underlay that goes with a lab's name; None for the next free one."""
+    return TUTORIAL_UNDERLAY if name == TUTORIAL else None
+
+
+class NodeSpec(Model):
+    """One machine: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
+
+    name: str
+    role: Role
+    host: Annotated[StrictInt, Field(ge=2, le=254)]
+    """Not 1: that is the underlay's bridge."""
+
+    _name = field_validator("name")(_host_name)
+
+
+class LabSpec(Model):
+    """A whole lab. `underlay` is None for the next free /24 from 192.168.200.0 up."""
+
+    name: str
+    underlay: IPv4Network | None
+    nodes: tuple[NodeSpec, ...]
+    flannel_config: str
+    etcd_prefix: str
+    flanneld_options: tuple[str, ...]
+    pods: tuple[PodSpec, ...]
+    privileged: bool
+
+    def address(self, node: NodeSpec, underlay: IPv4Network) -> IPv4Address:
+        """The node's address in this underlay."""
+        return underlay[node.host]
+
+    @property
+    def master(self) -> NodeSpec:
+        """The machine that runs etcd."""
+        return next(node for node in self.nodes if node.role == "master")
+
+    @property
+    def minions(self) -> tuple[NodeSpec, ...]:
+        """The machines that run flanneld and pods."""
+        return tuple(node for node in self.nodes if node.role == "minion")
+
+    @property
+    def network(self) -> IPv4Network:
+        """The overlay network, from flannel's configuration."""
+        return IPv4Network(json.loads(self.flannel_config)["Network"], strict=False)
+
+    def with_name(self, name: str) -> "LabSpec":
+        """This lab under another name. Only `tutorial` has the tutorial's underlay. Raises `Unfit`."""
+        try:
+            lab_name(name)
+        except ValueError as error:
+            raise Unfit(str(error)) from error
+        return self.model_copy(update={"name": name, "underlay": underlay_of(name)})
+
+    def to_json(self) -> str:
+        """All of it, for the engine's label `lab.spec`."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> "LabSpec":
+        """What `to_json` wrote. Raises `LabError` for anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise LabError(
+                f"the label lab.spec of this lab cannot be read ({error.error_count()} errors): "
+                "another version of lab made it",
+                hint="lab down removes it",
+            ) from error
