@@ -4,6 +4,7 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
 from lab.errors import LabError, Unfit
 
@@ -101,6 +102,11 @@ class Network:
     name: str
     labels: Mapping[str, str]
     subnets: tuple[str, ...]
+
+    @property
+    def underlay(self) -> IPv4Network:
+        """Its first subnet."""
+        return IPv4Network(self.subnets[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+# Two commands: make lab-up, make lab-test. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup lab-up lab-test lab-down engine-stop check fix bench lock
+BIN := .venv/bin
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## Make .venv/ with lab, flanneld and mk-docker-opts.sh in its bin/
+	@tools/setup
+
+lab-up: setup  ## Bring up the tutorial's cluster and prove it: engine, images, nodes, pods, logins
+	@$(BIN)/lab up
+
+lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster
+	@$(BIN)/python -m pytest -n auto
+
+lab-down: setup  ## Remove the tutorial's cluster; images and the engine stay
+	@$(BIN)/lab down
+
+check: setup  ## Run the tests that need no engine and no root: lint, types, unit
+	@$(BIN)/python -m pytest -n auto -m "not kernel and not cluster"
+
+fix: setup  ## Let ruff correct what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## Measure speed and size, by phase
+	@$(BIN)/python -m tests.bench
+
+engine-stop: setup  ## End the Docker engine, if the lab started it
+	@$(BIN)/lab engine stop
+
+lock:  ## Compile locks/*.txt anew
+	@tools/lock

@@ -1,0 +1,47 @@
+"""What the verbs share: options, and the way results are printed."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["as_json", "echo", "lab_name", "print_json"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def lab_name(function: F) -> F:
+    """The option `--name`, the same for every verb."""
+    return click.option("--name", metavar="LAB", default="tutorial", show_default=True, help="Which lab.")(
+        function
+    )
+
+
+def as_json(function: F) -> F:
+    """The option `--json`, the same for every verb that reports."""
+    return click.option("--json", "json_", is_flag=True, help="Print one JSON document instead of text.")(
+        function
+    )
+
+
+def echo(text: str) -> None:
+    """Print a result, if there is any."""
+    if text:
+        click.echo(text)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON document; dataclasses as objects, addresses and times as text."""
+    click.echo(json.dumps(value, default=_plain, indent=2))
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | frozenset | set):
+        return list(value)
+    return str(value)

@@ -1,0 +1,54 @@
+"""Verbs about caches and the engine itself."""
+
+import click
+
+from lab import host, render
+from lab import images as images_
+from lab.cli.common import as_json, echo, print_json
+from lab.engine import Engine
+from lab.progress import Lines
+
+__all__ = ["engine", "images"]
+
+
+@click.group()
+def images() -> None:
+    """The node and MySQL images, their bases, and the seed volume."""
+
+
+@images.command()
+def build() -> int:
+    """Build what is missing or stale, as `lab up` does first."""
+    with Lines() as progress:
+        made = images_.ensure(host.ensure_engine(progress), progress)
+    echo(f"{made.node}\n{made.mysql}\n{made.seed}")
+    return 0
+
+
+@images.command()
+@as_json
+def ls(json_: bool) -> int:
+    """List them, with size and whether they are current."""
+    found = images_.listing(Engine.connect())
+    print_json(found) if json_ else echo(render.images(found))
+    return 0
+
+
+@images.command()
+def rm() -> int:
+    """Remove them all; the next `lab up` makes them anew."""
+    removed = images_.remove(Engine.connect())
+    echo("\n".join(f"removed {item}" for item in removed) or "There were none.")
+    return 0
+
+
+@click.group()
+def engine() -> None:
+    """The Docker engine, where the lab started it."""
+
+
+@engine.command()
+def stop() -> int:
+    """End the engine, if it is one that the lab started."""
+    echo(host.stop_engine())
+    return 0

@@ -1,0 +1,115 @@
+"""Verbs about whole labs: up, down, ls, status, gc."""
+
+from pathlib import Path
+
+import click
+
+from lab import checks, host, lifecycle, plan, render, spec, status
+from lab.cli.common import as_json, echo, lab_name, print_json
+from lab.cluster import Lab
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.progress import Lines
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option(
+    "-f", "--file", "file", type=Path, metavar="FILE", help="A lab file; without it, the tutorial's cluster."
+)
+@click.option("--name", metavar="LAB", help="The lab's name  [default: the file's, or tutorial]")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option(
+    "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
+)
+@as_json
+def up(file: Path | None, name: str | None, dry_run: bool, retain: bool, json_: bool) -> int:
+    """Bring a lab up, whole, and prove that it works.
+
+    Installs and starts a Docker engine where none answers (as root on Debian or Ubuntu), builds missing
+    or stale images, starts the machines and the pods, and runs every check of `lab check`. On a lab that
+    is up it changes nothing and says so.
+    """
+    wanted = spec.load_file(file) if file else spec.tutorial()
+    if name is not None:
+        wanted = wanted.with_name(name)
+    if dry_run:
+        steps = plan.plan_up(wanted)
+        if json_:
+            print_json(
+                [
+                    {"step": step.name, "needs": sorted(step.needs), "does": step.action.describe()}
+                    for step in steps
+                ]
+            )
+        else:
+            echo(render.plan(steps))
+        return 0
+    with Lines() as progress:
+        engine = host.ensure_engine(progress)
+        outcome = lifecycle.up(engine, wanted, progress, retain=retain)
+    if json_:
+        print_json({"lab": outcome.lab.name, "made": outcome.made, **checks.report(outcome.findings)})
+    else:
+        if not outcome.made:
+            echo(f"The lab {outcome.lab.name} is up already; nothing was changed.")
+        echo(render.up(outcome.lab, outcome.findings))
+    return 0 if all(finding.ok for finding in outcome.findings) else 1
+
+
+@click.command()
+@lab_name
+@as_json
+def down(name: str, json_: bool) -> int:
+    """Remove a lab: containers, network and volumes. Images and the seed volume stay as caches."""
+    removed = lifecycle.down(Engine.connect(), name)
+    if json_:
+        print_json({"removed": removed})
+    else:
+        echo(
+            "\n".join(f"removed {item}" for item in removed) or f"There is no lab {name}: nothing to remove."
+        )
+    return 0
+
+
+@click.command()
+@as_json
+def ls(json_: bool) -> int:
+    """List the labs."""
+    found = status.labs(Engine.connect())
+    print_json(found) if json_ else echo(render.labs(found))
+    return 0
+
+
+@click.command(name="status")
+@lab_name
+@as_json
+def status_(name: str, json_: bool) -> int:
+    """Show a lab's machines with their services and leases, and its pods."""
+    lab = Lab.get(Engine.connect(), name)
+    nodes, pods = status.nodes(lab), lab.pods()
+    if json_:
+        print_json({"lab": name, "complete": lab.complete, "nodes": nodes, "pods": pods})
+    else:
+        echo(render.status(nodes, pods))
+    if not lab.complete:
+        raise LabError(
+            f"the lab {name} is not finished", hint="It is being made, or its maker was killed: lab gc"
+        )
+    return 0 if all(node.state == "running" for node in nodes) else 1
+
+
+@click.command()
+@as_json
+def gc(json_: bool) -> int:
+    """Remove what a killed run left, and say what. A lab that is up, or being made, is not touched."""
+    removed = lifecycle.gc(Engine.connect())
+    if json_:
+        print_json({"removed": removed})
+    else:
+        echo("\n".join(f"removed {item}" for item in removed) or "Nothing was left over.")
+    return 0
+
+
+COMMANDS = (up, down, ls, status_, gc)

@@ -1,0 +1,75 @@
+"""The group of verbs, and the one place where errors become output and an exit status."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from lab.cli import images, labs, nodes, pods, verify
+from lab.errors import LabError
+from lab.signals import as_interrupt
+
+__all__ = ["cli", "main"]
+
+EPILOG = """
+Exit status: 0 done and right; 1 something failed or is not right; 2 bad usage, or this machine is not fit
+(the message says what to do); 130 interrupted. `exec` and `pod exec` end with the command's own.
+"""
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the group's own options said; `main` needs it after a verb has failed."""
+
+    verbose: bool = False
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="On an error, show where in the code it came from.")
+@click.version_option(package_name="overlay-lab", message="lab %(version)s")
+@click.pass_obj
+def cli(settings: Settings, verbose: bool) -> None:
+    """A laboratory for overlay networks.
+
+    Containers stand in for the machines of a small cluster: etcd on the master, flanneld, Docker and
+    pods on the minions. `lab up` brings up the tutorial's cluster and proves that it works.
+    """
+    settings.verbose = verbose
+
+
+for command in (*labs.COMMANDS, *nodes.COMMANDS, pods.pod, *verify.COMMANDS, images.images, images.engine):
+    cli.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit status."""
+    settings = Settings()
+    as_interrupt()
+    try:
+        status = cli.main(argv, prog_name="lab", standalone_mode=False, obj=settings)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("lab: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`lab ... | head`): as if SIGPIPE had ended us.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except LabError as error:
+        if settings.verbose:
+            traceback.print_exc()
+        click.echo(f"lab: {error.message}" + (f"\n{error.hint}" if error.hint else ""), err=True)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a defect of ours: still no traceback unless asked for
+        if settings.verbose:
+            traceback.print_exc()
+        click.echo(f"lab: a defect of the lab itself: {type(error).__name__}: {error}", err=True)
+        click.echo("Run it again as `lab -v ...` and report what that prints.", err=True)
+        return 1
+    return status if isinstance(status, int) else 0

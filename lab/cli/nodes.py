@@ -1,0 +1,77 @@
+"""Verbs that talk with one machine: exec, shell, logs."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from lab.cli.common import lab_name
+from lab.cluster import Lab
+from lab.engine import Engine
+from lab.terminal import connect
+
+__all__ = ["COMMANDS", "argv", "streams"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def argv(function: F) -> F:
+    """What follows `--`: an argument list, never given to a shell."""
+    return click.argument(
+        "command", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED
+    )(function)
+
+
+def streams(function: F) -> F:
+    """The options `-i` and `-t`, as `docker exec` has them."""
+    stdin = click.option("-i", "--interactive", "stdin", is_flag=True, help="Hand on standard input.")
+    terminal = click.option("-t", "--tty", "terminal", is_flag=True, help="Give the command a terminal.")
+    return stdin(terminal(function))
+
+
+@click.command(name="exec")
+@click.argument("node")
+@argv
+@streams
+@lab_name
+def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name: str) -> int:
+    """Run a command on a machine.
+
+    What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
+    status too.
+    """
+    engine = Engine.connect()
+    machine = Lab.get(engine, name).node(node)
+    return connect(engine, machine.container.id, command, stdin=stdin, terminal=terminal)
+
+
+@click.command()
+@click.argument("node")
+@lab_name
+def shell(node: str, name: str) -> int:
+    """Open a shell on a machine."""
+    engine = Engine.connect()
+    machine = Lab.get(engine, name).node(node)
+    return connect(engine, machine.container.id, ["bash", "--login"], stdin=True, terminal=True)
+
+
+# `lab logs -f` gives this a standard input: it ends, and journalctl with it, when our end of that closes.
+FOLLOW = 'journalctl "$@" & cat >/dev/null; kill $!'
+
+
+@click.command()
+@click.argument("node")
+@click.argument("unit", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@lab_name
+def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
+    """Show a machine's log, or that of one unit (flanneld, docker, etcd)."""
+    engine = Engine.connect()
+    machine = Lab.get(engine, name).node(node)
+    options = ["--no-pager", *(["--unit", unit] if unit else [])]
+    if not follow:
+        return connect(engine, machine.container.id, ["journalctl", *options])
+    return connect(engine, machine.container.id, ["sh", "-c", FOLLOW, "sh", "--follow", *options], stdin=True)
+
+
+COMMANDS = (exec_, shell, logs)

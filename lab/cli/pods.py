@@ -1,0 +1,95 @@
+"""Verbs about pods: create, ls, exec, rm."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from lab import lock, render
+from lab.cli.common import as_json, echo, lab_name, print_json
+from lab.cli.nodes import argv, streams
+from lab.cluster import Lab
+from lab.engine import Engine
+from lab.errors import Unfit
+from lab.pods import PodSpec, parse
+from lab.terminal import connect
+
+__all__ = ["pod"]
+
+
+@click.group()
+def pod() -> None:
+    """Pods: create, list, talk with, remove."""
+
+
+def _read(file: str) -> tuple[PodSpec, ...]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unfit(f"cannot read the pod file {file}: {error}") from error
+    return parse(text, "standard input" if file == "-" else file)
+
+
+@pod.command()
+@click.option("-f", "--file", required=True, metavar="FILE", help="Kubernetes Pod YAML; - is standard input.")
+@lab_name
+@as_json
+def create(file: str, name: str, json_: bool) -> int:
+    """Run the pods of a file and wait until they answer on their ports.
+
+    A pod goes to the node that its `nodeName` names, else to the one with the fewest pods.
+    """
+    wanted = _read(file)
+    engine = Engine.connect()
+    with lock.held(engine.id, name):
+        placed = Lab.get(engine, name).create_pods(wanted)
+    if json_:
+        print_json([{"pod": pod, "node": node} for pod, node in placed.items()])
+    else:
+        echo("\n".join(f"pod {pod} runs on {node}" for pod, node in placed.items()))
+    return 0
+
+
+@pod.command()
+@click.option("-o", "--output", type=click.Choice(["wide"]), help="wide: with address and node.")
+@lab_name
+@as_json
+def ls(output: str | None, name: str, json_: bool) -> int:
+    """List the pods."""
+    pods = Lab.get(Engine.connect(), name).pods()
+    print_json(pods) if json_ else echo(render.pods(pods, wide=output == "wide"))
+    return 0
+
+
+@pod.command(name="exec")
+@click.argument("pod_name", metavar="POD")
+@argv
+@click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
+@streams
+@lab_name
+def exec_(
+    pod_name: str, command: tuple[str, ...], container: str | None, stdin: bool, terminal: bool, name: str
+) -> int:
+    """Run a command in a pod.
+
+    What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
+    status too.
+    """
+    engine = Engine.connect()
+    lab = Lab.get(engine, name)
+    running = lab.pod(pod_name)
+    flags = [flag for flag, wanted in (("--interactive", stdin), ("--tty", terminal)) if wanted]
+    inner = ["docker", "exec", *flags, running.container(container), *command]
+    return connect(engine, lab.node(running.node).container.id, inner, stdin=stdin, terminal=terminal)
+
+
+@pod.command()
+@click.argument("pod_name", metavar="POD")
+@lab_name
+def rm(pod_name: str, name: str) -> int:
+    """Remove a pod."""
+    engine = Engine.connect()
+    with lock.held(engine.id, name):
+        Lab.get(engine, name).remove_pod(pod_name)
+    echo(f"removed pod {pod_name}")
+    return 0

@@ -1,0 +1,40 @@
+"""Verbs that prove: check, tutorial."""
+
+import click
+
+from lab import checks, render, tutorial
+from lab.cli.common import as_json, echo, lab_name, print_json
+from lab.cluster import Lab
+from lab.engine import Engine
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@lab_name
+@as_json
+def check(name: str, json_: bool) -> int:
+    """Compare a lab with what the tutorial and flannel say it must be; expected against seen."""
+    findings = checks.run_all(Lab.get(Engine.connect(), name))
+    print_json(checks.report(findings)) if json_ else echo(render.findings(findings))
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+@click.command(name="tutorial")
+@lab_name
+@as_json
+def tutorial_(name: str, json_: bool) -> int:
+    """Replay the tutorial on a lab that is up: each command, its real output, and whether it agrees."""
+    results = []
+    for result in tutorial.replay(Lab.get(Engine.connect(), name)):
+        results.append(result)
+        if not json_:
+            echo(render.step(result))
+    if json_:
+        print_json(results)
+    else:
+        echo(render.replay_summary(results))
+    return 0 if all(result.ok for result in results) else 1
+
+
+COMMANDS = (check, tutorial_)

@@ -1,0 +1,244 @@
+"""A lab that stands: its machines and its pods, found by the engine's labels alone."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from lab import wait
+from lab.engine import Engine, Network
+from lab.errors import LabError, Unfit
+from lab.node import Node
+from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect, place
+from lab.spec import LabSpec
+
+__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "Lab", "names", "remove_all"]
+
+NAME = "lab.name"
+NODE = "lab.node"
+ROLE = "lab.role"
+SPEC = "lab.spec"
+HOST = "lab.host"
+"""On the network: the machine whose `lab` made it. Only there can one tell whether its maker still runs."""
+COMPLETE = "lab.complete"
+"""On a volume that is made last of all: the lab was finished, and is to stay when its maker has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab that stands, wholly or in part."""
+
+    engine: Engine
+    spec: LabSpec
+    network: Network
+    underlay: IPv4Network
+    nodes: Mapping[str, Node]
+
+    @classmethod
+    def find(cls, engine: Engine, name: str) -> "Lab | None":
+        """The lab of that name, as it is right now."""
+        networks = engine.networks({NAME: name})
+        if not networks:
+            return None
+        spec = LabSpec.from_json(networks[0].labels[SPEC])
+        underlay = networks[0].underlay
+        hosts = {node.name: underlay[node.host] for node in spec.nodes}
+        containers = {
+            item.labels[NODE]: item for item in engine.containers({NAME: name}) if NODE in item.labels
+        }
+        nodes = {
+            node: Node(engine, containers[node], address)
+            for node, address in hosts.items()
+            if node in containers
+        }
+        return cls(engine, spec, networks[0], underlay, nodes)
+
+    @classmethod
+    def get(cls, engine: Engine, name: str) -> "Lab":
+        """The lab of that name. Raises `LabError` when there is none."""
+        found = cls.find(engine, name)
+        if found is None:
+            others = sorted({item.labels[NAME] for item in engine.networks([NAME])})
+            option = "" if name == "tutorial" else f" --name {name}"
+            known = f"; there is: {', '.join(others)}" if others else ""
+            raise LabError(f"there is no lab {name}{known}", hint=f"Start it with: lab up{option}")
+        return found
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.spec.name
+
+    @property
+    def complete(self) -> bool:
+        """Whether `lab up` had finished it."""
+        return bool(self.engine.volumes({NAME: self.name, COMPLETE: "yes"}))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The machines that do not run, with the state that each is in."""
+        states = {name: node.container.state for name, node in self.nodes.items()}
+        return tuple(
+            f"{node.name} ({states.get(node.name, 'absent')})"
+            for node in self.spec.nodes
+            if states.get(node.name) != "running"
+        )
+
+    def node(self, name: str) -> Node:
+        """A machine that runs, by its host name. Raises `LabError`."""
+        if name not in {node.name for node in self.spec.nodes}:
+            known = ", ".join(node.name for node in self.spec.nodes)
+            raise Unfit(f"the lab {self.name} has no node {name}; it has: {known}")
+        found = self.nodes.get(name)
+        if found is None or found.container.state != "running":
+            state = found.container.state if found else "absent"
+            raise LabError(f"the node {name} does not run: its container is {state}")
+        return found
+
+    @property
+    def master(self) -> Node:
+        """The machine that runs etcd."""
+        return self.node(self.spec.master.name)
+
+    @property
+    def minions(self) -> Sequence[Node]:
+        """The machines that run flanneld and pods, in the lab file's order."""
+        return [self.node(node.name) for node in self.spec.minions]
+
+    def pods(self) -> Sequence[RunningPod]:
+        """Every pod of every minion that runs, by name."""
+        minions = [
+            node
+            for node in self.nodes.values()
+            if node.role == "minion" and node.container.state == "running"
+        ]
+        with ThreadPoolExecutor(max_workers=max(1, len(minions))) as pool:
+            found = pool.map(_pods_of, minions)
+        return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
+
+    def pod(self, name: str) -> RunningPod:
+        """One pod, by its name. Raises `LabError`."""
+        pods = self.pods()
+        for pod in pods:
+            if pod.name == name:
+                return pod
+        known = ", ".join(pod.name for pod in pods) or "none"
+        raise LabError(f"the lab {self.name} has no pod {name}; it has: {known}")
+
+    def create_pods(
+        self, pods: Sequence[PodSpec], *, cancel: threading.Event | None = None
+    ) -> Mapping[str, str]:
+        """Place and run pods beside those that run; answers the node of each. Raises `LabError`."""
+        running = self.pods()
+        taken = {pod.name: pod.node for pod in running}
+        for pod in pods:
+            if pod.name in taken:
+                raise LabError(
+                    f"a pod {pod.name} runs already, on {taken[pod.name]}", hint=f"lab pod rm {pod.name}"
+                )
+        counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.minions}
+        placed = place(pods, list(counts), counts)
+        for pod in pods:
+            self.create_pod(pod, self.node(placed[pod.name]), cancel=cancel)
+        return placed
+
+    def create_pod(self, pod: PodSpec, node: Node, *, cancel: threading.Event | None = None) -> None:
+        """Run a pod on a node and wait until its containers run and its ports answer.
+
+        Raises `LabError`; a pod that could not be made whole is removed again.
+        """
+        for image in dict.fromkeys(container.image for container in pod.containers):
+            _bring_image(self.engine, node, image)
+        try:
+            node.run(infra_argv(pod))
+            for container in pod.containers:
+                node.run(docker_argv(pod, container))
+            wait.until(
+                lambda: _pod_ready(node, pod),
+                what=f"the pod {pod.name} on {node.name} to answer on its ports",
+                timeout=60,
+                cancel=cancel,
+            )
+        except BaseException:
+            node.run(_remove_argv(pod.name), check=False)
+            raise
+
+    def remove_pod(self, name: str) -> None:
+        """Remove a pod with its containers and their anonymous volumes."""
+        self.node(self.pod(name).node).run(_remove_argv(name))
+
+
+def _remove_argv(pod: str) -> list[str]:
+    script = """
+        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0")
+        [ -z "$ids" ] || docker rm --force --volumes $ids
+    """
+    return ["sh", "-c", script, pod]
+
+
+def _pods_of(node: Node) -> Sequence[RunningPod]:
+    script = """
+        ids=$(docker ps --all --quiet --filter label=lab.pod)
+        if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
+    """
+    return parse_inspect(node.name, node.run(["sh", "-c", script]).text)
+
+
+def _pod_ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:
+    """Whether all containers run and all TCP ports of the pod accept a connection from its node."""
+    seen = next((item for item in _pods_of(node) if item.name == pod.name), None)
+    if seen is None or seen.address is None:
+        return wait.NotYet("the pod has no address yet")
+    if seen.status != "Running":
+        log = node.run(["docker", "logs", "--tail", "5", seen.containers[0]], check=False).output.strip()
+        return wait.NotYet(f"{seen.status}\n{log}")
+    ports = [
+        port.container_port
+        for container in pod.containers
+        for port in container.ports
+        if port.protocol == "TCP"
+    ]
+    for port in ports:
+        probe = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
+        if node.run(probe, check=False).exit_code != 0:
+            return wait.NotYet(f"{seen.address} does not accept a connection on port {port}")
+    return True
+
+
+def _bring_image(engine: Engine, node: Node, image: str) -> None:
+    """See that a minion's own engine has an image: seeded, or carried over from the engine that runs the lab.
+
+    Machines have no way out, so nothing is pulled on them.
+    """
+    if image in SEEDED_IMAGE or node.run(["docker", "image", "inspect", image], check=False).exit_code == 0:
+        return
+    if engine.image(image) is None and (why := engine.pull(image)) is not None:
+        raise LabError(f"the image {image} is neither on the engine nor to be pulled: {why}")
+    name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+    result = engine.exec(
+        node.container.id, ["docker", "load", "--quiet"], stdin=engine.save_image(image, name)
+    )
+    if result.exit_code != 0:
+        raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")
+
+
+def remove_all(engine: Engine, name: str) -> Iterator[str]:
+    """Remove everything that carries a lab's name; answers what was removed, in words."""
+    # The mark of completeness goes first: what a killed removal leaves must look unfinished to `lab gc`.
+    for volume in engine.volumes({NAME: name}):
+        engine.remove_volume(volume.name)
+        yield f"volume {volume.name}"
+    containers = engine.containers({NAME: name})
+    with ThreadPoolExecutor(max_workers=max(1, len(containers))) as pool:
+        list(pool.map(engine.remove, [item.id for item in containers]))
+    yield from (f"container {item.name}" for item in containers)
+    for network in engine.networks({NAME: name}):
+        engine.remove_network(network.id)
+        yield f"network {network.name}"
+
+
+def names(engine: Engine) -> Iterable[str]:
+    """The names of all labs of which anything is there."""
+    labelled = [*engine.networks([NAME]), *engine.containers([NAME]), *engine.volumes([NAME])]
+    return sorted({item.labels[NAME] for item in labelled})

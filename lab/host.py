@@ -1,0 +1,196 @@
+"""The machine that `lab` runs on: finding a Docker engine, or installing and starting one."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import wait
+from lab.engine import Engine, EngineUnavailable
+from lab.errors import LabError, Unfit
+from lab.progress import Progress
+
+__all__ = ["Facts", "Remedy", "apt_install", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
+
+STARTED_BY_LAB = "lab.engine=started"
+"""The engine's own label (`dockerd --label`) on one that we started: an engine keeps it, a file may not."""
+
+LOG = Path("/var/log/overlay-lab-dockerd.log")
+PIDFILE = Path("/var/run/docker.pid")
+CONTAINERD_PIDFILE = Path("/var/run/docker/containerd/containerd.pid")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides how an engine can be had."""
+
+    root: bool
+    debian: bool
+    dockerd: bool
+    systemd: bool
+    docker_host: str
+    seen: str
+    """Why no engine answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What would bring up an engine; `do` says whether the lab may do it itself."""
+
+    do: bool
+    install: bool
+    start: tuple[str, ...]
+    advice: str
+
+
+def remedy(facts: Facts) -> Remedy:
+    """Decide what to do when no engine answers."""
+    start = (
+        ("systemctl", "start", "docker")
+        if facts.systemd
+        else ("dockerd", "--label", STARTED_BY_LAB, "--pidfile", str(PIDFILE))
+    )
+    if facts.docker_host:
+        return Remedy(
+            False, False, start, f"DOCKER_HOST is {facts.docker_host}: start that engine, or unset it."
+        )
+    if "Permission denied" in facts.seen:
+        advice = "An engine is there, but not for you. As root: usermod -aG docker USER; then log in again."
+        return Remedy(False, False, start, advice)
+    install = not facts.dockerd
+    if install and not facts.debian:
+        advice = "Install Docker (https://docs.docker.com/engine/install/) and start it."
+        return Remedy(False, True, start, advice)
+    commands = ["apt-get update", "apt-get install -y docker.io"] if install else []
+    commands.append(" ".join(start) + ("" if facts.systemd else f" >{LOG} 2>&1 &"))
+    advice = "As root:\n" + "\n".join(f"    {command}" for command in commands)
+    return Remedy(facts.root, install, start, advice)
+
+
+def is_debian_like(os_release: str) -> bool:
+    """Whether this text of /etc/os-release (os-release(5)) is Debian's, Ubuntu's or a relative's."""
+    fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    names = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "")
+    return bool({"debian", "ubuntu"} & set(names.split()))
+
+
+def look(seen: str, environment: Mapping[str, str] = os.environ) -> Facts:
+    """Look at this machine."""
+    release = Path("/etc/os-release")
+    return Facts(
+        root=os.geteuid() == 0,
+        debian=release.exists()
+        and is_debian_like(release.read_text())
+        and shutil.which("apt-get") is not None,
+        dockerd=shutil.which("dockerd") is not None,
+        systemd=Path("/run/systemd/system").is_dir(),
+        docker_host=environment.get("DOCKER_HOST", ""),
+        seen=seen,
+    )
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages, as root. Raises `Unfit` with the end of apt's output."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+            raise Unfit(f"{' '.join(argv)}: exit status {done.returncode}\n{tail}")
+
+
+def ensure_engine(progress: Progress) -> Engine:
+    """The engine, installed and started first where none answers and this machine allows it.
+
+    Raises `Unfit` with the exact commands otherwise.
+    """
+    try:
+        return Engine.connect()
+    except EngineUnavailable as error:
+        facts = look(error.message)
+    plan = remedy(facts)
+    if not plan.do:
+        raise Unfit(facts.seen, hint=plan.advice)
+    if plan.install:
+        with progress.step("install docker.io"):
+            apt_install("docker.io", "ca-certificates")  # only recommended, but no pull works without them
+    with progress.step("start the Docker engine"):
+        return _start(plan.start)
+
+
+def _start(argv: tuple[str, ...]) -> Engine:
+    if argv[0] == "systemctl":
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Unfit(f"{' '.join(argv)}: {done.stderr.strip()}", hint="See: journalctl -u docker")
+        return wait.until(_answers, what="the Docker engine", timeout=60)
+    for pidfile in (PIDFILE, CONTAINERD_PIDFILE):
+        _forget_dead(pidfile)
+    try:
+        log = LOG.open("ab")
+    except OSError as error:
+        raise Unfit(f"cannot write the engine's log {LOG}: {error.strerror}") from error
+    with log:
+        # A session of its own: neither Ctrl-C here nor the end of this terminal reaches the engine.
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+
+    def answers() -> Engine | wait.NotYet:
+        if process.poll() is not None:
+            tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-5:])
+            raise Unfit(f"dockerd ended with exit status {process.returncode}; its log {LOG} ends:\n{tail}")
+        return _answers()
+
+    return wait.until(answers, what="the Docker engine", timeout=60, hint=f"Its log: {LOG}")
+
+
+def _answers() -> Engine | wait.NotYet:
+    try:
+        return Engine.connect()
+    except EngineUnavailable as error:
+        return wait.NotYet(error.message)
+
+
+def _process_name(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
+def _forget_dead(pidfile: Path) -> None:
+    """Remove a pid file whose process is gone: dockerd refuses to start if another has that number now."""
+    if pidfile.exists():
+        text = pidfile.read_text().strip()
+        name = _process_name(int(text)) if text.isdigit() else None
+        if name not in {"dockerd", "containerd", "docker-containerd"}:
+            pidfile.unlink()
+
+
+def stop_engine() -> str:
+    """End the engine if the lab started it; answers what was done, in a sentence."""
+    try:
+        engine = Engine.connect()
+    except EngineUnavailable:
+        return "No engine answers: nothing to stop."
+    if STARTED_BY_LAB not in engine.labels:
+        how = "systemctl stop docker" if Path("/run/systemd/system").is_dir() else "the way it was started"
+        raise LabError(
+            "this engine was not started by the lab, so it is left running", hint=f"Stop it with: {how}"
+        )
+    up = sorted({item.labels["lab.name"] for item in engine.containers(["lab.name"])})
+    if up:
+        raise LabError(f"these labs are still there: {', '.join(up)}", hint="First: lab down --name NAME")
+    pid = int(PIDFILE.read_text())
+    os.kill(pid, signal.SIGTERM)
+
+    def gone() -> bool | wait.NotYet:
+        name = _process_name(pid)
+        return True if name != "dockerd" else wait.NotYet(f"process {pid} ({name}) is still there")
+
+    wait.until(gone, what="dockerd to end", timeout=30, hint=f"Its log: {LOG}")
+    return f"The engine (process {pid}) has ended. Images and volumes stay on disk."

@@ -1,0 +1,178 @@
+"""A lab's beginning and end: up, down, and the removal of what a killed run left."""
+
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import checks, images, lock
+from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
+from lab.engine import Engine, Network, SubnetTaken
+from lab.errors import LabError
+from lab.payload import daemon_files, sysconfig
+from lab.perform import perform
+from lab.plan import (
+    Action,
+    CreatePod,
+    MakeImages,
+    MakeNetwork,
+    MakeNode,
+    PutConfig,
+    Verify,
+    WaitForDocker,
+    node_config,
+    plan_up,
+)
+from lab.progress import Progress
+from lab.signals import shielded
+from lab.spec import LabSpec
+
+__all__ = ["Outcome", "build", "down", "gc", "up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `lab up` came to."""
+
+    lab: Lab
+    findings: tuple[checks.Finding, ...]
+    made: bool
+    """False when the lab was up already and nothing was done."""
+
+
+def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:
+    """Bring a lab up, whole; or, if it is up, look at it.
+
+    What a killed run left under this name is removed first. When a step fails, or on Ctrl-C, everything
+    that was made is removed again, unless `retain`. Raises `LabError`.
+    """
+    with lock.held(engine.id, spec.name):
+        there = Lab.find(engine, spec.name)
+        if there is not None and there.complete:
+            return _look(there, spec)
+        for leftover in remove_all(engine, spec.name):
+            progress.note(f"removed what an unfinished run left: {leftover}")
+        outcome = build(engine, spec, progress, retain=retain)
+        # Last of all, so that it is there only if everything else is.
+        engine.create_volume(f"lab-{spec.name}-complete", {NAME: spec.name, COMPLETE: "yes"})
+        return outcome
+
+
+def _look(there: Lab, spec: LabSpec) -> Outcome:
+    again = f"lab down --name {spec.name}, then lab up"
+    if there.missing:
+        raise LabError(f"the lab {spec.name} is up, but not whole: {', '.join(there.missing)}", hint=again)
+    if there.spec != spec:
+        raise LabError(f"the lab {spec.name} is up, but was made from another lab file", hint=again)
+    return Outcome(there, tuple(checks.run_all(there)), made=False)
+
+
+def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:
+    """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made."""
+    making = _Making(engine, spec, progress)
+    try:
+        perform(plan_up(spec), making.act, progress, making.cancel)
+    except BaseException:
+        if retain:
+            progress.note(f"left as it is (--retain); remove it with: lab down --name {spec.name}")
+        else:
+            with shielded():
+                progress.note(f"removing what was made of the lab {spec.name}")
+                list(remove_all(engine, spec.name))
+        raise
+    return Outcome(Lab.get(engine, spec.name), making.findings, made=True)
+
+
+class _Making:
+    """The effects of a plan's actions, and what they hand to each other."""
+
+    def __init__(self, engine: Engine, spec: LabSpec, progress: Progress) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.progress = progress
+        self.cancel = threading.Event()
+        self.images: images.Images
+        self.network: Network
+        self.findings: tuple[checks.Finding, ...] = ()
+
+    def act(self, action: Action) -> None:
+        """Perform one action of the plan."""
+        match action:
+            case MakeImages():
+                self.images = images.ensure(self.engine, self.progress)
+            case MakeNetwork():
+                self.network = self._make_network(action)
+            case MakeNode():
+                self._make_node(action)
+            case PutConfig():
+                self._put_config(action)
+            case WaitForDocker(node):
+                self._lab.node(node).start_service("docker", cancel=self.cancel)
+            case CreatePod(pod, node):
+                self._lab.create_pod(pod, self._lab.node(node), cancel=self.cancel)
+            case Verify():
+                self.findings = tuple(checks.run_all(self._lab))
+
+    @property
+    def _lab(self) -> Lab:
+        return Lab.get(self.engine, self.spec.name)
+
+    def _make_network(self, action: MakeNetwork) -> Network:
+        labels = {NAME: self.spec.name, SPEC: self.spec.to_json(), HOST: socket.gethostname()}
+        taken: SubnetTaken | None = None
+        for underlay in action.underlays:
+            try:
+                return self.engine.create_network(f"lab-{self.spec.name}", str(underlay), labels)
+            except SubnetTaken as error:
+                taken = error
+        raise LabError(
+            str(taken), hint="Another lab or network has it; see: docker network ls, lab ls"
+        ) from taken
+
+    def _make_node(self, action: MakeNode) -> None:
+        node = action.node
+        underlay = self.network.underlay
+        container = self.engine.create(
+            node_config(
+                self.spec,
+                node,
+                network=self.network.name,
+                addresses={item.name: underlay[item.host] for item in self.spec.nodes},
+                image=self.images.node,
+                seed=self.images.seed,
+                labels={NAME: self.spec.name, NODE: node.name, ROLE: node.role},
+            )
+        )
+        if node.role == "minion":
+            settings = {"/etc/sysconfig/flanneld": sysconfig(self.spec)}
+            self.engine.put_files(container, {**daemon_files(), **settings})
+        self.engine.start(container)
+
+    def _put_config(self, action: PutConfig) -> None:
+        master = self._lab.master
+        master.start_service("etcd", cancel=self.cancel)
+        master.run(["etcdctl", "put", action.key, action.value])
+
+
+def down(engine: Engine, name: str) -> Sequence[str]:
+    """Remove a lab; answers what was removed. Raises `LabError` when there is none, or it is being made."""
+    with lock.held(engine.id, name), shielded():
+        return list(remove_all(engine, name))
+
+
+def gc(engine: Engine) -> Sequence[str]:
+    """Remove what killed runs left: unfinished labs made on this machine that no process works on."""
+    removed: list[str] = []
+    for name in names(engine):
+        networks = engine.networks({NAME: name})
+        elsewhere = any(item.labels.get(HOST) != socket.gethostname() for item in networks)
+        if engine.volumes({NAME: name, COMPLETE: "yes"}) and networks:
+            continue
+        if elsewhere:
+            continue
+        try:
+            with lock.held(engine.id, name):
+                removed += remove_all(engine, name)
+        except lock.Busy:
+            continue
+    return removed

@@ -1,0 +1,69 @@
+"""Performing a plan: every step as soon as what it needs is done, several at once."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from lab.plan import Action, Step, ready
+from lab.progress import Progress
+from lab.wait import Cancelled
+
+__all__ = ["perform"]
+
+GRACE = 10.0
+"""Seconds that running steps have to notice that the plan was called off."""
+
+
+def perform(
+    steps: Sequence[Step], act: Callable[[Action], None], progress: Progress, cancel: threading.Event
+) -> None:
+    """Do all steps. On the first failure, or Ctrl-C, call off the others and raise it.
+
+    The threads are daemons: a step that sits in a long call of the engine ends with this process
+    instead of holding up its end.
+    """
+    results: queue.Queue[tuple[Step, BaseException | None]] = queue.Queue()
+
+    def run(step: Step) -> None:
+        try:
+            with progress.step(step.name):
+                act(step.action)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
+            results.put((step, error))
+        else:
+            results.put((step, None))
+
+    done: frozenset[str] = frozenset()
+    running: set[str] = set()
+    try:
+        while len(done) < len(steps):
+            for step in ready(steps, done):
+                if step.name not in running:
+                    running.add(step.name)
+                    threading.Thread(target=run, args=(step,), name=step.name, daemon=True).start()
+            step, error = results.get()
+            running.discard(step.name)
+            if error is not None:
+                raise error
+            done |= {step.name}
+    except BaseException as error:  # noqa: BLE001 - Ctrl-C too; raised again below
+        cancel.set()
+        first = _settle(results, running, error)
+        raise first from None
+
+
+def _settle(
+    results: "queue.Queue[tuple[Step, BaseException | None]]", running: set[str], error: BaseException
+) -> BaseException:
+    """Wait a little for the other steps to end; answers the error that is worth telling."""
+    deadline = time.monotonic() + GRACE
+    while running and (left := deadline - time.monotonic()) > 0:
+        try:
+            step, other = results.get(timeout=left)
+        except queue.Empty:
+            break
+        running.discard(step.name)
+        if isinstance(error, Cancelled) and other is not None:
+            error = other
+    return error

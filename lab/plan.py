@@ -1,0 +1,185 @@
+"""What `lab up` will do, as data: steps, and which needs which. Pure; `lab up --dry-run` prints it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.engine import ContainerConfig
+from lab.pods import PodSpec, place
+from lab.spec import LabSpec, NodeSpec
+
+__all__ = [
+    "Action",
+    "CreatePod",
+    "MakeImages",
+    "MakeNetwork",
+    "MakeNode",
+    "PutConfig",
+    "Step",
+    "Verify",
+    "WaitForDocker",
+    "candidates",
+    "node_config",
+    "plan_up",
+    "ready",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MakeImages:
+    """Build the images and the seed volume that are missing or stale."""
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return "build the images and the seed volume that are missing or stale"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeNetwork:
+    """Create the lab's underlay: an internal bridge network."""
+
+    underlays: tuple[IPv4Network, ...]
+
+    def describe(self) -> str:
+        """One line for a person."""
+        first = self.underlays[0]
+        return f"create the network {first}" + (" or the next free one" if len(self.underlays) > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class MakeNode:
+    """Create and start one machine."""
+
+    node: NodeSpec
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return f"start the {self.node.role} {self.node.name} at host address .{self.node.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class PutConfig:
+    """Write flannel's network configuration into the master's etcd."""
+
+    key: str
+    value: str
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return f"etcdctl put {self.key} '{self.value}'"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForDocker:
+    """Wait until a minion has its lease and its Docker engine has started on it."""
+
+    node: str
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return f"wait until flanneld and docker run on {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """Run one pod on one node and wait until its ports answer."""
+
+    pod: PodSpec
+    node: str
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return f"run the pod {self.pod.name} on {self.node} and wait for its ports"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Run every check of `lab check`."""
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return "check leases, addresses, routes and logins"
+
+
+Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForDocker | CreatePod | Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action, and the names of the steps that must have succeeded before it."""
+
+    name: str
+    action: Action
+    needs: frozenset[str]
+
+
+def candidates(spec: LabSpec) -> tuple[IPv4Network, ...]:
+    """The underlays that a lab may have, best first: its own, or the first free /24 from 192.168.200.0 up."""
+    if spec.underlay is not None:
+        return (spec.underlay,)
+    return tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 256))
+
+
+def plan_up(spec: LabSpec) -> tuple[Step, ...]:
+    """The steps from nothing to a lab whose pods answer and whose checks pass.
+
+    Raises `Unfit` when a pod cannot be placed.
+    """
+    minions = [node.name for node in spec.minions]
+    nodes = {node.name: f"node {node.name}" for node in spec.nodes}
+    pods = place(spec.pods, minions, dict.fromkeys(minions, 0))
+    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(candidates(spec)))]
+    steps += [_step(nodes[node.name], MakeNode(node), "images", "network") for node in spec.nodes]
+    config = PutConfig(f"{spec.etcd_prefix}/config", spec.flannel_config)
+    steps += [_step("etcd", config, nodes[spec.master.name])]
+    steps += [_step(f"docker on {name}", WaitForDocker(name), nodes[name], "etcd") for name in minions]
+    steps += [
+        _step(f"pod {pod.name}", CreatePod(pod, pods[pod.name]), f"docker on {pods[pod.name]}")
+        for pod in spec.pods
+    ]
+    return (*steps, _step("checks", Verify(), *(step.name for step in steps)))
+
+
+def _step(name: str, action: Action, *needs: str) -> Step:
+    return Step(name, action, frozenset(needs))
+
+
+def node_config(
+    spec: LabSpec,
+    node: NodeSpec,
+    *,
+    network: str,
+    addresses: Mapping[str, IPv4Address],
+    image: str,
+    seed: str,
+    labels: Mapping[str, str],
+) -> ContainerConfig:
+    """The container that stands in for one machine.
+
+    It asks for the few privileges that systemd and an inner Docker engine need and not for all of them,
+    unless the lab says `privileged: true`.
+    """
+    return ContainerConfig(
+        name=f"{network}-{node.name}",
+        image=image,
+        labels=labels,
+        hostname=node.name,
+        environment={"LAB_ROLE": node.role, "container": "docker"},
+        network=network,
+        address=str(addresses[node.name]),
+        hosts={name: str(address) for name, address in addresses.items()},
+        # SYS_ADMIN: mounts, for systemd and dockerd. NET_ADMIN: flanneld's devices and routes.
+        # SYS_PTRACE: `docker exec` in the inner engine enters another process's namespaces.
+        capabilities=("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"),
+        devices=("/dev/net/tun",),
+        security=("seccomp=unconfined", "apparmor=unconfined"),
+        sysctls={"net.ipv4.ip_forward": "1"},
+        tmpfs=("/run", "/tmp"),  # noqa: S108 - the node's, not ours
+        volumes={seed: "/seed:ro"} if node.role == "minion" else {},
+        privileged=spec.privileged,
+    )
+
+
+def ready(steps: Iterable[Step], done: frozenset[str]) -> tuple[Step, ...]:
+    """The steps, not done yet, whose needs are all done."""
+    return tuple(step for step in steps if step.name not in done and step.needs <= done)

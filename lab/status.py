@@ -1,0 +1,79 @@
+"""How a lab is doing, machine by machine."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lab.cluster import HOST, NAME, Lab, names
+from lab.engine import Engine
+from lab.lock import is_held
+from lab.node import Node
+
+__all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
+
+SERVICES = {"master": ("etcd",), "minion": ("flanneld", "docker")}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One machine: its container's state, its services (unit -> active, inactive, failed...), its lease."""
+
+    name: str
+    role: str
+    address: str
+    state: str
+    services: dict[str, str]
+    subnet: str
+    """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    """One lab: up, being made, or what a killed run left."""
+
+    name: str
+    state: str
+    underlay: str
+    nodes: int
+    made_on: str
+
+
+def nodes(lab: Lab) -> Sequence[NodeStatus]:
+    """Every machine of the lab, in the lab file's order."""
+
+    def look(name: str) -> NodeStatus:
+        spec = next(item for item in lab.spec.nodes if item.name == name)
+        address = str(lab.underlay[spec.host])
+        node = lab.nodes.get(name)
+        if node is None or node.container.state != "running":
+            return NodeStatus(name, spec.role, address, node.container.state if node else "absent", {}, "")
+        return _running(node, address)
+
+    every = [item.name for item in lab.spec.nodes]
+    with ThreadPoolExecutor(max_workers=len(every)) as pool:
+        return list(pool.map(look, every))
+
+
+def _running(node: Node, address: str) -> NodeStatus:
+    units = SERVICES[node.role]
+    script = 'systemctl is-active "$@"; [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env'
+    lines = node.run(["sh", "-c", script, "sh", *units], check=False).text.splitlines()
+    services = dict(zip(units, lines, strict=False))
+    subnet = next((line.partition("=")[2] for line in lines if line.startswith("FLANNEL_SUBNET=")), "")
+    return NodeStatus(node.name, node.role, address, "running", services, subnet)
+
+
+def labs(engine: Engine) -> Sequence[LabStatus]:
+    """Every lab of which anything is there, by name."""
+    return [_lab(engine, name) for name in names(engine)]
+
+
+def _lab(engine: Engine, name: str) -> LabStatus:
+    lab = Lab.find(engine, name)
+    if lab is None:
+        return LabStatus(name, "left over", "", len(engine.containers({NAME: name})), "")
+    if lab.complete:
+        state = "up" if not lab.missing else f"not whole: {', '.join(lab.missing)}"
+    else:
+        state = "in use by a running process" if is_held(engine.id, name) else "left over"
+    return LabStatus(name, state, str(lab.underlay), len(lab.nodes), lab.network.labels.get(HOST, ""))

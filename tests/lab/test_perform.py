@@ -1,0 +1,67 @@
+import threading
+
+import pytest
+
+from lab.perform import perform
+from lab.plan import Action, PutConfig, Step
+from lab.progress import Silent
+from lab.wait import Cancelled
+
+
+def step(name: str, *needs: str) -> Step:
+    return Step(name, PutConfig(name, ""), frozenset(needs))
+
+
+class Recorder:
+    """Acts by writing down which step it was."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.cancel = threading.Event()
+
+    def act(self, action: Action) -> None:
+        assert isinstance(action, PutConfig)
+        self.done.append(action.key)
+
+
+def test_a_step_comes_after_all_that_it_needs():
+    recorder = Recorder()
+    steps = [step("last", "left", "right"), step("left", "first"), step("right", "first"), step("first")]
+    perform(steps, recorder.act, Silent(), recorder.cancel)
+    assert recorder.done[0] == "first"
+    assert sorted(recorder.done[1:3]) == ["left", "right"]
+    assert recorder.done[3] == "last"
+
+
+def test_steps_that_do_not_need_each_other_run_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=10)
+    perform([step("one"), step("two")], lambda _: meeting.wait() and None, Silent(), threading.Event())
+
+
+def test_a_failure_is_raised_and_what_needs_the_failed_step_is_not_begun():
+    recorder = Recorder()
+
+    def act(action: Action) -> None:
+        recorder.act(action)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        perform([step("first"), step("second", "first")], act, Silent(), recorder.cancel)
+    assert recorder.done == ["first"]
+
+
+def test_a_failure_calls_off_the_steps_that_still_run():
+    cancel = threading.Event()
+    waiting = threading.Event()
+
+    def act(action: Action) -> None:
+        assert isinstance(action, PutConfig)
+        if action.key == "patient":
+            waiting.set()
+            assert cancel.wait(timeout=10)
+            raise Cancelled("patient")
+        assert waiting.wait(timeout=10)
+        raise ValueError("hasty failed")
+
+    with pytest.raises(ValueError, match="hasty failed"):
+        perform([step("patient"), step("hasty")], act, Silent(), cancel)

@@ -1,0 +1,43 @@
+import threading
+
+import pytest
+
+from lab.wait import Cancelled, NotYet, TimedOut, until
+
+
+def test_the_first_answer_that_is_not_notyet_is_returned():
+    answers = iter([NotYet("nothing"), NotYet("a little"), "all"])
+    assert until(lambda: next(answers), what="all of it", timeout=5, interval=0.001) == "all"
+
+
+def test_a_time_out_names_the_condition_and_what_was_seen_last():
+    with pytest.raises(TimedOut, match=r"waited 0 s for the moon; last seen: clouds"):
+        until(lambda: NotYet("clouds"), what="the moon", timeout=0)
+
+
+def test_the_probe_is_asked_once_even_without_any_time():
+    assert until(lambda: "there", what="it", timeout=0) == "there"
+
+
+def test_false_and_none_are_answers():
+    assert until(lambda: False, what="an answer", timeout=0) is False
+    assert until(lambda: None, what="an answer", timeout=0) is None
+
+
+def test_a_wait_that_is_called_off_ends_at_once():
+    cancel = threading.Event()
+
+    def probe() -> NotYet:
+        cancel.set()
+        return NotYet("nothing")
+
+    with pytest.raises(Cancelled, match="the moon"):
+        until(probe, what="the moon", timeout=600, interval=600, cancel=cancel)
+
+
+def test_an_error_of_the_probe_is_not_swallowed():
+    def probe() -> NotYet:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        until(probe, what="it", timeout=5)
