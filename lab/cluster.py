@@ -240,5 +240,7 @@ def remove_all(engine: Engine, name: str) -> Iterator[str]:
 
 def names(engine: Engine) -> Iterable[str]:
     """The names of all labs of which anything is there."""
-    labelled = [*engine.networks([NAME]), *engine.containers([NAME]), *engine.volumes([NAME])]
-    return sorted({item.labels[NAME] for item in labelled})
+    found = [item.labels for item in engine.networks([NAME])]
+    found += [item.labels for item in engine.containers([NAME])]
+    found += [item.labels for item in engine.volumes([NAME])]
+    return sorted({labels[NAME] for labels in found})

@@ -1,3 +1,0 @@
-"""Loads the laboratory's pytest fixtures."""
-
-pytest_plugins = ["lab.fixtures"]

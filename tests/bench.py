@@ -1,0 +1,136 @@
+"""`make bench`: how long things take and how large they are, by phase. Nothing here is a test.
+
+Timings on a shared machine are noisy: several rounds in one run, medians with their spread.
+"""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from lab import images, lifecycle, lock, render, spec
+from lab.cluster import Lab
+from lab.engine import Engine
+from lab.progress import Silent
+
+NAME = "bench"
+ROOT = Path(__file__).parent.parent
+
+# Run on a minion whose flanneld and docker are stopped. Prints, for each round, the seconds from fork to
+# READY=1 (sd_notify(3)) and the resident memory in MB a moment later (VmRSS, proc(5)).
+READY_PROBE = """
+import os, signal, socket, subprocess, sys, tempfile, time
+for _ in range(int(sys.argv[1])):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "notify")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listener.bind(path)
+        listener.settimeout(30)
+        began = time.monotonic()
+        daemon = subprocess.Popen(
+            ["/usr/bin/flanneld", "-etcd-endpoints=" + sys.argv[2], "-iface=eth0"],
+            env={**os.environ, "NOTIFY_SOCKET": path}, stderr=subprocess.DEVNULL)
+        while b"READY=1" not in listener.recv(4096):
+            pass
+        ready = time.monotonic() - began
+        status = open(f"/proc/{daemon.pid}/status").read()
+        rss = int(status.partition("VmRSS:")[2].split()[0])
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait()
+        print(ready, rss / 1000)
+"""
+
+
+class Phases(Silent):
+    """Collects how long each step took, over all rounds."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the step."""
+        began = time.monotonic()
+        yield
+        self.seconds[name].append(time.monotonic() - began)
+
+
+def line(name: str, values: Sequence[float], unit: str, target: str = "") -> None:
+    """Print one figure: median, minimum and maximum."""
+    middle, low, high = statistics.median(values), min(values), max(values)
+    click.echo(f"{name:<34} {middle:7.2f} {unit:<3} ({low:.2f} - {high:.2f}, n={len(values)})  {target}")
+
+
+def warm(engine: Engine, rounds: int) -> None:
+    """`lab up` and `lab down` with every image present."""
+    up, down, phases = [], [], Phases()
+    with lock.held(engine.id, NAME):
+        for number in range(rounds):
+            began = time.monotonic()
+            lifecycle.build(engine, spec.tutorial().with_name(NAME), phases)
+            up.append(time.monotonic() - began)
+            if number == rounds - 1:
+                daemon(Lab.get(engine, NAME), rounds)
+            began = time.monotonic()
+            list(lifecycle.remove_all(engine, NAME))
+            down.append(time.monotonic() - began)
+    line("lab up, warm, to both logins", up, "s", "target <= 6")
+    for name, seconds in phases.seconds.items():
+        line(f"    {name}", seconds, "s")
+    line("lab down", down, "s", "target <= 1.5")
+
+
+def daemon(lab: Lab, rounds: int) -> None:
+    """flanneld's start and memory, on a minion of a lab that is up."""
+    node = lab.minions[0]
+    node.run(["systemctl", "stop", "docker.socket", "docker", "flanneld"])
+    endpoint = f"http://{lab.master.name}:2379"
+    output = node.run(["python3", "-", str(rounds), endpoint], stdin=READY_PROBE.encode()).text
+    figures = [[float(word) for word in row.split()] for row in output.splitlines()]
+    line("flanneld, start to READY", [row[0] for row in figures], "s", "target <= 0.7")
+    line("flanneld, resident memory", [row[1] for row in figures], "MB", "target <= 60")
+
+
+def whole(name: str, argv: Sequence[str], target: str) -> None:
+    """One run of a whole command."""
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    line(name, [time.monotonic() - began], "s", target)
+    if done.returncode != 0:
+        raise click.ClickException(f"{' '.join(argv)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Warm rounds.")
+@click.option("--tests/--no-tests", default=True, show_default=True, help="Time `make lab-test`, too.")
+@click.option("--cold", is_flag=True, help="Remove our images and time a `lab up` without any.")
+def main(rounds: int, tests: bool, cold: bool) -> None:
+    """Measure speed and size."""
+    engine = Engine.connect()
+    if cold:
+        list(images.remove(engine))
+        whole("lab up, cold, no image", [sys.executable, "-m", "lab", "up", "--name", NAME], "target <= 100")
+        lifecycle.down(engine, NAME)
+    images.ensure(engine, Silent())
+    warm(engine, rounds)
+    if tests:
+        whole("make lab-test, warm", ["make", "lab-test"], "target <= 90")
+    click.echo(render.images(images.listing(engine)))
+    click.echo(f"{'.venv':<34} {folder_size(ROOT / '.venv') / 1e6:7.0f} MB")
+    click.echo(f"disk free: {shutil.disk_usage(ROOT).free / 1e9:.0f} GB")
+
+
+def folder_size(folder: Path) -> int:
+    """The bytes of all regular files below a folder."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()

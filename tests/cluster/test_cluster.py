@@ -1,0 +1,196 @@
+"""The tutorial's cluster, as it stands after `lab up`. These tests look; they change nothing."""
+
+import json
+import subprocess
+import sys
+from ipaddress import IPv4Interface, IPv4Network
+
+import pytest
+
+from lab import checks
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
+MINIONS = ["centos-minion01", "centos-minion02"]
+# The tutorial's section 4.1: which pod runs where.
+PODS = {"mysql01": "centos-minion02", "mysql02": "centos-minion01"}
+
+
+def lease_of(lab, node):
+    """The subnet whose lease in etcd names this node's address."""
+    listing = lab.master.run(["etcdctl", "get", "--prefix", "/coreos.com/network/subnets/"]).text.split("\n")
+    pairs = dict(zip(listing[::2], listing[1::2], strict=False))
+    (key,) = [
+        key for key, value in pairs.items() if json.loads(value)["PublicIP"] == str(lab.node(node).address)
+    ]
+    return IPv4Network(key.rpartition("/")[2].replace("-", "/"))
+
+
+def link(lab, node, name):
+    (found,) = json.loads(lab.node(node).run(["ip", "-json", "address", "show", "dev", name]).text)
+    return found
+
+
+def lab_command(lab, *argv):
+    command = [sys.executable, "-m", "lab", *argv[:1], "--name", lab.name, *argv[1:]]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_check_of_lab_check_holds(lab):
+    assert [finding for finding in checks.run_all(lab) if not finding.ok] == []
+
+
+@pytest.mark.parametrize("node", MINIONS)
+def test_a_minion_holds_one_subnet_of_the_configured_network(lab, node):
+    subnet = lease_of(lab, node)
+    assert subnet.prefixlen == 24
+    assert subnet.subnet_of(IPv4Network("10.2.0.0/16"))
+    # flannel leaves the first subnet of the network out (SubnetMin).
+    assert subnet != IPv4Network("10.2.0.0/24")
+
+
+def test_the_minions_hold_different_subnets(lab):
+    assert lease_of(lab, MINIONS[0]) != lease_of(lab, MINIONS[1])
+
+
+@pytest.mark.parametrize("node", MINIONS)
+def test_a_lease_is_written_as_flannel_writes_it_and_runs_out_in_a_day(lab, node):
+    subnet = lease_of(lab, node)
+    key = f"/coreos.com/network/subnets/{str(subnet).replace('/', '-')}"
+    assert lab.master.run(["etcdctl", "get", "--print-value-only", key]).text == (
+        f'{{"PublicIP":"{lab.node(node).address}","PublicIPv6":null}}\n'
+    )
+    stored = json.loads(lab.master.run(["etcdctl", "get", "-w", "json", key]).text)["kvs"][0]
+    lease = f"{stored['lease']:x}"
+    life = json.loads(lab.master.run(["etcdctl", "lease", "timetolive", lease, "-w", "json"]).text)
+    assert life["granted-ttl"] == 86400
+
+
+@pytest.mark.parametrize("node", MINIONS)
+def test_flannel0_is_the_tutorials(lab, node):
+    subnet = lease_of(lab, node)
+    found = link(lab, node, "flannel0")
+    assert (found["mtu"], found["txqlen"]) == (1472, 500)
+    assert "UP" in found["flags"]
+    (address,) = [item for item in found["addr_info"] if item["family"] == "inet"]
+    assert (address["local"], address["prefixlen"]) == (str(subnet.network_address), 16)
+
+
+@pytest.mark.parametrize("node", MINIONS)
+def test_docker0_has_the_leases_first_address_and_the_overlays_mtu(lab, node):
+    subnet = lease_of(lab, node)
+    found = link(lab, node, "docker0")
+    (address,) = [item for item in found["addr_info"] if item["family"] == "inet"]
+    assert IPv4Interface(f"{address['local']}/{address['prefixlen']}") == IPv4Interface(f"{subnet[1]}/24")
+    assert found["mtu"] == 1472
+
+
+@pytest.mark.parametrize("node", MINIONS)
+def test_a_minions_routes_are_the_ones_that_flannel_makes(lab, node):
+    subnet = lease_of(lab, node)
+    routes = [line.strip() for line in lab.node(node).run(["ip", "route"]).text.splitlines()]
+    assert f"10.2.0.0/16 dev flannel0 proto kernel scope link src {subnet.network_address}" in routes
+    assert f"{subnet} dev docker0 proto kernel scope link src {subnet[1]}" in routes
+    assert not [route for route in routes if route.startswith("default")]
+
+
+def test_the_master_runs_no_flanneld(lab):
+    assert lab.master.run(["systemctl", "is-active", "flanneld"], check=False).text.strip() == "inactive"
+    assert lab.master.run(["ip", "link", "show", "flannel0"], check=False).exit_code != 0
+
+
+@pytest.mark.parametrize(("pod", "node"), PODS.items())
+def test_a_pod_runs_where_the_tutorial_shows_it_with_an_address_of_that_minion(lab, pod, node):
+    running = lab.pod(pod)
+    assert running.node == node
+    assert running.address in lease_of(lab, node)
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_a_pods_interface_has_the_overlays_mtu_and_its_host_name_is_the_pods(lab, pod):
+    (found,) = json.loads(in_pod(lab, pod, "ip", "-json", "address", "show", "dev", "eth0"))
+    assert found["mtu"] == 1472
+    assert in_pod(lab, pod, "hostname").strip() == pod
+    assert in_pod(lab, pod, "hostname", "-i").strip() == str(lab.pod(pod).address)
+
+
+def in_pod(lab, pod, *argv):
+    running = lab.pod(pod)
+    return lab.node(running.node).run(["docker", "exec", running.container(None), *argv]).text
+
+
+@pytest.mark.parametrize(("client", "server"), [("mysql01", "mysql02"), ("mysql02", "mysql01")])
+def test_the_tutorials_client_logs_in_across_the_nodes(lab, client, server):
+    address = str(lab.pod(server).address)
+    seen = in_pod(
+        lab,
+        client,
+        "mysql",
+        "-uroot",
+        "-pp123456",
+        f"-h{address}",
+        "-N",
+        "-e",
+        "SELECT @@hostname, VERSION()",
+    )
+    host, version = seen.split()
+    assert host == server
+    assert int(version.split(".")[0]) >= 8
+
+
+@pytest.mark.parametrize("client", PODS)
+def test_a_wrong_password_is_refused_across_the_nodes(lab, client):
+    (server,) = PODS.keys() - {client}
+    running = lab.pod(client)
+    refused = lab.node(running.node).run(
+        [
+            "docker",
+            "exec",
+            running.container(None),
+            "mysql",
+            "-uroot",
+            "-pwrong",
+            f"-h{lab.pod(server).address}",
+        ],
+        check=False,
+    )
+    assert refused.exit_code == 1
+    assert "Access denied for user 'root'" in refused.output
+
+
+def test_exec_gives_the_commands_own_streams_and_exit_status(lab):
+    script = "echo out; echo err >&2; exit 7"
+    done = lab_command(lab, "exec", "centos-minion01", "--", "sh", "-c", script)
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 7)
+
+
+def test_exec_takes_what_follows_the_dashes_as_it_is(lab):
+    done = lab_command(lab, "exec", "centos-master", "--", "printf", "%s|", "a b", "$HOME", "-t", "--name")
+    assert done.stdout == "a b|$HOME|-t|--name|"
+
+
+def test_pod_exec_runs_in_the_pod(lab):
+    command = [sys.executable, "-m", "lab", "pod", "exec", "--name", lab.name, "mysql01", "--", "hostname"]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "mysql01\n"
+
+
+def test_a_node_that_is_not_there_is_named_with_those_that_are(lab):
+    done = lab_command(lab, "exec", "centos-minion09", "--", "true")
+    assert done.returncode == 2
+    assert "centos-minion09" in done.stderr
+    assert "centos-minion01, centos-minion02" in done.stderr
+
+
+def test_lab_check_reports_as_json(lab):
+    done = lab_command(lab, "check", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["failed"] == 0
+    assert report["passed"] == len(report["findings"]) > 0
+    assert set(report["findings"][0]) == {"check", "subject", "ok", "expected", "seen"}
+
+
+def test_the_replay_of_the_tutorial_agrees_in_every_step(lab):
+    done = lab_command(lab, "tutorial", "--json")
+    assert [step for step in json.loads(done.stdout) if not step["ok"]] == []
+    assert done.returncode == 0
