@@ -1,0 +1,35 @@
+"""What a lab must look like, by the tutorial and by flannel 0.5.5, against what it does look like.
+
+`collect` asks a lab, once, with one command for each machine; everything after that is pure.
+The command `lab check`, the cluster tests, `lab up` and the tutorial's replay share these functions.
+"""
+
+from lab.access import LabAccess
+from lab.checks.collect import collect
+from lab.checks.facts import Facts
+from lab.checks.finding import Finding, report
+from lab.checks.judge import addresses, leases, logins, pods, routes
+
+__all__ = [
+    "Facts",
+    "Finding",
+    "addresses",
+    "collect",
+    "judge",
+    "leases",
+    "logins",
+    "pods",
+    "report",
+    "routes",
+    "run_all",
+]
+
+
+def judge(facts: Facts) -> list[Finding]:
+    """Every check, on what was seen."""
+    return [*leases(facts), *addresses(facts), *routes(facts), *pods(facts), *logins(facts)]
+
+
+def run_all(lab: LabAccess) -> list[Finding]:
+    """Every check, on a lab that stands. Raises `LabError` when a machine cannot be asked."""
+    return judge(collect(lab))

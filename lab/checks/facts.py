@@ -1,0 +1,175 @@
+"""What was seen of a lab, as values, and how they are read from the output of `ip`, etcdctl and mysql."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.errors import LabError
+from lab.pods import RunningPod
+from lab.spec import LabSpec
+
+__all__ = [
+    "Facts",
+    "Lease",
+    "Link",
+    "Login",
+    "Minion",
+    "Output",
+    "parse_leases",
+    "parse_links",
+    "parse_login",
+    "parse_routes",
+    "subnet_of_key",
+]
+
+KEY = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a command on a machine ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """Its last line of complaint."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return lines[-1] if lines else f"exit status {self.exit_code} and no output"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One key under PREFIX/subnets in etcd."""
+
+    key: str
+    subnet: IPv4Network | None
+    """None when the key is no subnet's."""
+    value: str
+    ttl: int
+    """Seconds that are left; -1 when the key is bound to no etcd lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network device."""
+
+    name: str
+    up: bool
+    """IFF_UP of linux/if.h; a TUN device has no carrier state to speak of ("state UNKNOWN")."""
+    mtu: int
+    queue: int | None
+    """Transmit queue length in packets."""
+    addresses: tuple[str, ...]
+    """IPv4, such as 10.2.35.1/24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minion:
+    """One machine that runs flanneld."""
+
+    name: str
+    address: IPv4Address
+    """That the lab gave it."""
+    links: Mapping[str, Link]
+    routes: tuple[str, ...]
+    """The lines of `ip -4 route`."""
+    subnet_env: str
+    """The text of /run/flannel/subnet.env."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An attempt to log in to one pod's MySQL from another pod."""
+
+    client: str
+    server: str
+    way: str
+    """`mysql`, the tutorial's client in the pod, or `pymysql`, in the pod's network namespace."""
+    host: str
+    """@@hostname; empty when there was no login."""
+    version: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the checks look at."""
+
+    spec: LabSpec
+    underlay: IPv4Network
+    config: str
+    """The value of PREFIX/config in etcd."""
+    leases: tuple[Lease, ...]
+    minions: tuple[Minion, ...]
+    pods: tuple[RunningPod, ...]
+    pod_links: Mapping[str, Mapping[str, Link]]
+    """By pod, then by device."""
+    logins: tuple[Login, ...]
+
+
+def parse_links(text: str) -> dict[str, Link]:
+    """The devices, by name, from `ip -json address show`. Raises `LabError`."""
+    try:
+        return {
+            item["ifname"]: Link(
+                name=item["ifname"],
+                up="UP" in item["flags"],
+                mtu=item["mtu"],
+                queue=item.get("txqlen"),
+                addresses=tuple(
+                    f"{address['local']}/{address['prefixlen']}"
+                    for address in item.get("addr_info", ())
+                    if address.get("family") == "inet"
+                ),
+            )
+            for item in json.loads(text)
+            if item  # with an address family given, ip prints {} for each device that has none
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"reading the output of ip -json address: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_routes(text: str) -> tuple[str, ...]:
+    """The lines of `ip -4 route`; a bridge without a port adds "linkdown", which is no part of the route."""
+    return tuple(line.strip().removesuffix(" linkdown").strip() for line in text.splitlines() if line.strip())
+
+
+def subnet_of_key(key: str) -> IPv4Network | None:
+    """10.2.35.0/24 for `/coreos.com/network/subnets/10.2.35.0-24`, flannel's way to write it."""
+    match = KEY.fullmatch(key.rpartition("/")[2])
+    try:
+        return IPv4Network(f"{match[1]}/{match[2]}") if match else None
+    except ValueError:
+        return None
+
+
+def parse_leases(text: str) -> tuple[Lease, ...]:
+    """The keys below PREFIX/subnets/, from the JSON of `etcdctl get` with a `ttl` for each etcd lease.
+
+    Raises `LabError`.
+    """
+    try:
+        document = json.loads(text)
+        leases = []
+        for item in document.get("kvs", ()):
+            key = base64.b64decode(item["key"]).decode(errors="replace")
+            value = base64.b64decode(item.get("value", "")).decode(errors="replace")
+            ttl = document["ttl"][str(item["lease"])] if item.get("lease") else -1
+            leases.append(Lease(key, subnet_of_key(key), value, ttl))
+        return tuple(leases)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"reading the leases from etcdctl: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_login(client: str, server: str, way: str, output: Output) -> Login:
+    """What a client printed: @@hostname and VERSION(), parted by a tab."""
+    fields = output.stdout.strip().split("\t")
+    if output.exit_code != 0 or len(fields) != 2:
+        return Login(client, server, way, "", "", output.error)
+    return Login(client, server, way, fields[0], fields[1], "")

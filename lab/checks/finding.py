@@ -1,0 +1,30 @@
+"""The outcome of one check."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Finding", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One comparison, both sides in words for a person."""
+
+    check: str
+    """What was compared, such as `flannel0 MTU`."""
+    subject: str
+    """On what: a machine, a pod, a pair of pods."""
+    ok: bool
+    expected: str
+    seen: str
+
+
+def report(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The document that `lab check --json` prints."""
+    passed = sum(finding.ok for finding in findings)
+    return {
+        "passed": passed,
+        "failed": len(findings) - passed,
+        "findings": [asdict(finding) for finding in findings],
+    }

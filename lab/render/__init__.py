@@ -1,0 +1,21 @@
+"""What a person reads: values in, text out. Plain aligned columns, the same on a terminal and in a pipe."""
+
+from lab.render.listings import images, labs, plan, status
+from lab.render.pods import age, pods
+from lab.render.replay import replay_summary, step
+from lab.render.report import findings, up
+from lab.render.text import table
+
+__all__ = [
+    "age",
+    "findings",
+    "images",
+    "labs",
+    "plan",
+    "pods",
+    "replay_summary",
+    "status",
+    "step",
+    "table",
+    "up",
+]

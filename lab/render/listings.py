@@ -1,0 +1,92 @@
+"""Lists: labs, machines, images, and the steps of a plan."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from lab.plan import Step
+from lab.pods import RunningPod
+from lab.render.pods import pods
+from lab.render.text import table
+
+__all__ = ["images", "labs", "plan", "status"]
+
+
+class _Node(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def services(self) -> Mapping[str, str]: ...
+    @property
+    def subnet(self) -> str: ...
+
+
+class _Lab(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def underlay(self) -> str: ...
+    @property
+    def nodes(self) -> int: ...
+    @property
+    def made_on(self) -> str: ...
+
+
+class _Image(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+
+
+def labs(found: Sequence[_Lab]) -> str:
+    """`lab ls`."""
+    if not found:
+        return "There is no lab."
+    rows = [[lab.name, lab.underlay or "-", str(lab.nodes), lab.made_on or "-", lab.state] for lab in found]
+    return table(["NAME", "UNDERLAY", "NODES", "MADE ON", "STATE"], rows)
+
+
+def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:
+    """`lab status`: machines with their services and leases, then the pods."""
+    rows = [
+        [
+            node.name,
+            node.role,
+            node.address,
+            node.state,
+            ", ".join(f"{unit} {state}" for unit, state in node.services.items()) or "-",
+            node.subnet or "-",
+        ]
+        for node in nodes
+    ]
+    machines = table(["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET"], rows)
+    return f"{machines}\n\n{pods(running, wide=True)}"
+
+
+def images(found: Sequence[_Image]) -> str:
+    """`lab images ls`."""
+    if not found:
+        return "There are no images of the lab."
+    rows = [
+        [item.name, item.kind, f"{item.size / 1e6:.0f} MB" if item.size else "-", item.state]
+        for item in found
+    ]
+    return table(["NAME", "KIND", "SIZE", "STATE"], rows)
+
+
+def plan(steps: Sequence[Step]) -> str:
+    """`lab up --dry-run`."""
+    rows = [[item.name, item.action.describe(), ", ".join(sorted(item.needs)) or "-"] for item in steps]
+    return table(["STEP", "DOES", "AFTER"], rows)

@@ -1,0 +1,76 @@
+"""What `lab check` and `lab up` end with."""
+
+from collections.abc import Sequence
+
+from lab.access import LabAccess
+from lab.checks import Finding
+from lab.render.text import indent, table
+
+__all__ = ["findings", "up"]
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """`lab check`: expected against seen, a mark before each, and the sum."""
+    rows = [
+        [
+            "ok" if item.ok else "FAILED",
+            item.check,
+            item.subject,
+            item.expected.rstrip("\n"),
+            "the same" if item.seen == item.expected and item.ok else item.seen.rstrip("\n"),
+        ]
+        for item in found
+    ]
+    return f"{table(['', 'CHECK', 'SUBJECT', 'EXPECTED', 'SEEN'], rows)}\n\n{_sum(found)}"
+
+
+def _sum(found: Sequence[Finding]) -> str:
+    failed = sum(not item.ok for item in found)
+    return f"{failed} of {len(found)} checks FAILED." if failed else f"All {len(found)} checks passed."
+
+
+def up(lab: LabAccess, found: Sequence[Finding]) -> str:
+    """The end of `lab up`: what the tutorial ends with, and every check that failed."""
+    seen = {(item.check, item.subject): item.seen for item in found}
+    minions = [node.name for node in lab.spec.minions]
+    leases = table(
+        ["NODE", "LEASE", "VALUE"],
+        [[name, seen.get(("lease", name), "-"), seen.get(("lease value", name), "-")] for name in minions],
+    )
+    devices = table(
+        ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"],
+        [
+            [
+                name,
+                device,
+                *(seen.get((f"{device} {what}", name), "-") for what in ("address", "MTU", "queue length")),
+            ]
+            for name in minions
+            for device in ("flannel0", "docker0")
+        ],
+    )
+    running = table(
+        ["POD", "ADDRESS", "STATE"],
+        [
+            [item.subject, seen.get(("pod eth0 address", item.subject), "-"), item.seen]
+            for item in found
+            if item.check == "pod"
+        ],
+    )
+    logins = table(
+        ["LOGIN", "WITH", "ANSWER"],
+        [
+            [item.subject, item.check.removeprefix("login with "), item.seen]
+            for item in found
+            if item.check.startswith("login with ")
+        ],
+    )
+    parts = {
+        f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd": leases,
+        "Devices": devices,
+        "Pods": running,
+        "MySQL logins from pod to pod": logins,
+    }
+    text = "\n\n".join(f"{title}\n{indent(part)}" for title, part in parts.items())
+    failed = [item for item in found if not item.ok]
+    return f"{text}\n\n{findings(failed) if failed else _sum(found)}"

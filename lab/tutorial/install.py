@@ -1,0 +1,154 @@
+"""Sections 2 to 3.6: etcd's settings, flannel's installation, its first start."""
+
+from lab.tutorial.numbers import MASTER, SUBNET
+from lab.tutorial.step import Expect, Step
+
+__all__ = ["etcd", "install", "start"]
+
+OPTIONS = 'FLANNEL_OPTIONS="-iface=eth0'
+UNIT = {
+    "After=network.target": "After=.*",
+    "Before=docker.service": "Before=.*",
+    "Type=notify": "Type=.*",
+    "EnvironmentFile=-/etc/sysconfig/flanneld": ".*sysconfig/flanneld",
+    "EnvironmentFile=-/etc/sysconfig/docker-network": ".*sysconfig/docker-network",
+    "ExecStart=/usr/bin/flanneld \\": "ExecStart=.*",
+    "-etcd-endpoints=${FLANNEL_ETCD} \\": "-etcd-endpoints.*",
+    "$FLANNEL_OPTIONS": r"\$FLANNEL_OPTIONS",
+    "RequiredBy=docker.service": "RequiredBy=.*",
+    "WantedBy=multi-user.target": "WantedBy=.*",
+}
+
+
+def etcd() -> tuple[Step, ...]:
+    """Section 2, on the master."""
+    config = '{ "Network": "10.2.0.0/16" }'
+    return (
+        Step(
+            "2.1",
+            MASTER,
+            f"etcdctl set /coreos.com/network/config '{config}'",
+            "etcdctl get /coreos.com/network/config",
+            (Expect("flannel's configuration", config, r"^(\{.*\})$"),),
+            f"etcd 3.5 speaks the v3 API. lab up has run: etcdctl put /coreos.com/network/config '{config}'",
+        ),
+        Step(
+            "2.2",
+            MASTER,
+            "in /etc/etcd/etcd.conf, change localhost to 0.0.0.0 in\n"
+            'ETCD_LISTEN_CLIENT_URLS="http://localhost:2379"',
+            "cat /etc/etcd/etcd.conf",
+            (Expect("where etcd listens", '"http://0.0.0.0:2379"', r"^ETCD_LISTEN_CLIENT_URLS=(.*)$"),),
+            "The node image has the file as the document leaves it.",
+        ),
+    )
+
+
+def install(node: str) -> tuple[Step, ...]:
+    """Sections 3.1 to 3.4, on a minion."""
+    release = "flannel-0.5.5-linux-amd64.tar.gz"
+    programs = ("/usr/bin/flanneld", "/usr/bin/mk-docker-opts.sh")
+    return (
+        Step(
+            "3.1, 3.2",
+            node,
+            f"wget https://github.com/coreos/flannel/releases/download/v0.5.5/{release}\ntar -xzvf {release}",
+            "ls /usr/lib/flanneld/flanneld_py",
+            (Expect("the daemon", "flanneld", r"^(cli)\.py$", today="cli"),),
+            "In place of the release stands flanneld_py, which lab up copied in: a node has no way out.",
+        ),
+        Step(
+            "3.3",
+            node,
+            "cp flannel-0.5.5/flanneld /usr/bin\ncp flannel-0.5.5/mk-docker-opts.sh /usr/bin",
+            f"ls -l {' '.join(programs)}",
+            tuple(Expect("executable", name, rf"^-rwxr-xr-x .* ({name})$") for name in programs),
+        ),
+        Step(
+            "3.4",
+            node,
+            "edit /etc/sysconfig/flanneld",
+            "cat /etc/sysconfig/flanneld",
+            (
+                Expect("etcd's URL", '"http://centos-master:2379"', r"^FLANNEL_ETCD=(.*)$"),
+                Expect("etcd's key", '"/coreos.com/network"', r"^FLANNEL_ETCD_KEY=(.*)$"),
+                Expect(
+                    "options", "#FLANNEL_OPTIONS=", r'^(FLANNEL_OPTIONS="[^"]*-iface=eth0)', today=OPTIONS
+                ),
+            ),
+            "-iface=eth0, because without it flanneld takes the default route's interface, and a node of the "
+            "lab has no such route.",
+        ),
+        Step(
+            "3.4",
+            node,
+            "edit /usr/lib/systemd/system/flanneld.service",
+            "cat /usr/lib/systemd/system/flanneld.service",
+            tuple(Expect("the unit", line, rf"^\s*({pattern})$") for line, pattern in UNIT.items()),
+        ),
+    )
+
+
+def start(node: str) -> tuple[Step, ...]:
+    """Sections 3.5 to 3.7, on a minion."""
+    gateway = f"{SUBNET[node]}.1/24"
+    return (
+        Step(
+            "3.5",
+            node,
+            "systemctl stop docker",
+            "systemctl show --property=Before,RequiredBy flanneld.service",
+            (
+                Expect("flanneld comes before", "docker.service", r"^Before=.*\b(docker\.service)\b"),
+                Expect("flanneld is required by", "docker.service", r"^RequiredBy=.*\b(docker\.service)\b"),
+            ),
+            "Nothing to stop: Before= and RequiredBy= hold docker back until flanneld has its lease.",
+        ),
+        Step(
+            "3.6",
+            node,
+            "systemctl start flanneld",
+            "systemctl show --property=Type,ActiveState,SubState flanneld.service",
+            (
+                Expect("flanneld", "active running", r"^ActiveState=(.*)\nSubState=(.*)$"),
+                Expect("it says itself when it is ready", "notify", r"^Type=(.*)$"),
+            ),
+            "The boot has started it. Starting it again would do nothing.",
+        ),
+        Step(
+            "3.6",
+            node,
+            "mk-docker-opts.sh -i",
+            "cat /run/docker_opts.env",
+            (
+                Expect("docker0's address", f"--bip={gateway}", r'^DOCKER_OPT_BIP="(.*)"$'),
+                Expect("masquerading by docker", "--ip-masq=true", r'^DOCKER_OPT_IPMASQ="(.*)"$'),
+                Expect("docker0's MTU", "--mtu=1472", r'^DOCKER_OPT_MTU="(.*)"$'),
+            ),
+            "The document does not show the file; these are the lines that v0.5.5's script writes. "
+            "The unit's ExecStartPost= has run it.",
+        ),
+        Step(
+            "3.6",
+            node,
+            "source /run/flannel/subnet.env",
+            "cat /run/flannel/subnet.env",
+            (
+                Expect("network", "10.2.0.0/16", r"^FLANNEL_NETWORK=(.*)$"),
+                Expect("subnet", gateway, r"^FLANNEL_SUBNET=(.*)$"),
+                Expect("MTU", "1472", r"^FLANNEL_MTU=(.*)$"),
+            ),
+        ),
+        Step(
+            "3.6, 3.7",
+            node,
+            "ifconfig docker0 ${FLANNEL_SUBNET}\nsystemctl restart docker",
+            "ps -C dockerd -o args=",
+            (
+                Expect("docker's bridge address", f"--bip={gateway}", r" (--bip=\S+)"),
+                Expect("docker's MTU", "1500", r" --mtu=(\S+)", today="1472"),
+            ),
+            "docker makes docker0 itself, with the address and the MTU that flanneld's start left in "
+            "/run/docker_opts.env.",
+        ),
+    )

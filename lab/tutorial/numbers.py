@@ -1,0 +1,27 @@
+"""The document's own names and numbers."""
+
+__all__ = [
+    "ADDRESS",
+    "CONTAINER",
+    "DOCKER0_MTU",
+    "MASTER",
+    "MINIONS",
+    "PEER",
+    "POD",
+    "SUBNET",
+]
+
+MASTER = "centos-master"
+MINIONS = ("centos-minion01", "centos-minion02")
+
+ADDRESS = {"centos-minion01": "192.168.199.52", "centos-minion02": "192.168.199.53"}
+SUBNET = {"centos-minion01": "10.2.35", "centos-minion02": "10.2.52"}
+POD = {"centos-minion01": "mysql02", "centos-minion02": "mysql01"}
+CONTAINER = {"mysql02": "309728d3a3f4", "mysql01": "98fd9272ad7a"}
+PEER = {"mysql02": "10.2.52.2", "mysql01": "10.2.35.2"}
+
+DOCKER0_MTU = (
+    "The document shows 1500 on docker0 because it gave docker0 its address by hand, without the MTU of "
+    "subnet.env. Here docker takes both from mk-docker-opts.sh, so that containers send no packet that is "
+    "too big for flannel0."
+)

@@ -1,0 +1,166 @@
+"""Sections 3.7 and 4: the devices, the leases, the pods, and MySQL from pod to pod."""
+
+from lab.pods import container_name
+from lab.tutorial.numbers import ADDRESS, CONTAINER, DOCKER0_MTU, MASTER, MINIONS, PEER, POD, SUBNET
+from lab.tutorial.step import ABSENT, Expect, Step, Today
+
+__all__ = ["POD_FILES", "POD_LS", "devices", "leases", "login", "no_flannel_on_the_master", "pods"]
+
+POD_FILES = "cat mysqlpod01.yaml mysqlpod02.yaml"
+POD_LS = "lab pod ls -o wide"
+
+
+def devices(node: str) -> Step:
+    """Section 3.7: `ip a` on a minion."""
+    subnet = SUBNET[node]
+    return Step(
+        "3.7",
+        node,
+        "ip a",
+        "ip a",
+        (
+            Expect("underlay address", f"{ADDRESS[node]}/24 brd 192.168.199.255", _inet("eth0")),
+            Expect("underlay MTU", "1500", r"^\d+: eth0(?:@\S+)?: .* mtu (\d+) "),
+            Expect("docker0 address", f"{subnet}.1/24 brd {subnet}.255", _inet("docker0")),
+            Expect("docker0 MTU", "1500", r"^\d+: docker0: .* mtu (\d+) ", today="1472"),
+            Expect("flannel0 address", f"{subnet}.0/16", _inet("flannel0")),
+            Expect("flannel0 MTU", "1472", r"^\d+: flannel0: .* mtu (\d+) "),
+            Expect("flannel0 state", "UNKNOWN", r"^\d+: flannel0: .* state (\w+) "),
+            Expect("flannel0 queue length", "500", r"^\d+: flannel0: .* qlen (\d+)"),
+            Expect("flannel0 is no Ethernet", "link/none", r"^\d+: flannel0: .*\n +(link/\w+)"),
+        ),
+        "The underlay's interface is eth0 in a container, and eno16777736 in the document. The third octet "
+        "is the lease's, which flannel draws at random. docker0 is UP because a pod runs on it already. "
+        f"{DOCKER0_MTU}",
+    )
+
+
+def leases(today: Today) -> tuple[Step, ...]:
+    """Section 3.7: the "routing table" in etcd."""
+    folder = "/coreos.com/network/subnets"
+    keys = {node: f"{folder}/{SUBNET[node]}.0-24" for node in MINIONS}
+    return (
+        Step(
+            "3.7",
+            MASTER,
+            f"etcdctl ls {folder}",
+            f"etcdctl get --prefix --keys-only {folder}",
+            tuple(
+                Expect(f"lease of {node}", keys[node], rf"^({today.translate(keys[node])})$")
+                for node in MINIONS
+            ),
+            "The v3 API has no directories, only prefixes of keys.",
+        ),
+        *(
+            Step(
+                "3.7",
+                MASTER,
+                f"etcdctl get {keys[node]}",
+                f"etcdctl get {today.translate(keys[node])}",
+                (
+                    Expect("lease value", f'{{"PublicIP":"{ADDRESS[node]}"}}', r"^(\{.*\})$", today=value),
+                    Expect("public IP", ADDRESS[node], r'"PublicIP":"([^"]*)"'),
+                ),
+                "flanneld_py writes what a flannel of today does, which knows IPv6 too.",
+            )
+            for node in MINIONS
+            for value in [today.translate(f'{{"PublicIP":"{ADDRESS[node]}","PublicIPv6":null}}')]
+        ),
+    )
+
+
+def pods() -> tuple[Step, ...]:
+    """Section 4.1: the two pods."""
+    return (
+        Step(
+            "4.1",
+            "",
+            "cat mysqlpod01.yaml",
+            POD_FILES,
+            tuple(
+                Expect(what, line, rf"^ *(?:- )?({line})$")
+                for pod in ("mysql01", "mysql02")
+                for what, line in {
+                    "pod": f"name: {pod}",
+                    "image": "image: mysql",
+                    "variable": "name: MYSQL_ROOT_PASSWORD",
+                    "its value": "value: p123456",
+                    "port": "containerPort: 3306",
+                }.items()
+            ),
+            "The nodeName: lines are the only addition: they place the pods as the document's scheduler did.",
+        ),
+        Step(
+            "4.1",
+            "",
+            "kubectl create -f mysqlpod01.yaml\nkubectl create -f mysqlpod02.yaml\nkubectl get pods -o wide",
+            POD_LS,
+            tuple(
+                Expect("pod", f"{POD[node]} 1/1 Running {node}", rf"^({POD[node]}) +(\S+) +(\w+) .* (\S+)$")
+                for node in reversed(MINIONS)
+            ),
+            "lab up has created the pods from the two files, as lab pod create -f mysqlpod01.yaml does; "
+            "there is no Kubernetes here, only its Pods.",
+        ),
+    )
+
+
+def login(node: str, today: Today) -> tuple[Step, ...]:
+    """Section 4.1: in a minion's pod, its address, and MySQL in the other pod."""
+    pod = POD[node]
+    name = container_name(pod, pod)
+    third = today.translate(f"{SUBNET[node]}.").split(".")[2]
+    mac = f"02:42:0a:02:{int(third):02x}:02"
+    old_mac = f"02:42:0a:02:{int(SUBNET[node].split('.')[2]):02x}:02"
+    return (
+        Step(
+            "4.1",
+            node,
+            f"docker exec -it {CONTAINER[pod]} /bin/bash\nip a",
+            f"docker exec {name} bash -c 'hostname; ip a'",
+            (
+                Expect("host name", pod, r"\A(.*)$"),
+                Expect("address", f"{SUBNET[node]}.2/24", r"inet (\S+) (?:brd \S+ )?scope global eth0"),
+                Expect("state", "UP", r"^\d+: eth0@\S+: .* state (\w+) "),
+                Expect("Ethernet address", old_mac, r"link/ether (02:\S+)", today=mac),
+                Expect("MTU", "1500", r"^\d+: eth0@\S+: .* mtu (\d+) ", today="1472"),
+            ),
+            f"Containers have names here. {DOCKER0_MTU}",
+        ),
+        Step(
+            "4.1",
+            node,
+            f"mysql -uroot -p -h{PEER[pod]}",
+            f"docker exec -it {name} mysql -uroot -p -h{today.translate(PEER[pod])}",
+            (
+                Expect("the client asks", "Enter password:", r"^(Enter password:)"),
+                Expect(
+                    "the server answers",
+                    "Welcome to the MySQL monitor.",
+                    r"^(Welcome to the MySQL monitor\.)",
+                ),
+                Expect("it says its version", "Server version:", r"^(Server version:) \S+"),
+                Expect("it waits for commands", "mysql>", r"^(mysql>)"),
+            ),
+            "MySQL is of today, not 5.7.10. The password p123456 is typed at the prompt, and \\q after that.",
+        ),
+    )
+
+
+def no_flannel_on_the_master() -> Step:
+    """The document's closing note."""
+    return Step(
+        "4.1, note",
+        MASTER,
+        "flannel does not have to be deployed on the master, for it takes no load",
+        "ip -brief address",
+        (
+            Expect("underlay address", "192.168.199.51/24", r"^eth0\S* .* (192\.168\.\S+/\d+)"),
+            Expect("flannel0", ABSENT, r"^(flannel0)"),
+            Expect("docker0", ABSENT, r"^(docker0)"),
+        ),
+    )
+
+
+def _inet(device: str) -> str:
+    return rf"inet (\S+(?: brd \S+)?) scope global {device}$"

@@ -1,0 +1,76 @@
+"""Doing the tutorial's steps on a lab that stands."""
+
+import shlex
+from collections.abc import Iterator
+from importlib.resources import files
+from ipaddress import IPv4Network
+
+from lab.access import LabAccess
+from lab.checks import collect
+from lab.errors import LabError, Unfit
+from lab.pods import to_document
+from lab.render.pods import pods
+from lab.spec import LabSpec, tutorial
+from lab.tutorial.proof import POD_FILES, POD_LS
+from lab.tutorial.step import Step, StepResult, Today, examine, plain
+from lab.tutorial.steps import steps
+
+__all__ = ["replay"]
+
+
+def replay(lab: LabAccess) -> Iterator[StepResult]:
+    """Do each step and compare. Changes nothing in the lab.
+
+    Raises `Unfit` when the lab is not the tutorial's cluster, and `LabError` when a machine cannot be asked.
+    """
+    differences = _differences(lab.spec)
+    if differences:
+        raise Unfit(
+            f"the lab {lab.spec.name} is not the tutorial's cluster: its {' and '.join(differences)} differ",
+            hint="The replay needs a lab that was made without a lab file: lab up",
+        )
+    today = _today(lab)
+    for step in steps(today):
+        output, exit_code = _run(lab, step)
+        yield examine(step, output, exit_code, today)
+
+
+def _differences(spec: LabSpec) -> list[str]:
+    default = tutorial()
+    pairs = {
+        "nodes": (spec.nodes, default.nodes),
+        "flannel configuration": (spec.flannel_config, default.flannel_config),
+        "etcd prefix": (spec.etcd_prefix, default.etcd_prefix),
+        "pods": ([to_document(pod) for pod in spec.pods], [to_document(pod) for pod in default.pods]),
+    }
+    return [what for what, (here, there) in pairs.items() if here != there]
+
+
+def _today(lab: LabAccess) -> Today:
+    facts = collect(lab)
+    subnets: dict[str, IPv4Network] = {}
+    for minion in facts.minions:
+        own = [
+            lease.subnet for lease in facts.leases if lease.subnet and f'"{minion.address}"' in lease.value
+        ]
+        if len(own) != 1:
+            raise LabError(
+                f"{minion.name} has {len(own)} leases in etcd; the tutorial needs one", hint="lab check"
+            )
+        subnets[minion.name] = own[0]
+    return Today(lab.underlay, subnets)
+
+
+def _run(lab: LabAccess, step: Step) -> tuple[str, int]:
+    """What a step prints, and its exit status."""
+    if step.command == POD_FILES:
+        folder = files("lab").joinpath("tutorial")
+        return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in POD_FILES.split()[1:]), 0
+    if step.command == POD_LS:
+        return pods(lab.pods(), wide=True) + "\n", 0
+    argv = shlex.split(step.command)
+    if "-it" in argv:
+        typist = files("lab").joinpath("tutorial", "typist.py").read_text(encoding="utf-8")
+        argv = ["/usr/bin/python3", "-c", typist, "p123456", *argv]
+    result = lab.nodes[step.node].run(argv, check=False)
+    return plain(result.output), result.exit_code

@@ -1,0 +1,118 @@
+"""One step of the tutorial: what the document does, what does the same today, and what that must show."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+__all__ = ["ABSENT", "Expect", "Shown", "Step", "StepResult", "Today", "examine", "plain"]
+
+ABSENT = "no such line"
+"""What is seen where a pattern finds nothing."""
+
+NUMBERS = re.compile(r"192\.168\.199\.|10\.2\.(?:35|52)\.")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\r\a]")
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What this lab has in place of the document's numbers: flannel picks subnets at random."""
+
+    underlay: IPv4Network
+    subnets: Mapping[str, IPv4Network]
+    """Of each minion, from its lease."""
+
+    def translate(self, text: str) -> str:
+        """The document's addresses as they are in this lab."""
+        numbers = {
+            "192.168.199.": _stem(self.underlay),
+            "10.2.35.": _stem(self.subnets["centos-minion01"]),
+            "10.2.52.": _stem(self.subnets["centos-minion02"]),
+        }
+        return NUMBERS.sub(lambda match: numbers[match[0]], text)
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """One thing that a step's output must show."""
+
+    what: str
+    document: str
+    """What the document shows, in its own numbers."""
+    pattern: str
+    """A regular expression over lines, whose groups, parted by a blank, are what is seen."""
+    today: str | None = None
+    """What must be seen instead, where the lab differs on purpose; else the document's in today's numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step, on one machine."""
+
+    section: str
+    node: str
+    """Empty for the machine that runs `lab`."""
+    document: str
+    command: str
+    expects: tuple[Expect, ...]
+    why: str = ""
+    """Why the command or its output differ from the document's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An expectation beside what was seen."""
+
+    what: str
+    document: str
+    expected: str
+    seen: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step as it went."""
+
+    section: str
+    node: str
+    document: str
+    command: str
+    output: str
+    ok: bool
+    shown: tuple[Shown, ...]
+    why: str
+
+
+def examine(step: Step, output: str, exit_code: int, today: Today) -> StepResult:
+    """Compare a step's output with what it must show."""
+    shown = tuple(_look(expect, output, today) for expect in step.expects)
+    if exit_code != 0:
+        shown = (Shown("exit status", "0", "0", str(exit_code), False), *shown)
+    return StepResult(
+        section=step.section,
+        node=step.node,
+        document=step.document,
+        command=step.command,
+        output=output,
+        ok=all(item.ok for item in shown),
+        shown=shown,
+        why=step.why,
+    )
+
+
+def _look(expect: Expect, output: str, today: Today) -> Shown:
+    match = re.search(expect.pattern, output, re.MULTILINE)
+    seen = " ".join(match.groups()) if match else ABSENT
+    expected = today.translate(expect.document) if expect.today is None else expect.today
+    return Shown(expect.what, expect.document, expected, seen, seen == expected)
+
+
+def plain(text: str) -> str:
+    """A terminal's output without what only a terminal understands."""
+    lines: Sequence[str] = ESCAPES.sub("", text).split("\n")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _stem(network: IPv4Network) -> str:
+    return str(network.network_address).rpartition(".")[0] + "."

@@ -1,0 +1,42 @@
+"""Types at a prompt, as the reader of the tutorial does: a password, then the end.
+
+This file runs on a machine of the lab, where the tutorial's reader sits, and imports nothing of ours:
+`python3 -c TEXT PASSWORD COMMAND...`. It prints what the terminal shows, and ends as the command does.
+"""
+
+import os
+import pty
+import select
+import sys
+import time
+
+LIMIT = 20.0
+"""Seconds for the whole conversation."""
+
+
+def converse(argv: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
+    """Run a command on a terminal of its own; to each prompt, in this order, type its answer."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell, on purpose
+    seen, read, deadline = b"", 0, time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 0.5)[0]:
+            continue
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # EIO: the command has ended and its side of the terminal is closed (pty(7))
+            break
+        seen += data
+        if answers and answers[0][0] in seen[read:]:
+            read = len(seen)
+            os.write(terminal, answers.pop(0)[1] + b"\n")
+    else:
+        os.kill(child, 9)
+    return seen, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    output, status = converse(sys.argv[2:], [(b"password:", sys.argv[1].encode()), (b"mysql>", b"\\q")])
+    sys.stdout.buffer.write(output)
+    sys.exit(status if status >= 0 else 128 - status)
