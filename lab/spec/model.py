@@ -55,7 +55,7 @@ class LabSpec(Model):
     """A whole lab. `underlay` is None for the next free /24 from 192.168.200.0 up."""
 
     name: str
-    underlay: IPv4Network | None
+    underlay: IPv4Network | None = None
     nodes: tuple[NodeSpec, ...]
     flannel_config: str
     etcd_prefix: str

@@ -1,0 +1,371 @@
+import json
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab import pods
+from lab.errors import LabError, Unfit
+from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
+
+# The tutorial, section 4.1, to the letter.
+TUTORIAL_POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: mysql01
+  labels:
+    name: mysql01
+spec:
+  containers:
+  - name: mysql01
+    image: mysql
+    env:
+    - name: MYSQL_ROOT_PASSWORD
+      value: p123456
+    ports:
+    - containerPort: 3306
+"""
+
+label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+# Through a lambda: hypothesis would give values to the models' camelCase aliases too.
+containers = st.builds(
+    lambda **values: ContainerSpec(**values),
+    name=label,
+    image=text.filter(bool),
+    command=st.lists(text, max_size=3).map(tuple),
+    args=st.lists(text, max_size=3).map(tuple),
+    env=st.lists(
+        st.builds(EnvVar, name=st.from_regex(r"[A-Z_][A-Z0-9_]{0,9}", fullmatch=True), value=text), max_size=3
+    ).map(tuple),
+    ports=st.lists(
+        st.builds(
+            lambda **values: Port(**values),
+            container_port=st.integers(1, 65535),
+            protocol=st.sampled_from(["TCP", "UDP", "SCTP"]),
+        ),
+        max_size=2,
+    ).map(tuple),
+    working_dir=st.sampled_from(["", "/srv"]),
+)
+pod_specs = st.builds(
+    lambda **values: PodSpec(**values),
+    name=label,
+    labels=st.dictionaries(text, text, max_size=2),
+    node=st.none() | label,
+    restart_policy=st.sampled_from(["Always", "OnFailure", "Never"]),
+    containers=st.lists(containers, min_size=1, max_size=3, unique_by=lambda item: item.name).map(tuple),
+)
+
+
+def one(text: str = TUTORIAL_POD) -> PodSpec:
+    (pod,) = pods.parse(text, "mysqlpod01.yaml")
+    return pod
+
+
+def changed(old: str, new: str) -> str:
+    assert old in TUTORIAL_POD
+    return TUTORIAL_POD.replace(old, new)
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(Unfit) as error:
+        pods.parse(text, "mysqlpod01.yaml")
+    return error.value.message.splitlines()
+
+
+def test_the_tutorials_pod_is_read_as_it_stands() -> None:
+    assert one() == PodSpec(
+        name="mysql01",
+        labels={"name": "mysql01"},
+        node=None,
+        restart_policy="Always",
+        containers=(
+            ContainerSpec(
+                name="mysql01",
+                image="mysql",
+                env=(EnvVar(name="MYSQL_ROOT_PASSWORD", value="p123456"),),
+                ports=(Port(container_port=3306),),
+            ),
+        ),
+    )
+
+
+def test_several_documents_are_several_pods_and_empty_ones_are_none() -> None:
+    text = f"---\n{TUTORIAL_POD}---\n{TUTORIAL_POD.replace('01', '02')}---\n"
+    assert [pod.name for pod in pods.parse(text, "f")] == ["mysql01", "mysql02"]
+
+
+def test_a_key_with_nothing_after_it_means_its_absence() -> None:
+    assert one(changed("      value: p123456\n", "      value:\n")).environment == {"MYSQL_ROOT_PASSWORD": ""}
+
+
+@given(pod_specs)
+def test_a_pod_written_as_yaml_is_read_back_the_same(pod: PodSpec) -> None:
+    assert pods.parse(yaml.safe_dump(pods.to_document(pod), allow_unicode=True), "f") == (pod,)
+
+
+@given(pod_specs)
+def test_a_pods_label_gives_back_the_pod(pod: PodSpec) -> None:
+    argv = pods.infra_argv(pod)
+    (text,) = [word.partition("=")[2] for word in argv if word.startswith("lab.pod.spec=")]
+    assert PodSpec.model_validate_json(text) == pod
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "    image: mysql\n",
+            "    image: mysql\n    volumeMounts: []\n",
+            "spec.containers[0].volumeMounts: not supported by the lab",
+        ),
+        ("spec:\n", "spec:\n  hostNetwork: true\n", "spec.hostNetwork: not supported by the lab"),
+        (
+            "3306\n",
+            "3306\n      hostPort: 1\n",
+            "spec.containers[0].ports[0].hostPort: not supported by the lab",
+        ),
+        ("kind: Pod\n", "", "kind: required"),
+        ("kind: Pod\n", "kind: Deployment\n", "kind: expected 'Pod'; got 'Deployment'"),
+        ("    image: mysql\n", "", "spec.containers[0].image: required"),
+        ("image: mysql", "image: ''", "spec.containers[0].image: must not be empty"),
+        (
+            "containerPort: 3306",
+            "containerPort: '3306'",
+            "spec.containers[0].ports[0].containerPort: expected a whole number; got '3306'",
+        ),
+        (
+            "value: p123456",
+            "value: 123456",
+            "spec.containers[0].env[0].value: a string is required, "
+            "and 123456 is none in YAML: put it in quotes",
+        ),
+        (
+            "  name: mysql01\n  labels",
+            "  name: My_SQL\n  labels",
+            "metadata.name: 'My_SQL' is no name: at most 63 lower-case letters, digits and '-', "
+            "with a letter or digit at both ends",
+        ),
+        (
+            "spec:\n",
+            "spec:\n  restartPolicy: Sometimes\n",
+            "spec.restartPolicy: expected 'Always', 'OnFailure' or 'Never'; got 'Sometimes'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(old: str, new: str, complaint: str) -> None:
+    assert refused(changed(old, new)) == [f"mysqlpod01.yaml: {complaint}"]
+
+
+def test_all_errors_are_told_at_once() -> None:
+    text = changed("image: mysql", "volumes: 1").replace("value:", "values:")
+    assert refused(f"{TUTORIAL_POD}---\n{text}") == [
+        "mysqlpod01.yaml, document 2: spec.containers[0].image: required",
+        "mysqlpod01.yaml, document 2: spec.containers[0].env[0].values: not supported by the lab",
+        "mysqlpod01.yaml, document 2: spec.containers[0].volumes: not supported by the lab",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a: [", "line 1, column 5: expected the node content, but found '<stream end>'"),
+        ("kind: Pod\nkind: Pod\n", "line 2, column 1: the key kind is there twice"),
+        ("", "no Pod in it"),
+        ("- a\n", "expected a mapping; got ['a']"),
+    ],
+)
+def test_a_text_that_is_no_pod_says_where_and_why(text: str, complaint: str) -> None:
+    assert refused(text) == [f"mysqlpod01.yaml: {complaint}"]
+
+
+def test_two_pods_or_two_containers_of_one_name_are_refused() -> None:
+    assert refused(f"{TUTORIAL_POD}---\n{TUTORIAL_POD}") == ["mysqlpod01.yaml: two Pods are called mysql01"]
+    twice = changed("  containers:\n", "  containers:\n  - name: mysql01\n    image: mysql\n")
+    assert refused(twice) == ["mysqlpod01.yaml: spec.containers: two containers are called mysql01"]
+
+
+def spec(name: str, node: str | None = None) -> PodSpec:
+    return PodSpec(name=name, node=node, containers=(ContainerSpec(name="c", image="i"),))
+
+
+def test_a_pod_runs_on_the_node_that_it_names() -> None:
+    assert pods.place([spec("a", "n2")], ["n1", "n2"], {"n1": 0, "n2": 9}) == {"a": "n2"}
+
+
+def test_a_pod_that_names_no_node_runs_where_there_are_fewest_and_ties_go_by_name() -> None:
+    found = pods.place([spec("a"), spec("b"), spec("c")], ["n2", "n1"], {"n1": 1, "n2": 0})
+    assert found == {"a": "n2", "b": "n1", "c": "n2"}
+
+
+def test_a_node_that_is_no_minion_is_refused_with_the_candidates() -> None:
+    with pytest.raises(Unfit) as error:
+        pods.place([spec("a", "master"), spec("b", "n9")], ["n2", "n1"], {})
+    assert error.value.message.splitlines() == [
+        "pod a: spec.nodeName: master is no minion of this lab; its minions: n1, n2",
+        "pod b: spec.nodeName: n9 is no minion of this lab; its minions: n1, n2",
+    ]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["n1", "n2", "n3", "n4"]), st.integers(0, 5), min_size=1),
+    st.lists(st.none() | st.integers(0, 3), max_size=12),
+)
+def test_placement_is_balanced(counts: dict[str, int], wishes: list[int | None]) -> None:
+    nodes = sorted(counts)
+    wanted = [
+        spec(f"p{i}", None if wish is None else nodes[wish % len(nodes)]) for i, wish in enumerate(wishes)
+    ]
+    placed = pods.place(wanted, nodes, counts)
+    assert list(placed) == [pod.name for pod in wanted]
+    load = {node: counts[node] + sum(where == node for where in placed.values()) for node in nodes}
+    chosen = {placed[pod.name] for pod in wanted if pod.node is None}
+    assert all(load[node] <= min(load.values()) + 1 for node in chosen)
+
+
+def test_the_infra_container_holds_the_host_name_and_is_never_restarted_by_docker() -> None:
+    argv = pods.infra_argv(one())
+    assert argv[:3] == ["docker", "run", "--detach"]
+    assert argv[-1] == "lab-pause"
+    assert "--pull=never" in argv
+    assert "--restart=no" in argv
+    assert argv[argv.index("--name") + 1] == "lab-pod-mysql01"
+    assert argv[argv.index("--hostname") + 1] == "mysql01"
+    assert argv[argv.index("--stop-signal") + 1] == "SIGKILL"
+    assert {"lab.pod=mysql01", "lab.pod.part=infra", "lab.pod.restart=Always"} <= set(argv)
+
+
+def test_a_container_joins_the_pods_namespace_with_its_environment() -> None:
+    pod = one()
+    argv = pods.docker_argv(pod, pod.containers[0])
+    assert argv[-1] == "mysql"
+    assert argv[argv.index("--network") + 1] == "container:lab-pod-mysql01"
+    assert argv[argv.index("--name") + 1] == "mysql01_mysql01"
+    assert argv[argv.index("--env") + 1] == "MYSQL_ROOT_PASSWORD=p123456"
+    assert {"--pull=never", "--restart=always", "lab.pod=mysql01", "lab.pod.part=container"} <= set(argv)
+    assert "--entrypoint" not in argv
+
+
+@pytest.mark.parametrize(
+    ("policy", "docker"), [("Always", "always"), ("OnFailure", "on-failure"), ("Never", "no")]
+)
+def test_a_container_that_ends_is_restarted_as_the_policy_says(policy: str, docker: str) -> None:
+    pod = one(changed("spec:\n", f"spec:\n  restartPolicy: {policy}\n"))
+    assert f"--restart={docker}" in pods.docker_argv(pod, pod.containers[0])
+
+
+# https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/
+@pytest.mark.parametrize(
+    ("extra", "entrypoint", "tail"),
+    [
+        ("    args: [a, b]\n", None, ["mysql", "a", "b"]),
+        ("    command: [c]\n", "c", ["mysql"]),
+        ("    command: [c, d]\n    args: [a]\n", "c", ["mysql", "d", "a"]),
+    ],
+)
+def test_command_replaces_the_entrypoint_and_args_its_arguments(
+    extra: str, entrypoint: str | None, tail: list[str]
+) -> None:
+    pod = one(changed("    image: mysql\n", f"    image: mysql\n{extra}"))
+    argv = pods.docker_argv(pod, pod.containers[0])
+    assert argv[argv.index("mysql") :] == tail
+    assert (argv[argv.index("--entrypoint") + 1] if "--entrypoint" in argv else None) == entrypoint
+
+
+# https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+def test_variables_are_expanded_as_kubernetes_does() -> None:
+    container = ContainerSpec(
+        name="c",
+        image="i",
+        env=(
+            EnvVar(name="EARLY", value="$(LATER)"),
+            EnvVar(name="LATER", value="x"),
+            EnvVar(name="BOTH", value="$(EARLY) $(LATER) $$(LATER) $LATER"),
+        ),
+        args=("$(LATER)", "$(NONE)"),
+    )
+    assert container.environment == {"EARLY": "$(LATER)", "LATER": "x", "BOTH": "$(LATER) x $(LATER) $LATER"}
+    assert pods.docker_argv(spec("p"), container)[-3:] == ["i", "x", "$(NONE)"]
+
+
+def inspected(part: str, status: str = "running", **state: Any) -> dict[str, Any]:
+    pod = one()
+    labels = {
+        "lab.pod": pod.name,
+        "lab.pod.part": part,
+        "lab.pod.spec": pod.model_dump_json(exclude_defaults=True),
+    }
+    return {
+        "Name": "/lab-pod-mysql01" if part == "infra" else "/mysql01_mysql01",
+        "Created": "2016-03-13T11:24:58.123456789Z",
+        "Config": {"Labels": labels},
+        "State": {"Status": status, "Pid": 4711, "ExitCode": 0} | state,
+        "RestartCount": 0 if part == "infra" else 2,
+        "NetworkSettings": {
+            "Networks": {"bridge": {"IPAddress": "10.2.52.2"}} if part == "infra" else {},
+        },
+    }
+
+
+def seen(*parts: dict[str, Any]) -> pods.RunningPod:
+    (pod,) = pods.parse_inspect("centos-minion02", json.dumps(parts))
+    return pod
+
+
+def test_a_pod_that_runs_is_read_from_its_containers() -> None:
+    pod = seen(inspected("container"), inspected("infra"))
+    assert (pod.name, pod.node, pod.address) == ("mysql01", "centos-minion02", IPv4Address("10.2.52.2"))
+    assert (pod.ready, pod.status, pod.restarts) == ("1/1", "Running", 2)
+    assert pod.created == datetime(2016, 3, 13, 11, 24, 58, 123456, UTC)
+    assert pod.spec == one()
+    assert pod.container() == pod.container("mysql01") == "mysql01_mysql01"
+    assert pod.infra_pid == 4711
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "ready"),
+    [
+        ([inspected("infra")], "ContainerCreating", "0/1"),
+        ([inspected("infra"), inspected("container", "created")], "ContainerCreating", "0/1"),
+        ([inspected("infra"), inspected("container", "restarting", ExitCode=1)], "CrashLoopBackOff", "0/1"),
+        ([inspected("infra"), inspected("container", "exited", ExitCode=1)], "Error", "0/1"),
+        ([inspected("infra"), inspected("container", "exited")], "Completed", "0/1"),
+        ([inspected("infra"), inspected("container", "paused")], "Paused", "0/1"),
+        ([inspected("infra", "exited"), inspected("container")], "NotReady", "1/1"),
+        ([inspected("container")], "NotReady", "1/1"),
+    ],
+)
+def test_the_status_is_the_word_that_kubectl_shows(
+    parts: list[dict[str, Any]], status: str, ready: str
+) -> None:
+    pod = seen(*parts)
+    assert (pod.status, pod.ready) == (status, ready)
+
+
+def test_a_pod_without_its_infra_container_has_no_address() -> None:
+    pod = seen(inspected("infra", "exited", Pid=0), inspected("container"))
+    assert pod.address is None
+    assert pod.infra_pid == 0
+
+
+def test_no_containers_are_no_pods() -> None:
+    assert pods.parse_inspect("n", "[]") == ()
+
+
+def test_a_container_that_the_pod_has_not_is_refused_with_those_it_has() -> None:
+    with pytest.raises(Unfit, match="the pod mysql01 has no container web; it has: mysql01"):
+        seen(inspected("infra"), inspected("container")).container("web")
+    with pytest.raises(LabError, match="its container mysql01 is not on centos-minion02"):
+        seen(inspected("infra")).container()
+
+
+@pytest.mark.parametrize("text", ["", "{}x", '[{"Config": {}}]', "[3]"])
+def test_what_is_not_dockers_answer_is_reported_with_its_text(text: str) -> None:
+    with pytest.raises(LabError, match="n: reading the pods from docker inspect"):
+        pods.parse_inspect("n", text)

@@ -1,0 +1,212 @@
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_pods import TUTORIAL_POD, pod_specs
+
+from lab import spec
+from lab.errors import LabError, Unfit
+from lab.spec import LabSpec, NodeSpec
+
+TWO_NODES = "nodes: [{name: m, role: master, host: 2}, {name: w, role: minion, host: 3}]\n"
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> LabSpec:
+    names = draw(st.lists(labels, min_size=2, max_size=5, unique=True))
+    hosts = draw(st.lists(st.integers(2, 254), min_size=len(names), max_size=len(names), unique=True))
+    roles = ["master", *["minion"] * (len(names) - 1)]
+    nodes = [
+        NodeSpec.model_validate({"name": name, "role": role, "host": host})
+        for name, role, host in zip(names, roles, hosts, strict=True)
+    ]
+    pods = draw(st.lists(pod_specs, max_size=3, unique_by=lambda pod: pod.name))
+    return LabSpec(
+        name=draw(labels.filter(lambda name: name != "tutorial")),
+        underlay=None,
+        nodes=tuple(nodes),
+        flannel_config=draw(st.sampled_from(['{"Network":"10.2.0.0/16"}', '{ "Network": "10.9.0.0/20" }'])),
+        etcd_prefix=draw(st.sampled_from(["/coreos.com/network", "/x"])),
+        flanneld_options=tuple(
+            draw(st.lists(st.sampled_from(["-iface=eth0", "-ip-masq", "-v=1"]), max_size=2))
+        ),
+        pods=tuple(
+            pod.model_copy(update={"node": draw(st.none() | st.sampled_from(names[1:]))}) for pod in pods
+        ),
+        privileged=draw(st.booleans()),
+    )
+
+
+def load(text: str, **files: str) -> LabSpec:
+    def read(path: Path) -> str:
+        return files[path.stem]
+
+    return spec.load(text, "labs/demo.yaml", read)
+
+
+def refused(text: str, **files: str) -> list[str]:
+    with pytest.raises(Unfit) as error:
+        load(text, **files)
+    return error.value.message.splitlines()
+
+
+def test_the_default_is_the_tutorials_cluster() -> None:
+    lab = spec.tutorial()
+    assert lab.name == "tutorial"
+    assert lab.underlay == IPv4Network("192.168.199.0/24")
+    assert {node.name: (node.role, lab.address(node, lab.underlay)) for node in lab.nodes} == {
+        "centos-master": ("master", IPv4Address("192.168.199.51")),
+        "centos-minion01": ("minion", IPv4Address("192.168.199.52")),
+        "centos-minion02": ("minion", IPv4Address("192.168.199.53")),
+    }
+    assert lab.flannel_config == '{ "Network": "10.2.0.0/16" }'
+    assert lab.etcd_prefix == "/coreos.com/network"
+    assert lab.flanneld_options == ("-iface=eth0",)
+    assert {pod.name: pod.node for pod in lab.pods} == {
+        "mysql01": "centos-minion02",
+        "mysql02": "centos-minion01",
+    }
+    assert not lab.privileged
+
+
+@pytest.mark.parametrize(("pod", "node"), [("01", "centos-minion02"), ("02", "centos-minion01")])
+def test_the_tutorials_pod_files_have_a_nodename_line_more_and_nothing_else(pod: str, node: str) -> None:
+    file = Path(spec.__file__).parents[1] / "tutorial" / f"mysqlpod{pod}.yaml"
+    expected = TUTORIAL_POD.replace("01", pod).replace("spec:\n", f"spec:\n  nodeName: {node}\n")
+    assert file.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize("text", ["", "{}", "# nothing\n", "name:\n", "name: tutorial\n"])
+def test_what_a_lab_file_leaves_out_is_the_tutorials(text: str) -> None:
+    assert load(text) == spec.tutorial()
+
+
+def test_a_lab_of_another_name_takes_another_underlay() -> None:
+    assert load("name: demo").underlay is None
+    assert spec.tutorial().with_name("demo").underlay is None
+    assert spec.tutorial().with_name("demo").with_name("tutorial") == spec.tutorial()
+
+
+def test_in_a_lab_of_other_machines_the_tutorials_pods_run_where_there_is_room() -> None:
+    assert [(pod.name, pod.node) for pod in load(TWO_NODES).pods] == [("mysql01", None), ("mysql02", None)]
+
+
+def test_flannels_configuration_reaches_etcd_as_text_or_from_a_mapping() -> None:
+    as_text = load('flannel: {config: \'{ "Network" : "10.9.0.0/16" }\'}')
+    assert as_text.flannel_config == '{ "Network" : "10.9.0.0/16" }'
+    assert as_text.network == IPv4Network("10.9.0.0/16")
+    as_mapping = load("flannel: {config: {Network: 10.9.0.0/16, SubnetLen: 26}}")
+    assert as_mapping.flannel_config == '{"Network": "10.9.0.0/16", "SubnetLen": 26}'
+
+
+def test_pods_come_from_files_beside_the_lab_file_and_from_the_lab_file_itself() -> None:
+    inline = TUTORIAL_POD.replace("01", "09").replace("\n", "\n    ")
+    lab = load(f"pods:\n  - one.yaml\n  -\n    {inline}", one=TUTORIAL_POD)
+    assert [pod.name for pod in lab.pods] == ["mysql01", "mysql09"]
+
+
+def test_paths_of_pods_are_relative_to_the_lab_file(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text("pods: [pods/one.yaml]")
+    (tmp_path / "pods").mkdir()
+    (tmp_path / "pods" / "one.yaml").write_text(TUTORIAL_POD)
+    assert [pod.name for pod in spec.load_file(tmp_path / "lab.yaml").pods] == ["mysql01"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match=r"lab\.yaml: cannot be read: No such file or directory"):
+        spec.load_file(tmp_path / "lab.yaml")
+
+
+@given(specs())
+def test_a_lab_written_as_a_lab_file_is_read_back_the_same(lab: LabSpec) -> None:
+    assert spec.load(spec.dump(lab), "f") == lab
+
+
+@given(specs())
+def test_a_labs_label_gives_back_the_lab(lab: LabSpec) -> None:
+    assert LabSpec.from_json(lab.to_json()) == lab
+
+
+def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
+    with pytest.raises(LabError, match="another version of lab made it"):
+        LabSpec.from_json('{"name": "old"}')
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nodez: []", "nodez: not supported by the lab"),
+        ("nodes: 3", "nodes: expected a list; got 3"),
+        ("privileged: 'yes'", "privileged: expected true or false; got 'yes'"),
+        ("name: No Name", "name: 'No Name' is no lab name: at most 32 lower-case letters, digits and '-'"),
+        (
+            "flannel: {prefix: abc}",
+            "flannel.prefix: expected an etcd key such as /coreos.com/network; got 'abc'",
+        ),
+        (
+            "flannel: {options: ['-iface eth0']}",
+            "flannel.options: expected options of flanneld without blanks and quotes; got '-iface eth0'",
+        ),
+        (
+            TWO_NODES.replace("minion", "worker"),
+            "nodes[1].role: expected 'master' or 'minion'; got 'worker'",
+        ),
+        (
+            TWO_NODES.replace("minion", "master"),
+            "nodes: a lab has one master and at least one minion; this has 2 and 0",
+        ),
+        (TWO_NODES.replace("3", "2"), "nodes: two nodes have the same host: 2"),
+        (TWO_NODES.replace("w", "m"), "nodes: two nodes have the same name: m"),
+        (TWO_NODES.replace("3", "1"), "nodes[1].host: expected greater than or equal to 2; got 1"),
+        ("pods: [3]", "pods[0]: expected a mapping; got 3"),
+        ("pods: [{kind: Pod}]", "pods[0].apiVersion: required"),
+        ("a: 1\na: 1", "line 2, column 1: the key a is there twice"),
+        ("--- 1\n--- 2\n", "one document expected; it has 2"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(text: str, complaint: str) -> None:
+    assert refused(text)[0] == f"labs/demo.yaml: {complaint}"
+
+
+@pytest.mark.parametrize(
+    "config", ["3", "'{'", "{}", "{Network: 7}", "{Network: 10.2.0.0/99}", "[]", "2016-03-13"]
+)
+def test_a_configuration_that_flannel_could_not_use_is_refused(config: str) -> None:
+    (line,) = refused(f"flannel: {{config: {config}}}")
+    assert line.startswith("labs/demo.yaml: flannel.config: expected flannel's JSON object with a Network")
+
+
+def test_all_errors_are_told_at_once_those_of_pods_too() -> None:
+    text = (
+        "foo: 1\nprivileged: 2\npods: [one.yaml, {kind: Pod, apiVersion: v1, metadata: {name: x}, spec: {}}]"
+    )
+    assert refused(text, one="kind: Pod\n") == [
+        "labs/demo.yaml: privileged: expected true or false; got 2",
+        "labs/demo.yaml: foo: not supported by the lab",
+        "labs/one.yaml: apiVersion: required",
+        "labs/one.yaml: metadata: required",
+        "labs/one.yaml: spec: required",
+        "labs/demo.yaml: pods[1].spec.containers: required",
+    ]
+
+
+def test_a_pod_on_a_node_that_is_no_minion_is_refused_with_the_minions() -> None:
+    pod = TUTORIAL_POD.replace("spec:\n", "spec:\n  nodeName: centos-master\n")
+    assert refused("pods: [one.yaml]", one=pod) == [
+        "labs/one.yaml: spec.nodeName: centos-master is no minion; there is: centos-minion01, centos-minion02"
+    ]
+
+
+def test_two_pods_of_one_name_are_refused() -> None:
+    assert refused("pods: [one.yaml, two.yaml]", one=TUTORIAL_POD, two=TUTORIAL_POD) == [
+        "labs/two.yaml: metadata.name: there is another Pod called mysql01"
+    ]
+
+
+def test_a_name_for_a_lab_is_checked_when_it_comes_from_the_command_line() -> None:
+    with pytest.raises(Unfit, match="'Bad_Name' is no lab name"):
+        spec.tutorial().with_name("Bad_Name")
