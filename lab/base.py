@@ -1,0 +1,108 @@
+"""The Debian root file system that an image starts from: the engine's, a registry's, or made here."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import host
+from lab.engine import Engine
+from lab.errors import LabError, Unfit
+from lab.progress import Progress
+
+__all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name"]
+
+SUITES = {"node": "trixie", "mysql": "sid"}
+"""Image -> Debian suite. Real MySQL is in unstable only; the node's Docker is trixie's."""
+
+LABELS = {"lab.image": "base"}
+
+_installing = threading.Lock()
+
+
+def imported_name(suite: str) -> str:
+    """The tag of a base that we made."""
+    return f"lab-base:{suite}"
+
+
+def ensure(engine: Engine, suite: str, progress: Progress) -> str:
+    """The name of a base image for the suite; pulled or made first if the engine has none.
+
+    Raises `LabError`, and `Unfit` with the exact commands when this machine cannot make one.
+    """
+    official, imported = f"debian:{suite}-slim", imported_name(suite)
+    for name in (official, imported):
+        if engine.image(name) is not None:
+            return name
+    with progress.step(f"pull {official}, or make it from Debian's packages"):
+        refused = engine.pull(official)
+        if refused is None:
+            return official
+        progress.note(f"{official} cannot be pulled ({refused.splitlines()[0]}): making {imported}")
+        _require_mmdebstrap(progress)
+        _bootstrap(engine, suite)
+    return imported
+
+
+def bootstrap_argv(suite: str, arch: str, *, root: bool) -> Sequence[str]:
+    """The command that writes a minimal root file system as a tar to its standard output.
+
+    It names no mirror: mmdebstrap(1) takes Debian's own, or what the machine's settings say.
+    """
+    return (
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--architectures={arch}",
+        *(() if root else ("--mode=unshare",)),
+        '--aptopt=Acquire::Languages "none"',
+        # Unstable's Release file expires in a week; a mirror that stands still is no danger here.
+        *(('--aptopt=Acquire::Check-Valid-Until "false"',) if suite == "sid" else ()),
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        suite,
+        "-",
+    )
+
+
+def _require_mmdebstrap(progress: Progress) -> None:
+    # Both bases are made at the same time; apt can only run once.
+    with _installing:
+        keyrings = Path("/usr/share/keyrings").glob("debian-archive-keyring.*")
+        if shutil.which("mmdebstrap") and any(keyrings):
+            return
+        facts = host.look("")
+        packages = ("mmdebstrap", "debian-archive-keyring")
+        if not facts.root or not facts.debian:
+            raise Unfit(
+                "no base image can be pulled, and mmdebstrap, which makes one, is not installed",
+                hint=f"As root: apt-get update && apt-get install -y {' '.join(packages)}",
+            )
+        with progress.step("install mmdebstrap"):
+            host.apt_install(*packages)
+
+
+def _bootstrap(engine: Engine, suite: str) -> None:
+    argv = bootstrap_argv(suite, engine.arch, root=os.geteuid() == 0)
+    # By way of a file: an import of half a tar would look like a whole image.
+    with tempfile.TemporaryFile() as rootfs, tempfile.TemporaryFile() as log:
+        status = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=rootfs, stderr=log, check=False
+        ).returncode
+        if status != 0:
+            log.seek(0)
+            lines = log.read().decode(errors="replace").strip().splitlines()
+            tail = "\n".join(f"    {line}" for line in lines[-8:])
+            by_hand = shlex.join(bootstrap_argv(suite, engine.arch, root=True))
+            raise LabError(
+                f"making {imported_name(suite)}: exit status {status} from mmdebstrap\n{tail}",
+                hint=f"As root: {by_hand} | docker import - {imported_name(suite)}",
+            )
+        rootfs.seek(0)
+        engine.import_image(rootfs, tag=imported_name(suite), labels=LABELS)

@@ -1,0 +1,142 @@
+"""Build contexts: what an image is built from, as files, and the name that follows from them.
+
+`images/NAME/` has a Dockerfile and files. The node's context also has python/: the libraries of
+locks/node.txt, installed here for the node's Python, because a build cannot reach a package index on
+every machine while the pip that made this environment can.
+"""
+
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.engine import FileContent
+from lab.errors import LabError, Unfit
+
+__all__ = ["NAMES", "architecture", "digest", "recipe", "requirements", "write_context"]
+
+NAMES = ("node", "mysql")
+
+PYTHON = "3.13"
+"""The node's: Debian trixie's."""
+
+GLIBC_MINOR = 41
+"""Debian trixie's glibc is 2.41; wheels tagged for it or an older one (PEP 600) run there."""
+
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Debian's and Docker's name of an architecture -> the kernel's and a wheel's."""
+
+SOURCE_ONLY = frozenset({"etcd3"})
+"""What the index has no wheel of; pure Python, so a wheel built here runs anywhere."""
+
+_CLONE = Path(__file__).resolve().parent.parent
+
+
+def recipe(name: str, clone: Path = _CLONE) -> Mapping[str, FileContent]:
+    """The files of an image that are in the repository, by their path in its build context.
+
+    For the node also `locks/node.txt`, which python/ is made from. Raises `Unfit` outside a clone.
+    """
+    folder = clone / "images" / name
+    if not (folder / "Dockerfile").is_file():
+        raise Unfit(f"{folder} has no Dockerfile", hint="Images are built from a clone of the repository.")
+    files = {
+        str(path.relative_to(folder)): FileContent(path.read_bytes(), 0o755 if _executable(path) else 0o644)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    if name == "node":
+        files["locks/node.txt"] = FileContent((clone / "locks" / "node.txt").read_bytes())
+    return files
+
+
+def _executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
+
+
+def digest(files: Mapping[str, FileContent], *more: str) -> str:
+    """Twelve hexadecimal digits that change when a path, a mode, a content or one of `more` does."""
+    whole = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        whole.update(f"{path}\0{content.mode:o}\0{len(content.data)}\0".encode() + content.data)
+    for word in more:
+        whole.update(f"\0{word}".encode())
+    return whole.hexdigest()[:12]
+
+
+def architecture() -> str:
+    """This machine's, by Debian's name."""
+    names = {machine: name for name, machine in MACHINES.items()}
+    return names.get(platform.machine(), platform.machine())
+
+
+def requirements(lock: str) -> Mapping[str, str]:
+    """A lock file's requirements with their hashes, by package name."""
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
+    return {re.split(r"[^\w.-]", entry, maxsplit=1)[0].lower(): entry for entry in entries if entry.strip()}
+
+
+def write_context(name: str, directory: Path, arch: str | None = None) -> None:
+    """Write an image's whole build context into a new or empty directory.
+
+    `arch` is Debian's name of the image's architecture, by default this machine's. Needs the package
+    index for the node's libraries. Raises `LabError`.
+    """
+    if name not in NAMES:
+        raise Unfit(f"there is no image {name}", hint=f"One of: {', '.join(NAMES)}")
+    if directory.exists() and any(directory.iterdir()):
+        raise Unfit(f"{directory} is not empty")
+    for path, content in recipe(name).items():
+        if path != "locks/node.txt":
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.data)
+            target.chmod(content.mode)
+    if name == "node":
+        lock = recipe(name)["locks/node.txt"].data.decode()
+        _install_libraries(lock, directory / "python", arch or architecture())
+
+
+def _install_libraries(lock: str, target: Path, arch: str) -> None:
+    machine = MACHINES.get(arch)
+    if machine is None:
+        raise Unfit(f"the node's libraries have no wheels for {arch}", hint=f"Known: {', '.join(MACHINES)}")
+    entries = requirements(lock)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        (work / "source.txt").write_text("".join(entries[name] for name in sorted(SOURCE_ONLY)))
+        wheels = (entry for name, entry in entries.items() if name not in SOURCE_ONLY)
+        (work / "wheels.txt").write_text("".join(wheels))
+        built = work / "built"
+        # Without isolation: the build uses this environment's setuptools, which is locked, too.
+        _pip("wheel", "--no-deps", "--no-build-isolation", "--require-hashes", "--wheel-dir", str(built),
+             "--requirement", str(work / "source.txt"))  # fmt: skip
+        platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(17, GLIBC_MINOR + 1)]
+        _pip("install", "--target", str(target), "--no-deps", "--no-compile", "--require-hashes",
+             "--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON,
+             *platforms, f"--platform=manylinux2014_{machine}",
+             "--requirement", str(work / "wheels.txt"))  # fmt: skip
+        _pip("install", "--target", str(target), "--no-deps", "--no-compile", "--no-index",
+             *(str(wheel) for wheel in sorted(built.iterdir())))  # fmt: skip
+    # Python 3 needs no such hook for a namespace package, and would run it at every start.
+    for hook in target.glob("*-nspkg.pth"):
+        hook.unlink()
+
+
+def _pip(command: str, *arguments: str) -> None:
+    """Run this environment's pip, with whatever configuration its user gave it."""
+    argv: Sequence[str] = (
+        sys.executable, "-m", "pip", command, "--quiet", "--no-input", "--disable-pip-version-check",
+        *arguments,
+    )  # fmt: skip
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        tail = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-8:])
+        raise LabError(
+            f"pip {command}: exit status {done.returncode}, installing the node's libraries\n{tail}",
+            hint="pip uses your configuration: see `pip config list` and the PIP_ variables.",
+        )

@@ -1,0 +1,205 @@
+"""The lab's images and its seed volume: which are wanted, which are there, and making what is missing.
+
+Names follow from content, so two clones with the same files share them and a stale one is simply another.
+"""
+
+import queue
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from lab import base, context, lock, seed, wait
+from lab.context import write_context
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.progress import Progress
+
+__all__ = ["Images", "Listed", "ensure", "listing", "remove", "stale_or_missing", "wanted", "write_context"]
+
+LABEL = "lab.image"
+"""On every image of ours: node, mysql, base, seed (see `lab.seed`), or stage, which a build leaves."""
+
+LOCK = "images/"
+"""No lab can have this name."""
+
+PATIENCE = 900.0
+"""Seconds for another process to build everything, on a slow line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The names of what a lab is made from."""
+
+    node: str
+    mysql: str
+    seed: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.node, self.mysql, self.seed))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of `lab images ls`."""
+
+    name: str
+    kind: str
+    size: int
+    """Bytes; 0 for the seed volume, whose size the engine does not know."""
+    state: str
+    """current, stale, or unfinished."""
+
+
+def wanted(arch: str) -> Images:
+    """What this clone's files call for, on an engine of this architecture (Debian's name)."""
+    node = f"lab-node:{context.digest(context.recipe('node'), arch)}"
+    mysql = f"lab-mysql:{context.digest(context.recipe('mysql'), arch)}"
+    return Images(node, mysql, f"lab-seed-{context.digest({}, node, mysql)}")
+
+
+def stale_or_missing(engine: Engine) -> tuple[str, ...]:
+    """Which of the wanted names the engine lacks; a half made seed volume counts as lacking."""
+    names = wanted(engine.arch)
+    missing = [name for name in (names.node, names.mysql) if engine.image(name) is None]
+    if not seed.is_complete(engine, names.seed):
+        missing.append(names.seed)
+    return tuple(missing)
+
+
+def ensure(engine: Engine, progress: Progress) -> Images:
+    """Build what is missing, and answer the names. Quick when everything is there. Raises `LabError`.
+
+    One process builds at a time; the others wait, and then find it done.
+    """
+    names = wanted(engine.arch)
+    if not stale_or_missing(engine):
+        return names
+    with _alone(engine):
+        missing = stale_or_missing(engine)
+        tasks: dict[str, Callable[[], None]] = {}
+        if names.node in missing:
+            tasks["node"] = lambda: _build(engine, "node", names.node, progress)
+        if names.mysql in missing:
+            tasks["mysql"] = lambda: _build(engine, "mysql", names.mysql, progress)
+        _together(tasks)
+        if missing:
+            with progress.step(f"fill the seed volume {names.seed}"):
+                seed.make(engine, names.seed, node=names.node, mysql=names.mysql)
+    return names
+
+
+def listing(engine: Engine) -> tuple[Listed, ...]:
+    """Every image and seed volume of ours that the engine has."""
+    current = {*wanted(engine.arch), *(base.imported_name(suite) for suite in base.SUITES.values())}
+    rows = [
+        Listed(name, image.labels[LABEL], image.size, "current" if name in current else "stale")
+        for image in engine.images(LABEL)
+        if image.labels[LABEL] != "seed"
+        for name in image.tags or (image.id.removeprefix("sha256:")[:12],)
+    ]
+    for volume in engine.volumes(seed.KIND):
+        state = "current" if volume.name in current else "stale"
+        if not seed.is_complete(engine, volume.name):
+            state = "unfinished"
+        rows.append(Listed(volume.name, "seed", 0, state))
+    return tuple(sorted(rows, key=lambda row: (row.kind, row.name)))
+
+
+def remove(engine: Engine) -> list[str]:
+    """Remove all of it; answers the names. Raises `LabError` while a lab stands on it or one is built."""
+    labs = sorted({container.labels["lab.name"] for container in engine.containers(["lab.name"])})
+    if labs:
+        raise LabError(
+            f"images are in use by the lab {', '.join(labs)}",
+            hint="First: " + "; ".join(f"lab down --name {name}" for name in labs),
+        )
+    removed: list[str] = []
+    try:
+        with lock.held(engine.id, LOCK):
+            removed += seed.remove_makers(engine)
+            for volume in engine.volumes(seed.KIND):
+                engine.remove_volume(volume.name)
+                removed.append(volume.name)
+            # Bases last: the others are made from them.
+            for image in sorted(engine.images(LABEL), key=lambda image: image.labels[LABEL] == "base"):
+                for name in image.tags or (image.id,):
+                    engine.remove_image(name)
+                    removed.append(name)
+    except lock.Busy as error:
+        raise LabError("another process is building the images right now") from error
+    return removed
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    with ExitStack() as stack:
+
+        def take() -> bool | wait.NotYet:
+            try:
+                stack.enter_context(lock.held(engine.id, LOCK))
+            except lock.Busy:
+                return wait.NotYet("it is still at work")
+            return True
+
+        wait.until(take, what="another process to finish the images", timeout=PATIENCE, interval=0.2)
+        yield
+
+
+def _build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
+    """Build one image: its base and its context at the same time, then the image."""
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as archive:
+        bases: list[str] = []
+
+        def find_base() -> None:
+            bases.append(base.ensure(engine, base.SUITES[name], progress))
+
+        def pack() -> None:
+            write_context(name, Path(scratch), engine.arch)
+            _pack(Path(scratch), archive)
+
+        _together({"base": find_base, "context": pack})
+        with progress.step(f"build {tag}"):
+            archive.seek(0)
+            engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={LABEL: name})
+    # A build in stages leaves the first ones behind, without a name.
+    for stage in engine.images(f"{LABEL}=stage"):
+        if not stage.tags:
+            engine.remove_image(stage.id)
+
+
+def _pack(directory: Path, target: BinaryIO) -> None:
+    def everybodys(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+        return info
+
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        archive.add(directory, arcname=".", filter=everybodys)
+
+
+def _together(tasks: Mapping[str, Callable[[], None]]) -> None:
+    """Run all at the same time and wait for all; raise what the first one to fail raised.
+
+    In threads that are daemons: on Ctrl-C a long call of the engine does not hold up this process.
+    """
+    results: queue.Queue[BaseException | None] = queue.Queue()
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            results.put(error)
+        else:
+            results.put(None)
+
+    for name, task in tasks.items():
+        threading.Thread(target=run, args=(task,), name=name, daemon=True).start()
+    failed: Sequence[BaseException] = [error for _ in tasks if (error := results.get()) is not None]
+    if failed:
+        raise failed[0]

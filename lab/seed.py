@@ -1,0 +1,77 @@
+"""The seed volume: a /var/lib/docker that already holds the pods' images, copied into every new minion.
+
+Its labels are its state. `lab.seed` is a number drawn when the volume is created; when the volume is
+filled, and only then, an empty image `lab-seed:HASH` with the same number is made. A volume without it is
+half made, whatever killed its maker, and is made anew.
+"""
+
+import io
+import uuid
+
+from lab.engine import ContainerConfig, Engine, tar
+from lab.errors import LabError
+
+__all__ = ["KIND", "MAKER", "is_complete", "make", "remove_makers"]
+
+KIND = {"lab.cache": "seed"}
+MAKER = {"lab.cache": "seed-maker"}
+"""The container that fills a volume, for a few seconds."""
+
+NUMBER = "lab.seed"
+
+
+def _proof(volume: str) -> str:
+    return "lab-seed:" + volume.removeprefix("lab-seed-")
+
+
+def is_complete(engine: Engine, volume: str) -> bool:
+    """Whether that seed volume is there, and was filled to its end."""
+    numbers = [found.labels.get(NUMBER) for found in engine.volumes(KIND) if found.name == volume]
+    proof = engine.image(_proof(volume))
+    return proof is not None and numbers == [proof.labels.get(NUMBER)]
+
+
+def remove_makers(engine: Engine) -> list[str]:
+    """Remove what a killed run left behind; for who holds the lock. Answers the containers' names."""
+    left = engine.containers(MAKER)
+    for container in left:
+        engine.remove(container.id)
+    return [container.name for container in left]
+
+
+def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
+    """Make the seed volume: the node image's own dockerd loads the MySQL image into it.
+
+    An older volume of that name is replaced. Raises `LabError` with what the node said.
+    """
+    engine.remove_image(_proof(volume))
+    remove_makers(engine)
+    engine.remove_volume(volume)
+    number = uuid.uuid4().hex
+    engine.create_volume(volume, {**KIND, NUMBER: number})
+    container = engine.create(
+        ContainerConfig(
+            name=f"{volume}-maker",
+            image=node,
+            labels=MAKER,
+            command=("sleep", "infinity"),
+            capabilities=("SYS_ADMIN", "NET_ADMIN"),
+            security=("seccomp=unconfined", "apparmor=unconfined"),
+            tmpfs=("/run", "/tmp"),  # noqa: S108 - the container's, not ours
+            volumes={volume: "/var/lib/docker"},
+        )
+    )
+    try:
+        engine.start(container)
+        done = engine.exec(
+            container,
+            ["/usr/local/sbin/lab-init"],
+            stdin=engine.save_image(mysql, mysql),
+            environment={"LAB_ROLE": "seed", "LAB_IMAGE": mysql},
+        )
+    finally:
+        engine.remove(container)
+    if done.exit_code != 0:
+        raise LabError(f"filling {volume}: exit status {done.exit_code} from lab-init\n{done.output.strip()}")
+    proof = {"lab.image": "seed", NUMBER: number}
+    engine.import_image(io.BytesIO(tar({})), tag=_proof(volume), labels=proof)
