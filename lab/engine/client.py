@@ -106,9 +106,11 @@ class Engine:
     def import_image(self, rootfs: BinaryIO, *, tag: str, labels: Mapping[str, str]) -> None:
         """Make an image of one layer from a tar of a root file system, as it is read."""
         repository, _, version = tag.partition(":")
+        # Pieces, no file: the SDK announces chunks, which requests makes of an iterator only.
+        pieces = iter(lambda: rootfs.read(1 << 20), b"")
         with attempt(f"importing {tag}"):
             self._api.import_image_from_stream(
-                rootfs,
+                pieces,
                 repository=repository,
                 tag=version,
                 changes=[f"LABEL {key}={value}" for key, value in labels.items()],
