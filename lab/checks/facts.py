@@ -163,7 +163,7 @@ def parse_leases(text: str) -> tuple[Lease, ...]:
             ttl = document["ttl"][str(item["lease"])] if item.get("lease") else -1
             leases.append(Lease(key, subnet_of_key(key), value, ttl))
         return tuple(leases)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"reading the leases from etcdctl: {error!r}; it said: {text[:200]}") from error
 
 

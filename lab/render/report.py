@@ -1,12 +1,21 @@
 """What `lab check` and `lab up` end with."""
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import Protocol
 
-from lab.access import LabAccess
 from lab.checks import Finding
 from lab.render.text import indent, table
+from lab.spec import LabSpec
 
 __all__ = ["findings", "up"]
+
+
+class _Lab(Protocol):
+    @property
+    def spec(self) -> LabSpec: ...
+    @property
+    def underlay(self) -> IPv4Network: ...
 
 
 def findings(found: Sequence[Finding]) -> str:
@@ -29,7 +38,7 @@ def _sum(found: Sequence[Finding]) -> str:
     return f"{failed} of {len(found)} checks FAILED." if failed else f"All {len(found)} checks passed."
 
 
-def up(lab: LabAccess, found: Sequence[Finding]) -> str:
+def up(lab: _Lab, found: Sequence[Finding]) -> str:
     """The end of `lab up`: what the tutorial ends with, and every check that failed."""
     seen = {(item.check, item.subject): item.seen for item in found}
     minions = [node.name for node in lab.spec.minions]

@@ -1,0 +1,195 @@
+"""The tutorial's cluster as values: its own numbers, with the MTUs of a docker that follows flannel."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+
+from lab import spec
+from lab.checks.facts import Facts, Lease, Link, Login, Minion
+from lab.engine import ExecResult
+from lab.errors import CommandError
+from lab.pods import RunningPod
+from lab.spec import LabSpec
+
+SPEC = spec.tutorial()
+UNDERLAY = IPv4Network("192.168.199.0/24")
+MINIONS = {"centos-minion01": ("192.168.199.52", "10.2.35"), "centos-minion02": ("192.168.199.53", "10.2.52")}
+CREATED = datetime(2016, 3, 13, 11, 24, 58, tzinfo=UTC)
+FOLDER = "/coreos.com/network/subnets"
+
+
+def link(name: str, address: str, mtu: int = 1472, queue: int | None = None) -> Link:
+    return Link(name, True, mtu, queue, (address,))
+
+
+def minion(name: str) -> Minion:
+    address, subnet = MINIONS[name]
+    links = (
+        link("eth0", f"{address}/24", 1500),
+        link("flannel0", f"{subnet}.0/16", queue=500),
+        link("docker0", f"{subnet}.1/24"),
+    )
+    return Minion(
+        name=name,
+        address=IPv4Address(address),
+        links={item.name: item for item in links},
+        routes=(
+            f"10.2.0.0/16 dev flannel0 proto kernel scope link src {subnet}.0",
+            f"{subnet}.0/24 dev docker0 proto kernel scope link src {subnet}.1",
+            f"192.168.199.0/24 dev eth0 proto kernel scope link src {address}",
+        ),
+        subnet_env=(
+            f"FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET={subnet}.1/24\n"
+            "FLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"
+        ),
+    )
+
+
+def pod(name: str) -> RunningPod:
+    (found,) = [item for item in SPEC.pods if item.name == name]
+    assert found.node is not None
+    return RunningPod(
+        name=name,
+        node=found.node,
+        address=IPv4Address(f"{MINIONS[found.node][1]}.2"),
+        status="Running",
+        ready="1/1",
+        restarts=0,
+        created=CREATED,
+        spec=found,
+        containers=(f"{name}_{name}",),
+        infra_pid=4711,
+    )
+
+
+def facts() -> Facts:
+    pods = (pod("mysql01"), pod("mysql02"))
+    return Facts(
+        spec=SPEC,
+        underlay=UNDERLAY,
+        config='{ "Network": "10.2.0.0/16" }',
+        leases=tuple(
+            Lease(
+                f"{FOLDER}/{subnet}.0-24",
+                IPv4Network(f"{subnet}.0/24"),
+                f'{{"PublicIP":"{address}","PublicIPv6":null}}',
+                86390,
+            )
+            for address, subnet in MINIONS.values()
+        ),
+        minions=tuple(minion(name) for name in MINIONS),
+        pods=pods,
+        pod_links={item.name: {"eth0": link("eth0", f"{item.address}/24")} for item in pods},
+        logins=tuple(
+            Login(client, server, way, server, "9.7.0", "")
+            for client, server in (("mysql01", "mysql02"), ("mysql02", "mysql01"))
+            for way in ("mysql", "pymysql")
+        ),
+    )
+
+
+def ip_json(*links: Link) -> str:
+    """What `ip -json address show` (iproute2 6) prints of these."""
+    return json.dumps(
+        [
+            {
+                "ifname": item.name,
+                "flags": ["POINTOPOINT", "UP", "LOWER_UP"] if item.up else ["POINTOPOINT"],
+                "mtu": item.mtu,
+                **({"txqlen": item.queue} if item.queue is not None else {}),
+                "addr_info": [
+                    {"family": "inet", "local": local, "prefixlen": int(length), "scope": "global"}
+                    for local, _, length in (address.partition("/") for address in item.addresses)
+                ]
+                + [{"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}],
+            }
+            for item in links
+        ]
+    )
+
+
+def etcd_answer(*leases: Lease) -> str:
+    """What etcdctl 3.5 prints, and the time that is left of each etcd lease."""
+
+    def coded(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    return json.dumps(
+        {
+            "header": {"revision": 7},
+            "kvs": [
+                {"key": coded(item.key), "value": coded(item.value), "lease": 7587870000000000000 + number}
+                for number, item in enumerate(leases)
+            ],
+            "count": len(leases),
+            "ttl": {str(7587870000000000000 + number): item.ttl for number, item in enumerate(leases)},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class FakeNode:
+    """Answers a batch as the tutorial's machine would, and a single command with what `said` has."""
+
+    name: str
+    address: IPv4Address
+    answers: dict[str, tuple[str, str, int]]
+    role: str = "minion"
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """What the batch was, for the test to look at."""
+    said: dict[str, str] = field(default_factory=dict)
+
+    def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
+        assert check == (stdin is not None)
+        if stdin is None:
+            return ExecResult(0, self.said.get(" ".join(argv), "").encode(), b"")
+        assert argv[:2] == ["/usr/bin/python3", "-c"]
+        if not self.answers:
+            raise CommandError(self.name, argv, 127, "python3: not found")
+        self.asked.update(json.loads(stdin))
+        ends = {name: self.answers[name] for name in json.loads(stdin)}
+        return ExecResult(0, json.dumps(ends).encode(), b"")
+
+
+@dataclass(frozen=True)
+class FakeLab:
+    master: FakeNode
+    minions: tuple[FakeNode, ...]
+    spec: LabSpec = SPEC
+    underlay: IPv4Network = UNDERLAY
+
+    @property
+    def nodes(self) -> dict[str, FakeNode]:
+        return {node.name: node for node in (self.master, *self.minions)}
+
+    def pods(self) -> Sequence[RunningPod]:
+        return facts().pods
+
+
+def fake_minion(seen: Minion) -> FakeNode:
+    (own,) = [item for item in facts().pods if item.node == seen.name]
+    (other,) = [item for item in facts().pods if item.node != seen.name]
+    return FakeNode(
+        seen.name,
+        seen.address,
+        {
+            "links": (ip_json(*seen.links.values()), "", 0),
+            "routes": ("".join(f"{route} \n" for route in seen.routes), "", 0),
+            "subnet.env": (seen.subnet_env, "", 0),
+            f"links {own.name}": (ip_json(facts().pod_links[own.name]["eth0"]), "", 0),
+            f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),
+            f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),
+        },
+    )
+
+
+def fake_lab() -> FakeLab:
+    etcd: dict[str, tuple[str, str, int]] = {
+        "config": ('{ "Network": "10.2.0.0/16" }\n', "", 0),
+        "leases": (etcd_answer(*facts().leases), "", 0),
+    }
+    master = FakeNode("centos-master", IPv4Address("192.168.199.51"), etcd, "master")
+    return FakeLab(master, tuple(fake_minion(item) for item in facts().minions))

@@ -1,0 +1,188 @@
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from ipaddress import IPv4Network
+
+import pytest
+from examples import CREATED, SPEC, facts, pod
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab import checks, plan, render
+from lab.checks import Finding
+from lab.tutorial import Shown, StepResult
+
+
+@given(st.lists(st.tuples(st.text("ab\n", max_size=9), st.text("ab", max_size=9)), max_size=5))
+def test_a_tables_columns_stand_under_each_other_and_no_line_ends_in_blanks(
+    rows: list[tuple[str, str]],
+) -> None:
+    lines = render.table(["LEFT", "RIGHT"], rows).split("\n")
+    start = lines[0].index("RIGHT")
+    assert all(line == line.rstrip() for line in lines)
+    assert all(set(line[start - 3 : start]) <= {" "} for line in lines)
+
+
+# Duration.HumanDuration of Kubernetes' apimachinery, as `kubectl get` shows it.
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (200, "3m20s"),
+        (600, "10m"),
+        (3 * 3600 - 1, "179m"),
+        (3 * 3600, "3h"),
+        (5 * 3600 + 60, "5h1m"),
+        (47 * 3600, "47h"),
+        (48 * 3600, "2d"),
+        (75 * 3600, "3d3h"),
+        (9 * 86400, "9d"),
+    ],
+)
+def test_an_age_is_written_as_kubectl_does(seconds: int, words: str) -> None:
+    assert render.age(CREATED, CREATED + timedelta(seconds=seconds)) == words
+
+
+def test_pods_are_listed_as_in_the_tutorial() -> None:
+    # The tutorial's section 4.1, with the address that kubectl shows since 1.3.
+    young = replace(pod("mysql02"), created=CREATED + timedelta(minutes=3))
+    now = CREATED + timedelta(minutes=10)
+    words = [line.split() for line in render.pods([pod("mysql01"), young], wide=True, now=now).splitlines()]
+    assert words == [
+        ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"],
+        ["mysql01", "1/1", "Running", "0", "10m", "10.2.52.2", "centos-minion02"],
+        ["mysql02", "1/1", "Running", "0", "7m", "10.2.35.2", "centos-minion01"],
+    ]
+    assert render.pods([pod("mysql01")], now=now).splitlines()[0].split() == words[0][:5]
+
+
+def test_no_pods_and_no_labs_are_said_in_words() -> None:
+    assert render.pods([]) == "No pods."
+    assert render.labs([]) == "There is no lab."
+
+
+def test_a_pod_that_has_no_address_shows_none() -> None:
+    assert "<none>" in render.pods([replace(pod("mysql01"), address=None)], wide=True)
+
+
+@dataclass(frozen=True)
+class FakeLab:
+    name: str = "tutorial"
+    state: str = "up"
+    underlay: str = "192.168.199.0/24"
+    nodes: int = 3
+    made_on: str = "here"
+
+
+@dataclass(frozen=True)
+class FakeNode:
+    name: str = "centos-minion01"
+    role: str = "minion"
+    address: str = "192.168.199.52"
+    state: str = "running"
+    services: dict[str, str] = field(default_factory=lambda: {"flanneld": "active", "docker": "failed"})
+    subnet: str = "10.2.35.1/24"
+
+
+def test_a_lab_is_listed_with_its_state() -> None:
+    line = render.labs([FakeLab()]).splitlines()[1]
+    assert line.split() == ["tutorial", "192.168.199.0/24", "3", "here", "up"]
+
+
+def test_the_status_shows_services_lease_and_pods() -> None:
+    text = render.status([FakeNode()], [pod("mysql02")])
+    assert "flanneld active, docker failed   10.2.35.1/24" in text
+    assert "mysql02" in text
+
+
+def test_a_plan_shows_what_comes_after_what() -> None:
+    text = render.plan(plan.plan_up(SPEC))
+    (line,) = [line for line in text.splitlines() if line.startswith("pod mysql01 ")]
+    assert line.endswith("docker on centos-minion02")
+
+
+def test_a_check_that_failed_shows_expected_and_seen() -> None:
+    text = render.findings(
+        [
+            Finding("flannel0 MTU", "centos-minion01", False, "1472", "1500"),
+            Finding("flannel0 MTU", "centos-minion02", True, "1472", "1472"),
+        ]
+    )
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[1] == ["FAILED", "flannel0", "MTU", "centos-minion01", "1472", "1500"]
+    assert lines[2] == ["ok", "flannel0", "MTU", "centos-minion02", "1472", "the", "same"]
+    assert text.endswith("1 of 2 checks FAILED.")
+
+
+class StandingLab:
+    """No more of a lab than the report needs."""
+
+    spec = SPEC
+    underlay = IPv4Network("192.168.199.0/24")
+
+
+def test_lab_up_ends_with_what_the_tutorial_ends_with() -> None:
+    text = render.up(StandingLab(), checks.judge(facts()))
+    for seen in (
+        "/coreos.com/network/subnets/10.2.35.0-24",
+        '{"PublicIP":"192.168.199.52","PublicIPv6":null}',
+        "10.2.35.0/16",
+        "10.2.52.1/24",
+        "10.2.52.2/24",
+        "Running 1/1 on centos-minion02",
+        "mysql02 -> mysql01",
+        "MySQL 9.7.0 on host mysql01",
+    ):
+        assert seen in text
+    assert text.splitlines()[-1].startswith("All ")
+
+
+def test_lab_up_shows_each_check_that_failed() -> None:
+    seen = replace(facts(), logins=(replace(facts().logins[0], host="", error="ERROR 2003 (HY000)"),))
+    text = render.up(StandingLab(), checks.judge(seen))
+    assert "ERROR 2003 (HY000)" in text
+    assert text.endswith("checks FAILED.")
+
+
+def result(ok: bool) -> StepResult:
+    return StepResult(
+        section="3.7",
+        node="centos-minion01",
+        document="ip a",
+        command="ip a",
+        output="4: flannel0: mtu 1472\n",
+        ok=ok,
+        shown=(
+            Shown("flannel0 MTU", "1472", "1472", "1472", True),
+            Shown("docker0 MTU", "1500", "1472", "1472" if ok else "1500", ok),
+        ),
+        why="because",
+    )
+
+
+def test_a_step_shows_both_commands_the_output_and_what_differs() -> None:
+    lines = render.step(result(ok=True)).splitlines()
+    assert "3.7 on centos-minion01" in lines[0]
+    assert "document:  ip a" in lines
+    assert "    | 4: flannel0: mtu 1472" in lines
+    assert [line.split() for line in lines if "MTU" in line] == [
+        ["ok", "flannel0", "MTU", "1472"],
+        ["ok", "docker0", "MTU", "1472", "document:", "1500"],
+    ]
+    assert lines[-1].strip() == "why it differs: because"
+
+
+def test_a_step_that_shows_something_else_says_so() -> None:
+    text = render.step(result(ok=False))
+    assert "DIFFERS" in text.splitlines()[0]
+    assert "expected 1472" in text
+    assert "seen     1500" in text
+
+
+def test_the_replays_last_line_is_the_sum() -> None:
+    assert render.replay_summary([result(ok=True)]) == "All 1 steps show what the tutorial shows."
+    assert render.replay_summary([result(ok=True), result(ok=False)]) == (
+        "1 of 2 steps do not show what the tutorial shows: 3.7."
+    )

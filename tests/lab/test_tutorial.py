@@ -1,0 +1,339 @@
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.resources import files
+from ipaddress import IPv4Network
+
+import pytest
+from examples import SPEC, fake_lab
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.errors import Unfit
+from lab.tutorial import StepResult, replay
+from lab.tutorial.step import ABSENT, Expect, Step, Today, examine, plain
+from lab.tutorial.steps import steps
+
+ONE, TWO = "centos-minion01", "centos-minion02"
+
+# The document's own numbers.
+DOCUMENT = Today(
+    underlay=IPv4Network("192.168.199.0/24"),
+    subnets={ONE: IPv4Network("10.2.35.0/24"), TWO: IPv4Network("10.2.52.0/24")},
+)
+
+# What the document prints. Its underlay interface is called eno16777736, a container's eth0; and its device
+# flags are lost: they look like HTML.
+IP_A = """\
+1: lo:  mtu 65536 qdisc noqueue state UNKNOWN
+    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
+    inet 127.0.0.1/8 scope host lo
+       valid_lft forever preferred_lft forever
+2: eth0:  mtu 1500 qdisc pfifo_fast state UP qlen 1000
+    link/ether 00:0c:29:66:c0:bf brd ff:ff:ff:ff:ff:ff
+    inet 192.168.199.52/24 brd 192.168.199.255 scope global eth0
+       valid_lft forever preferred_lft forever
+3: docker0:  mtu 1500 qdisc noqueue state DOWN
+    link/ether 02:42:c8:3e:ab:b3 brd ff:ff:ff:ff:ff:ff
+    inet 10.2.35.1/24 brd 10.2.35.255 scope global docker0
+       valid_lft forever preferred_lft forever
+4: flannel0:  mtu 1472 qdisc pfifo_fast state UNKNOWN qlen 500
+    link/none
+    inet 10.2.35.0/16 scope global flannel0
+       valid_lft forever preferred_lft forever
+"""
+POD_IP_A = """\
+mysql02
+1: lo:  mtu 65536 qdisc noqueue state UNKNOWN group default
+    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
+    inet 127.0.0.1/8 scope host lo
+       valid_lft forever preferred_lft forever
+5: eth0@if6:  mtu 1500 qdisc noqueue state UP group default
+    link/ether 02:42:0a:02:23:02 brd ff:ff:ff:ff:ff:ff
+    inet 10.2.35.2/24 scope global eth0
+       valid_lft forever preferred_lft forever
+"""
+LOGIN = """\
+Enter password:
+Welcome to the MySQL monitor.  Commands end with ; or \\g.
+Your MySQL connection id is 2
+Server version: 5.7.10 MySQL Community Server (GPL)
+
+Copyright (c) 2000, 2015, Oracle and/or its affiliates. All rights reserved.
+
+Type 'help;' or '\\h' for help. Type '\\c' to clear the current input statement.
+
+mysql>
+"""
+PODS = """\
+NAME      READY     STATUS    RESTARTS   AGE       NODE
+mysql01   1/1       Running   0          10m       centos-minion02
+mysql02   1/1       Running   0          7m        centos-minion01
+"""
+POD_FILE = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: mysql01
+  labels:
+    name: mysql01
+spec:
+  containers:
+  - name: mysql01
+    image: mysql
+    env:
+    - name: MYSQL_ROOT_PASSWORD
+      value: p123456
+    ports:
+    - containerPort: 3306
+"""
+SYSCONFIG = """\
+# Flanneld configuration options
+# etcd url location
+FLANNEL_ETCD="http://centos-master:2379"
+
+# etcs config key
+FLANNEL_ETCD_KEY="/coreos.com/network"
+
+# Any additonal options
+#FLANNEL_OPTIONS=
+"""
+UNIT = """\
+[Unit]
+Description=Flanneld overlay address etcd agent
+After=network.target
+Before=docker.service
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/sysconfig/flanneld
+EnvironmentFile=-/etc/sysconfig/docker-network
+ExecStart=/usr/bin/flanneld \\
+            -etcd-endpoints=${FLANNEL_ETCD} \\
+            $FLANNEL_OPTIONS
+
+[Install]
+RequiredBy=docker.service
+WantedBy=multi-user.target
+"""
+
+
+def step(document: str, node: str | None = None) -> Step:
+    """The first step for a command of the document."""
+    found = [
+        item
+        for item in steps(DOCUMENT)
+        if document in item.document.splitlines() and node in {None, item.node}
+    ]
+    assert found
+    return found[0]
+
+
+def wrong(result: StepResult) -> dict[str, tuple[str, str]]:
+    """what -> (expected, seen) of all that is not as expected."""
+    return {item.what: (item.expected, item.seen) for item in result.shown if not item.ok}
+
+
+def test_the_documents_devices_are_what_is_expected_but_for_docker0s_mtu() -> None:
+    result = examine(step("ip a", ONE), IP_A, 0, DOCUMENT)
+    assert wrong(result) == {"docker0 MTU": ("1472", "1500")}
+    assert len(result.shown) == 9
+
+
+def test_the_documents_pod_is_what_is_expected_but_for_its_mtu() -> None:
+    found = step("docker exec -it 309728d3a3f4 /bin/bash")
+    assert found.node == ONE
+    assert wrong(examine(found, POD_IP_A, 0, DOCUMENT)) == {"MTU": ("1472", "1500")}
+
+
+@pytest.mark.parametrize(
+    ("command", "node", "output"),
+    [
+        ("mysql -uroot -p -h10.2.52.2", ONE, LOGIN),
+        ("mysql -uroot -p -h10.2.35.2", TWO, LOGIN),
+        ("kubectl get pods -o wide", "", PODS),
+        ("cat mysqlpod01.yaml", "", POD_FILE + POD_FILE.replace("01", "02")),
+        ("edit /usr/lib/systemd/system/flanneld.service", TWO, UNIT),
+        (
+            "etcdctl ls /coreos.com/network/subnets",
+            "centos-master",
+            "/coreos.com/network/subnets/10.2.35.0-24\n/coreos.com/network/subnets/10.2.52.0-24\n",
+        ),
+        (
+            'etcdctl set /coreos.com/network/config \'{ "Network": "10.2.0.0/16" }\'',
+            "centos-master",
+            '/coreos.com/network/config\n{ "Network": "10.2.0.0/16" }\n',
+        ),
+    ],
+)
+def test_what_the_document_prints_is_what_is_expected(command: str, node: str, output: str) -> None:
+    result = examine(step(command, node), output, 0, DOCUMENT)
+    assert wrong(result) == {}
+    assert result.ok
+
+
+def test_the_documents_settings_are_what_is_expected_but_for_the_options() -> None:
+    result = examine(step("edit /etc/sysconfig/flanneld", ONE), SYSCONFIG, 0, DOCUMENT)
+    assert wrong(result) == {"options": ('FLANNEL_OPTIONS="-iface=eth0', ABSENT)}
+
+
+@pytest.mark.parametrize(
+    ("address", "key"), [("192.168.199.52", "10.2.35.0-24"), ("192.168.199.53", "10.2.52.0-24")]
+)
+def test_a_lease_names_the_documents_address_and_publicipv6_beside_it(address: str, key: str) -> None:
+    found = step(f"etcdctl get /coreos.com/network/subnets/{key}")
+    value = f'{{"PublicIP":"{address}"}}'
+    assert wrong(examine(found, f"{key}\n{value}\n", 0, DOCUMENT)) == {
+        "lease value": (f'{{"PublicIP":"{address}","PublicIPv6":null}}', value)
+    }
+
+
+# flannel 0.5.5's subnet.env, and what its mk-docker-opts.sh -i makes of it.
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (
+            "source /run/flannel/subnet.env",
+            "FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET=10.2.35.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n",
+        ),
+        (
+            "mk-docker-opts.sh -i",
+            'DOCKER_OPT_BIP="--bip=10.2.35.1/24"\nDOCKER_OPT_IPMASQ="--ip-masq=true"\n'
+            'DOCKER_OPT_MTU="--mtu=1472"\n',
+        ),
+    ],
+)
+def test_the_files_that_the_document_does_not_show_are_those_of_0_5_5(command: str, output: str) -> None:
+    assert wrong(examine(step(command, ONE), output, 0, DOCUMENT)) == {}
+
+
+def test_in_another_lab_the_documents_addresses_are_that_labs() -> None:
+    # Subnets that are each other's in the document must not be translated twice.
+    today = Today(
+        IPv4Network("192.168.203.0/24"), {ONE: IPv4Network("10.2.52.0/24"), TWO: IPv4Network("10.2.35.0/24")}
+    )
+    assert today.translate("192.168.199.52 10.2.35.1 10.2.52.255 10.2.0.0/16") == (
+        "192.168.203.52 10.2.52.1 10.2.35.255 10.2.0.0/16"
+    )
+
+
+@given(st.text())
+def test_the_document_is_its_own_translation(text: str) -> None:
+    assert DOCUMENT.translate(text) == text
+
+
+@given(st.integers(1, 255), st.integers(1, 255))
+def test_every_steps_command_names_the_addresses_of_today(one: int, two: int) -> None:
+    today = Today(
+        DOCUMENT.underlay,
+        {ONE: IPv4Network(f"10.2.{one}.0/24"), TWO: IPv4Network(f"10.2.{two}.0/24")},
+    )
+    commands = [item.command for item in steps(today)]
+    assert f"docker exec -it mysql02_mysql02 mysql -uroot -p -h10.2.{two}.2" in commands
+    assert f"docker exec -it mysql01_mysql01 mysql -uroot -p -h10.2.{one}.2" in commands
+
+
+def test_the_sections_come_in_the_documents_order_and_none_is_left_out() -> None:
+    sections = [item.section for item in steps(DOCUMENT)]
+    first = list(dict.fromkeys(word for section in sections for word in section.split(", ")))
+    assert first == ["2.1", "2.2", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "4.1", "note"]
+
+
+def test_both_minions_are_set_up_the_same() -> None:
+    done: dict[str, list[str]] = {}
+    for item in steps(DOCUMENT):
+        if item.section.startswith("3") and item.node in {ONE, TWO}:
+            done.setdefault(item.node, []).append(item.document)
+    assert done[ONE] == done[TWO]
+
+
+CHANGES_NOTHING = (
+    "cat ",
+    "ls ",
+    "ip ",
+    "ps ",
+    "systemctl show ",
+    "etcdctl get ",
+    "docker exec ",
+    "lab pod ls",
+)
+
+
+def test_no_step_changes_anything_in_the_lab() -> None:
+    assert [item.command for item in steps(DOCUMENT) if not item.command.startswith(CHANGES_NOTHING)] == []
+
+
+def test_every_command_that_is_not_the_documents_is_explained() -> None:
+    unexplained = [
+        item.document
+        for item in steps(DOCUMENT)
+        if not item.why and item.command.split(" ")[0] not in {"cat", "ls", "ip"}
+    ]
+    assert unexplained == []
+
+
+def test_a_command_that_fails_is_not_what_the_tutorial_shows() -> None:
+    result = examine(Step("0", "n", "x", "x", ()), "", 3, DOCUMENT)
+    assert not result.ok
+    assert wrong(result) == {"exit status": ("0", "3")}
+
+
+def test_what_is_expected_today_stands_beside_what_the_document_shows() -> None:
+    expect = Expect("a name", "old 10.2.35.1", r"^(\w+) is (\w+)$", today="new")
+    (shown,) = examine(Step("0", "n", "x", "x", (expect,)), "it\nwho is it\n", 0, DOCUMENT).shown
+    assert (shown.document, shown.expected, shown.seen, shown.ok) == ("old 10.2.35.1", "new", "who it", False)
+
+
+def test_a_terminals_escapes_are_taken_out() -> None:
+    assert plain("\x1b[?2004hmysql> \x1b[0m\\q\r\nBye\r\n\a") == "mysql> \\q\nBye\n"
+
+
+def titles(results: Iterable[StepResult]) -> list[str]:
+    return [result.document for result in results]
+
+
+def test_a_replay_runs_every_step_and_compares_its_output() -> None:
+    lab = fake_lab()
+    lab.nodes[ONE].said["ip a"] = IP_A.replace("docker0:  mtu 1500", "docker0:  mtu 1472")
+    results = list(replay(lab))
+    assert titles(results) == [item.document for item in steps(DOCUMENT)]
+    right = {(result.node, result.command) for result in results if result.ok}
+    assert (ONE, "ip a") in right
+    assert (TWO, "ip a") not in right
+    # The pods and their files are this machine's to show.
+    assert {("", "lab pod ls -o wide"), ("", "cat mysqlpod01.yaml mysqlpod02.yaml")} <= right
+
+
+def test_another_cluster_than_the_tutorials_is_refused_with_the_difference() -> None:
+    spec = SPEC.model_copy(update={"etcd_prefix": "/x", "pods": ()})
+    with pytest.raises(Unfit, match="is not the tutorial's cluster: its etcd prefix and pods differ"):
+        next(iter(replay(replace(fake_lab(), spec=spec))))
+
+
+def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
+    lab = replace(fake_lab(), spec=SPEC.with_name("demo"), underlay=IPv4Network("192.168.203.0/24"))
+    assert next(iter(replay(lab))).section == "2.1"
+
+
+TYPIST = files("lab").joinpath("tutorial", "typist.py").read_text(encoding="utf-8")
+
+
+def typed(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", TYPIST, "p123456", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_typist_gives_the_password_at_its_prompt_and_ends_at_the_next() -> None:
+    end = typed('printf "Enter password:"; read -r a; printf "mysql> "; read -r b; echo "$a, $b"; exit 7')
+    assert end.returncode == 7
+    assert "p123456, \\q" in end.stdout
+
+
+def test_the_typist_has_a_terminal() -> None:
+    assert "yes" in typed("test -t 0 && echo yes").stdout
