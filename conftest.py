@@ -1,0 +1,3 @@
+"""Loads the laboratory's pytest fixtures."""
+
+pytest_plugins = ["lab.fixtures"]
