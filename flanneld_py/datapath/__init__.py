@@ -1,0 +1,1 @@
+"""The udp backend's packet path: headers and decisions are pure, devices and sockets are not."""

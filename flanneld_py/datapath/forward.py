@@ -1,0 +1,133 @@
+"""What to do with one packet: the udp backend's decisions, as values that the proxy performs.
+
+A packet is a raw inner IPv4 packet: one datagram of the overlay carries exactly one. Its TTL goes down by one
+here, where it leaves a node, and again where it enters one, as with v0.5.5's proxy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from struct import Struct
+from typing import Final, NamedTuple, TypeAlias
+
+from flanneld_py.datapath.packet import Buffer, decrement_ttl, net_unreachable
+
+__all__ = ["Deliver", "Drop", "ForwardTable", "NextHop", "Reply", "Send", "inbound", "outbound"]
+
+NextHop: TypeAlias = tuple[str, int]
+"""Where a node receives datagrams, as socket.sendto takes it: its public IP and the backend's port."""
+
+
+# Named tuples, because one is made for every packet and they cost a third of a frozen dataclass.
+class Send(NamedTuple):
+    """Send `packet` to the node at `next_hop`."""
+
+    packet: bytearray
+    next_hop: NextHop
+
+
+class Reply(NamedTuple):
+    """Give `packet`, which says that the destination is unreachable, back to this host."""
+
+    packet: bytes
+
+
+class Deliver(NamedTuple):
+    """Give `packet`, which came from another node, to this host."""
+
+    packet: bytearray
+
+
+class Drop(NamedTuple):
+    """Do nothing more with the packet; `reason` is one of a few texts, fit to be counted."""
+
+    reason: str
+
+
+TOO_SHORT: Final = Drop("shorter than an IPv4 header")
+NOT_IPV4: Final = Drop("not IPv4")
+BAD_HEADER_LENGTH: Final = Drop("bad header length")
+BAD_TOTAL_LENGTH: Final = Drop("total length differs from the packet's")
+TTL_EXCEEDED: Final = Drop("TTL reached zero")
+NO_ROUTE: Final = Drop("unknown destination, and no ICMP error is due")
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardTable:
+    """Destination -> next hop, by longest prefix. Immutable: a changed set of leases makes a new table.
+
+    `levels` are (network mask, {network address: next hop}), longest prefix first; `broadcast` is the overlay
+    network's broadcast address, about which no ICMP error is due.
+    """
+
+    levels: tuple[tuple[int, Mapping[int, NextHop]], ...] = ()
+    broadcast: int | None = None
+
+    @classmethod
+    def of(
+        cls, next_hops: Mapping[IPv4Network, NextHop], network: IPv4Network | None = None
+    ) -> "ForwardTable":
+        """The table of the peers' subnets within `network`; they usually have one length: one look-up."""
+        levels: dict[int, dict[int, NextHop]] = {}
+        for subnet in sorted(next_hops, key=lambda subnet: -subnet.prefixlen):
+            level = levels.setdefault(int(subnet.netmask), {})
+            level[int(subnet.network_address)] = next_hops[subnet]
+        return cls(tuple(levels.items()), None if network is None else int(network.broadcast_address))
+
+    def lookup(self, destination: int) -> NextHop | None:
+        """The next hop of the longest matching subnet; None where no node holds one."""
+        for mask, level in self.levels:
+            next_hop = level.get(destination & mask)
+            if next_hop is not None:
+                return next_hop
+        return None
+
+
+# What must be known of every packet: version+ihl, tot_len, ttl, daddr (struct iphdr of linux/ip.h).
+_FIELDS: Final = Struct("!BxH4xB7xI")
+
+
+def outbound(packet: Buffer, table: ForwardTable, tun_ip: IPv4Address) -> Send | Reply | Drop:
+    """A packet that this host routed into the tunnel: to the node that holds its destination's subnet.
+
+    A packet for an unknown destination is answered with ICMP net unreachable from `tun_ip`, whatever its TTL;
+    one whose TTL reaches zero is dropped.
+    """
+    size = len(packet)
+    if size < _FIELDS.size:
+        return TOO_SHORT
+    first, total, ttl, destination = _FIELDS.unpack_from(packet)
+    # 0x45, version 4 and no options, is nearly every packet: the thorough look is for the rest.
+    if (first != 0x45 or total != size) and (problem := _problem(first, total, size)) is not None:
+        return problem
+    next_hop = table.lookup(destination)
+    if next_hop is None:
+        answer = net_unreachable(packet, tun_ip, table.broadcast)
+        return NO_ROUTE if answer is None else Reply(answer)
+    if ttl <= 1:
+        return TTL_EXCEEDED
+    return Send(decrement_ttl(packet), next_hop)
+
+
+def inbound(packet: Buffer) -> Deliver | Drop:
+    """A packet that another node sent: for this host, unless malformed or its TTL reaches zero."""
+    size = len(packet)
+    if size < _FIELDS.size:
+        return TOO_SHORT
+    first, total, ttl, _ = _FIELDS.unpack_from(packet)
+    if (first != 0x45 or total != size) and (problem := _problem(first, total, size)) is not None:
+        return problem
+    if ttl <= 1:
+        return TTL_EXCEEDED
+    return Deliver(decrement_ttl(packet))
+
+
+def _problem(first: int, total: int, size: int) -> Drop | None:
+    header_length = (first & 15) * 4
+    if first >> 4 != 4:
+        return NOT_IPV4
+    if header_length < _FIELDS.size or header_length > size:
+        return BAD_HEADER_LENGTH
+    if total != size:
+        return BAD_TOTAL_LENGTH
+    return None

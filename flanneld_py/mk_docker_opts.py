@@ -1,0 +1,136 @@
+"""`mk-docker-opts.sh`: subnet.env -> docker's options, with v0.5.5's flags and output, byte for byte.
+
+Two things are done better than by the original script: subnet.env is read, not executed, and the output
+file is renamed into place, so that docker never reads half of it. It runs at every boot: imports stay
+small.
+"""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from flanneld_py import assignments
+
+__all__ = ["main", "render"]
+
+_USAGE = """\
+{program} [-f FLANNEL-ENV-FILE] [-d DOCKER-ENV-FILE] [-i] [-c] [-m] [-k COMBINED-KEY]
+
+Generate Docker daemon options based on flannel env file
+OPTIONS:
+\t-f\tPath to flannel env file. Defaults to /run/flannel/subnet.env
+\t-d\tPath to Docker env file to write to. Defaults to /run/docker_opts.env
+\t-i\tOutput each Docker option as individual var. e.g. DOCKER_OPT_MTU=1500
+\t-c\tOutput combined Docker options into DOCKER_OPTS var
+\t-k\tSet the combined options key to this value (default DOCKER_OPTS=)
+\t-m\tDo not output --ip-masq (useful for older Docker version)
+
+"""
+
+
+def render(
+    variables: dict[str, str],
+    individual: bool = True,
+    combined: bool = True,
+    ip_masq: bool = True,
+    key: str = "DOCKER_OPTS",
+) -> str:
+    """The output file. `variables` are the environment and, over it, what subnet.env sets.
+
+    As in the original script, every variable DOCKER_OPT_* joins the options, and what `key` held already goes
+    before them. ValueError where FLANNEL_IPMASQ is neither true nor false.
+    """
+    options = {name: value for name, value in variables.items() if name.startswith("DOCKER_OPT_")}
+    if subnet := variables.get("FLANNEL_SUBNET"):
+        options["DOCKER_OPT_BIP"] = f"--bip={subnet}"
+    if mtu := variables.get("FLANNEL_MTU"):
+        options["DOCKER_OPT_MTU"] = f"--mtu={mtu}"
+    masquerades = variables.get("FLANNEL_IPMASQ")
+    if masquerades and ip_masq:
+        if masquerades not in ("true", "false"):
+            raise ValueError(f"Invalid value of FLANNEL_IPMASQ: {masquerades}")
+        # Where flannel masquerades docker must not, and the other way round.
+        options["DOCKER_OPT_IPMASQ"] = f"--ip-masq={'false' if masquerades == 'true' else 'true'}"
+    lines = [f'{name}="{options[name]}"\n' for name in sorted(options)] if individual else []
+    if combined:
+        values = "".join(f"{options[name]} " for name in sorted(options))
+        lines.append(f'{key}="{variables.get(key, "")} {values}"\n')
+    return "".join(lines)
+
+
+def main() -> int:
+    """The console script: 0, or 1 with a line on stderr."""
+    program = sys.argv[0]
+    try:
+        letters, values = _flags(sys.argv[1:])
+    except ValueError as error:
+        sys.stderr.write(f"{program}: {error}\n" + _USAGE.format(program=program))
+        return 1
+    source = values.get("f", "/run/flannel/subnet.env")
+    try:
+        found, others = assignments.read(_read(Path(source)))
+        for line in others:
+            sys.stderr.write(f"{program}: {source}: ignored, since it is no assignment: {line}\n")
+        both = not letters & {"i", "c"}
+        text = render(
+            {**os.environ, **found},
+            individual=both or "i" in letters,
+            combined=both or "c" in letters,
+            ip_masq="m" not in letters,
+            key=values.get("k", "DOCKER_OPTS"),
+        )
+        _write(Path(values.get("d", "/run/docker_opts.env")), text)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{program}: {error.filename}: {error.strerror}\n")
+        return 1
+    return 0
+
+
+def _flags(argv: list[str]) -> tuple[set[str], dict[str, str]]:
+    """getopts "f:d:icmk:": letters may be joined, -fFILE is -f FILE, the first other argument ends it."""
+    letters: set[str] = set()
+    values: dict[str, str] = {}
+    rest = list(argv)
+    while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
+        argument = rest.pop(0)[1:]
+        if argument == "-":
+            break
+        while argument:
+            letter, argument = argument[0], argument[1:]
+            if letter in "icm":
+                letters.add(letter)
+            elif letter not in "fdk":
+                raise ValueError(f"illegal option -- {letter}")
+            elif argument or rest:
+                values[letter], argument = argument or rest.pop(0), ""
+            else:
+                raise ValueError(f"option requires an argument -- {letter}")
+    if "k" in values and not (values["k"].isascii() and values["k"].isidentifier()):
+        raise ValueError(f"-k {values['k']}: not the name of a variable")
+    return letters, values
+
+
+def _read(path: Path) -> str:
+    """The file; nothing where there is none, as in the original: docker then starts without options."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Rename the text into place; a link is followed, what is no regular file (/dev/stdout) written to."""
+    data = text.encode("utf-8", errors="surrogateescape")
+    target = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644)
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
