@@ -19,13 +19,25 @@ from lab.engine import Engine
 from lab.errors import LabError
 from lab.progress import Progress
 
-__all__ = ["Images", "Listed", "ensure", "listing", "remove", "stale_or_missing", "wanted", "write_context"]
+__all__ = [
+    "Images",
+    "Listed",
+    "ensure",
+    "listing",
+    "pack",
+    "remove",
+    "stale_or_missing",
+    "wanted",
+    "write_context",
+]
 
 LABEL = "lab.image"
 """On every image of ours: node, mysql, base, seed (see `lab.seed`), or stage, which a build leaves."""
 
 LOCK = "images/"
 """No lab can have this name."""
+
+FILLER = ("files/usr/local/sbin/lab-seed", "files/etc/docker/daemon.json")
 
 PATIENCE = 900.0
 """Seconds for another process to build everything, on a slow line."""
@@ -57,9 +69,12 @@ class Listed:
 
 def wanted(arch: str) -> Images:
     """What this clone's files call for, on an engine of this architecture (Debian's name)."""
-    node = f"lab-node:{context.digest(context.recipe('node'), arch)}"
+    recipe = context.recipe("node")
+    node = f"lab-node:{context.digest(recipe, arch)}"
     mysql = f"lab-mysql:{context.digest(context.recipe('mysql'), arch)}"
-    return Images(node, mysql, f"lab-seed-{context.digest({}, node, mysql)}")
+    # Of the node image, only what fills the volume matters to it.
+    filler = {path: recipe[path] for path in FILLER}
+    return Images(node, mysql, f"lab-seed-{context.digest(filler, mysql)}")
 
 
 def stale_or_missing(engine: Engine) -> tuple[str, ...]:
@@ -158,11 +173,11 @@ def _build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
         def find_base() -> None:
             bases.append(base.ensure(engine, base.SUITES[name], progress))
 
-        def pack() -> None:
+        def fill() -> None:
             write_context(name, Path(scratch), engine.arch)
-            _pack(Path(scratch), archive)
+            pack(Path(scratch), archive)
 
-        _together({"base": find_base, "context": pack})
+        _together({"base": find_base, "context": fill})
         with progress.step(f"build {tag}"):
             archive.seek(0)
             engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={LABEL: name})
@@ -172,7 +187,9 @@ def _build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
             engine.remove_image(stage.id)
 
 
-def _pack(directory: Path, target: BinaryIO) -> None:
+def pack(directory: Path, target: BinaryIO) -> None:
+    """Write a directory as a build context's tar: everything is root's, and readable by everybody."""
+
     def everybodys(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.uid = info.gid = 0
         info.uname = info.gname = ""
