@@ -150,6 +150,20 @@ def remove(engine: Engine) -> list[str]:
     return removed
 
 
+def sweep(engine: Engine) -> list[str]:
+    """Remove what a killed build left half made, unless one is under way; answers the names. For `lab gc`."""
+    try:
+        with lock.held(engine.id, LOCK):
+            removed = seed.remove_makers(engine)
+            for volume in engine.volumes(seed.KIND):
+                if not seed.is_complete(engine, volume.name):
+                    engine.remove_volume(volume.name)
+                    removed.append(volume.name)
+            return removed
+    except lock.Busy:
+        return []
+
+
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
     with ExitStack() as stack:

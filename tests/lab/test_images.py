@@ -3,6 +3,7 @@
 import io
 import re
 import tarfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import base, context, images, seed
+from lab import base, context, images, lock, seed
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
 
@@ -28,9 +29,9 @@ class FakeEngine:
     """As much of `lab.engine.Engine` as deciding what is there asks for."""
 
     arch = "amd64"
-    id = "fake"
 
     def __init__(self) -> None:
+        self.id = f"fake-{uuid.uuid4()}"  # locks of tests that run at the same time do not meet
         self.images_: dict[str, ImageInfo] = {}
         self.volumes_: dict[str, Volume] = {}
         self.containers_: list[Container] = []
@@ -177,6 +178,19 @@ def test_images_that_a_lab_stands_on_are_not_removed(fake: FakeEngine) -> None:
     with pytest.raises(LabError, match="in use by the lab demo") as caught:
         images.remove(as_engine(fake))
     assert "lab down --name demo" in caught.value.hint
+    assert fake.removed == []
+
+
+def test_a_sweep_takes_what_is_half_made_and_nothing_else(fake: FakeEngine) -> None:
+    whole(fake)
+    fake.volumes_["lab-seed-0"] = Volume("lab-seed-0", {"lab.cache": "seed", "lab.seed": "1"})
+    assert images.sweep(as_engine(fake)) == fake.removed == ["lab-seed-0"]
+
+
+def test_a_sweep_leaves_a_build_that_is_under_way_alone(fake: FakeEngine) -> None:
+    fake.volumes_["lab-seed-0"] = Volume("lab-seed-0", {"lab.cache": "seed", "lab.seed": "1"})
+    with lock.held(fake.id, images.LOCK):
+        assert images.sweep(as_engine(fake)) == []
     assert fake.removed == []
 
 
