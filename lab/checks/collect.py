@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lab.access import LabAccess, NodeAccess
 from lab.checks.facts import (
+    LOGIN_WAYS,
+    PASSWORD,
     Facts,
     Link,
     Login,
@@ -19,9 +21,8 @@ from lab.checks.facts import (
 from lab.errors import LabError
 from lab.pods import RunningPod
 
-__all__ = ["PASSWORD", "collect", "mysql_argv", "run_batch"]
+__all__ = ["collect", "mysql_argv", "run_batch"]
 
-PASSWORD = "MYSQL_ROOT_PASSWORD"  # noqa: S105 - the variable's name
 QUERY = "SELECT @@hostname, VERSION()"
 LIMIT = "10"
 """Seconds for any one question to a machine."""
@@ -155,7 +156,7 @@ def _logins(answers: Mapping[str, Output]) -> list[Login]:
     found = []
     for name, output in answers.items():
         way, _, pair = name.partition(" ")
-        if way in {"mysql", "pymysql"}:
+        if way in LOGIN_WAYS:
             client, server = pair.split(" ")
             found.append(parse_login(client, server, way, output))
     return found

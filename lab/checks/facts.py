@@ -12,6 +12,8 @@ from lab.pods import RunningPod
 from lab.spec import LabSpec
 
 __all__ = [
+    "LOGIN_WAYS",
+    "PASSWORD",
     "Facts",
     "Lease",
     "Link",
@@ -24,6 +26,12 @@ __all__ = [
     "parse_routes",
     "subnet_of_key",
 ]
+
+PASSWORD = "MYSQL_ROOT_PASSWORD"  # noqa: S105 - the variable's name
+"""A pod that has this variable is a MySQL server, and has the client as well."""
+
+LOGIN_WAYS = ("mysql", "pymysql")
+"""The tutorial's client in the pod, and pymysql in the pod's network namespace."""
 
 KEY = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+)")
 
@@ -90,7 +98,7 @@ class Login:
     client: str
     server: str
     way: str
-    """`mysql`, the tutorial's client in the pod, or `pymysql`, in the pod's network namespace."""
+    """One of LOGIN_WAYS."""
     host: str
     """@@hostname; empty when there was no login."""
     version: str

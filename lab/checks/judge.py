@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv4Network
 
-from lab.checks.facts import Facts, Lease, Link, Minion
+from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Lease, Link, Login, Minion
 from lab.checks.finding import Finding
 
 __all__ = ["addresses", "leases", "logins", "pods", "routes"]
@@ -148,17 +148,34 @@ def pods(facts: Facts) -> list[Finding]:
 
 
 def logins(facts: Facts) -> list[Finding]:
-    """From each pod to each other's MySQL over the overlay, and it is that pod that answers [4.1]."""
+    """From each pod to each other's MySQL over the overlay, and it is that pod that answers [4.1].
+
+    A login that could not be tried has failed.
+    """
+    tried = {(login.client, login.server, login.way): login for login in facts.logins}
+    wanted = [*facts.spec.pods, *(pod.spec for pod in facts.pods)]
+    names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment})
     return [
-        Finding(
-            check=f"login with {login.way}",
-            subject=f"{login.client} -> {login.server}",
-            ok=login.host == login.server and bool(login.version),
-            expected=f"a MySQL server on host {login.server}",
-            seen=login.error or f"MySQL {login.version} on host {login.host}",
-        )
-        for login in facts.logins
+        _login(client, server, way, tried.get((client, server, way)))
+        for client in names
+        for server in names
+        if client != server
+        for way in LOGIN_WAYS
     ]
+
+
+def _login(client: str, server: str, way: str, login: Login | None) -> Finding:
+    if login is None:
+        seen = "not tried: one of the two pods does not run"
+    else:
+        seen = login.error or f"MySQL {login.version} on host {login.host}"
+    return Finding(
+        check=f"login with {way}",
+        subject=f"{client} -> {server}",
+        ok=login is not None and login.host == server and bool(login.version),
+        expected=f"a MySQL server on host {server}",
+        seen=seen,
+    )
 
 
 def _public_ip(lease: Lease) -> str:

@@ -88,5 +88,11 @@ def images(found: Sequence[_Image]) -> str:
 
 def plan(steps: Sequence[Step]) -> str:
     """`lab up --dry-run`."""
-    rows = [[item.name, item.action.describe(), ", ".join(sorted(item.needs)) or "-"] for item in steps]
+    rows = [[item.name, item.action.describe(), _after(item, len(steps))] for item in steps]
     return table(["STEP", "DOES", "AFTER"], rows)
+
+
+def _after(step: Step, count: int) -> str:
+    if len(step.needs) == count - 1:
+        return "all others"
+    return ", ".join(sorted(step.needs)) or "-"

@@ -5,7 +5,6 @@ from lab.tutorial.step import Expect, Step
 
 __all__ = ["etcd", "install", "start"]
 
-OPTIONS = 'FLANNEL_OPTIONS="-iface=eth0'
 UNIT = {
     "After=network.target": "After=.*",
     "Before=docker.service": "Before=.*",
@@ -54,7 +53,7 @@ def install(node: str) -> tuple[Step, ...]:
             node,
             f"wget https://github.com/coreos/flannel/releases/download/v0.5.5/{release}\ntar -xzvf {release}",
             "ls /usr/lib/flanneld/flanneld_py",
-            (Expect("the daemon", "flanneld", r"^(cli)\.py$", today="cli"),),
+            (Expect("the daemon", "flanneld", r"^(cli\.py)$", today="cli.py"),),
             "In place of the release stands flanneld_py, which lab up copied in: a node has no way out.",
         ),
         Step(
@@ -73,7 +72,10 @@ def install(node: str) -> tuple[Step, ...]:
                 Expect("etcd's URL", '"http://centos-master:2379"', r"^FLANNEL_ETCD=(.*)$"),
                 Expect("etcd's key", '"/coreos.com/network"', r"^FLANNEL_ETCD_KEY=(.*)$"),
                 Expect(
-                    "options", "#FLANNEL_OPTIONS=", r'^(FLANNEL_OPTIONS="[^"]*-iface=eth0)', today=OPTIONS
+                    "options",
+                    "#FLANNEL_OPTIONS=",
+                    r"^(#?FLANNEL_OPTIONS=.*)$",
+                    today='FLANNEL_OPTIONS="-iface=eth0"',
                 ),
             ),
             "-iface=eth0, because without it flanneld takes the default route's interface, and a node of the "

@@ -41,6 +41,7 @@ def _differences(spec: LabSpec) -> list[str]:
         "nodes": (spec.nodes, default.nodes),
         "flannel configuration": (spec.flannel_config, default.flannel_config),
         "etcd prefix": (spec.etcd_prefix, default.etcd_prefix),
+        "flanneld options": (spec.flanneld_options, default.flanneld_options),
         "pods": ([to_document(pod) for pod in spec.pods], [to_document(pod) for pod in default.pods]),
     }
     return [what for what, (here, there) in pairs.items() if here != there]

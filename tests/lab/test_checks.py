@@ -240,8 +240,9 @@ def test_a_pod_of_the_lab_that_is_missing_or_elsewhere_fails() -> None:
 
 
 def test_a_login_that_another_host_answers_fails() -> None:
+    others = [item for item in facts().logins if (item.client, item.way) != ("mysql02", "mysql")]
     login = Login("mysql02", "mysql01", "mysql", "mysql02", "9.7.0", "")
-    assert failures(replace(facts(), logins=(login,))) == {
+    assert failures(replace(facts(), logins=(*others, login))) == {
         ("login with mysql", "mysql02 -> mysql01"): (
             "a MySQL server on host mysql01",
             "MySQL 9.7.0 on host mysql02",
@@ -253,6 +254,16 @@ def test_a_login_that_fails_shows_the_clients_words() -> None:
     words = "ERROR 2003 (HY000): Can't connect to MySQL server on '10.2.52.2:3306' (110)"
     login = parse_login("mysql02", "mysql01", "mysql", Output(1, "", f"a warning\n{words}\n"))
     assert failures(replace(facts(), logins=(login,)))["login with mysql", "mysql02 -> mysql01"][1] == words
+
+
+def test_a_login_that_could_not_be_tried_has_failed() -> None:
+    seen = failures(replace(facts(), logins=facts().logins[1:]))
+    assert seen == {
+        ("login with mysql", "mysql01 -> mysql02"): (
+            "a MySQL server on host mysql02",
+            "not tried: one of the two pods does not run",
+        )
+    }
 
 
 @pytest.mark.parametrize("end", [Output(0, "", ""), Output(124, "", ""), Output(0, "mysql01\n", "")])
