@@ -20,6 +20,10 @@ class _Lab(Protocol):
 
 def findings(found: Sequence[Finding]) -> str:
     """`lab check`: expected against seen, a mark before each, and the sum."""
+    return f"{_table(found)}\n\n{_sum(found)}"
+
+
+def _table(found: Sequence[Finding]) -> str:
     rows = [
         [
             "ok" if item.ok else "FAILED",
@@ -30,7 +34,7 @@ def findings(found: Sequence[Finding]) -> str:
         ]
         for item in found
     ]
-    return f"{table(['', 'CHECK', 'SUBJECT', 'EXPECTED', 'SEEN'], rows)}\n\n{_sum(found)}"
+    return table(["", "CHECK", "SUBJECT", "EXPECTED", "SEEN"], rows)
 
 
 def _sum(found: Sequence[Finding]) -> str:
@@ -81,5 +85,6 @@ def up(lab: _Lab, found: Sequence[Finding]) -> str:
         "MySQL logins from pod to pod": logins,
     }
     text = "\n\n".join(f"{title}\n{indent(part)}" for title, part in parts.items())
-    failed = [item for item in found if not item.ok]
-    return f"{text}\n\n{findings(failed) if failed else _sum(found)}"
+    if failed := [item for item in found if not item.ok]:
+        text += f"\n\n{_table(failed)}"
+    return f"{text}\n\n{_sum(found)}"
