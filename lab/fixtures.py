@@ -6,7 +6,7 @@ remove: test labs are never marked complete, and their lock goes with the proces
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -23,9 +23,10 @@ MakeLab = Callable[[spec.LabSpec], lifecycle.Outcome]
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine() -> Iterator[Engine]:
     """The Docker engine."""
-    return Engine.connect()
+    with closing(Engine.connect()) as connected:
+        yield connected
 
 
 @contextmanager

@@ -71,7 +71,8 @@ class Node:
         return [line.split()[0] for line in self.run(argv, check=False).text.splitlines() if line.strip()]
 
     def journal(self, unit: str, lines: int = 8) -> str:
-        """The last lines of a unit's log."""
-        return self.run(
-            ["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", str(lines), "-u", unit], check=False
-        ).output.rstrip()
+        """The last lines that a service's processes have printed; systemd's own about it if there are none."""
+        service = unit if "." in unit else f"{unit}.service"
+        read = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
+        own = self.run([*read, f"_SYSTEMD_UNIT={service}"], check=False).output.rstrip()
+        return own or self.run([*read, f"--unit={service}"], check=False).output.rstrip()

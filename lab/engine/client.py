@@ -52,6 +52,10 @@ class Engine:
             client = docker.from_env(timeout=120, max_pool_size=32)
             return cls(client, client.info())
 
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._client.close()
+
     # Images
 
     def image(self, reference: str) -> ImageInfo | None:

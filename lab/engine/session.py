@@ -28,7 +28,8 @@ class Exec:
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only."""
-        with attempt("reading a command's output"), self._stream:
+        # Closing the stream does not close the socket that it reads from.
+        with attempt("reading a command's output"), self._socket, self._stream:
             yield from frames_iter(self._stream, self._tty)  # type: ignore[no-untyped-call]
 
     def send(self, data: bytes) -> None:
