@@ -11,6 +11,9 @@ from lab.spec import LabSpec
 __all__ = ["findings", "up"]
 
 
+DEVICE = ("address", "MTU", "queue length")
+
+
 class _Lab(Protocol):
     @property
     def spec(self) -> LabSpec: ...
@@ -46,45 +49,35 @@ def up(lab: _Lab, found: Sequence[Finding]) -> str:
     """The end of `lab up`: what the tutorial ends with, and every check that failed."""
     seen = {(item.check, item.subject): item.seen for item in found}
     minions = [node.name for node in lab.spec.minions]
-    leases = table(
-        ["NODE", "LEASE", "VALUE"],
-        [[name, seen.get(("lease", name), "-"), seen.get(("lease value", name), "-")] for name in minions],
+    leases = [
+        [name, seen.get(("lease", name), "-"), seen.get(("lease value", name), "-")] for name in minions
+    ]
+    devices = [
+        [name, device, *(seen.get((f"{device} {what}", name), "-") for what in DEVICE)]
+        for name in minions
+        for device in ("flannel0", "docker0")
+    ]
+    running = [
+        [item.subject, seen.get(("pod eth0 address", item.subject), "-"), item.seen]
+        for item in found
+        if item.check == "pod"
+    ]
+    logins = [
+        [item.subject, item.check.removeprefix("login with "), item.seen]
+        for item in found
+        if item.check.startswith("login with ")
+    ]
+    title = f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd"
+    text = "\n\n".join(
+        f"{name}\n{indent(table(header, rows))}"
+        for name, header, rows in (
+            (title, ["NODE", "LEASE", "VALUE"], leases),
+            ("Devices", ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"], devices),
+            ("Pods", ["POD", "ADDRESS", "STATE"], running),
+            ("MySQL logins from pod to pod", ["LOGIN", "WITH", "ANSWER"], logins),
+        )
+        if rows
     )
-    devices = table(
-        ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"],
-        [
-            [
-                name,
-                device,
-                *(seen.get((f"{device} {what}", name), "-") for what in ("address", "MTU", "queue length")),
-            ]
-            for name in minions
-            for device in ("flannel0", "docker0")
-        ],
-    )
-    running = table(
-        ["POD", "ADDRESS", "STATE"],
-        [
-            [item.subject, seen.get(("pod eth0 address", item.subject), "-"), item.seen]
-            for item in found
-            if item.check == "pod"
-        ],
-    )
-    logins = table(
-        ["LOGIN", "WITH", "ANSWER"],
-        [
-            [item.subject, item.check.removeprefix("login with "), item.seen]
-            for item in found
-            if item.check.startswith("login with ")
-        ],
-    )
-    parts = {
-        f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd": leases,
-        "Devices": devices,
-        "Pods": running,
-        "MySQL logins from pod to pod": logins,
-    }
-    text = "\n\n".join(f"{title}\n{indent(part)}" for title, part in parts.items())
     if failed := [item for item in found if not item.ok]:
         text += f"\n\n{_table(failed)}"
     return f"{text}\n\n{_sum(found)}"

@@ -139,6 +139,13 @@ def test_lab_up_ends_with_what_the_tutorial_ends_with() -> None:
     assert text.splitlines()[-1].startswith("All ")
 
 
+def test_a_lab_without_pods_has_no_heading_for_them() -> None:
+    text = render.up(StandingLab(), [item for item in checks.judge(facts()) if "lease" in item.check])
+    assert "Devices" in text
+    assert "Pods" not in text
+    assert "logins" not in text
+
+
 def test_lab_up_shows_each_check_that_failed() -> None:
     seen = replace(facts(), logins=(replace(facts().logins[0], host="", error="ERROR 2003 (HY000)"),))
     text = render.up(StandingLab(), checks.judge(seen))
