@@ -5,7 +5,6 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from examples import FOLDER, MINIONS, SPEC, etcd_answer, facts, fake_lab, ip_json, link, minion, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from lab.checks.facts import (
     subnet_of_key,
 )
 from lab.errors import CommandError, LabError
+from tests.lab.examples import FOLDER, MINIONS, SPEC, etcd_answer, facts, fake_lab, ip_json, link, minion, pod
 
 ONE, TWO = MINIONS
 

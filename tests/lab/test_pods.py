@@ -11,56 +11,7 @@ from hypothesis import strategies as st
 from lab import pods
 from lab.errors import LabError, Unfit
 from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
-
-# The tutorial, section 4.1, to the letter.
-TUTORIAL_POD = """\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: mysql01
-  labels:
-    name: mysql01
-spec:
-  containers:
-  - name: mysql01
-    image: mysql
-    env:
-    - name: MYSQL_ROOT_PASSWORD
-      value: p123456
-    ports:
-    - containerPort: 3306
-"""
-
-label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
-text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
-# Through a lambda: hypothesis would give values to the models' camelCase aliases too.
-containers = st.builds(
-    lambda **values: ContainerSpec(**values),
-    name=label,
-    image=text.filter(bool),
-    command=st.lists(text, max_size=3).map(tuple),
-    args=st.lists(text, max_size=3).map(tuple),
-    env=st.lists(
-        st.builds(EnvVar, name=st.from_regex(r"[A-Z_][A-Z0-9_]{0,9}", fullmatch=True), value=text), max_size=3
-    ).map(tuple),
-    ports=st.lists(
-        st.builds(
-            lambda **values: Port(**values),
-            container_port=st.integers(1, 65535),
-            protocol=st.sampled_from(["TCP", "UDP", "SCTP"]),
-        ),
-        max_size=2,
-    ).map(tuple),
-    working_dir=st.sampled_from(["", "/srv"]),
-)
-pod_specs = st.builds(
-    lambda **values: PodSpec(**values),
-    name=label,
-    labels=st.dictionaries(text, text, max_size=2),
-    node=st.none() | label,
-    restart_policy=st.sampled_from(["Always", "OnFailure", "Never"]),
-    containers=st.lists(containers, min_size=1, max_size=3, unique_by=lambda item: item.name).map(tuple),
-)
+from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 
 def one(text: str = TUTORIAL_POD) -> PodSpec:

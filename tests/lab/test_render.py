@@ -3,13 +3,13 @@ from datetime import timedelta
 from ipaddress import IPv4Network
 
 import pytest
-from examples import CREATED, SPEC, facts, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks, plan, render
 from lab.checks import Finding
 from lab.tutorial import Shown, StepResult
+from tests.lab.examples import CREATED, SPEC, facts, pod
 
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=9), st.text("ab", max_size=9)), max_size=5))

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_pods import TUTORIAL_POD, pod_specs
 
 from lab import spec
 from lab.errors import LabError, Unfit
 from lab.spec import LabSpec, NodeSpec
+from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 TWO_NODES = "nodes: [{name: m, role: master, host: 2}, {name: w, role: minion, host: 3}]\n"
 

@@ -6,7 +6,6 @@ from importlib.resources import files
 from ipaddress import IPv4Network
 
 import pytest
-from examples import SPEC, fake_lab
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from lab.errors import Unfit
 from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Step, Today, examine, plain
 from lab.tutorial.steps import steps
+from tests.lab.examples import SPEC, fake_lab
 
 ONE, TWO = "centos-minion01", "centos-minion02"
 
