@@ -89,7 +89,8 @@ def _require_mmdebstrap(progress: Progress) -> None:
 
 
 def _bootstrap(engine: Engine, suite: str) -> None:
-    argv = bootstrap_argv(suite, engine.arch, root=os.geteuid() == 0)
+    root = os.geteuid() == 0
+    argv = bootstrap_argv(suite, engine.arch, root=root)
     # By way of a file: an import of half a tar would look like a whole image.
     with tempfile.TemporaryFile() as rootfs, tempfile.TemporaryFile() as log:
         status = subprocess.run(
@@ -100,9 +101,12 @@ def _bootstrap(engine: Engine, suite: str) -> None:
             lines = log.read().decode(errors="replace").strip().splitlines()
             tail = "\n".join(f"    {line}" for line in lines[-8:])
             by_hand = shlex.join(bootstrap_argv(suite, engine.arch, root=True))
-            raise LabError(
-                f"making {imported_name(suite)}: exit status {status} from mmdebstrap\n{tail}",
-                hint=f"As root: {by_hand} | docker import - {imported_name(suite)}",
-            )
+            message = f"making {imported_name(suite)}: exit status {status} from mmdebstrap\n{tail}"
+            if root:
+                raise LabError(
+                    message, hint="Debian's packages must be within reach, from here and in builds."
+                )
+            label = "".join(f" --change 'LABEL {key}={value}'" for key, value in LABELS.items())
+            raise Unfit(message, hint=f"As root: {by_hand} | docker import{label} - {imported_name(suite)}")
         rootfs.seek(0)
         engine.import_image(rootfs, tag=imported_name(suite), labels=LABELS)

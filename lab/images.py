@@ -102,7 +102,7 @@ def ensure(engine: Engine, progress: Progress) -> Images:
         if names.mysql in missing:
             tasks["mysql"] = lambda: _build(engine, "mysql", names.mysql, progress)
         _together(tasks)
-        if missing:
+        if names.seed in missing:
             with progress.step(f"fill the seed volume {names.seed}"):
                 seed.make(engine, names.seed, node=names.node, mysql=names.mysql)
     return names

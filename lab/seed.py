@@ -44,7 +44,6 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
 
     An older volume of that name is replaced. Raises `LabError` with what the node said.
     """
-    engine.remove_image(_proof(volume))
     remove_makers(engine)
     engine.remove_volume(volume)
     number = uuid.uuid4().hex
@@ -73,5 +72,6 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
         engine.remove(container)
     if done.exit_code != 0:
         raise LabError(f"filling {volume}: exit status {done.exit_code} from lab-init\n{done.output.strip()}")
+    engine.remove_image(_proof(volume))
     proof = {"lab.image": "seed", NUMBER: number}
     engine.import_image(io.BytesIO(tar({})), tag=_proof(volume), labels=proof)
