@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lab import base, context, images, lock, seed
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
+from lab.progress import Silent
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -290,3 +291,15 @@ WantedBy=multi-user.target
     assert unit == tutorial
     etcd = files["files/etc/etcd/etcd.conf"].data.decode()
     assert 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"' in etcd
+
+
+def test_a_new_node_image_leaves_a_whole_seed_volume_alone(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = whole(fake)
+    del fake.images_[wanted.node]
+    built: list[str] = []
+    monkeypatch.setattr(images, "_build", lambda engine, name, tag, progress: built.append(tag))
+    monkeypatch.setattr(seed, "make", lambda *_, **__: built.append(wanted.seed))
+    assert images.ensure(as_engine(fake), Silent()) == wanted
+    assert built == [wanted.node]
