@@ -299,7 +299,7 @@ def test_a_new_node_image_leaves_a_whole_seed_volume_alone(
     wanted = whole(fake)
     del fake.images_[wanted.node]
     built: list[str] = []
-    monkeypatch.setattr(images, "_build", lambda engine, name, tag, progress: built.append(tag))
+    monkeypatch.setattr(images, "_build", lambda *given: built.append(given[2]))
     monkeypatch.setattr(seed, "make", lambda *_, **__: built.append(wanted.seed))
     assert images.ensure(as_engine(fake), Silent()) == wanted
     assert built == [wanted.node]
