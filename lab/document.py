@@ -4,6 +4,7 @@ All errors of a document are told at once, one a line: `FILE: PATH: what is wron
 """
 
 from collections.abc import Hashable, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import yaml
@@ -47,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         """A mapping whose keys differ."""
         seen = set()
         for key_node, _ in node.value:
-            key = key_node.value
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node)
             if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key} is there twice", key_node.start_mark
@@ -106,8 +107,10 @@ def _words(kind: str, message: str, value: object) -> str:
         return "not supported by the lab"
     if kind == "missing":
         return "required"
-    if kind == "string_type" and isinstance(value, bool | int | float):
-        return f"a string is required, and {value!r} is none in YAML: put it in quotes"
+    if kind == "string_type":
+        if isinstance(value, bool | int | float | date):  # a datetime is a date too
+            return f"a string is required, and {value} is none in YAML: put it in quotes"
+        return f"expected a string; got {short(value)}"
     if kind in NOT_A_MAPPING:
         return f"expected a mapping; got {short(value)}"
     if kind == "tuple_type":

@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from typing import Any
@@ -98,6 +99,13 @@ def test_a_pods_label_gives_back_the_pod(pod: PodSpec) -> None:
             "and 123456 is none in YAML: put it in quotes",
         ),
         (
+            "value: p123456",
+            "value: 2016-03-13",
+            "spec.containers[0].env[0].value: a string is required, "
+            "and 2016-03-13 is none in YAML: put it in quotes",
+        ),
+        ("value: p123456", "value: [p]", "spec.containers[0].env[0].value: expected a string; got ['p']"),
+        (
             "  name: mysql01\n  labels",
             "  name: My_SQL\n  labels",
             "metadata.name: 'My_SQL' is no name: at most 63 lower-case letters, digits and '-', "
@@ -128,12 +136,46 @@ def test_all_errors_are_told_at_once() -> None:
     [
         ("a: [", "line 1, column 5: expected the node content, but found '<stream end>'"),
         ("kind: Pod\nkind: Pod\n", "line 2, column 1: the key kind is there twice"),
+        ("? [a]\n: b\n", "line 1, column 3: found unhashable key"),
         ("", "no Pod in it"),
         ("- a\n", "expected a mapping; got ['a']"),
     ],
 )
 def test_a_text_that_is_no_pod_says_where_and_why(text: str, complaint: str) -> None:
     assert refused(text) == [f"mysqlpod01.yaml: {complaint}"]
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=5)
+keys = st.sampled_from(
+    [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+        "name",
+        "labels",
+        "containers",
+        "image",
+        "env",
+        "value",
+        "args",
+    ]
+)
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | scalars, inner, max_size=4)
+)
+
+
+@given(documents)
+def test_any_document_is_a_pod_or_is_refused(document: object) -> None:
+    with suppress(Unfit):
+        pods.from_document(document, "f.yaml")
+
+
+@given(st.text("ab:-[]{}&*!?'\"|>#% \n\t0.1é\x00"))
+def test_any_text_is_a_pod_or_is_refused(text: str) -> None:
+    with pytest.raises(Unfit, match=r"f\.yaml"):
+        pods.parse(text, "f.yaml")
 
 
 def test_two_pods_or_two_containers_of_one_name_are_refused() -> None:

@@ -1,7 +1,9 @@
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +194,27 @@ def test_all_errors_are_told_at_once_those_of_pods_too() -> None:
         "labs/one.yaml: spec: required",
         "labs/demo.yaml: pods[1].spec.containers: required",
     ]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["name", "nodes", "flannel", "config", "Network", "pods", "prefix", "host", "x"]
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+    )
+)
+def test_any_document_is_a_lab_or_is_refused(document: object) -> None:
+    text = yaml.safe_dump(document)
+    with suppress(Unfit):
+        spec.load(text, "f.yaml", lambda _: "")
 
 
 def test_a_pod_on_a_node_that_is_no_minion_is_refused_with_the_minions() -> None:
