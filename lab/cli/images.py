@@ -1,10 +1,13 @@
 """Verbs about caches and the engine itself."""
 
+from pathlib import Path
+
 import click
 
 from lab import host, render
 from lab import images as images_
 from lab.cli.common import as_json, echo, print_json
+from lab.context import NAMES
 from lab.engine import Engine
 from lab.progress import Lines
 
@@ -22,6 +25,16 @@ def build() -> int:
     with Lines() as progress:
         made = images_.ensure(host.ensure_engine(progress), progress)
     echo(f"{made.node}\n{made.mysql}\n{made.seed}")
+    return 0
+
+
+@images.command()
+@click.argument("image", type=click.Choice(NAMES))
+@click.argument("directory", type=Path)
+@click.option("--arch", help="Debian's name of the architecture  [default: this machine's]")
+def context(image: str, directory: Path, arch: str | None) -> int:
+    """Write an image's build context to a directory, for a builder other than the engine's own."""
+    images_.write_context(image, directory, arch)
     return 0
 
 
