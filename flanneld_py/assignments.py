@@ -4,8 +4,10 @@ import re
 
 __all__ = ["read"]
 
+# A value that a shell would expand or run ($, `, \, ;, &, |, <, >, parentheses) is no plain assignment.
 _LINE = re.compile(
-    r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'#]*))\s*(?:#.*)?"
+    r"""(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)="""
+    r"""(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'#$`\\;&|<>()]*))(?:\s+#.*)?"""
 )
 
 

@@ -55,7 +55,7 @@ def render(
     lines = [f'{name}="{options[name]}"\n' for name in sorted(options)] if individual else []
     if combined:
         values = "".join(f"{options[name]} " for name in sorted(options))
-        lines.append(f'{key}="{variables.get(key, "")} {values}"\n')
+        lines.append(f'{key}="{(variables | options).get(key, "")} {values}"\n')
     return "".join(lines)
 
 

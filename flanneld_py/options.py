@@ -65,7 +65,7 @@ _FLAGS: Final[Mapping[str, _Flag]] = {
     "etcd-prefix": _Flag("string", "etcd prefix", "/coreos.com/network"),
     "help": _Flag("", "print this message"),
     "iface": _Flag("string", "interface to use (IP or name); by default, that of the default IPv4 route"),
-    "ip-masq": _Flag("", "setup IP masquerade rule for traffic destined outside of overlay network"),
+    "ip-masq": _Flag("", "setup IP masquerade rule for traffic destined outside of overlay network", "false"),
     "public-ip": _Flag("string", "IP accessible by other nodes; by default, the interface's"),
     "subnet-file": _Flag(
         "string", "filename where env variables (subnet, MTU, ...) are written to", "/run/flannel/subnet.env"

@@ -1,0 +1,228 @@
+"""Expected texts and statuses were read off flannel v0.5.5 and v0.20.2."""
+
+import pytest
+
+from flanneld_py.errors import Fatal
+from flanneld_py.options import Options, UsageError, parse, split_endpoint, usage
+
+
+def test_the_defaults_are_flannels() -> None:
+    assert parse([], {}) == Options(
+        etcd_endpoints=("http://127.0.0.1:4001", "http://127.0.0.1:2379"),
+        etcd_prefix="/coreos.com/network",
+        iface="",
+        public_ip="",
+        subnet_file="/run/flannel/subnet.env",
+        ip_masq=False,
+        subnet_lease_renew_margin=60,
+        v=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["-iface", "eth0"], ["-iface=eth0"], ["--iface", "eth0"], ["--iface=eth0"], ["--iface=eth0", "--"]],
+)
+def test_a_value_follows_as_argument_or_after_an_equals_sign(argv: list[str]) -> None:
+    assert parse(argv, {}).iface == "eth0"
+
+
+def test_the_tutorials_command_line_is_understood() -> None:
+    options = parse(["-etcd-endpoints=http://centos-master:2379", "-iface=eth0"], {})
+    assert (options.etcd_endpoints, options.iface) == (("http://centos-master:2379",), "eth0")
+
+
+@pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True"])
+def test_every_true_of_go_is_true(text: str) -> None:
+    assert parse([f"-ip-masq={text}"], {}).ip_masq is True
+
+
+@pytest.mark.parametrize("text", ["0", "f", "F", "FALSE", "false", "False"])
+def test_every_false_of_go_is_false(text: str) -> None:
+    assert parse(["-ip-masq", f"--ip-masq={text}"], {}).ip_masq is False
+
+
+def test_a_bool_does_not_take_the_next_argument() -> None:
+    assert parse(["-ip-masq", "-v", "2"], {}).v == 2
+    assert parse(["-ip-masq", "false"], {}).help is True
+
+
+def test_a_value_may_look_like_a_flag() -> None:
+    assert parse(["-iface", "-v"], {}).iface == "-v"
+
+
+def test_the_last_of_several_wins() -> None:
+    assert parse(["-v=1", "-v=3"], {}).v == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0x10", 16), ("017", 15), ("0b11", 3), ("1_000", 1000), ("+5", 5)]
+)
+def test_numbers_are_gos(text: str, number: int) -> None:
+    assert parse(["-v", text], {}).v == number
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["-foo"], "flag provided but not defined: -foo"),
+        (["--foo=1"], "flag provided but not defined: -foo"),
+        (["-kube-subnet-mgr"], "flag provided but not defined: -kube-subnet-mgr"),
+        (["-etcd-prefix"], "flag needs an argument: -etcd-prefix"),
+        (["---x"], "bad flag syntax: ---x"),
+        (["-=x"], "bad flag syntax: -=x"),
+        (["-ip-masq=x"], 'invalid boolean value "x" for flag -ip-masq: parse error'),
+        (["-ip-masq="], 'invalid boolean value "" for flag -ip-masq: parse error'),
+        (["-v=x"], 'invalid value "x" for flag -v: parse error'),
+        (
+            ["-subnet-lease-renew-margin", "1.5"],
+            'invalid value "1.5" for flag -subnet-lease-renew-margin: parse error',
+        ),
+        (["-v=99999999999999999999"], 'invalid value "99999999999999999999" for flag -v: value out of range'),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_gos_words(argv: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(argv, {})
+    assert str(caught.value) == message
+    assert caught.value.show_usage
+
+
+@pytest.mark.parametrize(
+    "argv", [["-help"], ["--help"], ["-h"], ["help"], ["-v", "1", "x"], ["-"], ["--", "-v"]]
+)
+def test_help_or_any_positional_argument_asks_for_the_usage(argv: list[str]) -> None:
+    assert parse(argv, {}).help
+
+
+def test_the_version_is_told_whatever_the_environment_holds() -> None:
+    assert parse(["-version"], {"FLANNELD_V": "x", "FLANNELD_VERSION": "9"}).version
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("FLANNELD_ETCD_ENDPOINTS", "http://a:1,http://b:2", "etcd_endpoints", ("http://a:1", "http://b:2")),
+        ("FLANNELD_ETCD_PREFIX", "/atomic.io/network", "etcd_prefix", "/atomic.io/network"),
+        ("FLANNELD_IFACE", "eth1", "iface", "eth1"),
+        ("FLANNELD_IP_MASQ", "1", "ip_masq", True),
+        ("FLANNELD_PUBLIC_IP", "192.168.199.52", "public_ip", "192.168.199.52"),
+        ("FLANNELD_SUBNET_FILE", "/tmp/s.env", "subnet_file", "/tmp/s.env"),  # noqa: S108
+        ("FLANNELD_SUBNET_LEASE_RENEW_MARGIN", "5", "subnet_lease_renew_margin", 5),
+        ("FLANNELD_V", "10", "v", 10),
+    ],
+)
+def test_every_flag_has_its_variable(name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(parse([], {name: value}), field) == expected
+    assert name in usage("flanneld")
+
+
+def test_the_command_line_wins_over_the_environment_even_if_that_is_wrong() -> None:
+    assert parse(["-v=1"], {"FLANNELD_V": "x"}).v == 1
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert parse([], {"FLANNELD_V": "", "FLANNELD_IP_MASQ": ""}) == parse([], {})
+
+
+def test_help_and_version_do_not_come_from_the_environment() -> None:
+    assert parse([], {"FLANNELD_HELP": "true", "FLANNELD_VERSION": "true"}) == parse([], {})
+
+
+def test_an_unreadable_variable_is_an_error_of_one_line() -> None:
+    with pytest.raises(
+        UsageError, match=r'invalid value "notabool" .* FLANNELD_IP_MASQ: parse error'
+    ) as caught:
+        parse([], {"FLANNELD_IP_MASQ": "notabool"})
+    assert not caught.value.show_usage
+
+
+@pytest.mark.parametrize("minutes", [1, 60, 1439])
+def test_the_renewal_margin_lies_within_a_leases_day(minutes: int) -> None:
+    assert parse([f"-subnet-lease-renew-margin={minutes}"], {}).subnet_lease_renew_margin == minutes
+
+
+@pytest.mark.parametrize("minutes", [-1, 0, 1440])
+def test_a_renewal_margin_outside_a_leases_day_is_refused(minutes: int) -> None:
+    with pytest.raises(Fatal, match="^Invalid subnet-lease-renew-margin option, out of acceptable range"):
+        parse([f"-subnet-lease-renew-margin={minutes}"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://10.0.0.1:2379/", ("http://10.0.0.1:2379",)),
+        (" http://a:1 , http://b:2 ,http://a:1", ("http://a:1", "http://b:2")),
+        ("http://[::1]:2379", ("http://[::1]:2379",)),
+    ],
+)
+def test_endpoints_are_tidied(text: str, expected: tuple[str, ...]) -> None:
+    assert parse(["-etcd-endpoints", text], {}).etcd_endpoints == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("https://a:2379", "TLS"),
+        ("", "http://HOST:PORT"),
+        ("http://a:1,", "http://HOST:PORT"),
+        ("a:2379", "http://HOST:PORT"),
+        ("http://a", "http://HOST:PORT"),
+        ("http://:2379", "http://HOST:PORT"),
+        ("http://a:0", "http://HOST:PORT"),
+        ("http://a:65536", "http://HOST:PORT"),
+        ("http://a:2379/path", "http://HOST:PORT"),
+        ("http://user@a:2379", "http://HOST:PORT"),
+    ],
+)
+def test_an_endpoint_that_cannot_work_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Fatal, match=rf"^-etcd-endpoints: .*{why}"):
+        parse(["-etcd-endpoints", text], {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parts"),
+    [("http://centos-master:2379", ("centos-master", 2379)), ("http://[::1]:1", ("::1", 1))],
+)
+def test_an_endpoint_is_split_into_host_and_port(endpoint: str, parts: tuple[str, int]) -> None:
+    assert split_endpoint(endpoint) == parts
+
+
+def test_the_prefix_is_cleaned_as_flannel_joins_paths() -> None:
+    assert parse(["-etcd-prefix=//coreos.com//network/"], {}).etcd_prefix == "/coreos.com/network"
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "coreos.com/network", "/a/../b"])
+def test_a_prefix_that_is_no_directory_is_refused(prefix: str) -> None:
+    with pytest.raises(Fatal, match=r"^-etcd-prefix: "):
+        parse([f"-etcd-prefix={prefix}"], {})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "10.0.0.256"],  # noqa: S104
+)
+def test_a_public_ip_that_is_none_is_refused_and_not_replaced(address: str) -> None:
+    with pytest.raises(Fatal, match=r"^-public-ip: "):
+        parse(["-public-ip", address], {})
+
+
+@pytest.mark.parametrize("path", ["", "/run/flannel/"])
+def test_a_subnet_file_without_a_name_is_refused(path: str) -> None:
+    with pytest.raises(Fatal, match=r"^-subnet-file: "):
+        parse([f"-subnet-file={path}"], {})
+
+
+def test_the_usage_lists_every_flag_with_its_default() -> None:
+    text = usage("flanneld")
+    assert text.startswith("Usage: flanneld [OPTION]...\n")
+    for entry in (
+        "  -etcd-endpoints string\n    \ta comma-delimited list of etcd endpoints"
+        ' (default "http://127.0.0.1:4001,http://127.0.0.1:2379") [FLANNELD_ETCD_ENDPOINTS]\n',
+        '  -etcd-prefix string\n    \tetcd prefix (default "/coreos.com/network") [FLANNELD_ETCD_PREFIX]\n',
+        "  -help\n    \tprint this message\n",
+        "  -version\n    \tprint version and exit\n",
+        "(default 60) [FLANNELD_SUBNET_LEASE_RENEW_MARGIN]\n",
+        "(default false) [FLANNELD_IP_MASQ]\n",
+    ):
+        assert entry in text
