@@ -171,7 +171,7 @@ class Lab:
 
 def _remove_argv(pod: str) -> list[str]:
     script = """
-        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0")
+        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0") || exit
         [ -z "$ids" ] || docker rm --force --volumes $ids
     """
     return ["sh", "-c", script, pod]
@@ -179,7 +179,7 @@ def _remove_argv(pod: str) -> list[str]:
 
 def _pods_of(node: Node) -> Sequence[RunningPod]:
     script = """
-        ids=$(docker ps --all --quiet --filter label=lab.pod)
+        ids=$(timeout 20 docker ps --all --quiet --filter label=lab.pod) || exit
         if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
     """
     return parse_inspect(node.name, node.run(["sh", "-c", script]).text)

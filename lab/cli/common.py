@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lab.pods import PodSpec, to_document
+
 __all__ = ["as_json", "echo", "lab_name", "print_json"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,13 +35,17 @@ def echo(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a value as one JSON document; dataclasses as objects, addresses and times as text."""
+    """Print a value as one JSON document; dataclasses as objects, Pods as
+    Kubernetes writes them, addresses and times as text.
+    """
     click.echo(json.dumps(value, default=_plain, indent=2))
 
 
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, PodSpec):
+        return to_document(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence | frozenset | set):
