@@ -144,7 +144,7 @@ def test_the_renewal_margin_lies_within_a_leases_day(minutes: int) -> None:
 
 @pytest.mark.parametrize("minutes", [-1, 0, 1440])
 def test_a_renewal_margin_outside_a_leases_day_is_refused(minutes: int) -> None:
-    with pytest.raises(Fatal, match="^Invalid subnet-lease-renew-margin option, out of acceptable range"):
+    with pytest.raises(Fatal, match=r"^Invalid subnet-lease-renew-margin option, out of acceptable range"):
         parse([f"-subnet-lease-renew-margin={minutes}"], {})
 
 
