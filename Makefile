@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup lab-up lab-test lab-down engine-stop check fix bench lock
 BIN := .venv/bin
+# Tests mostly wait for machines to boot, so twice the cores is a good number of workers.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,13 +15,14 @@ lab-up: setup  ## Bring up the tutorial's cluster and prove it: engine, images, 
 	@$(BIN)/lab up
 
 lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/lab images build
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lab-down: setup  ## Remove the tutorial's cluster; images and the engine stay
 	@$(BIN)/lab down
 
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
-	@$(BIN)/python -m pytest -n auto -m "not kernel and not cluster"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster"
 
 fix: setup  ## Let ruff correct what it can
 	@$(BIN)/ruff check --fix .

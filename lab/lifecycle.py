@@ -161,8 +161,11 @@ def down(engine: Engine, name: str) -> Sequence[str]:
 
 
 def gc(engine: Engine) -> Sequence[str]:
-    """Remove what killed runs left: unfinished labs made on this machine that no process works on."""
-    removed: list[str] = []
+    """Remove what killed runs left: unfinished labs made on this machine that no process works on.
+
+    Also what a killed image build left. Answers what was removed, in words.
+    """
+    removed = [f"unfinished {name}" for name in images.sweep(engine)]
     for name in names(engine):
         networks = engine.networks({NAME: name})
         elsewhere = any(item.labels.get(HOST) != socket.gethostname() for item in networks)
