@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from lab import wait
+from lab import kubelet
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
 from lab.node import Node
-from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect, place
+from lab.pods import PodSpec, RunningPod, place
 from lab.spec import LabSpec
 
 __all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "Lab", "names", "remove_all"]
@@ -114,7 +114,7 @@ class Lab:
             if node.role == "minion" and node.container.state == "running"
         ]
         with ThreadPoolExecutor(max_workers=max(1, len(minions))) as pool:
-            found = pool.map(_pods_of, minions)
+            found = pool.map(kubelet.list_pods, minions)
         return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> RunningPod:
@@ -140,87 +140,12 @@ class Lab:
         counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.minions}
         placed = place(pods, list(counts), counts)
         for pod in pods:
-            self.create_pod(pod, self.node(placed[pod.name]), cancel=cancel)
+            kubelet.run_pod(self.engine, self.node(placed[pod.name]), pod, cancel=cancel)
         return placed
-
-    def create_pod(self, pod: PodSpec, node: Node, *, cancel: threading.Event | None = None) -> None:
-        """Run a pod on a node and wait until its containers run and its ports answer.
-
-        Raises `LabError`; a pod that could not be made whole is removed again.
-        """
-        for image in dict.fromkeys(container.image for container in pod.containers):
-            _bring_image(self.engine, node, image)
-        try:
-            node.run(infra_argv(pod))
-            for container in pod.containers:
-                node.run(docker_argv(pod, container))
-            wait.until(
-                lambda: _pod_ready(node, pod),
-                what=f"the pod {pod.name} on {node.name} to answer on its ports",
-                timeout=60,
-                cancel=cancel,
-            )
-        except BaseException:
-            node.run(_remove_argv(pod.name), check=False)
-            raise
 
     def remove_pod(self, name: str) -> None:
         """Remove a pod with its containers and their anonymous volumes."""
-        self.node(self.pod(name).node).run(_remove_argv(name))
-
-
-def _remove_argv(pod: str) -> list[str]:
-    script = """
-        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0") || exit
-        [ -z "$ids" ] || docker rm --force --volumes $ids
-    """
-    return ["sh", "-c", script, pod]
-
-
-def _pods_of(node: Node) -> Sequence[RunningPod]:
-    script = """
-        ids=$(timeout 20 docker ps --all --quiet --filter label=lab.pod) || exit
-        if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
-    """
-    return parse_inspect(node.name, node.run(["sh", "-c", script]).text)
-
-
-def _pod_ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:
-    """Whether all containers run and all TCP ports of the pod accept a connection from its node."""
-    seen = next((item for item in _pods_of(node) if item.name == pod.name), None)
-    if seen is None or seen.address is None:
-        return wait.NotYet("the pod has no address yet")
-    if seen.status != "Running":
-        log = node.run(["docker", "logs", "--tail", "5", seen.containers[0]], check=False).output.strip()
-        return wait.NotYet(f"{seen.status}\n{log}")
-    ports = [
-        port.container_port
-        for container in pod.containers
-        for port in container.ports
-        if port.protocol == "TCP"
-    ]
-    for port in ports:
-        probe = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
-        if node.run(probe, check=False).exit_code != 0:
-            return wait.NotYet(f"{seen.address} does not accept a connection on port {port}")
-    return True
-
-
-def _bring_image(engine: Engine, node: Node, image: str) -> None:
-    """See that a minion's own engine has an image: seeded, or carried over from the engine that runs the lab.
-
-    Machines have no way out, so nothing is pulled on them.
-    """
-    if image in SEEDED_IMAGE or node.run(["docker", "image", "inspect", image], check=False).exit_code == 0:
-        return
-    if engine.image(image) is None and (why := engine.pull(image)) is not None:
-        raise LabError(f"the image {image} is neither on the engine nor to be pulled: {why}")
-    name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-    result = engine.exec(
-        node.container.id, ["docker", "load", "--quiet"], stdin=engine.save_image(image, name)
-    )
-    if result.exit_code != 0:
-        raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")
+        kubelet.remove_pod(self.node(self.pod(name).node), name)
 
 
 def remove_all(engine: Engine, name: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import checks, images, lock
+from lab import checks, images, kubelet, lock
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
 from lab.engine import Engine, Network, SubnetTaken
 from lab.errors import LabError
@@ -109,7 +109,7 @@ class _Making:
             case WaitForDocker(node):
                 self._lab.node(node).start_service("docker", cancel=self.cancel)
             case CreatePod(pod, node):
-                self._lab.create_pod(pod, self._lab.node(node), cancel=self.cancel)
+                kubelet.run_pod(self.engine, self._lab.node(node), pod, cancel=self.cancel)
             case Verify():
                 self.findings = tuple(checks.run_all(self._lab))
 

@@ -71,7 +71,7 @@ class Node:
         return [line.split()[0] for line in self.run(argv, check=False).text.splitlines() if line.strip()]
 
     def journal(self, unit: str, lines: int = 8) -> str:
-        """The last lines that a service's processes have printed; systemd's own about it if there are none."""
+        """The last lines that a service has printed; systemd's own about it if there are none."""
         service = unit if "." in unit else f"{unit}.service"
         read = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
         own = self.run([*read, f"_SYSTEMD_UNIT={service}"], check=False).output.rstrip()

@@ -13,6 +13,9 @@ from lab.spec import LabSpec
 
 __all__ = ["daemon_files", "sysconfig"]
 
+DEFAULT_PREFIX = "/coreos.com/network"
+"""flanneld's own default of -etcd-prefix."""
+
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
     """The Python sources of `flanneld_py`, by the path that they have on a machine."""
@@ -28,7 +31,12 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
 
 
 def sysconfig(spec: LabSpec) -> FileContent:
-    """The tutorial's /etc/sysconfig/flanneld (its section 3.4), with the lab's own values."""
+    """The tutorial's /etc/sysconfig/flanneld (its section 3.4), with the lab's own values.
+
+    The tutorial's unit does not hand FLANNEL_ETCD_KEY on, so another prefix than flanneld's own goes
+    among the options.
+    """
+    prefix = [] if spec.etcd_prefix == DEFAULT_PREFIX else [f"-etcd-prefix={spec.etcd_prefix}"]
     text = f"""\
 # Flanneld configuration options
 # etcd url location
@@ -38,6 +46,6 @@ FLANNEL_ETCD="http://{spec.master.name}:2379"
 FLANNEL_ETCD_KEY="{spec.etcd_prefix}"
 
 # Any additonal options
-FLANNEL_OPTIONS="{" ".join(spec.flanneld_options)}"
+FLANNEL_OPTIONS="{" ".join([*spec.flanneld_options, *prefix])}"
 """
     return FileContent(text.encode())

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from lab import images, lifecycle, lock, render, spec
-from lab.cluster import Lab
+from lab.cluster import Lab, remove_all
 from lab.engine import Engine
 from lab.progress import Silent
 
@@ -79,7 +79,7 @@ def warm(engine: Engine, rounds: int) -> None:
             if number == rounds - 1:
                 daemon(Lab.get(engine, NAME), rounds)
             began = time.monotonic()
-            list(lifecycle.remove_all(engine, NAME))
+            list(remove_all(engine, NAME))
             down.append(time.monotonic() - began)
     line("lab up, warm, to both logins", up, "s", "target <= 6")
     for name, seconds in phases.seconds.items():

@@ -200,7 +200,7 @@ def test_a_prefix_that_is_no_directory_is_refused(prefix: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["nonsense", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "10.0.0.256"],  # noqa: S104
+    ["nonsense", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "10.0.0.256"],
 )
 def test_a_public_ip_that_is_none_is_refused_and_not_replaced(address: str) -> None:
     with pytest.raises(Fatal, match=r"^-public-ip: "):

@@ -176,6 +176,6 @@ def test_no_error_about_the_networks_broadcast() -> None:
     assert net_unreachable(ipv4(source="10.2.255.255"), TUN, broadcast) is None
 
 
-@pytest.mark.parametrize("source", ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1"])  # noqa: S104
+@pytest.mark.parametrize("source", ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1"])
 def test_no_error_to_a_source_that_is_no_single_host(source: str) -> None:
     assert net_unreachable(ipv4(source=source), TUN) is None

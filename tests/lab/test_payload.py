@@ -18,6 +18,14 @@ def test_the_settings_are_the_tutorials_with_the_interface_named():
     ]
 
 
+def test_another_prefix_reaches_flanneld_as_an_option():
+    # The tutorial's ExecStart= passes -etcd-endpoints and FLANNEL_OPTIONS only.
+    other = spec.tutorial().model_copy(update={"etcd_prefix": "/kube-centos/network"})
+    text = sysconfig(other).data.decode()
+    assert 'FLANNEL_ETCD_KEY="/kube-centos/network"' in text
+    assert 'FLANNEL_OPTIONS="-iface=eth0 -etcd-prefix=/kube-centos/network"' in text
+
+
 def test_the_daemons_sources_go_where_its_launcher_looks(tmp_path):
     (tmp_path / "backend").mkdir()
     (tmp_path / "cli.py").write_text("one")

@@ -35,7 +35,11 @@ def test_a_step_comes_after_all_that_it_needs():
 
 def test_steps_that_do_not_need_each_other_run_at_the_same_time():
     meeting = threading.Barrier(2, timeout=10)
-    perform([step("one"), step("two")], lambda _: meeting.wait() and None, Silent(), threading.Event())
+
+    def act(_action: Action) -> None:
+        meeting.wait()
+
+    perform([step("one"), step("two")], act, Silent(), threading.Event())
 
 
 def test_a_failure_is_raised_and_what_needs_the_failed_step_is_not_begun():

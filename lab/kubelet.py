@@ -1,0 +1,98 @@
+"""What Kubernetes' kubelet does on a node, as far as the lab needs it: pods in the node's own Docker."""
+
+import threading
+from collections.abc import Sequence
+
+from lab import wait
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.node import Node
+from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
+
+__all__ = ["list_pods", "remove_pod", "run_pod"]
+
+READY_WITHIN = 60.0
+"""Seconds for a pod's containers to run and its ports to answer."""
+
+
+def list_pods(node: Node) -> Sequence[RunningPod]:
+    """The pods on a node. Raises `LabError` when its Docker does not answer."""
+    script = """
+        ids=$(timeout 20 docker ps --all --quiet --filter label=lab.pod) || exit
+        if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
+    """
+    return parse_inspect(node.name, node.run(["sh", "-c", script]).text)
+
+
+def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event | None = None) -> None:
+    """Run a pod on a node; wait until its containers run, or have done their work, and its ports answer.
+
+    Raises `LabError`; a pod that could not be made whole is removed again.
+    """
+    for image in dict.fromkeys(container.image for container in pod.containers):
+        _bring_image(engine, node, image)
+    try:
+        node.run(infra_argv(pod))
+        for container in pod.containers:
+            node.run(docker_argv(pod, container))
+        wait.until(
+            lambda: _ready(node, pod),
+            what=f"the pod {pod.name} on {node.name} to answer on its ports",
+            timeout=READY_WITHIN,
+            cancel=cancel,
+        )
+    except BaseException:
+        remove_pod(node, pod.name, check=False)
+        raise
+
+
+def remove_pod(node: Node, name: str, *, check: bool = True) -> None:
+    """Remove a pod's containers and their anonymous volumes."""
+    script = """
+        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0") || exit
+        [ -z "$ids" ] || docker rm --force --volumes $ids
+    """
+    node.run(["sh", "-c", script, name], check=check)
+
+
+def _ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:
+    seen = next((item for item in list_pods(node) if item.name == pod.name), None)
+    if seen is None or seen.address is None:
+        return wait.NotYet("the pod has no address yet")
+    if seen.status == "Completed":
+        return True
+    if seen.status != "Running":
+        logs = [
+            node.run(["docker", "logs", "--tail", "5", item], check=False).output for item in seen.containers
+        ]
+        told = "\n".join([seen.status, *logs]).strip()
+        if seen.status == "Error" and pod.restart_policy == "Never":
+            raise LabError(f"the pod {pod.name} has failed: {told}")
+        return wait.NotYet(told)
+    for port in _tcp_ports(pod):
+        probe = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
+        if node.run(probe, check=False).exit_code != 0:
+            return wait.NotYet(f"{seen.address} does not accept a connection on port {port}")
+    return True
+
+
+def _tcp_ports(pod: PodSpec) -> Sequence[int]:
+    every = [port for container in pod.containers for port in container.ports]
+    return [port.container_port for port in every if port.protocol == "TCP"]
+
+
+def _bring_image(engine: Engine, node: Node, image: str) -> None:
+    """See that a minion's own engine has an image: seeded, or carried over from the engine that runs the lab.
+
+    Machines have no way out, so nothing is pulled on them.
+    """
+    if image in SEEDED_IMAGE or node.run(["docker", "image", "inspect", image], check=False).exit_code == 0:
+        return
+    if engine.image(image) is None and (why := engine.pull(image)) is not None:
+        raise LabError(f"the image {image} is neither on the engine nor to be pulled: {why}")
+    name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+    result = engine.exec(
+        node.container.id, ["docker", "load", "--quiet"], stdin=engine.save_image(image, name)
+    )
+    if result.exit_code != 0:
+        raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")
