@@ -33,6 +33,8 @@ class Proxy:
         self.dropped: Counter[str] = Counter()
         self._tun = tun
         self._socket = sock
+        # The kernel takes a packet with our own source address from us, but not from a device (a "martian").
+        self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._size = mtu + 1  # one more, so that a datagram that is too long shows as malformed
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -76,7 +78,7 @@ class Proxy:
                 case Send(forwarded, next_hop):
                     self._send(forwarded, next_hop)
                 case Reply(answer):
-                    self._write(answer)
+                    self._answer(answer)
                 case Drop(reason):
                     self.dropped[reason] += 1
 
@@ -103,6 +105,13 @@ class Proxy:
             self._socket.sendto(packet, next_hop)
         except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packet is lost
             self._count(f"sending to {next_hop[0]}", error)
+
+    def _answer(self, packet: bytes) -> None:
+        """Send a packet of our own to the machine or pod that it is addressed to."""
+        try:
+            self._raw.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+        except OSError as error:
+            self._count("answering", error)
 
     def _write(self, packet: bytes | bytearray) -> None:
         try:

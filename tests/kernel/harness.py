@@ -1,0 +1,245 @@
+"""Machines as network namespaces, inside one throw-away container that has no network.
+
+container:  etcd  192.168.50.1 --- br0 ---+--- eth0 of host "a", 192.168.50.11
+                                          +--- eth0 of host "b", 192.168.50.12
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from lab import wait
+from lab.engine import Engine, ExecResult, FileContent
+from lab.errors import CommandError
+
+T = TypeVar("T")
+
+PREFIX = "/coreos.com/network"
+TUTORIAL = '{ "Network": "10.2.0.0/16" }'  # the tutorial's section 2.1
+ETCD = "http://192.168.50.1:2379"
+
+# Gives a program a $NOTIFY_SOCKET (sd_notify(3)) and writes what comes to standard error, where its log goes.
+NOTIFIED = """
+import os, socket, subprocess, sys, threading
+path = "/run/notify.%d" % os.getpid()
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(path)
+def listen():
+    while True:
+        state = listener.recv(4096).decode()
+        print("NOTIFY", state, os.path.exists(sys.argv[1]), file=sys.stderr, flush=True)
+threading.Thread(target=listen, daemon=True).start()
+sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, "NOTIFY_SOCKET": path}))
+"""
+
+# Runs a program in the background: prints its process number, and writes its exit status down when it ends.
+SPAWN = """
+log=$1; shift
+rm -f "$log.status"
+(
+  "$@" >"$log" 2>&1 &
+  echo $!
+  exec >/dev/null
+  wait $!
+  echo $? >"$log.new"
+  mv "$log.new" "$log.status"
+) </dev/null 2>/dev/null &
+"""
+
+
+def eventually(probe: Callable[[], T | wait.NotYet], what: str, timeout: float = 10) -> T:
+    return wait.until(probe, what=what, timeout=timeout)
+
+
+@dataclass
+class Process:
+    """A program that runs in the background; its output is in `log`."""
+
+    sandbox: "Sandbox"
+    pid: int
+    log_path: str
+
+    @property
+    def log(self) -> str:
+        return self.sandbox.run("cat", self.log_path).text
+
+    @property
+    def running(self) -> bool:
+        # A zombie has ended; nobody in the container reaps it before the container ends.
+        return (
+            self.sandbox.run(
+                "sh", "-c", f"grep -q '^State:.[^Z]' /proc/{self.pid}/status", check=False
+            ).exit_code
+            == 0
+        )
+
+    def says(self, text: str, times: int = 1, timeout: float = 10) -> None:
+        """Wait until its log has this text so many times."""
+
+        def probe() -> bool | wait.NotYet:
+            log = self.log
+            return log.count(text) >= times or wait.NotYet(log or "nothing")
+
+        eventually(probe, f"the log line {text!r}", timeout)
+
+    def signal(self, name: str) -> None:
+        self.sandbox.run("kill", f"-{name}", str(self.pid))
+
+    def ends(self, timeout: float) -> int:
+        """Wait for its end; its exit status."""
+
+        def probe() -> int | wait.NotYet:
+            status = self.sandbox.run("cat", f"{self.log_path}.status", check=False)
+            return int(status.text) if status.text.strip() else wait.NotYet(self.log)
+
+        return eventually(probe, f"process {self.pid} to end", timeout)
+
+
+@dataclass
+class Host:
+    """A machine: a network namespace with eth0 on the bridge."""
+
+    sandbox: "Sandbox"
+    name: str
+    address: str
+
+    def run(self, *argv: str, check: bool = True) -> ExecResult:
+        return self.sandbox.run("ip", "netns", "exec", self.name, *argv, check=check)
+
+    def spawn(self, *argv: str) -> Process:
+        return self.sandbox.spawn("ip", "netns", "exec", self.name, *argv)
+
+    def flanneld(
+        self, *options: str, iface: str = "eth0", endpoints: str = ETCD, notified: bool = False
+    ) -> Process:
+        argv = ["/usr/bin/flanneld", f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
+        argv += [f"-iface={iface}"] if iface else []
+        runner = ["python3", "-c", NOTIFIED, self.subnet_file] if notified else []
+        return self.spawn(*runner, *argv, *options)
+
+    @property
+    def subnet_file(self) -> str:
+        return f"/run/flannel-{self.name}/subnet.env"
+
+    @property
+    def subnet_env(self) -> str:
+        return self.sandbox.run("cat", self.subnet_file).text
+
+    @property
+    def subnet(self) -> str:
+        """The network of FLANNEL_SUBNET: `10.2.35`, without its last octet."""
+        line = next(line for line in self.subnet_env.splitlines() if line.startswith("FLANNEL_SUBNET="))
+        return line.partition("=")[2].rpartition(".")[0]
+
+    def link(self, name: str) -> dict[str, Any] | None:
+        found = self.run("ip", "-json", "address", "show", "dev", name, check=False)
+        return json.loads(found.text)[0] if found.exit_code == 0 else None
+
+    def links(self) -> list[str]:
+        return [link["ifname"] for link in json.loads(self.run("ip", "-json", "link").text)]
+
+    def bridge(self) -> str:
+        """Do what Docker does with FLANNEL_SUBNET: a bridge with the subnet's first address; that address."""
+        address = f"{self.subnet}.1"
+        self.run("ip", "link", "add", "docker0", "type", "bridge")
+        self.run("ip", "address", "add", f"{address}/24", "dev", "docker0")
+        self.run("ip", "link", "set", "docker0", "up")
+        return address
+
+    def reaches(self, address: str, source: str, timeout: float = 10) -> str:
+        """Wait until a ping from our address `source` is answered; ping's output."""
+
+        def probe() -> str | wait.NotYet:
+            ping = self.run("ping", "-c1", "-W1", "-I", source, address, check=False)
+            return ping.text if ping.exit_code == 0 else wait.NotYet(ping.output)
+
+        return eventually(probe, f"a ping from {source} to {address}", timeout)
+
+
+@dataclass
+class Sandbox:
+    """The container. Everything that a test starts in it ends with the test."""
+
+    engine: Engine
+    container: str
+    hosts: list[Host] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    etcd_process: Process | None = None
+
+    def run(self, *argv: str, check: bool = True) -> ExecResult:
+        result = self.engine.exec(self.container, argv)
+        if check and result.exit_code != 0:
+            raise CommandError("sandbox", argv, result.exit_code, result.output)
+        return result
+
+    def put(self, files: Mapping[str, FileContent]) -> None:
+        self.engine.put_files(self.container, files)
+
+    def spawn(self, *argv: str) -> Process:
+        log = f"/run/log.{len(self.processes)}"
+        pid = int(self.run("sh", "-c", SPAWN, "sh", log, *argv).text)
+        process = Process(self, pid, log)
+        self.processes.append(process)
+        return process
+
+    def start_etcd(self, *, fresh: bool = False) -> None:
+        if fresh:
+            self.run("rm", "-rf", "/run/etcd")
+        self.etcd_process = self.spawn(
+            "etcd", "--data-dir=/run/etcd", "--listen-client-urls=http://0.0.0.0:2379",
+            f"--advertise-client-urls={ETCD}", "--listen-peer-urls=http://127.0.0.1:2380",
+            "--heartbeat-interval=20", "--election-timeout=200",
+        )  # fmt: skip
+        self.etcd_process.says("ready to serve client requests")
+
+    def etcdctl(self, *argv: str) -> str:
+        return self.run("etcdctl", *argv).text
+
+    def leases(self) -> dict[str, str]:
+        """Key, without the prefix, -> value."""
+        lines = self.etcdctl("get", "--prefix", f"{PREFIX}/subnets/").splitlines()
+        return {key.rpartition("/")[2]: value for key, value in zip(lines[::2], lines[1::2], strict=True)}
+
+    def configure(self, config: str = TUTORIAL) -> None:
+        self.etcdctl("put", f"{PREFIX}/config", config)
+
+    def host(self, name: str) -> Host:
+        """Another machine."""
+        number = 11 + len(self.hosts)
+        made = Host(self, name, f"192.168.50.{number}")
+        self.hosts.append(made)
+        script = f"""
+            ip netns add {name}
+            ip link add name to-{name} type veth peer name eth0 netns {name}
+            ip link set to-{name} master br0 up
+            ip -n {name} link set lo up
+            ip -n {name} link set eth0 up
+            ip -n {name} address add {made.address}/24 dev eth0
+            ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.disable_ipv6=1
+        """
+        self.run("sh", "-ec", script)
+        return made
+
+    def begin(self) -> None:
+        """A bridge and an empty etcd."""
+        self.run("ip", "link", "add", "br0", "type", "bridge")
+        self.run("ip", "address", "add", "192.168.50.1/24", "dev", "br0")
+        self.run("ip", "link", "set", "br0", "up")
+        self.start_etcd(fresh=True)
+
+    def end(self) -> None:
+        """End every process by its number and remove every device."""
+        pids = [str(process.pid) for process in self.processes if process.running]
+        if pids:
+            self.run("kill", "-KILL", *pids)
+        for host in self.hosts:
+            self.run("rm", "-rf", f"/run/flannel-{host.name}")
+            self.run("ip", "netns", "delete", host.name)
+        self.run("ip", "link", "delete", "br0")
+        self.hosts.clear()
+        self.processes.clear()
+
+
+def options(values: Mapping[str, str]) -> Sequence[str]:
+    return [f"-{name}={value}" for name, value in values.items()]
