@@ -116,8 +116,7 @@ class Daemon:
 
     def run(self) -> None:
         """Do everything, for ever. Raises `Fatal`, or whatever a signal handler raises."""
-        network = self._await_config()
-        backend = self._backend = self._open_backend(network)
+        network, backend = self._await_config()
         if self._options.ip_masq:
             firewall.masquerade(network.network)
         previous = self._previous_subnet()
@@ -140,7 +139,8 @@ class Daemon:
 
     # Until there is a lease
 
-    def _await_config(self) -> NetworkConfig:
+    def _await_config(self) -> tuple[NetworkConfig, Backend]:
+        """The network configuration, however long it takes to appear, and the backend that it asks for."""
         patience = Patience()
         key = f"{self._options.etcd_prefix}/config"
         while True:
@@ -150,9 +150,15 @@ class Daemon:
                 self._complain(patience, f"Failed to retrieve network config: etcd does not answer: {error}")
             else:
                 if text is not None:
-                    return _parse(key, text)
+                    break
                 self._complain(patience, f"Failed to retrieve network config: etcd has no key {key} yet")
             self._rest(patience.delay())
+        try:
+            network = config.parse(text)
+            self._backend = self._open_backend(network)
+        except config.ConfigError as error:
+            raise Fatal(f"Bad network config in {key}: {error}") from error
+        return network, self._backend
 
     def _acquire(self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None) -> Claim:
         """Hold a lease, however long it takes."""
@@ -288,13 +294,6 @@ class Daemon:
     def _complain(self, patience: Patience, message: str) -> None:
         if patience.worth_saying(message, self._clock()):
             logger.error("%s", message)
-
-
-def _parse(key: str, text: bytes) -> NetworkConfig:
-    try:
-        return config.parse(text)
-    except config.ConfigError as error:
-        raise Fatal(f"Bad network config in {key}: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

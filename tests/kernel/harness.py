@@ -33,12 +33,13 @@ threading.Thread(target=listen, daemon=True).start()
 sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, "NOTIFY_SOCKET": path}))
 """
 
-# Runs a program in the background: prints its process number, and writes its exit status down when it ends.
+# Runs a program in the background, in a session of its own: prints its process number, and writes its exit
+# status down when it ends.
 SPAWN = """
 log=$1; shift
 rm -f "$log.status"
 (
-  "$@" >"$log" 2>&1 &
+  setsid "$@" >"$log" 2>&1 &
   echo $!
   exec >/dev/null
   wait $!
@@ -63,16 +64,6 @@ class Process:
     @property
     def log(self) -> str:
         return self.sandbox.run("cat", self.log_path).text
-
-    @property
-    def running(self) -> bool:
-        # A zombie has ended; nobody in the container reaps it before the container ends.
-        return (
-            self.sandbox.run(
-                "sh", "-c", f"grep -q '^State:.[^Z]' /proc/{self.pid}/status", check=False
-            ).exit_code
-            == 0
-        )
 
     def says(self, text: str, times: int = 1, timeout: float = 10) -> None:
         """Wait until its log has this text so many times."""
@@ -229,10 +220,9 @@ class Sandbox:
         self.start_etcd(fresh=True)
 
     def end(self) -> None:
-        """End every process by its number and remove every device."""
-        pids = [str(process.pid) for process in self.processes if process.running]
-        if pids:
-            self.run("kill", "-KILL", *pids)
+        """End every process with its children, by their session, and remove every device."""
+        for process in self.processes:
+            self.run("kill", "-KILL", "--", f"-{process.pid}", check=False)  # most have ended already
         for host in self.hosts:
             self.run("rm", "-rf", f"/run/flannel-{host.name}")
             self.run("ip", "netns", "delete", host.name)
