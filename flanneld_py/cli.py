@@ -34,9 +34,9 @@ def main() -> int:
         verbose = options.v >= 1
         log.setup(options.v)
         # Only now, so that help, version and errors do not wait for the libraries below it.
-        from flanneld_py import daemon
+        from flanneld_py import service
 
-        return daemon.run(options)
+        return service.run(options)
     except UsageError as error:
         sys.stderr.write(f"{error}\n" + (usage(program) if error.show_usage else ""))
         return 2

@@ -1,21 +1,18 @@
-"""The sequence: interface -> config -> lease -> backend -> subnet.env -> READY -> watch and renew."""
+"""The sequence: config -> lease -> backend -> subnet.env -> READY -> watch and renew."""
 
 import logging
 import queue
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from types import FrameType
 
-from flanneld_py import allocate, config, firewall, kernel, subnet_env
+from flanneld_py import allocate, config, firewall, subnet_env
 from flanneld_py.allocate import HeldLease
 from flanneld_py.backend import Backend
-from flanneld_py.backend.udp import UdpBackend
 from flanneld_py.config import NetworkConfig
 from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim, View, words
@@ -24,9 +21,8 @@ from flanneld_py.notify import notify
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
 from flanneld_py.registry import Changes, Registry, Reset, Unavailable, WatchMessage
-from flanneld_py.registry.etcd import EtcdRegistry
 
-__all__ = ["Daemon", "Stop", "run"]
+__all__ = ["Daemon", "Inbox", "Time"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,58 +33,30 @@ RENEW_RETRY = 60.0
 """Seconds until a renewal that failed is tried again, as in flannel."""
 
 
-class Stop(Exception):
-    """SIGTERM or SIGINT came."""
+Inbox = queue.SimpleQueue[tuple[int, WatchMessage]]
 
 
-def run(options: Options) -> int:
-    """Be flanneld until told to end. Raises `Fatal`."""
-    try:
-        logger.info("Installing signal handlers")
-        with _stopped_by_signals():
-            _serve(options)
-    except Stop:
-        logger.info("Exiting...")
-    return 0
+class Time:
+    """The clock, and letting time pass; a test puts its own in place."""
 
+    def now(self) -> float:
+        """Seconds, from any beginning, that never go back (CLOCK_MONOTONIC)."""
+        return time.monotonic()
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Raise `Stop` in the main thread, wherever it is; gRPC's and queue's waits let it through."""
+    def rest(self, seconds: float) -> None:
+        """Do nothing for so long; a signal ends it."""
+        threading.Event().wait(seconds)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # A second signal ends the process at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise Stop
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    yield
-
-
-def _serve(options: Options) -> None:
-    # What cannot get better by waiting comes first.
-    kernel.require_net_admin()
-    if not options.iface:
-        logger.info("Determining IP address of default interface")
-    interface = kernel.external_interface(options.iface)
-    public_ip = IPv4Address(options.public_ip) if options.public_ip else interface.address
-    logger.info("Using %s as external interface", interface.address)
-    logger.info("Using %s as external endpoint", public_ip)
-    registry = EtcdRegistry(options.etcd_endpoints, options.etcd_prefix)
-    daemon = Daemon(options, registry, public_ip, open_backend=lambda network: UdpBackend(network, interface))
-    try:
-        daemon.run()
-    finally:
-        daemon.close()
+    def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
+        """The next of the inbox, or None if nothing comes for so long."""
+        try:
+            return inbox.get(timeout=max(seconds, 0.001))
+        except queue.Empty:
+            return None
 
 
 class Daemon:
-    """One machine's flanneld. Its surroundings are arguments, so that tests need neither etcd nor root.
-
-    `clock` is in seconds and does not go back; `rest` lets that many seconds pass.
-    """
+    """One machine's flanneld. Its surroundings are arguments, so that tests need neither etcd nor root."""
 
     def __init__(
         self,
@@ -97,18 +65,16 @@ class Daemon:
         public_ip: IPv4Address,
         *,
         open_backend: Callable[[NetworkConfig], Backend],
-        clock: Callable[[], float] = time.monotonic,
-        rest: Callable[[float], object] | None = None,
+        time: Time | None = None,
         pick: Callable[[Sequence[IPv4Network]], IPv4Network] = random.choice,
     ) -> None:
         self._options = options
         self._registry = registry
         self._public_ip = public_ip
         self._open_backend = open_backend
-        self._clock = clock
-        self._rest = rest or threading.Event().wait
+        self._time = time or Time()
         self._pick = pick
-        self._inbox: queue.SimpleQueue[tuple[int, WatchMessage]] = queue.SimpleQueue()
+        self._inbox: Inbox = queue.SimpleQueue()
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
         self._view = View()
         self._backend: Backend | None = None
@@ -152,7 +118,7 @@ class Daemon:
                 if text is not None:
                     break
                 self._complain(patience, f"Failed to retrieve network config: etcd has no key {key} yet")
-            self._rest(patience.delay())
+            self._time.rest(patience.delay())
         try:
             network = config.parse(text)
             self._backend = self._open_backend(network)
@@ -166,7 +132,7 @@ class Daemon:
         logger.info("Picking subnet in range %s ... %s", network.subnet_min, network.subnet_max)
         while True:
             try:
-                asked_at = self._clock()
+                asked_at = self._time.now()
                 held = self._try_acquire(network, backend, previous)
             except Unavailable as error:
                 self._complain(patience, f"Failed to acquire subnet: etcd does not answer: {error}")
@@ -177,7 +143,7 @@ class Daemon:
                     logger.info("Subnet lease acquired: %s", held.lease.subnet)
                     return Claim(held, asked_at)
                 continue  # somebody was quicker: look again, at once
-            self._rest(patience.delay())
+            self._time.rest(patience.delay())
 
     def _try_acquire(
         self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None
@@ -232,7 +198,7 @@ class Daemon:
                     return reason
                 patience = Patience()
                 while True:
-                    now = self._clock()
+                    now = self._time.now()
                     if now >= self._claim.expires_at:
                         return "it could not be renewed in time"
                     if now >= renew_at:
@@ -250,9 +216,9 @@ class Daemon:
                         backend.peers(self._view.leases)
             except Unavailable as error:
                 self._complain(patience, f"Watch subnets: {error}")
-                if self._clock() >= self._claim.expires_at:
+                if self._time.now() >= self._claim.expires_at:
                     return "it could not be renewed in time"
-                self._rest(patience.delay())
+                self._time.rest(patience.delay())
 
     def _begin_watch(self, backend: Backend) -> str:
         """List all leases and watch from there; answers why ours is lost, if the list shows that."""
@@ -269,15 +235,15 @@ class Daemon:
 
     def _next(self, seconds: float) -> Changes | Reset | None:
         """The next message of the watch; None when there was none in that time and the endpoint answers."""
-        try:
-            number, message = self._inbox.get(timeout=max(seconds, 0.001))
-        except queue.Empty:
+        received = self._time.receive(self._inbox, seconds)
+        if received is None:
             return None if self._registry.alive() else Reset("etcd does not answer any more")
+        number, message = received
         return message if number == self._watch else None
 
     def _renew(self, backend: Backend) -> str:
         """Renew our lease; answers why it is lost, if it is. Raises `Unavailable`."""
-        asked_at = self._clock()
+        asked_at = self._time.now()
         held = self._claim.held
         attrs = backend.attrs(self._public_ip)
         revision = self._registry.renew(held.lease.subnet, held.revision, attrs)
@@ -292,7 +258,7 @@ class Daemon:
             logger.info("%s", words(event))
 
     def _complain(self, patience: Patience, message: str) -> None:
-        if patience.worth_saying(message, self._clock()):
+        if patience.worth_saying(message, self._time.now()):
             logger.error("%s", message)
 
 

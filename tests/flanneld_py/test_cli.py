@@ -25,10 +25,10 @@ def flanneld(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the command line over a daemon that only does what `run` says."""
 
     def call(*argv: str, run: Callable[[Options], int] = lambda _: 0) -> int:
-        daemon = ModuleType("flanneld_py.daemon")
-        daemon.run = run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "flanneld_py.daemon", daemon)
-        monkeypatch.setattr(flanneld_py, "daemon", daemon, raising=False)
+        service = ModuleType("flanneld_py.service")
+        service.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "flanneld_py.service", service)
+        monkeypatch.setattr(flanneld_py, "service", service, raising=False)
         monkeypatch.setattr(sys, "argv", ["/usr/bin/flanneld", *argv])
         return cli.main()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.kernel.harness import ETCD, PREFIX, Sandbox
+from tests.kernel.harness import ETCD, PREFIX, Process, Sandbox
 
 pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("start")]
 
@@ -14,7 +14,7 @@ def host(sandbox: Sandbox):
     return sandbox.host("a")
 
 
-def refusal(daemon) -> str:
+def refusal(daemon: Process) -> str:
     """The last line of a daemon that must end with exit status 1 by itself."""
     assert daemon.ends(10) == 1
     line = daemon.log.splitlines()[-1]

@@ -1,0 +1,284 @@
+"""The daemon's sequence over hours, in virtual time, against an etcd in memory."""
+
+import logging
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from flanneld_py import daemon as module
+from flanneld_py.backend import Backend
+from flanneld_py.daemon import Daemon, Inbox, Time
+from flanneld_py.errors import Fatal
+from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.options import Options
+from flanneld_py.registry import WatchMessage
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+
+OUR_IP, THEIR_IP = IPv4Address("192.168.199.52"), IPv4Address("192.168.199.53")
+THEIRS = IPv4Network("10.2.52.0/24")
+HOUR = 3600.0
+
+
+class Stop(Exception):
+    """The script is through."""
+
+
+class Script(Time):
+    """Virtual time: each action happens at its second; when the last has, and time still passes, `Stop`."""
+
+    def __init__(self) -> None:
+        self.second = 0.0
+        self.actions: list[tuple[float, Callable[[], object]]] = []
+
+    def at(self, second: float, action: Callable[[], object]) -> None:
+        self.actions.append((second, action))
+        self.actions.sort(key=lambda item: item[0])
+
+    def now(self) -> float:
+        return self.second
+
+    def rest(self, seconds: float) -> None:
+        end = self.second + seconds
+        while self.actions and self.actions[0][0] <= end:
+            self.second, action = self.actions.pop(0)
+            action()
+        self.second = end
+        if not self.actions:
+            raise Stop
+
+    def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
+        if not inbox.empty():
+            return inbox.get_nowait()
+        end = self.second + seconds
+        while self.actions and self.actions[0][0] <= end:
+            self.second, action = self.actions.pop(0)
+            action()
+            if not inbox.empty():
+                return inbox.get_nowait()
+        self.second = end
+        if not self.actions:
+            raise Stop
+        return None
+
+
+class Recorder(Backend):
+    """A backend that writes down what it is asked to do."""
+
+    mtu = 1472
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def attrs(self, public_ip: IPv4Address) -> LeaseAttrs:
+        return LeaseAttrs(public_ip)
+
+    def claim(self, subnet: IPv4Network) -> None:
+        self.calls.append(("claim", str(subnet)))
+
+    def peers(self, leases: Mapping[IPv4Network, Lease]) -> None:
+        self.calls.append(("peers", sorted(str(subnet) for subnet in leases)))
+
+    def release(self) -> None:
+        self.calls.append("release")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class World:
+    """A daemon and all around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.script = Script()
+        self.etcd = MemoryEtcd(self.script.now)
+        self.etcd.config = b'{ "Network": "10.2.0.0/16" }'
+        self.backend = Recorder()
+        self.subnet_file = folder / "flannel" / "subnet.env"
+        self.picked = iter([IPv4Network("10.2.35.0/24"), IPv4Network("10.2.36.0/24")])
+
+    def run(self) -> None:
+        daemon = Daemon(
+            Options(subnet_file=str(self.subnet_file)),
+            MemoryRegistry(self.etcd),
+            OUR_IP,
+            open_backend=lambda _config: self.backend,
+            time=self.script,
+            pick=lambda free: next(subnet for subnet in self.picked if subnet in free),
+        )
+        with pytest.raises(Stop):
+            daemon.run()
+
+    @property
+    def subnet(self) -> str:
+        return self.subnet_file.read_text().splitlines()[1]
+
+    def holders(self) -> dict[str, str]:
+        return {
+            str(subnet): str(held.lease.attrs.public_ip)
+            for subnet, held in self.etcd.snapshot().leases.items()
+        }
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> World:
+    caplog.set_level(logging.INFO, logger="flanneld_py")
+    made = World(tmp_path)
+    monkeypatch.setattr(module, "notify", lambda state: made.backend.calls.append((state, made.subnet)))
+    return made
+
+
+def test_it_claims_a_subnet_writes_the_file_says_ready_and_learns_its_peers(world):
+    world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP))
+    world.script.at(1, lambda: None)
+    world.run()
+    assert world.backend.calls == [
+        ("claim", "10.2.35.0/24"),
+        ("READY=1", "FLANNEL_SUBNET=10.2.35.1/24"),
+        ("peers", ["10.2.52.0/24"]),
+    ]
+
+
+def test_a_subnet_that_it_had_is_taken_again_from_its_file(world):
+    world.subnet_file.parent.mkdir()
+    world.subnet_file.write_text(
+        "FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET=10.2.77.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"
+    )
+    world.script.at(1, lambda: None)
+    world.run()
+    assert world.holders() == {"10.2.77.0/24": str(OUR_IP)}
+
+
+def test_a_lease_is_renewed_an_hour_before_it_ends_and_held_for_days(world):
+    revisions = []
+    own = IPv4Network("10.2.35.0/24")
+    for hour in (1, 22, 24, 47, 72):
+        world.script.at(hour * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
+    world.run()
+    first, same, second, third, _ = revisions
+    assert first == same < second < third
+    assert world.backend.calls.count(("claim", "10.2.35.0/24")) == 1
+
+
+def test_an_outage_shorter_than_the_lease_changes_nothing_for_the_packets(world):
+    world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP))
+
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    def recovery() -> None:
+        world.etcd.reachable = True
+
+    world.script.at(10, outage)
+    world.script.at(70, recovery)
+    world.script.at(80, lambda: None)
+    world.run()
+    assert "release" not in world.backend.calls
+    assert world.backend.calls[-1] == ("peers", ["10.2.52.0/24"])
+
+
+def test_an_outage_is_told_once_and_at_growing_intervals(world, caplog):
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    world.script.at(10, outage)
+    world.script.at(70, lambda: None)
+    world.run()
+    told = [record for record in caplog.records if "no route" in record.getMessage()]
+    assert 1 <= len(told) <= 5
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_is_not_used_any_longer(world):
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    seen = []
+    world.script.at(HOUR, outage)
+    world.script.at(23.9 * HOUR, lambda: seen.append("release" in world.backend.calls))
+    world.script.at(24.1 * HOUR, lambda: seen.append("release" in world.backend.calls))
+    world.run()
+    assert seen == [False, True]
+
+
+def test_a_deleted_lease_is_released_first_and_then_acquired_again(world):
+    own = IPv4Network("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.delete(own))
+    world.script.at(12, lambda: None)
+    world.run()
+    calls = [call for call in world.backend.calls if call == "release" or call[0] == "claim"]
+    assert calls == [("claim", str(own)), "release", ("claim", str(own))]
+    assert world.holders() == {str(own): str(OUR_IP)}
+
+
+def test_a_stolen_lease_is_left_to_the_thief(world):
+    own = IPv4Network("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.put(own, LeaseAttrs(THEIR_IP)))
+    world.script.at(12, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): str(THEIR_IP), "10.2.36.0/24": str(OUR_IP)}
+    assert world.subnet == "FLANNEL_SUBNET=10.2.36.1/24"
+    assert world.backend.calls[-1] == ("peers", [str(own)])
+
+
+def test_a_theft_during_an_outage_is_noticed_when_etcd_is_back(world):
+    own = IPv4Network("10.2.35.0/24")
+
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    def recovery() -> None:
+        world.etcd.put(own, LeaseAttrs(THEIR_IP))
+        world.etcd.reachable = True
+
+    world.script.at(10, outage)
+    world.script.at(20, recovery)
+    world.script.at(30, lambda: None)
+    world.run()
+    assert world.holders()[str(own)] == str(THEIR_IP)
+    assert "release" in world.backend.calls
+
+
+def test_without_a_configuration_it_waits_and_says_so(world, caplog):
+    world.etcd.config = None
+
+    def configure() -> None:
+        world.etcd.config = b'{ "Network": "10.2.0.0/16" }'
+
+    world.script.at(30, configure)
+    world.script.at(40, lambda: None)
+    world.run()
+    assert world.holders() == {"10.2.35.0/24": str(OUR_IP)}
+    told = [
+        record for record in caplog.records if "has no key /coreos.com/network/config" in record.getMessage()
+    ]
+    assert 1 <= len(told) <= 4
+
+
+def test_a_bad_configuration_is_fatal_and_named(world):
+    world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 8 }'
+    daemon = Daemon(
+        Options(),
+        MemoryRegistry(world.etcd),
+        OUR_IP,
+        open_backend=lambda _config: world.backend,
+        time=world.script,
+    )
+    with pytest.raises(Fatal, match=r"/coreos\.com/network/config: SubnetLen"):
+        daemon.run()
+
+
+def test_peers_come_and_go(world):
+    world.script.at(10, lambda: world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP)))
+    world.script.at(20, lambda: world.etcd.delete(THEIRS))
+    world.script.at(30, lambda: None)
+    world.run()
+    assert [call for call in world.backend.calls if call[0] == "peers"] == [
+        ("peers", []),
+        ("peers", ["10.2.52.0/24"]),
+        ("peers", []),
+    ]

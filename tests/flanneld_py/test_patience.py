@@ -1,0 +1,27 @@
+from itertools import pairwise
+
+from flanneld_py.patience import Patience
+
+
+def test_delays_begin_short_and_grow_to_two_seconds():
+    patience = Patience()
+    delays = [patience.delay() for _ in range(10)]
+    assert delays[0] <= 0.1
+    assert delays == sorted(delays)
+    assert delays[-1] == 2.0
+
+
+def test_a_failure_is_said_at_once_and_then_at_growing_intervals():
+    patience = Patience()
+    said = [now for now in range(3600) if patience.worth_saying("no", float(now))]
+    assert said[0] == 0
+    intervals = [later - earlier for earlier, later in pairwise(said)]
+    assert intervals == sorted(intervals)
+    assert intervals[-1] == 300
+
+
+def test_another_failure_is_said_at_once():
+    patience = Patience()
+    assert patience.worth_saying("no etcd", 0.0)
+    assert not patience.worth_saying("no etcd", 0.1)
+    assert patience.worth_saying("no config", 0.2)
