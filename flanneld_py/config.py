@@ -154,7 +154,7 @@ def _subnet_range(
     size = 2 ** (32 - subnet_len)
     # The first subnet is left out: its first address, on the tunnel device, would be the network's own.
     lowest = _limit(fields, "SubnetMin", network, subnet_len, network.network_address + size)
-    highest = _limit(fields, "SubnetMax", network, subnet_len, network.broadcast_address + 1 - size)
+    highest = _limit(fields, "SubnetMax", network, subnet_len, network.broadcast_address - (size - 1))
     if lowest > highest:
         raise ConfigError(f"SubnetMin {lowest} is above SubnetMax {highest}: no subnet is left to lease")
     return lowest, highest

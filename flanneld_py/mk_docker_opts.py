@@ -15,17 +15,16 @@ from flanneld_py import assignments
 __all__ = ["main", "render"]
 
 _USAGE = """\
-{program} [-f FLANNEL-ENV-FILE] [-d DOCKER-ENV-FILE] [-i] [-c] [-m] [-k COMBINED-KEY]
+usage: {program} [-f FLANNEL-ENV] [-d DOCKER-ENV] [-i] [-c] [-m] [-k KEY]
 
-Generate Docker daemon options based on flannel env file
-OPTIONS:
-\t-f\tPath to flannel env file. Defaults to /run/flannel/subnet.env
-\t-d\tPath to Docker env file to write to. Defaults to /run/docker_opts.env
-\t-i\tOutput each Docker option as individual var. e.g. DOCKER_OPT_MTU=1500
-\t-c\tOutput combined Docker options into DOCKER_OPTS var
-\t-k\tSet the combined options key to this value (default DOCKER_OPTS=)
-\t-m\tDo not output --ip-masq (useful for older Docker version)
+Turns what flanneld wrote into options for the Docker daemon.
 
+  -f FILE  what flanneld wrote; by default /run/flannel/subnet.env
+  -d FILE  where the options go; by default /run/docker_opts.env
+  -i       one variable for each option, such as DOCKER_OPT_MTU
+  -c       all options in one variable; without -i and -c, both
+  -m       leave out --ip-masq, which old versions of Docker do not know
+  -k KEY   the name of that one variable; by default DOCKER_OPTS
 """
 
 

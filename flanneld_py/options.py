@@ -60,21 +60,23 @@ class _Flag:
 
 _FLAGS: Final[Mapping[str, _Flag]] = {
     "etcd-endpoints": _Flag(
-        "string", "a comma-delimited list of etcd endpoints", "http://127.0.0.1:4001,http://127.0.0.1:2379"
+        "string",
+        "where etcd answers, one or several, with commas between",
+        "http://127.0.0.1:4001,http://127.0.0.1:2379",
     ),
-    "etcd-prefix": _Flag("string", "etcd prefix", "/coreos.com/network"),
-    "help": _Flag("", "print this message"),
-    "iface": _Flag("string", "interface to use (IP or name); by default, that of the default IPv4 route"),
-    "ip-masq": _Flag("", "setup IP masquerade rule for traffic destined outside of overlay network", "false"),
-    "public-ip": _Flag("string", "IP accessible by other nodes; by default, the interface's"),
-    "subnet-file": _Flag(
-        "string", "filename where env variables (subnet, MTU, ...) are written to", "/run/flannel/subnet.env"
+    "etcd-prefix": _Flag("string", "the key in etcd above config and subnets", "/coreos.com/network"),
+    "help": _Flag("", "print this text"),
+    "iface": _Flag("string", "the interface, by name or address; by default that of the default IPv4 route"),
+    "ip-masq": _Flag("", "masquerade what leaves the overlay network", "false"),
+    "public-ip": _Flag(
+        "string", "the address that other nodes reach this one by; by default the interface's"
     ),
+    "subnet-file": _Flag("string", "where the subnet and the MTU are written", "/run/flannel/subnet.env"),
     "subnet-lease-renew-margin": _Flag(
-        "int", "subnet lease renewal margin, in minutes, ranging from 1 to 1439", "60"
+        "int", "minutes before a lease's end at which it is renewed, 1 to 1439", "60"
     ),
-    "v": _Flag("int", "log level for V logs", "0"),
-    "version": _Flag("", "print version and exit"),
+    "v": _Flag("int", "how much to log: 0, 1 or 2", "0"),
+    "version": _Flag("", "print the version"),
 }
 _FROM_COMMAND_LINE_ONLY: Final = frozenset({"help", "version"})
 

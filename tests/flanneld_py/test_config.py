@@ -2,7 +2,7 @@ import json
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flanneld_py.config import ConfigError, NetworkConfig, parse, udp_port
@@ -169,6 +169,7 @@ def test_a_port_that_is_none_is_refused(port: object) -> None:
     st.none() | st.integers(0, 33),
     st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=2),
 )
+@example(address=0xF0000000, prefix=4, length=None, limits=[0, 0])  # ends with the last address there is
 def test_what_is_accepted_is_accepted_by_both_flannels(
     address: int, prefix: int, length: int | None, limits: list[int]
 ) -> None:
