@@ -156,10 +156,7 @@ def test_a_bad_flag_prints_the_usage(
 ) -> None:
     assert script.run(*argv) == 1
     error = capsys.readouterr().err
-    assert error.startswith(
-        message
-        + "mk-docker-opts.sh [-f FLANNEL-ENV-FILE] [-d DOCKER-ENV-FILE] [-i] [-c] [-m] [-k COMBINED-KEY]\n"
-    )
+    assert error.startswith(f"{message}usage: mk-docker-opts.sh [-f ")
     assert not script.out.exists()
 
 

@@ -217,11 +217,12 @@ def test_the_usage_lists_every_flag_with_its_default() -> None:
     text = usage("flanneld")
     assert text.startswith("Usage: flanneld [OPTION]...\n")
     for entry in (
-        "  -etcd-endpoints string\n    \ta comma-delimited list of etcd endpoints"
-        ' (default "http://127.0.0.1:4001,http://127.0.0.1:2379") [FLANNELD_ETCD_ENDPOINTS]\n',
-        '  -etcd-prefix string\n    \tetcd prefix (default "/coreos.com/network") [FLANNELD_ETCD_PREFIX]\n',
-        "  -help\n    \tprint this message\n",
-        "  -version\n    \tprint version and exit\n",
+        "  -etcd-endpoints string\n",
+        '(default "http://127.0.0.1:4001,http://127.0.0.1:2379") [FLANNELD_ETCD_ENDPOINTS]\n',
+        "  -etcd-prefix string\n",
+        '(default "/coreos.com/network") [FLANNELD_ETCD_PREFIX]\n',
+        "  -help\n",
+        "  -version\n",
         "(default 60) [FLANNELD_SUBNET_LEASE_RENEW_MARGIN]\n",
         "(default false) [FLANNELD_IP_MASQ]\n",
     ):
