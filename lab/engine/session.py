@@ -1,18 +1,22 @@
 """A command that runs inside a container."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import docker
-from docker.utils.socket import STDERR, STDOUT, frames_iter
 
 from lab.engine.failures import attempt
 from lab.errors import LabError
 
 __all__ = ["STDERR", "STDOUT", "Exec"]
+
+STDOUT, STDERR = 1, 2
+HEAD = struct.Struct(">BxxxL")
+CHUNK = 65536
 
 
 class Exec:
@@ -21,16 +25,25 @@ class Exec:
     def __init__(self, api: docker.APIClient, identifier: str, stream: Any, tty: bool) -> None:
         self._api = api
         self._id = identifier
-        self._stream = stream
-        self._socket = getattr(stream, "_sock", stream)  # SocketIO reads only; the socket below it does both
-        self._socket.settimeout(None)
         self._tty = tty
+        # Writing goes to the socket below the SDK's read-only stream. Reading must go through the file that
+        # the HTTP client read the answer's head from: it may have read some of the output along, which the
+        # SDK's own readers then miss.
+        self._socket = getattr(stream, "_sock", stream)
+        self._socket.settimeout(None)
+        self._reader = stream._response.raw._fp.fp
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only."""
-        # Closing the stream does not close the socket that it reads from.
-        with attempt("reading a command's output"), self._socket, self._stream:
-            yield from frames_iter(self._stream, self._tty)  # type: ignore[no-untyped-call]
+        with attempt("reading a command's output"), self._socket, self._reader:
+            if self._tty:
+                while data := self._reader.read1(CHUNK):
+                    yield STDOUT, data
+            else:
+                # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
+                while len(head := self._reader.read(HEAD.size)) == HEAD.size:
+                    stream, length = HEAD.unpack(head)
+                    yield stream, self._reader.read(length)
 
     def send(self, data: bytes) -> None:
         """Give the command this on its standard input. Raises `BrokenPipeError` when it has ended."""

@@ -1,0 +1,55 @@
+"""Reading what a command prints, against a socket that answers as the engine does."""
+
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import docker
+import pytest
+
+from lab.engine import STDERR, STDOUT, Exec
+
+UPGRADED = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\r\n"
+)
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """ContainerAttach's "stream format"."""
+    return struct.pack(">BxxxL", stream, len(data)) + data
+
+
+def command(folder: Path, *parts: bytes, tty: bool = False) -> Exec:
+    """A command whose output follows the head of the engine's answer, each part in one write."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "engine"))
+    listener.listen()
+
+    def answer() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65536)
+            for part in parts:
+                connection.sendall(part)
+
+    threading.Thread(target=answer, daemon=True).start()
+    api = docker.APIClient(base_url=f"unix://{folder}/engine", version="1.41")
+    return Exec(api, "some-exec", api.exec_start("some-exec", socket=True, tty=tty), tty)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["with the head", "after the head"])
+def test_output_that_comes_with_the_head_of_the_answer_is_not_lost(tmp_path, together):
+    output = frame(STDOUT, b"hello\n") + frame(STDERR, b"oops\n")
+    parts = [UPGRADED + output] if together else [UPGRADED, output]
+    assert list(command(tmp_path, *parts).frames()) == [(STDOUT, b"hello\n"), (STDERR, b"oops\n")]
+
+
+def test_a_terminals_output_has_no_frames(tmp_path):
+    session = command(tmp_path, UPGRADED + b"hello\r\n", tty=True)
+    assert b"".join(data for _, data in session.frames()) == b"hello\r\n"
+
+
+def test_a_frame_that_comes_in_pieces_is_put_together(tmp_path):
+    whole = frame(STDOUT, bytes(100_000))
+    session = command(tmp_path, UPGRADED + whole[:3], whole[3:50_000], whole[50_000:])
+    assert list(session.frames()) == [(STDOUT, bytes(100_000))]
