@@ -4,33 +4,37 @@ import logging
 import queue
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from flanneld_py import allocate, config, firewall, subnet_env
+from flanneld_py import allocate, clock, config, files, subnet_env
 from flanneld_py.allocate import HeldLease
 from flanneld_py.backend import Backend
 from flanneld_py.config import NetworkConfig
 from flanneld_py.errors import Fatal
-from flanneld_py.holder import Claim, View, words
-from flanneld_py.lease import Event, Lease
+from flanneld_py.holder import Claim, Lost, View, words
+from flanneld_py.lease import Lease, diff
 from flanneld_py.notify import notify
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
-from flanneld_py.registry import Changes, Registry, Reset, Unavailable, WatchMessage
+from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Unavailable, WatchMessage
 
 __all__ = ["Daemon", "Inbox", "Time"]
 
 logger = logging.getLogger(__name__)
 
-PROBE = 5.0
+PROBE = 2.0
 """Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
 
-RENEW_RETRY = 60.0
-"""Seconds until a renewal that failed is tried again, as in flannel."""
+RENEW_RETRY = 10.0
+"""Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
+
+TROUBLE = "etcd does not answer"
+
+
+class WatchEnded(Exception):
+    """The watch said why it has ended."""
 
 
 Inbox = queue.SimpleQueue[tuple[int, WatchMessage]]
@@ -40,8 +44,8 @@ class Time:
     """The clock, and letting time pass; a test puts its own in place."""
 
     def now(self) -> float:
-        """Seconds, from any beginning, that never go back (CLOCK_MONOTONIC)."""
-        return time.monotonic()
+        """Seconds, from any beginning, that never go back."""
+        return clock.now()
 
     def rest(self, seconds: float) -> None:
         """Do nothing for so long; a signal ends it."""
@@ -50,7 +54,7 @@ class Time:
     def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
         """The next of the inbox, or None if nothing comes for so long."""
         try:
-            return inbox.get(timeout=max(seconds, 0.001))
+            return inbox.get(timeout=seconds)
         except queue.Empty:
             return None
 
@@ -65,6 +69,7 @@ class Daemon:
         public_ip: IPv4Address,
         *,
         open_backend: Callable[[NetworkConfig], Backend],
+        set_filters: Callable[[IPv4Network], None] = lambda _network: None,
         time: Time | None = None,
         pick: Callable[[Sequence[IPv4Network]], IPv4Network] = random.choice,
     ) -> None:
@@ -72,36 +77,43 @@ class Daemon:
         self._registry = registry
         self._public_ip = public_ip
         self._open_backend = open_backend
+        self._set_filters = set_filters
         self._time = time or Time()
         self._pick = pick
         self._inbox: Inbox = queue.SimpleQueue()
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
         self._view = View()
+        self._announced: dict[IPv4Network, Lease] = {}  # the peers that the log has told of
         self._backend: Backend | None = None
         self._claim: Claim
+        self._retry_renewal_at = float("-inf")
 
     def run(self) -> None:
         """Do everything, for ever. Raises `Fatal`, or whatever a signal handler raises."""
         network, backend = self._await_config()
-        if self._options.ip_masq:
-            firewall.masquerade(network.network)
-        previous = self._previous_subnet()
+        self._set_filters(network.network)
+        previous = files.previous_subnet(Path(self._options.subnet_file))
         while True:
-            self._claim = self._acquire(network, backend, previous)
-            subnet = self._claim.held.lease.subnet
-            backend.claim(subnet)
+            snapshot = self._acquire(network, backend, previous)
+            backend.claim(self._claim.subnet)
+            # Nobody is told of us before the others can be reached.
+            view = View()
+            view.reset(snapshot)
+            backend.carry(self._reachable(view), self._claim.expires_at)
             self._announce(network, backend, previous)
             reason = self._keep(backend)
             logger.error(
-                "Lease of %s lost: %s. Nothing is forwarded until a lease is held again", subnet, reason
-            )
+                "Lease of %s lost: %s. Nothing is forwarded until a lease is held again",
+                self._claim.subnet, reason,
+            )  # fmt: skip
             backend.release()
-            previous = subnet
+            previous = self._claim.subnet
 
     def close(self) -> None:
         """Stop everything that `run` began."""
         if self._backend is not None:
             self._backend.close()
+        self._registry.close()
 
     # Until there is a lease
 
@@ -113,7 +125,7 @@ class Daemon:
             try:
                 text = self._registry.config()
             except Unavailable as error:
-                self._complain(patience, f"Failed to retrieve network config: etcd does not answer: {error}")
+                self._complain(patience, f"Failed to retrieve network config: {TROUBLE}", str(error))
             else:
                 if text is not None:
                     break
@@ -126,33 +138,35 @@ class Daemon:
             raise Fatal(f"Bad network config in {key}: {error}") from error
         return network, self._backend
 
-    def _acquire(self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None) -> Claim:
-        """Hold a lease, however long it takes."""
+    def _acquire(self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None) -> Snapshot:
+        """Hold a lease, however long it takes; answers what was known when it was chosen."""
         patience = Patience()
         logger.info("Picking subnet in range %s ... %s", network.subnet_min, network.subnet_max)
         while True:
             try:
                 asked_at = self._time.now()
-                held = self._try_acquire(network, backend, previous)
+                known = self._registry.snapshot()
+                held = self._try_acquire(known, network, backend, previous)
             except Unavailable as error:
-                self._complain(patience, f"Failed to acquire subnet: etcd does not answer: {error}")
+                self._complain(patience, f"Failed to acquire subnet: {TROUBLE}", str(error))
             except allocate.OutOfSubnets as error:
                 self._complain(patience, f"Failed to acquire subnet: {error}")
             else:
                 if held is not None:
                     logger.info("Subnet lease acquired: %s", held.lease.subnet)
-                    return Claim(held, asked_at)
+                    self._claim = Claim(held, asked_at)
+                    self._retry_renewal_at = float("-inf")
+                    return known
                 continue  # somebody was quicker: look again, at once
             self._time.rest(patience.delay())
 
     def _try_acquire(
-        self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None
+        self, known: Snapshot, network: NetworkConfig, backend: Backend, previous: IPv4Network | None
     ) -> HeldLease | None:
+        """One attempt; None when what was known is no longer so."""
         registry, attrs = self._registry, backend.attrs(self._public_ip)
-        known = registry.snapshot()
-        choice = allocate.choose_subnet(
-            network, list(known.leases.values()), self._public_ip, previous, self._pick, known.taken
-        )
+        spoiled = [key.subnet for key in known.spoiled]
+        choice = allocate.choose_subnet(network, known.leases, self._public_ip, previous, self._pick, spoiled)
         match choice:
             case allocate.Reuse(lease, known_revision):
                 subnet = lease.subnet
@@ -168,21 +182,14 @@ class Daemon:
                 revision = registry.create(subnet, attrs)
         return None if revision is None else HeldLease(Lease(subnet, attrs), revision)
 
-    def _previous_subnet(self) -> IPv4Network | None:
-        try:
-            return subnet_env.previous_subnet(Path(self._options.subnet_file).read_text())
-        except (OSError, UnicodeDecodeError):
-            return None  # the first start: there is no file yet
-
     def _announce(self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None) -> None:
         """Write subnet.env, then tell the service manager that we are ready."""
-        subnet = self._claim.held.lease.subnet
+        subnet = self._claim.subnet
         env = subnet_env.SubnetEnv.of(network.network, subnet, backend.mtu, self._options.ip_masq)
-        _write(Path(self._options.subnet_file), subnet_env.render(env))
+        files.replace(Path(self._options.subnet_file), subnet_env.render(env))
         if previous is not None and previous != subnet:
-            logger.warning(
-                "The subnet was %s and is %s: restart what uses it, such as docker", previous, subnet
-            )
+            text = "The subnet was %s and is %s: restart what uses it, such as docker"
+            logger.warning(text, previous, subnet)
         notify("READY=1")
 
     # While there is one
@@ -191,88 +198,115 @@ class Daemon:
         """Follow the other leases and renew ours, until it is lost; answers why."""
         logger.info("Watching for new subnet leases")
         patience = Patience()
-        renew_at = self._claim.renew_at(self._options.subnet_lease_renew_margin)
         while True:
             try:
-                if reason := self._begin_watch(backend):
-                    return reason
-                patience = Patience()
+                begun_at = self._time.now()
+                if lost := self._take(self._list_and_watch(), backend):
+                    return lost
                 while True:
-                    now = self._time.now()
-                    if now >= self._claim.expires_at:
-                        return "it could not be renewed in time"
-                    if now >= renew_at:
-                        if reason := self._renew(backend):
-                            return reason
-                        renew_at = self._claim.renew_at(self._options.subnet_lease_renew_margin)
-                    message = self._next(min(PROBE, renew_at - now))
-                    if isinstance(message, Reset):
-                        raise Unavailable(message.reason)
-                    for event in message.events if message else ():
-                        if reason := self._claim.lost(event):
-                            return reason
-                        self._log(self._view.apply(event, self._claim.held.lease.subnet))
-                    if message:
-                        backend.peers(self._view.leases)
-            except Unavailable as error:
-                self._complain(patience, f"Watch subnets: {error}")
+                    if lost := self._renew_if_due(backend):
+                        return lost
+                    changes = self._next_changes()
+                    # A watch that stood for a while, and not one that breaks as soon as it is begun.
+                    if self._time.now() - begun_at > PROBE:
+                        patience = Patience()
+                    if changes and (lost := self._take(changes, backend)):
+                        return lost
+                    if reason := backend.broken():
+                        logger.error("%s: making it anew", reason)
+                        backend.claim(self._claim.subnet)
+                        self._carry(backend)
+            except (Unavailable, WatchEnded) as error:
+                trouble = f": {TROUBLE}" if isinstance(error, Unavailable) else ""
+                self._complain(patience, f"Watch subnets{trouble}", str(error))
                 if self._time.now() >= self._claim.expires_at:
                     return "it could not be renewed in time"
                 self._time.rest(patience.delay())
 
-    def _begin_watch(self, backend: Backend) -> str:
-        """List all leases and watch from there; answers why ours is lost, if the list shows that."""
-        self._registry.close()
+    def _list_and_watch(self) -> Snapshot:
+        """All leases as they are, and from there on messages in the inbox."""
         snapshot = self._registry.snapshot()
-        if reason := self._claim.missing_from(snapshot):
-            return reason
-        self._log(self._view.reset(snapshot.leases, self._claim.held.lease.subnet))
-        backend.peers(self._view.leases)
         self._watch += 1
         number = self._watch
         self._registry.watch(snapshot.revision, lambda message: self._inbox.put((number, message)))
-        return ""
+        return snapshot
 
-    def _next(self, seconds: float) -> Changes | Reset | None:
-        """The next message of the watch; None when there was none in that time and the endpoint answers."""
-        received = self._time.receive(self._inbox, seconds)
+    def _next_changes(self) -> Changes | None:
+        """What the watch says next, or None. Raises `WatchEnded`, or `Unavailable` where nobody answers."""
+        received = self._time.receive(self._inbox, PROBE)
         if received is None:
-            return None if self._registry.alive() else Reset("etcd does not answer any more")
+            self._registry.probe()
+            return None
         number, message = received
-        return message if number == self._watch else None
+        if number != self._watch:
+            return None
+        if isinstance(message, Reset):
+            raise WatchEnded(message.reason)
+        return message
 
-    def _renew(self, backend: Backend) -> str:
-        """Renew our lease; answers why it is lost, if it is. Raises `Unavailable`."""
-        asked_at = self._time.now()
-        held = self._claim.held
-        attrs = backend.attrs(self._public_ip)
-        revision = self._registry.renew(held.lease.subnet, held.revision, attrs)
-        if revision is None:
-            return "its key is not as we wrote it"
-        self._claim = Claim(HeldLease(Lease(held.lease.subnet, attrs), revision), asked_at)
-        logger.info("Lease renewed: %s", held.lease.subnet)
+    def _take(self, news: Snapshot | Changes, backend: Backend) -> str:
+        """Take over what happened; answers why our lease is lost, if it is by that."""
+        if isinstance(news, Snapshot):
+            claim = self._claim.after_list(news)
+            if isinstance(claim, Lost):
+                return claim.reason
+            self._claim = claim
+            self._view.reset(news)
+        else:
+            for change in news.events:
+                claim = self._claim.after(change)
+                if isinstance(claim, Lost):
+                    return claim.reason
+                self._claim = claim
+                self._view.apply(change)
+        self._carry(backend)
         return ""
 
-    def _log(self, events: Sequence[Event]) -> None:
-        for event in events:
+    def _carry(self, backend: Backend) -> None:
+        """Have packets carried by what is known now, and say what is new."""
+        peers = self._view.peers(self._claim.subnet)
+        for event in diff(self._announced, peers):
             logger.info("%s", words(event))
+        self._announced = peers
+        backend.carry(self._reachable(self._view), self._claim.expires_at)
 
-    def _complain(self, patience: Patience, message: str) -> None:
-        if patience.worth_saying(message, self._time.now()):
-            logger.error("%s", message)
+    def _reachable(self, view: View) -> dict[IPv4Network, Lease]:
+        """The others, without a second lease of our own address: its packets would come back to us."""
+        peers = view.peers(self._claim.subnet)
+        return {subnet: lease for subnet, lease in peers.items() if lease.attrs.public_ip != self._public_ip}
 
+    def _renew_if_due(self, backend: Backend) -> str:
+        """Renew our lease when it is time; answers why it is lost, if it is."""
+        now = self._time.now()
+        if now >= self._claim.expires_at:
+            return "it could not be renewed in time"
+        due = self._claim.renew_at(self._options.subnet_lease_renew_margin)
+        if now < max(due, self._retry_renewal_at):
+            return ""
+        self._retry_renewal_at = now + RENEW_RETRY
+        try:
+            return self._renew(backend, now)
+        except Unavailable as error:
+            logger.error("Error renewing lease (trying again in %.0f s): %s", RENEW_RETRY, error)  # noqa: TRY400
+            return ""
 
-def _write(path: Path, text: str) -> None:
-    """Rename the text into place, mode 0644, so that nobody ever reads half of it. Raises `Fatal`."""
-    temporary = path.with_name(f".{path.name}")  # flannel's own name for it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise Fatal(
-            f"Writing {path}: {error.strerror}; another place can be given with -subnet-file"
-        ) from error
+    def _renew(self, backend: Backend, now: float) -> str:
+        held, attrs = self._claim.held, backend.attrs(self._public_ip)
+        revision = self._registry.renew(self._claim.subnet, held.revision, attrs)
+        if revision is None:
+            # Perhaps by our own hand: an attempt whose answer never came.
+            claim = self._claim.after_list(self._registry.snapshot())
+            if isinstance(claim, Lost):
+                return claim.reason
+            self._claim = claim
+            return ""
+        self._claim = Claim(HeldLease(Lease(self._claim.subnet, attrs), revision), now)
+        self._retry_renewal_at = float("-inf")
+        self._carry(backend)
+        logger.info("Lease renewed: %s", self._claim.subnet)
+        return ""
+
+    def _complain(self, patience: Patience, what: str, why: str = "") -> None:
+        """Say a failure if it is worth saying; `why` may differ each time."""
+        if patience.worth_saying(what, self._time.now()):
+            logger.error("%s", f"{what}: {why}" if why else what)

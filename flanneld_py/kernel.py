@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_INET
-from typing import Any
+from typing import Any, Final
 
 from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from flanneld_py.errors import Fatal
 
 __all__ = ["Interface", "configure", "external_interface", "require_net_admin"]
 
-CAP_NET_ADMIN = 12  # linux/capability.h
-RT_TABLE_MAIN = 254  # linux/rtnetlink.h
-IFF_LOOPBACK = 8  # linux/if.h
+CAP_NET_ADMIN: Final = 12  # linux/capability.h
+RT_TABLE_MAIN: Final = 254  # linux/rtnetlink.h
+IFF_LOOPBACK: Final = 0x8  # linux/if.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,23 @@ def external_interface(wanted: str) -> Interface:
         interfaces = _interfaces(ip)
         if wanted:
             return _wanted(interfaces, wanted)
+        # The kernel lists routes of one prefix by metric, the best first.
         for route in ip.get_routes(family=AF_INET, table=RT_TABLE_MAIN):
-            if route["dst_len"] == 0 and route.get_attr("RTA_OIF") is not None:
-                (name,) = [
-                    link.get_attr("IFLA_IFNAME") for link in ip.link("get", index=route.get_attr("RTA_OIF"))
-                ]
-                return _wanted(interfaces, str(name))
+            index = _outgoing(route)
+            if route["dst_len"] == 0 and index is not None:
+                (link,) = ip.link("get", index=index)
+                return _wanted(interfaces, str(link.get_attr("IFLA_IFNAME")))
     raise Fatal(
         "Failed to get default interface: Unable to find default route; "
         f"name one with -iface: {_names(interfaces)}"
     )
+
+
+def _outgoing(route: Any) -> int | None:
+    """The index of the link that a route goes out by: the first, where it has several next hops."""
+    hops = route.get_attr("RTA_MULTIPATH")
+    index: int | None = hops[0]["oif"] if hops else route.get_attr("RTA_OIF")
+    return index
 
 
 def _interfaces(ip: IPRoute) -> Sequence[Interface]:
@@ -83,15 +91,20 @@ def configure(name: str, address: IPv4Address, prefixlen: int, mtu: int, queue_l
     """Give a link this one IPv4 address, MTU (bytes) and queue length (packets), and set it up.
 
     With the address the kernel makes the route to its network (`proto kernel scope link`), so there is
-    none to add.
+    none to add. Raises `Fatal`.
     """
-    with IPRoute() as ip:
-        (index,) = ip.link_lookup(ifname=name)
-        wanted = (str(address), prefixlen)
-        present: list[Any] = list(ip.get_addr(family=AF_INET, index=index))
-        for item in present:
-            if (item.get_attr("IFA_LOCAL"), item["prefixlen"]) != wanted:
-                ip.addr("del", index=index, address=item.get_attr("IFA_LOCAL"), prefixlen=item["prefixlen"])
-        if all((item.get_attr("IFA_LOCAL"), item["prefixlen"]) != wanted for item in present):
-            ip.addr("add", index=index, address=str(address), prefixlen=prefixlen)
-        ip.link("set", index=index, mtu=mtu, txqlen=queue_length, state="up")
+    try:
+        with IPRoute() as ip:
+            (index,) = ip.link_lookup(ifname=name)
+            wanted = (str(address), prefixlen)
+            present = {
+                (item.get_attr("IFA_LOCAL"), item["prefixlen"])
+                for item in ip.get_addr(family=AF_INET, index=index)
+            }
+            for other, length in present - {wanted}:
+                ip.addr("del", index=index, address=other, prefixlen=length)
+            if wanted not in present:
+                ip.addr("add", index=index, address=str(address), prefixlen=prefixlen)
+            ip.link("set", index=index, mtu=mtu, txqlen=queue_length, state="up")
+    except (NetlinkError, ValueError) as error:
+        raise Fatal(f"Giving {name} the address {address}/{prefixlen} and MTU {mtu}: {error}") from error

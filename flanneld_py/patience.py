@@ -1,20 +1,26 @@
 """How long to wait before the next attempt, and how often to say that it failed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["Patience"]
 
-FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds
-FIRST_SILENCE, LONGEST_SILENCE = 5.0, 300.0  # seconds
+FIRST_DELAY: Final = 0.05
+LONGEST_DELAY: Final = 2.0
+FIRST_SILENCE: Final = 5.0
+LONGEST_SILENCE: Final = 300.0
 
 
 @dataclass(slots=True)
 class Patience:
-    """Attempts that fail, one after another: short delays first, and words at growing intervals."""
+    """Attempts that fail, one after another: short delays first, and words at growing intervals.
+
+    All times are seconds, of any clock that does not go back.
+    """
 
     _delay: float = FIRST_DELAY
     _silence: float = FIRST_SILENCE
-    _quiet_until: float = field(default=float("-inf"))
+    _quiet_until: float = float("-inf")
     _said: str = ""
 
     def delay(self) -> float:
@@ -22,14 +28,10 @@ class Patience:
         now, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
         return now
 
-    def worth_saying(self, message: str, now: float) -> bool:
-        """Whether to say this failure: it is a new one, or it was long enough that nothing was said.
-
-        `now` is any clock in seconds that does not go back.
-        """
-        if message == self._said and now < self._quiet_until:
+    def worth_saying(self, kind: str, now: float) -> bool:
+        """Whether to say this failure: it is of another kind than the last, or nothing was said for long."""
+        if kind == self._said and now < self._quiet_until:
             return False
-        if message == self._said:
-            self._silence = min(self._silence * 2, LONGEST_SILENCE)
-        self._said, self._quiet_until = message, now + self._silence
+        self._silence = min(self._silence * 2, LONGEST_SILENCE) if kind == self._said else FIRST_SILENCE
+        self._said, self._quiet_until = kind, now + self._silence
         return True

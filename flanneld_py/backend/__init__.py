@@ -19,13 +19,16 @@ class Backend(Protocol):
         """What our lease must say for peers to reach us."""
 
     def claim(self, subnet: IPv4Network) -> None:
-        """Hold this subnet from now on, instead of any other. Raises `Fatal`."""
+        """Give the kernel what this subnet needs, instead of any other. Raises `Fatal`."""
 
-    def peers(self, leases: Mapping[IPv4Network, Lease]) -> None:
-        """These are all the others' leases now."""
+    def carry(self, peers: Mapping[IPv4Network, Lease], until: float) -> None:
+        """Carry packets between us and exactly these others until our lease ends (seconds of `clock.now`)."""
 
     def release(self) -> None:
-        """Carry nothing until the next `claim`: the subnet is not ours any more."""
+        """Carry nothing until the next `carry`: the subnet is not ours any more."""
+
+    def broken(self) -> str:
+        """What has befallen that only another `claim` and `carry` repair; empty if all is well."""
 
     def close(self) -> None:
-        """Stop for good."""
+        """Stop for good, and take away what ends with us."""

@@ -1,6 +1,6 @@
 """Where leases live. One protocol; `registry.etcd` is the real thing, `registry.memory` serves tests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Protocol
@@ -8,7 +8,8 @@ from typing import Protocol
 from flanneld_py.allocate import HeldLease, Replace
 from flanneld_py.lease import LeaseAttrs
 
-__all__ = ["TTL", "Changes", "Gone", "Put", "Registry", "Reset", "Snapshot", "Unavailable", "WatchMessage"]
+__all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Registry", "Reset", "Snapshot", "Spoiled"]
+__all__ += ["Unavailable", "WatchMessage"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -16,18 +17,6 @@ TTL = 86400
 
 class Unavailable(Exception):
     """No endpoint answered; the message says what each of them did instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All leases at one revision of the registry.
-
-    `taken` are the subnets of keys whose value says nothing readable.
-    """
-
-    leases: Mapping[IPv4Network, HeldLease]
-    revision: int
-    taken: frozenset[IPv4Network] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +28,43 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A lease was deleted or has run out, at this revision."""
+    """A lease was deleted or has run out, at this revision. `name` as in `HeldLease`."""
 
     subnet: IPv4Network
     revision: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Something that is no lease was written to a subnet's key. `revision` and `name` as in `Gone`."""
+
+    subnet: IPv4Network
+    revision: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All leases at one revision of the registry.
+
+    `leases` may hold two of one subnet, under different names. `spoiled` are the keys of subnets whose value
+    says nothing readable: nobody may take these.
+    """
+
+    leases: tuple[HeldLease, ...]
+    revision: int
+    spoiled: tuple[Spoiled, ...] = ()
+
+
+Event = Put | Gone | Spoiled
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What happened since the snapshot or the last changes, in order."""
 
-    events: tuple[Put | Gone, ...]
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +96,16 @@ class Registry(Protocol):
         """Give a lease back and take another, both or neither; None if either is not as it was known."""
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
-        """Deliver, from another thread, all that happens after a revision, until the first `Reset`."""
+        """Deliver, from another thread, all that happens after a revision, until the first `Reset`.
 
-    def alive(self) -> bool:
-        """Whether the endpoint that we watch still answers; a stopped process never closes a connection."""
+        A new watch ends the one before, which delivers nothing any more.
+        """
+
+    def probe(self) -> None:
+        """Ask the endpoint that we watch for a sign of life; a stopped process never closes a connection.
+
+        Raises `Unavailable` if there is none; then the next call begins with another endpoint.
+        """
 
     def close(self) -> None:
         """End the watch and all connections."""

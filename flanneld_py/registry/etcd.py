@@ -1,11 +1,11 @@
 """Leases in etcd v3, byte for byte as flannel >= 0.20.2 keeps them (its pkg/subnet/etcd/registry.go).
 
-The only module that imports `etcd3` and `grpc`. The package has no client for several endpoints, so there
-is one client at a time, and the next endpoint is tried when it fails.
+Only this module and `etcd_watch` import `etcd3` and `grpc`. The package has no client for several endpoints,
+so there is one client at a time, and the next endpoint is tried when it fails.
 """
 
-import logging
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from typing import Any, TypeVar
@@ -15,35 +15,34 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # etcd3's generated code works with protobuf's Python implementation only.
 os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
-import etcd3
 import grpc
 
-from flanneld_py.allocate import HeldLease, Replace
-from flanneld_py.lease import Lease, LeaseAttrs, decode, encode, key, parse_key
+with warnings.catch_warnings():
+    # protobuf 3.20, the last that etcd3 works with, uses what Python 3.12 deprecated.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import etcd3
+
+from flanneld_py.allocate import Replace
+from flanneld_py.lease import LeaseAttrs, encode, key
 from flanneld_py.options import split_endpoint
-from flanneld_py.registry import TTL, Changes, Gone, Put, Reset, Snapshot, Unavailable, WatchMessage
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Unavailable, WatchMessage
+from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.etcd_watch import EtcdWatch, words
 
 __all__ = ["EtcdRegistry"]
 
-logger = logging.getLogger(__name__)
-
-TIMEOUT = 3.0
-"""Seconds for one call. A stopped etcd (SIGSTOP) accepts and never answers."""
+TIMEOUT = 2.0
+"""Seconds for one call. A stopped etcd (SIGSTOP) accepts connections and never answers."""
 
 CHANNEL = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect in; the underlay may be slow
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for the cluster's own etcd
 )
-FAILURES = (etcd3.exceptions.Etcd3Exception, grpc.RpcError)
-ELSEWHERE = (
-    etcd3.exceptions.ConnectionFailedError,
-    etcd3.exceptions.ConnectionTimeoutError,
-    etcd3.exceptions.InternalServerError,
-    etcd3.exceptions.WatchTimedOut,
-    grpc.RpcError,
-)
+DELETE = 1  # mvccpb.Event.EventType of etcd's api/mvccpb/kv.proto
+
 T = TypeVar("T")
 
 
@@ -53,8 +52,10 @@ class EtcdRegistry:
     def __init__(self, endpoints: Sequence[str], prefix: str) -> None:
         self._endpoints = list(endpoints)
         self._prefix = prefix
+        self._folder = f"{prefix}/subnets/"
         self._client: Any = None
-        self._warned: set[bytes] = set()
+        self._watch: EtcdWatch | None = None
+        self._reader = Reader(self._folder)
 
     def config(self) -> bytes | None:
         """See `Registry`."""
@@ -63,16 +64,9 @@ class EtcdRegistry:
 
     def snapshot(self) -> Snapshot:
         """See `Registry`. Linearizable: etcd's default for v3 reads."""
-        response = self._call(lambda client: client.get_prefix_response(f"{self._prefix}/subnets/"))
-        leases: dict[IPv4Network, HeldLease] = {}
-        taken = set()
-        for kv in response.kvs:
-            held = self._held(kv.key, kv.value, kv.mod_revision)
-            if held is not None:
-                leases[held.lease.subnet] = held
-            elif (subnet := parse_key(self._name(kv.key))) is not None:
-                taken.add(subnet)
-        return Snapshot(leases, response.header.revision, frozenset(taken))
+        response = self._call(lambda client: client.get_prefix_response(self._folder))
+        entries = ((self._name(kv.key), kv.value, kv.mod_revision) for kv in response.kvs)
+        return self._reader.snapshot(entries, response.header.revision)
 
     def create(self, subnet: IPv4Network, attrs: LeaseAttrs) -> int | None:
         """See `Registry`."""
@@ -99,38 +93,44 @@ class EtcdRegistry:
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
+        first = self._folder.encode()
 
-        def hand_on(message: Any) -> None:
-            if isinstance(message, Exception):
-                deliver(Reset(_why(message)))
-            elif events := [event for item in message.events if (event := self._event(item))]:
-                deliver(Changes(tuple(events)))
+        def hand_on(events: Sequence[Any]) -> None:
+            if changes := tuple(event for item in events if (event := self._event(item)) is not None):
+                deliver(Changes(changes))
 
-        first = f"{self._prefix}/subnets/"
-        self._call(
-            lambda client: client.add_watch_callback(
-                first,
-                hand_on,
-                range_end=etcd3.utils.increment_last_byte(first.encode()),
-                start_revision=revision + 1,
-            )
-        )
+        def end(reason: str) -> None:
+            deliver(Reset(reason))
 
-    def alive(self) -> bool:
-        """See `Registry`."""
-        if self._client is None:
-            return False
+        def begin(client: Any) -> EtcdWatch:
+            until = etcd3.utils.increment_last_byte(first)
+            return EtcdWatch(client.channel, first, until, revision + 1, on_events=hand_on, on_end=end)
+
+        self._end_watch()
+        self._watch = self._call(begin)
+
+    def probe(self) -> None:
+        """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""
+        endpoint = self._endpoints[0]
         try:
+            if self._client is None:
+                raise Unavailable(f"{endpoint}: not connected")
             self._client.get(f"{self._prefix}/config")
-        except FAILURES:
-            return False
-        return True
+        except (etcd3.Etcd3Exception, grpc.RpcError) as error:
+            self._give_up_endpoint()
+            raise Unavailable(f"{endpoint}: {_why(error)}") from error
 
     def close(self) -> None:
         """See `Registry`."""
+        self._end_watch()
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def _write(
         self, name: str, attrs: LeaseAttrs, conditions: Callable[[Any], list[Any]], delete: str = ""
@@ -153,54 +153,43 @@ class EtcdRegistry:
     def _call(self, action: Callable[[Any], T]) -> T:
         """Do something with the client in use; when its endpoint fails, with each of the others."""
         reasons = []
-        for _ in range(len(self._endpoints)):
-            endpoint = self._endpoints[0]
+        for endpoint in tuple(self._endpoints):
             try:
-                if self._client is None:
-                    host, port = split_endpoint(endpoint)
-                    host = f"[{host}]" if ":" in host else host
-                    self._client = etcd3.client(host, port, timeout=TIMEOUT, grpc_options=CHANNEL)
-                return action(self._client)
-            except ELSEWHERE as error:
+                return action(self._connected(endpoint))
+            except (etcd3.Etcd3Exception, grpc.RpcError) as error:
                 reasons.append(f"{endpoint}: {_why(error)}")
-                self.close()
-                self._endpoints.append(self._endpoints.pop(0))
+                self._give_up_endpoint()
         raise Unavailable("; ".join(reasons))
 
+    def _connected(self, endpoint: str) -> Any:
+        if self._client is None:
+            host, port = split_endpoint(endpoint)
+            host = f"[{host}]" if ":" in host else host
+            self._client = etcd3.client(host, port, timeout=TIMEOUT, grpc_options=CHANNEL)
+        return self._client
+
+    def _give_up_endpoint(self) -> None:
+        """Disconnect, which also ends the watch with a `Reset`; the next endpoint has its turn."""
+        if self._watch is not None:
+            self._watch.cut()
+            self._watch = None
+        self.close()
+        self._endpoints.append(self._endpoints.pop(0))
+
     def _key(self, subnet: IPv4Network) -> str:
-        return f"{self._prefix}/subnets/{key(subnet)}"
+        return f"{self._folder}{key(subnet)}"
 
     def _name(self, full_key: bytes) -> str:
-        """The last part of a key, below `{prefix}/subnets/`."""
-        return full_key.decode(errors="replace").removeprefix(f"{self._prefix}/subnets/")
+        return full_key.decode(errors="backslashreplace").removeprefix(self._folder)
 
-    def _event(self, event: Any) -> Put | Gone | None:
-        if isinstance(event, etcd3.events.DeleteEvent):
-            subnet = parse_key(self._name(event.key))
-            return Gone(subnet, event.mod_revision) if subnet else None
-        held = self._held(event.key, event.value, event.mod_revision)
-        return Put(held) if held else None
-
-    def _held(self, full_key: bytes, value: bytes, revision: int) -> HeldLease | None:
-        """The lease in a key and its value, or None, with one warning for each such key."""
-        name = self._name(full_key)
-        subnet = parse_key(name)
-        try:
-            if subnet is None:
-                raise ValueError("the key names no subnet")
-            return HeldLease(Lease(subnet, decode(value)), revision, "" if name == key(subnet) else name)
-        except ValueError as error:
-            if full_key not in self._warned:
-                self._warned.add(full_key)
-                logger.warning("Ignoring the key %s: %s", full_key.decode(errors="replace"), error)
-            return None
+    def _event(self, event: Any) -> Event | None:
+        name = self._name(event.kv.key)
+        if event.type == DELETE:
+            return self._reader.deleted(name, event.kv.mod_revision)
+        return self._reader.written(name, event.kv.value, event.kv.mod_revision)
 
 
 def _why(error: BaseException) -> str:
-    """An error in a few words; etcd3's own exceptions say nothing, their causes do."""
+    """An error in one line; etcd3's own exceptions say nothing, their causes do."""
     cause = error.__context__ if isinstance(error.__context__, grpc.RpcError) else error
-    if isinstance(cause, grpc.Call):
-        code = cause.code().name.lower().replace("_", " ")
-        details = (cause.details() or "").strip()
-        return f"{code}: {details}" if details else code
-    return str(error) or type(error).__name__
+    return words(cause) if isinstance(cause, grpc.RpcError) else str(error) or type(error).__name__

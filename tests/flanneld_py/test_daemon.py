@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from flanneld_py.daemon import Daemon, Inbox, Time
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import Lease, LeaseAttrs
 from flanneld_py.options import Options
-from flanneld_py.registry import WatchMessage
+from flanneld_py.registry import Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 
 OUR_IP, THEIR_IP = IPv4Address("192.168.199.52"), IPv4Address("192.168.199.53")
@@ -70,6 +71,8 @@ class Recorder(Backend):
 
     def __init__(self) -> None:
         self.calls: list[object] = []
+        self.until = 0.0
+        self.trouble = ""
 
     def attrs(self, public_ip: IPv4Address) -> LeaseAttrs:
         return LeaseAttrs(public_ip)
@@ -77,8 +80,13 @@ class Recorder(Backend):
     def claim(self, subnet: IPv4Network) -> None:
         self.calls.append(("claim", str(subnet)))
 
-    def peers(self, leases: Mapping[IPv4Network, Lease]) -> None:
-        self.calls.append(("peers", sorted(str(subnet) for subnet in leases)))
+    def carry(self, peers: Mapping[IPv4Network, Lease], until: float) -> None:
+        self.until = until
+        self.calls.append(("peers", sorted(str(subnet) for subnet in peers)))
+
+    def broken(self) -> str:
+        trouble, self.trouble = self.trouble, ""
+        return trouble
 
     def release(self) -> None:
         self.calls.append("release")
@@ -94,6 +102,7 @@ class World:
         self.script = Script()
         self.etcd = MemoryEtcd(self.script.now)
         self.etcd.config = b'{ "Network": "10.2.0.0/16" }'
+        self.registry = MemoryRegistry(self.etcd)
         self.backend = Recorder()
         self.subnet_file = folder / "flannel" / "subnet.env"
         self.picked = iter([IPv4Network("10.2.35.0/24"), IPv4Network("10.2.36.0/24")])
@@ -101,7 +110,7 @@ class World:
     def run(self) -> None:
         daemon = Daemon(
             Options(subnet_file=str(self.subnet_file)),
-            MemoryRegistry(self.etcd),
+            self.registry,
             OUR_IP,
             open_backend=lambda _config: self.backend,
             time=self.script,
@@ -116,8 +125,7 @@ class World:
 
     def holders(self) -> dict[str, str]:
         return {
-            str(subnet): str(held.lease.attrs.public_ip)
-            for subnet, held in self.etcd.snapshot().leases.items()
+            str(held.lease.subnet): str(held.lease.attrs.public_ip) for held in self.etcd.snapshot().leases
         }
 
 
@@ -129,14 +137,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     return made
 
 
-def test_it_claims_a_subnet_writes_the_file_says_ready_and_learns_its_peers(world):
+def test_it_claims_a_subnet_reaches_its_peers_writes_the_file_and_says_ready(world):
     world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP))
     world.script.at(1, lambda: None)
     world.run()
-    assert world.backend.calls == [
+    assert world.backend.calls[:3] == [
         ("claim", "10.2.35.0/24"),
-        ("READY=1", "FLANNEL_SUBNET=10.2.35.1/24"),
         ("peers", ["10.2.52.0/24"]),
+        ("READY=1", "FLANNEL_SUBNET=10.2.35.1/24"),
     ]
 
 
@@ -272,13 +280,115 @@ def test_a_bad_configuration_is_fatal_and_named(world):
         daemon.run()
 
 
-def test_peers_come_and_go(world):
+def test_peers_come_and_go(world, caplog):
     world.script.at(10, lambda: world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP)))
     world.script.at(20, lambda: world.etcd.delete(THEIRS))
     world.script.at(30, lambda: None)
     world.run()
-    assert [call for call in world.backend.calls if call[0] == "peers"] == [
-        ("peers", []),
-        ("peers", ["10.2.52.0/24"]),
-        ("peers", []),
-    ]
+    peers = [call for call in world.backend.calls if call[0] == "peers"]
+    assert [call for call, _ in groupby(peers)] == [("peers", []), ("peers", ["10.2.52.0/24"]), ("peers", [])]
+    told = [record.getMessage() for record in caplog.records if "Subnet " in record.getMessage()]
+    assert told[-2:] == ["Subnet added: 10.2.52.0/24", "Subnet removed: 10.2.52.0/24"]
+
+
+def test_packets_are_carried_until_the_lease_ends_and_longer_once_it_is_renewed(world):
+    seen = []
+    for hour in (1, 23.5):
+        world.script.at(hour * HOUR, lambda: seen.append(world.backend.until))
+    world.script.at(24 * HOUR, lambda: None)
+    world.run()
+    first, renewed = seen
+    assert first == pytest.approx(24 * HOUR, abs=1)
+    assert renewed == pytest.approx(47 * HOUR, abs=10)
+
+
+def test_a_renewal_that_fails_is_told_and_tried_again_until_it_works(world, caplog):
+    own = IPv4Network("10.2.35.0/24")
+    revisions = []
+
+    def full() -> None:
+        world.etcd.read_only = True
+        revisions.append(world.etcd.held(own).revision)
+
+    def space() -> None:
+        world.etcd.read_only = False
+
+    world.script.at(22.9 * HOUR, full)
+    world.script.at(23.1 * HOUR, space)
+    world.script.at(23.2 * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
+    world.script.at(25 * HOUR, lambda: None)
+    world.run()
+    before, after = revisions
+    assert before < after
+    assert "release" not in world.backend.calls
+    told = [record for record in caplog.records if "Error renewing lease" in record.getMessage()]
+    # Six minutes of failure, a try every ten seconds.
+    assert 30 <= len(told) <= 40
+
+
+def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
+    own = IPv4Network("10.2.35.0/24")
+    real = MemoryRegistry.renew
+    deaf = True
+
+    class Deaf(MemoryRegistry):
+        def renew(self, subnet: IPv4Network, revision: int, attrs: LeaseAttrs) -> int | None:
+            nonlocal deaf
+            answer = real(self, subnet, revision, attrs)
+            if deaf:
+                deaf = False
+                raise Unavailable("http://192.0.2.1:2379: deadline exceeded")
+            return answer
+
+    world.registry = Deaf(world.etcd)
+    world.script.at(23.5 * HOUR, lambda: None)
+    world.script.at(46 * HOUR, lambda: None)
+    world.run()
+    assert not deaf
+    assert "release" not in world.backend.calls
+    assert world.holders() == {str(own): str(OUR_IP)}
+
+
+def test_junk_over_our_own_key_is_written_over(world):
+    own = IPv4Network("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.put_raw("10.2.35.0-24", b"no JSON"))
+    world.script.at(20, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): str(OUR_IP)}
+    assert "release" not in world.backend.calls
+
+
+def test_a_second_lease_of_our_own_address_is_no_peer_to_send_to(world):
+    # Its packets would come back to us, be routed into the tunnel, and so on until their TTL ends.
+    world.script.at(10, lambda: world.etcd.put(IPv4Network("10.2.77.0/24"), LeaseAttrs(OUR_IP)))
+    world.script.at(20, lambda: None)
+    world.run()
+    assert all(call == ("peers", []) for call in world.backend.calls if call[0] == "peers")
+
+
+def test_a_watch_that_breaks_as_soon_as_it_is_begun_is_not_begun_anew_without_pause(world):
+    begun = 0
+
+    class Brittle(MemoryRegistry):
+        def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+            nonlocal begun
+            begun += 1
+            super().watch(revision, deliver)
+            world.etcd.break_watches()
+
+    world.registry = Brittle(world.etcd)
+    world.script.at(60, lambda: None)
+    world.run()
+    # Delays grow to two seconds.
+    assert begun < 45
+
+
+def test_a_device_that_broke_is_made_anew(world):
+    def break_it() -> None:
+        world.backend.trouble = "flannel0 does not work any more"
+
+    world.script.at(10, break_it)
+    world.script.at(20, lambda: None)
+    world.run()
+    assert world.backend.calls.count(("claim", "10.2.35.0/24")) == 2
+    assert world.backend.calls[-1] == ("peers", [])

@@ -1,0 +1,59 @@
+"""What a key below `{prefix}/subnets/` and its value say; the same for every registry."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flanneld_py.allocate import HeldLease
+from flanneld_py.lease import Lease, decode, key, parse_key
+from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+
+__all__ = ["Reader"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads keys and values, and warns of each that is no lease, once.
+
+    `folder` is `{prefix}/subnets/`, below which a key is given by its last part, `10.2.35.0-24`.
+    """
+
+    folder: str
+    _warned: set[str] = field(default_factory=set)
+
+    def written(self, name: str, value: bytes, revision: int) -> Put | Spoiled | None:
+        """A key that was written; None for one that stands for no subnet."""
+        subnet = parse_key(name)
+        if subnet is None:
+            self._warn(name, "the key names no subnet")
+            return None
+        alias = "" if name == key(subnet) else name
+        try:
+            attrs = decode(value)
+        except ValueError as error:
+            self._warn(name, str(error))
+            return Spoiled(subnet, revision, alias)
+        self._warned.discard(name)
+        return Put(HeldLease(Lease(subnet, attrs), revision, alias))
+
+    def deleted(self, name: str, revision: int) -> Gone | None:
+        """A key that was deleted or ran out; None for one that stood for no subnet."""
+        self._warned.discard(name)
+        subnet = parse_key(name)
+        return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
+
+    def snapshot(self, entries: Iterable[tuple[str, bytes, int]], revision: int) -> Snapshot:
+        """All keys (name, value, revision of its last change) at a revision."""
+        read = [event for entry in entries if (event := self.written(*entry)) is not None]
+        return Snapshot(
+            tuple(event.held for event in read if isinstance(event, Put)),
+            revision,
+            tuple(event for event in read if isinstance(event, Spoiled)),
+        )
+
+    def _warn(self, name: str, reason: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            logger.warning("Ignoring the key %s%s: %s", self.folder, name, reason)

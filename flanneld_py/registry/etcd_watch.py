@@ -1,0 +1,91 @@
+"""One watch of etcd v3, as a stream of gRPC messages that a thread of its own reads.
+
+Not etcd3's Watcher: that one begins a stream anew by itself, also on a closed channel, and says nothing when
+the server ends a watch for another reason than compaction.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from etcd3 import etcdrpc
+
+__all__ = ["EtcdWatch", "words"]
+
+# A member that lost its leader ends the stream instead of keeping quiet (etcd's clientv3.WithRequireLeader).
+REQUIRE_LEADER = (("hasleader", "true"),)
+
+
+class EtcdWatch:
+    """Everything that happens to keys in [first, end) from `revision` on, in order.
+
+    `on_events` gets the mvccpb.Events of each message; `on_end` gets the reason, once, after which nothing
+    comes any more. Both are called in the watch's own thread, and neither after `close`.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        first: bytes,
+        end: bytes,
+        revision: int,
+        *,
+        on_events: Callable[[list[Any]], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._on_events = on_events
+        self._on_end = on_end
+        self._closed = False
+        create = etcdrpc.WatchCreateRequest(key=first, range_end=end, start_revision=revision)
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._requests.put(etcdrpc.WatchRequest(create_request=create))
+        self._stream: Any = etcdrpc.WatchStub(channel).Watch(
+            iter(self._requests.get, None), metadata=REQUIRE_LEADER
+        )
+        threading.Thread(target=self._read, name="watch", daemon=True).start()
+
+    def close(self) -> None:
+        """End the watch. Does not wait for its thread."""
+        self._closed = True
+        self.cut()
+
+    def cut(self) -> None:
+        """Break the connection: `on_end` will be called, as if the server had broken it."""
+        self._requests.put(None)
+        self._stream.cancel()
+
+    def _read(self) -> None:
+        reason = "the server closed it"
+        try:
+            for events in self._messages():
+                if events and not self._closed:
+                    self._on_events(events)
+        except _Ended as error:
+            reason = str(error)
+        except grpc.RpcError as error:
+            reason = words(error)
+        if not self._closed:
+            self._on_end(reason)
+
+    def _messages(self) -> Iterator[list[Any]]:
+        for message in self._stream:
+            if message.compact_revision:
+                raise _Ended(f"history before revision {message.compact_revision} was compacted")
+            if message.canceled:
+                raise _Ended(f"the server cancelled it: {message.cancel_reason or 'no reason given'}")
+            yield list(message.events)
+
+
+class _Ended(Exception):
+    """The server ended the watch, and said why."""
+
+
+def words(error: grpc.RpcError) -> str:
+    """A failure of gRPC in one line."""
+    if not isinstance(error, grpc.Call):
+        return str(error) or type(error).__name__
+    code = error.code().name.lower().replace("_", " ")
+    details = (error.details() or "").strip()
+    return " ".join(f"{code}: {details}".split()) if details else code
