@@ -8,7 +8,8 @@ from lab import images, lock
 from lab.cluster import NAME
 from lab.engine import Engine
 from lab.payload import daemon_files
-from tests.kernel.harness import Sandbox
+from lab.progress import Silent
+from tests.kernel.harness import Agent, Sandbox
 
 # There is no registry to get Ryuk from everywhere; `lab gc` removes by label what a killed run left.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
@@ -21,7 +22,7 @@ def container(engine: Engine) -> Iterator[Sandbox]:
 
     name = f"test-{secrets.token_hex(4)}"
     node = (
-        DockerContainer(images.wanted(engine.arch).node)
+        DockerContainer(images.ensure(engine, Silent()).node)
         .with_command("sleep infinity")
         .with_name(f"lab-{name}")
         .with_tmpfs_mount("/run")
@@ -35,10 +36,13 @@ def container(engine: Engine) -> Iterator[Sandbox]:
         )
     )
     with lock.held(engine.id, name), node:
-        sandbox = Sandbox(engine, str(node.get_wrapped_container().id))
+        identifier = str(node.get_wrapped_container().id)
+        agent = Agent(engine, identifier)
+        sandbox = Sandbox(engine, identifier, agent)
         sandbox.put(daemon_files())
         sandbox.run("umount", "/proc/sys")  # Docker mounts it read-only; hosts forward packets
         yield sandbox
+        agent.close()
 
 
 @pytest.fixture

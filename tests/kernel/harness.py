@@ -7,10 +7,12 @@ container:  etcd  192.168.50.1 --- br0 ---+--- eth0 of host "a", 192.168.50.11
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lab import wait
 from lab.engine import Engine, ExecResult, FileContent
+from lab.engine.session import STDOUT
 from lab.errors import CommandError
 
 T = TypeVar("T")
@@ -31,21 +33,6 @@ def listen():
         print("NOTIFY", state, os.path.exists(sys.argv[1]), file=sys.stderr, flush=True)
 threading.Thread(target=listen, daemon=True).start()
 sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, "NOTIFY_SOCKET": path}))
-"""
-
-# Runs a program in the background, in a session of its own: prints its process number, and writes its exit
-# status down when it ends.
-SPAWN = """
-log=$1; shift
-rm -f "$log.status"
-(
-  setsid "$@" >"$log" 2>&1 &
-  echo $!
-  exec >/dev/null
-  wait $!
-  echo $? >"$log.new"
-  mv "$log.new" "$log.status"
-) </dev/null 2>/dev/null &
 """
 
 
@@ -81,8 +68,8 @@ class Process:
         """Wait for its end; its exit status."""
 
         def probe() -> int | wait.NotYet:
-            status = self.sandbox.run("cat", f"{self.log_path}.status", check=False)
-            return int(status.text) if status.text.strip() else wait.NotYet(self.log)
+            status: int | None = self.sandbox.ask(status=self.pid)["exit"]
+            return wait.NotYet(self.log) if status is None else status
 
         return eventually(probe, f"process {self.pid} to end", timeout)
 
@@ -148,29 +135,57 @@ class Host:
         return eventually(probe, f"a ping from {source} to {address}", timeout)
 
 
+class Agent:
+    """A conversation with `agent.py`, which runs in the container."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        program = Path(__file__).with_name("agent.py").read_text()
+        self._session = engine.open_exec(container, ["python3", "-c", program], stdin=True)
+        self._frames = self._session.frames()
+        self._received = b""
+
+    def ask(self, request: Mapping[str, object]) -> Any:
+        self._session.send(json.dumps(request).encode() + b"\n")
+        while b"\n" not in self._received:
+            stream, data = next(self._frames)
+            assert stream == STDOUT, data.decode()
+            self._received += data
+        answer, _, self._received = self._received.partition(b"\n")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._session.end_input()
+        for _ in self._frames:
+            pass
+
+
 @dataclass
 class Sandbox:
     """The container. Everything that a test starts in it ends with the test."""
 
     engine: Engine
     container: str
+    agent: Agent
     hosts: list[Host] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     etcd_process: Process | None = None
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
-        result = self.engine.exec(self.container, argv)
+        done = self.ask(run=argv)
+        result = ExecResult(done["exit"], done["out"].encode(), done["err"].encode())
         if check and result.exit_code != 0:
             raise CommandError("sandbox", argv, result.exit_code, result.output)
         return result
+
+    def ask(self, **request: object) -> Any:
+        return self.agent.ask(request)
 
     def put(self, files: Mapping[str, FileContent]) -> None:
         self.engine.put_files(self.container, files)
 
     def spawn(self, *argv: str) -> Process:
         log = f"/run/log.{len(self.processes)}"
-        pid = int(self.run("sh", "-c", SPAWN, "sh", log, *argv).text)
-        process = Process(self, pid, log)
+        process = Process(self, self.ask(spawn=argv, log=log)["pid"], log)
         self.processes.append(process)
         return process
 
@@ -225,6 +240,8 @@ class Sandbox:
             self.run("kill", "-KILL", "--", f"-{process.pid}", check=False)  # most have ended already
         for host in self.hosts:
             self.run("rm", "-rf", f"/run/flannel-{host.name}")
+            # The kernel takes a namespace's devices away later, a deleted pair at once.
+            self.run("ip", "link", "delete", f"to-{host.name}")
             self.run("ip", "netns", "delete", host.name)
         self.run("ip", "link", "delete", "br0")
         self.hosts.clear()
