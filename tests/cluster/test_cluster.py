@@ -9,7 +9,7 @@ import pytest
 
 from lab import checks
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 MINIONS = ["centos-minion01", "centos-minion02"]
 # The tutorial's section 4.1: which pod runs where.

@@ -6,7 +6,7 @@ import pytest
 
 from tests.kernel.harness import ETCD, PREFIX, Process, Sandbox
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("start")]
+pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture

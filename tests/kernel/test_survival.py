@@ -4,7 +4,7 @@ import pytest
 
 from tests.kernel.harness import PREFIX, Host, Sandbox
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("survival")]
+pytestmark = pytest.mark.kernel
 
 
 def stranger(number: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.kernel.harness import ETCD, PREFIX, Sandbox
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("kernel")]
+pytestmark = pytest.mark.kernel
 
 RECEIVE = """
 import socket, sys

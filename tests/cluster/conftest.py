@@ -1,0 +1,43 @@
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lab.cluster import NAME
+from lab.engine import Engine
+
+
+@pytest.fixture
+def run_lab() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line, as its user runs it."""
+
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lab", *argv], capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def left_of(engine: Engine) -> Callable[[str], Sequence[str]]:
+    """Everything of the engine that carries a lab's name."""
+
+    def left(name: str) -> Sequence[str]:
+        labels = {NAME: name}
+        names = [item.name for item in engine.containers(labels)]
+        names += [item.name for item in engine.networks(labels)]
+        return names + [item.name for item in engine.volumes(labels)]
+
+    return left
+
+
+@pytest.fixture
+def name(run_lab, left_of):
+    """A name for a lab that the command line makes; whatever is left of it goes with the test."""
+    chosen = f"story-{secrets.token_hex(4)}"
+    yield chosen
+    run_lab("down", "--name", chosen)
+    assert left_of(chosen) == []

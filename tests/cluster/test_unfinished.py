@@ -1,0 +1,58 @@
+"""Runs of `lab up` that fail, are interrupted or are killed leave nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lab import spec
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.parametrize(
+    "moment", ["network", "node centos-minion01", "docker on centos-minion02", "pod mysql01"]
+)
+def test_gc_removes_what_an_up_that_was_killed_left(name, moment, run_lab, left_of):
+    command = [sys.executable, "-m", "lab", "up", "--name", name]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
+        assert up.stderr is not None
+        seen = []
+        for line in up.stderr:
+            seen.append(line)
+            if f"] {moment} (" in line:
+                break
+        assert up.poll() is None, "".join(seen)
+        up.kill()
+        up.wait()
+    assert left_of(name) != []
+    collected = run_lab("gc")
+    assert f"removed network lab-{name}" in collected.stdout
+    assert left_of(name) == []
+
+
+def test_gc_leaves_a_lab_alone_that_is_being_used(make_lab, run_lab, left_of):
+    lab = make_lab(spec.tutorial()).lab
+    assert lab.name not in run_lab("gc").stdout
+    assert len(left_of(lab.name)) == 4
+
+
+def test_an_interrupted_up_removes_what_it_made(name, left_of):
+    command = [sys.executable, "-m", "lab", "up", "--name", name]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
+        assert up.stderr is not None
+        next(line for line in up.stderr if "] node centos-master (" in line)
+        up.terminate()
+        rest = up.stderr.read()
+        assert up.wait() == 130, rest
+    assert left_of(name) == []
+
+
+def test_a_failed_up_says_why_and_removes_what_it_made(name, tmp_path, run_lab, left_of):
+    file = tmp_path / "lab.yaml"
+    file.write_text("flannel: {config: {Network: 10.2.0.0/16, SubnetLen: 8}}\n")
+    failed = run_lab("up", "-f", str(file), "--name", name)
+    assert failed.returncode == 1
+    assert "SubnetLen" in failed.stderr, failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert left_of(name) == []
