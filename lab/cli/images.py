@@ -20,11 +20,12 @@ def images() -> None:
 
 
 @images.command()
-def build() -> int:
+@as_json
+def build(json_: bool) -> int:
     """Build what is missing or stale, as `lab up` does first."""
     with Lines() as progress:
         made = images_.ensure(host.ensure_engine(progress), progress)
-    echo(f"{made.node}\n{made.mysql}\n{made.seed}")
+    print_json(made) if json_ else echo("\n".join(made))
     return 0
 
 
@@ -48,10 +49,14 @@ def ls(json_: bool) -> int:
 
 
 @images.command()
-def rm() -> int:
+@as_json
+def rm(json_: bool) -> int:
     """Remove them all; the next `lab up` makes them anew."""
     removed = images_.remove(Engine.connect())
-    echo("\n".join(f"removed {item}" for item in removed) or "There were none.")
+    if json_:
+        print_json({"removed": removed})
+    else:
+        echo("\n".join(f"removed {item}" for item in removed) or "There were none.")
     return 0
 
 
