@@ -18,7 +18,7 @@ from flanneld_py.lease import Lease, diff
 from flanneld_py.notify import notify
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
-from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Unavailable, WatchMessage
+from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 
 __all__ = ["Daemon", "Inbox", "Time"]
 
@@ -43,13 +43,16 @@ Inbox = queue.SimpleQueue[tuple[int, WatchMessage]]
 class Time:
     """The clock, and letting time pass; a test puts its own in place."""
 
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
     def now(self) -> float:
         """Seconds, from any beginning, that never go back."""
         return clock.now()
 
     def rest(self, seconds: float) -> None:
-        """Do nothing for so long; a signal ends it."""
-        threading.Event().wait(seconds)
+        """Do nothing for so long, or until we are to stop."""
+        self.stopping.wait(seconds)
 
     def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
         """The next of the inbox, or None if nothing comes for so long."""
@@ -89,7 +92,7 @@ class Daemon:
         self._retry_renewal_at = float("-inf")
 
     def run(self) -> None:
-        """Do everything, for ever. Raises `Fatal`, or whatever a signal handler raises."""
+        """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
         network, backend = self._await_config()
         self._set_filters(network.network)
         previous = files.previous_subnet(Path(self._options.subnet_file))
@@ -109,11 +112,16 @@ class Daemon:
             backend.release()
             previous = self._claim.subnet
 
+    def stop(self) -> None:
+        """Have `run` end, soon. For any thread."""
+        self._time.stopping.set()
+        self._inbox.put((self._watch, Reset("we are to stop")))
+        self._registry.close()
+
     def close(self) -> None:
-        """Stop everything that `run` began."""
+        """Take away what `run` made, once it has ended."""
         if self._backend is not None:
             self._backend.close()
-        self._registry.close()
 
     # Until there is a lease
 
@@ -130,7 +138,7 @@ class Daemon:
                 if text is not None:
                     break
                 self._complain(patience, f"Failed to retrieve network config: etcd has no key {key} yet")
-            self._time.rest(patience.delay())
+            self._rest(patience.delay())
         try:
             network = config.parse(text)
             self._backend = self._open_backend(network)
@@ -158,7 +166,7 @@ class Daemon:
                     self._retry_renewal_at = float("-inf")
                     return known
                 continue  # somebody was quicker: look again, at once
-            self._time.rest(patience.delay())
+            self._rest(patience.delay())
 
     def _try_acquire(
         self, known: Snapshot, network: NetworkConfig, backend: Backend, previous: IPv4Network | None
@@ -221,7 +229,7 @@ class Daemon:
                 self._complain(patience, f"Watch subnets{trouble}", str(error))
                 if self._time.now() >= self._claim.expires_at:
                     return "it could not be renewed in time"
-                self._time.rest(patience.delay())
+                self._rest(patience.delay())
 
     def _list_and_watch(self) -> Snapshot:
         """All leases as they are, and from there on messages in the inbox."""
@@ -234,6 +242,7 @@ class Daemon:
     def _next_changes(self) -> Changes | None:
         """What the watch says next, or None. Raises `WatchEnded`, or `Unavailable` where nobody answers."""
         received = self._time.receive(self._inbox, PROBE)
+        self._heed_stop()
         if received is None:
             self._registry.probe()
             return None
@@ -305,6 +314,14 @@ class Daemon:
         self._carry(backend)
         logger.info("Lease renewed: %s", self._claim.subnet)
         return ""
+
+    def _rest(self, seconds: float) -> None:
+        self._time.rest(seconds)
+        self._heed_stop()
+
+    def _heed_stop(self) -> None:
+        if self._time.stopping.is_set():
+            raise Stopped
 
     def _complain(self, patience: Patience, what: str, why: str = "") -> None:
         """Say a failure if it is worth saying; `why` may differ each time."""

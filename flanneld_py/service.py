@@ -1,51 +1,82 @@
 """The daemon as a service of this machine: signals, interface, etcd, kernel. The wiring, and nothing else."""
 
 import logging
+import queue
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from flanneld_py.options import Options
+
+if TYPE_CHECKING:
+    from flanneld_py.daemon import Daemon
 
 __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
+GRACE = 0.5
+"""Seconds that whatever is under way when a signal comes may take to end."""
 
-class Stop(BaseException):
-    """SIGTERM or SIGINT came. No Exception, so that nothing on the way out takes it for a failure."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(options: Options) -> int:
-    """Be flanneld until told to end. Raises `Fatal`."""
-    try:
-        logger.info("Installing signal handlers")
-        with _stopped_by_signals():
-            _serve(options)
-    except Stop:
-        logger.info("Exiting...")
+    """Be flanneld until told to end. Raises `Fatal`.
+
+    The work is done in another thread, because an exception that a signal handler raises can come up in
+    places where Python ignores it (`__del__`, say). So the handler only tells, and this thread only listens.
+    """
+    happenings: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+    logger.info("Installing signal handlers")
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: happenings.put(number))
+    service = _Service(options)
+
+    def work() -> None:
+        try:
+            service.run()
+        except BaseException as error:  # noqa: BLE001 (raised again, below)
+            happenings.put(error)
+
+    worker = threading.Thread(target=work, name="flanneld", daemon=True)
+    worker.start()
+    happened = happenings.get()
+    if isinstance(happened, BaseException):
+        raise happened
+    logger.info("Exiting...")
+    for number in SIGNALS:  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)
+    service.stop()
+    worker.join(GRACE)
     return 0
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Raise `Stop` in the main thread, wherever it is; gRPC's and queue's waits let it through."""
+class _Service:
+    """The daemon and its surroundings."""
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # A second signal ends the process at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise Stop
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._daemon: Daemon | None = None
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    yield
+    def run(self) -> None:
+        """Do the daemon's work. Raises `Fatal`, or `Stopped` after `stop`."""
+        daemon = self._daemon = _make_daemon(self._options)
+        try:
+            daemon.run()
+        finally:
+            daemon.close()
+
+    def stop(self) -> None:
+        """Have `run` end; for another thread. One that is still being set up ends with the process."""
+        if self._daemon is not None:
+            self._daemon.stop()
 
 
-def _serve(options: Options) -> None:
+def _make_daemon(options: Options) -> "Daemon":
+    """Look at the machine, and wire everything together. Raises `Fatal`."""
     # Here, so that signals are heeded from the start: importing these takes a while.
     from flanneld_py import files, firewall, kernel
     from flanneld_py.backend.udp import UdpBackend
@@ -69,14 +100,10 @@ def _serve(options: Options) -> None:
             firewall.masquerade(network)
         firewall.accept_forwarded(network)
 
-    daemon = Daemon(
+    return Daemon(
         options,
         EtcdRegistry(options.etcd_endpoints, options.etcd_prefix),
         public_ip,
         open_backend=lambda network: UdpBackend(network, interface),
         set_filters=set_filters,
     )
-    try:
-        daemon.run()
-    finally:
-        daemon.close()

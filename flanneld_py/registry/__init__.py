@@ -9,7 +9,7 @@ from flanneld_py.allocate import HeldLease, Replace
 from flanneld_py.lease import LeaseAttrs
 
 __all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Registry", "Reset", "Snapshot", "Spoiled"]
-__all__ += ["Unavailable", "WatchMessage"]
+__all__ += ["Stopped", "Unavailable", "WatchMessage"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -17,6 +17,10 @@ TTL = 86400
 
 class Unavailable(Exception):
     """No endpoint answered; the message says what each of them did instead."""
+
+
+class Stopped(Exception):
+    """`close` was called: nothing will be answered any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,11 @@ WatchMessage = Changes | Reset
 
 
 class Registry(Protocol):
-    """Leases under one prefix. Every method raises `Unavailable` within a few seconds when nobody answers."""
+    """Leases under one prefix.
+
+    Every method raises `Unavailable` within a few seconds when nobody answers, and `Stopped` after `close`.
+    Only `close` may be called from another thread.
+    """
 
     def config(self) -> bytes | None:
         """The network configuration, or None where there is none yet."""
@@ -108,4 +116,4 @@ class Registry(Protocol):
         """
 
     def close(self) -> None:
-        """End the watch and all connections."""
+        """End the watch and all connections; a call under way in another thread ends with `Stopped`."""

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
 from flanneld_py.allocate import Replace
 from flanneld_py.lease import LeaseAttrs, encode, key
 from flanneld_py.options import split_endpoint
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Unavailable, WatchMessage
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd_watch import EtcdWatch, words
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class EtcdRegistry:
-    """See `registry.Registry`. Not for use by several threads."""
+    """See `registry.Registry`."""
 
     def __init__(self, endpoints: Sequence[str], prefix: str) -> None:
         self._endpoints = list(endpoints)
@@ -56,6 +56,7 @@ class EtcdRegistry:
         self._client: Any = None
         self._watch: EtcdWatch | None = None
         self._reader = Reader(self._folder)
+        self._closed = False
 
     def config(self) -> bytes | None:
         """See `Registry`."""
@@ -111,21 +112,13 @@ class EtcdRegistry:
 
     def probe(self) -> None:
         """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""
-        endpoint = self._endpoints[0]
-        try:
-            if self._client is None:
-                raise Unavailable(f"{endpoint}: not connected")
-            self._client.get(f"{self._prefix}/config")
-        except (etcd3.Etcd3Exception, grpc.RpcError) as error:
-            self._give_up_endpoint()
-            raise Unavailable(f"{endpoint}: {_why(error)}") from error
+        self._try(self._endpoints[0], lambda client: client.get(f"{self._prefix}/config"))
 
     def close(self) -> None:
         """See `Registry`."""
+        self._closed = True
         self._end_watch()
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._disconnect()
 
     def _end_watch(self) -> None:
         if self._watch is not None:
@@ -155,26 +148,38 @@ class EtcdRegistry:
         reasons = []
         for endpoint in tuple(self._endpoints):
             try:
-                return action(self._connected(endpoint))
-            except (etcd3.Etcd3Exception, grpc.RpcError) as error:
-                reasons.append(f"{endpoint}: {_why(error)}")
-                self._give_up_endpoint()
+                return self._try(endpoint, action)
+            except Unavailable as error:
+                reasons.append(str(error))
         raise Unavailable("; ".join(reasons))
 
-    def _connected(self, endpoint: str) -> Any:
-        if self._client is None:
-            host, port = split_endpoint(endpoint)
-            host = f"[{host}]" if ":" in host else host
-            self._client = etcd3.client(host, port, timeout=TIMEOUT, grpc_options=CHANNEL)
-        return self._client
+    def _try(self, endpoint: str, action: Callable[[Any], T]) -> T:
+        """Do something with the first endpoint, or give it up: then the next one has its turn."""
+        try:
+            if self._client is None:
+                self._client = self._connect(endpoint)
+            return action(self._client)
+        except (etcd3.Etcd3Exception, grpc.RpcError) as error:
+            if self._closed:
+                raise Stopped from None
+            if self._watch is not None:
+                self._watch.cut()
+                self._watch = None
+            self._disconnect()
+            self._endpoints.append(self._endpoints.pop(0))
+            raise Unavailable(f"{endpoint}: {_why(error)}") from error
 
-    def _give_up_endpoint(self) -> None:
-        """Disconnect, which also ends the watch with a `Reset`; the next endpoint has its turn."""
-        if self._watch is not None:
-            self._watch.cut()
-            self._watch = None
-        self.close()
-        self._endpoints.append(self._endpoints.pop(0))
+    def _connect(self, endpoint: str) -> Any:
+        if self._closed:
+            raise Stopped
+        host, port = split_endpoint(endpoint)
+        host = f"[{host}]" if ":" in host else host
+        return etcd3.client(host, port, timeout=TIMEOUT, grpc_options=CHANNEL)
+
+    def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _key(self, subnet: IPv4Network) -> str:
         return f"{self._folder}{key(subnet)}"

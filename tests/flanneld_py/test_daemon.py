@@ -30,6 +30,7 @@ class Script(Time):
     """Virtual time: each action happens at its second; when the last has, and time still passes, `Stop`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.second = 0.0
         self.actions: list[tuple[float, Callable[[], object]]] = []
 
