@@ -125,6 +125,22 @@ class Host:
         self.run("ip", "link", "set", "docker0", "up")
         return address
 
+    def pod(self) -> "Host":
+        """A network namespace behind a bridge with FLANNEL_SUBNET's address, as a container's."""
+        gateway = self.bridge()
+        made = Host(self.sandbox, f"{self.name}-pod", f"{self.subnet}.2")
+        script = f"""
+            ip netns add {made.name}
+            ip -n {self.name} link add name to-pod type veth peer name eth0 netns {made.name}
+            ip -n {self.name} link set to-pod master docker0 up
+            ip -n {made.name} link set eth0 up
+            ip -n {made.name} address add {made.address}/24 dev eth0
+            ip -n {made.name} route add default via {gateway}
+        """
+        self.sandbox.run("sh", "-ec", script)
+        self.sandbox.pods.append(made)
+        return made
+
     def reaches(self, address: str, source: str, timeout: float = 10) -> str:
         """Wait until a ping from our address `source` is answered; ping's output."""
 
@@ -167,6 +183,7 @@ class Sandbox:
     container: str
     agent: Agent
     hosts: list[Host] = field(default_factory=list)
+    pods: list[Host] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     etcd_process: Process | None = None
 
@@ -238,6 +255,8 @@ class Sandbox:
         """End every process with its children, by their session, and remove every device."""
         for process in self.processes:
             self.run("kill", "-KILL", "--", f"-{process.pid}", check=False)  # most have ended already
+        for pod in self.pods:
+            self.run("ip", "netns", "delete", pod.name)
         for host in self.hosts:
             self.run("rm", "-rf", f"/run/flannel-{host.name}")
             # The kernel takes a namespace's devices away later, a deleted pair at once.
@@ -245,6 +264,7 @@ class Sandbox:
             self.run("ip", "netns", "delete", host.name)
         self.run("ip", "link", "delete", "br0")
         self.hosts.clear()
+        self.pods.clear()
         self.processes.clear()
 
 
