@@ -3,14 +3,14 @@
 import logging
 import queue
 import random
-import threading
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from flanneld_py import allocate, clock, config, files, subnet_env
+from flanneld_py import acquire, allocate, config, files, subnet_env
 from flanneld_py.allocate import HeldLease
 from flanneld_py.backend import Backend
+from flanneld_py.clock import Time
 from flanneld_py.config import NetworkConfig
 from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim, Lost, View, words
@@ -20,7 +20,7 @@ from flanneld_py.options import Options
 from flanneld_py.patience import Patience
 from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 
-__all__ = ["Daemon", "Inbox", "Time"]
+__all__ = ["Daemon"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,31 +35,6 @@ TROUBLE = "etcd does not answer"
 
 class WatchEnded(Exception):
     """The watch said why it has ended."""
-
-
-Inbox = queue.SimpleQueue[tuple[int, WatchMessage]]
-
-
-class Time:
-    """The clock, and letting time pass; a test puts its own in place."""
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-
-    def now(self) -> float:
-        """Seconds, from any beginning, that never go back."""
-        return clock.now()
-
-    def rest(self, seconds: float) -> None:
-        """Do nothing for so long, or until we are to stop."""
-        self.stopping.wait(seconds)
-
-    def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
-        """The next of the inbox, or None if nothing comes for so long."""
-        try:
-            return inbox.get(timeout=seconds)
-        except queue.Empty:
-            return None
 
 
 class Daemon:
@@ -83,7 +58,7 @@ class Daemon:
         self._set_filters = set_filters
         self._time = time or Time()
         self._pick = pick
-        self._inbox: Inbox = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[int, WatchMessage]] = queue.SimpleQueue()
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
         self._view = View()
         self._announced: dict[IPv4Network, Lease] = {}  # the peers that the log has told of
@@ -154,7 +129,9 @@ class Daemon:
             try:
                 asked_at = self._time.now()
                 known = self._registry.snapshot()
-                held = self._try_acquire(known, network, backend, previous)
+                held = acquire.once(
+                    self._registry, known, network, backend.attrs(self._public_ip), previous, self._pick
+                )
             except Unavailable as error:
                 self._complain(patience, f"Failed to acquire subnet: {TROUBLE}", str(error))
             except allocate.OutOfSubnets as error:
@@ -167,28 +144,6 @@ class Daemon:
                     return known
                 continue  # somebody was quicker: look again, at once
             self._rest(patience.delay())
-
-    def _try_acquire(
-        self, known: Snapshot, network: NetworkConfig, backend: Backend, previous: IPv4Network | None
-    ) -> HeldLease | None:
-        """One attempt; None when what was known is no longer so."""
-        registry, attrs = self._registry, backend.attrs(self._public_ip)
-        spoiled = [key.subnet for key in known.spoiled]
-        choice = allocate.choose_subnet(network, known.leases, self._public_ip, previous, self._pick, spoiled)
-        match choice:
-            case allocate.Reuse(lease, known_revision):
-                subnet = lease.subnet
-                logger.info("Found lease (%s) for current IP (%s), reusing", subnet, self._public_ip)
-                revision = registry.renew(subnet, known_revision, attrs)
-            case allocate.Replace(old, subnet):
-                text = "Found lease (%s) for current IP (%s) but not compatible with current config, deleting"
-                logger.info(text, old.lease.subnet, self._public_ip)
-                revision = registry.replace(choice, attrs)
-            case allocate.Create(subnet):
-                if subnet == previous:
-                    logger.info("Found previously leased subnet (%s), reusing", subnet)
-                revision = registry.create(subnet, attrs)
-        return None if revision is None else HeldLease(Lease(subnet, attrs), revision)
 
     def _announce(self, network: NetworkConfig, backend: Backend, previous: IPv4Network | None) -> None:
         """Write subnet.env, then tell the service manager that we are ready."""

@@ -1,32 +1,19 @@
 """Leases in etcd v3, byte for byte as flannel >= 0.20.2 keeps them (its pkg/subnet/etcd/registry.go).
 
-Only this module and `etcd_watch` import `etcd3` and `grpc`. The package has no client for several endpoints,
+The package etcd3 has no client for several endpoints,
 so there is one client at a time, and the next endpoint is tried when it fails.
 """
 
-import os
-import warnings
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from typing import Any, TypeVar
-
-# What gRPC's C core has to say about connections we say ourselves.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-# etcd3's generated code works with protobuf's Python implementation only.
-os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
-
-import grpc
-
-with warnings.catch_warnings():
-    # protobuf 3.20, the last that etcd3 works with, uses what Python 3.12 deprecated.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import etcd3
 
 from flanneld_py.allocate import Replace
 from flanneld_py.lease import LeaseAttrs, encode, key
 from flanneld_py.options import split_endpoint
 from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.etcd_library import etcd3, grpc
 from flanneld_py.registry.etcd_watch import EtcdWatch, words
 
 __all__ = ["EtcdRegistry"]

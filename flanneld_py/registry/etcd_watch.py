@@ -9,8 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
-from etcd3 import etcdrpc
+from flanneld_py.registry.etcd_library import etcdrpc, grpc
 
 __all__ = ["EtcdWatch", "words"]
 

@@ -1,16 +1,19 @@
 """The daemon's sequence over hours, in virtual time, against an etcd in memory."""
 
 import logging
+import queue
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flanneld_py import daemon as module
 from flanneld_py.backend import Backend
-from flanneld_py.daemon import Daemon, Inbox, Time
+from flanneld_py.clock import Time
+from flanneld_py.daemon import Daemon
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import Lease, LeaseAttrs
 from flanneld_py.options import Options
@@ -20,6 +23,8 @@ from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 OUR_IP, THEIR_IP = IPv4Address("192.168.199.52"), IPv4Address("192.168.199.53")
 THEIRS = IPv4Network("10.2.52.0/24")
 HOUR = 3600.0
+
+T = TypeVar("T")
 
 
 class Stop(Exception):
@@ -50,7 +55,7 @@ class Script(Time):
         if not self.actions:
             raise Stop
 
-    def receive(self, inbox: Inbox, seconds: float) -> tuple[int, WatchMessage] | None:
+    def receive(self, inbox: "queue.SimpleQueue[T]", seconds: float) -> T | None:
         if not inbox.empty():
             return inbox.get_nowait()
         end = self.second + seconds

@@ -1,0 +1,18 @@
+"""The packages that speak with etcd, imported with care; everything else gets them from here."""
+
+import os
+import warnings
+
+# What gRPC's C core has to say about connections we say ourselves.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# etcd3's generated code works with protobuf's Python implementation only.
+os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+
+with warnings.catch_warnings():
+    # protobuf 3.20 is the last that etcd3 works with. It deprecates what etcd3 does; Python, what it does.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import etcd3
+    import grpc
+    from etcd3 import etcdrpc
+
+__all__ = ["etcd3", "etcdrpc", "grpc"]

@@ -1,0 +1,58 @@
+import os
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from flanneld_py import files
+from flanneld_py.errors import Fatal
+
+
+@pytest.fixture
+def strict_umask():
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
+def test_the_file_and_its_directory_can_be_read_by_all_whatever_the_umask(tmp_path):
+    path = tmp_path / "flannel" / "subnet.env"
+    files.replace(path, "FLANNEL_MTU=1472\n")
+    assert path.read_text() == "FLANNEL_MTU=1472\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_reader_of_the_old_file_keeps_the_old_file(tmp_path):
+    path = tmp_path / "subnet.env"
+    files.replace(path, "old\n")
+    with path.open() as reader:
+        files.replace(path, "new\n")
+        assert reader.read() == "old\n"
+    assert path.read_text() == "new\n"
+    assert [item.name for item in tmp_path.iterdir()] == ["subnet.env"]
+
+
+def test_a_place_that_cannot_be_written_is_fatal_and_named(tmp_path):
+    (tmp_path / "flat").touch()
+    for path in (tmp_path / "flat" / "subnet.env", tmp_path):
+        with pytest.raises(Fatal, match=str(path)):
+            files.require_writable(path)
+
+
+def test_looking_whether_it_can_be_written_leaves_the_file_as_it_is(tmp_path):
+    path = tmp_path / "flannel" / "subnet.env"
+    files.require_writable(path)
+    assert list(path.parent.iterdir()) == []
+    path.write_text("FLANNEL_SUBNET=10.2.35.1/24\n")
+    files.require_writable(path)
+    assert files.previous_subnet(path) == IPv4Network("10.2.35.0/24")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"FLANNEL_SUBNET=tomorrow\n"])
+def test_a_file_that_says_nothing_readable_is_no_previous_subnet(tmp_path: Path, content):
+    path = tmp_path / "subnet.env"
+    if content is not None:
+        path.write_bytes(content)
+    assert files.previous_subnet(path) is None
