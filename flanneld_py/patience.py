@@ -1,6 +1,6 @@
 """How long to wait before the next attempt, and how often to say that it failed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["Patience"]
@@ -19,9 +19,8 @@ class Patience:
     """
 
     _delay: float = FIRST_DELAY
-    _silence: float = FIRST_SILENCE
-    _quiet_until: float = float("-inf")
-    _said: str = ""
+    _said: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Kind of failure -> when it was said last, and how long to keep quiet about it from then on."""
 
     def delay(self) -> float:
         """Seconds until the next attempt."""
@@ -29,9 +28,9 @@ class Patience:
         return now
 
     def worth_saying(self, kind: str, now: float) -> bool:
-        """Whether to say this failure: it is of another kind than the last, or nothing was said for long."""
-        if kind == self._said and now < self._quiet_until:
+        """Whether to say this failure: it is the first of its kind, or its last mention is long ago."""
+        said_at, silence = self._said.get(kind, (float("-inf"), FIRST_SILENCE / 2))
+        if now < said_at + silence:
             return False
-        self._silence = min(self._silence * 2, LONGEST_SILENCE) if kind == self._said else FIRST_SILENCE
-        self._said, self._quiet_until = kind, now + self._silence
+        self._said[kind] = now, min(silence * 2, LONGEST_SILENCE)
         return True

@@ -25,3 +25,11 @@ def test_another_failure_is_said_at_once():
     assert patience.worth_saying("no etcd", 0.0)
     assert not patience.worth_saying("no etcd", 0.1)
     assert patience.worth_saying("no config", 0.2)
+
+
+def test_two_failures_that_take_turns_are_not_said_more_often_than_each_alone():
+    patience = Patience()
+    turns = ["etcd does not answer", "the watch has ended"] * 1800
+    said = [kind for now, kind in enumerate(turns) if patience.worth_saying(kind, float(now))]
+    alone = Patience()
+    assert said.count(turns[0]) == sum(alone.worth_saying(turns[0], float(now)) for now in range(0, 3600, 2))

@@ -55,6 +55,22 @@ def test_an_emptied_etcd_gives_the_same_subnet_again(host, sandbox):
     assert sandbox.leases() == before
 
 
+def test_an_etcd_that_lost_its_data_gives_a_running_daemon_the_same_subnet_again(host, sandbox):
+    for number in range(20):  # so that the new etcd's revisions are lower than those that the daemon knows
+        sandbox.etcdctl("put", "/elsewhere", str(number))
+    daemon = host.flanneld()
+    daemon.says("Watching for new subnet leases")
+    before = sandbox.leases()
+    assert sandbox.etcd_process is not None
+    sandbox.etcd_process.signal("KILL")
+    sandbox.etcd_process.ends(5)
+    sandbox.start_etcd(fresh=True)
+    daemon.says("Subnet lease acquired", times=2)
+    assert sandbox.leases() == before
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
+    daemon.says("Subnet added: 10.2.9.0/24")
+
+
 def test_a_lease_that_is_deleted_under_a_running_daemon_is_taken_again_within_two_seconds(host, sandbox):
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
