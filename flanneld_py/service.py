@@ -60,17 +60,21 @@ class _Service:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._daemon: Daemon | None = None
+        self._stopping = False
 
     def run(self) -> None:
         """Do the daemon's work. Raises `Fatal`, or `Stopped` after `stop`."""
         daemon = self._daemon = _make_daemon(self._options)
+        if self._stopping:  # `stop` may have come too early to find the daemon
+            return
         try:
             daemon.run()
         finally:
             daemon.close()
 
     def stop(self) -> None:
-        """Have `run` end; for another thread. One that is still being set up ends with the process."""
+        """Have `run` end, also one that is still being set up; for another thread."""
+        self._stopping = True
         if self._daemon is not None:
             self._daemon.stop()
 

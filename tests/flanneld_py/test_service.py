@@ -1,0 +1,57 @@
+"""The service's wiring: what a signal does while the daemon is still being made."""
+
+import threading
+from typing import cast
+
+import pytest
+
+from flanneld_py import service
+from flanneld_py.daemon import Daemon
+from flanneld_py.options import Options
+
+
+class Recorder:
+    """Stands in for the daemon."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def run(self) -> None:
+        self.calls.append("run")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monkeypatch):
+    daemon, begun, go_on = Recorder(), threading.Event(), threading.Event()
+
+    def make(_options: Options) -> Daemon:
+        begun.set()
+        assert go_on.wait(10)
+        return cast("Daemon", daemon)
+
+    monkeypatch.setattr(service, "_make_daemon", make)
+    made = service._Service(Options())
+    worker = threading.Thread(target=made.run)
+    worker.start()
+    assert begun.wait(10)
+    made.stop()
+    go_on.set()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert "run" not in daemon.calls
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told to end", "by itself"])
+def test_a_daemon_that_ends_takes_away_what_it_made(monkeypatch, told):
+    daemon = Recorder()
+    monkeypatch.setattr(service, "_make_daemon", lambda _options: daemon)
+    made = service._Service(Options())
+    made.run()
+    if told:
+        made.stop()
+    assert daemon.calls == ["run", "close", *(["stop"] if told else [])]
