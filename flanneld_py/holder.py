@@ -73,8 +73,8 @@ class Claim:
         for change in changes:
             subnet, revision, name = _of(change)
             if (subnet, name) == (self.subnet, ""):
-                known = replace(self, held=replace(self.held, revision=revision - 1))
-                return self if revision == self.held.revision else known.after(change)
+                # Also at our own revision: an etcd that began anew counts from the beginning.
+                return replace(self, held=replace(self.held, revision=revision - 1)).after(change)
         return Lost("its key is gone")
 
     def _is_ours(self, subnet: IPv4Network, revision: int, name: str) -> bool:
