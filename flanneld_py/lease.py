@@ -106,20 +106,45 @@ def decode(data: bytes) -> LeaseAttrs:
         raise ValueError(f"not a lease: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"not a lease: a JSON object is expected, not {data[:60]!r}")
+    if _is_deeper(value, _DEEPEST):
+        raise ValueError("not a lease: JSON nested too deeply")
     fields = {name.lower(): field for name, field in value.items() if field is not None}
     public_ip = fields.get("publicip")
     backend_type = fields.get("backendtype", "")
     if not isinstance(backend_type, str):
-        raise ValueError(f"not a lease: BackendType is {backend_type!r}, not a string")
+        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a string")
     if not isinstance(public_ip, str):
-        raise ValueError(f"not a lease: PublicIP is {public_ip!r}, not a string")
+        raise ValueError(f"not a lease: PublicIP is {_cut(public_ip)}, not a string")
     try:
         address = IPv4Address(public_ip)
     except ValueError:
-        raise ValueError(f"not a lease: PublicIP is {public_ip!r}, not an IPv4 address") from None
+        raise ValueError(f"not a lease: PublicIP is {_cut(public_ip)}, not an IPv4 address") from None
     if address.is_unspecified:
         raise ValueError("not a lease: PublicIP is 0.0.0.0, no host's address")
     return LeaseAttrs(address, backend_type, fields.get("backenddata"))
+
+
+# What Python reads it may not be able to compare later, from a deeper call; flannel's own data is flat.
+_DEEPEST: Final = 32
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether JSON data is nested deeper than so many levels; without recursion."""
+    layer: list[object] = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(item, dict | list) for item in layer)
+
+
+def _cut(value: object) -> str:
+    """A value for a message; etcd keeps up to 1.5 MiB."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def diff(known: Mapping[IPv4Network, Lease], snapshot: Mapping[IPv4Network, Lease]) -> tuple[Event, ...]:

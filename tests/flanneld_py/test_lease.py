@@ -112,6 +112,22 @@ def test_a_value_that_leads_nowhere_is_refused(value: bytes) -> None:
         decode(value)
 
 
+def test_data_too_deep_to_be_compared_later_is_refused() -> None:
+    # CPython's own limit depends on how deep the caller is: what one thread reads another cannot compare.
+    for depth in (100, *range(950, 1000), *range(9980, 10000)):
+        value = b'{"PublicIP":"192.168.199.52","BackendData":' + b"[" * depth + b"]" * depth + b"}"
+        with pytest.raises(ValueError, match=r"^not a lease: JSON nested too deeply$"):
+            decode(value)
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    with pytest.raises(
+        ValueError, match=r"^not a lease: PublicIP is 'x+\.\.\., not an IPv4 address$"
+    ) as refused:
+        decode(b'{"PublicIP":"' + b"x" * 1_000_000 + b'"}')
+    assert len(str(refused.value)) < 120
+
+
 def json_values() -> st.SearchStrategy[object]:
     return st.recursive(
         st.booleans() | st.integers() | st.text(),
