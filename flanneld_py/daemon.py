@@ -75,9 +75,8 @@ class Daemon:
             snapshot = self._acquire(network, backend, previous)
             backend.claim(self._claim.subnet)
             # Nobody is told of us before the others can be reached.
-            view = View()
-            view.reset(snapshot)
-            backend.carry(self._reachable(view), self._claim.expires_at)
+            self._view.reset(snapshot)
+            backend.carry(self._reachable(), self._claim.expires_at)
             self._announce(network, backend, previous)
             reason = self._keep(backend)
             logger.error(
@@ -175,15 +174,13 @@ class Daemon:
                         patience = Patience()
                     if changes and (lost := self._take(changes, backend)):
                         return lost
-                    if reason := backend.broken():
-                        logger.error("%s: making it anew", reason)
-                        backend.claim(self._claim.subnet)
-                        self._carry(backend)
+                    self._repair(backend)
             except (Unavailable, WatchEnded) as error:
                 trouble = f": {TROUBLE}" if isinstance(error, Unavailable) else ""
                 self._complain(patience, f"Watch subnets{trouble}", str(error))
                 if self._time.now() >= self._claim.expires_at:
                     return "it could not be renewed in time"
+                self._repair(backend)
                 self._rest(patience.delay())
 
     def _list_and_watch(self) -> Snapshot:
@@ -232,11 +229,18 @@ class Daemon:
         for event in diff(self._announced, peers):
             logger.info("%s", words(event))
         self._announced = peers
-        backend.carry(self._reachable(self._view), self._claim.expires_at)
+        backend.carry(self._reachable(), self._claim.expires_at)
 
-    def _reachable(self, view: View) -> dict[IPv4Network, Lease]:
+    def _repair(self, backend: Backend) -> None:
+        """Make anew what broke on this machine; that takes no etcd."""
+        if reason := backend.broken():
+            logger.error("%s: making it anew", reason)
+            backend.claim(self._claim.subnet)
+            backend.carry(self._reachable(), self._claim.expires_at)
+
+    def _reachable(self) -> dict[IPv4Network, Lease]:
         """The others, without a second lease of our own address: its packets would come back to us."""
-        peers = view.peers(self._claim.subnet)
+        peers = self._view.peers(self._claim.subnet)
         return {subnet: lease for subnet, lease in peers.items() if lease.attrs.public_ip != self._public_ip}
 
     def _renew_if_due(self, backend: Backend) -> str:

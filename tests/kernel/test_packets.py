@@ -86,6 +86,17 @@ def test_a_device_that_was_deleted_is_made_anew(pair, sandbox):
     assert (link["mtu"], link["txqlen"]) == (1472, 500)
 
 
+def test_a_device_that_was_deleted_while_etcd_is_down_is_made_anew(pair, sandbox):
+    here, there = pair
+    source, destination = here.bridge(), there.bridge()
+    assert sandbox.etcd_process is not None
+    sandbox.etcd_process.signal("KILL")
+    sandbox.etcd_process.ends(5)
+    sandbox.processes[1].says("etcd does not answer")
+    here.run("ip", "link", "delete", "flannel0")
+    here.reaches(destination, source)
+
+
 def test_an_underlay_with_a_smaller_mtu_makes_the_overlays_smaller(sandbox):
     sandbox.configure()
     host = sandbox.host("a")
