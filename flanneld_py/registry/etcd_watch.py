@@ -65,6 +65,8 @@ class EtcdWatch:
             reason = str(error)
         except grpc.RpcError as error:
             reason = words(error)
+        except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
+            reason = f"unexpected {type(error).__name__}: {error}"
         if not self._closed:
             self._on_end(reason)
 

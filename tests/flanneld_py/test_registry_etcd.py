@@ -185,6 +185,20 @@ def test_a_server_that_ends_ends_the_watch(registry, etcd):
     assert isinstance(watched.next(), Reset)
 
 
+def test_a_watch_whose_messages_cannot_be_handled_says_that_it_has_ended(registry, etcd):
+    resets: queue.SimpleQueue[Reset] = queue.SimpleQueue()
+
+    def deliver(message: WatchMessage) -> None:
+        if not isinstance(message, Reset):
+            raise RuntimeError("no room")
+        resets.put(message)
+
+    registry.watch(etcd.revision, deliver)
+    assert etcd.watched.acquire(timeout=10)
+    etcd.put(f"{PREFIX}/subnets/10.2.52.0-24", VALUE)
+    assert resets.get(timeout=10) == Reset("unexpected RuntimeError: no room")
+
+
 def test_a_new_watch_ends_the_one_before_in_silence(registry, etcd):
     first = begun(etcd, registry)
     second = begun(etcd, registry)
