@@ -178,9 +178,9 @@ def stop_engine() -> str:
     except EngineUnavailable:
         return "No engine answers: nothing to stop."
     if STARTED_BY_LAB not in engine.labels:
-        how = "systemctl stop docker" if Path("/run/systemd/system").is_dir() else "the way it was started"
         raise LabError(
-            "this engine was not started by the lab, so it is left running", hint=f"Stop it with: {how}"
+            "this engine was not started by the lab, so it is left running",
+            hint="End it the way it was started, such as: systemctl stop docker",
         )
     up = sorted({item.labels["lab.name"] for item in engine.containers(["lab.name"])})
     if up:

@@ -3,6 +3,7 @@
 What to create is decided elsewhere.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ from lab.engine.failures import attempt, reason
 from lab.engine.model import (
     Container,
     ContainerConfig,
+    EngineUnavailable,
     ExecResult,
     FileContent,
     ImageInfo,
@@ -48,9 +50,15 @@ class Engine:
 
         A `docker` command on the PATH says nothing about an engine, so this asks the API.
         """
-        with attempt("connecting"):
+        try:
             client = docker.from_env(timeout=120, max_pool_size=32)
             return cls(client, client.info())
+        except (DockerException, requests.RequestException) as error:
+            address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+            raise EngineUnavailable(
+                f"no Docker engine answers at {address}: {reason(error)}",
+                hint="`lab up` starts one where it can; DOCKER_HOST names another one.",
+            ) from error
 
     def close(self) -> None:
         """Close the connections to it."""
