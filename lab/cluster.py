@@ -1,7 +1,7 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -107,14 +107,17 @@ class Lab:
         return [self.node(node.name) for node in self.spec.minions]
 
     def pods(self) -> Sequence[RunningPod]:
-        """Every pod of every minion that runs, by name."""
+        """Every pod, by name, of the minions whose Docker answers; of the others nothing is known."""
+        return self._pods(_pods_if_known)
+
+    def _pods(self, of: Callable[[Node], Sequence[RunningPod]]) -> Sequence[RunningPod]:
         minions = [
             node
             for node in self.nodes.values()
             if node.role == "minion" and node.container.state == "running"
         ]
         with ThreadPoolExecutor(max_workers=max(1, len(minions))) as pool:
-            found = pool.map(kubelet.list_pods, minions)
+            found = list(pool.map(of, minions))
         return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> RunningPod:
@@ -130,7 +133,7 @@ class Lab:
         self, pods: Sequence[PodSpec], *, cancel: threading.Event | None = None
     ) -> Mapping[str, str]:
         """Place and run pods beside those that run; answers the node of each. Raises `LabError`."""
-        running = self.pods()
+        running = self._pods(kubelet.list_pods)
         taken = {pod.name: pod.node for pod in running}
         for pod in pods:
             if pod.name in taken:
@@ -146,6 +149,13 @@ class Lab:
     def remove_pod(self, name: str) -> None:
         """Remove a pod with its containers and their anonymous volumes."""
         kubelet.remove_pod(self.node(self.pod(name).node), name)
+
+
+def _pods_if_known(node: Node) -> Sequence[RunningPod]:
+    try:
+        return kubelet.list_pods(node)
+    except kubelet.DockerDown:
+        return ()
 
 
 def remove_all(engine: Engine, name: str) -> Iterator[str]:

@@ -9,19 +9,29 @@ from lab.errors import LabError
 from lab.node import Node
 from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
 
-__all__ = ["list_pods", "remove_pod", "run_pod"]
+__all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
 
 READY_WITHIN = 60.0
 """Seconds for a pod's containers to run and its ports to answer."""
 
 
+class DockerDown(LabError):
+    """A node's own Docker does not answer, so nobody can say which pods it has."""
+
+
 def list_pods(node: Node) -> Sequence[RunningPod]:
-    """The pods on a node. Raises `LabError` when its Docker does not answer."""
+    """The pods on a node. Raises `DockerDown`."""
     script = """
         ids=$(timeout 20 docker ps --all --quiet --filter label=lab.pod) || exit
         if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
     """
-    return parse_inspect(node.name, node.run(["sh", "-c", script]).text)
+    listing = node.run(["sh", "-c", script], check=False)
+    if listing.exit_code != 0:
+        raise DockerDown(
+            f"{node.name}: its Docker does not answer: {listing.output.strip() or 'nothing within 20 s'}",
+            hint=f"lab logs {node.name} docker; lab exec {node.name} -- systemctl start docker",
+        )
+    return parse_inspect(node.name, listing.text)
 
 
 def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event | None = None) -> None:

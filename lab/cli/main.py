@@ -1,8 +1,5 @@
 """The group of verbs, and the one place where errors become output and an exit status."""
 
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,10 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("lab: interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (`lab ... | head`): as if SIGPIPE had ended us.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except LabError as error:
         if settings.verbose:
             traceback.print_exc()

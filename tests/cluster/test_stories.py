@@ -46,6 +46,22 @@ def test_a_rebooted_node_keeps_its_subnet_and_its_pod(make_lab):
     assert subnets(lab) == before
 
 
+def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(make_lab):
+    lab = make_lab(spec.tutorial()).lab
+    minion = lab.node("centos-minion01")
+    minion.run(["systemctl", "stop", "flanneld"])
+    wrong = {(finding.check, finding.subject) for finding in checks.run_all(lab) if not finding.ok}
+    assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= wrong
+    assert not {subject for _, subject in wrong} & {"centos-master", "centos-minion02", "mysql01"}
+    # Docker is required to have flanneld, so it has stopped with it.
+    assert minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split() == [
+        "inactive",
+        "inactive",
+    ]
+    minion.run(["systemctl", "start", "docker"])
+    wait_until_right(lab)
+
+
 def test_two_labs_stand_side_by_side(make_lab):
     one, two = make_lab(spec.tutorial()).lab, make_lab(spec.tutorial()).lab
     assert one.underlay != two.underlay
