@@ -17,7 +17,7 @@ from lab.errors import LabError
 from lab.progress import Silent
 from lab.signals import shielded
 
-__all__ = ["engine", "lab", "make_lab"]
+__all__ = ["engine", "lab", "make_lab", "temporary_lab"]
 
 MakeLab = Callable[[spec.LabSpec], lifecycle.Outcome]
 

@@ -7,8 +7,16 @@ import pytest
 from lab import checks, spec, wait
 from lab.cluster import NAME, Lab
 from lab.errors import LabError
+from lab.fixtures import temporary_lab
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def worn(engine):
+    """A lab that is treated badly, and right again after each story."""
+    with temporary_lab(engine, spec.tutorial()) as outcome:
+        yield outcome.lab
 
 
 def wait_until_right(lab: Lab) -> None:
@@ -28,16 +36,16 @@ def subnets(lab):
     return {node.name: node.run(["cat", "/run/flannel/subnet.env"]).text for node in lab.minions}
 
 
-def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(make_lab):
-    lab = make_lab(spec.tutorial()).lab
+def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(worn):
+    lab = Lab.get(worn.engine, worn.name)
     before = subnets(lab)
     lab.node("centos-minion01").run(["systemctl", "restart", "flanneld"])
     wait_until_right(lab)
     assert subnets(lab) == before
 
 
-def test_a_rebooted_node_keeps_its_subnet_and_its_pod(make_lab):
-    lab = make_lab(spec.tutorial()).lab
+def test_a_rebooted_node_keeps_its_subnet_and_its_pod(worn):
+    lab = Lab.get(worn.engine, worn.name)
     before = subnets(lab)
     lab.engine.restart(lab.node("centos-minion02").container.id)
     lab = Lab.get(lab.engine, lab.name)
@@ -46,8 +54,8 @@ def test_a_rebooted_node_keeps_its_subnet_and_its_pod(make_lab):
     assert subnets(lab) == before
 
 
-def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(make_lab):
-    lab = make_lab(spec.tutorial()).lab
+def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
+    lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion01")
     minion.run(["systemctl", "stop", "flanneld"])
     wrong = {(finding.check, finding.subject) for finding in checks.run_all(lab) if not finding.ok}
