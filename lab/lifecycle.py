@@ -146,7 +146,14 @@ class _Making:
         if node.role == "minion":
             settings = {"/etc/sysconfig/flanneld": sysconfig(self.spec)}
             self.engine.put_files(container, {**daemon_files(), **settings})
-        self.engine.start(container)
+        try:
+            self.engine.start(container)
+        except LabError as error:
+            if self.spec.privileged:
+                error.hint = (
+                    "The lab file says privileged: true; an engine that may not give it works without."
+                )
+            raise
 
     def _put_config(self, action: PutConfig) -> None:
         master = self._lab.master
