@@ -11,7 +11,7 @@ from lab.wait import Cancelled
 
 __all__ = ["perform"]
 
-GRACE = 10.0
+GRACE = 3.0
 """Seconds that running steps have to notice that the plan was called off."""
 
 
