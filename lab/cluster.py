@@ -11,7 +11,7 @@ from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
 from lab.node import Node
 from lab.pods import PodSpec, RunningPod, place
-from lab.spec import LabSpec
+from lab.spec import LabSpec, name_option
 
 __all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "Lab", "names", "remove_all"]
 
@@ -60,9 +60,8 @@ class Lab:
         found = cls.find(engine, name)
         if found is None:
             others = sorted({item.labels[NAME] for item in engine.networks([NAME])})
-            option = "" if name == "tutorial" else f" --name {name}"
             known = f"; there is: {', '.join(others)}" if others else ""
-            raise LabError(f"there is no lab {name}{known}", hint=f"Start it with: lab up{option}")
+            raise LabError(f"there is no lab {name}{known}", hint=f"Start it with: lab up{name_option(name)}")
         return found
 
     @property
@@ -138,7 +137,8 @@ class Lab:
         for pod in pods:
             if pod.name in taken:
                 raise LabError(
-                    f"a pod {pod.name} runs already, on {taken[pod.name]}", hint=f"lab pod rm {pod.name}"
+                    f"a pod {pod.name} is there already, on {taken[pod.name]}",
+                    hint=f"First: lab pod rm{name_option(self.name)} {pod.name}",
                 )
         counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.minions}
         placed = place(pods, list(counts), counts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import wait
-from lab.engine import Engine, EngineUnavailable
+from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
 
@@ -53,12 +53,7 @@ def remedy(facts: Facts) -> Remedy:
         if facts.systemd
         else ("dockerd", "--label", STARTED_BY_LAB, "--pidfile", str(PIDFILE))
     )
-    if facts.docker_host:
-        return Remedy(
-            False, False, start, f"DOCKER_HOST is {facts.docker_host}: start that engine, or unset it."
-        )
-    if "Permission denied" in facts.seen:
-        advice = "An engine is there, but not for you. As root: usermod -aG docker USER; then log in again."
+    if advice := remedy_elsewhere(facts.docker_host, facts.seen):
         return Remedy(False, False, start, advice)
     install = not facts.dockerd
     if install and not facts.debian:
@@ -175,7 +170,9 @@ def stop_engine() -> str:
     """End the engine if the lab started it; answers what was done, in a sentence."""
     try:
         engine = Engine.connect()
-    except EngineUnavailable:
+    except EngineUnavailable as error:
+        if remedy_elsewhere(os.environ.get("DOCKER_HOST", ""), error.message):
+            raise
         return "No engine answers: nothing to stop."
     if STARTED_BY_LAB not in engine.labels:
         raise LabError(

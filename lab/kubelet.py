@@ -8,6 +8,7 @@ from lab.engine import Engine
 from lab.errors import LabError
 from lab.node import Node
 from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
+from lab.spec import name_option
 
 __all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
 
@@ -27,9 +28,11 @@ def list_pods(node: Node) -> Sequence[RunningPod]:
     """
     listing = node.run(["sh", "-c", script], check=False)
     if listing.exit_code != 0:
+        option = name_option(node.lab)
         raise DockerDown(
             f"{node.name}: its Docker does not answer: {listing.output.strip() or 'nothing within 20 s'}",
-            hint=f"lab logs {node.name} docker; lab exec {node.name} -- systemctl start docker",
+            hint=f"See: lab logs{option} {node.name} docker; "
+            f"start it: lab exec{option} {node.name} -- systemctl start docker",
         )
     return parse_inspect(node.name, listing.text)
 
@@ -99,7 +102,10 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
     if image in SEEDED_IMAGE or node.run(["docker", "image", "inspect", image], check=False).exit_code == 0:
         return
     if engine.image(image) is None and (why := engine.pull(image)) is not None:
-        raise LabError(f"the image {image} is neither on the engine nor to be pulled: {why}")
+        raise LabError(
+            f"the image {image} is neither on the engine nor to be pulled: {why}",
+            hint="Put it on the engine that runs the lab: docker pull, docker build -t or docker load.",
+        )
     name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
     result = engine.exec(
         node.container.id, ["docker", "load", "--quiet"], stdin=engine.save_image(image, name)

@@ -25,7 +25,7 @@ from lab.plan import (
 )
 from lab.progress import Progress
 from lab.signals import shielded
-from lab.spec import LabSpec
+from lab.spec import LabSpec, name_option
 
 __all__ = ["Outcome", "build", "down", "gc", "up"]
 
@@ -59,7 +59,7 @@ def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = Fals
 
 
 def _look(there: Lab, spec: LabSpec) -> Outcome:
-    again = f"lab down --name {spec.name}, then lab up"
+    again = f"First: lab down{name_option(spec.name)}; then this again."
     if there.missing:
         raise LabError(f"the lab {spec.name} is up, but not whole: {', '.join(there.missing)}", hint=again)
     if there.spec != spec:
@@ -74,7 +74,7 @@ def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = F
         perform(plan_up(spec), making.act, progress, making.cancel)
     except BaseException:
         if retain:
-            progress.note(f"left as it is (--retain); remove it with: lab down --name {spec.name}")
+            progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
         else:
             with shielded():
                 progress.note(f"removing what was made of the lab {spec.name}")

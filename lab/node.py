@@ -11,6 +11,9 @@ from lab.errors import CommandError, LabError
 
 __all__ = ["Node"]
 
+LAST_WORDS = 25
+"""Lines: flanneld names a bad option above its usage, which has 21."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -24,6 +27,11 @@ class Node:
     def name(self) -> str:
         """Its host name."""
         return self.container.labels["lab.node"]
+
+    @property
+    def lab(self) -> str:
+        """The name of its lab."""
+        return self.container.labels["lab.name"]
 
     @property
     def role(self) -> str:
@@ -53,7 +61,9 @@ class Node:
             failed = self.failed_units()
             if result.exit_code != 124 and failed:
                 logs = "\n".join(
-                    f"{name}: {line}" for name in failed for line in self.journal(name).splitlines()
+                    f"{name}: {line}"
+                    for name in failed
+                    for line in self.journal(name, LAST_WORDS).splitlines()
                 )
                 raise LabError(
                     f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n{logs}"

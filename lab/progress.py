@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -58,7 +58,10 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self._bars.console.is_terminal:
+            self._bars.stop()
+        elif self.durations:
+            self._bars.console.print()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -76,4 +79,6 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Print one line."""
-        self._bars.console.print(f"[{time.monotonic() - self._started:5.1f} s] {text}", markup=False)
+        # Where a terminal has gone away, the work must still be undone.
+        with suppress(OSError):
+            self._bars.console.print(f"[{time.monotonic() - self._started:5.1f} s] {text}", markup=False)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one way to be interrupted, and a way to finish what must not be left half done."""
+"""Ctrl-C, SIGTERM, a terminal that goes away: one way to be interrupted, and to finish what must be whole."""
 
 import signal
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ from types import FrameType
 
 __all__ = ["as_interrupt", "shielded"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def as_interrupt() -> None:
-    """Let SIGTERM end this program the way Ctrl-C does: by `KeyboardInterrupt`, so that it cleans up."""
+    """Let SIGTERM and SIGHUP end this program as Ctrl-C does: by `KeyboardInterrupt`, so it cleans up."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) ignores it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 @contextmanager

@@ -7,35 +7,78 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import islice
 from types import FrameType
 
-from lab.engine import STDERR, Engine, Exec
+from lab.engine import STDERR, STDOUT, Engine, Exec
 from lab.errors import Unfit
 
-__all__ = ["connect"]
+__all__ = ["Refusal", "connect"]
+
+REFUSED = b"OCI runtime exec failed: "
+"""How Docker begins what it says, on standard output, of a command that cannot be started."""
+
+ABSENT = (b"executable file not found", b"no such file or directory")
+CANNOT_RUN, NOT_FOUND = 126, 127
+"""A shell's exit statuses, 2.8.2 of the shell language in POSIX."""
 
 
 def connect(
-    engine: Engine, container: str, argv: Sequence[str], *, stdin: bool = False, terminal: bool = False
+    engine: Engine,
+    container: str,
+    argv: Sequence[str],
+    *,
+    stdin: bool = False,
+    terminal: bool = False,
+    leash: bool = False,
 ) -> int:
     """Run a command with our standard output and error as its own; its exit status.
 
     Nothing is added to what it prints. `stdin` hands on our standard input; `terminal` gives the command
-    a terminal of its own, as `docker exec -t` does, which makes one stream of its output.
+    a terminal of its own, as `docker exec -t` does, which makes one stream of its output. `leash` gives it
+    a standard input on which nothing comes, and which ends when we do, however we end.
     """
     if stdin and terminal and not sys.stdin.isatty():
         raise Unfit("-i with -t needs a terminal here, and standard input is none", hint="Leave out -t.")
-    session = engine.open_exec(container, argv, stdin=stdin, tty=terminal)
+    session = engine.open_exec(container, argv, stdin=stdin or leash, tty=terminal)
+    refusal = Refusal()
     with _raw_terminal() if stdin and terminal else nullcontext(), _size(session, terminal):
         if stdin:
             threading.Thread(target=_pump, args=(session,), daemon=True).start()
-        for stream, data in session.frames():
+        for stream, data in refusal.sift(session.frames()):
             ours = sys.stderr.buffer if stream == STDERR else sys.stdout.buffer
             ours.write(data)
             ours.flush()
-    return session.exit_code()
+    return refusal.exit_code(session.exit_code())
+
+
+class Refusal:
+    """What the engine itself says when it cannot start a command, told apart from what commands print.
+
+    Docker sends it on standard output, where it would be taken for the command's, and ends with 126 also
+    when there is no such program. This puts it on standard error, and answers 127 then, as a shell does.
+    """
+
+    def __init__(self) -> None:
+        self._said = b""
+
+    def sift(self, frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """The same frames; a refusal, after which nothing comes, as standard error."""
+        coming = iter(frames)
+        first = list(islice(coming, 1))
+        if first and first[0][0] == STDOUT and first[0][1].startswith(REFUSED):
+            first += islice(coming, 1)
+            if len(first) == 1:
+                self._said = first[0][1]
+                first = [(STDERR, self._said)]
+        yield from first
+        yield from coming
+
+    def exit_code(self, code: int) -> int:
+        """The exit status to end with, after all frames, when the engine's is `code`."""
+        return NOT_FOUND if code == CANNOT_RUN and any(word in self._said for word in ABSENT) else code
 
 
 def _pump(session: Exec) -> None:

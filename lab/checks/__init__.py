@@ -9,6 +9,7 @@ from lab.checks.collect import collect
 from lab.checks.facts import Facts
 from lab.checks.finding import Finding, report
 from lab.checks.judge import addresses, leases, logins, pods, routes
+from lab.errors import LabError
 
 __all__ = [
     "Facts",
@@ -22,6 +23,7 @@ __all__ = [
     "report",
     "routes",
     "run_all",
+    "run_or_tell",
 ]
 
 
@@ -33,3 +35,11 @@ def judge(facts: Facts) -> list[Finding]:
 def run_all(lab: LabAccess) -> list[Finding]:
     """Every check, on a lab that stands. Raises `LabError` when a machine cannot be asked."""
     return judge(collect(lab))
+
+
+def run_or_tell(lab: LabAccess) -> list[Finding]:
+    """Every check; or the one finding that a machine cannot be asked."""
+    try:
+        return run_all(lab)
+    except LabError as error:
+        return [Finding("machines", lab.spec.name, False, "each runs and answers", error.message)]

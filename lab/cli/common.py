@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lab import spec
+from lab.errors import Unfit
 from lab.pods import PodSpec, to_document
 
 __all__ = ["as_json", "echo", "lab_name", "print_json"]
@@ -16,9 +18,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def lab_name(function: F) -> F:
     """The option `--name`, the same for every verb."""
-    return click.option("--name", metavar="LAB", default="tutorial", show_default=True, help="Which lab.")(
-        function
-    )
+    return click.option(
+        "--name",
+        metavar="LAB",
+        default=spec.TUTORIAL,
+        show_default=True,
+        callback=_lab_name,
+        help="Which lab.",
+    )(function)
+
+
+def _lab_name(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    try:
+        return spec.lab_name(value)
+    except ValueError as error:
+        raise Unfit(str(error)) from error
 
 
 def as_json(function: F) -> F:

@@ -59,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"lab: {error.message}" + (f"\n{error.hint}" if error.hint else ""), err=True)
         return error.exit_code
+    except OSError as error:
+        if settings.verbose:
+            traceback.print_exc()
+        click.echo(f"lab: {error}\nRun it again as `lab -v ...` to see where that came from.", err=True)
+        return 1
     except Exception as error:  # noqa: BLE001 - a defect of ours: still no traceback unless asked for
         if settings.verbose:
             traceback.print_exc()

@@ -55,7 +55,7 @@ def shell(node: str, name: str) -> int:
     return connect(engine, machine.container.id, ["bash", "--login"], stdin=True, terminal=True)
 
 
-# `lab logs -f` gives this a standard input: it ends, and journalctl with it, when our end of that closes.
+# Runs on a leash (`connect`): cat ends when we do, and journalctl with it.
 FOLLOW = 'journalctl "$@" & cat >/dev/null; kill $!'
 
 
@@ -71,7 +71,7 @@ def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
     if not follow:
         return connect(engine, machine.container.id, ["journalctl", *options])
-    return connect(engine, machine.container.id, ["sh", "-c", FOLLOW, "sh", "--follow", *options], stdin=True)
+    return connect(engine, machine.container.id, ["sh", "-c", FOLLOW, "sh", "--follow", *options], leash=True)
 
 
 COMMANDS = (exec_, shell, logs)

@@ -26,7 +26,8 @@ def _read(file: str) -> tuple[PodSpec, ...]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Unfit(f"cannot read the pod file {file}: {error}") from error
+        words = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise Unfit(f"{file}: cannot be read: {words}") from error
     return parse(text, "standard input" if file == "-" else file)
 
 
@@ -86,10 +87,11 @@ def exec_(
 @pod.command()
 @click.argument("pod_name", metavar="POD")
 @lab_name
-def rm(pod_name: str, name: str) -> int:
+@as_json
+def rm(pod_name: str, name: str, json_: bool) -> int:
     """Remove a pod."""
     engine = Engine.connect()
     with lock.held(engine.id, name):
         Lab.get(engine, name).remove_pod(pod_name)
-    echo(f"removed pod {pod_name}")
+    print_json({"removed": [f"pod {pod_name}"]}) if json_ else echo(f"removed pod {pod_name}")
     return 0

@@ -5,6 +5,7 @@ Thin on purpose: each method of `Engine` is one question or one effect, takes an
 """
 
 from lab.engine.client import Engine
+from lab.engine.failures import remedy_elsewhere
 from lab.engine.model import (
     Container,
     ContainerConfig,
@@ -33,5 +34,6 @@ __all__ = [
     "Network",
     "SubnetTaken",
     "Volume",
+    "remedy_elsewhere",
     "tar",
 ]

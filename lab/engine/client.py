@@ -12,7 +12,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 
-from lab.engine.failures import attempt, reason
+from lab.engine.failures import attempt, reason, remedy_elsewhere
 from lab.engine.model import (
     Container,
     ContainerConfig,
@@ -54,10 +54,11 @@ class Engine:
             client = docker.from_env(timeout=120, max_pool_size=32)
             return cls(client, client.info())
         except (DockerException, requests.RequestException) as error:
-            address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+            named, seen = os.environ.get("DOCKER_HOST", ""), reason(error)
             raise EngineUnavailable(
-                f"no Docker engine answers at {address}: {reason(error)}",
-                hint="`lab up` starts one where it can; DOCKER_HOST names another one.",
+                f"no Docker engine answers at {named or 'unix:///var/run/docker.sock'}: {seen}",
+                hint=remedy_elsewhere(named, seen)
+                or "`lab up` starts one where it can; DOCKER_HOST names another one.",
             ) from error
 
     def close(self) -> None:

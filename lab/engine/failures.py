@@ -9,7 +9,7 @@ from docker.errors import APIError, DockerException
 from lab.engine.model import EngineUnavailable
 from lab.errors import LabError
 
-__all__ = ["attempt", "reason"]
+__all__ = ["attempt", "reason", "remedy_elsewhere"]
 
 
 @contextmanager
@@ -21,6 +21,18 @@ def attempt(what: str) -> Iterator[None]:
         raise LabError(f"{what}: {error.explanation or error}") from error
     except (DockerException, requests.RequestException) as error:
         raise EngineUnavailable(f"{what}: the Docker engine does not answer: {reason(error)}") from error
+
+
+def remedy_elsewhere(docker_host: str, seen: str) -> str:
+    """What to do about an engine that did not answer, where starting one here is no remedy; else empty.
+
+    `docker_host` is DOCKER_HOST or empty, `seen` why none answers.
+    """
+    if docker_host:
+        return f"DOCKER_HOST is {docker_host}: start that engine, or unset it."
+    if "Permission denied" in seen:
+        return "An engine is there, but not for you. As root: usermod -aG docker USER; then log in again."
+    return ""
 
 
 def reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lab.errors import LabError, Unfit
 from lab.pods.containers import PART, POD, SPEC, container_name
-from lab.pods.spec import PodSpec
+from lab.pods.spec import PodSpec, RestartPolicy
 
 __all__ = ["RunningPod", "parse_inspect"]
 
@@ -80,7 +80,7 @@ def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod
         name=name,
         node=node,
         address=_address(infra) if infra is not None and alive else None,
-        status=_status(alive, states),
+        status=_status(alive, states, spec.restart_policy),
         ready=f"{running}/{len(names)}",
         restarts=sum(item["RestartCount"] for item in found.values()),
         created=datetime.fromisoformat((infra or parts[0])["Created"]),
@@ -95,13 +95,15 @@ def _address(infra: Mapping[str, Any]) -> IPv4Address | None:
     return IPv4Address(addresses[0]) if any(addresses) else None
 
 
-def _status(alive: bool, states: Sequence[Mapping[str, Any] | None]) -> str:
+def _status(alive: bool, states: Sequence[Mapping[str, Any] | None], policy: RestartPolicy) -> str:
     kinds = {"missing" if state is None else str(state["Status"]) for state in states}
     codes = [
         state["ExitCode"] for state in states if state is not None and state["Status"] in {"exited", "dead"}
     ]
     if not alive:
-        return "NotReady"
+        # After a reboot nothing is started of a pod whose work is done, and it needs no network.
+        done = policy != "Always" and len(codes) == len(states) and not any(codes)
+        return "Completed" if done else "NotReady"
     if "restarting" in kinds:
         return "CrashLoopBackOff"
     if any(codes):

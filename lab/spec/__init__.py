@@ -4,6 +4,16 @@ The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/
 """
 
 from lab.spec.file import dump, load, load_file, tutorial
-from lab.spec.model import TUTORIAL, LabSpec, NodeSpec
+from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, lab_name, name_option
 
-__all__ = ["TUTORIAL", "LabSpec", "NodeSpec", "dump", "load", "load_file", "tutorial"]
+__all__ = [
+    "TUTORIAL",
+    "LabSpec",
+    "NodeSpec",
+    "dump",
+    "lab_name",
+    "load",
+    "load_file",
+    "name_option",
+    "tutorial",
+]

@@ -11,7 +11,7 @@ from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model
 from lab.errors import LabError, Unfit
 from lab.pods import PodSpec
 
-__all__ = ["TUTORIAL", "LabSpec", "NodeSpec", "lab_name", "underlay_of"]
+__all__ = ["TUTORIAL", "LabSpec", "NodeSpec", "lab_name", "name_option", "underlay_of"]
 
 TUTORIAL = "tutorial"
 """The name of the lab that has the tutorial's addresses."""
@@ -33,6 +33,11 @@ def lab_name(value: str) -> str:
     if not LAB_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is no lab name: at most 32 lower-case letters, digits and '-'")
     return value
+
+
+def name_option(name: str) -> str:
+    """What a command needs to mean this lab, for a hint: empty, or " --name NAME"."""
+    return "" if name == TUTORIAL else f" --name {name}"
 
 
 def underlay_of(name: str) -> IPv4Network | None:
