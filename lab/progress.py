@@ -60,8 +60,9 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         if self._bars.console.is_terminal:
             self._bars.stop()
-        elif self.durations:
-            self._bars.console.print()
+        if self.durations:
+            with suppress(OSError):
+                self._bars.console.print()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

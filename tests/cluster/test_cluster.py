@@ -164,6 +164,12 @@ def test_exec_gives_the_commands_own_streams_and_exit_status(lab):
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 7)
 
 
+def test_a_program_that_is_not_there_ends_as_in_a_shell_with_nothing_on_standard_output(lab):
+    done = lab_command(lab, "exec", "centos-minion01", "--", "no-such-program")
+    assert (done.stdout, done.returncode) == ("", 127)
+    assert "no-such-program" in done.stderr
+
+
 def test_exec_takes_what_follows_the_dashes_as_it_is(lab):
     done = lab_command(lab, "exec", "centos-master", "--", "printf", "%s|", "a b", "$HOME", "-t", "--name")
     assert done.stdout == "a b|$HOME|-t|--name|"
@@ -179,6 +185,18 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(lab):
     assert done.returncode == 2
     assert "centos-minion09" in done.stderr
     assert "centos-minion01, centos-minion02" in done.stderr
+
+
+def test_following_a_log_needs_no_standard_input(lab):
+    command = [sys.executable, "-m", "lab", "logs", "--name", lab.name, "-f", "centos-minion01", "flanneld"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            assert follower.stdout is not None
+            assert next(line for line in follower.stdout if "Subnet lease acquired" in line)
+            assert follower.poll() is None
+        finally:
+            follower.terminate()
+    assert follower.returncode == 130
 
 
 def test_lab_check_reports_as_json(lab):

@@ -239,6 +239,16 @@ def test_a_pod_of_the_lab_that_is_missing_or_elsewhere_fails() -> None:
     }
 
 
+@pytest.mark.parametrize(("policy", "right"), [("Always", False), ("OnFailure", True), ("Never", True)])
+def test_a_pod_that_has_done_its_work_is_right_if_it_is_not_to_be_restarted(policy: str, right: bool) -> None:
+    done = replace(pod("mysql01"), status="Completed", ready="0/1")
+    done = replace(done, spec=done.spec.model_copy(update={"restart_policy": policy}))
+    links = {"mysql02": facts().pod_links["mysql02"]}
+    seen = failures(replace(facts(), pods=(done, pod("mysql02")), pod_links=links))
+    assert (("pod", "mysql01") not in seen) is right
+    assert ("pod eth0 address", "mysql01") not in seen
+
+
 def test_a_login_that_another_host_answers_fails() -> None:
     others = [item for item in facts().logins if (item.client, item.way) != ("mysql02", "mysql")]
     login = Login("mysql02", "mysql01", "mysql", "mysql02", "9.7.0", "")
@@ -365,3 +375,12 @@ def test_a_machine_that_cannot_be_asked_is_an_error() -> None:
     lab.nodes[ONE].answers.clear()
     with pytest.raises(CommandError, match="centos-minion01"):
         checks.collect(lab)
+
+
+def test_a_machine_that_cannot_be_asked_is_a_finding_with_what_it_said() -> None:
+    lab = fake_lab()
+    assert checks.run_or_tell(lab) == checks.run_all(lab)
+    lab.master.answers["config"] = ("", "Error: context deadline exceeded\n", 1)
+    (finding,) = checks.run_or_tell(lab)
+    assert (finding.ok, finding.expected) == (False, "each runs and answers")
+    assert finding.seen == "centos-master: etcdctl get config: Error: context deadline exceeded"

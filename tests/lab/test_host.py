@@ -1,6 +1,9 @@
 from dataclasses import replace
 
-from lab.host import Facts, is_debian_like, remedy
+import pytest
+
+from lab.engine import Engine, EngineUnavailable
+from lab.host import Facts, is_debian_like, remedy, stop_engine
 
 # A fresh Debian machine as root, without systemd as PID 1 (a container, a minimal VM).
 FRESH = Facts(root=True, debian=True, dockerd=False, systemd=False, docker_host="", seen="No such file")
@@ -38,6 +41,15 @@ def test_an_engine_that_someone_else_named_is_never_replaced_by_a_local_one():
     plan = remedy(replace(FRESH, docker_host="tcp://builder:2375"))
     assert not plan.do
     assert "tcp://builder:2375" in plan.advice
+
+
+def test_an_engine_that_may_not_be_asked_is_not_reported_as_stopped(monkeypatch):
+    def connect():
+        raise EngineUnavailable("no Docker engine answers: [Errno 13] Permission denied")
+
+    monkeypatch.setattr(Engine, "connect", connect)
+    with pytest.raises(EngineUnavailable, match="Permission denied"):
+        stop_engine()
 
 
 def test_a_socket_that_refuses_us_is_no_missing_engine():

@@ -341,6 +341,23 @@ def test_the_status_is_the_word_that_kubectl_shows(
     assert (pod.status, pod.ready) == (status, ready)
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "status"),
+    [
+        ("Always", 0, "NotReady"),
+        ("OnFailure", 0, "Completed"),
+        ("OnFailure", 1, "NotReady"),
+        ("Never", 0, "Completed"),
+    ],
+)
+def test_a_pod_whose_work_is_done_stays_completed_after_a_reboot(policy: str, code: int, status: str) -> None:
+    pod = one(changed("spec:\n", f"spec:\n  restartPolicy: {policy}\n"))
+    parts = [inspected("infra", "exited", ExitCode=137), inspected("container", "exited", ExitCode=code)]
+    for part in parts:
+        part["Config"]["Labels"]["lab.pod.spec"] = pod.model_dump_json(exclude_defaults=True)
+    assert seen(*parts).status == status
+
+
 def test_a_pod_without_its_infra_container_has_no_address() -> None:
     pod = seen(inspected("infra", "exited", Pid=0), inspected("container"))
     assert pod.address is None
