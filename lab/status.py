@@ -11,6 +11,15 @@ from lab.node import Node
 
 __all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
 
+# A line for each unit, also while systemd does not answer: just after a boot, or hung.
+ASK = """
+    for unit; do
+        state=$(timeout 5 systemctl is-active "$unit" 2>/dev/null)
+        echo "${state:-unknown}"
+    done
+    [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
+"""
+
 SERVICES = {"master": ("etcd",), "minion": ("flanneld", "docker")}
 
 
@@ -56,8 +65,7 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
 
 def _running(node: Node, address: str) -> NodeStatus:
     units = SERVICES[node.role]
-    script = 'systemctl is-active "$@"; [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env'
-    lines = node.run(["sh", "-c", script, "sh", *units], check=False).text.splitlines()
+    lines = node.run(["sh", "-c", ASK, "sh", *units], check=False).text.splitlines()
     services = dict(zip(units, lines, strict=False))
     subnet = next((line.partition("=")[2] for line in lines if line.startswith("FLANNEL_SUBNET=")), "")
     return NodeStatus(node.name, node.role, address, "running", services, subnet)
