@@ -1,6 +1,5 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -125,12 +124,11 @@ class Lab:
         for pod in pods:
             if pod.name == name:
                 return pod
+        self._pods(kubelet.list_pods)  # a minion that cannot be asked may have it: then that is what is told
         known = ", ".join(pod.name for pod in pods) or "none"
         raise LabError(f"the lab {self.name} has no pod {name}; it has: {known}")
 
-    def create_pods(
-        self, pods: Sequence[PodSpec], *, cancel: threading.Event | None = None
-    ) -> Mapping[str, str]:
+    def create_pods(self, pods: Sequence[PodSpec]) -> Mapping[str, str]:
         """Place and run pods beside those that run; answers the node of each. Raises `LabError`."""
         running = self._pods(kubelet.list_pods)
         taken = {pod.name: pod.node for pod in running}
@@ -143,7 +141,7 @@ class Lab:
         counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.minions}
         placed = place(pods, list(counts), counts)
         for pod in pods:
-            kubelet.run_pod(self.engine, self.node(placed[pod.name]), pod, cancel=cancel)
+            kubelet.run_pod(self.engine, self.node(placed[pod.name]), pod)
         return placed
 
     def remove_pod(self, name: str) -> None:

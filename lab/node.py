@@ -69,9 +69,9 @@ class Node:
                     f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n{logs}"
                 )
             # The bus answers only some 0.3 s after the container's start.
-            return wait.NotYet(
-                result.output.strip() or f"{unit} is not started yet\n{self.journal('flanneld')}"
-            )
+            # On a minion everything waits for flanneld; its log says what for.
+            log = self.journal("flanneld" if self.role == "minion" else unit)
+            return wait.NotYet(result.output.strip() or f"{unit} is not started yet\n{log}")
 
         wait.until(started, what=f"{unit} on {self.name}", timeout=timeout, cancel=cancel)
 

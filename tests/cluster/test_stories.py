@@ -8,6 +8,7 @@ from lab import checks, spec, wait
 from lab.cluster import NAME, Lab
 from lab.errors import LabError
 from lab.fixtures import temporary_lab
+from lab.kubelet import DockerDown
 
 pytestmark = pytest.mark.cluster
 
@@ -66,6 +67,8 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
         "inactive",
         "inactive",
     ]
+    with pytest.raises(DockerDown, match="centos-minion01: its Docker does not answer"):
+        lab.pod("mysql02")
     minion.run(["systemctl", "start", "docker"])
     wait_until_right(lab)
 

@@ -9,7 +9,7 @@ from lab.cluster import NAME
 from lab.engine import Engine
 from lab.payload import daemon_files
 from lab.progress import Silent
-from tests.kernel.harness import Agent, Sandbox
+from tests.kernel.harness import Agent, Host, Sandbox
 
 # There is no registry to get Ryuk from everywhere; `lab gc` removes by label what a killed run left.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
@@ -53,3 +53,13 @@ def sandbox(container: Sandbox) -> Iterator[Sandbox]:
         yield container
     finally:
         container.end()
+
+
+@pytest.fixture
+def pair(sandbox: Sandbox) -> tuple[Host, Host]:
+    """Two machines whose daemons hold leases and know each other."""
+    sandbox.configure()
+    hosts = sandbox.host("a"), sandbox.host("b")
+    for daemon in [host.flanneld() for host in hosts]:
+        daemon.says("Subnet added: 10.2.")
+    return hosts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kernel.harness import ETCD, PREFIX, Sandbox
+from tests.kernel.harness import ETCD, PREFIX
 
 pytestmark = pytest.mark.kernel
 
@@ -29,16 +29,6 @@ header = b"E" + bytes(60)
 for junk in (b"", b"x", header[:19], bytes(20), header, b"\\x60" + bytes(60), b"\\xff" * 1472, b"E" * 9000):
     sender.sendto(junk, (sys.argv[1], 8285))
 """
-
-
-@pytest.fixture
-def pair(sandbox: Sandbox):
-    """Two machines whose daemons hold leases and know each other."""
-    sandbox.configure()
-    hosts = sandbox.host("a"), sandbox.host("b")
-    for daemon in [host.flanneld() for host in hosts]:
-        daemon.says("Subnet added: 10.2.")
-    return hosts
 
 
 def test_a_ping_between_pods_comes_with_a_ttl_of_60(pair):

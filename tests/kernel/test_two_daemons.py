@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.kernel.harness import ETCD, PREFIX, Sandbox
+from tests.kernel.harness import ETCD, PREFIX
 
 pytestmark = pytest.mark.kernel
 
@@ -23,16 +23,6 @@ import socket, sys
 connection = socket.create_connection((sys.argv[1], 7000), source_address=(sys.argv[2], 0))
 connection.sendall(bytes(int(sys.argv[3])))
 """
-
-
-@pytest.fixture
-def pair(sandbox: Sandbox):
-    """Two machines whose daemons hold leases and know each other."""
-    sandbox.configure()
-    hosts = sandbox.host("a"), sandbox.host("b")
-    for daemon in [host.flanneld() for host in hosts]:
-        daemon.says("Subnet added: 10.2.")
-    return hosts
 
 
 def test_a_lease_is_written_as_flannel_writes_it(pair, sandbox):

@@ -1,4 +1,4 @@
-"""Pods for tests: the tutorial's own, and any at all."""
+"""The tutorial's own files, for tests, and Pods of any kind."""
 
 from hypothesis import strategies as st
 
@@ -21,6 +21,26 @@ spec:
       value: p123456
     ports:
     - containerPort: 3306
+"""
+
+# The tutorial, section 3.4, to the letter.
+TUTORIAL_UNIT = """\
+[Unit]
+Description=Flanneld overlay address etcd agent
+After=network.target
+Before=docker.service
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/sysconfig/flanneld
+EnvironmentFile=-/etc/sysconfig/docker-network
+ExecStart=/usr/bin/flanneld \\
+            -etcd-endpoints=${FLANNEL_ETCD} \\
+            $FLANNEL_OPTIONS
+
+[Install]
+RequiredBy=docker.service
+WantedBy=multi-user.target
 """
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)

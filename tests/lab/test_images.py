@@ -16,6 +16,7 @@ from lab import base, context, images, lock, seed
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
 from lab.progress import Silent
+from tests.lab.manifests import TUTORIAL_UNIT
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -270,25 +271,7 @@ def test_every_image_can_be_built_from_another_base(image: str) -> None:
 def test_the_node_is_set_up_as_the_tutorial_says() -> None:
     files = context.recipe("node")
     unit = files["files/usr/lib/systemd/system/flanneld.service"].data.decode()
-    tutorial = """\
-[Unit]
-Description=Flanneld overlay address etcd agent
-After=network.target
-Before=docker.service
-
-[Service]
-Type=notify
-EnvironmentFile=-/etc/sysconfig/flanneld
-EnvironmentFile=-/etc/sysconfig/docker-network
-ExecStart=/usr/bin/flanneld \\
-            -etcd-endpoints=${FLANNEL_ETCD} \\
-            $FLANNEL_OPTIONS
-
-[Install]
-RequiredBy=docker.service
-WantedBy=multi-user.target
-"""
-    assert unit == tutorial
+    assert unit == TUTORIAL_UNIT
     etcd = files["files/etc/etcd/etcd.conf"].data.decode()
     assert 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"' in etcd
 

@@ -14,6 +14,7 @@ from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Step, Today, examine, plain
 from lab.tutorial.steps import steps
 from tests.lab.examples import SPEC, fake_lab
+from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
 
 ONE, TWO = "centos-minion01", "centos-minion02"
 
@@ -71,23 +72,6 @@ NAME      READY     STATUS    RESTARTS   AGE       NODE
 mysql01   1/1       Running   0          10m       centos-minion02
 mysql02   1/1       Running   0          7m        centos-minion01
 """
-POD_FILE = """\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: mysql01
-  labels:
-    name: mysql01
-spec:
-  containers:
-  - name: mysql01
-    image: mysql
-    env:
-    - name: MYSQL_ROOT_PASSWORD
-      value: p123456
-    ports:
-    - containerPort: 3306
-"""
 SYSCONFIG = """\
 # Flanneld configuration options
 # etcd url location
@@ -98,24 +82,6 @@ FLANNEL_ETCD_KEY="/coreos.com/network"
 
 # Any additonal options
 #FLANNEL_OPTIONS=
-"""
-UNIT = """\
-[Unit]
-Description=Flanneld overlay address etcd agent
-After=network.target
-Before=docker.service
-
-[Service]
-Type=notify
-EnvironmentFile=-/etc/sysconfig/flanneld
-EnvironmentFile=-/etc/sysconfig/docker-network
-ExecStart=/usr/bin/flanneld \\
-            -etcd-endpoints=${FLANNEL_ETCD} \\
-            $FLANNEL_OPTIONS
-
-[Install]
-RequiredBy=docker.service
-WantedBy=multi-user.target
 """
 
 
@@ -153,8 +119,8 @@ def test_the_documents_pod_is_what_is_expected_but_for_its_mtu() -> None:
         ("mysql -uroot -p -h10.2.52.2", ONE, LOGIN),
         ("mysql -uroot -p -h10.2.35.2", TWO, LOGIN),
         ("kubectl get pods -o wide", "", PODS),
-        ("cat mysqlpod01.yaml", "", POD_FILE + POD_FILE.replace("01", "02")),
-        ("edit /usr/lib/systemd/system/flanneld.service", TWO, UNIT),
+        ("cat mysqlpod01.yaml", "", TUTORIAL_POD + TUTORIAL_POD.replace("01", "02")),
+        ("edit /usr/lib/systemd/system/flanneld.service", TWO, TUTORIAL_UNIT),
         (
             "etcdctl ls /coreos.com/network/subnets",
             "centos-master",
