@@ -2,14 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lab import checks, images, kubelet, lock
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
-from lab.engine import Engine, Network, SubnetTaken
+from lab.engine import Engine, FileContent, Network, SubnetTaken
 from lab.errors import LabError
-from lab.payload import daemon_files, sysconfig
+from lab.payload import node_files
 from lab.perform import perform
 from lab.plan import (
     Action,
@@ -69,7 +69,8 @@ def _look(there: Lab, spec: LabSpec) -> Outcome:
 
 def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:
     """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made."""
-    making = _Making(engine, spec, progress)
+    files = {node.name: node_files(spec, node, engine.arch) for node in spec.nodes}
+    making = _Making(engine, spec, files, progress)
     try:
         perform(plan_up(spec), making.act, progress, making.cancel)
     except BaseException:
@@ -86,9 +87,16 @@ def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = F
 class _Making:
     """The effects of a plan's actions, and what they hand to each other."""
 
-    def __init__(self, engine: Engine, spec: LabSpec, progress: Progress) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        spec: LabSpec,
+        files: Mapping[str, Mapping[str, FileContent]],
+        progress: Progress,
+    ) -> None:
         self.engine = engine
         self.spec = spec
+        self.files = files
         self.progress = progress
         self.cancel = threading.Event()
         self.images: images.Images
@@ -122,7 +130,9 @@ class _Making:
         taken: SubnetTaken | None = None
         for underlay in action.underlays:
             try:
-                return self.engine.create_network(f"lab-{self.spec.name}", str(underlay), labels)
+                return self.engine.create_network(
+                    f"lab-{self.spec.name}", str(underlay), labels, internal=not action.bare
+                )
             except SubnetTaken as error:
                 taken = error
         raise LabError(
@@ -143,9 +153,7 @@ class _Making:
                 labels={NAME: self.spec.name, NODE: node.name, ROLE: node.role},
             )
         )
-        if node.role == "minion":
-            settings = {"/etc/sysconfig/flanneld": sysconfig(self.spec)}
-            self.engine.put_files(container, {**daemon_files(), **settings})
+        self.engine.put_files(container, self.files[node.name])
         try:
             self.engine.start(container)
         except LabError as error:
@@ -158,7 +166,7 @@ class _Making:
     def _put_config(self, action: PutConfig) -> None:
         master = self._lab.master
         master.start_service("etcd", cancel=self.cancel)
-        master.run(["etcdctl", "put", action.key, action.value])
+        master.run(action.argv)
 
 
 def down(engine: Engine, name: str) -> Sequence[str]:

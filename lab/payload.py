@@ -9,12 +9,35 @@ from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
-from lab.spec import LabSpec
+from lab.spec import LabSpec, NodeSpec, program_bytes
 
-__all__ = ["daemon_files", "sysconfig"]
+__all__ = ["daemon_files", "node_files", "sysconfig"]
 
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
+
+
+V2_STORE = """\
+[Service]
+# The store that flannel up to 0.17 has its keys in; etcd 3.6 has none.
+Environment=ETCD_ENABLE_V2=true
+"""
+
+
+def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileContent]:
+    """What a machine has beside its image, by path; `arch` is Debian's name of its architecture.
+
+    mk-docker-opts.sh stays ours with every flanneld: it reads /run/flannel/subnet.env, and the machine's
+    units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
+    """
+    if node.role == "master":
+        etcd = {"/etc/systemd/system/etcd.service.d/v2.conf": FileContent(V2_STORE.encode())}
+        return etcd if spec.etcd_api == "v2" else {}
+    files = {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
+    program = node.flanneld.program
+    if program is not None:
+        files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
+    return files
 
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
@@ -30,13 +53,17 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
     }
 
 
-def sysconfig(spec: LabSpec) -> FileContent:
+def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:
     """The tutorial's /etc/sysconfig/flanneld (its section 3.4), with the lab's own values.
 
     The tutorial's unit does not hand FLANNEL_ETCD_KEY on, so another prefix than flanneld's own goes
     among the options.
     """
-    prefix = [] if spec.etcd_prefix == DEFAULT_PREFIX else [f"-etcd-prefix={spec.etcd_prefix}"]
+    options = [*spec.flanneld_options, *node.flanneld.options]
+    if spec.etcd_prefix != DEFAULT_PREFIX:
+        options.append(f"-etcd-prefix={spec.etcd_prefix}")
+    if spec.etcd_api == "v2" and node.flanneld.program is None:  # any other that knows v2 knows only v2
+        options.append("-etcd-api=v2")
     text = f"""\
 # Flanneld configuration options
 # etcd url location
@@ -46,6 +73,6 @@ FLANNEL_ETCD="http://{spec.master.name}:2379"
 FLANNEL_ETCD_KEY="{spec.etcd_prefix}"
 
 # Any additonal options
-FLANNEL_OPTIONS="{" ".join([*spec.flanneld_options, *prefix])}"
+FLANNEL_OPTIONS="{" ".join(options)}"
 """
     return FileContent(text.encode())

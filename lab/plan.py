@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
 
 from lab.engine import ContainerConfig
 from lab.pods import PodSpec, place
-from lab.spec import LabSpec, NodeSpec
+from lab.spec import EtcdApi, LabSpec, NodeSpec
 
 __all__ = [
     "Action",
@@ -18,7 +19,6 @@ __all__ = [
     "Step",
     "Verify",
     "WaitForDocker",
-    "candidates",
     "node_config",
     "plan_up",
     "ready",
@@ -36,14 +36,18 @@ class MakeImages:
 
 @dataclass(frozen=True, slots=True)
 class MakeNetwork:
-    """Create the lab's underlay: an internal bridge network."""
+    """Create the lab's underlay: a bridge network that nothing leaves."""
 
     underlays: tuple[IPv4Network, ...]
+    bare: bool = False
+    """Whether packets cross it under pods' addresses."""
 
     def describe(self) -> str:
         """One line for a person."""
-        first = self.underlays[0]
-        return f"create the network {first}" + (" or the next free one" if len(self.underlays) > 1 else "")
+        words = f"create the network {self.underlays[0]}"
+        if len(self.underlays) > 1:
+            words += " or the next free one"
+        return f"{words}, open to pods' addresses" if self.bare else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class MakeNode:
 
     def describe(self) -> str:
         """One line for a person."""
-        return f"start the {self.node.role} {self.node.name} at host address .{self.node.host}"
+        start = f"start the {self.node.role} {self.node.name} at host address .{self.node.host}"
+        program = self.node.flanneld.program
+        return f"{start} with {program.path} as its flanneld" if program else start
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,18 @@ class PutConfig:
 
     key: str
     value: str
+    api: EtcdApi = "v3"
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command, on the master."""
+        if self.api == "v2":
+            return ("env", "ETCDCTL_API=2", "etcdctl", "set", self.key, self.value)
+        return ("etcdctl", "put", self.key, self.value)
 
     def describe(self) -> str:
         """One line for a person."""
-        return f"etcdctl put {self.key} '{self.value}'"
+        return f"{' '.join(self.argv[:-1]).removeprefix('env ')} '{self.value}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +127,6 @@ class Step:
     needs: frozenset[str]
 
 
-def candidates(spec: LabSpec) -> tuple[IPv4Network, ...]:
-    """The underlays that a lab may have, best first: its own, or the first free /24 from 192.168.200.0 up."""
-    if spec.underlay is not None:
-        return (spec.underlay,)
-    return tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 256))
-
-
 def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     """The steps from nothing to a lab whose pods answer and whose checks pass.
 
@@ -128,9 +135,13 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     minions = [node.name for node in spec.minions]
     nodes = {node.name: f"node {node.name}" for node in spec.nodes}
     pods = place(spec.pods, minions, dict.fromkeys(minions, 0))
-    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(candidates(spec)))]
-    steps += [_step(nodes[node.name], MakeNode(node), "images", "network") for node in spec.nodes]
-    config = PutConfig(f"{spec.etcd_prefix}/config", spec.flannel_config)
+    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(spec.underlays, spec.backend.bare))]
+    before = _before(spec)
+    steps += [
+        _step(nodes[node.name], MakeNode(node), "images", "network", *before.get(node.name, ()))
+        for node in spec.nodes
+    ]
+    config = PutConfig(f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
     steps += [_step("etcd", config, nodes[spec.master.name])]
     steps += [_step(f"docker on {name}", WaitForDocker(name), nodes[name], "etcd") for name in minions]
     steps += [
@@ -138,6 +149,18 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
         for pod in spec.pods
     ]
     return (*steps, _step("checks", Verify(), *(step.name for step in steps)))
+
+
+def _before(spec: LabSpec) -> dict[str, list[str]]:
+    """By minion, the step that must have ended before it starts, if some minion has a program of its own.
+
+    A flannel 0.20 that has just started may never learn of a lease that is written in the same moment: it
+    goes on watching from "now" after each change. So there, minions start one after the other.
+    """
+    minions = [node.name for node in spec.minions]
+    if all(node.flanneld.program is None for node in spec.minions):
+        return {}
+    return {name: [f"docker on {previous}"] for previous, name in pairwise(minions)}
 
 
 def _step(name: str, action: Action, *needs: str) -> Step:

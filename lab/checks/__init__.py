@@ -1,4 +1,4 @@
-"""What a lab must look like, by the tutorial and by flannel 0.5.5, against what it does look like.
+"""What a lab must look like, by the tutorial and by genuine flannels, against what it does look like.
 
 `collect` asks a lab, once, with one command for each machine; everything after that is pure.
 The command `lab check`, the cluster tests, `lab up` and the tutorial's replay share these functions.
@@ -6,9 +6,10 @@ The command `lab check`, the cluster tests, `lab up` and the tutorial's replay s
 
 from lab.access import LabAccess
 from lab.checks.collect import collect
+from lab.checks.devices import addresses, routes
 from lab.checks.facts import Facts
 from lab.checks.finding import Finding, report
-from lab.checks.judge import addresses, leases, logins, pods, routes
+from lab.checks.judge import leases, logins, pings, pods
 from lab.errors import LabError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "judge",
     "leases",
     "logins",
+    "pings",
     "pods",
     "report",
     "routes",
@@ -29,7 +31,7 @@ __all__ = [
 
 def judge(facts: Facts) -> list[Finding]:
     """Every check, on what was seen."""
-    return [*leases(facts), *addresses(facts), *routes(facts), *pods(facts), *logins(facts)]
+    return [*leases(facts), *addresses(facts), *routes(facts), *pods(facts), *pings(facts), *logins(facts)]
 
 
 def run_all(lab: LabAccess) -> list[Finding]:

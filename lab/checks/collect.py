@@ -13,19 +13,27 @@ from lab.checks.facts import (
     Login,
     Minion,
     Output,
+    Ping,
+    parse_fdb,
     parse_leases,
+    parse_leases_v2,
     parse_links,
     parse_login,
+    parse_neighbours,
+    parse_ping,
     parse_routes,
 )
 from lab.errors import LabError
 from lab.pods import RunningPod
+from lab.spec import LabSpec
 
 __all__ = ["collect", "mysql_argv", "run_batch"]
 
 QUERY = "SELECT @@hostname, VERSION()"
 LIMIT = "10"
 """Seconds for any one question to a machine."""
+
+LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 
 # Runs on the machine, so that a dozen questions cost one call of the engine (0.1 s each on a busy machine).
 BATCH = """\
@@ -46,6 +54,16 @@ answer = ask("get", "--prefix", sys.argv[1])
 held = {item["lease"] for item in answer.get("kvs", ()) if item.get("lease")}
 answer["ttl"] = {str(lease): ask("lease", "timetolive", format(lease, "x"))["ttl"] for lease in held}
 print(json.dumps(answer))
+"""
+
+# The v2 store's answer holds the time that is left. 404 is an answer as well: no key yet.
+LEASES_V2 = """\
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(f"http://127.0.0.1:2379/v2/keys{sys.argv[1]}?quorum=true", timeout=5)
+except urllib.error.HTTPError as error:
+    answer = error
+sys.stdout.write(answer.read().decode())
 """
 
 PYMYSQL = """\
@@ -78,45 +96,62 @@ def mysql_argv(pod: RunningPod, server: RunningPod, *options: str) -> list[str]:
 def collect(lab: LabAccess) -> Facts:
     """Everything that the checks look at. Raises `LabError` when a machine cannot be asked."""
     pods = tuple(lab.pods())
-    prefix = lab.spec.etcd_prefix
+    spec = lab.spec
+    programs = {node.name for node in spec.nodes if node.flanneld.program is not None}
     master, minions = lab.master, lab.minions
     nodes = [master, *minions]
-    questions = [_ask_etcd(prefix), *(_ask_minion(node, pods) for node in minions)]
+    questions = [_ask_etcd(spec), *(_ask_minion(node, pods, node.name in programs) for node in minions)]
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         replies = list(pool.map(run_batch, nodes, questions))
     answers = {node.name: reply for node, reply in zip(nodes, replies, strict=True)}
     etcd = answers[master.name]
     return Facts(
-        spec=lab.spec,
+        spec=spec,
         underlay=lab.underlay,
         config=_text(master, "etcdctl get config", etcd["config"]).removesuffix("\n"),
-        leases=parse_leases(_text(master, "reading the leases", etcd["leases"])),
+        leases=LEASE_PARSERS[spec.etcd_api](_text(master, "reading the leases", etcd["leases"])),
         minions=tuple(_minion(node, answers[node.name]) for node in minions),
         pods=pods,
         pod_links={pod.name: _pod_links(pod, answers[pod.node]) for pod in pods},
         logins=tuple(login for name in answers for login in _logins(answers[name])),
+        pings=tuple(ping for name in answers for ping in _pings(answers[name])),
     )
 
 
-def _ask_etcd(prefix: str) -> dict[str, Sequence[str]]:
+def _ask_etcd(spec: LabSpec) -> dict[str, Sequence[str]]:
+    prefix = spec.etcd_prefix
+    if spec.etcd_api == "v2":
+        return {
+            "config": ["env", "ETCDCTL_API=2", "etcdctl", "get", f"{prefix}/config"],
+            "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets"],
+        }
     return {
         "config": ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
         "leases": ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
     }
 
 
-def _ask_minion(node: NodeAccess, pods: Sequence[RunningPod]) -> dict[str, Sequence[str]]:
+def _ask_minion(node: NodeAccess, pods: Sequence[RunningPod], foreign: bool) -> dict[str, Sequence[str]]:
     questions: dict[str, Sequence[str]] = {
         "links": ["ip", "-json", "address", "show"],
         "routes": ["ip", "-4", "route", "show"],
+        "neighbours": ["ip", "-4", "-json", "neighbour", "show"],
+        "fdb": ["bridge", "-json", "fdb", "show"],
         "subnet.env": ["cat", "/run/flannel/subnet.env"],
     }
+    if foreign:
+        questions["version"] = ["flanneld", "-version"]
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
     for pod in pods:
         if pod.node != node.name or not pod.infra_pid:
             continue
         inside = ["nsenter", "--target", str(pod.infra_pid), "--net"]
         questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
+        for other in pods if pod.status == "Running" else ():
+            if other is not pod and other.address is not None and other.status == "Running":
+                # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
+                probe = ["ping", "-n", "-c", "1", "-w", "5", str(other.address)]
+                questions[f"ping {pod.name} {other.name}"] = [*inside, *probe]
         for server in servers:
             if server is not pod and pod in servers:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
@@ -143,6 +178,9 @@ def _minion(node: NodeAccess, answers: Mapping[str, Output]) -> Minion:
         links=parse_links(_text(node, "ip -json address show", answers["links"])),
         routes=parse_routes(_text(node, "ip -4 route show", answers["routes"])),
         subnet_env=env.stdout if env.exit_code == 0 else env.error,
+        version=answers["version"].error if "version" in answers else "",
+        neighbours=parse_neighbours(_text(node, "ip neighbour show", answers["neighbours"])),
+        fdb=parse_fdb(_text(node, "bridge fdb show", answers["fdb"])),
     )
 
 
@@ -160,6 +198,11 @@ def _logins(answers: Mapping[str, Output]) -> list[Login]:
             client, server = pair.split(" ")
             found.append(parse_login(client, server, way, output))
     return found
+
+
+def _pings(answers: Mapping[str, Output]) -> list[Ping]:
+    asked = [(name.split(" "), output) for name, output in answers.items() if name.startswith("ping ")]
+    return [parse_ping(client, server, output) for (_, client, server), output in asked]
 
 
 def _text(node: NodeAccess, what: str, output: Output) -> str:

@@ -20,9 +20,14 @@ __all__ = [
     "Login",
     "Minion",
     "Output",
+    "Ping",
+    "parse_fdb",
     "parse_leases",
+    "parse_leases_v2",
     "parse_links",
     "parse_login",
+    "parse_neighbours",
+    "parse_ping",
     "parse_routes",
     "subnet_of_key",
 ]
@@ -75,6 +80,8 @@ class Link:
     """Transmit queue length in packets."""
     addresses: tuple[str, ...]
     """IPv4, such as 10.2.35.1/24."""
+    mac: str = ""
+    """Its Ethernet address, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,23 @@ class Minion:
     """The lines of `ip -4 route`."""
     subnet_env: str
     """The text of /run/flannel/subnet.env."""
+    version: str = ""
+    """What its flanneld calls itself, if it is not ours."""
+    neighbours: tuple[tuple[str, str], ...] = ()
+    """That do not time out: device, and "ADDRESS MAC"."""
+    fdb: tuple[tuple[str, str], ...] = ()
+    """That do not time out: device, and "MAC ADDRESS"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """An echo request from one pod to another."""
+
+    client: str
+    server: str
+    ttl: int | None
+    """Of the answer, which began with 64; None when there was none."""
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +143,7 @@ class Facts:
     pod_links: Mapping[str, Mapping[str, Link]]
     """By pod, then by device."""
     logins: tuple[Login, ...]
+    pings: tuple[Ping, ...] = ()
 
 
 def parse_links(text: str) -> dict[str, Link]:
@@ -135,12 +160,38 @@ def parse_links(text: str) -> dict[str, Link]:
                     for address in item.get("addr_info", ())
                     if address.get("family") == "inet"
                 ),
+                mac=item.get("address", ""),
             )
             for item in json.loads(text)
             if item  # with an address family given, ip prints {} for each device that has none
         }
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(f"reading the output of ip -json address: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_neighbours(text: str) -> tuple[tuple[str, str], ...]:
+    """Those that do not time out, from `ip -4 -json neighbour`: device, and "ADDRESS MAC"."""
+    try:
+        return tuple(
+            (item["dev"], f"{item['dst']} {item['lladdr']}")
+            for item in json.loads(text)
+            if {"PERMANENT", "NOARP"} & set(item["state"]) and "lladdr" in item
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"reading the output of ip neighbour: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_fdb(text: str) -> tuple[tuple[str, str], ...]:
+    """Those that do not time out and lead to a peer, from `bridge -json fdb`: device, and "MAC ADDRESS"."""
+    try:
+        return tuple(
+            (item["ifname"], f"{item['mac']} {item['dst']}")
+            for item in json.loads(text)
+            if "dst" in item
+            and (item.get("state") in {"permanent", "static"} or "extern_learn" in item.get("flags", ()))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"reading the output of bridge fdb: {error!r}; it said: {text[:200]}") from error
 
 
 def parse_routes(text: str) -> tuple[str, ...]:
@@ -173,6 +224,29 @@ def parse_leases(text: str) -> tuple[Lease, ...]:
         return tuple(leases)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"reading the leases from etcdctl: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_leases_v2(text: str) -> tuple[Lease, ...]:
+    """The keys below PREFIX/subnets, from the answer of etcd's v2 API to a GET of it. Raises `LabError`."""
+    try:
+        document = json.loads(text)
+        if document.get("errorCode") == 100:  # EcodeKeyNotFound of etcd's v2 API
+            return ()
+        return tuple(
+            Lease(item["key"], subnet_of_key(item["key"]), item.get("value", ""), item.get("ttl", -1))
+            for item in document["node"].get("nodes", ())
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"reading the leases from etcd's v2 API: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_ping(client: str, server: str, output: Output) -> Ping:
+    """What ping printed of its answer."""
+    answer = re.search(r"\bttl=(\d+)", output.stdout)
+    if output.exit_code != 0 or answer is None:
+        lost = re.search(r".*packet loss.*", output.stdout)
+        return Ping(client, server, None, lost[0] if lost else output.error)
+    return Ping(client, server, int(answer[1]), "")
 
 
 def parse_login(client: str, server: str, way: str, output: Output) -> Login:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Finding", "report"]
+__all__ = ["Finding", "compare", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Finding:
     ok: bool
     expected: str
     seen: str
+
+
+def compare(check: str, subject: str, expected: str, seen: str) -> Finding:
+    """The two must be equal to the letter."""
+    return Finding(check, subject, expected == seen, expected, seen)
 
 
 def report(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -152,14 +152,22 @@ class Engine:
         with attempt("listing networks"):
             return tuple(_network(item) for item in self._api.networks(filters=_filters(labels)))
 
-    def create_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> Network:
-        """An internal bridge network: no way out of it. Raises `SubnetTaken`."""
+    def create_network(
+        self, name: str, subnet: str, labels: Mapping[str, str], *, internal: bool = True
+    ) -> Network:
+        """A bridge network. Raises `SubnetTaken`.
+
+        An internal one has no way out, and where the engine's machine filters bridged frames
+        (br_netfilter), no way across for any but the subnet's own addresses either. The other kind has
+        no masquerading: what leaves it, if a container has a route, gets no answer.
+        """
         with attempt(f"creating network {name} ({subnet})"):
             try:
                 made = self._client.networks.create(
                     name,
                     driver="bridge",
-                    internal=True,
+                    internal=internal,
+                    options={} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"},
                     check_duplicate=True,
                     ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
                     labels=dict(labels),

@@ -45,6 +45,14 @@ def _sum(found: Sequence[Finding]) -> str:
     return f"{failed} of {len(found)} checks FAILED." if failed else f"All {len(found)} checks passed."
 
 
+def _devices(found: Sequence[Finding], node: str) -> list[str]:
+    """flannel's, if it has one, and docker0."""
+    checked = [item.check.removesuffix(" address") for item in found if item.subject == node]
+    return [name for name in dict.fromkeys(checked) if name.startswith("flannel") and " " not in name] + [
+        "docker0"
+    ]
+
+
 def up(lab: _Lab, found: Sequence[Finding]) -> str:
     """The end of `lab up`: what the tutorial ends with, and every check that failed."""
     seen = {(item.check, item.subject): item.seen for item in found}
@@ -55,7 +63,7 @@ def up(lab: _Lab, found: Sequence[Finding]) -> str:
     devices = [
         [name, device, *(seen.get((f"{device} {what}", name), "-") for what in DEVICE)]
         for name in minions
-        for device in ("flannel0", "docker0")
+        for device in _devices(found, name)
     ]
     running = [
         [item.subject, seen.get(("pod eth0 address", item.subject), "-"), item.seen]

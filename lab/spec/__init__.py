@@ -3,17 +3,25 @@
 The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/lab.md) changes what it names.
 """
 
+from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.file import dump, load, load_file, tutorial
-from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, lab_name, name_option
+from lab.spec.model import TUTORIAL, EtcdApi, LabSpec, NodeSpec, lab_name, name_option
+from lab.spec.program import Flanneld, Program, program_bytes
 
 __all__ = [
     "TUTORIAL",
+    "BackendSpec",
+    "EtcdApi",
+    "Flanneld",
     "LabSpec",
     "NodeSpec",
+    "Program",
+    "backend_of",
     "dump",
     "lab_name",
     "load",
     "load_file",
     "name_option",
+    "program_bytes",
     "tutorial",
 ]

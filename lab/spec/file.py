@@ -1,98 +1,20 @@
 """The lab file: YAML in, a `LabSpec` out. What a file leaves out is the tutorial's."""
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import StrictBool, field_validator
 
-from lab.document import Model, load_yaml, short, validate
+from lab.document import load_yaml, validate
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse, to_document
-from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, lab_name, underlay_of
+from lab.spec.model import LabSpec, NodeSpec, underlay_of
+from lab.spec.program import Flanneld, Program, read_program
+from lab.spec.schema import File, FlanneldKey
 
 __all__ = ["dump", "load", "load_file", "tutorial"]
-
-
-class _Flannel(Model):
-    config: Any = '{ "Network": "10.2.0.0/16" }'
-    """JSON text, which reaches etcd as it stands, or a mapping."""
-    prefix: str = "/coreos.com/network"
-    options: tuple[str, ...] = ("-iface=eth0",)
-
-    @field_validator("config")
-    @classmethod
-    def _config(cls, value: Any) -> str:
-        try:
-            text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
-            network = json.loads(text)["Network"]
-            if not isinstance(network, str):
-                raise TypeError(f"Network is {short(network)}")
-            IPv4Network(network, strict=False)
-        except (ValueError, TypeError, LookupError) as error:
-            words = f"{type(error).__name__}: {error}"
-            raise ValueError(
-                f"expected flannel's JSON object with a Network such as 10.2.0.0/16; "
-                f"got {short(value)} ({words})"
-            ) from error
-        return text
-
-    @field_validator("prefix")
-    @classmethod
-    def _prefix(cls, value: str) -> str:
-        if not re.fullmatch(r"(/[\w.-]+)+", value, re.ASCII):
-            raise ValueError(f"expected an etcd key such as /coreos.com/network; got {short(value)}")
-        return value
-
-    @field_validator("options")
-    @classmethod
-    def _options(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for option in value:
-            if not re.fullmatch(r"-[^\s\"'\\\\$]*", option):
-                raise ValueError(
-                    f"expected options of flanneld without blanks and quotes; got {short(option)}"
-                )
-        return value
-
-
-TUTORIAL_NODES = (
-    NodeSpec(name="centos-master", role="master", host=51),
-    NodeSpec(name="centos-minion01", role="minion", host=52),
-    NodeSpec(name="centos-minion02", role="minion", host=53),
-)
-
-
-class _File(Model):
-    """A lab file. What it leaves out is the tutorial's."""
-
-    name: str = TUTORIAL
-    nodes: tuple[NodeSpec, ...] = TUTORIAL_NODES
-    flannel: _Flannel = _Flannel()
-    pods: tuple[Any, ...] | None = None
-    """Paths, and Pods written in place."""
-    privileged: StrictBool = False
-
-    _name = field_validator("name")(lab_name)
-
-    @field_validator("nodes")
-    @classmethod
-    def _nodes(cls, value: tuple[NodeSpec, ...]) -> tuple[NodeSpec, ...]:
-        roles = [node.role for node in value]
-        if roles.count("master") != 1 or "minion" not in roles:
-            raise ValueError(
-                f"a lab has one master and at least one minion; "
-                f"this has {roles.count('master')} and {roles.count('minion')}"
-            )
-        for what in ("name", "host"):
-            keys = [str(getattr(node, what)) for node in value]
-            if double := sorted({key for key in keys if keys.count(key) > 1}):
-                raise ValueError(f"two nodes have the same {what}: {', '.join(double)}")
-        return value
 
 
 def tutorial() -> LabSpec:
@@ -105,8 +27,13 @@ def load_file(path: Path) -> LabSpec:
     return load(_read(path), str(path))
 
 
-def load(text: str, source: str | Path, read: Callable[[Path], str] | None = None) -> LabSpec:
-    """The lab that the YAML `text` describes; `source` is its path, to which paths of pods are relative.
+def load(
+    text: str,
+    source: str | Path,
+    read: Callable[[Path], str] | None = None,
+    program: Callable[[Path], Program] = read_program,
+) -> LabSpec:
+    """The lab that the YAML `text` describes; `source` is its path, to which the paths in it are relative.
 
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
@@ -117,9 +44,9 @@ def load(text: str, source: str | Path, read: Callable[[Path], str] | None = Non
     document = documents[0] if documents else {}
     wrong = []
     try:
-        file = validate(_File, document, source)
+        file = validate(File, document, source)
     except Unfit as error:
-        wrong, file = [error.message], _File()
+        wrong, file = [error.message], File()
     entries = document.get("pods") if isinstance(document, dict) else None
     minions = [node.name for node in file.nodes if node.role == "minion"]
     if entries is None:
@@ -127,34 +54,78 @@ def load(text: str, source: str | Path, read: Callable[[Path], str] | None = Non
     elif isinstance(entries, list):
         pods, more = _pods(entries, minions if not wrong else None, source, read or _read)
         wrong += more
+    nodes, more = _nodes(file, source, program)
+    wrong += more
     if wrong:
         raise Unfit("\n".join(wrong))
-    return LabSpec(
+    spec = LabSpec(
         name=file.name,
         underlay=underlay_of(file.name),
-        nodes=file.nodes,
+        nodes=nodes,
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
+        etcd_api=file.flannel.etcd_api,
         flanneld_options=file.flannel.options,
         pods=pods,
         privileged=file.privileged,
     )
+    if spec.no_underlay:
+        raise Unfit(f"{source}: flannel.config: {spec.no_underlay}")
+    return spec
 
 
 def dump(spec: LabSpec) -> str:
     """The lab file of a lab, with everything written out; `load` reads it back."""
     document = {
         "name": spec.name,
-        "nodes": [node.model_dump() for node in spec.nodes],
+        "nodes": [_node_document(node) for node in spec.nodes],
         "flannel": {
             "config": spec.flannel_config,
             "prefix": spec.etcd_prefix,
+            "etcdApi": spec.etcd_api,
             "options": list(spec.flanneld_options),
         },
         "pods": [to_document(pod) for pod in spec.pods],
         "privileged": spec.privileged,
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _node_document(node: NodeSpec) -> dict[str, Any]:
+    document = node.model_dump(exclude={"flanneld"})
+    if node.flanneld != Flanneld():
+        program = node.flanneld.program
+        document["flanneld"] = {
+            **({"binary": program.path} if program else {}),
+            "options": list(node.flanneld.options),
+        }
+    return document
+
+
+def _nodes(
+    file: File, source: str, program: Callable[[Path], Program]
+) -> tuple[tuple[NodeSpec, ...], list[str]]:
+    """The machines with the flanneld that each of them runs, and what is wrong with those."""
+    wrong: list[str] = []
+
+    def find(key: FlanneldKey, at: str) -> Flanneld:
+        if key.binary is None:
+            return Flanneld(options=key.options)
+        try:
+            found = program(Path(source).parent / Path(key.binary).expanduser())
+        except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of nobody
+            wrong.append(f"{source}: {at}.binary: {error}")
+            return Flanneld()
+        return Flanneld(program=found, options=key.options)
+
+    everywhere = find(file.flanneld, "flanneld")
+    nodes = []
+    for index, node in enumerate(file.nodes):
+        own = everywhere if node.flanneld is None else find(node.flanneld, f"nodes[{index}].flanneld")
+        if node.role == "master":
+            own = Flanneld()
+        nodes.append(NodeSpec(name=node.name, role=node.role, host=node.host, flanneld=own))
+    return tuple(nodes), wrong
 
 
 def _tutorial_pods(minions: Sequence[str]) -> tuple[PodSpec, ...]:

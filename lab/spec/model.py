@@ -10,16 +10,22 @@ from pydantic import Field, StrictInt, ValidationError, field_validator
 from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model
 from lab.errors import LabError, Unfit
 from lab.pods import PodSpec
+from lab.spec.backend import BackendSpec, backend_of
+from lab.spec.program import Flanneld
 
-__all__ = ["TUTORIAL", "LabSpec", "NodeSpec", "lab_name", "name_option", "underlay_of"]
+__all__ = ["TUTORIAL", "EtcdApi", "LabSpec", "Machine", "NodeSpec", "lab_name", "name_option", "underlay_of"]
 
 TUTORIAL = "tutorial"
 """The name of the lab that has the tutorial's addresses."""
 
 TUTORIAL_UNDERLAY = IPv4Network("192.168.199.0/24")
+UNDERLAYS = tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 256))
+"""What every other lab may have."""
+
 LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 HOST_NAME = re.compile(DNS_LABEL)
 Role = Literal["master", "minion"]
+EtcdApi = Literal["v2", "v3"]
 
 
 def _host_name(value: str) -> str:
@@ -45,7 +51,7 @@ def underlay_of(name: str) -> IPv4Network | None:
     return TUTORIAL_UNDERLAY if name == TUTORIAL else None
 
 
-class NodeSpec(Model):
+class Machine(Model):
     """One machine: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
 
     name: str
@@ -56,6 +62,13 @@ class NodeSpec(Model):
     _name = field_validator("name")(_host_name)
 
 
+class NodeSpec(Machine):
+    """A machine with what it runs."""
+
+    flanneld: Flanneld = Flanneld()
+    """On a minion."""
+
+
 class LabSpec(Model):
     """A whole lab. `underlay` is None for the next free /24 from 192.168.200.0 up."""
 
@@ -64,6 +77,8 @@ class LabSpec(Model):
     nodes: tuple[NodeSpec, ...]
     flannel_config: str
     etcd_prefix: str
+    etcd_api: EtcdApi = "v3"
+    """Which of etcd's two stores flannel's keys are in; etcd keeps them apart."""
     flanneld_options: tuple[str, ...]
     pods: tuple[PodSpec, ...]
     privileged: bool
@@ -87,13 +102,35 @@ class LabSpec(Model):
         """The overlay network, from flannel's configuration."""
         return IPv4Network(json.loads(self.flannel_config)["Network"], strict=False)
 
+    @property
+    def backend(self) -> BackendSpec:
+        """How packets travel, from flannel's configuration."""
+        return backend_of(self.flannel_config)
+
+    @property
+    def underlays(self) -> tuple[IPv4Network, ...]:
+        """The underlays that it may have, best first: none that the overlay would take addresses from."""
+        every = UNDERLAYS if self.underlay is None else (self.underlay,)
+        return tuple(item for item in every if not item.overlaps(self.network))
+
+    @property
+    def no_underlay(self) -> str:
+        """What is wrong when there is none that it may have; else empty."""
+        if self.underlays:
+            return ""
+        every = self.underlay or f"{UNDERLAYS[0]} to {UNDERLAYS[-1]}"
+        return f"the Network {self.network} overlaps the network of the machines themselves, {every}"
+
     def with_name(self, name: str) -> "LabSpec":
         """This lab under another name. Only `tutorial` has the tutorial's underlay. Raises `Unfit`."""
         try:
             lab_name(name)
         except ValueError as error:
             raise Unfit(str(error)) from error
-        return self.model_copy(update={"name": name, "underlay": underlay_of(name)})
+        named = self.model_copy(update={"name": name, "underlay": underlay_of(name)})
+        if named.no_underlay:
+            raise Unfit(f"the lab {name}: {named.no_underlay}")
+        return named
 
     def to_json(self) -> str:
         """All of it, for the engine's label `lab.spec`."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
 from lab import spec
-from lab.checks.facts import Facts, Lease, Link, Login, Minion
+from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
 from lab.engine import ExecResult
 from lab.errors import CommandError
 from lab.pods import RunningPod
@@ -18,6 +18,7 @@ SPEC = spec.tutorial()
 UNDERLAY = IPv4Network("192.168.199.0/24")
 MINIONS = {"centos-minion01": ("192.168.199.52", "10.2.35"), "centos-minion02": ("192.168.199.53", "10.2.52")}
 CREATED = datetime(2016, 3, 13, 11, 24, 58, tzinfo=UTC)
+PONG = "64 bytes from {}: icmp_seq=1 ttl={} time=0.2 ms\n"
 FOLDER = "/coreos.com/network/subnets"
 
 
@@ -88,6 +89,8 @@ def facts() -> Facts:
             for client, server in (("mysql01", "mysql02"), ("mysql02", "mysql01"))
             for way in ("mysql", "pymysql")
         ),
+        # 64, less one for each machine's kernel and each machine's flanneld.
+        pings=(Ping("mysql01", "mysql02", 60, ""), Ping("mysql02", "mysql01", 60, "")),
     )
 
 
@@ -178,7 +181,10 @@ def fake_minion(seen: Minion) -> FakeNode:
         {
             "links": (ip_json(*seen.links.values()), "", 0),
             "routes": ("".join(f"{route} \n" for route in seen.routes), "", 0),
+            "neighbours": ("[ ]\n", "", 0),
+            "fdb": ("[]\n", "", 0),
             "subnet.env": (seen.subnet_env, "", 0),
+            f"ping {own.name} {other.name}": (PONG.format(other.address, 60), "", 0),
             f"links {own.name}": (ip_json(facts().pod_links[own.name]["eth0"]), "", 0),
             f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),
             f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),

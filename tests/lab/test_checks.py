@@ -334,8 +334,9 @@ def test_what_is_not_the_programs_answer_is_reported(parse: Any, text: str) -> N
 
 def test_one_call_a_machine_collects_everything() -> None:
     collected = checks.collect(fake_lab())
-    assert replace(collected, logins=()) == replace(facts(), logins=())
+    assert replace(collected, logins=(), pings=()) == replace(facts(), logins=(), pings=())
     assert set(collected.logins) == set(facts().logins)
+    assert set(collected.pings) == set(facts().pings)
     assert [finding for finding in checks.run_all(fake_lab()) if not finding.ok] == []
 
 

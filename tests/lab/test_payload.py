@@ -1,11 +1,13 @@
 from lab import spec
-from lab.payload import daemon_files, sysconfig
+from lab.payload import daemon_files, node_files, sysconfig
+
+MINION = spec.tutorial().minions[0]
 
 
 def test_the_settings_are_the_tutorials_with_the_interface_named():
     # The tutorial's section 3.4. Its FLANNEL_OPTIONS is a comment; a lab's machines have no default
     # route for flanneld to find its interface by, so here it names one.
-    assert sysconfig(spec.tutorial()).data.decode().splitlines() == [
+    assert sysconfig(spec.tutorial(), MINION).data.decode().splitlines() == [
         "# Flanneld configuration options",
         "# etcd url location",
         'FLANNEL_ETCD="http://centos-master:2379"',
@@ -21,7 +23,7 @@ def test_the_settings_are_the_tutorials_with_the_interface_named():
 def test_another_prefix_reaches_flanneld_as_an_option():
     # The tutorial's ExecStart= passes -etcd-endpoints and FLANNEL_OPTIONS only.
     other = spec.tutorial().model_copy(update={"etcd_prefix": "/kube-centos/network"})
-    text = sysconfig(other).data.decode()
+    text = sysconfig(other, MINION).data.decode()
     assert 'FLANNEL_ETCD_KEY="/kube-centos/network"' in text
     assert 'FLANNEL_OPTIONS="-iface=eth0 -etcd-prefix=/kube-centos/network"' in text
 

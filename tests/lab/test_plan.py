@@ -68,8 +68,8 @@ def test_every_action_says_in_one_line_what_it_does():
 
 
 def test_only_the_lab_called_tutorial_has_the_tutorials_addresses():
-    assert plan.candidates(TUTORIAL) == (IPv4Network("192.168.199.0/24"),)
-    others = plan.candidates(TUTORIAL.with_name("other"))
+    assert TUTORIAL.underlays == (IPv4Network("192.168.199.0/24"),)
+    others = TUTORIAL.with_name("other").underlays
     assert others[0] == IPv4Network("192.168.200.0/24")
     assert IPv4Network("192.168.199.0/24") not in others
     assert all(underlay.subnet_of(IPv4Network("192.168.0.0/16")) for underlay in others)

@@ -1,0 +1,61 @@
+"""What is to be expected of one machine, given what etcd and the other machines show."""
+
+import json
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.checks.backend import Expected, Peer, expected
+from lab.checks.dialect import dialect
+from lab.checks.facts import Facts, Lease, Minion
+
+__all__ = ["expected_on", "leases_of", "public_ip", "subnet_of"]
+
+
+def expected_on(facts: Facts, minion: Minion) -> Expected:
+    """What this machine must look like."""
+    (node,) = [node for node in facts.spec.nodes if node.name == minion.name]
+    peers = tuple(
+        peer for other in facts.minions if other.name != minion.name for peer in _peers(facts, other)
+    )
+    return expected(
+        facts.spec.backend,
+        dialect(node.flanneld, minion.version, facts.spec.etcd_api),
+        minion.address,
+        facts.spec.network,
+        subnet_of(facts, minion),
+        peers,
+        minion.links,
+    )
+
+
+def _peers(facts: Facts, minion: Minion) -> list[Peer]:
+    return [
+        Peer(lease.subnet, IPv4Address(minion.address), _mac(lease))
+        for lease in leases_of(facts, minion)
+        if lease.subnet is not None
+    ]
+
+
+def public_ip(lease: Lease) -> str:
+    """The address that a lease names; empty when its value is none of flannel's."""
+    try:
+        return str(json.loads(lease.value)["PublicIP"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _mac(lease: Lease) -> str:
+    try:
+        return str(json.loads(lease.value)["BackendData"]["VtepMAC"])
+    except (ValueError, KeyError, TypeError):
+        return "the MAC that its lease lacks"
+
+
+def leases_of(facts: Facts, minion: Minion) -> list[Lease]:
+    """The leases that name this machine's address: one, if all is well."""
+    return [lease for lease in facts.leases if public_ip(lease) == str(minion.address)]
+
+
+def subnet_of(facts: Facts, minion: Minion) -> IPv4Network | None:
+    """The subnet of this machine's lease, if there is exactly one."""
+    found = [lease.subnet for lease in leases_of(facts, minion)]
+    return found[0] if len(found) == 1 else None
