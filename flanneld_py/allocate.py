@@ -1,52 +1,30 @@
 """Which subnet this node is to hold, decided from every lease there is.
 
 The order is flannel's (v0.8 and later): the lease that this public IP holds already, else the subnet that
-it had before, else a random free one. flannel picks among the first hundred free ones; this picks among all
-of them.
+it had before, else a free one. flannel picks at random among the first hundred free ones; this picks among
+all of them, at random, the lowest, or by a hash of the machine.
 """
 
+import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
 from itertools import accumulate
-from typing import TypeAlias, overload
+from typing import Generic, Literal, TypeAlias
 
-from flanneld_py.config import NetworkConfig
-from flanneld_py.lease import Lease, key
+from flanneld_py.config.model import N, NetworkConfig, Pool
+from flanneld_py.lease import HeldLease
+from flanneld_py.subnet import Addresses, Subnet, key
 
-__all__ = [
-    "Choice",
-    "Create",
-    "FreeSubnets",
-    "HeldLease",
-    "OutOfSubnets",
-    "Replace",
-    "Reuse",
-    "choose_subnet",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldLease:
-    """A lease as the registry has it.
-
-    `revision` is the registry's revision of its last change. `name` is the last part of its key where that
-    is not `key(lease.subnet)` (dual-stack or unaligned): such a lease takes its range, but is never ours to
-    renew.
-    """
-
-    lease: Lease
-    revision: int
-    name: str = ""
+__all__ = ["Choice", "Create", "FreeSubnets", "OutOfSubnets", "Pick", "Replace", "Reuse"]
+__all__ += ["choose_subnet", "picker"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Renew this lease, provided that its key is still at `revision`."""
+    """Renew this lease, provided that its key is still at its revision."""
 
-    lease: Lease
-    revision: int
+    held: HeldLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,89 +32,40 @@ class Replace:
     """Delete `old`, which the configuration no longer allows, and create a lease of `subnet`."""
 
     old: HeldLease
-    subnet: IPv4Network
+    subnet: Subnet
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
     """Create a lease of `subnet`, provided that there is none."""
 
-    subnet: IPv4Network
+    subnet: Subnet
 
 
 Choice: TypeAlias = Reuse | Replace | Create
-Pick: TypeAlias = Callable[[Sequence[IPv4Network]], IPv4Network]
 
 
 class OutOfSubnets(Exception):
     """Every subnet between SubnetMin and SubnetMax overlaps a lease. Leases end: worth trying again."""
 
 
-def choose_subnet(
-    config: NetworkConfig,
-    leases: Sequence[HeldLease],
-    public_ip: IPv4Address,
-    previous: IPv4Network | None,
-    pick: Pick,
-    taken: Iterable[IPv4Network] = (),
-) -> Choice:
-    """Decide; raises OutOfSubnets.
-
-    `previous` is the subnet that this node had, `pick` is random.choice or a test's, `taken` are subnets
-    whose key exists though its value says nothing readable. Where `public_ip` holds several leases that the
-    configuration allows, `previous` is chosen if among them, else the lowest; the others are left to
-    expire. Where all it holds are no longer allowed, the lowest is replaced. A replaced lease does not
-    block its own range.
-    """
-    ours = sorted(
-        (held for held in leases if held.lease.attrs.public_ip == public_ip and _has_canonical_key(held)),
-        key=_by_subnet,
-    )
-    usable = [held for held in ours if _allows(config, held.lease.subnet)]
-    if usable:
-        kept = next((held for held in usable if held.lease.subnet == previous), usable[0])
-        return Reuse(kept.lease, kept.revision)
-    old = ours[0] if ours else None
-    free = FreeSubnets.of(config, (*(held.lease.subnet for held in leases if held is not old), *taken))
-    if not free:
-        raise OutOfSubnets(
-            f"out of subnets: no free /{config.subnet_len} in range {config.subnet_min} ..."
-            f" {config.subnet_max}: a lease must end, or the network's configuration must allow more"
-        )
-    subnet = previous if previous is not None and previous in free else pick(free)
-    return Create(subnet) if old is None else Replace(old, subnet)
-
-
-def _has_canonical_key(held: HeldLease) -> bool:
-    return held.name in ("", key(held.lease.subnet))
-
-
-def _by_subnet(held: HeldLease) -> IPv4Network:
-    return held.lease.subnet
-
-
-def _allows(config: NetworkConfig, subnet: IPv4Network) -> bool:
-    return (
-        subnet.prefixlen == config.subnet_len
-        and config.subnet_min <= subnet.network_address <= config.subnet_max
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class FreeSubnets(Sequence[IPv4Network]):
-    """The free subnets in ascending order, kept as ranges: millions cost no more than a few."""
+class FreeSubnets(Generic[N]):
+    """The free subnets in ascending order, kept as ranges: 2**90 cost no more than a few.
 
-    base: int
-    length: int
+    Subnets are numbered from the pool's first; `runs` are the ranges of free ones and `ends` how many free
+    ones there are up to the end of each.
+    """
+
+    pool: Pool[N]
     runs: tuple[range, ...]
     ends: tuple[int, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, config: NetworkConfig, leased: Iterable[IPv4Network]) -> "FreeSubnets":
-        """What `config` allows and no network in `leased` overlaps."""
-        size = 2 ** (32 - config.subnet_len)
-        base = int(config.subnet_min)
-        count = (int(config.subnet_max) - base) // size + 1
+    def of(cls, pool: Pool[N], leased: Iterable[N]) -> "FreeSubnets[N]":
+        """What the pool allows and no network in `leased` overlaps."""
+        size, base = pool.subnet_min.num_addresses, int(pool.subnet_min.network_address)
+        total = _total(pool)
         blocked = sorted(
             (
                 (int(network.network_address) - base) // size,
@@ -147,37 +76,151 @@ class FreeSubnets(Sequence[IPv4Network]):
         runs: list[range] = []
         start = 0
         for first, last in blocked:
-            if start < min(first, count):
-                runs.append(range(start, min(first, count)))
+            if start < min(first, total):
+                runs.append(range(start, min(first, total)))
             start = max(start, last + 1)
-        if start < count:
-            runs.append(range(start, count))
-        return cls(base, config.subnet_len, tuple(runs), tuple(accumulate(len(run) for run in runs)))
+        if start < total:
+            runs.append(range(start, total))
+        return cls(pool, tuple(runs), tuple(accumulate(run.stop - run.start for run in runs)))
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many there are; len() could not tell numbers that large."""
         return self.ends[-1] if self.ends else 0
 
-    @overload
-    def __getitem__(self, index: int) -> IPv4Network: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[IPv4Network]: ...
-    def __getitem__(self, index: int | slice) -> IPv4Network | Sequence[IPv4Network]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(index)
+    def __getitem__(self, position: int) -> N:
+        if not 0 <= position < self.count:
+            raise IndexError(position)
         run = bisect_right(self.ends, position)
-        return self._subnet(self.runs[run][position - self.ends[run]])
+        return self._subnet(self.runs[run].stop - (self.ends[run] - position))
 
-    def __iter__(self) -> Iterator[IPv4Network]:
-        return (self._subnet(step) for run in self.runs for step in run)
+    def at_or_after(self, number: int) -> N:
+        """The first free subnet from the pool's `number`th on; after the last comes the first."""
+        number %= _total(self.pool)
+        run = next((run for run in self.runs if number < run.stop), None)
+        return self[0] if run is None else self._subnet(max(number, run.start))
 
     def __contains__(self, subnet: object) -> bool:
-        if not isinstance(subnet, IPv4Network) or subnet.prefixlen != self.length:
+        if not isinstance(subnet, type(self.pool.network)) or subnet.prefixlen != self.pool.subnet_len:
             return False
-        step, rest = divmod(int(subnet.network_address) - self.base, 2 ** (32 - self.length))
-        return rest == 0 and any(step in run for run in self.runs)
+        size, base = self.pool.subnet_min.num_addresses, int(self.pool.subnet_min.network_address)
+        number, rest = divmod(int(subnet.network_address) - base, size)
+        return rest == 0 and any(number in run for run in self.runs)
 
-    def _subnet(self, step: int) -> IPv4Network:
-        return IPv4Network((self.base + step * 2 ** (32 - self.length), self.length))
+    def _subnet(self, number: int) -> N:
+        first = self.pool.subnet_min
+        address = int(first.network_address) + number * first.num_addresses
+        return type(self.pool.network)((address, first.prefixlen))
+
+
+def _total(pool: Pool[N]) -> int:
+    first, last = int(pool.subnet_min.network_address), int(pool.subnet_max.network_address)
+    return (last - first) // pool.subnet_min.num_addresses + 1
+
+
+class Pick:
+    """How one of several free subnets is chosen: a callable of each family."""
+
+    def __init__(self, choose: Callable[[int], int] | None = None, number: int = 0) -> None:
+        self._choose = choose
+        self._number = number
+
+    def __call__(self, free: FreeSubnets[N]) -> N:
+        """One of them; there is at least one."""
+        return free.at_or_after(self._number) if self._choose is None else free[self._choose(free.count)]
+
+
+Mode = Literal["random", "sticky", "lowest"]
+
+
+def picker(mode: Mode, public: Addresses, randrange: Callable[[int], int]) -> Pick:
+    """The `Pick` of a mode: `sticky` begins at a hash of the machine's address."""
+    match mode:
+        case "random":
+            return Pick(randrange)
+        case "sticky":
+            digest = hashlib.sha256(str(public).encode()).digest()
+            return Pick(number=int.from_bytes(digest))
+        case "lowest":
+            return Pick()
+
+
+def choose_subnet(
+    config: NetworkConfig,
+    leases: Sequence[HeldLease],
+    public: Addresses,
+    previous: Subnet | None,
+    pick: Pick,
+    taken: Iterable[Subnet] = (),
+) -> Choice:
+    """Decide; raises OutOfSubnets.
+
+    `previous` is the subnet that this node had, `taken` are subnets whose key exists though its value says
+    nothing readable. Where `public` holds several leases that the configuration allows, `previous` is
+    chosen if among them, else the lowest; the others are left to expire. Where all it holds are no longer
+    allowed, the lowest is replaced. A replaced lease does not block its own range.
+    """
+    ours = sorted(
+        (
+            held
+            for held in leases
+            if held.lease.attrs.public.is_same_machine(public) and _has_canonical_key(held)
+        ),
+        key=_by_subnet,
+    )
+    usable = [held for held in ours if _allows(config, held.lease.subnet)]
+    if usable:
+        return Reuse(next((held for held in usable if held.lease.subnet == previous), usable[0]))
+    old = ours[0] if ours else None
+    blocked = [*(held.lease.subnet for held in leases if held is not old), *taken]
+    # A family at a time: a network that became dual-stack leaves every node its IPv4 subnet.
+    before = [item for item in (previous, None if old is None else old.lease.subnet) if item is not None]
+    subnet = Subnet(
+        _take(config.ipv4, [item.ipv4 for item in blocked], [item.ipv4 for item in before], pick),
+        _take(config.ipv6, [item.ipv6 for item in blocked], [item.ipv6 for item in before], pick),
+    )
+    return Create(subnet) if old is None else Replace(old, subnet)
+
+
+def _take(
+    pool: Pool[N] | None, blocked: Iterable[N | None], preferred: Iterable[N | None], pick: Pick
+) -> N | None:
+    """One family's part: None where the overlay has no such family."""
+    if pool is None:
+        return None
+    free = FreeSubnets.of(pool, [network for network in blocked if network is not None])
+    if not free.count:
+        raise OutOfSubnets(_nothing_left(pool))
+    for network in preferred:
+        if network is not None and network in free:
+            return network
+    return pick(free)
+
+
+def _nothing_left(pool: Pool[N]) -> str:
+    return (
+        f"out of subnets: no free /{pool.subnet_len} in range {pool.subnet_min.network_address} ..."
+        f" {pool.subnet_max.network_address}: "
+        "a lease must end, or the network's configuration must allow more"
+    )
+
+
+def _has_canonical_key(held: HeldLease) -> bool:
+    return held.name in ("", key(held.lease.subnet))
+
+
+def _by_subnet(held: HeldLease) -> Subnet:
+    return held.lease.subnet
+
+
+def _allows(config: NetworkConfig, subnet: Subnet) -> bool:
+    return _pool_allows(config.ipv4, subnet.ipv4) and _pool_allows(config.ipv6, subnet.ipv6)
+
+
+def _pool_allows(pool: Pool[N] | None, subnet: N | None) -> bool:
+    if pool is None or subnet is None:
+        return pool is None and subnet is None
+    lowest, highest = pool.subnet_min.network_address, pool.subnet_max.network_address
+    # As numbers: addresses of a constrained type variable have no common order.
+    inside = int(lowest) <= int(subnet.network_address) <= int(highest)
+    return subnet.prefixlen == pool.subnet_len and inside

@@ -4,18 +4,18 @@ import logging
 import os
 import tempfile
 from contextlib import suppress
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from flanneld_py import subnet_env
 from flanneld_py.errors import Fatal
+from flanneld_py.subnet import Subnet
 
 __all__ = ["previous_subnet", "replace", "require_writable"]
 
 logger = logging.getLogger(__name__)
 
 
-def previous_subnet(path: Path) -> IPv4Network | None:
+def previous_subnet(path: Path) -> Subnet | None:
     """The subnet that the file says this machine held."""
     try:
         return subnet_env.previous_subnet(path.read_text())

@@ -1,15 +1,16 @@
-"""Our own lease and everybody's: what a change in the registry means for them.
+"""What becomes of our own lease, and of our view of all others, by what the registry tells.
 
 The decisions are here; the daemon performs them. Nothing here blocks or knows a registry's connections.
 """
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
 
-from flanneld_py.allocate import HeldLease
-from flanneld_py.lease import Added, Event, Lease, Removed, key
+from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff
 from flanneld_py.registry import TTL, Gone, Put, Snapshot, Spoiled
 from flanneld_py.registry import Event as Change
+from flanneld_py.subnet import Addresses, Subnet, key
 
 __all__ = ["Claim", "Lost", "View", "words"]
 
@@ -33,14 +34,14 @@ class Claim:
     spoiled: bool = False
 
     @property
-    def subnet(self) -> IPv4Network:
+    def subnet(self) -> Subnet:
         """Ours."""
         return self.held.lease.subnet
 
     @property
     def expires_at(self) -> float:
-        """From then on another machine may hold the subnet."""
-        return self.asked_at + TTL
+        """From then on another machine may hold the subnet; a reservation has no end."""
+        return math.inf if self.held.permanent else self.asked_at + TTL
 
     def renew_at(self, margin: int) -> float:
         """When to renew it, `margin` minutes before it runs out."""
@@ -58,8 +59,8 @@ class Claim:
             case Spoiled(subnet, revision, name) if self._is_ours(subnet, revision, name):
                 return replace(self, held=replace(self.held, revision=revision), spoiled=True)
             case Put(held) if self._is_ours(held.lease.subnet, held.revision, held.name):
-                holder = held.lease.attrs.public_ip
-                if holder != self.held.lease.attrs.public_ip:
+                holder = held.lease.attrs.public
+                if not holder.is_same_machine(self.held.lease.attrs.public):
                     return Lost(f"{holder} has written its key")
                 return replace(self, held=replace(self.held, revision=held.revision), spoiled=False)
         return self
@@ -77,11 +78,11 @@ class Claim:
                 return replace(self, held=replace(self.held, revision=revision - 1)).after(change)
         return Lost("its key is gone")
 
-    def _is_ours(self, subnet: IPv4Network, revision: int, name: str) -> bool:
+    def _is_ours(self, subnet: Subnet, revision: int, name: str) -> bool:
         return subnet == self.subnet and name == "" and revision > self.held.revision
 
 
-def _of(change: Change) -> tuple[IPv4Network, int, str]:
+def _of(change: Change) -> tuple[Subnet, int, str]:
     match change:
         case Put(held):
             return held.lease.subnet, held.revision, held.name
@@ -91,28 +92,53 @@ def _of(change: Change) -> tuple[IPv4Network, int, str]:
 
 @dataclass(slots=True)
 class View:
-    """All leases by the name of their key, as far as we know them."""
+    """The other machines' leases, as far as we know them: `peers`.
 
-    _known: dict[str, Lease] = field(default_factory=dict)
+    Of several keys for one subnet flannel's canonical one counts. A lease of our own address is no
+    peer's, whatever subnet it is of: its packets would come back to us.
+    """
 
-    def peers(self, own: IPv4Network) -> dict[IPv4Network, Lease]:
-        """The other machines' leases. Of two names for one subnet flannel's canonical one counts."""
-        others = [(name, lease) for name, lease in self._known.items() if lease.subnet != own]
-        others.sort(key=lambda item: item[0] == key(item[1].subnet))
-        return {lease.subnet: lease for _, lease in others}
+    public: Addresses
+    peers: dict[Subnet, Lease] = field(default_factory=dict)
+    _named: dict[Subnet, dict[str, Lease]] = field(default_factory=dict)
 
-    def reset(self, snapshot: Snapshot) -> None:
-        """Take over a list of everything."""
-        self._known = {held.name or key(held.lease.subnet): held.lease for held in snapshot.leases}
+    def reset(self, snapshot: Snapshot) -> tuple[Event, ...]:
+        """Take over a list of everything; what that changes."""
+        self._named = {}
+        for held in snapshot.leases:
+            name = held.name or key(held.lease.subnet)
+            self._named.setdefault(held.lease.subnet, {})[name] = held.lease
+        before = self.peers
+        self.peers = {subnet: lease for subnet in self._named for lease in self._peer(subnet)}
+        return diff(before, self.peers)
 
-    def apply(self, change: Change) -> None:
-        """Take over one change."""
+    def apply(self, changes: Iterable[Change]) -> tuple[Event, ...]:
+        """Take over what happened; what that changes, in its order."""
+        return tuple(event for change in changes for event in self._apply(change))
+
+    def _apply(self, change: Change) -> Iterator[Event]:
         subnet, _, alias = _of(change)
-        name = alias or key(subnet)
+        names = self._named.setdefault(subnet, {})
         if isinstance(change, Put):
-            self._known[name] = change.held.lease
+            names[alias or key(subnet)] = change.held.lease
         else:
-            self._known.pop(name, None)
+            names.pop(alias or key(subnet), None)
+        before = self.peers.pop(subnet, None)
+        for lease in self._peer(subnet):
+            self.peers[subnet] = lease
+            if lease != before:
+                yield Added(lease)
+        if before is not None and subnet not in self.peers:
+            yield Removed(before)
+        if not names:
+            del self._named[subnet]
+
+    def _peer(self, subnet: Subnet) -> Iterator[Lease]:
+        """The lease of the subnet that counts, if it is a peer's."""
+        names = self._named[subnet]
+        lease = names.get(key(subnet)) or next(reversed(names.values()), None)
+        if lease is not None and not lease.attrs.public.is_same_machine(self.public):
+            yield lease
 
 
 def words(event: Event) -> str:

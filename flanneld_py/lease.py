@@ -1,37 +1,55 @@
-"""A lease: which node holds a subnet. Its etcd key, its JSON value, and what changed between two sets.
+"""A lease: which node holds a subnet. Its JSON value, and what changed between two sets.
 
 Formats are flannel's: pkg/lease/lease.go and subnet/subnet.go of v0.20.2, whose values v0.5.5 reads too.
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, TypeAlias, TypeVar
 
-__all__ = ["Added", "Event", "Lease", "LeaseAttrs", "Removed", "apply", "decode", "diff", "encode"]
-__all__ += ["key", "parse_key"]
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["Added", "Event", "HeldLease", "Lease", "LeaseAttrs", "Removed"]
+__all__ += ["decode", "diff", "encode", "encode_v2"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseAttrs:
     """What a node says about itself in its lease.
 
-    `backend_type` is empty for udp and alloc; `backend_data` is the JSON value that the backend put there.
+    `backend_type` is empty for udp and alloc; `backend_data` and `backend_v6_data` are the JSON values that
+    the backend put there for each family.
     """
 
-    public_ip: IPv4Address
+    public: Addresses
     backend_type: str = ""
     backend_data: object | None = None
+    backend_v6_data: object | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """`subnet` belongs to the node that `attrs` describes."""
 
-    subnet: IPv4Network
+    subnet: Subnet
     attrs: LeaseAttrs
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease as a registry has it.
+
+    `revision` is the registry's revision of its last change. `name` is the last part of its key where that
+    is not `key(lease.subnet)` (an unaligned one): such a lease takes its range, but is never ours to renew.
+    A lease that is `permanent` has no end: flannel's reservation.
+    """
+
+    lease: Lease
+    revision: int
+    name: str = ""
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +69,7 @@ class Removed:
 Event: TypeAlias = Added | Removed
 
 
-def key(subnet: IPv4Network) -> str:
-    """The last part of a lease's key: `10.2.35.0-24`."""
-    return f"{subnet.network_address}-{subnet.prefixlen}"
-
-
-_KEY: Final = re.compile(
-    r"(?P<address>[0-9]{1,3}(?:\.[0-9]{1,3}){3})-(?P<length>[0-9]{1,2})(?:&[0-9a-f:.]+-[0-9]{1,3})?"
-)
-
-
-def parse_key(name: str) -> IPv4Network | None:
-    """The subnet that the last part of a key stands for; None for what no flannel would write.
-
-    flannel's dual-stack keys (`10.5.4.0-24&2001:cafe:42:16::-64`) and unaligned ones (`10.1.5.7-24`, by
-    v0.5.5 with an unaligned SubnetMin) count as the IPv4 subnet they cover, so `key(parse_key(name))` may
-    differ from `name`.
-    """
-    match = _KEY.fullmatch(name)
-    if match is None or match["length"] == "0":
-        return None
-    try:
-        return IPv4Network((match["address"], int(match["length"])), strict=False)
-    except ValueError:
-        return None
-
+_NO_IPV4: Final = str(IPv4Address(0))  # what flannel writes for no IPv4 address
 
 # encoding/json of Go escapes these in strings, so that JSON can stand inside HTML.
 _GO_ESCAPES: Final = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
@@ -83,11 +77,33 @@ _GO_ESCAPES: Final = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2
 
 def encode(attrs: LeaseAttrs) -> bytes:
     """The value, byte for byte as flannel >= 0.20.2 writes it."""
-    value: dict[str, object] = {"PublicIP": str(attrs.public_ip), "PublicIPv6": None}
-    if attrs.backend_type:
-        value["BackendType"] = attrs.backend_type
-    if attrs.backend_data is not None:
-        value["BackendData"] = attrs.backend_data
+    public = attrs.public
+    value: dict[str, object] = {
+        "PublicIP": str(public.ipv4 or _NO_IPV4),
+        "PublicIPv6": None if public.ipv6 is None else str(public.ipv6),
+    }
+    return _json(value | _backend(attrs))
+
+
+def encode_v2(attrs: LeaseAttrs) -> bytes:
+    """The value, byte for byte as flannel v0.5.5 writes it: without IPv6, and vxlan's without the VNI."""
+    data = attrs.backend_data
+    if attrs.backend_type == "vxlan" and isinstance(data, dict):
+        data = {name: item for name, item in data.items() if name != "VNI"}
+    ipv4_only = replace(attrs, backend_data=data, backend_v6_data=None)
+    return _json({"PublicIP": str(attrs.public.ipv4)} | _backend(ipv4_only))
+
+
+def _backend(attrs: LeaseAttrs) -> dict[str, object]:
+    fields = {
+        "BackendType": attrs.backend_type or None,
+        "BackendData": attrs.backend_data,
+        "BackendV6Data": attrs.backend_v6_data,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _json(value: dict[str, object]) -> bytes:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.translate(_GO_ESCAPES).encode()
 
@@ -95,8 +111,8 @@ def encode(attrs: LeaseAttrs) -> bytes:
 def decode(data: bytes) -> LeaseAttrs:
     """Any flannel's value, of any backend; ValueError says what is wrong with it.
 
-    As in Go's JSON the case of keys does not matter, unknown keys are ignored and null means absent. IPv6 is
-    ignored; PublicIP is required, because a lease without it leads nowhere.
+    As in Go's JSON the case of keys does not matter, unknown keys are ignored and null means absent. PublicIP
+    or PublicIPv6 is required, because a lease without either leads nowhere.
     """
     try:
         value = json.loads(data)
@@ -109,19 +125,41 @@ def decode(data: bytes) -> LeaseAttrs:
     if _is_deeper(value, _DEEPEST):
         raise ValueError("not a lease: JSON nested too deeply")
     fields = {name.lower(): field for name, field in value.items() if field is not None}
-    public_ip = fields.get("publicip")
     backend_type = fields.get("backendtype", "")
     if not isinstance(backend_type, str):
         raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a string")
-    if not isinstance(public_ip, str):
-        raise ValueError(f"not a lease: PublicIP is {_cut(public_ip)}, not a string")
-    try:
-        address = IPv4Address(public_ip)
-    except ValueError:
-        raise ValueError(f"not a lease: PublicIP is {_cut(public_ip)}, not an IPv4 address") from None
-    if address.is_unspecified:
+    return LeaseAttrs(_public(fields), backend_type, fields.get("backenddata"), fields.get("backendv6data"))
+
+
+def _public(fields: Mapping[str, object]) -> Addresses:
+    ipv6 = _address(fields, "PublicIPv6", IPv6Address)
+    # An unspecified address is flannel's way to write none.
+    if ipv6 is not None and ipv6.is_unspecified:
+        ipv6 = None
+    if ipv6 is not None and fields.get("publicip") in (None, _NO_IPV4):
+        return Addresses(None, ipv6)
+    ipv4 = _address(fields, "PublicIP", IPv4Address)
+    if ipv4 is None:
+        raise ValueError("not a lease: it has no PublicIP")
+    if ipv4.is_unspecified:
         raise ValueError("not a lease: PublicIP is 0.0.0.0, no host's address")
-    return LeaseAttrs(address, backend_type, fields.get("backenddata"))
+    return Addresses(ipv4, ipv6)
+
+
+A = TypeVar("A", IPv4Address, IPv6Address)
+
+
+def _address(fields: Mapping[str, object], name: str, kind: type[A]) -> A | None:
+    value = fields.get(name.lower())
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"not a lease: {name} is {_cut(value)}, not a string")
+    try:
+        return kind(value)
+    except ValueError:
+        family = "IPv4" if kind is IPv4Address else "IPv6"
+        raise ValueError(f"not a lease: {name} is {_cut(value)}, not an {family} address") from None
 
 
 # What Python reads it may not be able to compare later, from a deeper call; flannel's own data is flat.
@@ -147,31 +185,12 @@ def _cut(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def diff(known: Mapping[IPv4Network, Lease], snapshot: Mapping[IPv4Network, Lease]) -> tuple[Event, ...]:
+def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tuple[Event, ...]:
     """What happened between `known` and `snapshot`, ordered by subnet, removals first.
 
     Removals come first because a node that changes the length of its subnet frees the range that it takes
     again. A changed attribute is an Added, for the subnet is still leased.
     """
     removed = [Removed(known[subnet]) for subnet in sorted(known.keys() - snapshot.keys())]
-    added = [
-        Added(lease)
-        for subnet, lease in sorted(snapshot.items(), key=_by_subnet)
-        if known.get(subnet) != lease
-    ]
-    return (*removed, *added)
-
-
-def apply(known: Mapping[IPv4Network, Lease], events: Iterable[Event]) -> dict[IPv4Network, Lease]:
-    """What is known after `events`; `known` itself stays as it is."""
-    leases = dict(known)
-    for event in events:
-        if isinstance(event, Added):
-            leases[event.lease.subnet] = event.lease
-        else:
-            leases.pop(event.lease.subnet, None)
-    return leases
-
-
-def _by_subnet(item: tuple[IPv4Network, Lease]) -> IPv4Network:
-    return item[0]
+    changed = sorted(subnet for subnet, lease in snapshot.items() if known.get(subnet) != lease)
+    return (*removed, *(Added(snapshot[subnet]) for subnet in changed))

@@ -30,6 +30,7 @@ class Options:
     public_ip: str = ""
     subnet_file: str = "/run/flannel/subnet.env"
     ip_masq: bool = False
+    iptables_resync: int = 5
     subnet_lease_renew_margin: int = 60
     v: int = 0
     help: bool = False

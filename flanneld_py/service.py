@@ -4,11 +4,13 @@ import logging
 import queue
 import signal
 import threading
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.options import Options
+from flanneld_py.subnet import Addresses, Subnet
 
 if TYPE_CHECKING:
     from flanneld_py.daemon import Daemon
@@ -83,9 +85,10 @@ def _make_daemon(options: Options) -> "Daemon":
     """Look at the machine, and wire everything together. Raises `Fatal`."""
     # Here, so that signals are heeded from the start: importing these takes a while.
     from flanneld_py import files, firewall, kernel
-    from flanneld_py.backend.udp import UdpBackend
+    from flanneld_py.backend.choose import open_backend
     from flanneld_py.daemon import Daemon
     from flanneld_py.datapath.tun import require_tun
+    from flanneld_py.notify import notify
     from flanneld_py.registry.etcd import EtcdRegistry
 
     # What cannot get better by waiting comes first.
@@ -94,20 +97,28 @@ def _make_daemon(options: Options) -> "Daemon":
     if not options.iface:
         logger.info("Determining IP address of default interface")
     interface = kernel.external_interface(options.iface)
-    public_ip = IPv4Address(options.public_ip) if options.public_ip else interface.address
+    public = Addresses(IPv4Address(options.public_ip) if options.public_ip else interface.address)
     logger.info("Using %s as external interface", interface.address)
-    logger.info("Using %s as external endpoint", public_ip)
+    logger.info("Using %s as external endpoint", public)
     files.require_writable(Path(options.subnet_file))
 
-    def set_filters(network: IPv4Network) -> None:
-        if options.ip_masq:
-            firewall.masquerade(network)
-        firewall.accept_forwarded(network)
+    class Rules:
+        def set(self, network: NetworkConfig, _subnet: Subnet) -> None:
+            if network.ipv4 is not None:
+                if options.ip_masq:
+                    firewall.masquerade(network.ipv4.network)
+                firewall.accept_forwarded(network.ipv4.network)
+
+        def sync(self) -> int:
+            return 0
 
     return Daemon(
         options,
         EtcdRegistry(options.etcd_endpoints, options.etcd_prefix),
-        public_ip,
-        open_backend=lambda network: UdpBackend(network, interface),
-        set_filters=set_filters,
+        public,
+        open_backend=lambda network: open_backend(network, interface, public),
+        subnet_file=Path(options.subnet_file),
+        prefix=options.etcd_prefix,
+        filters=Rules(),
+        ready=lambda: notify("READY=1"),
     )

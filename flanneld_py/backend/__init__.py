@@ -1,34 +1,69 @@
 """What a set of leases means for this machine's kernel: one module for each backend."""
 
-from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.lease import Event, Lease, LeaseAttrs
+from flanneld_py.subnet import Subnet
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "Flow", "Statistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Packets and bytes that went one way."""
+
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a backend has done since it began.
+
+    `sent` and `received` are by the peer's public address, or under "" where the kernel does not tell peers
+    apart; `dropped` are packets by reason; `repairs` are entries of the kernel that were put right.
+    """
+
+    sent: Mapping[str, Flow] = field(default_factory=dict)
+    received: Mapping[str, Flow] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    repairs: int = 0
 
 
 class Backend(Protocol):
-    """A way to carry packets between machines."""
+    """A way to carry packets between machines. Times are seconds of `clock.now`."""
 
     mtu: int
     """Bytes that an inner packet may have."""
 
-    def attrs(self, public_ip: IPv4Address) -> LeaseAttrs:
-        """What our lease must say for peers to reach us."""
+    def attrs(self) -> LeaseAttrs:
+        """What our lease must say for peers to reach us; when that changes, the lease is written anew."""
 
-    def claim(self, subnet: IPv4Network) -> None:
+    def claim(self, subnet: Subnet) -> None:
         """Give the kernel what this subnet needs, instead of any other. Raises `Fatal`."""
 
-    def carry(self, peers: Mapping[IPv4Network, Lease], until: float) -> None:
-        """Carry packets between us and exactly these others until our lease ends (seconds of `clock.now`)."""
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
+        """Carry packets between us and exactly these others, until our lease ends."""
+
+    def change(self, events: Sequence[Event]) -> None:
+        """Take over what changed since `carry`; the cost is that of the events alone."""
+
+    def extend(self, until: float) -> None:
+        """Our lease ends later."""
 
     def release(self) -> None:
         """Carry nothing until the next `carry`: the subnet is not ours any more."""
 
     def broken(self) -> str:
         """What has befallen that only another `claim` and `carry` repair; empty if all is well."""
+
+    def repair(self) -> int:
+        """Put right what differs from what was last asked for; how many things did."""
+
+    def statistics(self) -> Statistics:
+        """What was done so far. For any thread."""
 
     def close(self) -> None:
         """Stop for good, and take away what ends with us."""

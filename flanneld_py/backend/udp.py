@@ -4,17 +4,19 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 from flanneld_py import kernel
-from flanneld_py.config import NetworkConfig, udp_port
+from flanneld_py.backend import Statistics
+from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.proxy import Mandate, Proxy
 from flanneld_py.datapath.tun import open_tun
 from flanneld_py.errors import Fatal
-from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["UdpBackend"]
 
@@ -31,40 +33,67 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket
 class UdpBackend:
     """See `backend.Backend`. Holds the port from the beginning, so that no device is made if it is taken."""
 
-    def __init__(self, config: NetworkConfig, interface: kernel.Interface) -> None:
+    def __init__(
+        self, network: NetworkConfig, config: Udp, interface: kernel.Interface, public: Addresses
+    ) -> None:
+        if network.ipv4 is None:
+            raise Fatal("The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan")
         self.mtu = interface.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
             raise Fatal(
                 f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least"
             )
-        self._network = config.network
-        self._port = udp_port(config)
+        self._network = network.ipv4.network
+        self._public = public
+        self._port = config.port
         self._socket = _bind(interface.address, self._port)
         self._tun: int | None = None
         self._proxy: Proxy | None = None
         self._tunnel = IPv4Address(0)
+        self._table = ForwardTable(self._network)
 
-    def attrs(self, public_ip: IPv4Address) -> LeaseAttrs:
+    def attrs(self) -> LeaseAttrs:
         """See `Backend`. flannel's udp leases say no more than the address."""
-        return LeaseAttrs(public_ip)
+        return LeaseAttrs(self._public)
 
-    def claim(self, subnet: IPv4Network) -> None:
+    def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
         if self._proxy is not None and self._proxy.failure is not None:
             self._drop_device()
         if self._tun is None:
             self._tun = open_tun(DEVICE)
-        self._tunnel = subnet.network_address
+        if subnet.ipv4 is None:
+            raise ValueError(f"a lease without IPv4: {subnet}")
+        self._tunnel = subnet.ipv4.network_address
         kernel.configure(DEVICE, self._tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
         if self._proxy is None:
             self._proxy = Proxy(self._tun, self._socket, self.mtu)
             self._proxy.start()
 
-    def carry(self, peers: Mapping[IPv4Network, Lease], until: float) -> None:
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
+        self._table = ForwardTable(self._network)
+        for lease in peers.values():
+            self._put(lease)
+        self.extend(until)
+
+    def change(self, events: Sequence[Event]) -> None:
+        """See `Backend`."""
+        for event in events:
+            if isinstance(event, Added):
+                self._put(event.lease)
+            elif event.lease.subnet.ipv4 is not None:
+                self._table.remove(event.lease.subnet.ipv4)
+
+    def extend(self, until: float) -> None:
+        """See `Backend`."""
         if self._proxy is not None:
-            hops = {subnet: (str(lease.attrs.public_ip), self._port) for subnet, lease in peers.items()}
-            self._proxy.mandate = Mandate(self._tunnel, ForwardTable.of(hops, self._network), until)
+            self._proxy.mandate = Mandate(self._tunnel, self._table, until)
+
+    def _put(self, lease: Lease) -> None:
+        subnet, address = lease.subnet.ipv4, lease.attrs.public.ipv4
+        if subnet is not None and address is not None:
+            self._table.put(subnet, (str(address), self._port))
 
     def release(self) -> None:
         """See `Backend`."""
@@ -76,6 +105,14 @@ class UdpBackend:
         if self._proxy is None or self._proxy.failure is None:
             return ""
         return f"{DEVICE} does not work any more: {self._proxy.failure.strerror}"
+
+    def repair(self) -> int:
+        """See `Backend`. The table is ours alone, so nobody can have changed it."""
+        return 0
+
+    def statistics(self) -> Statistics:
+        """See `Backend`."""
+        return Statistics() if self._proxy is None else Statistics(dropped=dict(self._proxy.dropped))
 
     def close(self) -> None:
         """See `Backend`."""

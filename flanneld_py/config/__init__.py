@@ -11,11 +11,12 @@ agree once SubnetLen is given.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-__all__ = ["BACKENDS", "ConfigError", "NetworkConfig", "parse", "udp_port"]
+from flanneld_py.config.model import NetworkConfig, Pool, Udp
+
+__all__ = ["BACKENDS", "ConfigError", "NetworkConfig", "changes", "parse"]
 
 BACKENDS: Final = ("udp",)
 UDP_PORT: Final = 8285
@@ -23,23 +24,6 @@ UDP_PORT: Final = 8285
 
 class ConfigError(ValueError):
     """The configuration cannot be used. The message names the key and says what would be right."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """Every node of `network` leases a subnet of `subnet_len` bits, the first between subnet_min and
-    subnet_max.
-
-    Both limits are subnets' first addresses and inclusive. `backend` holds the backend's own keys,
-    lower-cased.
-    """
-
-    network: IPv4Network
-    subnet_min: IPv4Address
-    subnet_max: IPv4Address
-    subnet_len: int
-    backend_type: str
-    backend: Mapping[str, object]
 
 
 def parse(text: str | bytes) -> NetworkConfig:
@@ -52,13 +36,18 @@ def parse(text: str | bytes) -> NetworkConfig:
     network = _network(fields)
     subnet_len = _subnet_len(fields, network)
     subnet_min, subnet_max = _subnet_range(fields, network, subnet_len)
-    backend_type, backend = _backend(fields)
-    return NetworkConfig(network, subnet_min, subnet_max, subnet_len, backend_type, backend)
+    _, backend = _backend(fields)
+    pool = Pool(network, IPv4Network((subnet_min, subnet_len)), IPv4Network((subnet_max, subnet_len)))
+    return NetworkConfig(pool, None, Udp(_udp_port(backend)))
 
 
-def udp_port(config: NetworkConfig) -> int:
-    """The port of the udp backend, on this and on every other node; raises ConfigError."""
-    port = config.backend.get("port", UDP_PORT)
+def changes(old: NetworkConfig, new: NetworkConfig) -> tuple[str, ...]:
+    """What is different, in words."""
+    return () if old == new else (f"{old} -> {new}: takes effect when flanneld restarts",)
+
+
+def _udp_port(backend: Mapping[str, object]) -> int:
+    port = backend.get("port", UDP_PORT)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         raise ConfigError(
             f"Backend.Port is {_show(port)}: give a number from 1 to 65535, or none for {UDP_PORT}"

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import ClassVar, Generic, TypeAlias, TypeVar
 
+from flanneld_py.subnet import Subnet
+
 __all__ = ["Alloc", "BackendConfig", "Extension", "HostGw", "Ipip", "N", "NetworkConfig", "Pool", "Udp"]
 __all__ += ["Vxlan", "Wireguard"]
 
@@ -106,3 +108,10 @@ class NetworkConfig:
     ipv6: Pool[IPv6Network] | None
     backend: BackendConfig
     nftables: bool = False
+
+    @property
+    def overlay(self) -> Subnet:
+        """The whole overlay's network in each family that it has."""
+        return Subnet(
+            None if self.ipv4 is None else self.ipv4.network, None if self.ipv6 is None else self.ipv6.network
+        )

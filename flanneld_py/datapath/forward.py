@@ -5,7 +5,6 @@ here, where it leaves a node, and again where it enters one, as with v0.5.5's pr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
@@ -52,31 +51,47 @@ TTL_EXCEEDED: Final = Drop("TTL reached zero")
 NO_ROUTE: Final = Drop("unknown destination, and no ICMP error is due")
 
 
-@dataclass(frozen=True, slots=True)
 class ForwardTable:
-    """Destination -> next hop, by longest prefix. Immutable: a changed set of leases makes a new table.
+    """Destination -> next hop, by longest prefix. A reader in another thread sees a change or does not.
 
-    `levels` are (network mask, {network address: next hop}), longest prefix first; `broadcast` is the overlay
-    network's broadcast address, about which no ICMP error is due.
+    `broadcast` is the overlay network's broadcast address, about which no ICMP error is due.
     """
 
-    levels: tuple[tuple[int, Mapping[int, NextHop]], ...] = ()
-    broadcast: int | None = None
+    __slots__ = ("_levels", "broadcast")
+
+    def __init__(self, network: IPv4Network | None = None) -> None:
+        self.broadcast = None if network is None else int(network.broadcast_address)
+        # (network mask, {network address: next hop}), longest prefix first: usually there is one.
+        self._levels: tuple[tuple[int, dict[int, NextHop]], ...] = ()
 
     @classmethod
     def of(
         cls, next_hops: Mapping[IPv4Network, NextHop], network: IPv4Network | None = None
     ) -> "ForwardTable":
-        """The table of the peers' subnets within `network`; they usually have one length: one look-up."""
-        levels: dict[int, dict[int, NextHop]] = {}
-        for subnet in sorted(next_hops, key=lambda subnet: -subnet.prefixlen):
-            level = levels.setdefault(int(subnet.netmask), {})
-            level[int(subnet.network_address)] = next_hops[subnet]
-        return cls(tuple(levels.items()), None if network is None else int(network.broadcast_address))
+        """The table of the peers' subnets within `network`."""
+        table = cls(network)
+        for subnet, next_hop in next_hops.items():
+            table.put(subnet, next_hop)
+        return table
+
+    def put(self, subnet: IPv4Network, next_hop: NextHop) -> None:
+        """From now on the subnet is reached there."""
+        mask = int(subnet.netmask)
+        level = next((level for other, level in self._levels if other == mask), None)
+        if level is None:
+            level = {}
+            self._levels = tuple(sorted([*self._levels, (mask, level)], key=lambda item: -item[0]))
+        level[int(subnet.network_address)] = next_hop
+
+    def remove(self, subnet: IPv4Network) -> None:
+        """From now on the subnet is reached nowhere."""
+        for mask, level in self._levels:
+            if mask == int(subnet.netmask):
+                level.pop(int(subnet.network_address), None)
 
     def lookup(self, destination: int) -> NextHop | None:
         """The next hop of the longest matching subnet; None where no node holds one."""
-        for mask, level in self.levels:
+        for mask, level in self._levels:
             next_hop = level.get(destination & mask)
             if next_hop is not None:
                 return next_hop

@@ -1,15 +1,16 @@
-"""Where leases live. One protocol; `registry.etcd` is the real thing, `registry.memory` serves tests."""
+"""Where leases live. One protocol; a module for each kind of registry, and `memory` for tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import Protocol
 
-from flanneld_py.allocate import HeldLease, Replace
-from flanneld_py.lease import LeaseAttrs
+from flanneld_py.allocate import Pick
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.subnet import Subnet
 
 __all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Registry", "Reset", "Snapshot", "Spoiled"]
-__all__ += ["Stopped", "Unavailable", "WatchMessage"]
+__all__ += ["Stopped", "Unavailable", "WatchMessage", "Wish"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -34,7 +35,7 @@ class Put:
 class Gone:
     """A lease was deleted or has run out, at this revision. `name` as in `HeldLease`."""
 
-    subnet: IPv4Network
+    subnet: Subnet
     revision: int
     name: str = ""
 
@@ -43,7 +44,7 @@ class Gone:
 class Spoiled:
     """Something that is no lease was written to a subnet's key. `revision` and `name` as in `Gone`."""
 
-    subnet: IPv4Network
+    subnet: Subnet
     revision: int
     name: str = ""
 
@@ -81,6 +82,16 @@ class Reset:
 WatchMessage = Changes | Reset
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The lease that a node would have: `previous` is the subnet it had, `pick` how it chooses another."""
+
+    network: NetworkConfig
+    attrs: LeaseAttrs
+    previous: Subnet | None
+    pick: Pick
+
+
 class Registry(Protocol):
     """Leases under one prefix.
 
@@ -94,14 +105,14 @@ class Registry(Protocol):
     def snapshot(self) -> Snapshot:
         """All leases. What is no lease under the prefix is left out, with one warning each."""
 
-    def create(self, subnet: IPv4Network, attrs: LeaseAttrs) -> int | None:
-        """Take a subnet if nobody holds it; the revision written, or None if somebody does."""
+    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
+        """Hold a lease, going by what is known; None when that is no longer so. Raises `OutOfSubnets`."""
 
-    def renew(self, subnet: IPv4Network, revision: int, attrs: LeaseAttrs) -> int | None:
-        """Write a lease that we hold anew, for another 24 hours; None if it changed since that revision."""
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        """Write a lease that we hold anew, for another 24 hours or, a permanent one, for ever.
 
-    def replace(self, choice: Replace, attrs: LeaseAttrs) -> int | None:
-        """Give a lease back and take another, both or neither; None if either is not as it was known."""
+        The revision written, or None if it changed since `held.revision`.
+        """
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """Deliver, from another thread, all that happens after a revision, until the first `Reset`.
@@ -109,10 +120,10 @@ class Registry(Protocol):
         A new watch ends the one before, which delivers nothing any more.
         """
 
-    def probe(self) -> None:
-        """Ask the endpoint that we watch for a sign of life; a stopped process never closes a connection.
+    def probe(self) -> bytes | None:
+        """`config`, of the very endpoint that we watch; a stopped process never closes a connection.
 
-        Raises `Unavailable` if there is none; then the next call begins with another endpoint.
+        Raises `Unavailable` if it does not answer; then the next call begins with another endpoint.
         """
 
     def close(self) -> None:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from flanneld_py.allocate import HeldLease
-from flanneld_py.lease import Lease, decode, key, parse_key
+from flanneld_py.lease import HeldLease, Lease, decode
 from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from flanneld_py.subnet import key, parse_key
 
 __all__ = ["Reader"]
 
@@ -23,8 +23,10 @@ class Reader:
     folder: str
     _warned: set[str] = field(default_factory=set)
 
-    def written(self, name: str, value: bytes, revision: int) -> Put | Spoiled | None:
-        """A key that was written; None for one that stands for no subnet."""
+    def written(
+        self, name: str, value: bytes, revision: int, *, permanent: bool = False
+    ) -> Put | Spoiled | None:
+        """A key that was written, `permanent` without an end; None for one that stands for no subnet."""
         subnet = parse_key(name)
         if subnet is None:
             self._warn(name, "the key names no subnet")
@@ -36,7 +38,7 @@ class Reader:
             self._warn(name, str(error))
             return Spoiled(subnet, revision, alias)
         self._warned.discard(name)
-        return Put(HeldLease(Lease(subnet, attrs), revision, alias))
+        return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent))
 
     def deleted(self, name: str, revision: int) -> Gone | None:
         """A key that was deleted or ran out; None for one that stood for no subnet."""
@@ -44,9 +46,13 @@ class Reader:
         subnet = parse_key(name)
         return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
 
-    def snapshot(self, entries: Iterable[tuple[str, bytes, int]], revision: int) -> Snapshot:
-        """All keys (name, value, revision of its last change) at a revision."""
-        read = [event for entry in entries if (event := self.written(*entry)) is not None]
+    def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool]], revision: int) -> Snapshot:
+        """All keys (name, value, revision of its last change, permanent) at a revision."""
+        read = [
+            event
+            for name, value, changed, permanent in entries
+            if (event := self.written(name, value, changed, permanent=permanent)) is not None
+        ]
         return Snapshot(
             tuple(event.held for event in read if isinstance(event, Put)),
             revision,

@@ -5,16 +5,16 @@ so there is one client at a time, and the next endpoint is tried when it fails.
 """
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network
 from typing import Any, TypeVar
 
-from flanneld_py.allocate import Replace
-from flanneld_py.lease import LeaseAttrs, encode, key
+from flanneld_py.lease import HeldLease, LeaseAttrs, encode
 from flanneld_py.options import split_endpoint
 from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd_library import etcd3, grpc
 from flanneld_py.registry.etcd_watch import EtcdWatch, words
+from flanneld_py.registry.store import Store
+from flanneld_py.subnet import Subnet, key
 
 __all__ = ["EtcdRegistry"]
 
@@ -33,7 +33,7 @@ DELETE = 1  # mvccpb.Event.EventType of etcd's api/mvccpb/kv.proto
 T = TypeVar("T")
 
 
-class EtcdRegistry:
+class EtcdRegistry(Store):
     """See `registry.Registry`."""
 
     def __init__(self, endpoints: Sequence[str], prefix: str) -> None:
@@ -53,31 +53,46 @@ class EtcdRegistry:
     def snapshot(self) -> Snapshot:
         """See `Registry`. Linearizable: etcd's default for v3 reads."""
         response = self._call(lambda client: client.get_prefix_response(self._folder))
-        entries = ((self._name(kv.key), kv.value, kv.mod_revision) for kv in response.kvs)
+        entries = ((self._name(kv.key), kv.value, kv.mod_revision, not kv.lease) for kv in response.kvs)
         return self._reader.snapshot(entries, response.header.revision)
 
-    def create(self, subnet: IPv4Network, attrs: LeaseAttrs) -> int | None:
-        """See `Registry`."""
+    def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`."""
         name = self._key(subnet)
         return self._write(name, attrs, lambda client: [client.transactions.version(name) == 0])
 
-    def renew(self, subnet: IPv4Network, revision: int, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`. With a new etcd lease, as flannel does; the old one runs out by itself, keyless."""
-        name = self._key(subnet)
-        return self._write(name, attrs, lambda client: [client.transactions.mod(name) == revision])
-
-    def replace(self, choice: Replace, attrs: LeaseAttrs) -> int | None:
-        """See `Registry`."""
-        old, new = self._key(choice.old.lease.subnet), self._key(choice.subnet)
+        name = self._key(held.lease.subnet)
         return self._write(
-            new,
+            name,
+            attrs,
+            lambda client: [client.transactions.mod(name) == held.revision],
+            permanent=held.permanent,
+        )
+
+    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`."""
+        before, after = self._key(old.lease.subnet), self._key(subnet)
+        return self._write(
+            after,
             attrs,
             lambda client: [
-                client.transactions.mod(old) == choice.old.revision,
-                client.transactions.version(new) == 0,
+                client.transactions.mod(before) == old.revision,
+                client.transactions.version(after) == 0,
             ],
-            delete=old,
+            delete=before,
         )
+
+    def remove(self, held: HeldLease) -> bool:
+        """See `Store`."""
+        name = self._key(held.lease.subnet)
+
+        def remove(client: Any) -> bool:
+            unchanged = [client.transactions.mod(name) == held.revision]
+            return bool(client.transaction(unchanged, [client.transactions.delete(name)], [])[0])
+
+        return self._call(remove)
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
@@ -97,9 +112,11 @@ class EtcdRegistry:
         self._end_watch()
         self._watch = self._call(begin)
 
-    def probe(self) -> None:
+    def probe(self) -> bytes | None:
         """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""
-        self._try(self._endpoints[0], lambda client: client.get(f"{self._prefix}/config"))
+        answer = self._try(self._endpoints[0], lambda client: client.get(f"{self._prefix}/config"))
+        value: bytes | None = answer[0]
+        return value
 
     def close(self) -> None:
         """See `Registry`."""
@@ -113,19 +130,26 @@ class EtcdRegistry:
             self._watch = None
 
     def _write(
-        self, name: str, attrs: LeaseAttrs, conditions: Callable[[Any], list[Any]], delete: str = ""
+        self,
+        name: str,
+        attrs: LeaseAttrs,
+        conditions: Callable[[Any], list[Any]],
+        *,
+        delete: str = "",
+        permanent: bool = False,
     ) -> int | None:
         """Put a value with a fresh etcd lease; its revision, or None if the conditions do not hold."""
 
         def write(client: Any) -> int | None:
-            lease = client.lease(TTL)
+            lease = None if permanent else client.lease(TTL)
             changes = [client.transactions.put(name, encode(attrs), lease=lease)]
             if delete:
                 changes.append(client.transactions.delete(delete))
             done, responses = client.transaction(conditions(client), changes, [])
             if done:
                 return int(responses[0].response_put.header.revision)
-            client.revoke_lease(lease.id)
+            if lease is not None:
+                client.revoke_lease(lease.id)
             return None
 
         return self._call(write)
@@ -168,7 +192,7 @@ class EtcdRegistry:
         if client is not None:
             client.close()
 
-    def _key(self, subnet: IPv4Network) -> str:
+    def _key(self, subnet: Subnet) -> str:
         return f"{self._folder}{key(subnet)}"
 
     def _name(self, full_key: bytes) -> str:
@@ -178,7 +202,7 @@ class EtcdRegistry:
         name = self._name(event.kv.key)
         if event.type == DELETE:
             return self._reader.deleted(name, event.kv.mod_revision)
-        return self._reader.written(name, event.kv.value, event.kv.mod_revision)
+        return self._reader.written(name, event.kv.value, event.kv.mod_revision, permanent=not event.kv.lease)
 
 
 def _why(error: BaseException) -> str:

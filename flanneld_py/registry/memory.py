@@ -1,13 +1,14 @@
 """Leases in memory: what etcd does, without etcd. For tests of what uses a registry."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
-from flanneld_py.allocate import HeldLease, Replace
-from flanneld_py.lease import LeaseAttrs, encode, key
+from flanneld_py.lease import HeldLease, LeaseAttrs, encode
 from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Unavailable, WatchMessage
 from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.store import Store
+from flanneld_py.subnet import Subnet, key
 
 __all__ = ["MemoryEtcd", "MemoryRegistry"]
 
@@ -17,6 +18,10 @@ class _Stored:
     value: bytes
     revision: int
     expires_at: float
+
+    @property
+    def permanent(self) -> bool:
+        return self.expires_at == math.inf
 
 
 class MemoryEtcd:
@@ -34,20 +39,22 @@ class MemoryEtcd:
         self._clock = clock
         self._stored: dict[str, _Stored] = {}
         self._watchers: list[Callable[[WatchMessage], None]] = []
+        self._history: list[tuple[int, Event]] = []
+        self._compacted = 0
         self._reader = Reader("/memory/subnets/")
 
-    def put(self, subnet: IPv4Network, attrs: LeaseAttrs) -> int:
+    def put(self, subnet: Subnet, attrs: LeaseAttrs, *, ttl: float = TTL) -> int:
         """Write a lease, whoever holds it; its revision."""
-        return self.put_raw(key(subnet), encode(attrs))
+        return self.put_raw(key(subnet), encode(attrs), ttl=ttl)
 
-    def put_raw(self, name: str, value: bytes) -> int:
-        """Write anything; its revision."""
+    def put_raw(self, name: str, value: bytes, *, ttl: float = TTL) -> int:
+        """Write anything, to live for so many seconds; its revision."""
         self.revision += 1
-        self._stored[name] = _Stored(value, self.revision, self._clock() + TTL)
-        self._tell(self._reader.written(name, value, self.revision))
+        stored = self._stored[name] = _Stored(value, self.revision, self._clock() + ttl)
+        self._tell(self._reader.written(name, value, self.revision, permanent=stored.permanent))
         return self.revision
 
-    def delete(self, subnet: IPv4Network) -> None:
+    def delete(self, subnet: Subnet) -> None:
         """Remove a lease that is there."""
         self.revision += 1
         del self._stored[key(subnet)]
@@ -59,11 +66,11 @@ class MemoryEtcd:
         for deliver in watchers:
             deliver(Reset(reason))
 
-    def held(self, subnet: IPv4Network) -> HeldLease:
+    def held(self, subnet: Subnet) -> HeldLease:
         """A lease that is there."""
         return next(held for held in self.snapshot().leases if held.lease.subnet == subnet)
 
-    def revision_of(self, subnet: IPv4Network) -> int | None:
+    def revision_of(self, subnet: Subnet) -> int | None:
         """The revision at which a subnet's key was last written, whatever it says; None if there is none."""
         self._expire()
         stored = self._stored.get(key(subnet))
@@ -72,11 +79,21 @@ class MemoryEtcd:
     def snapshot(self) -> Snapshot:
         """All leases."""
         self._expire()
-        entries = ((name, item.value, item.revision) for name, item in self._stored.items())
+        entries = ((name, item.value, item.revision, item.permanent) for name, item in self._stored.items())
         return self._reader.snapshot(entries, self.revision)
 
-    def watch(self, deliver: Callable[[WatchMessage], None]) -> None:
-        """Deliver whatever happens from now on."""
+    def compact(self) -> None:
+        """Forget how it came to what there is now."""
+        self._history.clear()
+        self._compacted = self.revision
+
+    def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+        """Deliver whatever happened after the revision, and happens from now on."""
+        if revision < self._compacted:
+            deliver(Reset(f"history before revision {self._compacted} was compacted"))
+            return
+        if missed := tuple(event for happened, event in self._history if happened > revision):
+            deliver(Changes(missed))
         self._watchers.append(deliver)
 
     def unwatch(self, deliver: Callable[[WatchMessage], None]) -> None:
@@ -92,11 +109,12 @@ class MemoryEtcd:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None:
+            self._history.append((self.revision, event))
             for deliver in list(self._watchers):
                 deliver(Changes((event,)))
 
 
-class MemoryRegistry:
+class MemoryRegistry(Store):
     """See `registry.Registry`: one daemon's connection to a `MemoryEtcd`."""
 
     def __init__(self, etcd: MemoryEtcd) -> None:
@@ -111,37 +129,43 @@ class MemoryRegistry:
         """See `Registry`."""
         return self._reach().snapshot()
 
-    def create(self, subnet: IPv4Network, attrs: LeaseAttrs) -> int | None:
-        """See `Registry`."""
+    def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`."""
         etcd = self._write()
         return etcd.put(subnet, attrs) if etcd.revision_of(subnet) is None else None
 
-    def renew(self, subnet: IPv4Network, revision: int, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`."""
         etcd = self._write()
-        return etcd.put(subnet, attrs) if etcd.revision_of(subnet) == revision else None
+        subnet, ttl = held.lease.subnet, math.inf if held.permanent else TTL
+        return etcd.put(subnet, attrs, ttl=ttl) if etcd.revision_of(subnet) == held.revision else None
 
-    def replace(self, choice: Replace, attrs: LeaseAttrs) -> int | None:
-        """See `Registry`."""
+    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`."""
         etcd = self._write()
-        old = choice.old.lease.subnet
-        if etcd.revision_of(old) != choice.old.revision or etcd.revision_of(choice.subnet) is not None:
+        if etcd.revision_of(old.lease.subnet) != old.revision or etcd.revision_of(subnet) is not None:
             return None
-        etcd.delete(old)
-        return etcd.put(choice.subnet, attrs)
+        etcd.delete(old.lease.subnet)
+        return etcd.put(subnet, attrs)
+
+    def remove(self, held: HeldLease) -> bool:
+        """See `Store`."""
+        etcd = self._write()
+        if etcd.revision_of(held.lease.subnet) != held.revision:
+            return False
+        etcd.delete(held.lease.subnet)
+        return True
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
-        """See `Registry`. Only from now on: history is not kept, so `revision` must be today's."""
+        """See `Registry`."""
         etcd = self._reach()
-        if revision != etcd.revision:
-            raise ValueError(f"this registry has no history: at {etcd.revision}, asked for {revision}")
         self.close()
         self._deliver = deliver
-        etcd.watch(deliver)
+        etcd.watch(revision, deliver)
 
-    def probe(self) -> None:
+    def probe(self) -> bytes | None:
         """See `Registry`."""
-        self._reach()
+        return self._reach().config
 
     def close(self) -> None:
         """See `Registry`."""

@@ -1,27 +1,32 @@
 """The daemon's sequence over hours, in virtual time, against an etcd in memory."""
 
 import logging
+import math
 import queue
-from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
-from flanneld_py import daemon as module
-from flanneld_py.backend import Backend
+from flanneld_py.allocate import Pick
+from flanneld_py.backend import Backend, Statistics
+from flanneld_py.board import Board
 from flanneld_py.clock import Time
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
 from flanneld_py.errors import Fatal
-from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.lease import Added, Event, HeldLease, Lease, LeaseAttrs
 from flanneld_py.options import Options
 from flanneld_py.registry import Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.subnet import Subnet
+from tests.flanneld_py.made import addresses, attrs, subnet
 
-OUR_IP, THEIR_IP = IPv4Address("192.168.199.52"), IPv4Address("192.168.199.53")
-THEIRS = IPv4Network("10.2.52.0/24")
+OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
+THEIRS = subnet("10.2.52.0/24")
 HOUR = 3600.0
 
 T = TypeVar("T")
@@ -71,34 +76,72 @@ class Script(Time):
 
 
 class Recorder(Backend):
-    """A backend that writes down what it is asked to do."""
+    """A backend that writes down what it is asked to do, and which peers it then carries packets to."""
 
     mtu = 1472
 
     def __init__(self) -> None:
-        self.calls: list[object] = []
+        self.calls: list[Any] = []
+        self.peers: dict[Subnet, Lease] = {}
         self.until = 0.0
         self.trouble = ""
+        self.said = attrs(OUR_IP)
+        self.repairs = 0
 
-    def attrs(self, public_ip: IPv4Address) -> LeaseAttrs:
-        return LeaseAttrs(public_ip)
+    def attrs(self) -> LeaseAttrs:
+        return self.said
 
-    def claim(self, subnet: IPv4Network) -> None:
+    def claim(self, subnet: Subnet) -> None:
         self.calls.append(("claim", str(subnet)))
 
-    def carry(self, peers: Mapping[IPv4Network, Lease], until: float) -> None:
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
+        self.peers, self.until = dict(peers), until
+        self._reaches()
+
+    def change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Added):
+                self.peers[event.lease.subnet] = event.lease
+            else:
+                del self.peers[event.lease.subnet]
+        self._reaches()
+
+    def _reaches(self) -> None:
+        self.calls.append(("peers", sorted(map(str, self.peers))))
+
+    def extend(self, until: float) -> None:
         self.until = until
-        self.calls.append(("peers", sorted(str(subnet) for subnet in peers)))
 
     def broken(self) -> str:
         trouble, self.trouble = self.trouble, ""
         return trouble
+
+    def repair(self) -> int:
+        self.repairs += 1
+        return 0
+
+    def statistics(self) -> Statistics:
+        return Statistics()
 
     def release(self) -> None:
         self.calls.append("release")
 
     def close(self) -> None:
         self.calls.append("close")
+
+
+class RecordedFilters:
+    """Filter rules that are written down."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def set(self, _network: NetworkConfig, subnet: Subnet) -> None:
+        self.calls.append(f"set {subnet}")
+
+    def sync(self) -> int:
+        self.calls.append("sync")
+        return 1
 
 
 class World:
@@ -111,40 +154,46 @@ class World:
         self.registry = MemoryRegistry(self.etcd)
         self.backend = Recorder()
         self.subnet_file = folder / "flannel" / "subnet.env"
-        self.picked = iter([IPv4Network("10.2.35.0/24"), IPv4Network("10.2.36.0/24")])
+        self.filters = RecordedFilters()
+        self.board = Board()
+        # Of the free subnets from 10.2.1.0/24 up: 10.2.35.0/24, and while that is taken 10.2.36.0/24.
+        self.picked = iter([34, 34])
 
-    def run(self) -> None:
-        daemon = Daemon(
-            Options(subnet_file=str(self.subnet_file)),
+    def daemon(self, **options: Any) -> Daemon:
+        return Daemon(
+            Options(**options),
             self.registry,
-            OUR_IP,
+            addresses(OUR_IP),
             open_backend=lambda _config: self.backend,
+            subnet_file=self.subnet_file,
+            prefix="/coreos.com/network",
+            filters=self.filters,
+            ready=lambda: self.backend.calls.append(("READY=1", self.subnet)),
             time=self.script,
-            pick=lambda free: next(subnet for subnet in self.picked if subnet in free),
+            pick=Pick(lambda _count: next(self.picked)),
+            board=self.board,
         )
+
+    def run(self, **options: Any) -> None:
         with pytest.raises(Stop):
-            daemon.run()
+            self.daemon(**options).run()
 
     @property
     def subnet(self) -> str:
         return self.subnet_file.read_text().splitlines()[1]
 
     def holders(self) -> dict[str, str]:
-        return {
-            str(held.lease.subnet): str(held.lease.attrs.public_ip) for held in self.etcd.snapshot().leases
-        }
+        return {str(held.lease.subnet): str(held.lease.attrs.public) for held in self.etcd.snapshot().leases}
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> World:
+def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> World:
     caplog.set_level(logging.INFO, logger="flanneld_py")
-    made = World(tmp_path)
-    monkeypatch.setattr(module, "notify", lambda state: made.backend.calls.append((state, made.subnet)))
-    return made
+    return World(tmp_path)
 
 
 def test_it_claims_a_subnet_reaches_its_peers_writes_the_file_and_says_ready(world):
-    world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP))
+    world.etcd.put(THEIRS, attrs(THEIR_IP))
     world.script.at(1, lambda: None)
     world.run()
     assert world.backend.calls[:3] == [
@@ -161,12 +210,12 @@ def test_a_subnet_that_it_had_is_taken_again_from_its_file(world):
     )
     world.script.at(1, lambda: None)
     world.run()
-    assert world.holders() == {"10.2.77.0/24": str(OUR_IP)}
+    assert world.holders() == {"10.2.77.0/24": OUR_IP}
 
 
 def test_a_lease_is_renewed_an_hour_before_it_ends_and_held_for_days(world):
     revisions = []
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
     for hour in (1, 22, 24, 47, 72):
         world.script.at(hour * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
     world.run()
@@ -176,7 +225,7 @@ def test_a_lease_is_renewed_an_hour_before_it_ends_and_held_for_days(world):
 
 
 def test_an_outage_shorter_than_the_lease_changes_nothing_for_the_packets(world):
-    world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP))
+    world.etcd.put(THEIRS, attrs(THEIR_IP))
 
     def outage() -> None:
         world.etcd.reachable = False
@@ -190,7 +239,7 @@ def test_an_outage_shorter_than_the_lease_changes_nothing_for_the_packets(world)
     world.script.at(80, lambda: None)
     world.run()
     assert "release" not in world.backend.calls
-    assert world.backend.calls[-1] == ("peers", ["10.2.52.0/24"])
+    assert set(world.backend.peers) == {THEIRS}
 
 
 def test_an_outage_is_told_once_and_at_growing_intervals(world, caplog):
@@ -219,41 +268,41 @@ def test_a_lease_that_could_not_be_renewed_in_time_is_not_used_any_longer(world)
 
 
 def test_a_deleted_lease_is_released_first_and_then_acquired_again(world):
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
     world.script.at(10, lambda: world.etcd.delete(own))
     world.script.at(12, lambda: None)
     world.run()
     calls = [call for call in world.backend.calls if call == "release" or call[0] == "claim"]
     assert calls == [("claim", str(own)), "release", ("claim", str(own))]
-    assert world.holders() == {str(own): str(OUR_IP)}
+    assert world.holders() == {str(own): OUR_IP}
 
 
 def test_a_stolen_lease_is_left_to_the_thief(world):
-    own = IPv4Network("10.2.35.0/24")
-    world.script.at(10, lambda: world.etcd.put(own, LeaseAttrs(THEIR_IP)))
+    own = subnet("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.put(own, attrs(THEIR_IP)))
     world.script.at(12, lambda: None)
     world.run()
-    assert world.holders() == {str(own): str(THEIR_IP), "10.2.36.0/24": str(OUR_IP)}
+    assert world.holders() == {str(own): THEIR_IP, "10.2.36.0/24": OUR_IP}
     assert world.subnet == "FLANNEL_SUBNET=10.2.36.1/24"
-    assert world.backend.calls[-1] == ("peers", [str(own)])
+    assert set(world.backend.peers) == {own}
 
 
 def test_a_theft_during_an_outage_is_noticed_when_etcd_is_back(world):
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
 
     def outage() -> None:
         world.etcd.reachable = False
         world.etcd.break_watches()
 
     def recovery() -> None:
-        world.etcd.put(own, LeaseAttrs(THEIR_IP))
+        world.etcd.put(own, attrs(THEIR_IP))
         world.etcd.reachable = True
 
     world.script.at(10, outage)
     world.script.at(20, recovery)
     world.script.at(30, lambda: None)
     world.run()
-    assert world.holders()[str(own)] == str(THEIR_IP)
+    assert world.holders()[str(own)] == THEIR_IP
     assert "release" in world.backend.calls
 
 
@@ -266,7 +315,7 @@ def test_without_a_configuration_it_waits_and_says_so(world, caplog):
     world.script.at(30, configure)
     world.script.at(40, lambda: None)
     world.run()
-    assert world.holders() == {"10.2.35.0/24": str(OUR_IP)}
+    assert world.holders() == {"10.2.35.0/24": OUR_IP}
     told = [
         record for record in caplog.records if "has no key /coreos.com/network/config" in record.getMessage()
     ]
@@ -275,19 +324,12 @@ def test_without_a_configuration_it_waits_and_says_so(world, caplog):
 
 def test_a_bad_configuration_is_fatal_and_named(world):
     world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 8 }'
-    daemon = Daemon(
-        Options(),
-        MemoryRegistry(world.etcd),
-        OUR_IP,
-        open_backend=lambda _config: world.backend,
-        time=world.script,
-    )
     with pytest.raises(Fatal, match=r"/coreos\.com/network/config: SubnetLen"):
-        daemon.run()
+        world.daemon().run()
 
 
 def test_peers_come_and_go(world, caplog):
-    world.script.at(10, lambda: world.etcd.put(THEIRS, LeaseAttrs(THEIR_IP)))
+    world.script.at(10, lambda: world.etcd.put(THEIRS, attrs(THEIR_IP)))
     world.script.at(20, lambda: world.etcd.delete(THEIRS))
     world.script.at(30, lambda: None)
     world.run()
@@ -309,7 +351,7 @@ def test_packets_are_carried_until_the_lease_ends_and_longer_once_it_is_renewed(
 
 
 def test_a_renewal_that_fails_is_told_and_tried_again_until_it_works(world, caplog):
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
     revisions = []
 
     def full() -> None:
@@ -333,14 +375,14 @@ def test_a_renewal_that_fails_is_told_and_tried_again_until_it_works(world, capl
 
 
 def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
     real = MemoryRegistry.renew
     deaf = True
 
     class Deaf(MemoryRegistry):
-        def renew(self, subnet: IPv4Network, revision: int, attrs: LeaseAttrs) -> int | None:
+        def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
             nonlocal deaf
-            answer = real(self, subnet, revision, attrs)
+            answer = real(self, held, attrs)
             if deaf:
                 deaf = False
                 raise Unavailable("http://192.0.2.1:2379: deadline exceeded")
@@ -352,21 +394,21 @@ def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
     world.run()
     assert not deaf
     assert "release" not in world.backend.calls
-    assert world.holders() == {str(own): str(OUR_IP)}
+    assert world.holders() == {str(own): OUR_IP}
 
 
 def test_junk_over_our_own_key_is_written_over(world):
-    own = IPv4Network("10.2.35.0/24")
+    own = subnet("10.2.35.0/24")
     world.script.at(10, lambda: world.etcd.put_raw("10.2.35.0-24", b"no JSON"))
     world.script.at(20, lambda: None)
     world.run()
-    assert world.holders() == {str(own): str(OUR_IP)}
+    assert world.holders() == {str(own): OUR_IP}
     assert "release" not in world.backend.calls
 
 
 def test_a_second_lease_of_our_own_address_is_no_peer_to_send_to(world):
     # Its packets would come back to us, be routed into the tunnel, and so on until their TTL ends.
-    world.script.at(10, lambda: world.etcd.put(IPv4Network("10.2.77.0/24"), LeaseAttrs(OUR_IP)))
+    world.script.at(10, lambda: world.etcd.put(subnet("10.2.77.0/24"), attrs(OUR_IP)))
     world.script.at(20, lambda: None)
     world.run()
     assert all(call == ("peers", []) for call in world.backend.calls if call[0] == "peers")
@@ -398,3 +440,119 @@ def test_a_device_that_broke_is_made_anew(world):
     world.run()
     assert world.backend.calls.count(("claim", "10.2.35.0/24")) == 2
     assert world.backend.calls[-1] == ("peers", [])
+
+
+def test_a_reservation_is_taken_and_stays_one(world):
+    own = subnet("10.2.77.0/24")
+    world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+    world.script.at(72 * HOUR, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): OUR_IP}
+    assert world.etcd.held(own).permanent
+    assert "release" not in world.backend.calls
+
+
+def test_attributes_that_changed_are_announced_at_once(world):
+    own = subnet("10.2.35.0/24")
+
+    def new_mac() -> None:
+        world.backend.said = replace(attrs(OUR_IP), backend_data={"VtepMAC": "52:08:1a:2b:3c:4d"})
+
+    world.script.at(10, new_mac)
+    world.script.at(13, lambda: None)
+    world.run()
+    assert world.etcd.held(own).lease.attrs.backend_data == {"VtepMAC": "52:08:1a:2b:3c:4d"}
+    assert "release" not in world.backend.calls
+
+
+def test_the_kernel_is_looked_at_every_ten_seconds_also_while_etcd_is_away(world):
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    world.script.at(61, outage)
+    world.script.at(121, lambda: None)
+    world.run()
+    assert 10 <= world.backend.repairs <= 12
+
+
+def test_filter_rules_are_those_of_our_subnet_and_are_put_right_every_few_seconds(world):
+    world.script.at(61, lambda: None)
+    world.run(iptables_resync=5)
+    assert world.filters.calls[0] == "set 10.2.35.0/24"
+    assert 8 <= world.filters.calls.count("sync") <= 12
+    assert world.board.filter_repairs == world.filters.calls.count("sync")
+
+
+def test_a_configuration_that_changes_while_we_run_is_warned_of_once(world, caplog):
+    def change() -> None:
+        world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 26 }'
+
+    world.script.at(10, change)
+    world.script.at(120, lambda: None)
+    world.run()
+    told = [r for r in caplog.records if "network configuration was changed" in r.getMessage()]
+    assert len(told) == 1
+    assert told[0].levelno == logging.WARNING
+    assert "release" not in world.backend.calls
+
+
+def test_a_configuration_that_becomes_unusable_is_warned_of_and_named(world, caplog):
+    def change() -> None:
+        world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 8 }'
+
+    world.script.at(10, change)
+    world.script.at(60, lambda: None)
+    world.run()
+    (told,) = [
+        r.getMessage() for r in caplog.records if "network configuration was changed" in r.getMessage()
+    ]
+    assert "SubnetLen" in told
+
+
+def test_the_board_tells_readiness_and_trouble(world):
+    seen = []
+
+    def look() -> None:
+        board = world.board
+        seen.append((board.ready, bool(board.trouble), len(board.peers)))
+
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    def recovery() -> None:
+        world.etcd.reachable = True
+
+    look()
+    world.script.at(5, look)
+    world.script.at(6, lambda: world.etcd.put(THEIRS, attrs(THEIR_IP)))
+    world.script.at(9, look)
+    world.script.at(10, outage)
+    world.script.at(30, look)
+    world.script.at(31, recovery)
+    world.script.at(40, look)
+    world.script.at(41, lambda: world.etcd.put(subnet("10.2.35.0/24"), attrs(THEIR_IP)))
+    world.script.at(42, outage)
+    world.run()
+    assert seen == [
+        (False, False, 0),  # before the start
+        (True, False, 0),
+        (True, False, 1),
+        (True, True, 1),  # etcd is away: ready, and degraded
+        (True, False, 1),
+    ]
+    assert world.board.lost == 1
+
+
+def test_between_losing_a_lease_and_holding_another_it_is_not_ready(world):
+    seen = []
+
+    def theft_and_outage() -> None:
+        world.etcd.put(subnet("10.2.35.0/24"), attrs(THEIR_IP))
+        world.etcd.reachable = False
+
+    world.script.at(10, theft_and_outage)
+    world.script.at(12, lambda: seen.append((world.board.ready, world.board.doing)))
+    world.run()
+    assert seen == [(False, "acquiring a lease")]

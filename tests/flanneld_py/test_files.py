@@ -1,11 +1,11 @@
 import os
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from flanneld_py import files
 from flanneld_py.errors import Fatal
+from tests.flanneld_py.made import subnet
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_looking_whether_it_can_be_written_leaves_the_file_as_it_is(tmp_path):
     assert list(path.parent.iterdir()) == []
     path.write_text("FLANNEL_SUBNET=10.2.35.1/24\n")
     files.require_writable(path)
-    assert files.previous_subnet(path) == IPv4Network("10.2.35.0/24")
+    assert files.previous_subnet(path) == subnet("10.2.35.0/24")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"FLANNEL_SUBNET=tomorrow\n"])

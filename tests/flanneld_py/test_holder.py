@@ -1,19 +1,16 @@
-from ipaddress import IPv4Address, IPv4Network
+import math
+from dataclasses import replace
 
 import pytest
 
-from flanneld_py.allocate import HeldLease
 from flanneld_py.holder import Claim, Lost, View, words
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.lease import Added, HeldLease, Removed
 from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from tests.flanneld_py.made import addresses, held, subnet
 
 # The tutorial's two minions.
-OURS, THEIRS = IPv4Network("10.2.35.0/24"), IPv4Network("10.2.52.0/24")
+OURS, THEIRS = "10.2.35.0/24", "10.2.52.0/24"
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
-
-
-def held(subnet: IPv4Network, address: str, revision: int) -> HeldLease:
-    return HeldLease(Lease(subnet, LeaseAttrs(IPv4Address(address))), revision)
 
 
 CLAIM = Claim(held(OURS, OUR_IP, 10), asked_at=1000.0)
@@ -21,7 +18,7 @@ CLAIM = Claim(held(OURS, OUR_IP, 10), asked_at=1000.0)
 
 @pytest.mark.parametrize(
     "change",
-    [Gone(OURS, 11), Put(held(OURS, THEIR_IP, 11))],
+    [Gone(subnet(OURS), 11), Put(held(OURS, THEIR_IP, 11))],
     ids=["deleted or expired", "written by another"],
 )
 def test_a_lease_is_lost_when_its_key_goes_or_names_another(change):
@@ -31,14 +28,14 @@ def test_a_lease_is_lost_when_its_key_goes_or_names_another(change):
 @pytest.mark.parametrize(
     "change",
     [
-        Gone(OURS, 9),
+        Gone(subnet(OURS), 9),
         Put(held(OURS, THEIR_IP, 9)),
-        Spoiled(OURS, 9),
+        Spoiled(subnet(OURS), 9),
         Put(held(OURS, OUR_IP, 10)),
-        Gone(THEIRS, 11),
+        Gone(subnet(THEIRS), 11),
         Put(held(THEIRS, THEIR_IP, 11)),
         Put(HeldLease(held(OURS, THEIR_IP, 11).lease, 11, "10.2.35.7-24")),
-        Gone(OURS, 11, "10.2.35.7-24"),
+        Gone(subnet(OURS), 11, "10.2.35.7-24"),
     ],
     ids=[
         "old deletion",
@@ -62,7 +59,7 @@ def test_a_newer_write_in_our_name_leaves_it_ours_at_that_revision():
 
 
 def test_junk_over_our_key_is_to_be_written_over_at_once():
-    after = CLAIM.after(Spoiled(OURS, 11))
+    after = CLAIM.after(Spoiled(subnet(OURS), 11))
     assert isinstance(after, Claim)
     assert (after.held.revision, after.spoiled) == (11, True)
     assert after.renew_at(margin=60) <= CLAIM.asked_at
@@ -87,41 +84,55 @@ def test_a_lease_ends_24_hours_after_it_was_asked_for_and_is_renewed_before():
 
 
 def view(*leases: HeldLease) -> View:
-    made = View()
+    made = View(addresses(OUR_IP))
     made.reset(Snapshot(leases, 20))
     return made
 
 
-def test_our_own_subnet_is_never_a_peers():
+def test_a_lease_of_our_own_address_is_never_a_peers():
+    # Packets for it would come back to us, be routed into the tunnel, and so on until their TTL ends.
     ours, theirs = held(OURS, OUR_IP, 10), held(THEIRS, THEIR_IP, 9)
     known = view(ours, theirs)
     for change in (
         Put(held(OURS, OUR_IP, 12)),
-        Gone(OURS, 13),
+        Gone(subnet(OURS), 13),
         Put(HeldLease(ours.lease, 14, "10.2.35.7-24")),
+        Put(held("10.2.77.0/24", OUR_IP, 15)),
     ):
-        known.apply(change)
-        assert known.peers(OURS) == {THEIRS: theirs.lease}
+        assert known.apply([change]) == ()
+        assert known.peers == {subnet(THEIRS): theirs.lease}
 
 
 def test_an_empty_list_leaves_no_peer():
     known = view(held(THEIRS, THEIR_IP, 9))
-    known.reset(Snapshot((), 20))
-    assert known.peers(OURS) == {}
+    assert known.reset(Snapshot((), 20)) == (Removed(held(THEIRS, THEIR_IP, 9).lease),)
+    assert known.peers == {}
+
+
+def test_a_list_tells_what_differs_from_before():
+    known = view(held(THEIRS, THEIR_IP, 9))
+    third = held("10.2.53.0/24", "192.168.199.54", 12)
+    assert known.reset(Snapshot((held(THEIRS, THEIR_IP, 11), third), 20)) == (Added(third.lease),)
 
 
 def test_a_peer_that_moves_is_known_by_its_new_address():
     known = view(held(THEIRS, THEIR_IP, 9))
     moved = held(THEIRS, "192.168.199.99", 13)
-    known.apply(Put(moved))
-    assert known.peers(OURS) == {THEIRS: moved.lease}
+    assert known.apply([Put(moved)]) == (Added(moved.lease),)
+    assert known.peers == {subnet(THEIRS): moved.lease}
+
+
+def test_a_peer_that_renews_changes_nothing():
+    known = view(held(THEIRS, THEIR_IP, 9))
+    assert known.apply([Put(held(THEIRS, THEIR_IP, 11))]) == ()
 
 
 def test_a_peer_whose_key_goes_or_is_spoiled_is_none_any_more():
-    for change in (Gone(THEIRS, 11), Spoiled(THEIRS, 11)):
+    for change in (Gone(subnet(THEIRS), 11), Spoiled(subnet(THEIRS), 11)):
         known = view(held(THEIRS, THEIR_IP, 9))
-        known.apply(change)
-        assert known.peers(OURS) == {}
+        assert known.apply([change]) == (Removed(held(THEIRS, THEIR_IP, 9).lease),)
+        assert known.peers == {}
+        assert known.apply([change]) == ()
 
 
 def test_of_two_names_for_a_subnet_the_canonical_one_counts_while_it_is_there():
@@ -131,9 +142,14 @@ def test_of_two_names_for_a_subnet_the_canonical_one_counts_while_it_is_there():
         (HeldLease(alias, 10, "10.2.52.7-24"), theirs),
     ):
         known = view(first, second)
-        assert known.peers(OURS) == {THEIRS: theirs.lease}
-        known.apply(Gone(THEIRS, 11))
-        assert known.peers(OURS) == {THEIRS: alias}
+        assert known.peers == {subnet(THEIRS): theirs.lease}
+        assert known.apply([Gone(subnet(THEIRS), 11)]) == (Added(alias),)
+        assert known.peers == {subnet(THEIRS): alias}
+
+
+def test_a_reservation_has_no_end_and_needs_no_renewal():
+    claim = Claim(replace(held(OURS, OUR_IP, 10), permanent=True), asked_at=1000.0)
+    assert claim.expires_at == claim.renew_at(margin=60) == math.inf
 
 
 def test_changes_are_told_in_flannels_words():

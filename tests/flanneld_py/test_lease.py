@@ -1,62 +1,24 @@
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, apply, decode, diff, encode, key, parse_key
+from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, decode, diff, encode, encode_v2
+from flanneld_py.subnet import Addresses, Subnet
+from tests.flanneld_py import made
+from tests.flanneld_py.made import addresses
 
-MINION01 = LeaseAttrs(IPv4Address("192.168.199.52"))
-MINION02 = LeaseAttrs(IPv4Address("192.168.199.53"))
+MINION01 = LeaseAttrs(addresses("192.168.199.52"))
+MINION02 = LeaseAttrs(addresses("192.168.199.53"))
 
 
 def lease(subnet: str, attrs: LeaseAttrs = MINION01) -> Lease:
-    return Lease(IPv4Network(subnet), attrs)
+    return Lease(made.subnet(subnet), attrs)
 
 
-def by_subnet(*leases: Lease) -> dict[IPv4Network, Lease]:
+def by_subnet(*leases: Lease) -> dict[Subnet, Lease]:
     return {lease.subnet: lease for lease in leases}
-
-
-def test_a_key_is_the_tutorials() -> None:
-    assert key(IPv4Network("10.2.35.0/24")) == "10.2.35.0-24"
-    assert parse_key("10.2.35.0-24") == IPv4Network("10.2.35.0/24")
-
-
-@pytest.mark.parametrize(
-    ("name", "subnet"),
-    [
-        ("10.5.4.0-24&2001:cafe:42:16::-64", "10.5.4.0/24"),  # dual stack, v0.20.2
-        ("10.1.5.7-24", "10.1.5.0/24"),  # v0.5.5 with SubnetMin 10.1.5.7
-    ],
-)
-def test_other_flannels_keys_count_as_the_subnet_they_cover(name: str, subnet: str) -> None:
-    assert parse_key(name) == IPv4Network(subnet)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "", "junk", "10.2.35.0", "10.2.35.0/24", "10.2.35.0-33", "10.2.35.0-0", "0.0.0.0-0", "10.2.256.0-24",
-        "10.2.35.0-24/x", "x10.2.35.0-24", "10.2.35.0-24\n", "010.2.35.0-24", "10.2.35.0--24", "1.2.3.4.5-24",
-        "٣.2.3.4-24",
-    ],
-)  # fmt: skip
-def test_a_key_that_no_flannel_writes_is_none(name: str) -> None:
-    assert parse_key(name) is None
-
-
-def subnets() -> st.SearchStrategy[IPv4Network]:
-    return st.builds(
-        lambda address, length: IPv4Network((address, length), strict=False),
-        st.integers(0, 2**32 - 1),
-        st.integers(1, 32),
-    )
-
-
-@given(subnets())
-def test_a_key_reads_back_as_its_subnet(subnet: IPv4Network) -> None:
-    assert parse_key(key(subnet)) == subnet
 
 
 # Values as flannel v0.20.2 writes them.
@@ -65,19 +27,31 @@ def test_a_key_reads_back_as_its_subnet(subnet: IPv4Network) -> None:
     [
         (MINION01, b'{"PublicIP":"192.168.199.52","PublicIPv6":null}'),
         (
-            LeaseAttrs(IPv4Address("192.168.50.11"), "host-gw"),
+            LeaseAttrs(addresses("192.168.50.11"), "host-gw"),
             b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"host-gw"}',
         ),
         (
-            LeaseAttrs(IPv4Address("192.168.50.11"), "vxlan", {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"}),
+            LeaseAttrs(addresses("192.168.50.11"), "vxlan", {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"}),
             b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"vxlan",'
             b'"BackendData":{"VNI":1,"VtepMAC":"52:08:1a:2b:3c:4d"}}',
         ),
         (
-            LeaseAttrs(IPv4Address("192.168.50.11"), "extension", "a <b> & c"),
+            LeaseAttrs(addresses("192.168.50.11"), "extension", "a <b> & c"),
             b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"extension",'
             b'"BackendData":"a \\u003cb\\u003e \\u0026 c"}',
         ),
+        (
+            LeaseAttrs(
+                addresses("192.168.50.11", "fd00:50::11"),
+                "vxlan",
+                {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"},
+                {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4e"},
+            ),
+            b'{"PublicIP":"192.168.50.11","PublicIPv6":"fd00:50::11","BackendType":"vxlan",'
+            b'"BackendData":{"VNI":1,"VtepMAC":"52:08:1a:2b:3c:4d"},'
+            b'"BackendV6Data":{"VNI":1,"VtepMAC":"52:08:1a:2b:3c:4e"}}',
+        ),
+        (LeaseAttrs(addresses("fd00:50::11")), b'{"PublicIP":"0.0.0.0","PublicIPv6":"fd00:50::11"}'),
     ],
 )
 def test_a_value_is_flannels_byte_for_byte(attrs: LeaseAttrs, value: bytes) -> None:
@@ -85,11 +59,31 @@ def test_a_value_is_flannels_byte_for_byte(attrs: LeaseAttrs, value: bytes) -> N
     assert decode(value) == attrs
 
 
+# Values as flannel v0.5.5 writes them.
+@pytest.mark.parametrize(
+    ("attrs", "value"),
+    [
+        (LeaseAttrs(addresses("192.168.50.11")), b'{"PublicIP":"192.168.50.11"}'),
+        (
+            LeaseAttrs(addresses("192.168.50.11"), "host-gw"),
+            b'{"PublicIP":"192.168.50.11","BackendType":"host-gw"}',
+        ),
+        (
+            LeaseAttrs(addresses("192.168.50.11"), "vxlan", {"VNI": 1, "VtepMAC": "8e:1e:31:c7:4b:37"}),
+            b'{"PublicIP":"192.168.50.11","BackendType":"vxlan",'
+            b'"BackendData":{"VtepMAC":"8e:1e:31:c7:4b:37"}}',
+        ),
+    ],
+)
+def test_a_value_for_etcd_v2_is_old_flannels_byte_for_byte(attrs: LeaseAttrs, value: bytes) -> None:
+    assert encode_v2(attrs) == value
+
+
 @pytest.mark.parametrize(
     "value",
     [
         b'{"PublicIP":"192.168.199.52"}',  # v0.5.5, and the tutorial
-        b'{"PublicIP":"192.168.199.52","PublicIPv6":"fd00:50::11"}',
+        b'{"PublicIP":"192.168.199.52","PublicIPv6":"::"}',
         b'{"publicip":"192.168.199.52","Unknown":[1]}',
         b'{"PublicIP":"192.168.199.52","BackendType":null,"BackendData":null}',
         b' {"PublicIP" : "192.168.199.52"}\n',
@@ -105,6 +99,8 @@ def test_a_value_without_extras_is_understood(value: bytes) -> None:
         b"", b"junk", b"\xff", b"[]", b"null", b"{}", b"[" * 100_000, b'{"PublicIP":null}', b'{"PublicIP":1}',
         b'{"PublicIP":"x"}', b'{"PublicIP":"::1"}', b'{"PublicIP":"0.0.0.0"}',
         b'{"PublicIP":"192.168.199.52","BackendType":1}',
+        b'{"PublicIP":"192.168.199.52","PublicIPv6":"x"}', b'{"PublicIP":"0.0.0.0","PublicIPv6":"::"}',
+        b'{"PublicIP":"192.168.199.52","PublicIPv6":7}', b'{"PublicIP":"x","PublicIPv6":"fd00:50::11"}',
     ],
 )  # fmt: skip
 def test_a_value_that_leads_nowhere_is_refused(value: bytes) -> None:
@@ -136,11 +132,16 @@ def json_values() -> st.SearchStrategy[object]:
     )
 
 
+IPV4 = st.integers(1, 2**32 - 1).map(IPv4Address)
+IPV6 = st.integers(1, 2**128 - 1).map(IPv6Address)
+
+
 def attributes() -> st.SearchStrategy[LeaseAttrs]:
     return st.builds(
         LeaseAttrs,
-        st.integers(1, 2**32 - 1).map(IPv4Address),
+        st.builds(Addresses, IPV4, st.none() | IPV6) | st.builds(Addresses, st.none(), IPV6),
         st.text(),
+        st.none() | json_values(),
         st.none() | json_values(),
     )
 
@@ -171,26 +172,26 @@ def test_an_empty_snapshot_removes_every_lease() -> None:
     )
 
 
-def lease_sets() -> st.SearchStrategy[dict[IPv4Network, Lease]]:
-    few = st.sampled_from([IPv4Network(f"10.2.{i}.0/24") for i in range(6)] + [IPv4Network("10.2.0.0/23")])
+def lease_sets() -> st.SearchStrategy[dict[Subnet, Lease]]:
+    few = st.sampled_from([made.subnet(f"10.2.{i}.0/24") for i in range(6)] + [made.subnet("10.2.0.0/23")])
     return st.lists(st.builds(Lease, few, st.sampled_from([MINION01, MINION02]))).map(
         lambda all_: by_subnet(*all_)
     )
 
 
 @given(lease_sets())
-def test_nothing_changed_between_a_set_and_itself(leases: dict[IPv4Network, Lease]) -> None:
+def test_nothing_changed_between_a_set_and_itself(leases: dict[Subnet, Lease]) -> None:
     assert diff(leases, leases) == ()
 
 
 @given(lease_sets(), lease_sets())
 def test_applying_the_difference_gives_the_snapshot(
-    known: dict[IPv4Network, Lease], snapshot: dict[IPv4Network, Lease]
+    known: dict[Subnet, Lease], snapshot: dict[Subnet, Lease]
 ) -> None:
-    before = dict(known)
-    assert apply(known, diff(known, snapshot)) == snapshot
-    assert known == before
-
-
-def test_removing_what_is_not_known_changes_nothing() -> None:
-    assert apply({}, [Removed(lease("10.2.35.0/24"))]) == {}
+    after = dict(known)
+    for event in diff(known, snapshot):
+        if isinstance(event, Added):
+            after[event.lease.subnet] = event.lease
+        else:
+            del after[event.lease.subnet]
+    assert after == snapshot

@@ -1,0 +1,283 @@
+"""While a lease is held: follow the others' leases, renew ours, and keep this machine as it should be."""
+
+import logging
+import queue
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from flanneld_py import config
+from flanneld_py.backend import Backend
+from flanneld_py.board import Board
+from flanneld_py.clock import Time
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.holder import Claim, Lost, View, words
+from flanneld_py.lease import Added, Event, HeldLease, Lease
+from flanneld_py.patience import Patience
+from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.subnet import Subnet
+
+__all__ = ["Filters", "Inbox", "Keeper", "NoFilters"]
+
+logger = logging.getLogger(__name__)
+
+Inbox: TypeAlias = "queue.SimpleQueue[tuple[int, WatchMessage]]"
+"""What watches tell, each with the watch's number."""
+
+PROBE = 2.0
+"""Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
+
+REPAIR = 10.0
+"""Seconds between two looks at the kernel, as flannel's own check of routes."""
+
+RENEW_RETRY = 10.0
+"""Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
+
+
+MANY = 100
+"""Peers that come or go at once and are told of by their number; fewer are told one by one."""
+
+
+class Filters(Protocol):
+    """The packet filter's rules that go with a lease."""
+
+    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
+        """Have them, for this subnet of ours and no other. Raises `Fatal`."""
+
+    def sync(self) -> int:
+        """Put right what others changed; how many things."""
+
+
+class NoFilters:
+    """See `Filters`: rules are left to others."""
+
+    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
+        """See `Filters`."""
+
+    def sync(self) -> int:
+        """See `Filters`."""
+        return 0
+
+
+class _WatchEnded(Exception):
+    """The watch said why it has ended."""
+
+
+class Keeper:
+    """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
+
+    `config` is the configuration that the daemon runs with, as text and read; `resync` is in seconds.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        backend: Backend,
+        filters: Filters,
+        view: View,
+        time: Time,
+        inbox: Inbox,
+        board: Board,
+        *,
+        config: tuple[bytes, NetworkConfig],
+        renew_margin: int,
+        resync: int,
+    ) -> None:
+        self._registry = registry
+        self._backend = backend
+        self._filters = filters
+        self._view = view
+        self._time = time
+        self._inbox = inbox
+        self._board = board
+        self._config_text, self._network = config
+        self._renew_margin = renew_margin
+        self._resync = resync
+        self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
+        self._retry_renewal_at = float("-inf")
+        self._repair_at = self._sync_at = self._probe_at = float("-inf")
+        self._listed: Snapshot | None = None
+        self.claim: Claim
+
+    def begin(self, claim: Claim, snapshot: Snapshot) -> None:
+        """Carry packets to everybody who is in the snapshot; what happened since is still to come."""
+        self.claim, self._listed = claim, snapshot
+        self._retry_renewal_at = float("-inf")
+        now = self._time.now()
+        self._repair_at, self._sync_at, self._probe_at = now + REPAIR, now + self._resync, now + PROBE
+        self._told(self._view.reset(snapshot))
+        self._backend.carry(self._view.peers, claim.expires_at)
+        self._board.subnet, self._board.expires_at = claim.subnet, claim.expires_at
+        self._board.statistics = self._backend.statistics()
+
+    def keep(self) -> str:
+        """Follow the other leases and renew ours, until it is lost; answers why."""
+        logger.info("Watching for new subnet leases")
+        patience = Patience()
+        while True:
+            try:
+                begun_at = self._time.now()
+                if lost := self._list_and_watch():
+                    return lost
+                while True:
+                    if lost := self._renew_if_due():
+                        return lost
+                    changes = self._next_changes()
+                    # A watch that stood for a while, and not one that breaks as soon as it is begun.
+                    if self._time.now() - begun_at > PROBE:
+                        patience = Patience()
+                    if changes and (lost := self._take(changes)):
+                        return lost
+                    self._tend()
+            except (Unavailable, _WatchEnded) as error:
+                trouble = ": etcd does not answer" if isinstance(error, Unavailable) else ""
+                self._complain(patience, f"Watch subnets{trouble}", str(error))
+                if self._time.now() >= self.claim.expires_at:
+                    return "it could not be renewed in time"
+                self._tend()
+                self._time.rest(patience.delay())
+                self._heed_stop()
+
+    # What the registry tells
+
+    def _list_and_watch(self) -> str:
+        """Take over all leases as they are, and have messages in the inbox from there on."""
+        listed, self._listed = self._listed, None
+        snapshot = listed or self._registry.snapshot()
+        self._heard()
+        self._watch += 1
+        number = self._watch
+        self._board.watches += 1
+        self._registry.watch(snapshot.revision, lambda message: self._inbox.put((number, message)))
+        if listed:  # from before our own lease was written
+            return ""
+        claim = self.claim.after_list(snapshot)
+        if isinstance(claim, Lost):
+            return claim.reason
+        self.claim = claim
+        self._pass_on(self._view.reset(snapshot))
+        return ""
+
+    def _next_changes(self) -> Changes | None:
+        """What the watch says next, or None. Raises `_WatchEnded`, or `Unavailable` where nobody answers."""
+        received = self._time.receive(self._inbox, PROBE)
+        self._heed_stop()
+        if received is None or self._time.now() >= self._probe_at:
+            self._compare(self._registry.probe())
+            self._heard()
+            self._probe_at = self._time.now() + REPAIR
+        if received is None:
+            return None
+        number, message = received
+        if number != self._watch:
+            return None
+        if isinstance(message, Reset):
+            raise _WatchEnded(message.reason)
+        self._heard()
+        return message
+
+    def _take(self, changes: Changes) -> str:
+        """Take over what happened; answers why our lease is lost, if it is by that."""
+        for change in changes.events:
+            claim = self.claim.after(change)
+            if isinstance(claim, Lost):
+                return claim.reason
+            self.claim = claim
+        self._pass_on(self._view.apply(changes.events))
+        return ""
+
+    def _pass_on(self, events: Sequence[Event]) -> None:
+        if events:
+            self._told(events)
+            self._backend.change(events)
+
+    def _told(self, events: Sequence[Event]) -> None:
+        if len(events) > MANY:
+            added = sum(isinstance(event, Added) for event in events)
+            logger.info("Subnets added: %d, removed: %d", added, len(events) - added)
+        else:
+            for event in events:
+                logger.info("%s", words(event))
+        self._board.peers = self._view.peers
+
+    def _compare(self, text: bytes | None) -> None:
+        """Warn, once, when the configuration is not any more the one that we run with."""
+        if text is None or text == self._config_text:
+            return
+        self._config_text = text
+        try:
+            changes = config.changes(self._network, config.parse(text))
+        except config.ConfigError as error:
+            text_now = "The network configuration was changed and cannot be used any more: %s"
+            logger.warning(f"{text_now}. This flanneld goes on as it is, and would not start again", error)
+            return
+        for change in changes:
+            logger.warning("The network configuration was changed: %s", change)
+
+    # What is due
+
+    def _tend(self) -> None:
+        """Look after this machine, when it is time; that takes no registry."""
+        if reason := self._backend.broken():
+            logger.error("%s: making it anew", reason)
+            self._backend.claim(self.claim.subnet)
+            self._backend.carry(self._view.peers, self.claim.expires_at)
+        now = self._time.now()
+        if now >= self._repair_at:
+            self._repair_at = now + REPAIR
+            if repaired := self._backend.repair():
+                logger.warning("Put right %d entries of the kernel that others had changed", repaired)
+        if now >= self._sync_at:
+            self._sync_at = now + self._resync
+            self._board.filter_repairs += self._filters.sync()
+        self._board.statistics = self._backend.statistics()
+
+    def _renew_if_due(self) -> str:
+        """Renew our lease when it is time; answers why it is lost, if it is."""
+        now = self._time.now()
+        if now >= self.claim.expires_at:
+            return "it could not be renewed in time"
+        due = self.claim.renew_at(self._renew_margin)
+        if self._backend.attrs() != self.claim.held.lease.attrs:
+            due = now
+        if now < max(due, self._retry_renewal_at):
+            return ""
+        self._retry_renewal_at = now + RENEW_RETRY
+        try:
+            return self._renew(now)
+        except Unavailable as error:
+            self._board.renewal_failures += 1
+            logger.error("Error renewing lease (trying again in %.0f s): %s", RENEW_RETRY, error)  # noqa: TRY400
+            return ""
+
+    def _renew(self, now: float) -> str:
+        held, attrs = self.claim.held, self._backend.attrs()
+        revision = self._registry.renew(held, attrs)
+        if revision is None:
+            # Perhaps by our own hand: an attempt whose answer never came.
+            claim = self.claim.after_list(self._registry.snapshot())
+            if isinstance(claim, Lost):
+                return claim.reason
+            self.claim = claim
+            return ""
+        renewed = HeldLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
+        self.claim = Claim(renewed, now)
+        self._retry_renewal_at = float("-inf")
+        self._backend.extend(self.claim.expires_at)
+        self._board.renewed += 1
+        self._board.expires_at = self.claim.expires_at
+        logger.info("Lease renewed: %s", self.claim.subnet)
+        return ""
+
+    def _heard(self) -> None:
+        self._board.trouble = ""
+        self._board.heard_at = self._time.now()
+
+    def _heed_stop(self) -> None:
+        if self._time.stopping.is_set():
+            raise Stopped
+
+    def _complain(self, patience: Patience, what: str, why: str) -> None:
+        """Say a failure if it is worth saying; `why` may differ each time."""
+        self._board.trouble = f"{what}: {why}"
+        if patience.worth_saying(what, self._time.now()):
+            logger.error("%s: %s", what, why)
