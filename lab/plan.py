@@ -75,12 +75,12 @@ class PutConfig:
     def argv(self) -> tuple[str, ...]:
         """The command, on the master."""
         if self.api == "v2":
-            return ("env", "ETCDCTL_API=2", "etcdctl", "set", self.key, self.value)
+            return ("etcdctl", "set", self.key, self.value)
         return ("etcdctl", "put", self.key, self.value)
 
     def describe(self) -> str:
         """One line for a person."""
-        return f"{' '.join(self.argv[:-1]).removeprefix('env ')} '{self.value}'"
+        return f"{' '.join(self.argv[:-1])} '{self.value}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +182,15 @@ def node_config(
     It asks for the few privileges that systemd and an inner Docker engine need and not for all of them,
     unless the lab says `privileged: true`.
     """
+    environment = {"LAB_ROLE": node.role, "container": "docker"}
+    if node.role == "master" and spec.etcd_api == "v2":
+        environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
     return ContainerConfig(
         name=f"{network}-{node.name}",
         image=image,
         labels=labels,
         hostname=node.name,
-        environment={"LAB_ROLE": node.role, "container": "docker"},
+        environment=environment,
         network=network,
         address=str(addresses[node.name]),
         hosts={name: str(address) for name, address in addresses.items()},

@@ -8,6 +8,7 @@ from lab.cluster import HOST, NAME, Lab, names
 from lab.engine import Engine
 from lab.lock import is_held
 from lab.node import Node
+from lab.spec import NodeSpec
 
 __all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
 
@@ -18,6 +19,7 @@ ASK = """
         echo "${state:-unknown}"
     done
     [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
+    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout 5 flanneld -version 2>&1 | tail -n 1)"
 """
 
 SERVICES = {"master": ("etcd",), "minion": ("flanneld", "docker")}
@@ -34,6 +36,8 @@ class NodeStatus:
     services: dict[str, str]
     subnet: str
     """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
+    flanneld: str = ""
+    """Which one it runs: flanneld_py or the path that the lab file gives, and what `-version` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +60,29 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
         node = lab.nodes.get(name)
         if node is None or node.container.state != "running":
             return NodeStatus(name, spec.role, address, node.container.state if node else "absent", {}, "")
-        return _running(node, address)
+        return _running(node, address, spec)
 
     every = [item.name for item in lab.spec.nodes]
     with ThreadPoolExecutor(max_workers=len(every)) as pool:
         return list(pool.map(look, every))
 
 
-def _running(node: Node, address: str) -> NodeStatus:
+def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
     units = SERVICES[node.role]
     lines = node.run(["sh", "-c", ASK, "sh", *units], check=False).text.splitlines()
     services = dict(zip(units, lines, strict=False))
-    subnet = next((line.partition("=")[2] for line in lines if line.startswith("FLANNEL_SUBNET=")), "")
-    return NodeStatus(node.name, node.role, address, "running", services, subnet)
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
+    version = values.get("VERSION")
+    return NodeStatus(
+        name=node.name,
+        role=node.role,
+        address=address,
+        state="running",
+        services=services,
+        subnet=values.get("FLANNEL_SUBNET", ""),
+        flanneld=f"{program} {version}" if version else "",
+    )
 
 
 def labs(engine: Engine) -> Sequence[LabStatus]:

@@ -122,7 +122,7 @@ def _ask_etcd(spec: LabSpec) -> dict[str, Sequence[str]]:
     prefix = spec.etcd_prefix
     if spec.etcd_api == "v2":
         return {
-            "config": ["env", "ETCDCTL_API=2", "etcdctl", "get", f"{prefix}/config"],
+            "config": ["etcdctl", "get", f"{prefix}/config"],
             "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets"],
         }
     return {

@@ -24,6 +24,8 @@ class _Node(Protocol):
     def services(self) -> Mapping[str, str]: ...
     @property
     def subnet(self) -> str: ...
+    @property
+    def flanneld(self) -> str: ...
 
 
 class _Lab(Protocol):
@@ -68,10 +70,11 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:
             node.state,
             ", ".join(f"{unit} {state}" for unit, state in node.services.items()) or "-",
             node.subnet or "-",
+            node.flanneld or "-",
         ]
         for node in nodes
     ]
-    machines = table(["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET"], rows)
+    machines = table(["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"], rows)
     return f"{machines}\n\n{pods(running, wide=True)}"
 
 

@@ -1,7 +1,7 @@
 """Sections 2 to 3.6: etcd's settings, flannel's installation, its first start."""
 
 from lab.tutorial.numbers import MASTER, SUBNET
-from lab.tutorial.step import Expect, Step
+from lab.tutorial.step import Expect, Step, Today
 
 __all__ = ["etcd", "install", "start"]
 
@@ -19,17 +19,22 @@ UNIT = {
 }
 
 
-def etcd() -> tuple[Step, ...]:
+def etcd(today: Today) -> tuple[Step, ...]:
     """Section 2, on the master."""
     config = '{ "Network": "10.2.0.0/16" }'
+    set_it = f"etcdctl set /coreos.com/network/config '{config}'"
+    why = {
+        "v2": "lab up has run the document's command.",
+        "v3": f"etcd 3.5 speaks the v3 API. lab up has run: {set_it.replace(' set ', ' put ')}",
+    }
     return (
         Step(
             "2.1",
             MASTER,
-            f"etcdctl set /coreos.com/network/config '{config}'",
+            set_it,
             "etcdctl get /coreos.com/network/config",
             (Expect("flannel's configuration", config, r"^(\{.*\})$"),),
-            f"etcd 3.5 speaks the v3 API. lab up has run: etcdctl put /coreos.com/network/config '{config}'",
+            why[today.api],
         ),
         Step(
             "2.2",
@@ -43,19 +48,30 @@ def etcd() -> tuple[Step, ...]:
     )
 
 
-def install(node: str) -> tuple[Step, ...]:
+def _release(node: str, today: Today) -> Step:
+    file = "flannel-0.5.5-linux-amd64.tar.gz"
+    document = f"wget https://github.com/coreos/flannel/releases/download/v0.5.5/{file}\ntar -xzvf {file}"
+    program = today.programs.get(node)
+    if program is None:
+        command = "ls /usr/lib/flanneld/flanneld_py"
+        expect = Expect("the daemon", "flanneld", r"^(cli\.py)$", today="cli.py")
+        what = "flanneld_py"
+    else:
+        command = "/usr/bin/flanneld -version"
+        expect = Expect("the release", "0.5.5", r"^v?(\d\S*)$")
+        what = program
+    why = f"In place of the release stands {what}, which lab up copied in: a node has no way out."
+    return Step("3.1, 3.2", node, document, command, (expect,), why)
+
+
+def install(node: str, today: Today) -> tuple[Step, ...]:
     """Sections 3.1 to 3.4, on a minion."""
-    release = "flannel-0.5.5-linux-amd64.tar.gz"
     programs = ("/usr/bin/flanneld", "/usr/bin/mk-docker-opts.sh")
+    options = "-iface=eth0"
+    if today.api == "v2" and node not in today.programs:
+        options += " -etcd-api=v2"
     return (
-        Step(
-            "3.1, 3.2",
-            node,
-            f"wget https://github.com/coreos/flannel/releases/download/v0.5.5/{release}\ntar -xzvf {release}",
-            "ls /usr/lib/flanneld/flanneld_py",
-            (Expect("the daemon", "flanneld", r"^(cli\.py)$", today="cli.py"),),
-            "In place of the release stands flanneld_py, which lab up copied in: a node has no way out.",
-        ),
+        _release(node, today),
         Step(
             "3.3",
             node,
@@ -75,7 +91,7 @@ def install(node: str) -> tuple[Step, ...]:
                     "options",
                     "#FLANNEL_OPTIONS=",
                     r"^(#?FLANNEL_OPTIONS=.*)$",
-                    today='FLANNEL_OPTIONS="-iface=eth0"',
+                    today=f'FLANNEL_OPTIONS="{options}"',
                 ),
             ),
             "-iface=eth0, because without it flanneld takes the default route's interface, and a node of the "

@@ -38,7 +38,11 @@ def replay(lab: LabAccess) -> Iterator[StepResult]:
 def _differences(spec: LabSpec) -> list[str]:
     default = tutorial()
     pairs = {
-        "nodes": (spec.nodes, default.nodes),
+        # Any flanneld may be examined, with either of etcd's stores.
+        "nodes": (
+            [(node.name, node.role, node.host, node.flanneld.options) for node in spec.nodes],
+            [(node.name, node.role, node.host, node.flanneld.options) for node in default.nodes],
+        ),
         "flannel configuration": (spec.flannel_config, default.flannel_config),
         "etcd prefix": (spec.etcd_prefix, default.etcd_prefix),
         "flanneld options": (spec.flanneld_options, default.flanneld_options),
@@ -59,7 +63,10 @@ def _today(lab: LabAccess) -> Today:
                 f"{minion.name} has {len(own)} leases in etcd; the tutorial needs one", hint="lab check"
             )
         subnets[minion.name] = own[0]
-    return Today(lab.underlay, subnets)
+    programs = {
+        node.name: node.flanneld.program.path for node in lab.spec.nodes if node.flanneld.program is not None
+    }
+    return Today(lab.underlay, subnets, lab.spec.etcd_api, programs)
 
 
 def _run(lab: LabAccess, step: Step) -> tuple[str, int]:

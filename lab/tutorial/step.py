@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+
+from lab.spec import EtcdApi
 
 __all__ = ["ABSENT", "Expect", "Shown", "Step", "StepResult", "Today", "examine", "plain"]
 
@@ -21,6 +23,9 @@ class Today:
     underlay: IPv4Network
     subnets: Mapping[str, IPv4Network]
     """Of each minion, from its lease."""
+    api: EtcdApi = "v3"
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Minions that run another flanneld than ours, and where that one is from."""
 
     def translate(self, text: str) -> str:
         """The document's addresses as they are in this lab."""

@@ -15,8 +15,8 @@ __all__ = ["steps"]
 def steps(today: Today) -> tuple[Step, ...]:
     """Every step, on every machine that the document does it on."""
     return (
-        *etcd(),
-        *(step for node in MINIONS for step in install(node)),
+        *etcd(today),
+        *(step for node in MINIONS for step in install(node, today)),
         *(step for node in MINIONS for step in start(node)),
         *(devices(node) for node in MINIONS),
         *leases(today),

@@ -1,4 +1,7 @@
+import pytest
+
 from lab import spec
+from lab.errors import Unfit
 from lab.payload import daemon_files, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
@@ -26,6 +29,52 @@ def test_another_prefix_reaches_flanneld_as_an_option():
     text = sysconfig(other, MINION).data.decode()
     assert 'FLANNEL_ETCD_KEY="/kube-centos/network"' in text
     assert 'FLANNEL_OPTIONS="-iface=eth0 -etcd-prefix=/kube-centos/network"' in text
+
+
+def binary(tmp_path, data=b"#!/bin/sh\n", **options):
+    path = tmp_path / "flanneld"
+    path.write_bytes(data)
+    text = f"flanneld: {{binary: flanneld, options: {list(options.get('options', ()))}}}"
+    return spec.load(text, tmp_path / "lab.yaml")
+
+
+def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
+    lab = binary(tmp_path)
+    files = node_files(lab, lab.minions[0], "amd64")
+    assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
+    assert files["/usr/bin/flanneld"].mode == 0o755
+    assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
+    assert node_files(lab, lab.master, "amd64") == {}
+
+
+def test_a_flanneld_has_its_own_options_after_the_labs(tmp_path):
+    lab = binary(tmp_path, options=["-iptables-forward-rules=false"])
+    text = sysconfig(lab, lab.minions[0]).data.decode()
+    assert 'FLANNEL_OPTIONS="-iface=eth0 -iptables-forward-rules=false"' in text
+
+
+def test_a_flanneld_that_has_changed_since_it_was_looked_at_is_refused(tmp_path):
+    lab = binary(tmp_path)
+    (tmp_path / "flanneld").write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(Unfit, match="has changed since the lab file was read"):
+        node_files(lab, lab.minions[0], "amd64")
+
+
+def test_a_flanneld_for_another_architecture_is_refused_with_both(tmp_path):
+    # e_machine 183 is EM_AARCH64 of linux/elf-em.h, e_type 2 is ET_EXEC.
+    lab = binary(tmp_path, b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00")
+    with pytest.raises(Unfit, match="is for arm64, and the engine's machines are amd64"):
+        node_files(lab, lab.minions[0], "amd64")
+    assert node_files(lab, lab.minions[0], "arm64")["/usr/bin/flanneld"].data.startswith(b"\x7fELF")
+
+
+def test_with_the_v2_store_etcd_offers_it_and_only_our_daemon_is_told(tmp_path):
+    lab = binary(tmp_path).model_copy(update={"etcd_api": "v2"})
+    (etcd,) = node_files(lab, lab.master, "amd64").values()
+    assert "Environment=ETCD_ENABLE_V2=true" in etcd.data.decode().splitlines()
+    # flannel 0.5.5 knows no other store, and no such option.
+    assert "-etcd-api" not in sysconfig(lab, lab.minions[0]).data.decode()
+    assert 'FLANNEL_OPTIONS="-iface=eth0 -etcd-api=v2"' in sysconfig(lab, MINION).data.decode()
 
 
 def test_the_daemons_sources_go_where_its_launcher_looks(tmp_path):

@@ -84,6 +84,7 @@ class FakeNode:
     state: str = "running"
     services: dict[str, str] = field(default_factory=lambda: {"flanneld": "active", "docker": "failed"})
     subnet: str = "10.2.35.1/24"
+    flanneld: str = "/somewhere/flanneld-0.5.5 0.5.5"
 
 
 def test_a_lab_is_listed_with_its_state() -> None:
@@ -93,7 +94,9 @@ def test_a_lab_is_listed_with_its_state() -> None:
 
 def test_the_status_shows_services_lease_and_pods() -> None:
     text = render.status([FakeNode()], [pod("mysql02")])
-    assert "flanneld active, docker failed   10.2.35.1/24" in text
+    line = next(line for line in text.splitlines() if line.startswith("centos-minion01"))
+    assert "flanneld active, docker failed   10.2.35.1/24 " in line
+    assert line.endswith(" /somewhere/flanneld-0.5.5 0.5.5")
     assert "mysql02" in text
 
 
