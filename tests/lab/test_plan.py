@@ -1,3 +1,5 @@
+import json
+import shlex
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -33,6 +35,49 @@ def test_the_tutorials_cluster_comes_up_in_the_tutorials_order():
         {"pod mysql01", "pod mysql02"},
         {"checks"},
     ]
+
+
+def with_program():
+    """The tutorial's cluster, one minion of which runs another flanneld."""
+    own = spec.Flanneld(program=spec.Program(path="/their/flanneld", digest="0", architecture="amd64"))
+    *others, last = TUTORIAL.nodes
+    return TUTORIAL.model_copy(update={"nodes": (*others, last.model_copy(update={"flanneld": own}))})
+
+
+def test_minions_start_one_after_the_other_where_one_may_miss_a_lease_while_it_starts():
+    # flannel 0.20.2: after each change it watches from "now", and what came between is lost.
+    steps = plan.plan_up(with_program())
+    (second,) = [step for step in steps if step.name == "node centos-minion02"]
+    assert second.needs == {"images", "network", "docker on centos-minion01"}
+    assert second.action.describe().endswith(" with /their/flanneld as its flanneld")
+    assert {step.name for step in steps} == {step.name for step in plan.plan_up(TUTORIAL)}
+
+
+def test_with_etcds_v2_store_the_tutorials_own_command_writes_the_configuration():
+    old = TUTORIAL.model_copy(update={"etcd_api": "v2"})
+    (action,) = [step.action for step in plan.plan_up(old) if isinstance(step.action, plan.PutConfig)]
+    document = 'etcdctl set /coreos.com/network/config \'{ "Network": "10.2.0.0/16" }\''
+    assert action.describe() == document
+    assert action.argv == tuple(shlex.split(document))
+    assert config("centos-master", etcd_api="v2").environment["ETCDCTL_API"] == "2"
+    assert "ETCDCTL_API" not in config("centos-master").environment
+
+
+@pytest.mark.parametrize(
+    ("backend", "bare"),
+    [
+        ({}, False),
+        ({"Type": "vxlan"}, False),
+        ({"Type": "vxlan", "DirectRouting": True}, True),
+        ({"Type": "host-gw"}, True),
+    ],
+)
+def test_the_underlay_is_closed_to_pods_addresses_unless_the_backend_sends_them_bare(backend, bare):
+    # An engine whose machine filters bridged frames drops on an internal network what is not the subnet's.
+    text = json.dumps({"Network": "10.2.0.0/16", **({"Backend": backend} if backend else {})})
+    lab = TUTORIAL.model_copy(update={"flannel_config": text})
+    (action,) = [item.action for item in plan.plan_up(lab) if isinstance(item.action, plan.MakeNetwork)]
+    assert action.bare is bare
 
 
 def test_the_network_configuration_is_the_tutorials():

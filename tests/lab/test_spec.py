@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from lab import spec
 from lab.errors import LabError, Unfit
-from lab.spec import LabSpec, NodeSpec
+from lab.spec import Flanneld, LabSpec, NodeSpec
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 TWO_NODES = "nodes: [{name: m, role: master, host: 2}, {name: w, role: minion, host: 3}]\n"
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+
+flannelds = st.builds(Flanneld, options=st.sampled_from([(), ("-v=1",), ("-ip-masq", "-v=1")]))
 
 
 @st.composite
@@ -25,6 +27,11 @@ def specs(draw: st.DrawFn) -> LabSpec:
     nodes = [
         NodeSpec.model_validate({"name": name, "role": role, "host": host})
         for name, role, host in zip(names, roles, hosts, strict=True)
+    ]
+    # Without programs: those are files.
+    nodes = [
+        node.model_copy(update={"flanneld": draw(flannelds)}) if node.role == "minion" else node
+        for node in nodes
     ]
     pods = draw(st.lists(pod_specs, max_size=3, unique_by=lambda pod: pod.name))
     return LabSpec(
@@ -40,6 +47,7 @@ def specs(draw: st.DrawFn) -> LabSpec:
             pod.model_copy(update={"node": draw(st.none() | st.sampled_from(names[1:]))}) for pod in pods
         ),
         privileged=draw(st.booleans()),
+        etcd_api=draw(st.sampled_from(["v2", "v3"])),
     )
 
 
@@ -164,6 +172,20 @@ def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
         (TWO_NODES.replace("3", "2"), "nodes: two nodes have the same host: 2"),
         (TWO_NODES.replace("w", "m"), "nodes: two nodes have the same name: m"),
         (TWO_NODES.replace("3", "1"), "nodes[1].host: expected greater than or equal to 2; got 1"),
+        (
+            "flanneld: {options: ['-a $b']}",
+            "flanneld.options: expected options of flanneld without blanks and quotes; got '-a $b'",
+        ),
+        (
+            TWO_NODES.replace("host: 2", "host: 2, flanneld: {options: []}"),
+            "nodes[0].flanneld: the master runs no flanneld",
+        ),
+        ("flannel: {etcdApi: v4}", "flannel.etcdApi: expected 'v2' or 'v3'; got 'v4'"),
+        (
+            "flannel: {config: {Network: 192.168.0.0/16}}",
+            "flannel.config: the Network 192.168.0.0/16 overlaps the network of the machines themselves, "
+            "192.168.199.0/24",
+        ),
         ("pods: [3]", "pods[0]: expected a mapping; got 3"),
         ("pods: [{kind: Pod}]", "pods[0].apiVersion: required"),
         ("a: 1\na: 1", "line 2, column 1: the key a is there twice"),
@@ -233,3 +255,99 @@ def test_two_pods_of_one_name_are_refused() -> None:
 def test_a_name_for_a_lab_is_checked_when_it_comes_from_the_command_line() -> None:
     with pytest.raises(Unfit, match="'Bad_Name' is no lab name"):
         spec.tutorial().with_name("Bad_Name")
+
+
+def test_a_lab_takes_no_underlay_that_its_overlay_covers() -> None:
+    lab = load("{name: demo, flannel: {config: {Network: 192.168.192.0/20}}}")
+    assert lab.underlays[0] == IPv4Network("192.168.208.0/24")
+    with pytest.raises(Unfit, match=r"the lab tutorial: the Network 192\.168\.192\.0/20 overlaps"):
+        lab.with_name("tutorial")
+    (line,) = refused("{name: demo, flannel: {config: {Network: 0.0.0.0/0}}}")
+    assert line.endswith("the machines themselves, 192.168.200.0/24 to 192.168.255.0/24")
+
+
+THREE_NODES = """\
+nodes:
+- {name: m, role: master, host: 2}
+- {name: a, role: minion, host: 3}
+- {name: b, role: minion, host: 4, flanneld: {binary: old/flanneld, options: [-v=1]}}
+- {name: c, role: minion, host: 5, flanneld: {}}
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A lab file's folder with two flannelds in it."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "flanneld").write_text("#!/bin/sh\n")
+    (tmp_path / "old" / "flanneld").write_text("#!/usr/bin/env python3\n")
+    return tmp_path
+
+
+def test_a_node_runs_its_own_flanneld_or_the_whole_labs_or_with_an_empty_key_ours(programs: Path) -> None:
+    lab = spec.load(f"flanneld: {{binary: flanneld}}\n{THREE_NODES}", programs / "lab.yaml")
+    runs = {node.name: node.flanneld for node in lab.nodes}
+    assert {name: own.program.path for name, own in runs.items() if own.program is not None} == {
+        "a": str(programs / "flanneld"),
+        "b": str(programs / "old" / "flanneld"),
+    }
+    assert {name: own.options for name, own in runs.items() if own.options} == {"b": ("-v=1",)}
+
+
+def test_a_lab_with_flannelds_of_its_own_is_written_and_read_back_the_same(programs: Path) -> None:
+    lab = spec.load(f"flanneld: {{binary: flanneld}}\n{THREE_NODES}", programs / "lab.yaml")
+    assert spec.load(spec.dump(lab), "elsewhere/lab.yaml") == lab
+    assert LabSpec.from_json(lab.to_json()) == lab
+
+
+def test_another_program_at_the_same_path_makes_another_lab(programs: Path) -> None:
+    text = "flanneld: {binary: flanneld}"
+    lab = spec.load(text, programs / "lab.yaml")
+    (programs / "flanneld").write_text("#!/bin/sh\nexit 1\n")
+    assert spec.load(text, programs / "lab.yaml") != lab
+
+
+# e_ident, e_type and e_machine of elf.h: little-endian x86-64, big-endian s390x; 1 is ET_REL, an object file.
+ELF = b"\x7fELF\x02%b\x01" + bytes(9)
+
+
+@pytest.mark.parametrize(
+    ("data", "architecture"),
+    [
+        (ELF % b"\x01" + b"\x02\x00\x3e\x00", "amd64"),
+        (ELF % b"\x01" + b"\x03\x00\xb7\x00", "arm64"),
+        (ELF % b"\x02" + b"\x00\x02\x00\x16", "s390x"),
+        (b"#!/bin/sh\n", "any"),
+    ],
+)
+def test_a_program_is_known_by_its_first_bytes(tmp_path: Path, data: bytes, architecture: str) -> None:
+    (tmp_path / "flanneld").write_bytes(data)
+    lab = spec.load("flanneld: {binary: flanneld}", tmp_path / "lab.yaml")
+    program = lab.minions[0].flanneld.program
+    assert program is not None
+    assert program.architecture == architecture
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "is neither an ELF program nor a script that begins with #!; it begins with b''"),
+        (b"\x1f\x8b\x08", r"it begins with b'\x1f\x8b\x08'"),
+        (ELF % b"\x01" + b"\x01\x00\x3e\x00", "is an ELF file that cannot be run (e_type 1)"),
+    ],
+)
+def test_what_is_no_program_is_refused_with_its_place(
+    tmp_path: Path, data: bytes | None, complaint: str
+) -> None:
+    if data is not None:
+        (tmp_path / "flanneld").write_bytes(data)
+    with pytest.raises(Unfit) as error:
+        spec.load(THREE_NODES.replace("old/", ""), tmp_path / "lab.yaml")
+    assert str(error.value).startswith(f"{tmp_path}/lab.yaml: nodes[2].flanneld.binary: {tmp_path}/flanneld ")
+    assert complaint in str(error.value)
+
+
+def test_a_folder_is_no_program(tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match=r"lab\.yaml: flanneld\.binary: /.* cannot be read: Is a directory"):
+        spec.load("flanneld: {binary: .}", tmp_path / "lab.yaml")

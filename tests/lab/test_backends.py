@@ -1,0 +1,347 @@
+"""The checks with other backends than udp, and with flannels of other ages.
+
+Every line of output here is a genuine flannel's, 0.20.2 on etcd v3 or 0.5.5 on etcd v2, on two minions.
+"""
+
+import json
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from lab import checks
+from lab.checks.dialect import dialect
+from lab.checks.facts import (
+    Facts,
+    Lease,
+    Link,
+    Minion,
+    Output,
+    Ping,
+    parse_fdb,
+    parse_leases_v2,
+    parse_neighbours,
+    parse_ping,
+)
+from lab.errors import LabError
+from lab.spec import BackendSpec, Flanneld, LabSpec, Program, backend_of, tutorial
+from tests.lab.examples import FOLDER, facts, pod
+
+ONE, TWO = "centos-minion01", "centos-minion02"
+UNDERLAY = IPv4Network("192.168.200.0/24")
+ADDRESS = {ONE: "192.168.200.52", TWO: "192.168.200.53"}
+SUBNET = {ONE: "10.2.37", TWO: "10.2.7"}
+MAC = {ONE: "1a:18:b1:6e:42:dc", TWO: "0a:45:2d:16:30:19"}
+GENUINE = Flanneld(program=Program(path="/flanneld", digest="0", architecture="amd64"))
+
+
+def spec(backend: dict[str, Any], api: str, flanneld: Flanneld) -> LabSpec:
+    lab = tutorial().with_name("demo")
+    nodes = tuple(
+        node.model_copy(update={"flanneld": flanneld if node.role == "minion" else Flanneld()})
+        for node in lab.nodes
+    )
+    config = json.dumps({"Network": "10.2.0.0/16", "Backend": backend})
+    return lab.model_copy(update={"nodes": nodes, "flannel_config": config, "etcd_api": api, "pods": ()})
+
+
+def seen(
+    lab: LabSpec,
+    *,
+    mtu: int,
+    device: Link | None,
+    version: str,
+    routes: dict[str, str],
+    values: dict[str, str],
+    tables: bool = False,
+) -> Facts:
+    """Two minions without pods. In `device`'s address stands the octet's place."""
+    peer = {ONE: TWO, TWO: ONE}
+
+    def minion(name: str) -> Minion:
+        links = [
+            Link("eth0", True, 1500, None, (f"{ADDRESS[name]}/24",)),
+            Link("docker0", True, mtu, None, (f"{SUBNET[name]}.1/24",)),
+        ]
+        if device is not None:
+            address = device.addresses[0].format(SUBNET[name])
+            links.append(replace(device, addresses=(address,), mac=MAC[name] if tables else ""))
+        other = peer[name]
+        return Minion(
+            name=name,
+            address=IPv4Address(ADDRESS[name]),
+            links={link.name: link for link in links},
+            routes=(
+                f"{SUBNET[name]}.0/24 dev docker0 proto kernel scope link src {SUBNET[name]}.1",
+                f"192.168.200.0/24 dev eth0 proto kernel scope link src {ADDRESS[name]}",
+                routes[name],
+            ),
+            subnet_env=f"FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET={SUBNET[name]}.1/24\n"
+            f"FLANNEL_MTU={mtu}\nFLANNEL_IPMASQ=false\n",
+            version=version,
+            neighbours=(("flannel.1", f"{SUBNET[other]}.0 {MAC[other]}"),) if tables else (),
+            fdb=(("flannel.1", f"{MAC[other]} {ADDRESS[other]}"),) if tables else (),
+        )
+
+    return Facts(
+        spec=lab,
+        underlay=UNDERLAY,
+        config=lab.flannel_config,
+        leases=tuple(
+            Lease(f"{FOLDER}/{SUBNET[name]}.0-24", IPv4Network(f"{SUBNET[name]}.0/24"), values[name], 86390)
+            for name in (ONE, TWO)
+        ),
+        minions=(minion(ONE), minion(TWO)),
+        pods=(),
+        pod_links={},
+        logins=(),
+    )
+
+
+VXLAN = seen(
+    spec({"Type": "vxlan"}, "v3", GENUINE),
+    mtu=1450,
+    device=Link("flannel.1", True, 1450, None, ("{}.0/32",)),
+    version="v0.20.2",
+    routes={
+        ONE: "10.2.7.0/24 via 10.2.7.0 dev flannel.1 onlink",
+        TWO: "10.2.37.0/24 via 10.2.37.0 dev flannel.1 onlink",
+    },
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","PublicIPv6":null,"BackendType":"vxlan",'
+        '"BackendData":{"VNI":1,"VtepMAC":"1a:18:b1:6e:42:dc"}}',
+        TWO: '{"PublicIP":"192.168.200.53","PublicIPv6":null,"BackendType":"vxlan",'
+        '"BackendData":{"VNI":1,"VtepMAC":"0a:45:2d:16:30:19"}}',
+    },
+    tables=True,
+)
+OLD_VXLAN = seen(
+    spec({"Type": "vxlan"}, "v2", GENUINE),
+    mtu=1450,
+    device=Link("flannel.1", True, 1450, None, ("{}.0/16",)),
+    version="0.5.5",
+    routes={
+        ONE: "10.2.0.0/16 dev flannel.1 proto kernel scope link src 10.2.37.0",
+        TWO: "10.2.0.0/16 dev flannel.1 proto kernel scope link src 10.2.7.0",
+    },
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","BackendType":"vxlan",'
+        '"BackendData":{"VtepMAC":"1a:18:b1:6e:42:dc"}}',
+        TWO: '{"PublicIP":"192.168.200.53","BackendType":"vxlan",'
+        '"BackendData":{"VtepMAC":"0a:45:2d:16:30:19"}}',
+    },
+    tables=True,
+)
+HOST_GW = seen(
+    spec({"Type": "host-gw"}, "v3", GENUINE),
+    mtu=1500,
+    device=None,
+    version="v0.20.2",
+    routes={
+        ONE: "10.2.7.0/24 via 192.168.200.53 dev eth0",
+        TWO: "10.2.37.0/24 via 192.168.200.52 dev eth0",
+    },
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","PublicIPv6":null,"BackendType":"host-gw"}',
+        TWO: '{"PublicIP":"192.168.200.53","PublicIPv6":null,"BackendType":"host-gw"}',
+    },
+)
+UDP = seen(
+    spec({"Type": "udp"}, "v3", GENUINE),
+    mtu=1472,
+    device=Link("flannel0", True, 1472, 500, ("{}.0/32",)),
+    version="v0.20.2",
+    routes={ONE: "10.2.0.0/16 dev flannel0", TWO: "10.2.0.0/16 dev flannel0"},
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","PublicIPv6":null}',
+        TWO: '{"PublicIP":"192.168.200.53","PublicIPv6":null}',
+    },
+)
+
+
+def of(found: Facts, backend: dict[str, Any], api: str, flanneld: Flanneld) -> Facts:
+    """The same facts, in a lab with another configuration."""
+    lab = spec(backend, api, flanneld)
+    return replace(found, spec=lab, config=lab.flannel_config)
+
+
+def failures(found: Facts) -> dict[tuple[str, str], tuple[str, str]]:
+    return {
+        (item.check, item.subject): (item.expected, item.seen) for item in checks.judge(found) if not item.ok
+    }
+
+
+def on_first(found: Facts, **changes: Any) -> Facts:
+    first, second = found.minions
+    return replace(found, minions=(replace(first, **changes), second))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(item, id=f"{item.spec.backend.type} {item.minions[0].version}")
+        for item in (UDP, VXLAN, HOST_GW, OLD_VXLAN)
+    ],
+)
+def test_what_a_genuine_flannel_makes_passes_every_check(found: Facts) -> None:
+    assert failures(found) == {}
+
+
+def test_our_vxlan_is_todays_whose_entries_may_be_marked() -> None:
+    ours = of(VXLAN, {"Type": "vxlan"}, "v3", Flanneld())
+    routes = tuple(route.replace(" onlink", " proto 241 onlink") for route in ours.minions[0].routes)
+    assert failures(on_first(ours, routes=routes)) == {}
+
+
+def test_in_etcds_v2_store_our_lease_is_an_old_flannels_and_our_device_todays() -> None:
+    old = of(OLD_VXLAN, {"Type": "vxlan"}, "v2", Flanneld())
+    assert {check for check, _ in failures(old)} == {"flannel.1 address", "overlay routes"}
+    both = replace(old, minions=VXLAN.minions)
+    assert failures(both) == {}
+
+
+def test_a_peer_without_a_route_neighbour_or_fdb_entry_fails() -> None:
+    lone = on_first(VXLAN, routes=VXLAN.minions[0].routes[:2], neighbours=(), fdb=())
+    assert failures(lone) == {
+        ("overlay routes", ONE): (
+            "10.2.37.0/24 dev docker0 proto kernel scope link src 10.2.37.1\n"
+            "10.2.7.0/24 via 10.2.7.0 dev flannel.1 onlink",
+            "10.2.37.0/24 dev docker0 proto kernel scope link src 10.2.37.1",
+        ),
+        ("flannel.1 neighbours", ONE): ("10.2.7.0 0a:45:2d:16:30:19", "none"),
+        ("flannel.1 FDB", ONE): ("0a:45:2d:16:30:19 192.168.200.53", "none"),
+    }
+
+
+def test_an_entry_that_is_left_of_a_peer_that_went_fails() -> None:
+    stale = (*VXLAN.minions[0].fdb, ("flannel.1", "0a:00:00:00:00:01 192.168.200.99"))
+    assert set(failures(on_first(VXLAN, fdb=stale))) == {("flannel.1 FDB", ONE)}
+    elsewhere = (*VXLAN.minions[0].fdb, ("docker0", "0a:00:00:00:00:01 192.168.200.99"))
+    assert failures(on_first(VXLAN, fdb=elsewhere)) == {}
+
+
+def test_a_lease_with_another_mac_than_the_devices_fails() -> None:
+    links = dict(VXLAN.minions[0].links)
+    links["flannel.1"] = replace(links["flannel.1"], mac="0a:00:00:00:00:01")
+    assert set(failures(on_first(VXLAN, links=links))) == {("lease value", ONE)}
+
+
+def test_a_host_gw_route_by_way_of_the_wrong_machine_fails() -> None:
+    routes = (*HOST_GW.minions[0].routes[:2], "10.2.7.0/24 via 192.168.200.54 dev eth0")
+    assert set(failures(on_first(HOST_GW, routes=routes))) == {("overlay routes", ONE)}
+
+
+def test_with_direct_routing_peers_on_the_same_network_need_no_tunnel() -> None:
+    direct = of(VXLAN, {"Type": "vxlan", "DirectRouting": True}, "v3", GENUINE)
+    bare = [
+        replace(minion, routes=HOST_GW.minions[number].routes, neighbours=(), fdb=())
+        for number, minion in enumerate(direct.minions)
+    ]
+    assert failures(replace(direct, minions=tuple(bare))) == {}
+
+
+def test_of_a_backend_that_the_checks_do_not_know_they_compare_what_does_not_depend_on_it() -> None:
+    found = of(HOST_GW, {"Type": "extension"}, "v3", Flanneld())
+    values = [replace(lease, value=lease.value.replace("host-gw", "extension")) for lease in found.leases]
+    found = replace(found, leases=tuple(values))
+    assert failures(found) == {}
+    made = {item.check for item in checks.judge(found)}
+    assert {"lease", "lease TTL", "subnet.env", "docker0 address", "default route"} <= made
+    assert not {"lease value", "overlay routes"} & made
+
+
+@pytest.mark.parametrize(
+    ("kind", "ttl"),
+    # 64, less one for each machine's kernel; with udp, less one for each flanneld as well (0.5.5, 0.20.2).
+    [("udp", 60), ("vxlan", 62), ("host-gw", 62)],
+)
+def test_a_pod_on_another_machine_answers_with_the_ttl_that_the_way_leaves(kind: str, ttl: int) -> None:
+    pods = (pod("mysql01"), pod("mysql02"))
+    found = replace(facts(), spec=spec({"Type": kind}, "v3", Flanneld()), pods=pods)
+    for other in (60, 62, 64):
+        (ping,) = checks.pings(replace(found, pings=(Ping("mysql01", "mysql02", other, ""),)))
+        assert ping.ok is (other == ttl), ping
+
+
+def test_a_pod_on_the_same_machine_answers_over_the_bridge_alone() -> None:
+    near = replace(pod("mysql02"), node=pod("mysql01").node)
+    found = replace(facts(), pods=(pod("mysql01"), near))
+    (ping,) = checks.pings(replace(found, pings=(Ping("mysql01", "mysql02", 64, ""),)))
+    assert ping.ok
+
+
+def test_a_pod_that_does_not_answer_shows_pings_words() -> None:
+    words = "1 packets transmitted, 0 received, 100% packet loss, time 0ms"
+    text = f"PING 10.2.39.2 (10.2.39.2) 56(84) bytes of data.\n\n--- 10.2.39.2 ping statistics ---\n{words}\n"
+    assert parse_ping("a", "b", Output(1, text, "")) == Ping("a", "b", None, words)
+    assert parse_ping("a", "b", Output(0, "64 bytes from 10.2.7.2: icmp_seq=1 ttl=62 time=0.1 ms\n", "")) == (
+        Ping("a", "b", 62, "")
+    )
+    unreachable = Output(2, "", "ping: connect: Network is unreachable\n")
+    assert parse_ping("a", "b", unreachable).error == "ping: connect: Network is unreachable"
+
+
+@pytest.mark.parametrize(
+    ("config", "backend"),
+    [
+        # flannel's documentation: no Backend, or one without these keys, means these.
+        ("{}", BackendSpec("udp")),
+        ('{"Backend": {"Type": "VXLAN"}}', BackendSpec("vxlan", vni=1)),
+        ('{"backend": {"type": "vxlan", "vni": 7, "mtu": 1400}}', BackendSpec("vxlan", vni=7, mtu=1400)),
+        ('{"Backend": {"Type": "vxlan", "DirectRouting": true}}', BackendSpec("vxlan", direct_routing=True)),
+        ('{"Backend": {}}', BackendSpec("")),
+        ('{"Backend": 3}', BackendSpec("udp")),
+    ],
+)
+def test_the_backend_is_read_as_flannel_reads_it(config: str, backend: BackendSpec) -> None:
+    assert backend_of(config) == backend
+
+
+def test_a_version_says_what_a_flannel_does() -> None:
+    assert dialect(GENUINE, "0.5.5", "v2").udp_network
+    assert not dialect(GENUINE, "v0.20.2", "v3").udp_network
+    # The first release with udp's /32 is 0.11, with vxlan's static entries 0.9, with PublicIPv6 0.15.
+    between = dialect(GENUINE, "v0.10.0", "v2")
+    assert (between.udp_network, between.vxlan_static, between.public_ipv6) == (True, True, False)
+    assert dialect(GENUINE, "v0.15.1", "v2").public_ipv6
+    assert dialect(GENUINE, "devel", "v3") == dialect(GENUINE, "v0.20.2", "v3")
+
+
+def test_neighbours_and_fdb_entries_are_read_from_iproute2() -> None:
+    # iproute2 6.15's output for `ip -4 -json neighbour show` and `bridge -json fdb show`.
+    neighbours = [
+        {"dst": "10.2.7.0", "dev": "flannel.1", "lladdr": "0a:45:2d:16:30:19", "state": ["PERMANENT"]},
+        {"dst": "192.168.200.51", "dev": "eth0", "lladdr": "02:42:c0:a8:c8:33", "state": ["REACHABLE"]},
+        {"dst": "192.168.200.9", "dev": "eth0", "state": ["FAILED"]},
+    ]
+    assert parse_neighbours(json.dumps(neighbours)) == (("flannel.1", "10.2.7.0 0a:45:2d:16:30:19"),)
+    mac, dst = "0a:45:2d:16:30:19", "192.168.200.53"
+    fdb = [
+        {"mac": mac, "ifname": "flannel.1", "dst": dst, "flags": ["self"], "state": "permanent"},
+        {"mac": mac, "ifname": "flannel.1", "dst": dst, "flags": ["self", "extern_learn"], "state": ""},
+        {"mac": mac, "ifname": "flannel.1", "dst": "192.168.200.54", "flags": ["self"], "state": ""},
+        {"mac": "33:33:00:00:00:01", "ifname": "eth0", "flags": ["self"], "state": "permanent"},
+    ]
+    assert parse_fdb(json.dumps(fdb)) == (("flannel.1", f"{mac} {dst}"),) * 2
+
+
+@pytest.mark.parametrize("parse", [parse_neighbours, parse_fdb, parse_leases_v2])
+@pytest.mark.parametrize("text", ["", "no JSON", "[3]", "7"])
+def test_what_is_not_the_programs_answer_is_reported(parse: Any, text: str) -> None:
+    with pytest.raises(LabError, match="reading the"):
+        parse(text)
+
+
+def test_leases_are_read_from_etcds_v2_api() -> None:
+    # etcd 3.5.16 with --enable-v2, after flannel 0.5.5 wrote its lease.
+    key, value = f"{FOLDER}/10.2.58.0-24", '{"PublicIP":"192.168.200.52"}'
+    node = {"key": key, "value": value, "expiration": "2026-11-24T07:29:11.166823301Z", "ttl": 86397}
+    node |= {"modifiedIndex": 6, "createdIndex": 6}
+    answer = {"action": "get", "node": {"key": FOLDER, "dir": True, "nodes": [node]}}
+    assert parse_leases_v2(json.dumps(answer)) == (Lease(key, IPv4Network("10.2.58.0/24"), value, 86397),)
+    # A reservation has no time to live.
+    del node["ttl"]
+    assert parse_leases_v2(json.dumps(answer))[0].ttl == -1
+    gone = '{"errorCode":100,"message":"Key not found","cause":"/coreos.com/network/subnets","index":4}'
+    assert parse_leases_v2(gone) == ()
