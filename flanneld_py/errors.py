@@ -1,10 +1,39 @@
-"""The one exception that any part of the daemon may raise to end it."""
+"""The one exception that any part of the daemon may raise to end it, and the exit statuses."""
 
-__all__ = ["Fatal"]
+from enum import IntEnum
+
+__all__ = ["Exit", "Fatal"]
+
+
+class Exit(IntEnum):
+    """Exit statuses, one for each remedy. flannel's own daemons know 0, 1 and 2 only."""
+
+    OK = 0
+    """Told to end, or it did what was asked."""
+    INTERNAL = 1
+    """Nothing of the below: a defect."""
+    USAGE = 2
+    """A flag, variable or argument: correct it."""
+    KERNEL = 3
+    """A privilege, or something that this kernel or machine lacks: grant it, or install it."""
+    INTERFACE = 4
+    """No interface or address that fits: name one."""
+    CONFIG = 5
+    """The network configuration in the registry: correct it."""
+    TAKEN = 6
+    """A port or a device that something else has: free it."""
+    FILE = 7
+    """A file that cannot be read or written: see to its place and its mode."""
+    REFUSED = 8
+    """The registry does not let us in: certificates, user, password, permissions."""
 
 
 class Fatal(Exception):
-    """The daemon cannot go on: exit status 1.
+    """The daemon cannot go on. `code` is the exit status: an `Exit`.
 
     The message is one line: what was attempted, what was seen, and what to do.
     """
+
+    def __init__(self, message: str, *, code: int = Exit.INTERNAL) -> None:
+        super().__init__(message)
+        self.code = code

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flanneld_py import subnet_env
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.subnet import Subnet
 
 __all__ = ["previous_subnet", "replace", "require_writable"]
@@ -62,4 +62,5 @@ def _make_folder(folder: Path) -> None:
 
 
 def _fatal(path: Path, error: OSError) -> Fatal:
-    return Fatal(f"Writing {path}: {error.strerror}: give another place with -subnet-file")
+    reason = error.strerror
+    return Fatal(f"Writing {path}: {reason}: give another place with -subnet-file", code=Exit.FILE)

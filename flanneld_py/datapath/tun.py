@@ -5,7 +5,7 @@ import fcntl
 import os
 import struct
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 
 __all__ = ["open_tun", "require_tun"]
 
@@ -32,12 +32,13 @@ def open_tun(name: str) -> int:
     except OSError as error:
         os.close(descriptor)
         if error.errno == errno.EBUSY:
-            hint = "another process has it; is a second flanneld running here?"
+            hint, code = "another process has it; is a second flanneld running here?", Exit.TAKEN
         elif error.errno == errno.EINVAL:
             hint = f"a device of another kind has this name; remove it: ip link delete {name}"
+            code = Exit.TAKEN
         else:
-            hint = f"{error.strerror}; flanneld needs the capability CAP_NET_ADMIN"
-        raise Fatal(f"Making the device {name}: {hint}") from error
+            hint, code = f"{error.strerror}; flanneld needs the capability CAP_NET_ADMIN", Exit.KERNEL
+        raise Fatal(f"Making the device {name}: {hint}", code=code) from error
     return descriptor
 
 
@@ -46,5 +47,6 @@ def _open() -> int:
         return os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Fatal(
-            f"Opening {DEVICE}: {error.strerror}; it must exist (mknod {DEVICE} c 10 200) and be ours to use"
+            f"Opening {DEVICE}: {error.strerror}; it must exist (mknod {DEVICE} c 10 200) and be ours to use",
+            code=Exit.KERNEL,
         ) from error
