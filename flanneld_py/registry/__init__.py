@@ -9,8 +9,8 @@ from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.subnet import Subnet
 
-__all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Registry", "Reset", "Snapshot", "Spoiled"]
-__all__ += ["Stopped", "Unavailable", "WatchMessage", "Wish"]
+__all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Refused", "Registry", "Reset", "Snapshot"]
+__all__ += ["Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -18,6 +18,10 @@ TTL = 86400
 
 class Unavailable(Exception):
     """No endpoint answered; the message says what each of them did instead."""
+
+
+class Refused(Unavailable):
+    """An endpoint answered, and does not let us in; the message says whom, and what to do about it."""
 
 
 class Stopped(Exception):

@@ -8,47 +8,49 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode
-from flanneld_py.options import split_endpoint
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, tls
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
 from flanneld_py.registry.entry import Reader
-from flanneld_py.registry.etcd_library import etcd3, grpc
-from flanneld_py.registry.etcd_watch import EtcdWatch, words
+from flanneld_py.registry.etcd_client import TIMEOUT, EtcdClient
+from flanneld_py.registry.etcd_library import etcd3
+from flanneld_py.registry.etcd_watch import EtcdWatch
 from flanneld_py.registry.store import Store
+from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["EtcdRegistry"]
 
-TIMEOUT = 2.0
-"""Seconds for one call. A stopped etcd (SIGSTOP) accepts connections and never answers."""
-
-CHANNEL = (
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect in; the underlay may be slow
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for the cluster's own etcd
-)
-DELETE = 1  # mvccpb.Event.EventType of etcd's api/mvccpb/kv.proto
-
 T = TypeVar("T")
+
+DELETE = 1  # mvccpb.Event.EventType of etcd's api/mvccpb/kv.proto
 
 
 class EtcdRegistry(Store):
-    """See `registry.Registry`."""
+    """See `registry.Registry`. Making one raises `Fatal` where the credentials cannot be used."""
 
-    def __init__(self, endpoints: Sequence[str], prefix: str) -> None:
-        self._endpoints = list(endpoints)
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        prefix: str,
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        timeout: float = TIMEOUT,
+    ) -> None:
         self._prefix = prefix
         self._folder = f"{prefix}/subnets/"
-        self._client: Any = None
         self._watch: EtcdWatch | None = None
         self._reader = Reader(self._folder)
-        self._closed = False
+        places = [Endpoint.of(endpoint) for endpoint in endpoints]
+        files = tls.choose(places, credentials)
+        self._turns = Turns(
+            places,
+            lambda endpoint: EtcdClient(endpoint, credentials, files, prefix, timeout),
+            given_up=self._cut_watch,
+        )
 
     def config(self) -> bytes | None:
         """See `Registry`."""
-        value: bytes | None = self._call(lambda client: client.get(f"{self._prefix}/config"))[0]
-        return value
+        return self._turns.call(self._config)
 
     def snapshot(self) -> Snapshot:
         """See `Registry`. Linearizable: etcd's default for v3 reads."""
@@ -106,23 +108,30 @@ class EtcdRegistry(Store):
             deliver(Reset(reason))
 
         def begin(client: Any) -> EtcdWatch:
+            stream = client.channel, client.metadata or ()
             until = etcd3.utils.increment_last_byte(first)
-            return EtcdWatch(client.channel, first, until, revision + 1, on_events=hand_on, on_end=end)
+            return EtcdWatch(*stream, first, until, revision + 1, on_events=hand_on, on_end=end)
 
         self._end_watch()
         self._watch = self._call(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""
-        answer = self._try(self._endpoints[0], lambda client: client.get(f"{self._prefix}/config"))
-        value: bytes | None = answer[0]
-        return value
+        return self._turns.here(self._config)
 
     def close(self) -> None:
         """See `Registry`."""
-        self._closed = True
         self._end_watch()
-        self._disconnect()
+        self._turns.close()
+
+    def _config(self, client: EtcdClient) -> bytes | None:
+        value: bytes | None = client.run(lambda etcd: etcd.get(f"{self._prefix}/config"))[0]
+        return value
+
+    def _cut_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cut()
+            self._watch = None
 
     def _end_watch(self) -> None:
         if self._watch is not None:
@@ -155,42 +164,8 @@ class EtcdRegistry(Store):
         return self._call(write)
 
     def _call(self, action: Callable[[Any], T]) -> T:
-        """Do something with the client in use; when its endpoint fails, with each of the others."""
-        reasons = []
-        for endpoint in tuple(self._endpoints):
-            try:
-                return self._try(endpoint, action)
-            except Unavailable as error:
-                reasons.append(str(error))
-        raise Unavailable("; ".join(reasons))
-
-    def _try(self, endpoint: str, action: Callable[[Any], T]) -> T:
-        """Do something with the first endpoint, or give it up: then the next one has its turn."""
-        try:
-            if self._client is None:
-                self._client = self._connect(endpoint)
-            return action(self._client)
-        except (etcd3.Etcd3Exception, grpc.RpcError) as error:
-            if self._closed:
-                raise Stopped from None
-            if self._watch is not None:
-                self._watch.cut()
-                self._watch = None
-            self._disconnect()
-            self._endpoints.append(self._endpoints.pop(0))
-            raise Unavailable(f"{endpoint}: {_why(error)}") from error
-
-    def _connect(self, endpoint: str) -> Any:
-        if self._closed:
-            raise Stopped
-        host, port = split_endpoint(endpoint)
-        host = f"[{host}]" if ":" in host else host
-        return etcd3.client(host, port, timeout=TIMEOUT, grpc_options=CHANNEL)
-
-    def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        """Do something with etcd3's client."""
+        return self._turns.call(lambda client: client.run(action))
 
     def _key(self, subnet: Subnet) -> str:
         return f"{self._folder}{key(subnet)}"
@@ -203,9 +178,3 @@ class EtcdRegistry(Store):
         if event.type == DELETE:
             return self._reader.deleted(name, event.kv.mod_revision)
         return self._reader.written(name, event.kv.value, event.kv.mod_revision, permanent=not event.kv.lease)
-
-
-def _why(error: BaseException) -> str:
-    """An error in one line; etcd3's own exceptions say nothing, their causes do."""
-    cause = error.__context__ if isinstance(error.__context__, grpc.RpcError) else error
-    return words(cause) if isinstance(cause, grpc.RpcError) else str(error) or type(error).__name__

@@ -6,7 +6,7 @@ the server ends a watch for another reason than compaction.
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flanneld_py.registry.etcd_library import etcdrpc, grpc
@@ -20,13 +20,15 @@ REQUIRE_LEADER = (("hasleader", "true"),)
 class EtcdWatch:
     """Everything that happens to keys in [first, end) from `revision` on, in order.
 
-    `on_events` gets the mvccpb.Events of each message; `on_end` gets the reason, once, after which nothing
-    comes any more. Both are called in the watch's own thread, and neither after `close`.
+    `metadata` is what the server must hear to know us. `on_events` gets the mvccpb.Events of each message;
+    `on_end` gets the reason, once, after which nothing comes any more. Both are called in the watch's own
+    thread, and neither after `close`.
     """
 
     def __init__(
         self,
         channel: grpc.Channel,
+        metadata: Sequence[tuple[str, str]],
         first: bytes,
         end: bytes,
         revision: int,
@@ -41,7 +43,7 @@ class EtcdWatch:
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._requests.put(etcdrpc.WatchRequest(create_request=create))
         self._stream: Any = etcdrpc.WatchStub(channel).Watch(
-            iter(self._requests.get, None), metadata=REQUIRE_LEADER
+            iter(self._requests.get, None), metadata=(*REQUIRE_LEADER, *metadata)
         )
         threading.Thread(target=self._read, name="watch", daemon=True).start()
 

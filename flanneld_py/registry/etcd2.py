@@ -1,0 +1,195 @@
+"""Leases in etcd v2, byte for byte as flannel v0.5.5 keeps them (its subnet/registry.go).
+
+Unlike v0.5.5 reads are quorum reads, and what we write over is compared with what we know. IPv4 only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flanneld_py.errors import Fatal
+from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, Wish, tls
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client
+from flanneld_py.registry.etcd2_watch import Etcd2Watch
+from flanneld_py.registry.store import Store
+from flanneld_py.registry.turns import Turns
+from flanneld_py.subnet import Subnet, key
+
+__all__ = ["Etcd2Registry"]
+
+QUORUM = {"quorum": "true"}
+DELETIONS = frozenset({"delete", "expire", "compareAndDelete"})
+
+
+class Etcd2Registry(Store):
+    """See `registry.Registry`. Making one raises `Fatal` where the credentials cannot be used."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        prefix: str,
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._prefix = prefix
+        self._directory = f"{prefix}/subnets"
+        self._reader = Reader(f"{self._directory}/")
+        self._watch: Etcd2Watch | None = None
+        places = [Endpoint.of(endpoint) for endpoint in endpoints]
+        files = tls.choose(places, credentials)
+        self._turns = Turns(
+            places,
+            lambda endpoint: Etcd2Client(endpoint, credentials, files, prefix, timeout),
+            given_up=self._cut_watch,
+        )
+
+    def config(self) -> bytes | None:
+        """See `Registry`."""
+        return self._turns.call(self._config)
+
+    def snapshot(self) -> Snapshot:
+        """See `Registry`."""
+        answer = self._ask("GET", self._directory, {**QUORUM, "recursive": "true"})
+        nodes = () if answer.error else answer.node.get("nodes", ())
+        entries = ((_name(node), _value(node), _index(node), _is_permanent(node)) for node in nodes)
+        return self._reader.snapshot(entries, answer.index)
+
+    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
+        """See `Registry`. Raises `Fatal` for an overlay with IPv6."""
+        if wish.network.ipv6 is not None:
+            raise Fatal(_ONLY_IPV4)
+        return super().acquire(known, wish)
+
+    def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`."""
+        return self._put(subnet, attrs, {"prevExist": "false"})
+
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        """See `Registry`."""
+        unchanged = {"prevIndex": str(held.revision)}
+        return self._put(held.lease.subnet, attrs, unchanged, permanent=held.permanent)
+
+    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        """See `Store`. Two requests: one after which we have both, and one that takes the old one away.
+
+        Where etcd fails in between we hold both for a while, which harms nobody: the new one is renewed,
+        the old one runs out.
+        """
+        revision = self.create(subnet, attrs)
+        if revision is None or self.remove(old):
+            return revision
+        self._delete(subnet, revision)
+        return None
+
+    def remove(self, held: HeldLease) -> bool:
+        """See `Store`."""
+        return self._delete(held.lease.subnet, held.revision)
+
+    def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+        """See `Registry`."""
+
+        def hand_on(answer: Answer) -> str:
+            if self._has_lost_all(answer):
+                return f"{answer.node.get('key')} was deleted"
+            if (event := self._event(answer)) is not None:
+                deliver(Changes((event,)))
+            return ""
+
+        def end(reason: str) -> None:
+            deliver(Reset(reason))
+
+        def begin(client: Etcd2Client) -> Etcd2Watch:
+            return Etcd2Watch(client, self._directory, revision, on_event=hand_on, on_end=end)
+
+        self._end_watch()
+        self._watch = self._turns.call(begin)
+
+    def probe(self) -> bytes | None:
+        """See `Registry`. A quorum read, so that a member that is cut off from the others fails it too."""
+        return self._turns.here(self._config)
+
+    def close(self) -> None:
+        """See `Registry`."""
+        self._end_watch()
+        self._turns.close()
+
+    def _config(self, client: Etcd2Client) -> bytes | None:
+        answer = client.ask("GET", f"{self._prefix}/config", QUORUM)
+        return None if answer.error else _value(answer.node)
+
+    def _cut_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cut()
+            self._watch = None
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _put(
+        self, subnet: Subnet, attrs: LeaseAttrs, condition: Mapping[str, str], *, permanent: bool = False
+    ) -> int | None:
+        form = {"value": encode_v2(attrs).decode()}
+        if not permanent:
+            form["ttl"] = str(TTL)
+        answer = self._ask("PUT", self._key(subnet), condition, form)
+        return None if answer.error else answer.modified
+
+    def _delete(self, subnet: Subnet, revision: int) -> bool:
+        return not self._ask("DELETE", self._key(subnet), {"prevIndex": str(revision)}).error
+
+    def _ask(
+        self,
+        method: str,
+        name: str,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        return self._turns.call(lambda client: client.ask(method, name, query, form))
+
+    def _key(self, subnet: Subnet) -> str:
+        if subnet.ipv4 is None or subnet.ipv6 is not None:
+            raise Fatal(_ONLY_IPV4)
+        return f"{self._directory}/{key(subnet)}"
+
+    def _event(self, answer: Answer) -> Event | None:
+        """What an event says of a lease; None if nothing."""
+        directory, _, name = str(answer.node.get("key", "")).rpartition("/")
+        if directory != self._directory:
+            return None
+        if answer.body.get("action") in DELETIONS:
+            return self._reader.deleted(name, answer.modified)
+        value, permanent = _value(answer.node), _is_permanent(answer.node)
+        return self._reader.written(name, value, answer.modified, permanent=permanent)
+
+    def _has_lost_all(self, answer: Answer) -> bool:
+        """Whether our directory, or one above it, was deleted: one event tells of all that was in it."""
+        above = f"{answer.node.get('key')}/"
+        return answer.body.get("action") in DELETIONS and f"{self._directory}/".startswith(above)
+
+
+_ONLY_IPV4 = (
+    "etcd's v2 API keeps leases in the format of flannel v0.5.5, which knows IPv4 alone: "
+    "use -etcd-api v3, or a network configuration without EnableIPv6"
+)
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node.get("key", "")).rpartition("/")[2]
+
+
+def _value(node: Mapping[str, Any]) -> bytes:
+    """Empty for a directory, which is no lease."""
+    return str(node.get("value", "")).encode()
+
+
+def _index(node: Mapping[str, Any]) -> int:
+    return int(node.get("modifiedIndex", 0))
+
+
+def _is_permanent(node: Mapping[str, Any]) -> bool:
+    return "expiration" not in node

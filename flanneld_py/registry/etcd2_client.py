@@ -1,0 +1,196 @@
+"""A connection to one endpoint of etcd v2: JSON over HTTP (etcd's Documentation/v2/api.md)."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
+from urllib3.util import make_headers
+
+from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry.access import Credentials, Endpoint
+from flanneld_py.registry.handshake import diagnose
+from flanneld_py.registry.tls import Tls
+
+__all__ = ["TIMEOUT", "Answer", "Etcd2Client", "LongPoll"]
+
+TIMEOUT = 2.0
+"""Seconds for one request. A stopped etcd (SIGSTOP) accepts connections and never answers."""
+
+# etcd's members may send a client on to another; nothing else is worth trying again here.
+REDIRECTS = Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)
+
+NO_V2 = (
+    "it has no v2 API: etcd needs --enable-v2=true (from 3.6 on it has none at all: "
+    "leave -etcd-api v2 away there, on every machine)"
+)
+
+# Codes of etcd's v2 API (its Documentation/v2/errorcode.md) that say how things are; others are failures.
+KEY_NOT_FOUND = 100
+COMPARE_FAILED = 101
+NOT_A_FILE = 102
+NODE_EXISTS = 105
+EVENT_CLEARED = 401
+TELLING = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NODE_EXISTS, EVENT_CLEARED})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What etcd says: `error` is 0, or an error's code; `body` is the event or the error.
+
+    `index` is etcd's own at that moment.
+    """
+
+    error: int
+    index: int
+    body: Mapping[str, Any]
+
+    @property
+    def node(self) -> Mapping[str, Any]:
+        """What the request was about."""
+        node: Mapping[str, Any] = self.body.get("node") or {}
+        return node
+
+    @property
+    def modified(self) -> int:
+        """The index of the node's last change."""
+        return _number(self.node.get("modifiedIndex"))
+
+
+class Etcd2Client:
+    """See `turns.Connection`. `prefix` is for messages: what the user must be allowed to read and write."""
+
+    def __init__(
+        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._user = credentials.username
+        self._tls = tls
+        self._prefix = prefix
+        self._timeout = timeout
+        headers = {}
+        if credentials.username:
+            headers = make_headers(basic_auth=f"{credentials.username}:{credentials.password}")
+        try:
+            context = None if tls is None else tls.context()
+        except OSError as error:  # the files were good at the start
+            raise Unavailable(f"the TLS files cannot be used any more: {error}") from error
+        self._pool = PoolManager(headers=headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
+
+    def ask(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request, and etcd's answer. Raises `Unavailable` where it gives none, or cannot do it now."""
+        timeout = Timeout(connect=self._timeout, read=self._timeout)
+        try:
+            response = self._pool.request(
+                method, self._url(key, query), fields=form, encode_multipart=False, timeout=timeout
+            )
+            return self._answer(response)
+        except HTTPError as error:
+            raise self._failure(error) from error
+
+    def wait(self, key: str, index: int, timeout: float) -> "LongPoll":
+        """Ask for the first event from an index on below a key. Raises as `ask`.
+
+        etcd sends the answer's head at once, and the event when there is one, for which `timeout` seconds
+        (not less than the time for the head) are spent.
+        """
+        query = {"wait": "true", "recursive": "true", "waitIndex": str(index)}
+        limits = Timeout(connect=self._timeout, read=timeout)
+        try:
+            response = self._pool.request("GET", self._url(key, query), timeout=limits, preload_content=False)
+        except HTTPError as error:
+            raise self._failure(error) from error
+        return LongPoll(response, self._answer)
+
+    def close(self) -> None:
+        """See `Connection`."""
+        self._pool.clear()
+
+    def _url(self, key: str, query: Mapping[str, str] | None) -> str:
+        words = "&".join(f"{name}={value}" for name, value in (query or {}).items())
+        return f"{self._endpoint.url}/v2/keys{quote(key)}{'?' if words else ''}{words}"
+
+    def _answer(self, response: BaseHTTPResponse) -> Answer:
+        """Read an answer to its end."""
+        try:
+            body = json.loads(response.data)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            if response.status == 404:
+                raise Refused(NO_V2)
+            if not response.data:
+                raise Unavailable("the server closed the connection")
+            text = " ".join(response.data[:80].decode(errors="replace").split())
+            raise Unavailable(f"HTTP status {response.status}, and no JSON: {text!r}")
+        code = _number(body.get("errorCode"))
+        if response.status in (401, 403):
+            raise Refused(self._refusal())
+        if (code and code not in TELLING) or (response.status >= 400 and not code):
+            text = " ".join(str(body.get(name, "")) for name in ("message", "cause")).strip()
+            raise Unavailable(f"HTTP status {response.status}: {text or body}")
+        index = response.headers.get("X-Etcd-Index") or body.get("index")
+        return Answer(code, _number(index), body)
+
+    def _refusal(self) -> str:
+        if not self._user:
+            return "it lets users in only: give -etcd-username and -etcd-password"
+        attempt = f"it does not let the user {self._user!r} read and write {self._prefix}"
+        return f"{attempt}: check -etcd-password, and the user's roles"
+
+    def _failure(self, error: HTTPError) -> Unavailable:
+        cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        if isinstance(cause, NewConnectionError):
+            return Unavailable(str(cause.__cause__ or cause))
+        if isinstance(cause, ConnectTimeoutError | ReadTimeoutError):
+            return Unavailable(f"no answer within {self._timeout:g} s")
+        if trouble := diagnose(self._endpoint, self._tls, self._timeout):
+            return Refused(trouble)
+        return Unavailable(f"{type(cause).__name__}: {cause}")
+
+
+class LongPoll:
+    """An event that has been asked for, and may be long in coming.
+
+    `index` is etcd's own when it began to wait: every event before that is known.
+    """
+
+    def __init__(self, response: BaseHTTPResponse, read: Callable[[BaseHTTPResponse], Answer]) -> None:
+        self.index = _number(response.headers.get("X-Etcd-Index"))
+        self._response = response
+        self._read = read
+
+    def answer(self) -> Answer | None:
+        """The event; None if there was none in time. Raises `Unavailable` if the connection breaks."""
+        try:
+            return self._read(self._response)
+        except ReadTimeoutError:
+            return None
+        except HTTPError as error:
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+
+    def cut(self) -> None:
+        """End it; for another thread than the one that waits."""
+        with suppress(ValueError, RuntimeError):  # urllib3's words for a connection that has ended
+            self._response.shutdown()
+
+
+def _number(text: object) -> int:
+    """An index of a header or of JSON; 0 for what is none."""
+    return int(text) if isinstance(text, str | int) and str(text).isdecimal() else 0

@@ -1,0 +1,94 @@
+"""One watch of etcd v2: a request for each event, by a thread of its own.
+
+Not `stream=true`, with which etcd sends one event of the past and then, for ever, nothing.
+"""
+
+import threading
+from collections.abc import Callable
+
+from flanneld_py.registry import Unavailable
+from flanneld_py.registry.etcd2_client import EVENT_CLEARED, Answer, Etcd2Client, LongPoll
+
+__all__ = ["Etcd2Watch"]
+
+PATIENCE = 60.0
+"""Seconds after which a request that brought no event is made anew, lest it hang on a dead connection."""
+
+
+class Etcd2Watch:
+    """Everything that happens below a key after an index, in order.
+
+    `on_event` gets the answer to each request, in the watch's own thread, and says why nothing can follow on
+    it, if so. `on_end` gets the reason, once, after which nothing comes any more. Neither is called after
+    `close`.
+    """
+
+    def __init__(
+        self,
+        client: Etcd2Client,
+        key: str,
+        index: int,
+        *,
+        on_event: Callable[[Answer], str],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._key = key
+        self._index = index
+        self._on_event = on_event
+        self._on_end = on_end
+        self._lock = threading.RLock()  # held while something is delivered, so that an end is an end
+        self._ended = False
+        self._poll: LongPoll | None = None
+        threading.Thread(target=self._read, name="watch", daemon=True).start()
+
+    def close(self) -> None:
+        """End the watch. Does not wait for its thread."""
+        with self._lock:
+            self._ended = True
+        self._cut_poll()
+
+    def cut(self) -> None:
+        """End it as if the server had broken the connection: `on_end` is called, here."""
+        self._end("the endpoint does not answer any more")
+        self._cut_poll()
+
+    def _cut_poll(self) -> None:
+        if self._poll is not None:
+            self._poll.cut()
+
+    def _end(self, reason: str) -> None:
+        with self._lock:
+            if not self._ended:
+                self._ended = True
+                self._on_end(reason)
+
+    def _read(self) -> None:
+        try:
+            while not self._ended:
+                self._read_event()
+        except _EndedError as error:
+            self._end(str(error))
+        except Unavailable as error:
+            self._end(str(error))
+        except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
+            self._end(f"unexpected {type(error).__name__}: {error}")
+
+    def _read_event(self) -> None:
+        poll = self._poll = self._client.wait(self._key, self._index + 1, PATIENCE)
+        if poll.index and poll.index < self._index:
+            raise _EndedError(f"etcd's index is {poll.index}, and was {self._index} before")
+        answer = poll.answer()
+        if answer is None:
+            self._index = max(self._index, poll.index)
+            return
+        if answer.error == EVENT_CLEARED:
+            raise _EndedError(f"history after index {self._index} was cleared")
+        self._index = max(self._index, answer.modified)
+        with self._lock:
+            if not self._ended and (reason := self._on_event(answer)):
+                raise _EndedError(reason)
+
+
+class _EndedError(Exception):
+    """The watch cannot go on; why."""

@@ -1,0 +1,123 @@
+"""A connection to one endpoint of etcd v3: TLS, a user's token, and failures in words."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry.access import Credentials, Endpoint
+from flanneld_py.registry.etcd_library import etcd3, etcdrpc, grpc
+from flanneld_py.registry.etcd_watch import words
+from flanneld_py.registry.handshake import diagnose
+from flanneld_py.registry.tls import Tls
+
+__all__ = ["TIMEOUT", "EtcdClient"]
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 2.0
+"""Seconds for one call. A stopped etcd (SIGSTOP) accepts connections and never answers."""
+
+CHANNEL = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect in; the underlay may be slow
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for the cluster's own etcd
+)
+
+# What a server says of a token that it does not know (any more), in etcd's api/v3rpc/rpctypes/error.go: those
+# of --auth-token=simple end when they are not used for --auth-token-ttl, and when the server restarts.
+STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+
+T = TypeVar("T")
+
+
+class EtcdClient:
+    """See `turns.Connection`. `prefix` is for messages: what the user must be allowed to read and write."""
+
+    def __init__(
+        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._tls = tls
+        self._credentials = credentials
+        self._prefix = prefix
+        self._timeout = timeout
+        self._authenticated = not credentials.username
+        host, _, port = endpoint.authority.rpartition(":")
+        files = {}
+        if tls is not None and endpoint.tls:
+            files = {"ca_cert": tls.cafile, "cert_cert": tls.certfile, "cert_key": tls.keyfile}
+        try:
+            self._etcd = etcd3.client(host, int(port), timeout=timeout, grpc_options=CHANNEL, **files)
+        except OSError as error:  # the files were readable at the start
+            raise Unavailable(f"{error.filename} cannot be read any more: {error.strerror}") from error
+
+    def run(self, action: Callable[[Any], T]) -> T:
+        """Do something with etcd3's client. A token that has ended is no failure: the user logs in anew."""
+        try:
+            return self._run(action)
+        except _StaleTokenError:
+            self._authenticated = False
+        try:
+            return self._run(action)
+        except _StaleTokenError as error:
+            raise Unavailable(str(error)) from error
+
+    def close(self) -> None:
+        """See `Connection`."""
+        self._etcd.close()
+
+    def _run(self, action: Callable[[Any], T]) -> T:
+        try:
+            if not self._authenticated:
+                self._authenticate()
+            return action(self._etcd)
+        except (etcd3.Etcd3Exception, grpc.RpcError) as error:
+            raise self._failure(error) from error
+
+    def _authenticate(self) -> None:
+        """Get a token. An etcd that knows no users needs none; flannel's own client goes on there, too."""
+        request = etcdrpc.AuthenticateRequest(
+            name=self._credentials.username, password=self._credentials.password
+        )
+        try:
+            answer = etcdrpc.AuthStub(self._etcd.channel).Authenticate(request, self._timeout)
+        except grpc.RpcError as error:
+            if "authentication is not enabled" not in words(error):
+                raise
+            logger.debug("etcd knows no users: -etcd-username is of no use")
+            self._etcd.metadata = None
+        else:
+            self._etcd.metadata = (("token", answer.token),)
+        self._authenticated = True
+
+    def _failure(self, error: BaseException) -> Exception:
+        """What a failed call means, in one line; etcd3's own exceptions say nothing, their causes do."""
+        cause = error.__context__ if isinstance(error.__context__, grpc.RpcError) else error
+        if not (isinstance(cause, grpc.RpcError) and isinstance(cause, grpc.Call)):
+            return Unavailable(str(error) or type(error).__name__)
+        text = words(cause)
+        user = self._credentials.username
+        if any(stale in text for stale in STALE_TOKEN):
+            return _StaleTokenError(text) if user else Refused(f"{text}: {ASK_FOR_USER}")
+        if "user name is empty" in text:
+            return Refused(f"it lets users in only: {ASK_FOR_USER}")
+        if "authentication failed" in text:
+            return Refused(f"it knows no user {user!r} with the password given: check -etcd-password")
+        if "permission denied" in text:
+            who = f"the user {user!r}" if user else "our certificate's user"
+            return Refused(f"{who} may not read and write {self._prefix}: give it a role that may")
+        if cause.code() == grpc.StatusCode.UNAVAILABLE and (
+            trouble := diagnose(self._endpoint, self._tls, self._timeout)
+        ):
+            return Refused(trouble)
+        return Unavailable(text)
+
+
+ASK_FOR_USER = "give -etcd-username and -etcd-password"
+
+
+class _StaleTokenError(Exception):
+    """The server does not know our token any more."""

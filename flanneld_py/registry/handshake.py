@@ -1,0 +1,70 @@
+"""Why a connection to etcd cannot be made: TLS libraries say it in codes, or not at all."""
+
+import socket
+import ssl
+
+from flanneld_py.registry.access import Endpoint
+from flanneld_py.registry.tls import Tls
+
+__all__ = ["diagnose"]
+
+PATIENCE = 0.2
+"""Seconds in which a server that does not like our certificate says so; TLS 1.3 lets it do that late."""
+
+
+def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float) -> str:
+    """Shake hands with an endpoint and tell what a person must put right; empty if nothing is wrong with TLS.
+
+    For an endpoint that has just failed. `timeout` is in seconds.
+    """
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), timeout) as connection:
+            if not endpoint.tls:
+                return _plain(connection)
+            return "" if tls is None else _encrypted(connection, endpoint, tls)
+    except OSError:  # nothing to do with TLS: whoever asks knows more of it
+        return ""
+
+
+def _plain(connection: socket.socket) -> str:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        context.wrap_socket(connection).close()
+    except ssl.SSLError as error:
+        # An alert is TLS's, whatever it says.
+        return _GIVE_HTTPS if "ALERT" in (error.reason or "") else ""
+    return _GIVE_HTTPS
+
+
+def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
+    context = tls.context()
+    try:
+        with context.wrap_socket(connection, server_hostname=endpoint.host) as wrapped:
+            wrapped.settimeout(PATIENCE)
+            wrapped.recv(1)
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code in _NOT_ITS_NAME:
+            return (
+                f"its certificate is not one for {endpoint.host}: name the endpoint as the certificate does"
+            )
+        attempt = f"its certificate is not trusted by {tls.cafile}: {error.verify_message}"
+        return f"{attempt}: check -etcd-cafile and the certificate"
+    except (ConnectionError, ssl.SSLEOFError):
+        return "it ends the TLS handshake: give an http:// endpoint, if that is what it speaks"
+    except ssl.SSLError as error:
+        reason = error.reason or ""
+        if "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
+            return _BAD_CERTIFICATE if tls.certfile else _NO_CERTIFICATE
+        if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+            return "it does not speak TLS: give an http:// endpoint"
+        return f"no TLS with it: {reason.lower().replace('_', ' ') or error}"
+    return ""
+
+
+_GIVE_HTTPS = "it speaks TLS: give an https:// endpoint"
+_NO_CERTIFICATE = "it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
+_BAD_CERTIFICATE = "it does not accept our client certificate: check -etcd-certfile"
+
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h.
+_NOT_ITS_NAME = (62, 64)
