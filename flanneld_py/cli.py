@@ -42,7 +42,7 @@ def main() -> int:
         return 2
     except Fatal as error:
         _log.error("%s", error, exc_info=verbose)
-        return 1
+        return int(error.code)
     except KeyboardInterrupt:  # before the daemon handles signals itself
         return 130
     except Exception as error:  # noqa: BLE001 -- the last resort

@@ -96,7 +96,7 @@ def _make_daemon(options: Options) -> "Daemon":
     require_tun()
     if not options.iface:
         logger.info("Determining IP address of default interface")
-    interface = kernel.external_interface(options.iface)
+    interface = kernel.external_interface(options.iface[0] if options.iface else "")
     public = Addresses(IPv4Address(options.public_ip) if options.public_ip else interface.address)
     logger.info("Using %s as external interface", interface.address)
     logger.info("Using %s as external endpoint", public)

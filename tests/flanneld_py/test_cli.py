@@ -50,7 +50,7 @@ def test_the_daemon_gets_the_options_and_gives_the_status(flanneld: Callable[...
         return 0
 
     assert flanneld("-iface=eth0", run=run) == 0
-    assert seen == [Options(iface="eth0")]
+    assert seen == [Options(iface=("eth0",))]
 
 
 def test_the_version_goes_to_stderr(flanneld: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,10 +87,10 @@ def test_an_unreadable_variable_is_one_line_with_status_2(
     )
 
 
-def test_an_option_that_cannot_work_is_one_line_with_status_1(
+def test_an_option_that_cannot_work_is_one_line_with_status_2(
     flanneld: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert flanneld("-subnet-lease-renew-margin=0") == 1
+    assert flanneld("-subnet-lease-renew-margin=0") == 2
     error = capsys.readouterr().err
     assert error.startswith("E")
     assert "] Invalid subnet-lease-renew-margin option, out of acceptable range" in error

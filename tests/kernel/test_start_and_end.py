@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from flanneld_py.errors import Exit
 from tests.kernel.harness import ETCD, PREFIX, Process, Sandbox
 
 pytestmark = pytest.mark.kernel
@@ -14,9 +15,9 @@ def host(sandbox: Sandbox):
     return sandbox.host("a")
 
 
-def refusal(daemon: Process) -> str:
-    """The last line of a daemon that must end with exit status 1 by itself."""
-    assert daemon.ends(10) == 1
+def refusal(daemon: Process, code: int = Exit.INTERNAL) -> str:
+    """The last line of a daemon that must end with this exit status by itself."""
+    assert daemon.ends(10) == code
     line = daemon.log.splitlines()[-1]
     assert line.startswith("E")
     assert "Traceback" not in daemon.log
@@ -153,7 +154,7 @@ def test_without_the_privilege_to_make_devices_it_says_so(host):
 def test_a_file_that_cannot_be_written_is_named(host, sandbox):
     sandbox.configure()
     sandbox.run("touch", "/run/flat")
-    line = refusal(host.flanneld("-subnet-file=/run/flat/subnet.env"))
+    line = refusal(host.flanneld("-subnet-file=/run/flat/subnet.env"), Exit.FILE)
     assert "/run/flat/subnet.env" in line
 
 

@@ -1,0 +1,48 @@
+"""The command line and FLANNELD_* -> Options, with the syntax and the texts of Go's flag package.
+
+Every flag but -help and -version may come from the environment (`-etcd-prefix` from FLANNELD_ETCD_PREFIX);
+the command line wins and an empty variable is not set.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from flanneld_py.options.flags import KUBERNETES
+from flanneld_py.options.model import Options
+from flanneld_py.options.syntax import CommandLine, UsageError, read_arguments, read_environment
+from flanneld_py.options.text import usage
+from flanneld_py.options.values import split_endpoint, to_options
+
+__all__ = ["Options", "UsageError", "parse", "split_endpoint", "usage"]
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Read the arguments after the program's name.
+
+    With -help, or a positional argument that is no command, the result only says so; likewise -version: then
+    neither the environment nor the values are looked at. Raises UsageError for what cannot be read, and Fatal
+    for what can be read and cannot work.
+    """
+    line = read_arguments(argv)
+    if line.wants_usage or _last(line.given, "help") == "true":
+        return Options(help=True)
+    if _last(line.given, "version") == "true":
+        return Options(version=True)
+    _check_command(line)
+    given = {**read_environment(environ, skip=line.given.keys()), **line.given}
+    for name, (_, instead) in KUBERNETES.items():
+        if _last(given, name) not in ("", "false"):
+            raise UsageError(f"-{name} is not supported: {instead}", show_usage=False)
+    return to_options(line, given)
+
+
+def _last(given: Mapping[str, Sequence[str]], name: str) -> str:
+    return given[name][-1] if name in given else ""
+
+
+def _check_command(line: CommandLine) -> None:
+    if line.command == "check-config" and len(line.arguments) != 1:
+        raise UsageError(
+            "check-config takes one argument, a FILE, or - to read standard input", show_usage=False
+        )
+    if line.command in ("leases", "cleanup") and line.arguments:
+        raise UsageError(f"{line.command} takes no argument but flags", show_usage=False)

@@ -1,0 +1,33 @@
+"""Sentences about flags that are taken and yet do nothing, or not what one may think."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flanneld_py.options.flags import IDLE
+
+__all__ = ["notices"]
+
+_TLS = ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
+
+
+def notices(given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """One sentence for each, in a fixed order."""
+    last = {name: values[-1] for name, values in given.items() if values and values[-1]}
+    return tuple(_notices(last))
+
+
+def _notices(last: Mapping[str, str]) -> Iterator[str]:
+    for name, (_, instead) in IDLE.items():
+        if name in last and instead:
+            yield f"-{name} has no effect: {instead}"
+    if last.get("logtostderr") == "false":
+        yield "-logtostderr=false has no effect: the log goes to standard error"
+    endpoints = last.get("etcd-endpoints", "http://").lower()
+    if "https://" not in endpoints:
+        for name in (name for name in _TLS if name in last):
+            yield f"-{name} has no effect: no endpoint of -etcd-endpoints begins with https://"
+    if "http://" in endpoints and "etcd-password" in last:
+        yield "-etcd-password goes over the network for all to read: give endpoints that begin with https://"
+    if "networks" in last and "subnet-file" in last:
+        yield "-subnet-file has no effect: with -networks, each network has a file in -subnet-dir"
+    if "networks" not in last and "subnet-dir" in last:
+        yield "-subnet-dir has no effect: it is for -networks"
