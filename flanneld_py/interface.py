@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from flanneld_py.subnet import Address, Addresses
 
-__all__ = ["Candidate", "Families", "Held", "Interface", "NoInterface", "Routes", "Way", "Wishes"]
+__all__ = ["ANY", "Candidate", "Families", "Held", "Interface", "NoInterface", "Routes", "Way", "Wishes"]
 __all__ += ["choose", "describe", "public_addresses"]
 
 IFF_UP: Final = 0x1  # linux/if.h
@@ -72,6 +72,9 @@ class Families:
     ipv6: bool = False
 
 
+ANY: Final = Families()
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the user asked for; `patterns` are regular expressions that compile."""
@@ -107,7 +110,7 @@ Found: TypeAlias = tuple[Candidate, Address | None]
 
 
 def choose(
-    candidates: Sequence[Candidate], wishes: Wishes, routes: Routes, needs: Families = Families()
+    candidates: Sequence[Candidate], wishes: Wishes, routes: Routes, needs: Families = ANY
 ) -> Interface:
     """The first interface that a wish finds and that fits. Raises `NoInterface`."""
     reasons = []
