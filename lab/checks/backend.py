@@ -60,6 +60,8 @@ class Expected:
     """On the device: "ADDRESS MAC"."""
     fdb: frozenset[str] | None
     """On the device: "MAC ADDRESS"."""
+    fdb_only: bool
+    """Whether there may be no others."""
 
 
 def expected(
@@ -116,6 +118,7 @@ def expected(
         routes=frozenset(routes) if known else None,
         neighbours=neighbours,
         fdb=fdb,
+        fdb_only=dialect.fdb_clean,
     )
 
 

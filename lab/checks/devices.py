@@ -85,15 +85,20 @@ def _routes(facts: Facts, minion: Minion) -> Iterator[Finding]:
         docker0 = f"{subnet} dev docker0 proto kernel scope link src {subnet.network_address + 1}"
         seen = {MARK.sub("", route) for route in minion.routes if _touches(route, facts.spec.network)}
         yield _lists("overlay routes", minion.name, {*wanted.routes, docker0}, seen)
-        for what, entries, table in (
-            ("neighbours", wanted.neighbours, minion.neighbours),
-            ("FDB", wanted.fdb, minion.fdb),
-        ):
-            if entries is not None:
-                own = {entry for device, entry in table if device == wanted.device}
-                yield _lists(f"{wanted.device} {what}", minion.name, entries, own)
+        device = wanted.device
+        if wanted.neighbours is not None:
+            own = _on(device, minion.neighbours)
+            yield _lists(f"{device} neighbours", minion.name, wanted.neighbours, own)
+        if wanted.fdb is not None:
+            own = _on(device, minion.fdb)
+            old = set() if wanted.fdb_only else own - wanted.fdb
+            yield _lists(f"{device} FDB", minion.name, {*wanted.fdb, *old}, own)
     default = {route for route in minion.routes if route.split()[0] in {"default", "0.0.0.0/0"}}
     yield Finding("default route", minion.name, not default, "none", _lines(default))
+
+
+def _on(device: str | None, table: Iterable[tuple[str, str]]) -> set[str]:
+    return {entry for where, entry in table if where == device}
 
 
 def _touches(route: str, network: IPv4Network) -> bool:

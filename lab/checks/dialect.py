@@ -4,7 +4,7 @@ The versions are those of flannel's own history: the first release that has the 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.spec import EtcdApi, Flanneld
 
@@ -24,9 +24,11 @@ class Dialect:
     vxlan_static: bool
     """vxlan: route, neighbour and FDB entry stand for each peer (0.9); before, peers were looked up when a
     packet for them came, and the device's address had the Network's length."""
+    fdb_clean: bool = False
+    """vxlan: no FDB entry stays of a MAC that a peer had before its reboot. No flannel so far removes it."""
 
 
-OURS_V3 = Dialect(public_ipv6=True, vni=True, udp_network=True, vxlan_static=True)
+OURS_V3 = Dialect(public_ipv6=True, vni=True, udp_network=True, vxlan_static=True, fdb_clean=True)
 """flanneld_py: the tutorial's flannel0, and everything else as flannel has it today."""
 
 
@@ -36,7 +38,7 @@ def dialect(flanneld: Flanneld, version: str, api: EtcdApi) -> Dialect:
     In etcd's v2 store flanneld_py writes what the flannels of that time read and wrote.
     """
     if flanneld.program is None:
-        return OURS_V3 if api == "v3" else Dialect(False, False, udp_network=True, vxlan_static=True)
+        return OURS_V3 if api == "v3" else replace(OURS_V3, public_ipv6=False, vni=False)
     numbers = re.search(r"(\d+)\.(\d+)", version)
     age = (int(numbers[1]), int(numbers[2])) if numbers else (1, 0)
     return Dialect(

@@ -4,11 +4,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from lab import checks, spec, wait
+from lab import spec
 from lab.cluster import NAME, Lab
-from lab.errors import LabError
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
+from tests.cluster.judging import subnets, wait_until_right, wrong
 
 pytestmark = pytest.mark.cluster
 
@@ -18,23 +18,6 @@ def worn(engine):
     """A lab that is treated badly, and right again after each story."""
     with temporary_lab(engine, spec.tutorial()) as outcome:
         yield outcome.lab
-
-
-def wait_until_right(lab: Lab) -> None:
-    """Wait until every check of the lab holds again; time out with those that do not."""
-
-    def probe():
-        try:
-            wrong = [finding for finding in checks.run_all(Lab.get(lab.engine, lab.name)) if not finding.ok]
-        except LabError as error:
-            return wait.NotYet(str(error))
-        return wait.NotYet(f"{wrong}") if wrong else True
-
-    wait.until(probe, what="all checks to hold", timeout=60, interval=0.2)
-
-
-def subnets(lab):
-    return {node.name: node.run(["cat", "/run/flannel/subnet.env"]).text for node in lab.minions}
 
 
 def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(worn):
@@ -59,9 +42,9 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion01")
     minion.run(["systemctl", "stop", "flanneld"])
-    wrong = {(finding.check, finding.subject) for finding in checks.run_all(lab) if not finding.ok}
-    assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= wrong
-    assert not {subject for _, subject in wrong} & {"centos-master", "centos-minion02", "mysql01"}
+    found = {(finding.check, finding.subject) for finding in wrong(lab)}
+    assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= found
+    assert not {subject for _, subject in found} & {"centos-master", "centos-minion02", "mysql01"}
     # Docker is required to have flanneld, so it has stopped with it.
     assert minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split() == [
         "inactive",
@@ -78,7 +61,7 @@ def test_two_labs_stand_side_by_side(make_lab):
     assert one.underlay != two.underlay
     first_free = IPv4Address("192.168.200.0")
     assert all(lab.underlay.network_address >= first_free for lab in (one, two))
-    assert [finding for lab in (one, two) for finding in checks.run_all(lab) if not finding.ok] == []
+    assert [*wrong(one), *wrong(two)] == []
 
 
 def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_of):
