@@ -42,6 +42,10 @@ for command in (*labs.COMMANDS, *nodes.COMMANDS, pods.pod, *verify.COMMANDS, ima
     cli.add_command(command)
 
 
+def _runs_a_command(command: click.Command) -> bool:
+    return any(parameter.name == "command" for parameter in command.params)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status."""
     settings = Settings()
@@ -50,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = cli.main(argv, prog_name="lab", standalone_mode=False, obj=settings)
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and error.ctx and _runs_a_command(error.ctx.command):
+            words = f"{error.ctx.command_path} {error.ctx.command.params[0].make_metavar(error.ctx)}"
+            click.echo(f"Options of the command that is to run come after --: {words} -- CMD -x", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("lab: interrupted", err=True)

@@ -1,7 +1,7 @@
 """One minion runs a genuine flannel, the other one ours: nobody can tell which is which.
 
-Which genuine flannels there are, FLANNELD_REFERENCE says (tests/cluster/reference.py). Without one these tests
-are skipped.
+Which genuine ones there are, FLANNELD_REFERENCE says (tests/cluster/reference.py). Without it these tests are
+skipped.
 """
 
 import json
