@@ -1,0 +1,346 @@
+"""Several real daemons, one etcd in memory and a clock of its own, all in one thread.
+
+Each daemon runs as a greenlet that hands over whenever it would wait. Time passes only by `World.advance`;
+who is paused does not run while it does, and finds its messages later. What packets a daemon carries is
+judged as pessimistically as a kernel would: by the table and the deadline that it last gave its backend,
+also while it is paused, for it may be resumed at any moment.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from flanneld_py.allocate import Pick
+from flanneld_py.backend import Statistics
+from flanneld_py.clock import Time
+from flanneld_py.daemon import Daemon
+from flanneld_py.lease import Event, HeldLease, Lease, LeaseAttrs
+from flanneld_py.options import Options
+from flanneld_py.registry import Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.subnet import Addresses, Subnet
+from tests.flanneld_py.made import addresses
+
+__all__ = ["MARGIN", "Node", "Violation", "World"]
+
+T = TypeVar("T")
+
+# Three subnets for up to four daemons: flannel leaves the first of the four out.
+CONFIG = b'{ "Network": "10.2.0.0/22", "SubnetLen": 24 }'
+
+
+MARGIN = 6 * 60
+"""Minutes; some hours, because the model's daemons wake up every two."""
+
+
+class Violation(AssertionError):
+    """Two daemons acted on one subnet, or one wrote over another's lease."""
+
+
+class Clock(Time):
+    """One daemon's waiting: it hands over to the world until something is due."""
+
+    def __init__(self, node: "Node") -> None:
+        super().__init__()
+        self._node = node
+
+    def now(self) -> float:
+        """Not `Node.time_of_day`, which jumps."""
+        return self._node.world.now
+
+    def rest(self, seconds: float) -> None:
+        self._node.wait(seconds, lambda: False)
+
+    def receive(self, inbox: "SimpleQueue[T]", seconds: float) -> T | None:
+        if inbox.empty():
+            self._node.wait(seconds, lambda: not inbox.empty())
+        return None if inbox.empty() else inbox.get_nowait()
+
+
+class Wire:
+    """What a daemon carries, as its backend."""
+
+    mtu = 1472
+
+    def __init__(self, public: Addresses) -> None:
+        self._public = public
+        self.subnet: Subnet | None = None
+        self.until = float("-inf")
+
+    def attrs(self) -> LeaseAttrs:
+        return LeaseAttrs(self._public)
+
+    def claim(self, subnet: Subnet) -> None:
+        self.subnet, self.until = subnet, float("-inf")
+
+    def carry(self, _peers: Mapping[Subnet, Lease], until: float) -> None:
+        self.until = until
+
+    def change(self, _events: Sequence[Event]) -> None:
+        pass
+
+    def extend(self, until: float) -> None:
+        self.until = until
+
+    def release(self) -> None:
+        self.until = float("-inf")
+
+    def broken(self) -> str:
+        return ""
+
+    def repair(self) -> int:
+        return 0
+
+    def statistics(self) -> Statistics:
+        return Statistics()
+
+    def close(self) -> None:
+        self.release()
+
+
+class Line(MemoryRegistry):
+    """A daemon's connection, which can be cut; before each call others may have their turn."""
+
+    def __init__(self, etcd: MemoryEtcd, node: "Node") -> None:
+        super().__init__(etcd)
+        self._node = node
+
+    def _reach(self) -> MemoryEtcd:
+        if self._node.cut:
+            raise Unavailable("http://192.0.2.1:2379: unavailable: cut")
+        return super()._reach()
+
+    def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+        self._node.yield_turn()
+        return super().create(subnet, attrs)
+
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        self._node.yield_turn()
+        holder = self._node.world.holder(held.lease.subnet)
+        answer = self.write_anew(held, attrs)
+        if answer is not None and holder not in (None, str(self._node.public)):
+            raise Violation(f"{self._node.public} renewed {held.lease.subnet}, the lease of {holder}")
+        return answer
+
+    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        return super().renew(held, attrs)
+
+    def snapshot(self) -> Snapshot:
+        self._node.yield_turn()
+        return super().snapshot()
+
+    def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+        self._node.yield_turn()
+        super().watch(revision, deliver)
+
+    def lose(self) -> None:
+        """The connection breaks: the watch ends, and what happens later is not told."""
+        deliver = self._deliver
+        self.close()
+        if deliver is not None:
+            deliver(Reset("the connection broke"))
+
+
+@dataclass
+class Node:
+    """One machine: at most one daemon runs on it, again and again."""
+
+    world: "World"
+    number: int
+    cut: bool = False
+    paused: bool = False
+    jump: float = 0.0
+    public: Addresses = field(init=False)
+    clock: Clock = field(init=False)
+    wire: Wire = field(init=False)
+    line: Line = field(init=False)
+    process: greenlet | None = None
+    _due: float = 0.0
+    _ready: Callable[[], bool] = field(default=lambda: False)
+
+    def __post_init__(self) -> None:
+        self.public = addresses(f"192.168.199.{51 + self.number}")
+        self.clock, self.wire = self.world.clock(self), Wire(self.public)
+
+    @property
+    def subnet_file(self) -> Path:
+        return self.world.folder / f"{self.number}.env"
+
+    @property
+    def time_of_day(self) -> float:
+        """What the machine's wall clock shows."""
+        return self.world.now + self.jump
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and not self.process.dead
+
+    @property
+    def acts_on(self) -> Subnet | None:
+        """The subnet whose packets it carries, now or when it is resumed."""
+        return self.wire.subnet if self.clock.now() < self.wire.until else None
+
+    def start(self) -> None:
+        self.paused = False
+        self.clock, self.wire = self.world.clock(self), Wire(self.public)
+        self.line = self.world.line(self.world.etcd, self)
+        daemon = Daemon(
+            Options(subnet_lease_renew_margin=MARGIN), self.line, self.public,
+            open_backend=lambda _network: self.wire,
+            subnet_file=self.subnet_file, time=self.clock, pick=Pick(),
+        )  # fmt: skip
+
+        def run() -> None:
+            try:
+                daemon.run()
+            except (Stopped, GreenletExit):
+                pass
+            finally:
+                daemon.close()
+
+        self._due = self.world.now
+        self.process = greenlet(run)
+        self.world.settle()
+
+    def crash(self) -> None:
+        """kill -9: not another line of it runs; the kernel closes its connections."""
+        process, self.process = self.process, None
+        self.line.close()
+        self.wire.release()
+        if process is not None and not process.dead:
+            process.throw(GreenletExit)
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.paused = False
+        self.clock.stopping.set()
+        self._due = self.world.now
+        self.world.settle()
+        assert not self.runs
+
+    def wait(self, seconds: float, ready: Callable[[], bool]) -> None:
+        """Hand over until so much time has passed, or `ready`; called in the daemon's greenlet."""
+        self._due, self._ready = self.world.now + seconds, ready
+        parent = getcurrent().parent
+        assert parent is not None
+        parent.switch()
+
+    def yield_turn(self) -> None:
+        """Let others act, and time pass, in the middle of what this one does."""
+        latency = self.world.latency
+        self.wait(latency, lambda: latency == 0)
+        if self.clock.stopping.is_set():
+            raise Stopped
+
+    @property
+    def can_run(self) -> bool:
+        return self.runs and not self.paused and (self._due <= self.world.now or self._ready())
+
+    @property
+    def due(self) -> float:
+        return self._due if self.runs and not self.paused else float("inf")
+
+    def run(self) -> None:
+        assert self.process is not None
+        self.process.switch()
+
+
+class World:
+    """Up to four machines and their etcd; each call to it takes `latency` seconds.
+
+    `line` and `clock` make a daemon's connection and clock, or mutants of them. `unaware` are the nodes that
+    acted on a subnet when somebody outside deleted or overwrote its key: until they hear of it, another may
+    rightfully hold it too.
+    """
+
+    def __init__(
+        self,
+        machines: int = 4,
+        line: Callable[[MemoryEtcd, Node], Line] = Line,
+        clock: Callable[[Node], Clock] = Clock,
+    ) -> None:
+        logging.disable()
+        self.now = 1000.0
+        self.latency = 0.0
+        self.etcd = MemoryEtcd(lambda: self.now)
+        self.etcd.config = CONFIG
+        self.line, self.clock = line, clock
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = Path(self._folder.name)
+        self.nodes = [Node(self, number) for number in range(machines)]
+        self.unaware: set[tuple[int, Subnet]] = set()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            if node.runs:
+                node.crash()
+        self._folder.cleanup()
+        logging.disable(logging.NOTSET)
+
+    def holder(self, subnet: Subnet) -> str | None:
+        """The address that the subnet's key names."""
+        for held in self.etcd.snapshot().leases:
+            if held.lease.subnet == subnet:
+                return str(held.lease.attrs.public)
+        return None
+
+    def settle(self) -> None:
+        """Let everybody run who can, until all wait."""
+        for _ in range(10_000):
+            able = [node for node in self.nodes if node.can_run]
+            if not able:
+                return
+            for node in able:
+                if node.can_run:
+                    node.run()
+                    self.check()
+        raise AssertionError("the daemons never come to rest")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and everybody run when something is due."""
+        end = self.now + seconds
+        while True:
+            self.settle()
+            following = min([node.due for node in self.nodes], default=end)
+            if following > end:
+                break
+            self.now = max(self.now, following)
+            self.check()
+        self.now = end
+        self.etcd.snapshot()  # keys that have run out by now are told
+        self.settle()
+        self.check()
+
+    def meddle(self, subnet: Subnet, act: Callable[[], object]) -> None:
+        """Somebody outside changes the subnet's key."""
+        self.unaware |= {(node.number, subnet) for node in self.nodes if node.acts_on == subnet}
+        act()
+        self.settle()
+
+    def check(self) -> None:
+        """Never two: no subnet is acted on by two daemons, unless one cannot know yet of a meddled key."""
+        acting = [(node.number, subnet) for node in self.nodes if (subnet := node.acts_on) is not None]
+        self.unaware.intersection_update(acting)
+        aware = [item for item in acting if item not in self.unaware]
+        for index, (number, subnet) in enumerate(aware):
+            for other, theirs in aware[:index]:
+                if subnet.overlaps(theirs):
+                    nodes = f"{self.nodes[number].public} and {self.nodes[other].public}"
+                    raise Violation(f"{nodes} both act on {subnet} at {self.now}")
+
+    def check_connected(self) -> None:
+        """Who runs, is connected and had its time, acts on what its key names it for, and on nothing else."""
+        for node in self.nodes:
+            acts_on = node.acts_on
+            if node.runs and not node.paused and not node.cut and acts_on is not None:
+                named = self.holder(acts_on)
+                # Under junk it stays ours: nobody can take it, and it is written over once that is possible.
+                spoiled = named is None and self.etcd.revision_of(acts_on) is not None
+                if named != str(node.public) and not spoiled:
+                    raise Violation(f"{node.public} acts on {acts_on}, whose key names {named}")

@@ -1,0 +1,238 @@
+"""Lease safety, as a model: whatever happens in whatever order, never two holders of one subnet.
+
+`make bench` runs 100,000 histories; here are a few hundred. LEASE_HISTORIES says how many.
+"""
+
+import math
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from flanneld_py import holder, keeper, patience
+from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.registry import TTL
+from flanneld_py.subnet import key
+from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Violation, World
+from tests.flanneld_py.made import attrs, subnet
+
+HISTORIES = int(os.environ.get("LEASE_HISTORIES", "200"))
+HOUR = 3600.0
+NUMBERS = st.integers(0, 3)
+SUBNETS = st.sampled_from([subnet(f"10.2.{third}.0/24") for third in (1, 2, 3)])
+STRANGER = attrs("192.168.199.99")
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day has tens of thousands of probes and repairs; the model needs a few."""
+    monkeypatch.setattr(keeper, "PROBE", 2 * HOUR)
+    monkeypatch.setattr(keeper, "REPAIR", 24 * HOUR)
+    monkeypatch.setattr(keeper, "RENEW_RETRY", 600.0)
+    monkeypatch.setattr(patience, "LONGEST_DELAY", 2 * HOUR)
+
+
+class Histories(RuleBasedStateMachine):
+    """What may happen to four machines and their etcd."""
+
+    line: type[Line] = Line
+    clock: type[Clock] = Clock
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(line=self.line, clock=self.clock)
+
+    def teardown(self) -> None:
+        self.world.close()
+
+    def node(self, number: int) -> Node:
+        return self.world.nodes[number]
+
+    @initialize(running=st.sampled_from([0, 1, 4, 4, 4]))
+    def some_run_already(self, running: int) -> None:
+        """With all four there is always one that waits for another's subnet."""
+        for node in self.world.nodes[:running]:
+            node.start()
+
+    @rule(number=NUMBERS)
+    def start(self, number: int) -> None:
+        if not self.node(number).runs:
+            self.node(number).start()
+
+    @rule(number=NUMBERS)
+    def stop(self, number: int) -> None:
+        if self.node(number).runs:
+            self.node(number).stop()
+
+    @rule(number=NUMBERS)
+    def crash(self, number: int) -> None:
+        if self.node(number).runs:
+            self.node(number).crash()
+
+    @rule(number=NUMBERS)
+    def forget_the_subnet_file(self, number: int) -> None:
+        self.node(number).subnet_file.unlink(missing_ok=True)
+
+    @rule(number=NUMBERS)
+    def pause(self, number: int) -> None:
+        self.node(number).paused = True
+
+    @rule(number=NUMBERS)
+    def resume(self, number: int) -> None:
+        self.node(number).paused = False
+        self.world.settle()
+
+    @rule(number=NUMBERS)
+    def cut_off(self, number: int) -> None:
+        node = self.node(number)
+        if node.runs and not node.cut:
+            node.cut = True
+            node.line.lose()
+            self.world.settle()
+
+    @rule(number=NUMBERS)
+    def reconnect(self, number: int) -> None:
+        self.node(number).cut = False
+
+    @rule(seconds=st.sampled_from([1.0, 60.0, HOUR, 12 * HOUR, 18 * HOUR, 23 * HOUR, 25 * HOUR]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule(number=NUMBERS, seconds=st.sampled_from([-60.0 * MARGIN, -4 * HOUR, -1.0, 0.0, 1.0]))
+    def time_passes_until_about_the_end_of_a_lease(self, number: int, seconds: float) -> None:
+        end = self.node(number).wire.until + seconds
+        if self.world.now < end < math.inf:
+            self.world.advance(end - self.world.now)
+
+    @rule(seconds=st.sampled_from([0.0, 60.0, HOUR]))
+    def calls_take(self, seconds: float) -> None:
+        self.world.latency = seconds
+
+    @rule(leased=SUBNETS)
+    def somebody_deletes_a_key(self, leased) -> None:
+        if self.world.etcd.revision_of(leased) is not None:
+            self.world.meddle(leased, lambda: self.world.etcd.delete(leased))
+
+    @rule(leased=SUBNETS, number=NUMBERS, ttl=st.sampled_from([TTL, math.inf]))
+    def somebody_writes_anothers_address(self, leased, number: int, ttl: float) -> None:
+        public = LeaseAttrs(self.node(number).public)
+        self.world.meddle(leased, lambda: self.world.etcd.put(leased, public, ttl=ttl))
+
+    @rule(leased=SUBNETS)
+    def a_stranger_takes_a_subnet(self, leased) -> None:
+        self.world.meddle(leased, lambda: self.world.etcd.put(leased, STRANGER))
+
+    @rule(leased=SUBNETS)
+    def somebody_writes_junk(self, leased) -> None:
+        self.world.meddle(leased, lambda: self.world.etcd.put_raw(key(leased), b"junk"))
+
+    @rule()
+    def history_is_compacted(self) -> None:
+        self.world.etcd.compact()
+
+    @rule()
+    def etcd_restarts(self) -> None:
+        self.world.etcd.break_watches()
+        self.world.settle()
+
+    @rule()
+    def etcd_stops(self) -> None:
+        self.world.etcd.reachable = False
+        self.world.etcd.break_watches()
+        self.world.settle()
+
+    @rule()
+    def etcd_is_back(self) -> None:
+        self.world.etcd.reachable = True
+
+    @rule(writable=st.booleans())
+    def etcd_is_full_or_not(self, writable: bool) -> None:
+        self.world.etcd.read_only = not writable
+
+    @rule(number=NUMBERS, seconds=st.sampled_from([-7200.0, 7200.0, -25 * HOUR]))
+    def the_time_of_day_jumps(self, number: int, seconds: float) -> None:
+        self.node(number).jump += seconds
+
+    @precondition(lambda self: self.world.etcd.reachable)
+    @rule()
+    def four_quiet_hours(self) -> None:
+        """Who runs and is connected has then heard of everything."""
+        self.world.latency = 0.0
+        self.world.advance(4 * HOUR)
+        self.world.check_connected()
+
+
+def histories(machine: type[Histories], count: int, steps: int = 30) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=count,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_no_history_has_two_holders_of_one_subnet():
+    histories(Histories, HISTORIES)
+
+
+class Overwriting(Line):
+    """flannel's renewal: it puts the key, whatever is there (subnet/renew.go of v0.5.5)."""
+
+    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        found = self._reach().revision_of(held.lease.subnet)
+        return super().write_anew(held if found is None else replace(held, revision=found), attrs)
+
+
+class TimeOfDay(Clock):
+    """A clock that goes as the machine's does."""
+
+    def now(self) -> float:
+        return self._node.time_of_day
+
+
+class Fewer(Histories):
+    """Fewer kinds of events, so that a mutant is found in seconds and not in a minute."""
+
+    start = stop = crash = reconnect = resume = forget_the_subnet_file = None  # type: ignore[assignment]
+    somebody_writes_junk = somebody_writes_anothers_address = None  # type: ignore[assignment]
+    etcd_stops = etcd_is_back = etcd_is_full_or_not = history_is_compacted = None  # type: ignore[assignment]
+
+
+class WithFlannelsRenewal(Fewer):
+    line = Overwriting
+    pause = cut_off = the_time_of_day_jumps = etcd_restarts = None  # type: ignore[assignment]
+
+
+class WithTimeOfDay(Fewer):
+    clock = TimeOfDay
+
+
+def test_the_model_finds_flannels_unconditional_renewal():
+    with pytest.raises(Violation, match="renewed"):
+        histories(WithFlannelsRenewal, 5000)
+
+
+def test_the_model_finds_a_lease_that_is_used_longer_than_it_lives(monkeypatch):
+    monkeypatch.setattr(holder, "TTL", 48 * HOUR)
+    with pytest.raises(Violation, match="both act on"):
+        histories(Histories, 5000)
+
+
+def test_the_model_finds_a_deadline_that_is_kept_on_the_time_of_day():
+    with pytest.raises(Violation, match=r"acts? on"):
+        histories(WithTimeOfDay, 5000)
