@@ -1,17 +1,14 @@
-"""`flanneld`: the only place that turns errors into exit statuses.
-
-0: stopped by a signal, or help or version were asked for. 1: the daemon cannot work, one line in the log
-says why. 2: a flag or a variable cannot be read.
-"""
+"""`flanneld`: the only place that turns errors into exit statuses, `errors.Exit`."""
 
 import logging
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from flanneld_py import __version__, log
-from flanneld_py.errors import Fatal
-from flanneld_py.options import UsageError, parse, usage
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.options import Options, UsageError, parse, usage
 
 __all__ = ["main"]
 
@@ -19,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Run the daemon with the process's arguments and environment; the exit status."""
+    """Run the daemon, or a command, with the process's arguments and environment; the exit status."""
     program = Path(sys.argv[0]).name
     log.setup()
     verbose = False
@@ -27,25 +24,43 @@ def main() -> int:
         options = parse(sys.argv[1:], os.environ)
         if options.help:
             sys.stderr.write(usage(program))
-            return 0
+            return Exit.OK
         if options.version:
             sys.stderr.write(f"{__version__}\n")
-            return 0
+            return Exit.OK
         verbose = options.v >= 1
-        log.setup(options.v)
-        # Only now, so that help, version and errors do not wait for the libraries below it.
-        from flanneld_py import service
-
-        return service.run(options)
+        log.setup(options.v, options.log_format)
+        return _command(options) if options.command else _daemon(options)
     except UsageError as error:
         sys.stderr.write(f"{error}\n" + (usage(program) if error.show_usage else ""))
-        return 2
+        return Exit.USAGE
     except Fatal as error:
         _log.error("%s", error, exc_info=verbose)
-        return int(error.code)
+        return error.code
     except KeyboardInterrupt:  # before the daemon handles signals itself
         return 130
     except Exception as error:  # noqa: BLE001 -- the last resort
         hint = "" if verbose else " (-v=1 shows where)"
         _log.error("Unexpected %s: %s%s", type(error).__name__, error, hint, exc_info=verbose)
-        return 1
+        return Exit.INTERNAL
+
+
+def _daemon(options: Options) -> int:
+    for notice in options.notices:
+        _log.warning("%s", notice)
+    # Only now, so that help, version and errors do not wait for the libraries below it.
+    from flanneld_py import service
+
+    return service.run(options)
+
+
+def _command(options: Options) -> int:
+    """Each command is a module, imported only when it is asked for; what reads its output may stop early."""
+    module = import_module(f"flanneld_py.commands.{options.command.replace('-', '_')}")
+    try:
+        code = int(module.run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        return Exit.OK
+    return code

@@ -1,14 +1,16 @@
-"""glog's line on stderr, as flannel writes it:
+"""The log on stderr: glog's line, as flannel writes it, or an object of JSON for each message.
 
 I1123 01:48:43.129630 06615 udp.py:222] Watching for new subnet leases
 """
 
+import json
 import logging
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["GlogFormatter", "setup"]
+__all__ = ["GlogFormatter", "JsonFormatter", "setup"]
 
 _HANDLER_NAME: Final = "flanneld"
 
@@ -28,6 +30,26 @@ class GlogFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class JsonFormatter(logging.Formatter):
+    """One line, an object: time (RFC 3339), level, message, file, line, pid, and a traceback if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Never more than one line: JSON escapes the ends of lines."""
+        members: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .astimezone()
+            .isoformat(timespec="microseconds"),
+            "level": "fatal" if record.levelno >= logging.CRITICAL else record.levelname.lower(),
+            "message": record.getMessage(),
+            "file": record.filename,
+            "line": record.lineno,
+            "pid": record.process,
+        }
+        if record.exc_info:
+            members["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(members)
+
+
 def _severity(level: int) -> str:
     """glog has no debug severity: what -v lets through is information."""
     if level < logging.WARNING:
@@ -37,17 +59,17 @@ def _severity(level: int) -> str:
     return "E" if level < logging.CRITICAL else "F"
 
 
-def setup(verbosity: int = 0) -> None:
+def setup(verbosity: int = 0, log_format: str = "glog") -> None:
     """Log to stderr: -v 1 adds the daemon's debug messages, -v 2 those of the libraries below it.
 
-    May be called again, to change the verbosity.
+    `log_format` is glog or json. May be called again, to change either.
     """
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if handler.name == _HANDLER_NAME]:
         root.removeHandler(handler)
     handler = logging.StreamHandler(sys.stderr)
     handler.name = _HANDLER_NAME
-    handler.setFormatter(GlogFormatter())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else GlogFormatter())
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if verbosity >= 2 else logging.WARNING)
     logging.getLogger("flanneld_py").setLevel(logging.DEBUG if verbosity >= 1 else logging.INFO)

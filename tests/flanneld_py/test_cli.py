@@ -1,13 +1,16 @@
+import io
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import flanneld_py
 from flanneld_py import cli
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 
 
@@ -85,6 +88,91 @@ def test_an_unreadable_variable_is_one_line_with_status_2(
     assert (
         capsys.readouterr().err == 'invalid value "x" in the environment variable FLANNELD_V: parse error\n'
     )
+
+
+@pytest.mark.parametrize("code", Exit)
+def test_the_exit_status_says_which_remedy_there_is(flanneld: Callable[..., int], code: Exit) -> None:
+    assert flanneld(run=failing(Fatal("it cannot go on", code=code))) == code
+
+
+def test_exit_statuses_are_few_and_stay_what_they_are() -> None:
+    """Unit files name them (RestartPreventExitStatus=)."""
+    assert {code.name: code.value for code in Exit} == {
+        "OK": 0,
+        "INTERNAL": 1,
+        "USAGE": 2,
+        "KERNEL": 3,
+        "INTERFACE": 4,
+        "CONFIG": 5,
+        "TAKEN": 6,
+        "FILE": 7,
+        "REFUSED": 8,
+    }
+
+
+def test_a_flag_that_does_nothing_here_is_a_warning_and_the_daemon_starts(
+    flanneld: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert flanneld("-logtostderr", "-log_dir=/var/log/flannel") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("W")
+    assert line.endswith("-log_dir has no effect: the log goes to standard error: redirect that")
+
+
+def test_the_log_is_json_for_those_who_asked(
+    flanneld: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert flanneld("-log-format=json", run=failing(Fatal("port 8285 is taken", code=Exit.TAKEN))) == 6
+    assert json.loads(capsys.readouterr().err)["message"] == "port 8285 is taken"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the command line over a command `leases` that only does what `run` says."""
+
+    def call(*argv: str, run: Callable[[Options], int]) -> int:
+        module = ModuleType("flanneld_py.commands.leases")
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "flanneld_py.commands.leases", module)
+        monkeypatch.setattr(sys, "argv", ["/usr/bin/flanneld", *argv])
+        return cli.main()
+
+    return call
+
+
+def test_a_command_gets_the_options_and_gives_the_status(command: Callable[..., int]) -> None:
+    seen: list[Options] = []
+
+    def run(options: Options) -> int:
+        seen.append(options)
+        return 5
+
+    assert command("-etcd-prefix=/x", "leases", "--json", run=run) == 5
+    assert (seen[0].etcd_prefix, seen[0].json) == ("/x", True)
+
+
+def test_a_command_fails_as_the_daemon_does(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("leases", run=failing(Fatal("etcd refuses us", code=Exit.REFUSED))) == 8
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert command("leases", run=failing(BrokenPipeError())) == 0
+
+
+def test_a_configuration_is_checked_without_the_daemons_libraries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["flanneld", "check-config", "-"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"Network": "10.2.0.0/16"}')))
+    assert cli.main() == 0
+    assert capsys.readouterr().out.startswith("OK: 255 subnets of 10.2.0.0/16")
 
 
 def test_an_option_that_cannot_work_is_one_line_with_status_2(

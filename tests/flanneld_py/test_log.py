@@ -1,7 +1,9 @@
+import json
 import logging
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -74,3 +76,46 @@ def test_setting_up_twice_does_not_say_everything_twice(
     log.setup(1)
     logging.getLogger("flanneld_py.daemon").info("once")
     assert capsys.readouterr().err.count("once") == 1
+
+
+def test_a_line_of_json_says_the_same() -> None:
+    found = json.loads(log.JsonFormatter().format(record(created=1763862523.129630)))
+    when = datetime.fromisoformat(found.pop("time"))
+    assert when.utcoffset() is not None
+    assert when.astimezone(UTC) == datetime(2025, 11, 23, 1, 48, 43, 129630, UTC)
+    assert found == {
+        "level": "info",
+        "message": "Watching for leases",
+        "file": "udp.py",
+        "line": 222,
+        "pid": 6615,
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "word"),
+    [
+        (logging.DEBUG, "debug"),
+        (logging.WARNING, "warning"),
+        (logging.ERROR, "error"),
+        (logging.CRITICAL, "fatal"),
+    ],
+)
+def test_the_severity_is_a_word_in_json(level: int, word: str) -> None:
+    assert json.loads(log.JsonFormatter().format(record(level)))["level"] == word
+
+
+def test_json_is_one_line_whatever_the_message_and_the_traceback_hold(
+    restored_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.setup(0, "json")
+    message = 'two\nlines, "quotes", \N{SNOWMAN} and \udcff'
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logging.getLogger("flanneld_py.daemon").exception(message)
+    (line,) = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert found["message"] == message
+    assert found["traceback"].startswith("Traceback (most recent call last):\n")
+    assert found["traceback"].endswith("ValueError: x")

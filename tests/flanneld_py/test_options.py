@@ -1,8 +1,10 @@
 """Expected texts and statuses were read off flannel v0.5.5 and v0.20.2."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options, UsageError, parse, split_endpoint, usage
 
 
@@ -231,6 +233,252 @@ def test_a_subnet_file_without_a_name_is_refused(path: str) -> None:
         parse([f"-subnet-file={path}"], {})
 
 
+# flannel's own lists, from `flanneld -help`.
+FLAGS_0_5_5 = [
+    "alsologtostderr", "etcd-cafile", "etcd-certfile", "etcd-endpoints", "etcd-keyfile", "etcd-prefix",
+    "help", "iface", "ip-masq", "listen", "log_backtrace_at", "log_dir", "logtostderr", "networks",
+    "public-ip", "remote", "remote-cafile", "remote-certfile", "remote-keyfile", "stderrthreshold",
+    "subnet-dir", "subnet-file", "v", "version", "vmodule",
+]  # fmt: skip
+FLAGS_0_28_9 = [
+    "etcd-cafile", "etcd-certfile", "etcd-endpoints", "etcd-keyfile", "etcd-password", "etcd-prefix",
+    "etcd-username", "healthz-ip", "healthz-port", "iface", "iface-can-reach", "iface-regex",
+    "ip-blackhole-route", "ip-masq", "ip-masq-fully-random-disable", "iptables-forward-rules",
+    "iptables-resync", "kube-annotation-prefix", "kube-api-url", "kube-subnet-mgr", "kubeconfig-file",
+    "log_backtrace_at", "net-config-path", "public-ip", "public-ipv6", "set-node-network-unavailable",
+    "subnet-file", "subnet-lease-renew-margin", "v", "version", "vmodule",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*FLAGS_0_5_5, *FLAGS_0_28_9}))
+def test_no_flag_of_any_flannel_is_unknown(name: str) -> None:
+    """It is taken, or refused for a reason of its own."""
+    try:
+        parse([f"-{name}=1"], {})
+    except (UsageError, Fatal) as error:
+        message = str(error)
+    else:
+        message = ""
+    assert "not defined" not in message
+
+
+@pytest.mark.parametrize(
+    ("argument", "instead"),
+    [
+        ("-kube-subnet-mgr", "-etcd-endpoints"),
+        ("-kube-api-url=http://a:8080", "-etcd-endpoints"),
+        ("-kubeconfig-file=/x", "-etcd-certfile"),
+        ("-kube-annotation-prefix=x", "-etcd-prefix"),
+        ("-net-config-path=/x", "-etcd-prefix"),
+        ("-set-node-network-unavailable", "/readyz"),
+    ],
+)
+def test_a_kubernetes_flag_is_refused_with_what_to_use_instead(argument: str, instead: str) -> None:
+    name, _, value = argument.partition("=")
+    variable = "FLANNELD_" + name.removeprefix("-").upper().replace("-", "_")
+    for argv, environ in ([argument], {}), ([], {variable: value or "true"}):
+        with pytest.raises(UsageError) as caught:
+            parse(argv, environ)
+        assert str(caught.value).startswith(f"{name} is not supported: ")
+        assert instead in str(caught.value)
+        assert not caught.value.show_usage
+
+
+def test_a_kubernetes_flag_that_asks_for_nothing_is_taken() -> None:
+    assert parse(["-kube-subnet-mgr=false", "-kube-api-url="], {}) == parse([], {})
+
+
+def test_a_unit_file_that_logs_to_stderr_keeps_working_without_a_word() -> None:
+    assert parse(["-logtostderr", "-alsologtostderr=true"], {"FLANNELD_LOGTOSTDERR": "1"}).notices == ()
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["-log_dir=/var/log", "-vmodule=udp=2", "-log_backtrace_at=udp.go:1", "-stderrthreshold=INFO"],
+)
+def test_a_log_flag_that_does_nothing_here_is_taken_and_told(argument: str) -> None:
+    (notice,) = parse([argument], {}).notices
+    assert notice.startswith(f"{argument.partition('=')[0]} has no effect: ")
+
+
+def test_a_log_that_is_not_to_go_to_stderr_is_told_where_it_goes() -> None:
+    (notice,) = parse(["-logtostderr=false"], {}).notices
+    assert "the log goes to standard error" in notice
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["-etcd-cafile=/ca"], "-etcd-cafile"),
+        (["-etcd-username=u", "-etcd-password=p", "-etcd-endpoints=http://a:1"], "-etcd-password"),
+        (["-networks=a", "-subnet-file=/x"], "-subnet-file"),
+        (["-subnet-dir=/x"], "-subnet-dir"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_told(argv: list[str], word: str) -> None:
+    (notice,) = parse(argv, {}).notices
+    assert notice.startswith(word)
+
+
+def test_flags_that_repeat_add_up_in_their_order() -> None:
+    options = parse(["-iface=eth1", "--iface", "10.0.0.1", "-iface-regex=^en", "-iface-regex=^eth"], {})
+    assert options.iface == ("eth1", "10.0.0.1")
+    assert options.iface_regex == ("^en", "^eth")
+
+
+def test_an_interface_that_is_empty_asks_for_nothing() -> None:
+    """A unit file's -iface=$FLANNEL_IFACE without that variable; so does flannel."""
+    assert parse(["-iface="], {}).iface == ()
+
+
+def test_what_repeats_is_a_list_with_commas_in_the_environment() -> None:
+    assert parse([], {"FLANNELD_IFACE": "eth1, eth0"}).iface == ("eth1", "eth0")
+    assert parse(["-iface=eth2"], {"FLANNELD_IFACE": "eth1"}).iface == ("eth2",)
+
+
+def test_a_comma_inside_brackets_belongs_to_the_regular_expression() -> None:
+    regexes = parse([], {"FLANNELD_IFACE_REGEX": r"eth[0-9]{1,2},10\.(2,|3),[,]x"}).iface_regex
+    assert regexes == ("eth[0-9]{1,2}", r"10\.(2,|3)", "[,]x")
+
+
+@pytest.mark.parametrize("regex", ["(", "[", "*", "[[:digit:]]", "a{2,1}"])
+def test_a_regex_that_is_none_is_an_error_at_once(regex: str) -> None:
+    with pytest.raises(UsageError, match=r"for flag -iface-regex: "):
+        parse(["-iface-regex", regex], {})
+    with pytest.raises(UsageError, match=r"FLANNELD_IFACE_REGEX: "):
+        parse([], {"FLANNELD_IFACE_REGEX": regex})
+
+
+def test_a_server_is_no_client() -> None:
+    """v0.5.5's words."""
+    with pytest.raises(Fatal, match=r"^--listen and --remote are mutually exclusive$") as caught:
+        parse(["-listen=:8888", "-remote=10.0.0.1:8888"], {})
+    assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize("text", [":8888", "0.0.0.0:8888", "tcp://[::1]:8888", "fd://", "fd://3"])
+def test_a_server_listens_where_v0_5_5_could(text: str) -> None:
+    assert parse(["-listen", text], {}).listen == text
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "-listen=8888",
+        "-listen=unix:///x",
+        "-listen=:70000",
+        "-remote=:8888",
+        "-remote=http://a:8888",
+        "-remote=a:0",
+        "-networks=a,,b",
+        "-networks=../x",
+        "-networks=a/b",
+        "-subnet-dir=",
+        "-public-ipv6=10.0.0.1",
+        "-public-ipv6=::",
+        "-public-ipv6=ff02::1",
+        "-healthz-ip=localhost",
+        "-healthz-port=65536",
+        "-healthz-port=-1",
+        "-iptables-resync=0",
+        "-iface-wait=-1",
+        "-iface-can-reach=example.com",
+        "-etcd-certfile=/x",
+        "-etcd-keyfile=/x",
+        "-remote-certfile=/x",
+        "-etcd-password=x",
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_the_name_of_its_flag(argument: str) -> None:
+    with pytest.raises(Fatal, match=rf"^{argument.partition('=')[0]}\b") as caught:
+        parse([argument], {})
+    assert caught.value.code == Exit.USAGE
+
+
+def test_networks_are_a_list() -> None:
+    assert parse(["-networks=blue, green,blue"], {}).networks == ("blue", "green")
+
+
+SECRET = "hunter2"
+
+
+def test_the_password_is_taken_and_never_shown() -> None:
+    environ = {"FLANNELD_ETCD_USERNAME": "root", "FLANNELD_ETCD_PASSWORD": SECRET}
+    options = parse([], environ)
+    assert options.etcd_password == SECRET
+    assert SECRET not in repr(options)
+    assert SECRET not in "".join(options.notices)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [f"-etcd-password={SECRET}"],
+        [f"---etcd-password={SECRET}"],
+        [f"-etcd-pasword={SECRET}"],
+        [f"-etcd-endpoints=http://root:{SECRET}@a:2379"],
+        ["leases", "-etcd-password", SECRET, SECRET],
+    ],
+)
+def test_the_password_is_in_no_error(argv: list[str]) -> None:
+    with pytest.raises((UsageError, Fatal)) as caught:
+        parse(argv, {})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["-etcd-prefix=/x", "leases", "--json"],
+        ["leases", "--json", "-etcd-prefix", "/x"],
+        ["leases", "-json=true", "--etcd-prefix=/x"],
+        ["-etcd-prefix=/x", "--", "leases"],
+    ],
+)
+def test_flags_stand_before_or_behind_a_command(argv: list[str]) -> None:
+    options = parse(argv, {})
+    assert (options.command, options.etcd_prefix, options.arguments) == ("leases", "/x", ())
+    assert options.json is ("--" not in argv)
+
+
+def test_a_command_has_its_arguments() -> None:
+    assert parse(["check-config", "-"], {}).arguments == ("-",)
+    assert parse(["check-config", "-v=1", "config.json"], {}).arguments == ("config.json",)
+    assert parse(["check-config", "--", "-config.json"], {}).arguments == ("-config.json",)
+    assert parse(["cleanup"], {}).command == "cleanup"
+
+
+@pytest.mark.parametrize(
+    "argv", [["check-config"], ["check-config", "a", "b"], ["leases", "10.2.0.0"], ["cleanup", "all"]]
+)
+def test_a_command_with_the_wrong_arguments_is_told_in_one_line(argv: list[str]) -> None:
+    with pytest.raises(UsageError, match=rf"^{argv[0]} takes ") as caught:
+        parse(argv, {})
+    assert not caught.value.show_usage
+
+
+def test_json_is_a_flag_of_one_command_alone() -> None:
+    for argv in (["--json", "leases"], ["cleanup", "--json"]):
+        with pytest.raises(UsageError, match="not defined: -json"):
+            parse(argv, {})
+
+
+@pytest.mark.parametrize("argv", [["leases", "-help"], ["Leases"], ["x", "leases"], ["cleanup", "-h"]])
+def test_a_command_does_nothing_where_the_usage_is_asked_for(argv: list[str]) -> None:
+    assert parse(argv, {}) == Options(help=True)
+
+
+@given(st.lists(st.text(max_size=20) | st.sampled_from([f"-{name}" for name in FLAGS_0_28_9]), max_size=6))
+def test_any_command_line_is_understood_or_refused(argv: list[str]) -> None:
+    try:
+        parse(argv, {})
+    except (UsageError, Fatal) as error:
+        message = str(error)
+    else:
+        message = "fine"
+    assert message
+
+
 def test_the_usage_lists_every_flag_with_its_default() -> None:
     text = usage("flanneld")
     assert text.startswith("Usage: flanneld [OPTION]...\n")
@@ -243,5 +491,11 @@ def test_the_usage_lists_every_flag_with_its_default() -> None:
         "  -version\n",
         "(default 60) [FLANNELD_SUBNET_LEASE_RENEW_MARGIN]\n",
         "(default false) [FLANNELD_IP_MASQ]\n",
+        "  -iface value\n",
+        "(default true) [FLANNELD_IPTABLES_FORWARD_RULES]\n",
+        '(v3, v2) (default "v3") [FLANNELD_ETCD_API]\n',
+        "  check-config FILE|-\n",
+        "  leases [--json]\n",
+        "  cleanup\n",
     ):
         assert entry in text
