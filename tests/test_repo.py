@@ -14,9 +14,9 @@ SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 # Modules and whole packages.
 CORE = {
     "lab": {
-        "access", "checks.facts", "checks.finding", "checks.judge", "document", "errors", "plan", "pods",
-        "render", "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step",
-        "tutorial.steps",
+        "access", "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
+        "checks.judge", "checks.outlook", "document", "errors", "plan", "pods", "render", "spec",
+        "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
         "allocate", "assignments", "config", "datapath.forward", "datapath.packet", "errors", "holder",
