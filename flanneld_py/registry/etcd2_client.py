@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.exceptions import (
@@ -29,6 +29,8 @@ TIMEOUT = 2.0
 
 # etcd's members may send a client on to another; nothing else is worth trying again here.
 REDIRECTS = Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)
+
+FORM = "application/x-www-form-urlencoded"
 
 NO_V2 = (
     "it has no v2 API: etcd needs --enable-v2=true (from 3.6 on it has none at all: "
@@ -78,14 +80,14 @@ class Etcd2Client:
         self._tls = tls
         self._prefix = prefix
         self._timeout = timeout
-        headers = {}
+        self._headers: dict[str, str] = {}
         if credentials.username:
-            headers = make_headers(basic_auth=f"{credentials.username}:{credentials.password}")
+            self._headers |= make_headers(basic_auth=f"{credentials.username}:{credentials.password}")
         try:
             context = None if tls is None else tls.context()
         except OSError as error:  # the files were good at the start
             raise Unavailable(f"the TLS files cannot be used any more: {error}") from error
-        self._pool = PoolManager(headers=headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
+        self._pool = PoolManager(headers=self._headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
 
     def ask(
         self,
@@ -97,8 +99,10 @@ class Etcd2Client:
         """One request, and etcd's answer. Raises `Unavailable` where it gives none, or cannot do it now."""
         timeout = Timeout(connect=self._timeout, read=self._timeout)
         try:
+            body = None if form is None else urlencode(form)
+            headers = self._headers | ({"Content-Type": FORM} if form else {})
             response = self._pool.request(
-                method, self._url(key, query), fields=form, encode_multipart=False, timeout=timeout
+                method, self._url(key, query), body=body, headers=headers, timeout=timeout
             )
             return self._answer(response)
         except HTTPError as error:

@@ -5,22 +5,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Unavailable, WatchMessage
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
 
-__all__ = ["MemoryEtcd", "MemoryRegistry"]
+__all__ = ["MemoryEtcd", "MemoryRegistry", "Stored"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
+    """What a key holds, until a time of the clock."""
+
     value: bytes
     revision: int
     expires_at: float
 
     @property
     def permanent(self) -> bool:
+        """Whether it has no end."""
         return self.expires_at == math.inf
 
 
@@ -37,7 +40,7 @@ class MemoryEtcd:
         self.read_only = False
         self.revision = 1
         self._clock = clock
-        self._stored: dict[str, _Stored] = {}
+        self._stored: dict[str, Stored] = {}
         self._watchers: list[Callable[[WatchMessage], None]] = []
         self._history: list[tuple[int, Event]] = []
         self._compacted = 0
@@ -50,15 +53,24 @@ class MemoryEtcd:
     def put_raw(self, name: str, value: bytes, *, ttl: float = TTL) -> int:
         """Write anything, to live for so many seconds; its revision."""
         self.revision += 1
-        stored = self._stored[name] = _Stored(value, self.revision, self._clock() + ttl)
+        stored = self._stored[name] = Stored(value, self.revision, self._clock() + ttl)
         self._tell(self._reader.written(name, value, self.revision, permanent=stored.permanent))
         return self.revision
 
     def delete(self, subnet: Subnet) -> None:
         """Remove a lease that is there."""
+        self.delete_raw(key(subnet))
+
+    def delete_raw(self, name: str) -> None:
+        """Remove anything that is there."""
         self.revision += 1
-        del self._stored[key(subnet)]
-        self._tell(self._reader.deleted(key(subnet), self.revision))
+        del self._stored[name]
+        self._tell(self._reader.deleted(name, self.revision))
+
+    def read_raw(self, name: str) -> Stored | None:
+        """What a key holds."""
+        self._expire()
+        return self._stored.get(name)
 
     def break_watches(self, reason: str = "the connection broke") -> None:
         """End every watch, as a restart of etcd does."""
@@ -120,6 +132,7 @@ class MemoryRegistry(Store):
     def __init__(self, etcd: MemoryEtcd) -> None:
         self._etcd = etcd
         self._deliver: Callable[[WatchMessage], None] | None = None
+        self._closed = False
 
     def config(self) -> bytes | None:
         """See `Registry`."""
@@ -159,7 +172,7 @@ class MemoryRegistry(Store):
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
         etcd = self._reach()
-        self.close()
+        self._end_watch()
         self._deliver = deliver
         etcd.watch(revision, deliver)
 
@@ -169,16 +182,27 @@ class MemoryRegistry(Store):
 
     def close(self) -> None:
         """See `Registry`."""
+        self._closed = True
+        self._end_watch()
+
+    def _end_watch(self) -> None:
         if self._deliver is not None:
             self._etcd.unwatch(self._deliver)
             self._deliver = None
 
     def _reach(self) -> MemoryEtcd:
+        if self._closed:
+            raise Stopped
         if not self._etcd.reachable:
+            if self._deliver is not None:  # as etcd's, which go to another endpoint
+                deliver = self._deliver
+                self._end_watch()
+                deliver(Reset("the endpoint does not answer any more"))
             raise Unavailable("http://192.0.2.1:2379: unavailable: no route")
         return self._etcd
 
     def _write(self) -> MemoryEtcd:
-        if self._etcd.read_only:
+        etcd = self._reach()
+        if etcd.read_only:
             raise Unavailable("http://192.0.2.1:2379: resource exhausted: database space exceeded")
-        return self._reach()
+        return etcd

@@ -12,81 +12,146 @@ mvccpb = etcdrpc.rpc_pb2.kv__pb2
 DELETE = 1  # mvccpb.Event.EventType
 
 
-class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer):  # type: ignore[misc]
-    """Keys with revisions and leases. `hang` makes every call wait, as in a stopped process."""
+class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer, etcdrpc.AuthServicer):  # type: ignore[misc]
+    """Keys with revisions, history and leases. `hang` makes every call wait, as in a stopped process.
 
-    def __init__(self) -> None:
+    With `passwords` (of users) set, a call needs the token of one that is `allowed`. What is taken out of
+    `tokens` is unknown from then on, as etcd's simple tokens are after a time.
+    """
+
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.revision = 1
         self.keys: dict[bytes, Any] = {}
         self.leases: dict[int, int] = {}
+        self.last_lease = 1000
         self.asked: list[Any] = []
+        self.history: list[Any] = []
+        self.compacted = 0
         self.watches: list[queue.SimpleQueue[Any]] = []
         self.watched = threading.Semaphore(0)
+        self.passwords: dict[str, str] = {}
+        self.allowed: set[str] = set()
+        self.tokens: dict[str, str] = {}
+        self.authentications = 0
+        self.scheme = "https" if credentials else "http"
+        self.lock = threading.RLock()
         self.running = threading.Event()
         self.running.set()
-        self.server = grpc.server(ThreadPoolExecutor(max_workers=8))
+        self.server = grpc.server(ThreadPoolExecutor(max_workers=16))
         etcdrpc.add_KVServicer_to_server(self, self.server)
         etcdrpc.add_LeaseServicer_to_server(self, self.server)
         etcdrpc.add_WatchServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        etcdrpc.add_AuthServicer_to_server(self, self.server)
+        if credentials:
+            self.port = self.server.add_secure_port("127.0.0.1:0", credentials)
+        else:
+            self.port = self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def hang(self) -> None:
         self.running.clear()
 
     def stop(self) -> None:
         self.running.set()
-        for watch in self.watches:
-            watch.put(None)
+        self.break_watches()
         self.server.stop(0).wait()
 
+    def break_watches(self) -> None:
+        for watch in self.watches:
+            watch.put(None)
+        self.watches.clear()
+
+    def compact(self) -> None:
+        self.compacted = self.revision
+
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
-        self.revision += 1
-        kv = mvccpb.KeyValue(
-            key=key.encode(), value=value, mod_revision=self.revision, version=1, lease=lease
-        )
-        self.keys[kv.key] = kv
-        self.tell(etcdrpc.WatchResponse(events=[mvccpb.Event(kv=kv)]))
+        with self.lock:
+            self.revision += 1
+            kv = mvccpb.KeyValue(
+                key=key.encode(), value=value, mod_revision=self.revision, version=1, lease=lease
+            )
+            self.keys[kv.key] = kv
+            self._happened(mvccpb.Event(kv=kv))
 
     def delete(self, key: str) -> None:
-        self.revision += 1
-        del self.keys[key.encode()]
-        kv = mvccpb.KeyValue(key=key.encode(), mod_revision=self.revision)
-        self.tell(etcdrpc.WatchResponse(events=[mvccpb.Event(type=DELETE, kv=kv)]))
+        with self.lock:
+            self.revision += 1
+            del self.keys[key.encode()]
+            kv = mvccpb.KeyValue(key=key.encode(), mod_revision=self.revision)
+            self._happened(mvccpb.Event(type=DELETE, kv=kv))
+
+    def lease(self, ttl: int) -> int:
+        with self.lock:
+            self.last_lease += 1
+            identifier = self.last_lease
+            self.leases[identifier] = ttl
+            return identifier
 
     def tell(self, message: Any) -> None:
         for watch in self.watches:
             watch.put(message)
 
+    def _happened(self, event: Any) -> None:
+        self.history.append(event)
+        self.tell(etcdrpc.WatchResponse(events=[event]))
+
     @property
     def header(self) -> Any:
         return etcdrpc.ResponseHeader(revision=self.revision)
 
-    def Range(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def _admit(self, context: Any) -> None:
+        """As etcd's server/etcdserver/api/v3rpc: a code and a text for each refusal."""
         self.running.wait()
-        self.asked.append(request)
-        end = request.range_end or request.key + b"\0"
-        found = [kv for key, kv in sorted(self.keys.items()) if request.key <= key < end]
-        return etcdrpc.RangeResponse(header=self.header, kvs=found, count=len(found))
+        if not self.passwords:
+            return
+        token = dict(context.invocation_metadata()).get("token")
+        if token is None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: user name is empty")
+        elif token not in self.tokens:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
+        elif self.tokens[token] not in self.allowed:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
 
-    def Txn(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def Authenticate(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.running.wait()
-        if not all(self._holds(compare) for compare in request.compare):
-            return etcdrpc.TxnResponse(header=self.header, succeeded=False)
-        answers = []
-        for operation in request.success:
-            if operation.WhichOneof("request") == "request_put":
-                put = operation.request_put
-                self.put(put.key.decode(), put.value, put.lease)
-                answers.append(etcdrpc.ResponseOp(response_put=etcdrpc.PutResponse(header=self.header)))
-            else:
-                self.delete(operation.request_delete_range.key.decode())
-                answers.append(etcdrpc.ResponseOp(response_delete_range=etcdrpc.DeleteRangeResponse()))
-        return etcdrpc.TxnResponse(header=self.header, succeeded=True, responses=answers)
+        if not self.passwords:
+            text = "etcdserver: authentication is not enabled"
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        if self.passwords.get(request.name) != request.password:
+            text = "etcdserver: authentication failed, invalid user ID or password"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        self.authentications += 1
+        token = f"token.{self.authentications}"
+        self.tokens[token] = request.name
+        return etcdrpc.AuthenticateResponse(token=token)
+
+    def Range(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._admit(context)
+        with self.lock:
+            self.asked.append(request)
+            end = request.range_end or request.key + b"\0"
+            found = [kv for key, kv in sorted(self.keys.items()) if request.key <= key < end]
+            return etcdrpc.RangeResponse(header=self.header, kvs=found, count=len(found))
+
+    def Txn(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._admit(context)
+        with self.lock:
+            if not all(self._holds(compare) for compare in request.compare):
+                return etcdrpc.TxnResponse(header=self.header, succeeded=False)
+            answers = [self._perform(operation) for operation in request.success]
+            return etcdrpc.TxnResponse(header=self.header, succeeded=True, responses=answers)
+
+    def _perform(self, operation: Any) -> Any:
+        if operation.WhichOneof("request") == "request_put":
+            put = operation.request_put
+            self.put(put.key.decode(), put.value, put.lease)
+            return etcdrpc.ResponseOp(response_put=etcdrpc.PutResponse(header=self.header))
+        self.delete(operation.request_delete_range.key.decode())
+        return etcdrpc.ResponseOp(response_delete_range=etcdrpc.DeleteRangeResponse())
 
     def _holds(self, compare: Any) -> bool:
         kv = self.keys.get(compare.key, mvccpb.KeyValue())
@@ -96,22 +161,34 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer)
         assert compare.target == etcdrpc.Compare.MOD
         return bool(kv.mod_revision == compare.mod_revision)
 
-    def LeaseGrant(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        self.running.wait()
-        identifier = len(self.leases) + 1000
-        self.leases[identifier] = request.TTL
-        return etcdrpc.LeaseGrantResponse(ID=identifier, TTL=request.TTL)
+    def LeaseGrant(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._admit(context)
+        return etcdrpc.LeaseGrantResponse(ID=self.lease(request.TTL), TTL=request.TTL)
 
-    def LeaseRevoke(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        self.running.wait()
+    def LeaseRevoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._admit(context)
         del self.leases[request.ID]
         return etcdrpc.LeaseRevokeResponse()
 
     def Watch(self, requests: Any, context: Any) -> Any:  # noqa: N802
-        self.asked.append((next(requests).create_request, dict(context.invocation_metadata())))
+        self._admit(context)
+        create = next(requests).create_request
         messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.watches.append(messages)
-        self.watched.release()
         context.add_callback(lambda: messages.put(None))
-        yield etcdrpc.WatchResponse(created=True)
+        messages.put(etcdrpc.WatchResponse(created=True))
+        with self.lock:
+            self.asked.append((create, dict(context.invocation_metadata())))
+            if create.start_revision <= self.compacted:
+                refusal = etcdrpc.WatchResponse(compact_revision=self.compacted, canceled=True)
+                messages.put(refusal)
+            missed = [
+                event
+                for event in self.history
+                if event.kv.mod_revision >= create.start_revision
+                and create.key <= event.kv.key < create.range_end
+            ]
+            if missed:
+                messages.put(etcdrpc.WatchResponse(events=missed))
+            self.watches.append(messages)
+        self.watched.release()
         yield from iter(messages.get, None)

@@ -1,0 +1,202 @@
+"""Every kind of registry keeps to the contract: in memory, and etcd's two with a server in this process."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from flanneld_py.registry.etcd import EtcdRegistry
+from flanneld_py.registry.etcd2 import Etcd2Registry
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.registry.store import Store
+from tests.flanneld_py.fake_etcd import FakeEtcd
+from tests.flanneld_py.fake_etcd2 import FakeEtcd2
+from tests.flanneld_py.registry_conformance import DAY, PREFIX, StoreContract, Stored
+
+TIMEOUT = 0.4
+
+
+class Memory:
+    """See `World`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.etcd = MemoryEtcd(lambda: self.now)
+
+    def value(self, address: str) -> bytes:
+        return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
+
+    def connect(self) -> Store:
+        return MemoryRegistry(self.etcd)
+
+    def configure(self, text: bytes) -> None:
+        self.etcd.config = text
+
+    def put(self, name: str, value: bytes, *, permanent: bool = False) -> int:
+        return self.etcd.put_raw(name, value, ttl=float("inf") if permanent else DAY)
+
+    def put_brief(self, name: str, value: bytes) -> None:
+        self.etcd.put_raw(name, value, ttl=1)
+        self.now += 1
+        self.etcd.snapshot()
+
+    def delete(self, name: str) -> None:
+        self.etcd.delete_raw(name)
+
+    def stored(self, name: str) -> Stored | None:
+        found = self.etcd.read_raw(name)
+        if found is None:
+            return None
+        ttl = found.expires_at - self.now
+        return Stored(found.value, found.revision, None if found.permanent else ttl)
+
+    def forget(self) -> None:
+        self.etcd.compact()
+
+    def break_connections(self) -> None:
+        self.etcd.break_watches()
+
+    def pause(self) -> None:
+        self.etcd.reachable = False
+
+    def resume(self) -> None:
+        self.etcd.reachable = True
+
+
+class EtcdInProcess:
+    """See `World`."""
+
+    def __init__(self) -> None:
+        self.etcd = FakeEtcd()
+        self.connected: list[Store] = []
+
+    def close(self) -> None:
+        for registry in self.connected:
+            registry.close()
+        self.etcd.stop()
+
+    def value(self, address: str) -> bytes:
+        return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
+
+    def connect(self) -> Store:
+        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
+        return self.connected[-1]
+
+    def configure(self, text: bytes) -> None:
+        self.etcd.put(f"{PREFIX}/config", text)
+
+    def put(self, name: str, value: bytes, *, permanent: bool = False) -> int:
+        with self.etcd.lock:
+            self.etcd.put(f"{PREFIX}/subnets/{name}", value, 0 if permanent else self.etcd.lease(DAY))
+            return self.etcd.revision
+
+    def put_brief(self, name: str, value: bytes) -> None:
+        self.put(name, value)
+        self.delete(name)  # what etcd tells of the end of a lease is no different
+
+    def delete(self, name: str) -> None:
+        self.etcd.delete(f"{PREFIX}/subnets/{name}")
+
+    def stored(self, name: str) -> Stored | None:
+        kv = self.etcd.keys.get(f"{PREFIX}/subnets/{name}".encode())
+        return kv and Stored(kv.value, kv.mod_revision, self.etcd.leases.get(kv.lease))
+
+    def forget(self) -> None:
+        self.etcd.compact()
+
+    def break_connections(self) -> None:
+        self.etcd.break_watches()
+
+    def pause(self) -> None:
+        self.etcd.hang()
+
+    def resume(self) -> None:
+        self.etcd.running.set()
+
+
+class Etcd2InProcess:
+    """See `World`."""
+
+    def __init__(self) -> None:
+        self.etcd = FakeEtcd2()
+        self.connected: list[Store] = []
+
+    def close(self) -> None:
+        for registry in self.connected:
+            registry.close()
+        self.etcd.stop()
+
+    def value(self, address: str) -> bytes:
+        return b'{"PublicIP":"%b"}' % address.encode()
+
+    def connect(self) -> Store:
+        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
+        return self.connected[-1]
+
+    def configure(self, text: bytes) -> None:
+        self.etcd.write(f"{PREFIX}/config", text.decode())
+
+    def put(self, name: str, value: bytes, *, permanent: bool = False) -> int:
+        event = self.etcd.write(f"{PREFIX}/subnets/{name}", value.decode(), None if permanent else DAY)
+        return int(event["node"]["modifiedIndex"])
+
+    def put_brief(self, name: str, value: bytes) -> None:
+        self.put(name, value)
+        self.etcd.delete(f"{PREFIX}/subnets/{name}", action="expire")
+
+    def delete(self, name: str) -> None:
+        self.etcd.delete(f"{PREFIX}/subnets/{name}")
+
+    def stored(self, name: str) -> Stored | None:
+        found = self.etcd.keys.get(f"{PREFIX}/subnets/{name}")
+        return None if found is None else Stored(found.value.encode(), found.modified, found.ttl)
+
+    def forget(self) -> None:
+        self.etcd.clear_history()
+
+    def break_connections(self) -> None:
+        self.etcd.await_watch()
+        self.etcd.break_watches()
+
+    def pause(self) -> None:
+        self.etcd.hang()
+
+    def resume(self) -> None:
+        self.etcd.running.set()
+
+
+class Server(Protocol):
+    def close(self) -> None: ...
+
+
+def served(server: Server) -> Iterator[Server]:
+    """A server, until the test ends."""
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    def world(self) -> Memory:
+        return Memory()
+
+
+class TestEtcd(StoreContract):
+    @pytest.fixture
+    def world(self) -> Iterator[Server]:
+        yield from served(EtcdInProcess())
+
+
+class TestEtcd2(StoreContract):
+    cannot = frozenset(
+        {
+            "test_a_lease_of_two_families_is_kept_under_flannels_key",
+            "test_of_two_leases_that_overlap_in_one_family_the_later_steps_back",
+        }
+    )
+
+    @pytest.fixture
+    def world(self) -> Iterator[Server]:
+        yield from served(Etcd2InProcess())
