@@ -28,6 +28,7 @@ def main() -> int:
         if options.version:
             sys.stderr.write(f"{__version__}\n")
             return Exit.OK
+        os.environ.pop("FLANNELD_ETCD_PASSWORD", None)  # no program that we run needs to know it
         verbose = options.v >= 1
         log.setup(options.v, options.log_format)
         return _command(options) if options.command else _daemon(options)

@@ -12,7 +12,7 @@ from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.holder import Claim, View
 from flanneld_py.keeper import Filters, Inbox, Keeper, NoFilters
 from flanneld_py.options import Options
@@ -93,7 +93,7 @@ class Daemon:
     def stop(self) -> None:
         """Have `run` end, soon. For any thread."""
         self._time.stopping.set()
-        self._inbox.put((0, Reset("we are to stop")))
+        self._inbox.put((0, 0.0, Reset("we are to stop")))
         self._registry.close()
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class Daemon:
             network = config.parse(text)
             self._backend = self._open_backend(network)
         except config.ConfigError as error:
-            raise Fatal(f"Bad network config in {key}: {error}") from error
+            raise Fatal(f"Bad network config in {key}: {error}", code=Exit.CONFIG) from error
         self.board.backend = network.backend.type
         self.board.mtu = self._backend.mtu
         return text, network, self._backend

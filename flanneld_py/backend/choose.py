@@ -2,7 +2,7 @@
 
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig, Udp
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import Interface
 from flanneld_py.subnet import Addresses
 
@@ -17,4 +17,4 @@ def open_backend(network: NetworkConfig, interface: Interface, public: Addresses
 
             return UdpBackend(network, udp, interface, public)
         case other:
-            raise Fatal(f"Backend.Type {other.type} is not supported by this version")
+            raise Fatal(f"Backend.Type {other.type} is not supported by this version", code=Exit.CONFIG)

@@ -14,7 +14,7 @@ from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.proxy import Mandate, Proxy
 from flanneld_py.datapath.tun import open_tun
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -37,11 +37,13 @@ class UdpBackend:
         self, network: NetworkConfig, config: Udp, interface: kernel.Interface, public: Addresses
     ) -> None:
         if network.ipv4 is None:
-            raise Fatal("The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan")
+            message = "The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan"
+            raise Fatal(message, code=Exit.CONFIG)
         self.mtu = interface.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
             raise Fatal(
-                f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least"
+                f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least",
+                code=Exit.INTERFACE,
             )
         self._network = network.ipv4.network
         self._public = public
@@ -139,7 +141,8 @@ def _bind(address: IPv4Address, port: int) -> socket.socket:
         sock.bind((str(address), port))
     except OSError as error:
         sock.close()
-        in_use = "another process has it; is a second flanneld running here?"
-        hint = in_use if error.errno == errno.EADDRINUSE else error.strerror
-        raise Fatal(f"Binding UDP port {port} of {address}: {hint}") from error
+        hint, code = error.strerror, Exit.KERNEL
+        if error.errno == errno.EADDRINUSE:
+            hint, code = "another process has it; is a second flanneld running here?", Exit.TAKEN
+        raise Fatal(f"Binding UDP port {port} of {address}: {hint}", code=code) from error
     return sock

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_the_log_is_json_for_those_who_asked(
 ) -> None:
     assert flanneld("-log-format=json", run=failing(Fatal("port 8285 is taken", code=Exit.TAKEN))) == 6
     assert json.loads(capsys.readouterr().err)["message"] == "port 8285 is taken"
+
+
+def test_the_password_is_not_handed_on_to_programs_that_the_daemon_runs(
+    flanneld: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLANNELD_ETCD_USERNAME", "root")
+    monkeypatch.setenv("FLANNELD_ETCD_PASSWORD", "hunter2")
+    seen: list[str] = []
+
+    def run(options: Options) -> int:
+        seen.append(options.etcd_password)
+        seen.extend(os.environ.values())
+        return 0
+
+    assert flanneld(run=run) == 0
+    assert seen[0] == "hunter2"
+    assert "hunter2" not in seen[1:]
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_json_is_one_line_whatever_the_message_and_the_traceback_hold(
     restored_logging: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.setup(0, "json")
-    message = 'two\nlines, "quotes", \N{SNOWMAN} and \udcff'
+    message = 'two\nlines, "quotes" and \N{SNOWMAN}'
     try:
         raise ValueError("x")
     except ValueError:

@@ -89,7 +89,7 @@ def test_a_taken_port_is_named_and_no_device_is_made(host, sandbox):
     bind = "s = socket.socket(2, 2); s.bind(('0.0.0.0', 8285)); print('bound', flush=True); signal.pause()"
     holder = host.spawn("python3", "-c", f"import signal, socket; {bind}")
     holder.says("bound")
-    line = refusal(host.flanneld())
+    line = refusal(host.flanneld(), Exit.TAKEN)
     assert "8285" in line
     assert "flannel0" not in host.links()
     assert sandbox.leases() == {}
@@ -137,7 +137,7 @@ def test_a_public_ip_of_its_own_is_announced(host, sandbox):
 )
 def test_a_bad_configuration_is_refused_with_the_key_that_is_wrong(host, sandbox, config, key):
     sandbox.configure(json.dumps(config))
-    line = refusal(host.flanneld())
+    line = refusal(host.flanneld(), Exit.CONFIG)
     assert key in line
     assert f"{PREFIX}/config" in line
     assert "flannel0" not in host.links()
