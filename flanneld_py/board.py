@@ -17,7 +17,8 @@ class Board:
 
     Times are seconds of `clock.now`. `doing` says in words what is waited for, empty once a lease is held;
     `trouble` what is wrong with the registry, empty while it answers. `subnet` is None unless packets are
-    carried. `heard_at` is when the registry last answered or told something.
+    carried. `heard_at` is when the registry last answered or told
+    something, `watch_lag` how many seconds the last change waited until it was in force.
     """
 
     name: str = ""
@@ -35,6 +36,7 @@ class Board:
     renewal_failures: int = 0
     lost: int = 0
     watches: int = 0
+    watch_lag: float = 0.0
     filter_repairs: int = 0
 
     @property

@@ -20,8 +20,8 @@ __all__ = ["Filters", "Inbox", "Keeper", "NoFilters"]
 
 logger = logging.getLogger(__name__)
 
-Inbox: TypeAlias = "queue.SimpleQueue[tuple[int, WatchMessage]]"
-"""What watches tell, each with the watch's number."""
+Inbox: TypeAlias = "queue.SimpleQueue[tuple[int, float, WatchMessage]]"
+"""What watches tell, each with the watch's number and the time of its arrival."""
 
 PROBE = 2.0
 """Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
@@ -96,6 +96,7 @@ class Keeper:
         self._retry_renewal_at = float("-inf")
         self._repair_at = self._sync_at = self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
+        self._arrived_at = 0.0
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -147,7 +148,11 @@ class Keeper:
         self._watch += 1
         number = self._watch
         self._board.watches += 1
-        self._registry.watch(snapshot.revision, lambda message: self._inbox.put((number, message)))
+
+        def arrived(message: WatchMessage) -> None:
+            self._inbox.put((number, self._time.now(), message))
+
+        self._registry.watch(snapshot.revision, arrived)
         if listed:  # from before our own lease was written
             return ""
         claim = self.claim.after_list(snapshot)
@@ -167,7 +172,7 @@ class Keeper:
             self._probe_at = self._time.now() + REPAIR
         if received is None:
             return None
-        number, message = received
+        number, self._arrived_at, message = received
         if number != self._watch:
             return None
         if isinstance(message, Reset):
@@ -183,6 +188,7 @@ class Keeper:
                 return claim.reason
             self.claim = claim
         self._pass_on(self._view.apply(changes.events))
+        self._board.watch_lag = self._time.now() - self._arrived_at
         return ""
 
     def _pass_on(self, events: Sequence[Event]) -> None:

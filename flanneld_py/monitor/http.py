@@ -1,0 +1,117 @@
+"""The HTTP side: four addresses to look at, and nothing to change."""
+
+import errno
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from flanneld_py import __version__, clock
+from flanneld_py.board import Board
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.monitor.state import health, readiness, state
+
+__all__ = ["Monitor"]
+
+logger = logging.getLogger(__name__)
+
+PLAIN = "text/plain; charset=utf-8"
+REQUEST_TIME = 10
+"""Seconds that a client may take for its request."""
+
+
+class Monitor:
+    """Answers on a port, in threads of its own, until it is closed. Port 0 is any free one, for tests."""
+
+    def __init__(
+        self, host: str, port: int, boards: Sequence[Board], now: Callable[[], float] = clock.now
+    ) -> None:
+        """Raises `Fatal` if the port cannot be had."""
+
+        class Handler(_Handler):
+            pages = _Pages(boards, now)
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            address_family = _family(host)
+
+        try:
+            self._server = Server((host, port), Handler)
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            hint = "another process has it; is a second flanneld running here?" if in_use else error.strerror
+            raise Fatal(
+                f"Listening on {host} port {port} (-healthz-ip, -healthz-port): {hint}",
+                code=Exit.TAKEN if in_use else Exit.INTERFACE,
+            ) from error
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, name="monitor", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Pages:
+    """What there is to see, by path."""
+
+    def __init__(self, boards: Sequence[Board], now: Callable[[], float]) -> None:
+        self._boards = boards
+        self._now = now
+
+    def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body."""
+        match path.partition("?")[0]:
+            case "/healthz":
+                status, words = health()
+            case "/readyz":
+                status, words = readiness(self._boards)
+            case "/state":
+                data = state(self._boards, self._now(), __version__)
+                return HTTPStatus.OK, "application/json", f"{json.dumps(data, indent=2)}\n".encode()
+            case "/metrics":
+                from flanneld_py.monitor import metrics
+
+                text = metrics.text(self._boards, self._now(), __version__)
+                return HTTPStatus.OK, metrics.CONTENT_TYPE, text
+            case _:
+                status = HTTPStatus.NOT_FOUND
+                words = "there is /healthz, /readyz, /metrics and /state\n"
+        return status, PLAIN, words.encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: _Pages
+    timeout = REQUEST_TIME
+    server_version = f"flanneld/{__version__}"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer a HEAD: a GET's header."""
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        status, kind, content = self.pages.get(self.path)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Requests are told with -v only: a probe comes every few seconds."""
+        logger.debug("%s %s", self.address_string(), format % args)
+
+
+def _family(host: str) -> int:
+    import socket
+
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

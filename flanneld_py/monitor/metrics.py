@@ -1,0 +1,107 @@
+"""The same as Prometheus metrics (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flanneld_py.board import Board
+
+__all__ = ["CONTENT_TYPE", "text"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# Name, help, and where the value is; a counter's name gets _total.
+_GAUGES: tuple[tuple[str, str, Callable[[Board, float], float]], ...] = (
+    ("flanneld_ready", "1 while a lease is held and packets are carried.", lambda b, _: b.ready),
+    ("flanneld_degraded", "1 while the registry does not answer.", lambda b, _: bool(b.trouble)),
+    ("flanneld_peers", "Leases of other machines.", lambda b, _: len(b.peers)),
+    ("flanneld_mtu_bytes", "Bytes that an inner packet may have.", lambda b, _: b.mtu),
+    (
+        "flanneld_lease_seconds_left",
+        "Seconds until our lease ends; +Inf for a reservation, 0 without one.",
+        lambda b, now: max(0.0, b.expires_at - now) if b.ready else 0.0,
+    ),
+    (
+        "flanneld_registry_silent_seconds",
+        "Seconds since the registry last answered or told something.",
+        lambda b, now: math.nan if math.isinf(b.heard_at) else now - b.heard_at,
+    ),
+    (
+        "flanneld_watch_lag_seconds",
+        "Seconds from the arrival of the last change of a lease until it was in force.",
+        lambda b, _: b.watch_lag,
+    ),
+)
+_COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
+    ("flanneld_leases_acquired", "Leases acquired.", lambda b: b.acquired),
+    ("flanneld_leases_lost", "Leases deleted, taken, or not renewed in time.", lambda b: b.lost),
+    ("flanneld_lease_renewals", "Renewals.", lambda b: b.renewed),
+    (
+        "flanneld_lease_renewal_failures",
+        "Renewals that failed, to be tried again.",
+        lambda b: b.renewal_failures,
+    ),
+    ("flanneld_watches", "Watches begun.", lambda b: b.watches),
+    (
+        "flanneld_kernel_repairs",
+        "Routes, neighbours and forwarding entries that were put right.",
+        lambda b: b.statistics.repairs,
+    ),
+    ("flanneld_firewall_repairs", "Times that filter rules were put right.", lambda b: b.filter_repairs),
+)
+
+
+def text(boards: Sequence[Board], now: float, version: str) -> bytes:
+    """All metrics of all networks; a network's name is the label `network`, empty for the only one."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Boards(boards, now, version))
+    return generate_latest(registry)
+
+
+class _Boards(Collector):
+    """One look at the boards."""
+
+    def __init__(self, boards: Sequence[Board], now: float, version: str) -> None:
+        self._boards = boards
+        self._now = now
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it."""
+        yield InfoMetricFamily("flanneld_build", "This flanneld.", {"version": self._version})
+        lease = InfoMetricFamily("flanneld_lease", "Our lease.", labels=["network"])
+        for board in self._boards:
+            if board.subnet is not None:
+                lease.add_metric([board.name], {"subnet": str(board.subnet), "backend": board.backend})
+        yield lease
+        for name, words, gauge in _GAUGES:
+            family = GaugeMetricFamily(name, words, labels=["network"])
+            for board in self._boards:
+                family.add_metric([board.name], float(gauge(board, self._now)))
+            yield family
+        for name, words, counter in _COUNTERS:
+            count = CounterMetricFamily(name, words, labels=["network"])
+            for board in self._boards:
+                count.add_metric([board.name], counter(board))
+            yield count
+        yield from self._traffic()
+
+    def _traffic(self) -> Iterator[Metric]:
+        labels = ["network", "direction", "peer"]
+        packets = CounterMetricFamily("flanneld_packets", "Packets carried, by peer.", labels=labels)
+        octets = CounterMetricFamily("flanneld_bytes", "Bytes carried, by peer.", labels=labels)
+        dropped = CounterMetricFamily(
+            "flanneld_dropped_packets", "Packets dropped, by reason.", labels=["network", "reason"]
+        )
+        for board in self._boards:
+            done = board.statistics
+            for direction, flows in (("sent", done.sent), ("received", done.received)):
+                for peer, flow in flows.items():
+                    packets.add_metric([board.name, direction, peer], flow.packets)
+                    octets.add_metric([board.name, direction, peer], flow.bytes)
+            for reason, number in done.dropped.items():
+                dropped.add_metric([board.name, reason], number)
+        yield from (packets, octets, dropped)

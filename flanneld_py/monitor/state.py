@@ -1,0 +1,86 @@
+"""Readiness and state, in words and as JSON data, from what the daemon wrote on its boards."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+
+from flanneld_py.board import Board
+from flanneld_py.lease import Lease
+
+__all__ = ["health", "readiness", "state"]
+
+
+def health() -> tuple[HTTPStatus, str]:
+    """That the process lives; flannel's own words."""
+    return HTTPStatus.OK, "flanneld is running\n"
+
+
+def readiness(boards: Sequence[Board]) -> tuple[HTTPStatus, str]:
+    """Whether every network has a lease and carries packets.
+
+    A registry that is away does not end that: it is still ready, and says that it is degraded and why.
+    """
+    waiting = [f"{_title(board)}{board.doing or 'its lease is lost'}" for board in boards if not board.ready]
+    if waiting:
+        return HTTPStatus.SERVICE_UNAVAILABLE, f"flanneld is not ready yet: {'; '.join(waiting)}\n"
+    degraded = [f"{_title(board)}{board.trouble}" for board in boards if board.trouble]
+    if degraded:
+        return HTTPStatus.OK, f"flanneld is ready, degraded: {'; '.join(degraded)}\n"
+    return HTTPStatus.OK, "flanneld is ready\n"
+
+
+def state(boards: Sequence[Board], now: float, version: str) -> dict[str, object]:
+    """Everything, as JSON data; `now` in the boards' seconds."""
+    return {"version": version, "networks": [_network(board, now) for board in boards]}
+
+
+def _title(board: Board) -> str:
+    return f"network {board.name}: " if board.name else ""
+
+
+def _network(board: Board, now: float) -> dict[str, object]:
+    left = board.expires_at - now
+    peers = list(board.peers.values())  # one operation, for another thread changes them
+    return {
+        "name": board.name,
+        "ready": board.ready,
+        "degraded": bool(board.trouble),
+        "doing": board.doing,
+        "trouble": board.trouble,
+        "backend": board.backend,
+        "mtu": board.mtu,
+        "lease": None
+        if board.subnet is None
+        else {
+            "subnet": _text(board.subnet.ipv4),
+            "ipv6_subnet": _text(board.subnet.ipv6),
+            "reservation": left == math.inf,
+            "seconds_left": None if left == math.inf else round(left, 3),
+        },
+        "registry_silent_seconds": None if math.isinf(board.heard_at) else round(now - board.heard_at, 3),
+        "counters": {
+            "leases_acquired": board.acquired,
+            "leases_lost": board.lost,
+            "renewals": board.renewed,
+            "renewal_failures": board.renewal_failures,
+            "watches_begun": board.watches,
+            "firewall_repairs": board.filter_repairs,
+        },
+        "traffic": asdict(board.statistics),
+        "peers": [_peer(lease) for lease in sorted(peers, key=lambda lease: lease.subnet)],
+    }
+
+
+def _peer(lease: Lease) -> dict[str, object]:
+    return {
+        "subnet": _text(lease.subnet.ipv4),
+        "ipv6_subnet": _text(lease.subnet.ipv6),
+        "public_ip": _text(lease.attrs.public.ipv4),
+        "public_ipv6": _text(lease.attrs.public.ipv6),
+        "backend_type": lease.attrs.backend_type,
+    }
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)
