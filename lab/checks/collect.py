@@ -29,7 +29,7 @@ from lab.spec import LabSpec
 
 __all__ = ["collect", "mysql_argv", "run_batch"]
 
-QUERY = "SELECT @@hostname, VERSION()"
+QUERY = "SELECT @@hostname, VERSION(), USER()"
 LIMIT = "10"
 """Seconds for any one question to a machine."""
 

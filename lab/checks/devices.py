@@ -6,11 +6,9 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from lab.checks.facts import Facts, Link, Minion
 from lab.checks.finding import Finding, compare
-from lab.checks.outlook import expected_on, subnet_of
+from lab.checks.outlook import expected_on, masquerades, subnet_of
 
 __all__ = ["addresses", "routes"]
-
-MASQUERADE = frozenset({"-ip-masq", "--ip-masq", "-ip-masq=true", "--ip-masq=true"})
 
 MARK = re.compile(r" proto (?!kernel\b)\S+")
 """Who made a route; one that flannel makes carries no mark, one of flanneld_py its own."""
@@ -44,8 +42,7 @@ def _addresses(facts: Facts, minion: Minion) -> Iterator[Finding]:
     docker0, gateway = minion.links.get("docker0"), subnet.network_address + 1
     yield _has("docker0 address", minion.name, docker0, f"{gateway}/{subnet.prefixlen}")
     yield _mtu("docker0", minion.name, docker0, wanted.mtu)
-    options = {*facts.spec.flanneld_options, *_own_options(facts, minion)}
-    masquerade = str(bool(MASQUERADE & options)).lower()
+    masquerade = str(masquerades(facts, minion.name)).lower()
     text = (
         f"FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={gateway}/{subnet.prefixlen}\n"
         f"FLANNEL_MTU={wanted.mtu}\nFLANNEL_IPMASQ={masquerade}\n"
@@ -56,10 +53,6 @@ def _addresses(facts: Facts, minion: Minion) -> Iterator[Finding]:
             link = facts.pod_links.get(pod.name, {}).get("eth0")
             yield _pod_address(pod.name, subnet, link)
             yield _mtu("pod eth0", pod.name, link, wanted.mtu)
-
-
-def _own_options(facts: Facts, minion: Minion) -> tuple[str, ...]:
-    return next(node.flanneld.options for node in facts.spec.nodes if node.name == minion.name)
 
 
 def _pod_address(pod: str, subnet: IPv4Network, link: Link | None) -> Finding:

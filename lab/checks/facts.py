@@ -127,6 +127,8 @@ class Login:
     """@@hostname; empty when there was no login."""
     version: str
     error: str
+    source: str = ""
+    """The address that the server sees the client at, as in its process list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,8 @@ def parse_ping(client: str, server: str, output: Output) -> Ping:
 
 
 def parse_login(client: str, server: str, way: str, output: Output) -> Login:
-    """What a client printed: @@hostname and VERSION(), parted by a tab."""
+    """What a client printed: @@hostname, VERSION() and USER(), parted by tabs."""
     fields = output.stdout.strip().split("\t")
-    if output.exit_code != 0 or len(fields) != 2:
+    if output.exit_code != 0 or len(fields) != 3:
         return Login(client, server, way, "", "", output.error)
-    return Login(client, server, way, fields[0], fields[1], "")
+    return Login(client, server, way, fields[0], fields[1], "", fields[2].rpartition("@")[2])

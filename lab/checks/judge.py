@@ -7,7 +7,7 @@ being whatever the lease says.
 from lab.checks.backend import HOPS
 from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Login, Ping
 from lab.checks.finding import Finding, compare
-from lab.checks.outlook import expected_on, leases_of, public_ip
+from lab.checks.outlook import expected_on, leases_of, masquerades, public_ip
 
 __all__ = ["leases", "logins", "pings", "pods"]
 
@@ -85,12 +85,26 @@ def logins(facts: Facts) -> list[Finding]:
     wanted = [*facts.spec.pods, *(pod.spec for pod in facts.pods)]
     names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment})
     return [
-        _login(client, server, way, tried.get((client, server, way)))
+        finding
         for client in names
         for server in names
         if client != server
         for way in LOGIN_WAYS
+        for finding in (
+            _login(client, server, way, tried.get((client, server, way))),
+            *_source(facts, tried.get((client, server, way))),
+        )
     ]
+
+
+def _source(facts: Facts, login: Login | None) -> list[Finding]:
+    """With -ip-masq the server sees the client pod's own address; else Docker has put the machine's there."""
+    running = {pod.name: pod for pod in facts.pods}
+    client = running.get(login.client) if login is not None else None
+    if login is None or login.error or client is None or not masquerades(facts, client.node):
+        return []
+    subject = f"{login.client} -> {login.server}"
+    return [compare(f"source with {login.way}", subject, str(client.address), login.source)]
 
 
 def pings(facts: Facts) -> list[Finding]:

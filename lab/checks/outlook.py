@@ -7,7 +7,9 @@ from lab.checks.backend import Expected, Peer, expected
 from lab.checks.dialect import dialect
 from lab.checks.facts import Facts, Lease, Minion
 
-__all__ = ["expected_on", "leases_of", "public_ip", "subnet_of"]
+__all__ = ["expected_on", "leases_of", "masquerades", "public_ip", "subnet_of"]
+
+MASQUERADE = frozenset({"-ip-masq", "--ip-masq", "-ip-masq=true", "--ip-masq=true"})
 
 
 def expected_on(facts: Facts, minion: Minion) -> Expected:
@@ -25,6 +27,13 @@ def expected_on(facts: Facts, minion: Minion) -> Expected:
         peers,
         minion.links,
     )
+
+
+def masquerades(facts: Facts, minion: str) -> bool:
+    """Whether this machine's flanneld does what its Docker else does: give packets that leave the overlay,
+    and only those, the machine's address."""
+    (node,) = [node for node in facts.spec.nodes if node.name == minion]
+    return bool(MASQUERADE & {*facts.spec.flanneld_options, *node.flanneld.options})
 
 
 def _peers(facts: Facts, minion: Minion) -> list[Peer]:

@@ -85,8 +85,12 @@ def facts() -> Facts:
         pods=pods,
         pod_links={item.name: {"eth0": link("eth0", f"{item.address}/24")} for item in pods},
         logins=tuple(
-            Login(client, server, way, server, "9.7.0", "")
-            for client, server in (("mysql01", "mysql02"), ("mysql02", "mysql01"))
+            # Without -ip-masq Docker masquerades, so the server sees the client's machine.
+            Login(client, server, way, server, "9.7.0", "", source)
+            for client, server, source in (
+                ("mysql01", "mysql02", "10.2.52.0"),
+                ("mysql02", "mysql01", "10.2.35.0"),
+            )
             for way in ("mysql", "pymysql")
         ),
         # 64, less one for each machine's kernel and each machine's flanneld.
@@ -175,6 +179,7 @@ class FakeLab:
 def fake_minion(seen: Minion) -> FakeNode:
     (own,) = [item for item in facts().pods if item.node == seen.name]
     (other,) = [item for item in facts().pods if item.node != seen.name]
+    base = f"{MINIONS[seen.name][1]}.0"
     return FakeNode(
         seen.name,
         seen.address,
@@ -186,8 +191,8 @@ def fake_minion(seen: Minion) -> FakeNode:
             "subnet.env": (seen.subnet_env, "", 0),
             f"ping {own.name} {other.name}": (PONG.format(other.address, 60), "", 0),
             f"links {own.name}": (ip_json(facts().pod_links[own.name]["eth0"]), "", 0),
-            f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),
-            f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\n", "", 0),
+            f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
+            f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
         },
     )
 

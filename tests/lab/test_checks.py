@@ -204,8 +204,16 @@ def test_subnet_env_is_compared_to_the_byte() -> None:
 def test_with_ip_masq_flannel_says_so_in_subnet_env() -> None:
     spec = SPEC.model_copy(update={"flanneld_options": ("-iface=eth0", "-ip-masq")})
     seen = failures(replace(facts(), spec=spec))
-    assert set(seen) == {("subnet.env", ONE), ("subnet.env", TWO)}
+    assert {check for check in seen if check[0] == "subnet.env"} == {("subnet.env", ONE), ("subnet.env", TWO)}
     assert "FLANNEL_IPMASQ=true" in seen["subnet.env", ONE][0]
+
+
+def test_with_ip_masq_a_server_must_see_the_client_pods_own_address() -> None:
+    spec = SPEC.model_copy(update={"flanneld_options": ("-iface=eth0", "-ip-masq")})
+    seen = failures(replace(facts(), spec=spec))
+    assert seen["source with mysql", "mysql02 -> mysql01"] == ("10.2.35.2", "10.2.35.0")
+    own = [replace(login, source=str(pod(login.client).address)) for login in facts().logins]
+    assert {check for check, _ in failures(replace(facts(), spec=spec, logins=tuple(own)))} == {"subnet.env"}
 
 
 @pytest.mark.parametrize(
