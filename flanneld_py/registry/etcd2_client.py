@@ -86,7 +86,8 @@ class Etcd2Client:
         try:
             context = None if tls is None else tls.context()
         except OSError as error:  # the files were good at the start
-            raise Unavailable(f"the TLS files cannot be used any more: {error}") from error
+            names = ", ".join(filter(None, (tls.cafile, tls.certfile, tls.keyfile))) if tls else ""
+            raise Unavailable(f"{names} cannot be used any more: {error}") from error
         self._pool = PoolManager(headers=self._headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
 
     def ask(

@@ -40,9 +40,7 @@ def _plain(connection: socket.socket) -> str:
 def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
     context = tls.context()
     try:
-        with context.wrap_socket(connection, server_hostname=endpoint.host) as wrapped:
-            wrapped.settimeout(PATIENCE)
-            wrapped.recv(1)
+        wrapped = context.wrap_socket(connection, server_hostname=endpoint.host)
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in _NOT_ITS_NAME:
             return (
@@ -53,18 +51,34 @@ def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
     except (ConnectionError, ssl.SSLEOFError):
         return "it ends the TLS handshake: give an http:// endpoint, if that is what it speaks"
     except ssl.SSLError as error:
-        reason = error.reason or ""
-        if "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
-            return _BAD_CERTIFICATE if tls.certfile else _NO_CERTIFICATE
-        if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-            return "it does not speak TLS: give an http:// endpoint"
-        return f"no TLS with it: {reason.lower().replace('_', ' ') or error}"
-    return ""
+        return _alert(error, tls)
+    with wrapped:
+        wrapped.settimeout(PATIENCE)
+        try:
+            ended = not wrapped.recv(1)
+        except TimeoutError:
+            return ""
+        except (ConnectionError, ssl.SSLEOFError):
+            ended = True
+        except ssl.SSLError as error:
+            return _alert(error, tls)
+    if not ended:
+        return ""
+    return f"it ends the connection after the TLS handshake: perhaps {_BAD if tls.certfile else _MISSING}"
 
 
+def _alert(error: ssl.SSLError, tls: Tls) -> str:
+    reason = error.reason or ""
+    if "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
+        return _BAD if tls.certfile else _MISSING
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "it does not speak TLS: give an http:// endpoint"
+    return f"no TLS with it: {reason.lower().replace('_', ' ') or error}"
+
+
+_MISSING = "it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
+_BAD = "it does not accept our client certificate: check -etcd-certfile"
 _GIVE_HTTPS = "it speaks TLS: give an https:// endpoint"
-_NO_CERTIFICATE = "it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
-_BAD_CERTIFICATE = "it does not accept our client certificate: check -etcd-certfile"
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h.
 _NOT_ITS_NAME = (62, 64)

@@ -5,6 +5,7 @@ Answers, codes and headers as in etcd's Documentation/v2/api.md and errorcode.md
 
 import base64
 import json
+import ssl
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,7 @@ class FakeEtcd2:
     request is sent on to. With `babbles` it is something else than etcd, that says this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.index = 1
         self.keys: dict[str, Stored] = {}
         self.history: list[dict[str, Any]] = []
@@ -59,13 +60,20 @@ class FakeEtcd2:
             etcd = self
 
         self.server = _Server(("127.0.0.1", 0), Handler)
+        self.scheme = "http"
+        if context is not None:
+            self.scheme = "https"
+            # The hand is shaken by the thread that answers, so that nobody holds up the others.
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server.server_port}"
 
     def hang(self) -> None:
         self.running.clear()

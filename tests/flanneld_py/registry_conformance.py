@@ -1,7 +1,8 @@
 """What every registry keeps to: tests, for each kind of registry to inherit.
 
-A kind gives a fixture `world`, its server as the one who runs it sees it. `RegistryContract` is for whatever
-keeps leases; `StoreContract` adds what a registry in which every node takes its own lease can do.
+A kind is a class with a fixture `world` (its server as the one who runs it sees it) that inherits
+`RegistryContract`, for whatever keeps leases, or `StoreContract`, where every node takes its own lease, and
+`DualStackContract`. What a kind does not have it says in `cannot`.
 """
 
 import queue
@@ -489,6 +490,15 @@ class StoreContract(RegistryContract):
         assert registry.remove(held)
         assert world.stored("10.2.35.0-24") is None
         assert not registry.remove(held)
+
+
+class DualStackContract:
+    """Of stores that keep leases of two families, which etcd v2's format cannot say."""
+
+    @pytest.fixture
+    def registry(self, world) -> Store:
+        connected: Store = world.connect()
+        return connected
 
     def test_a_lease_of_two_families_is_kept_under_flannels_key(self, registry, world):
         both = Subnet(IPv4Network("10.5.4.0/24"), IPv6Network("2001:cafe:42:16::/64"))

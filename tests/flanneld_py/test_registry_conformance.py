@@ -11,7 +11,7 @@ from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.store import Store
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
-from tests.flanneld_py.registry_conformance import DAY, PREFIX, StoreContract, Stored
+from tests.flanneld_py.registry_conformance import DAY, PREFIX, DualStackContract, StoreContract, Stored
 
 TIMEOUT = 0.4
 
@@ -177,26 +177,19 @@ def served(server: Server) -> Iterator[Server]:
         server.close()
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, DualStackContract):
     @pytest.fixture
     def world(self) -> Memory:
         return Memory()
 
 
-class TestEtcd(StoreContract):
+class TestEtcd(StoreContract, DualStackContract):
     @pytest.fixture
     def world(self) -> Iterator[Server]:
         yield from served(EtcdInProcess())
 
 
 class TestEtcd2(StoreContract):
-    cannot = frozenset(
-        {
-            "test_a_lease_of_two_families_is_kept_under_flannels_key",
-            "test_of_two_leases_that_overlap_in_one_family_the_later_steps_back",
-        }
-    )
-
     @pytest.fixture
     def world(self) -> Iterator[Server]:
         yield from served(Etcd2InProcess())
