@@ -13,6 +13,7 @@ from flanneld_py.backend import Statistics
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.proxy import Mandate, Proxy
+from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.tun import open_tun
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -53,6 +54,7 @@ class UdpBackend:
         self._proxy: Proxy | None = None
         self._tunnel = IPv4Address(0)
         self._table = ForwardTable(self._network)
+        self._traffic = Traffic()
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`. flannel's udp leases say no more than the address."""
@@ -69,7 +71,7 @@ class UdpBackend:
         self._tunnel = subnet.ipv4.network_address
         kernel.configure(DEVICE, self._tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
         if self._proxy is None:
-            self._proxy = Proxy(self._tun, self._socket, self.mtu)
+            self._proxy = Proxy(self._tun, self._socket, self.mtu, self._traffic)
             self._proxy.start()
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
@@ -96,6 +98,7 @@ class UdpBackend:
         subnet, address = lease.subnet.ipv4, lease.attrs.public.ipv4
         if subnet is not None and address is not None:
             self._table.put(subnet, (str(address), self._port))
+            self._traffic.know(str(address))
 
     def release(self) -> None:
         """See `Backend`."""
@@ -114,7 +117,7 @@ class UdpBackend:
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
-        return Statistics() if self._proxy is None else Statistics(dropped=dict(self._proxy.dropped))
+        return self._traffic.statistics()
 
     def close(self) -> None:
         """See `Backend`."""

@@ -6,13 +6,13 @@ import os
 import select
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from flanneld_py import clock
 from flanneld_py.datapath.forward import Deliver, Drop, ForwardTable, NextHop, Reply, Send, inbound, outbound
+from flanneld_py.datapath.traffic import Traffic
 
 __all__ = ["Mandate", "Proxy"]
 
@@ -42,11 +42,18 @@ class Proxy:
     """
 
     def __init__(
-        self, tun: int, sock: socket.socket, mtu: int, *, now: Callable[[], float] = clock.now
+        self,
+        tun: int,
+        sock: socket.socket,
+        mtu: int,
+        traffic: Traffic,
+        *,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self.mandate: Mandate | None = None
         self.failure: OSError | None = None
-        self.dropped: Counter[str] = Counter()
+        self._traffic = traffic
+        self._dropped = traffic.dropped
         self._tun = tun
         self._socket = sock
         self._raw = _raw_socket()
@@ -96,7 +103,7 @@ class Proxy:
                 self.failure = error
                 return
             if mandate is None:
-                self.dropped["no lease"] += 1
+                self._dropped["no lease"] += 1
                 continue
             match outbound(packet, mandate.table, mandate.tunnel):
                 case Send(forwarded, next_hop):
@@ -104,31 +111,34 @@ class Proxy:
                 case Reply(answer):
                     self._answer(answer)
                 case Drop(reason):
-                    self.dropped[reason] += 1
+                    self._dropped[reason] += 1
 
     def _from_network(self, mandate: Mandate | None) -> None:
         for _ in range(BATCH):
             try:
-                packet = self._socket.recv(self._size)
+                packet, source = self._socket.recvfrom(self._size)
             except BlockingIOError:
                 return
             except OSError as error:  # an ICMP error about something we sent
                 self._count("receiving", error)
                 continue
             if mandate is None:
-                self.dropped["no lease"] += 1
+                self._dropped["no lease"] += 1
                 continue
             match inbound(packet):
                 case Deliver(delivered):
+                    self._traffic.received.add(source[0], len(delivered))
                     self._write(delivered)
                 case Drop(reason):
-                    self.dropped[reason] += 1
+                    self._dropped[reason] += 1
 
     def _send(self, packet: bytes | bytearray, next_hop: NextHop) -> None:
         try:
             self._socket.sendto(packet, next_hop)
         except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packet is lost
             self._count(f"sending to {next_hop[0]}", error)
+        else:
+            self._traffic.sent.add(next_hop[0], len(packet))
 
     def _answer(self, packet: bytes) -> None:
         """Send a packet of our own to the machine or pod that it is addressed to."""
@@ -149,8 +159,8 @@ class Proxy:
     def _count(self, what: str, error: OSError) -> None:
         """Count a packet as lost; the first of a kind is logged, the others with -v."""
         reason = f"{what}: {error.strerror}"
-        self.dropped[reason] += 1
-        logger.log(logging.WARNING if self.dropped[reason] == 1 else logging.DEBUG, "Packet lost %s", reason)
+        self._dropped[reason] += 1
+        logger.log(logging.WARNING if self._dropped[reason] == 1 else logging.DEBUG, "Packet lost %s", reason)
 
 
 def _raw_socket() -> socket.socket | None:

@@ -8,9 +8,11 @@ from struct import pack
 
 import pytest
 
+from flanneld_py.backend import Flow, Statistics
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.packet import checksum
 from flanneld_py.datapath.proxy import Mandate, Proxy
+from flanneld_py.datapath.traffic import Traffic
 from lab import wait
 
 OURS, THEIRS = "10.2.35.2", "10.2.52.2"  # the tutorial's two pods
@@ -41,7 +43,8 @@ class Wire:
         for end in (self.kernel, self.peer):
             end.settimeout(5)
         self.seconds = 0.0
-        self.proxy = Proxy(self.device.fileno(), self.near, 1472, now=lambda: self.seconds)
+        self.traffic = Traffic()
+        self.proxy = Proxy(self.device.fileno(), self.near, 1472, self.traffic, now=lambda: self.seconds)
         hops = {IPv4Network("10.2.52.0/24"): self.peer.getsockname()}
         self.mandate = Mandate(TUNNEL, ForwardTable.of(hops, IPv4Network("10.2.0.0/16")), until=100.0)
         self.proxy.mandate = self.mandate
@@ -53,7 +56,7 @@ class Wire:
 
     def drops(self, reason: str) -> None:
         def probe() -> bool | wait.NotYet:
-            return bool(self.proxy.dropped[reason]) or wait.NotYet(str(self.proxy.dropped))
+            return bool(self.traffic.dropped[reason]) or wait.NotYet(str(self.traffic.dropped))
 
         wait.until(probe, what=f"a packet dropped for {reason!r}", timeout=5, interval=0.01)
 
@@ -97,7 +100,7 @@ def test_without_a_lease_nothing_goes_either_way(wire):
     wire.proxy.mandate = None
     wire.kernel.send(packet(OURS, THEIRS))
     wire.drops("no lease")
-    wire.proxy.dropped.clear()
+    wire.traffic.dropped.clear()
     wire.peer.sendto(packet(THEIRS, OURS), wire.near.getsockname())
     wire.drops("no lease")
 
@@ -128,7 +131,7 @@ def test_a_device_that_is_gone_ends_the_loop_and_is_told():
     wire = Wire()
     # A pipe's writing end: readable for poll(2) once the other end is closed, and read(2) fails.
     reader, writer = os.pipe2(os.O_NONBLOCK)
-    proxy = Proxy(writer, wire.near, 1472)
+    proxy = Proxy(writer, wire.near, 1472, Traffic())
     proxy.start()
     os.close(reader)
 
@@ -139,3 +142,24 @@ def test_a_device_that_is_gone_ends_the_loop_and_is_told():
     proxy.close()
     os.close(writer)
     wire.close()
+
+
+def test_packets_and_bytes_are_counted_by_known_peers_and_the_others_together(wire):
+    wire.traffic.know("127.0.0.1")
+    wire.kernel.send(packet(OURS, THEIRS))
+    wire.peer.recv(2000)
+    wire.peer.sendto(packet(THEIRS, OURS), wire.near.getsockname())
+    wire.kernel.recv(2000)
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.sendto(packet(THEIRS, OURS), wire.near.getsockname())
+        wire.kernel.recv(2000)
+
+    def probe() -> Statistics | wait.NotYet:
+        seen = wire.traffic.statistics()
+        return seen if "" in seen.received else wait.NotYet(str(seen))
+
+    seen = wait.until(probe, what="three packets to be counted", timeout=5, interval=0.01)
+    assert seen.sent == {"127.0.0.1": Flow(1, 28)}
+    assert seen.received == {"127.0.0.1": Flow(1, 28), "": Flow(1, 28)}
