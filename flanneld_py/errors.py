@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """A file that cannot be read or written: see to its place and its mode."""
     REFUSED = 8
     """The registry does not let us in: certificates, user, password, permissions."""
+    UNAVAILABLE = 9
+    """The registry does not answer: start it, or name another. Of commands only, for the daemon waits."""
 
 
 class Fatal(Exception):

@@ -1,0 +1,70 @@
+import json
+import math
+
+import pytest
+
+from flanneld_py.commands import leases
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.lease import LeaseAttrs
+from flanneld_py.options import Options
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from tests.flanneld_py.made import addresses, attrs, subnet
+
+
+@pytest.fixture
+def etcds(monkeypatch: pytest.MonkeyPatch) -> dict[str, MemoryEtcd]:
+    """An etcd in memory for each network; the name of the only one is empty."""
+    made = {name: MemoryEtcd(lambda: 0.0) for name in ("", "blue", "green")}
+    monkeypatch.setattr(leases, "open_registry", lambda _options, network: MemoryRegistry(made[network]))
+    return made
+
+
+def test_leases_are_listed_by_subnet(etcds, capsys):
+    etcds[""].put(subnet("10.2.52.0/24"), attrs("192.168.199.53"))
+    mac = {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"}
+    etcds[""].put(subnet("10.2.35.0/24"), LeaseAttrs(addresses("192.168.199.52"), "vxlan", mac), ttl=math.inf)
+    assert leases.run(Options()) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "SUBNET        PUBLIC IP       BACKEND",
+        "10.2.35.0/24  192.168.199.52  vxlan (reservation)",
+        "10.2.52.0/24  192.168.199.53  -",
+    ]
+
+
+def test_without_leases_only_the_heads_are_printed(etcds, capsys):
+    assert leases.run(Options()) == 0
+    assert capsys.readouterr().out.split() == ["SUBNET", "PUBLIC", "IP", "BACKEND", "NETWORK"]
+
+
+def test_json_has_everything(etcds, capsys):
+    both = LeaseAttrs(addresses("192.168.199.52", "fd00:50::11"), "host-gw")
+    revision = etcds[""].put(subnet("10.5.4.0/24", "2001:cafe:42:16::/64"), both)
+    assert leases.run(Options(json=True)) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "network": "",
+            "subnet": "10.5.4.0/24",
+            "ipv6_subnet": "2001:cafe:42:16::/64",
+            "public_ip": "192.168.199.52",
+            "public_ipv6": "fd00:50::11",
+            "backend_type": "host-gw",
+            "backend_data": None,
+            "backend_v6_data": None,
+            "reservation": False,
+            "revision": revision,
+        }
+    ]
+
+
+def test_of_several_networks_each_lease_names_its_own(etcds, capsys):
+    etcds["blue"].put(subnet("10.2.52.0/24"), attrs("192.168.199.53"))
+    etcds["green"].put(subnet("10.3.52.0/24"), attrs("192.168.199.53"))
+    assert leases.run(Options(networks=("blue", "green"))) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["NETWORK", "blue", "green"]
+
+
+def test_a_registry_that_is_away_is_a_clear_error(etcds):
+    etcds[""].reachable = False
+    with pytest.raises(Fatal, match=r"Reading the leases: .*-etcd-endpoints") as refused:
+        leases.run(Options())
+    assert refused.value.code == Exit.UNAVAILABLE
