@@ -1,20 +1,17 @@
-"""Links, addresses and routes; the only module that imports `pyroute2`."""
+"""The external interface, by name, address or default route."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from pathlib import Path
 from socket import AF_INET
 from typing import Any, Final
 
 from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from flanneld_py.errors import Fatal
 
-__all__ = ["Interface", "configure", "external_interface", "require_net_admin"]
+__all__ = ["Interface", "external_interface"]
 
-CAP_NET_ADMIN: Final = 12  # linux/capability.h
 RT_TABLE_MAIN: Final = 254  # linux/rtnetlink.h
 IFF_LOOPBACK: Final = 0x8  # linux/if.h
 
@@ -26,13 +23,6 @@ class Interface:
     name: str
     address: IPv4Address
     mtu: int
-
-
-def require_net_admin() -> None:
-    """Raise `Fatal` unless this process may configure the network."""
-    effective = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
-    if not effective >> CAP_NET_ADMIN & 1:
-        raise Fatal("Making flannel0 needs CAP_NET_ADMIN, which this process lacks: run flanneld as root")
 
 
 def external_interface(wanted: str) -> Interface:
@@ -85,26 +75,3 @@ def _wanted(interfaces: Sequence[Interface], wanted: str) -> Interface:
 
 def _names(interfaces: Sequence[Interface]) -> str:
     return ", ".join(f"{item.name} ({item.address})" for item in interfaces) or "none"
-
-
-def configure(name: str, address: IPv4Address, prefixlen: int, mtu: int, queue_length: int) -> None:
-    """Give a link this one IPv4 address, MTU (bytes) and queue length (packets), and set it up.
-
-    With the address the kernel makes the route to its network (`proto kernel scope link`), so there is
-    none to add. Raises `Fatal`.
-    """
-    try:
-        with IPRoute() as ip:
-            (index,) = ip.link_lookup(ifname=name)
-            wanted = (str(address), prefixlen)
-            present = {
-                (item.get_attr("IFA_LOCAL"), item["prefixlen"])
-                for item in ip.get_addr(family=AF_INET, index=index)
-            }
-            for other, length in present - {wanted}:
-                ip.addr("del", index=index, address=other, prefixlen=length)
-            if wanted not in present:
-                ip.addr("add", index=index, address=str(address), prefixlen=prefixlen)
-            ip.link("set", index=index, mtu=mtu, txqlen=queue_length, state="up")
-    except (NetlinkError, ValueError) as error:
-        raise Fatal(f"Giving {name} the address {address}/{prefixlen} and MTU {mtu}: {error}") from error
