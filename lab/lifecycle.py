@@ -9,6 +9,7 @@ from lab import checks, images, kubelet, lock
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
 from lab.engine import Engine, FileContent, Network, SubnetTaken
 from lab.errors import LabError
+from lab.node import Node
 from lab.payload import node_files
 from lab.perform import perform
 from lab.plan import (
@@ -25,7 +26,7 @@ from lab.plan import (
 )
 from lab.progress import Progress
 from lab.signals import shielded
-from lab.spec import LabSpec, name_option
+from lab.spec import LabSpec, name_option, wrong_store
 
 __all__ = ["Outcome", "build", "down", "gc", "up"]
 
@@ -115,7 +116,7 @@ class _Making:
             case PutConfig():
                 self._put_config(action)
             case WaitForDocker(node):
-                self._lab.node(node).start_service("docker", cancel=self.cancel)
+                self._wait_for_docker(self._lab.node(node))
             case CreatePod(pod, node):
                 kubelet.run_pod(self.engine, self._lab.node(node), pod, cancel=self.cancel)
             case Verify():
@@ -161,6 +162,16 @@ class _Making:
                 error.hint = (
                     "The lab file says privileged: true; an engine that may not give it works without."
                 )
+            raise
+
+    def _wait_for_docker(self, node: Node) -> None:
+        try:
+            node.start_service("docker", cancel=self.cancel)
+        except LabError as error:
+            (spec,) = [item for item in self.spec.nodes if item.name == node.name]
+            if spec.flanneld.program is not None and not error.hint:
+                said = node.run(["flanneld", "-version"], check=False).output.strip()
+                error.hint = wrong_store(said, self.spec.etcd_api)
             raise
 
     def _put_config(self, action: PutConfig) -> None:

@@ -1,13 +1,14 @@
 """A flanneld of one's own for the machines: any program that can stand in for /usr/bin/flanneld."""
 
 import hashlib
+import re
 import struct
 from pathlib import Path
 
 from lab.document import Model
 from lab.errors import Unfit
 
-__all__ = ["ANY", "Flanneld", "Program", "examine", "program_bytes", "read_program"]
+__all__ = ["ANY", "Flanneld", "Program", "examine", "program_bytes", "read_program", "wrong_store"]
 
 ANY = "any"
 """The architecture of a script."""
@@ -81,3 +82,17 @@ def program_bytes(program: Program, engine_arch: str) -> bytes:
             f"{program.path} has changed since the lab file was read", hint="Once it is whole: lab up again."
         )
     return data
+
+
+def wrong_store(version: str, api: str) -> str:
+    """A hint, if a flannel of this version cannot read the store that a lab has its keys in; else empty.
+
+    0.18 is the first with etcd's v3 API, and the first without v2.
+    """
+    numbers = re.search(r"(\d+)\.(\d+)", version)
+    if numbers is None:
+        return ""
+    speaks = "v2" if (int(numbers[1]), int(numbers[2])) < (0, 18) else "v3"
+    if speaks == api:
+        return ""
+    return f"flannel {version} speaks etcd's {speaks} API only; the lab file needs flannel.etcdApi: {speaks}"

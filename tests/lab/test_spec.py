@@ -351,3 +351,16 @@ def test_what_is_no_program_is_refused_with_its_place(
 def test_a_folder_is_no_program(tmp_path: Path) -> None:
     with pytest.raises(Unfit, match=r"lab\.yaml: flanneld\.binary: /.* cannot be read: Is a directory"):
         spec.load("flanneld: {binary: .}", tmp_path / "lab.yaml")
+
+
+@pytest.mark.parametrize(
+    ("version", "api", "needed"),
+    # flannel 0.17 is the last with etcd's v2 API, 0.18 the first with v3 (its release notes).
+    [("0.5.5", "v3", "v2"), ("v0.17.0", "v3", "v2"), ("v0.18.0", "v2", "v3"), ("v0.20.2", "v2", "v3")],
+)
+def test_a_flannel_that_cannot_read_the_labs_store_is_told_which_one_it_needs(
+    version: str, api: str, needed: str
+) -> None:
+    assert spec.wrong_store(version, api).endswith(f"the lab file needs flannel.etcdApi: {needed}")
+    assert spec.wrong_store(version, needed) == ""
+    assert spec.wrong_store("devel", api) == ""
