@@ -27,7 +27,7 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         self.asked: list[Any] = []
         self.history: list[Any] = []
         self.compacted = 0
-        self.watches: list[queue.SimpleQueue[Any]] = []
+        self.watches: list[tuple[Any, queue.SimpleQueue[Any]]] = []
         self.watched = threading.Semaphore(0)
         self.passwords: dict[str, str] = {}
         self.allowed: set[str] = set()
@@ -61,7 +61,7 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         self.server.stop(0).wait()
 
     def break_watches(self) -> None:
-        for watch in self.watches:
+        for _, watch in self.watches:
             watch.put(None)
         self.watches.clear()
 
@@ -92,12 +92,14 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
             return identifier
 
     def tell(self, message: Any) -> None:
-        for watch in self.watches:
+        for _, watch in self.watches:
             watch.put(message)
 
     def _happened(self, event: Any) -> None:
         self.history.append(event)
-        self.tell(etcdrpc.WatchResponse(events=[event]))
+        for create, watch in self.watches:
+            if create.key <= event.kv.key < create.range_end:
+                watch.put(etcdrpc.WatchResponse(events=[event]))
 
     @property
     def header(self) -> Any:
@@ -178,7 +180,7 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         messages.put(etcdrpc.WatchResponse(created=True))
         with self.lock:
             self.asked.append((create, dict(context.invocation_metadata())))
-            if create.start_revision <= self.compacted:
+            if create.start_revision < self.compacted:
                 refusal = etcdrpc.WatchResponse(compact_revision=self.compacted, canceled=True)
                 messages.put(refusal)
             missed = [
@@ -189,6 +191,6 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
             ]
             if missed:
                 messages.put(etcdrpc.WatchResponse(events=missed))
-            self.watches.append(messages)
+            self.watches.append((create, messages))
         self.watched.release()
         yield from iter(messages.get, None)
