@@ -15,8 +15,8 @@ SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 CORE = {
     "lab": {
         "access", "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
-        "checks.judge", "checks.outlook", "document", "errors", "plan", "pods", "render", "spec",
-        "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
+        "checks.judge", "checks.outlook", "checks.parse", "document", "errors", "plan", "pods", "render",
+        "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
         "allocate", "assignments", "config", "datapath.forward", "datapath.packet", "errors", "holder",

@@ -5,15 +5,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.access import LabAccess, NodeAccess
-from lab.checks.facts import (
-    LOGIN_WAYS,
-    PASSWORD,
-    Facts,
-    Link,
-    Login,
-    Minion,
-    Output,
-    Ping,
+from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Link, Login, Minion, Output, Ping
+from lab.checks.parse import (
     parse_fdb,
     parse_leases,
     parse_leases_v2,

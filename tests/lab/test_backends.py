@@ -12,18 +12,8 @@ import pytest
 
 from lab import checks
 from lab.checks.dialect import dialect
-from lab.checks.facts import (
-    Facts,
-    Lease,
-    Link,
-    Minion,
-    Output,
-    Ping,
-    parse_fdb,
-    parse_leases_v2,
-    parse_neighbours,
-    parse_ping,
-)
+from lab.checks.facts import Facts, Lease, Link, Minion, Output, Ping
+from lab.checks.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
 from lab.errors import LabError
 from lab.spec import BackendSpec, Flanneld, LabSpec, Program, backend_of, tutorial
 from tests.lab.examples import FOLDER, facts, pod

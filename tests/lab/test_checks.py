@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks
-from lab.checks.facts import (
-    Facts,
-    Lease,
-    Login,
-    Output,
-    parse_leases,
-    parse_links,
-    parse_login,
-    parse_routes,
-    subnet_of_key,
-)
+from lab.checks.facts import Facts, Lease, Login, Output
+from lab.checks.parse import parse_leases, parse_links, parse_login, parse_routes, subnet_of_key
 from lab.errors import CommandError, LabError
 from tests.lab.examples import FOLDER, MINIONS, SPEC, etcd_answer, facts, fake_lab, ip_json, link, minion, pod
 

@@ -1,0 +1,134 @@
+"""Reading the output of `ip`, `bridge`, etcd, ping and mysql into facts."""
+
+import base64
+import json
+import re
+from ipaddress import IPv4Network
+
+from lab.checks.facts import Lease, Link, Login, Output, Ping
+from lab.errors import LabError
+
+__all__ = [
+    "parse_fdb",
+    "parse_leases",
+    "parse_leases_v2",
+    "parse_links",
+    "parse_login",
+    "parse_neighbours",
+    "parse_ping",
+    "parse_routes",
+    "subnet_of_key",
+]
+
+KEY = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+)")
+
+
+def parse_links(text: str) -> dict[str, Link]:
+    """The devices, by name, from `ip -json address show`. Raises `LabError`."""
+    try:
+        return {
+            item["ifname"]: Link(
+                name=item["ifname"],
+                up="UP" in item["flags"],
+                mtu=item["mtu"],
+                queue=item.get("txqlen"),
+                addresses=tuple(
+                    f"{address['local']}/{address['prefixlen']}"
+                    for address in item.get("addr_info", ())
+                    if address.get("family") == "inet"
+                ),
+                mac=item.get("address", ""),
+            )
+            for item in json.loads(text)
+            if item  # with an address family given, ip prints {} for each device that has none
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"reading the output of ip -json address: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_neighbours(text: str) -> tuple[tuple[str, str], ...]:
+    """Those that do not time out, from `ip -4 -json neighbour`: device, and "ADDRESS MAC"."""
+    try:
+        return tuple(
+            (item["dev"], f"{item['dst']} {item['lladdr']}")
+            for item in json.loads(text)
+            if {"PERMANENT", "NOARP"} & set(item["state"]) and "lladdr" in item
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"reading the output of ip neighbour: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_fdb(text: str) -> tuple[tuple[str, str], ...]:
+    """Those that do not time out and lead to a peer, from `bridge -json fdb`: device, and "MAC ADDRESS"."""
+    try:
+        return tuple(
+            (item["ifname"], f"{item['mac']} {item['dst']}")
+            for item in json.loads(text)
+            if "dst" in item
+            and (item.get("state") in {"permanent", "static"} or "extern_learn" in item.get("flags", ()))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"reading the output of bridge fdb: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_routes(text: str) -> tuple[str, ...]:
+    """The lines of `ip -4 route`; a bridge without a port adds "linkdown", which is no part of the route."""
+    return tuple(line.strip().removesuffix(" linkdown").strip() for line in text.splitlines() if line.strip())
+
+
+def subnet_of_key(key: str) -> IPv4Network | None:
+    """10.2.35.0/24 for `/coreos.com/network/subnets/10.2.35.0-24`, flannel's way to write it."""
+    match = KEY.fullmatch(key.rpartition("/")[2])
+    try:
+        return IPv4Network(f"{match[1]}/{match[2]}") if match else None
+    except ValueError:
+        return None
+
+
+def parse_leases(text: str) -> tuple[Lease, ...]:
+    """The keys below PREFIX/subnets/, from the JSON of `etcdctl get` with a `ttl` for each etcd lease.
+
+    Raises `LabError`.
+    """
+    try:
+        document = json.loads(text)
+        leases = []
+        for item in document.get("kvs", ()):
+            key = base64.b64decode(item["key"]).decode(errors="replace")
+            value = base64.b64decode(item.get("value", "")).decode(errors="replace")
+            ttl = document["ttl"][str(item["lease"])] if item.get("lease") else -1
+            leases.append(Lease(key, subnet_of_key(key), value, ttl))
+        return tuple(leases)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"reading the leases from etcdctl: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_leases_v2(text: str) -> tuple[Lease, ...]:
+    """The keys below PREFIX/subnets, from the answer of etcd's v2 API to a GET of it. Raises `LabError`."""
+    try:
+        document = json.loads(text)
+        if document.get("errorCode") == 100:  # EcodeKeyNotFound of etcd's v2 API
+            return ()
+        return tuple(
+            Lease(item["key"], subnet_of_key(item["key"]), item.get("value", ""), item.get("ttl", -1))
+            for item in document["node"].get("nodes", ())
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"reading the leases from etcd's v2 API: {error!r}; it said: {text[:200]}") from error
+
+
+def parse_ping(client: str, server: str, output: Output) -> Ping:
+    """What ping printed of its answer."""
+    answer = re.search(r"\bttl=(\d+)", output.stdout)
+    if output.exit_code != 0 or answer is None:
+        lost = re.search(r".*packet loss.*", output.stdout)
+        return Ping(client, server, None, lost[0] if lost else output.error)
+    return Ping(client, server, int(answer[1]), "")
+
+
+def parse_login(client: str, server: str, way: str, output: Output) -> Login:
+    """What a client printed: @@hostname, VERSION() and USER(), parted by tabs."""
+    fields = output.stdout.strip().split("\t")
+    if output.exit_code != 0 or len(fields) != 3:
+        return Login(client, server, way, "", "", output.error)
+    return Login(client, server, way, fields[0], fields[1], "", fields[2].rpartition("@")[2])
