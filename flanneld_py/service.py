@@ -89,7 +89,7 @@ def _make_daemon(options: Options) -> "Daemon":
     from flanneld_py.daemon import Daemon
     from flanneld_py.datapath.tun import require_tun
     from flanneld_py.notify import notify
-    from flanneld_py.registry.etcd import EtcdRegistry
+    from flanneld_py.registry.choose import open_registry
 
     # What cannot get better by waiting comes first.
     kernel.require_net_admin()
@@ -114,7 +114,7 @@ def _make_daemon(options: Options) -> "Daemon":
 
     return Daemon(
         options,
-        EtcdRegistry(options.etcd_endpoints, options.etcd_prefix),
+        open_registry(options),
         public,
         open_backend=lambda network: open_backend(network, interface, public),
         subnet_file=Path(options.subnet_file),
