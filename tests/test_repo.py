@@ -20,7 +20,7 @@ CORE = {
     },
     "flanneld_py": {
         "allocate", "assignments", "config", "datapath.forward", "datapath.packet", "errors", "holder",
-        "interface", "kernel.entries", "lease", "options", "patience", "subnet", "subnet_env",
+        "interface", "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience", "subnet", "subnet_env",
     },
 }  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {

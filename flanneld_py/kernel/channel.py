@@ -1,0 +1,136 @@
+"""A netlink socket to the kernel's routing (netlink(7))."""
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from flanneld_py.kernel.netlink import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    NLMSG_OVERRUN,
+    Message,
+    Request,
+    failure,
+    messages,
+)
+
+__all__ = ["Channel"]
+
+# linux/netlink.h
+SOL_NETLINK: Final = 270
+NETLINK_CAP_ACK: Final = 10
+NETLINK_EXT_ACK: Final = 11
+NETLINK_GET_STRICT_CHK: Final = 12
+
+AT_ONCE: Final = 256
+"""Requests in one datagram. Should the kernel refuse all of them, its answers fit in the default buffer."""
+
+ANSWER: Final = 65536
+"""Bytes; the kernel fills no more than 32 KiB of a dump into one datagram (netlink_dump of af_netlink.c)."""
+
+TIMEOUT: Final = 10.0
+"""Seconds. The kernel answers before `send` returns, so this is never seen unless it lost an answer."""
+
+DUMPS: Final = 10
+"""How often a dump may be interrupted by changes."""
+
+
+class Channel:
+    """A socket, for one thread. Its methods raise `OSError` where the kernel does not answer as it should."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._next = 1
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+            with suppress(OSError):  # of kernels older than 4.12 and 4.20: less said, more dumped
+                self._socket.setsockopt(SOL_NETLINK, option, 1)
+        self._socket.settimeout(TIMEOUT)
+        self._socket.bind((0, 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def request(self, requests: Sequence[Request]) -> dict[int, OSError]:
+        """Have all of them done, in order; those that failed, by their place in `requests`."""
+        failures: dict[int, OSError] = {}
+        for first in range(0, len(requests), AT_ONCE):
+            batch = requests[first : first + AT_ONCE]
+            try:
+                failed = self._batch(batch)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                # Answers were lost, nobody knows which. To ask for the same again does no harm.
+                failed = {place: one[0] for place, each in enumerate(batch) if (one := self._batch([each]))}
+            failures.update({first + place: error for place, error in failed.items()})
+        return failures
+
+    def _batch(self, requests: Sequence[Request]) -> dict[int, OSError]:
+        """One datagram of them. Failure is always told, so only the last needs an answer for success."""
+        first = self._next
+        end = first + len(requests) - 1
+        self._next = end + 1
+        frames = [request.frame(number, number == end) for number, request in enumerate(requests, first)]
+        self._socket.send(b"".join(frames))
+        failures = {}
+        while True:
+            data = self._socket.recv(ANSWER)
+            for message in messages(data):
+                # Anything else is an answer to what was given up.
+                if message.kind == NLMSG_ERROR and first <= message.sequence <= end:
+                    if error := failure(data, message):
+                        failures[message.sequence - first] = error
+                    if message.sequence == end:
+                        return failures
+
+    def dump(self, request: Request, kind: int) -> list[tuple[bytes, Message]]:
+        """All messages of this type that answer a dump request, as they were at one moment."""
+        for _ in range(DUMPS):
+            with suppress(InterruptedError):
+                return list(self._dump(request, kind))
+        raise OSError(errno.EAGAIN, f"what was to be listed changed meanwhile, {DUMPS} times")
+
+    def _dump(self, request: Request, kind: int) -> Iterator[tuple[bytes, Message]]:
+        sequence, self._next = self._next, self._next + 1
+        self._socket.send(request.frame(sequence))
+        interrupted = False
+        while True:
+            data = self._socket.recv(ANSWER)
+            for message in messages(data):
+                if message.sequence != sequence:
+                    continue
+                interrupted |= bool(message.flags & NLM_F_DUMP_INTR)
+                if message.kind == kind:
+                    yield data, message
+                elif message.kind in (NLMSG_DONE, NLMSG_ERROR):
+                    if error := failure(data, message):
+                        raise error
+                    if interrupted:
+                        raise InterruptedError
+                    return
+                elif message.kind == NLMSG_OVERRUN:
+                    raise InterruptedError
+
+    def ask(self, request: Request) -> tuple[bytes, Message]:
+        """The one answer to a request that is no dump. Raises the `OSError` that the kernel tells."""
+        sequence, self._next = self._next, self._next + 1
+        self._socket.send(request.frame(sequence))
+        while True:
+            data = self._socket.recv(ANSWER)
+            for message in messages(data):
+                if message.sequence != sequence:
+                    continue
+                if message.kind == NLMSG_ERROR and (error := failure(data, message)):
+                    raise error
+                return data, message

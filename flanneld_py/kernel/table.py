@@ -1,0 +1,84 @@
+"""Routes, neighbours and FDB entries in this machine's kernel."""
+
+import errno
+import socket
+from collections.abc import Collection, Container, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.entries import Change, Delete, Seen, Slot, slot
+from flanneld_py.kernel.netlink import Request
+from flanneld_py.kernel.rtnetlink import (
+    AF_INET,
+    AF_INET6,
+    RTM_NEWNEIGH,
+    RTM_NEWROUTE,
+    dump_fdb,
+    dump_neighbours,
+    dump_routes,
+    encode,
+    seen_neighbour,
+    seen_route,
+)
+
+__all__ = ["FAMILIES", "perform", "seen"]
+
+FAMILIES: Final = (AF_INET, AF_INET6)
+
+ABSENT: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
+"""How the kernel says that what is to be deleted is not there: routes, neighbours, their device."""
+
+
+def perform(changes: Sequence[Change]) -> list[tuple[Change, OSError]]:
+    """Make the changes, in order; those that failed, with what was attempted and the kernel's own words.
+
+    A failure stops nothing. Raises `OSError` where the kernel cannot be asked at all.
+    """
+    with Channel() as channel:
+        failed = channel.request([encode(change) for change in changes])
+    return [
+        (changes[place], _explained(changes[place], error))
+        for place, error in failed.items()
+        if not (isinstance(changes[place], Delete) and error.errno in ABSENT)
+    ]
+
+
+def seen(
+    devices: Collection[int], families: Collection[int] = FAMILIES, wanted: Container[Slot] = ()
+) -> list[Seen]:
+    """What the kernel has that concerns us.
+
+    That is every route with our mark, every route by these devices or to a destination in `wanted`, and all
+    neighbours and FDB entries of these devices. Raises `OSError`.
+    """
+    found = []
+    with Channel() as channel:
+        for family in families:
+            for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
+                item = seen_route(data, message.start, message.end)
+                if item is not None and (
+                    item.ours or item.entry.device in devices or slot(item.entry) in wanted
+                ):
+                    found.append(item)
+            for device in devices:
+                found += _neighbours(channel, dump_neighbours(family, device), device)
+        for device in devices:
+            found += _neighbours(channel, dump_fdb(device), device)
+    return found
+
+
+def _neighbours(channel: Channel, request: Request, device: int) -> Iterable[Seen]:
+    for data, message in channel.dump(request, RTM_NEWNEIGH):
+        item = seen_neighbour(data, message.start, message.end)
+        if item is not None and item.entry.device == device:
+            yield item
+
+
+def _explained(change: Change, error: OSError) -> OSError:
+    doing = "Deleting" if isinstance(change, Delete) else "Setting"
+    device = change.entry.device
+    with suppress(OSError):
+        name = socket.if_indextoname(device)
+        return OSError(error.errno, f"{doing} {change.entry} ({name}): {error.strerror}")
+    return OSError(error.errno, f"{doing} {change.entry}: {error.strerror}")
