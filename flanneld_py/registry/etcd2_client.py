@@ -100,7 +100,7 @@ class Etcd2Client:
         """One request, and etcd's answer. Raises `Unavailable` where it gives none, or cannot do it now."""
         timeout = Timeout(connect=self._timeout, read=self._timeout)
         try:
-            body = None if form is None else urlencode(form)
+            body = None if form is None else urlencode(sorted(form.items()))
             headers = self._headers | ({"Content-Type": FORM} if form else {})
             response = self._pool.request(
                 method, self._url(key, query), body=body, headers=headers, timeout=timeout
@@ -128,7 +128,7 @@ class Etcd2Client:
         self._pool.clear()
 
     def _url(self, key: str, query: Mapping[str, str] | None) -> str:
-        words = "&".join(f"{name}={value}" for name, value in (query or {}).items())
+        words = urlencode(sorted((query or {}).items()))  # in Go's order
         return f"{self._endpoint.url}/v2/keys{quote(key)}{'?' if words else ''}{words}"
 
     def _answer(self, response: BaseHTTPResponse) -> Answer:

@@ -142,7 +142,7 @@ def _node(key: str, stored: Stored) -> dict[str, Any]:
     if stored.value:  # encoding/json's omitempty
         node["value"] = stored.value
     if stored.ttl is not None:
-        node |= {"ttl": stored.ttl, "expiration": "2026-01-02T03:04:05.678Z"}
+        node |= {"ttl": stored.ttl, "expiration": "2099-01-02T03:04:05.678Z"}
     return node
 
 

@@ -95,7 +95,7 @@ def test_a_subnet_is_taken_with_the_genuine_request(registry, etcd):
     registry.create(OURS, US)
     assert etcd.asked[-1] == Asked(
         "PUT", "/v2/keys/coreos.com/network/subnets/10.2.35.0-24", "prevExist=false",
-        "value=%7B%22PublicIP%22%3A%22192.168.199.52%22%7D&ttl=86400", "",
+        "ttl=86400&value=%7B%22PublicIP%22%3A%22192.168.199.52%22%7D", "",
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_a_renewal_names_the_index_that_it_knows(registry, etcd):
     registry.renew(held, US)
     asked = etcd.asked[-1]
     assert (asked.method, asked.query) == ("PUT", f"prevIndex={held.revision}")
-    assert asked.form.endswith("&ttl=86400")
+    assert asked.form.startswith("ttl=86400&")
 
 
 def test_a_reservation_is_renewed_without_an_end(registry, etcd):
@@ -145,7 +145,7 @@ def test_an_exchange_that_etcd_breaks_off_leaves_a_lease_that_is_found_again(reg
 def test_a_watch_asks_for_the_first_event_after_its_index(registry, etcd):
     Watched(registry, 7)
     etcd.await_watch()
-    path, query = "/v2/keys/coreos.com/network/subnets", "wait=true&recursive=true&waitIndex=8"
+    path, query = "/v2/keys/coreos.com/network/subnets", "recursive=true&wait=true&waitIndex=8"
     assert etcd.asked[-1] == Asked("GET", path, query, "", "")
 
 
