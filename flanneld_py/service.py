@@ -4,10 +4,10 @@ import logging
 import queue
 import signal
 import threading
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses, Subnet
@@ -88,17 +88,20 @@ def _make_daemon(options: Options) -> "Daemon":
     from flanneld_py.backend.choose import open_backend
     from flanneld_py.daemon import Daemon
     from flanneld_py.datapath.tun import require_tun
+    from flanneld_py.external import wait_for_interface, wishes
+    from flanneld_py.interface import Families, public_addresses
+    from flanneld_py.kernel.interfaces import look
     from flanneld_py.notify import notify
     from flanneld_py.registry.choose import open_registry
 
     # What cannot get better by waiting comes first.
     kernel.require_net_admin()
     require_tun()
-    if not options.iface:
+    if not (options.iface or options.iface_regex or options.iface_can_reach):
         logger.info("Determining IP address of default interface")
-    interface = kernel.external_interface(options.iface[0] if options.iface else "")
-    public = Addresses(IPv4Address(options.public_ip) if options.public_ip else interface.address)
-    logger.info("Using %s as external interface", interface.address)
+    interface = wait_for_interface(options, look, Time(), Families(ipv4=True))
+    public = Addresses(public_addresses(interface, wishes(options)).ipv4)
+    logger.info("Using %s as external interface", interface.ipv4)
     logger.info("Using %s as external endpoint", public)
     files.require_writable(Path(options.subnet_file))
 

@@ -3,7 +3,7 @@
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel import Interface
+from flanneld_py.interface import Interface
 from flanneld_py.subnet import Addresses
 
 __all__ = ["open_backend"]

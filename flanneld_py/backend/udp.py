@@ -16,6 +16,7 @@ from flanneld_py.datapath.proxy import Mandate, Proxy
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.tun import open_tun
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -34,12 +35,13 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket
 class UdpBackend:
     """See `backend.Backend`. Holds the port from the beginning, so that no device is made if it is taken."""
 
-    def __init__(
-        self, network: NetworkConfig, config: Udp, interface: kernel.Interface, public: Addresses
-    ) -> None:
+    def __init__(self, network: NetworkConfig, config: Udp, interface: Interface, public: Addresses) -> None:
         if network.ipv4 is None:
             message = "The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan"
             raise Fatal(message, code=Exit.CONFIG)
+        if interface.ipv4 is None:
+            message = f"The udp backend carries IPv4 only, and {interface.name} has no IPv4 address"
+            raise Fatal(message, code=Exit.INTERFACE)
         self.mtu = interface.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
             raise Fatal(
@@ -49,7 +51,7 @@ class UdpBackend:
         self._network = network.ipv4.network
         self._public = public
         self._port = config.port
-        self._socket = _bind(interface.address, self._port)
+        self._socket = _bind(interface.ipv4, self._port)
         self._tun: int | None = None
         self._proxy: Proxy | None = None
         self._tunnel = IPv4Address(0)

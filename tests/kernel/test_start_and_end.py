@@ -96,13 +96,13 @@ def test_a_taken_port_is_named_and_no_device_is_made(host, sandbox):
 
 
 def test_an_interface_that_is_not_there_is_named_with_those_that_are(host):
-    line = refusal(host.flanneld(iface="nope0"))
+    line = refusal(host.flanneld("-iface-wait=0", iface="nope0"), Exit.INTERFACE)
     assert "nope0" in line
     assert "eth0 (192.168.50.11)" in line
 
 
 def test_without_a_default_route_the_interface_must_be_named(host):
-    line = refusal(host.flanneld(iface=""))
+    line = refusal(host.flanneld("-iface-wait=0", iface=""), Exit.INTERFACE)
     assert "Unable to find default route" in line
     assert "-iface" in line
 
