@@ -19,8 +19,10 @@ CORE = {
         "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
-        "allocate", "assignments", "config", "datapath.forward", "datapath.packet", "errors", "holder",
-        "interface", "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience", "subnet", "subnet_env",
+        "allocate", "assignments", "backend.ledger", "backend.peers", "backend.route_entries",
+        "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder", "interface",
+        "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience",
+        "subnet", "subnet_env",
     },
 }  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {

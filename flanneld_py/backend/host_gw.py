@@ -1,0 +1,82 @@
+"""The host-gw backend: plain routes to peers on our own link (flannel's backend/hostgw)."""
+
+from collections.abc import Mapping
+
+from flanneld_py.backend.peers import Carried, of_families
+from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
+from flanneld_py.backend.underlay import Underlay
+from flanneld_py.config.model import HostGw, NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.kernel import table as kernel_table
+from flanneld_py.kernel.entries import Change, Put, Route
+from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.subnet import Address, Addresses, Subnet
+
+__all__ = ["HostGwBackend"]
+
+
+class HostGwBackend(Programmed):
+    """See `backend.Backend`. There is no device of its own."""
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        config: HostGw,  # noqa: ARG002 (it says nothing)
+        interface: Interface,
+        public: Addresses,
+        *,
+        table: Table = kernel_table,
+    ) -> None:
+        super().__init__(network.overlay, interface, table)
+        self.mtu = interface.mtu
+        self._underlay = Underlay(interface, network.overlay)
+        public = of_families(public, network.overlay)
+        if network.ipv4 is not None:
+            _require_own("IPv4", interface.name, interface.ipv4, public.ipv4)
+        if network.ipv6 is not None:
+            _require_own("IPv6", interface.name, interface.ipv6, public.ipv6)
+        self._attrs = LeaseAttrs(public, HOST_GW)
+
+    def attrs(self) -> LeaseAttrs:
+        """See `Backend`."""
+        return self._attrs
+
+    def claim(self, subnet: Subnet) -> None:
+        """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
+        self._underlay.require()
+        self._own = subnet
+
+    def broken(self) -> str:
+        """See `Backend`."""
+        return self._underlay.trouble()
+
+    def _carried(self, lease: Lease) -> Carried:
+        return host_gw_entries(lease, self._interface, self._overlay, self._own)
+
+    def _devices(self) -> Mapping[str, int]:
+        return {}
+
+    def _explain(self, change: Change) -> str:
+        if isinstance(change, Put) and isinstance(change.entry, Route):
+            return not_on_link(change.entry, self._interface)
+        return ""
+
+
+def _require_own(family: str, name: str, own: Address | None, public: Address | None) -> None:
+    """Raise `Fatal` unless peers reach us by the interface's own address."""
+    if own is None:
+        raise Fatal(
+            f"The overlay has {family}, and {name} has no {family} address: give it one, or name another "
+            "interface with -iface",
+            code=Exit.INTERFACE,
+        )
+    if public != own:
+        # The first sentence is flannel's.
+        raise Fatal(
+            "your PublicIP differs from interface IP, meaning that probably you're on a NAT, which is not "
+            f"supported by host-gw backend: {public} is not {own} of {name}. Correct -public-ip, or use the "
+            "backend vxlan",
+            code=Exit.INTERFACE,
+        )

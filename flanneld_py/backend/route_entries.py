@@ -1,0 +1,72 @@
+"""What a peer's lease means for host-gw and for ipip: a route by the peer's own address. Pure.
+
+As flannel's backend/route_network.go, hostgw.go and ipip.go.
+"""
+
+from typing import Final
+
+from flanneld_py.backend.peers import Carried, Remark, foreign, links, on_link, overlapping, unusable
+from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Entry, Route
+from flanneld_py.lease import Lease
+from flanneld_py.subnet import Address, Network, Subnet
+
+__all__ = ["HOST_GW", "IPIP", "host_gw_entries", "ipip_entries", "not_on_link"]
+
+HOST_GW: Final = "host-gw"
+IPIP: Final = "ipip"
+
+
+def host_gw_entries(lease: Lease, interface: Interface, overlay: Subnet, own: Subnet) -> Carried:
+    """Routes to the peer's subnets by its public addresses; for the families that the overlay has.
+
+    Whether a peer is on the interface's link the kernel decides: an administrator's route can make it so.
+    """
+    if ignored := _ignored(lease, HOST_GW, own):
+        return Carried(remarks=(ignored,))
+    found: list[Entry] = []
+    remarks: list[Remark] = []
+    public = lease.attrs.public
+    families: tuple[tuple[Network | None, Network | None, Address | None], ...] = (
+        (overlay.ipv4, lease.subnet.ipv4, public.ipv4),
+        (overlay.ipv6, lease.subnet.ipv6, public.ipv6),
+    )
+    for whole, network, gateway in families:
+        if whole is None or network is None:
+            continue
+        problem = unusable(gateway)
+        if problem or gateway is None:
+            remarks.append(Remark(f"{network} {problem}", f"Ignoring the subnet {network}: {problem}"))
+        else:
+            found.append(Route(network, interface.index, gateway=gateway))
+    return Carried(tuple(found), tuple(remarks))
+
+
+def ipip_entries(lease: Lease, device: int, own: Subnet, direct_on: Interface | None) -> Carried:
+    """The IPv4 route by the ipip device, or, with DirectRouting and on one link, by `direct_on`."""
+    if ignored := _ignored(lease, IPIP, own):
+        return Carried(remarks=(ignored,))
+    network, gateway = lease.subnet.ipv4, lease.attrs.public.ipv4
+    if network is None or gateway is None:
+        text = f"Ignoring the subnet {lease.subnet}: ipip carries IPv4 only"
+        return Carried(remarks=(Remark(f"{lease.subnet} has no IPv4", text),))
+    if direct_on is not None and on_link(direct_on, gateway):
+        return Carried((Route(network, direct_on.index, gateway=gateway),))
+    return Carried((Route(network, device, gateway=gateway, onlink=True),))
+
+
+def not_on_link(route: Route, interface: Interface) -> str:
+    """Why the kernel would not take a route by a gateway that is not on the link; "" if that is not why."""
+    if route.onlink or route.gateway is None or on_link(interface, route.gateway):
+        return ""
+    networks = ", ".join(map(str, links(interface, route.gateway))) or "none"
+    return (
+        f"{route.gateway} is not on the link of {interface.name} (its networks: {networks}), and host-gw "
+        "needs all machines on one; use the backend vxlan, which crosses routers"
+    )
+
+
+def _ignored(lease: Lease, kind: str, own: Subnet) -> Remark | None:
+    if lease.attrs.backend_type != kind:
+        return foreign(lease, kind)
+    return overlapping(lease, own) if lease.subnet.overlaps(own) else None

@@ -1,0 +1,115 @@
+"""What a peer's lease means for the vxlan devices: route, neighbour and FDB entry, or a direct route. Pure.
+
+As flannel since 0.9.0 (backend/vxlan/vxlan_network.go): nothing is resolved when a packet comes, so the first
+packet to a peer is not lost.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from flanneld_py.backend.peers import Carried, Remark, cut, foreign, on_link, overlapping, unusable
+from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
+from flanneld_py.lease import Lease
+from flanneld_py.subnet import Address, Network, Subnet
+
+__all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]
+__all__ += ["is_vtep_mac"]
+
+BACKEND_TYPE: Final = "vxlan"
+
+# Bytes that encapsulation adds to an inner packet: its Ethernet header 14, VXLAN 8 (RFC 7348), UDP 8, and an
+# IP header of 20 or 40 (RFC 791, RFC 8200) without options.
+OVERHEAD_IPV4: Final = 14 + 8 + 8 + 20
+OVERHEAD_IPV6: Final = 14 + 8 + 8 + 40
+
+# Go's type of the VNI in a lease is uint16: that is how flannel cuts it, and a larger one it cannot read.
+_ANNOUNCED_VNI: Final = 0xFFFF
+
+_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Vteps:
+    """Our devices: the kernel's index of that with an IPv4 underlay, and of that with an IPv6 one."""
+
+    ipv4: int | None = None
+    ipv6: int | None = None
+
+
+def announced(vni: int, mac: str) -> dict[str, object]:
+    """A lease's BackendData, or BackendV6Data."""
+    return {"VNI": vni & _ANNOUNCED_VNI, "VtepMAC": mac}
+
+
+def is_vtep_mac(mac: str) -> bool:
+    """Whether a device can have it: one machine's (IEEE 802: the group bit is clear), and not all zero.
+
+    To the kernel an FDB entry of the address 00:00:00:00:00:00 means every machine that is not known.
+    """
+    return _MAC.fullmatch(mac) is not None and not int(mac[:2], 16) & 1 and mac.strip("0:") != ""
+
+
+def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct_on: Interface | None) -> Carried:
+    """What it takes to carry packets to this peer. `own` is our subnet; nothing of it is taken from us.
+
+    Where `direct_on` is given, peers on that interface's link are reached without encapsulation
+    (DirectRouting).
+    """
+    attrs = lease.attrs
+    if attrs.backend_type != BACKEND_TYPE:
+        return Carried(remarks=(foreign(lease, BACKEND_TYPE),))
+    if lease.subnet.overlaps(own):
+        return Carried(remarks=(overlapping(lease, own),))
+    found: list[Entry] = []
+    remarks: list[Remark] = []
+    families: tuple[tuple[int | None, Network | None, Address | None, object | None, str], ...] = (
+        (vteps.ipv4, lease.subnet.ipv4, attrs.public.ipv4, attrs.backend_data, "BackendData"),
+        (vteps.ipv6, lease.subnet.ipv6, attrs.public.ipv6, attrs.backend_v6_data, "BackendV6Data"),
+    )
+    for device, network, public, data, name in families:
+        if device is None or network is None:
+            continue
+        mac, problem = _vtep_mac(data, name)
+        problem = problem or unusable(public)
+        if problem or public is None:
+            remarks.append(Remark(f"{network} {problem}", f"Ignoring the subnet {network}: {problem}"))
+            continue
+        remarks.extend(_other_vni(network, data, vni))
+        found.extend(_ways(network, public, mac, device, direct_on))
+    return Carried(tuple(found), tuple(remarks))
+
+
+def _ways(
+    network: Network, public: Address, mac: str, device: int, direct_on: Interface | None
+) -> Iterator[Entry]:
+    if direct_on is not None and on_link(direct_on, public):
+        yield Route(network, direct_on.index, gateway=public)
+        return
+    gateway = network.network_address
+    yield FdbEntry(device, mac, public)
+    yield Neighbour(device, gateway, mac)
+    yield Route(network, device, gateway=gateway, onlink=True)
+
+
+def _vtep_mac(data: object, name: str) -> tuple[str, str]:
+    """The MAC, or what is wrong. As Go's JSON does, the case of keys is ignored."""
+    if not isinstance(data, dict):
+        return "", f'its {name} is {cut(data)}, not {{"VtepMAC": ...}}'
+    mac = next((value for key, value in data.items() if str(key).lower() == "vtepmac"), None)
+    text = mac.lower().replace("-", ":") if isinstance(mac, str) else ""
+    if not is_vtep_mac(text):
+        return "", f"VtepMAC of its {name} is {cut(mac)}, not the MAC of a machine"
+    return text, ""
+
+
+def _other_vni(network: Network, data: object, vni: int) -> Iterator[Remark]:
+    """v0.5.5 announces no VNI; a different one means that neither hears the other."""
+    if not isinstance(data, dict):
+        return
+    other = next((value for key, value in data.items() if str(key).lower() == "vni"), None)
+    if other is not None and other != vni & _ANNOUNCED_VNI:
+        text = f"The peer of {network} uses VNI {cut(other)} and we {vni}: restart what is older there"
+        yield Remark(f"VNI {network} {cut(other)}", text)
