@@ -1,6 +1,7 @@
 """A netlink socket to the kernel's routing (netlink(7))."""
 
 import errno
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,8 +15,8 @@ from flanneld_py.kernel.netlink import (
     NLMSG_OVERRUN,
     Message,
     Request,
-    failure,
     messages,
+    refusal,
 )
 
 __all__ = ["Channel"]
@@ -89,7 +90,7 @@ class Channel:
             for message in messages(data):
                 # Anything else is an answer to what was given up.
                 if message.kind == NLMSG_ERROR and first <= message.sequence <= end:
-                    if error := failure(data, message):
+                    if error := _error(data, message):
                         failures[message.sequence - first] = error
                     if message.sequence == end:
                         return failures
@@ -114,7 +115,7 @@ class Channel:
                 if message.kind == kind:
                     yield data, message
                 elif message.kind in (NLMSG_DONE, NLMSG_ERROR):
-                    if error := failure(data, message):
+                    if error := _error(data, message):
                         raise error
                     if interrupted:
                         raise InterruptedError
@@ -131,6 +132,14 @@ class Channel:
             for message in messages(data):
                 if message.sequence != sequence:
                     continue
-                if message.kind == NLMSG_ERROR and (error := failure(data, message)):
+                if message.kind == NLMSG_ERROR and (error := _error(data, message)):
                     raise error
                 return data, message
+
+
+def _error(data: bytes, message: Message) -> OSError | None:
+    refused = refusal(data, message)
+    if refused is None:
+        return None
+    reason = os.strerror(refused.code)
+    return OSError(refused.code, f"{reason} ({refused.words})" if refused.words else reason)

@@ -1,13 +1,12 @@
 """The frame of every netlink message: header, attributes, errors (linux/netlink.h). Pure."""
 
-import os
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 __all__ = ["NLMSG_DONE", "NLMSG_ERROR", "NLMSG_OVERRUN"]
 __all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_REPLACE"]
-__all__ += ["Message", "Request", "attribute", "attributes", "failure", "messages", "number"]
+__all__ += ["Message", "Refusal", "Request", "attribute", "attributes", "messages", "number", "refusal"]
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
@@ -94,23 +93,27 @@ def number(value: bytes | None) -> int:
 _ORDER: Final = "little" if struct.pack("=H", 1)[0] else "big"
 
 
-def failure(data: bytes, message: Message) -> OSError | None:
-    """What an NLMSG_ERROR, or an NLMSG_DONE, tells; None if all is well.
+class Refusal(NamedTuple):
+    """Why the kernel does not do it: an errno, and with NETLINK_EXT_ACK mostly words."""
 
-    With NETLINK_EXT_ACK the kernel says more than the number, and that is part of the error's text.
-    """
+    code: int
+    words: str
+
+
+def refusal(data: bytes, message: Message) -> Refusal | None:
+    """What an NLMSG_ERROR, or an NLMSG_DONE, tells; None if all is well. Raises `ValueError`."""
     if message.end - message.start < 4:
         return None  # an NLMSG_DONE of old kernels
     code = -ERROR.unpack_from(data, message.start)[0]
     if code <= 0:
         return None
-    words = ""
-    if message.flags & NLM_F_ACK_TLVS:
-        at = message.start + 4
-        if message.kind == NLMSG_ERROR:  # the request follows, or just its header
-            (length,) = struct.unpack_from("=I", data, at) if message.end - at >= 16 else (16,)
-            at += 16 if message.flags & NLM_F_CAPPED else length + 3 & ~3
-        said = attributes(data, at, message.end).get(NLMSGERR_ATTR_MSG, b"")
-        words = said.rstrip(b"\0").decode(errors="replace")
-    reason = os.strerror(code)
-    return OSError(code, f"{reason} ({words})" if words else reason)
+    if not message.flags & NLM_F_ACK_TLVS:
+        return Refusal(code, "")
+    at = message.start + 4
+    if message.kind == NLMSG_ERROR:  # the request follows, or just its header
+        if message.end - at < 16:
+            raise ValueError("a netlink error without the request's header")
+        length = NLMSG_HDR.unpack_from(data, at)[0]
+        at += 16 if message.flags & NLM_F_CAPPED else length + 3 & ~3
+    said = attributes(data, at, message.end).get(NLMSGERR_ATTR_MSG, b"")
+    return Refusal(code, said.rstrip(b"\0").decode(errors="replace"))
