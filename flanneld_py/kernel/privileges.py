@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 
 __all__ = ["require_net_admin"]
 
@@ -14,4 +14,5 @@ def require_net_admin() -> None:
     """Raise `Fatal` unless this process may configure the network."""
     effective = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
     if not effective >> CAP_NET_ADMIN & 1:
-        raise Fatal("Making flannel0 needs CAP_NET_ADMIN, which this process lacks: run flanneld as root")
+        message = "Making flannel0 needs CAP_NET_ADMIN, which this process lacks: run flanneld as root"
+        raise Fatal(message, code=Exit.KERNEL)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flanneld_py.errors import Exit
 from tests.kernel.harness import ETCD, PREFIX
 
 pytestmark = pytest.mark.kernel
@@ -146,6 +147,6 @@ def test_a_second_daemon_on_the_same_machine_is_refused(sandbox):
     host = sandbox.host("a")
     host.flanneld().says("Watching for new subnet leases")
     second = host.flanneld()
-    assert second.ends(10) == 1
+    assert second.ends(10) == Exit.TAKEN
     assert "Binding UDP port 8285" in second.log.splitlines()[-1]
     assert host.links().count("flannel0") == 1

@@ -15,7 +15,7 @@ def host(sandbox: Sandbox):
     return sandbox.host("a")
 
 
-def refusal(daemon: Process, code: int = Exit.INTERNAL) -> str:
+def refusal(daemon: Process, code: Exit) -> str:
     """The last line of a daemon that must end with this exit status by itself."""
     assert daemon.ends(10) == code
     line = daemon.log.splitlines()[-1]
@@ -148,7 +148,7 @@ def test_without_the_privilege_to_make_devices_it_says_so(host):
         "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin",
         "/usr/bin/flanneld", f"-etcd-endpoints={ETCD}", "-iface=eth0",
     )  # fmt: skip
-    assert "CAP_NET_ADMIN" in refusal(unprivileged)
+    assert "CAP_NET_ADMIN" in refusal(unprivileged, Exit.KERNEL)
 
 
 def test_a_file_that_cannot_be_written_is_named(host, sandbox):
