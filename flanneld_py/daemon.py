@@ -24,8 +24,6 @@ __all__ = ["Daemon"]
 
 logger = logging.getLogger(__name__)
 
-TROUBLE = "etcd does not answer"
-
 
 class Daemon:
     """One network of one machine. Its surroundings are arguments, so that tests need neither etcd nor root.
@@ -112,7 +110,7 @@ class Daemon:
             try:
                 text = self._registry.config()
             except Unavailable as error:
-                self._complain(patience, f"Failed to retrieve network config: {TROUBLE}", str(error))
+                self._complain(patience, f"Failed to retrieve network config: {error.trouble}", str(error))
             else:
                 self._heard()
                 if text is not None:
@@ -145,7 +143,7 @@ class Daemon:
                 wish = Wish(network, backend.attrs(), previous, self._pick)
                 held = self._registry.acquire(known, wish)
             except Unavailable as error:
-                self._complain(patience, f"Failed to acquire subnet: {TROUBLE}", str(error))
+                self._complain(patience, f"Failed to acquire subnet: {error.trouble}", str(error))
             except OutOfSubnets as error:
                 self._heard()
                 self._complain(patience, f"Failed to acquire subnet: {error}")

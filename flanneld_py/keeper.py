@@ -130,7 +130,7 @@ class Keeper:
                         return lost
                     self._tend()
             except (Unavailable, _WatchEnded) as error:
-                trouble = ": etcd does not answer" if isinstance(error, Unavailable) else ""
+                trouble = f": {error.trouble}" if isinstance(error, Unavailable) else ""
                 self._complain(patience, f"Watch subnets{trouble}", str(error))
                 if self._time.now() >= self.claim.expires_at:
                     return "it could not be renewed in time"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from flanneld_py.allocate import Pick
 from flanneld_py.config.model import NetworkConfig
@@ -17,11 +17,15 @@ TTL = 86400
 
 
 class Unavailable(Exception):
-    """No endpoint answered; the message says what each of them did instead."""
+    """No endpoint answered; the message says what each of them did instead, and `trouble` what kind it is."""
+
+    trouble: ClassVar[str] = "etcd does not answer"
 
 
 class Refused(Unavailable):
     """An endpoint answered, and does not let us in; the message says whom, and what to do about it."""
+
+    trouble: ClassVar[str] = "etcd does not let us in"
 
 
 class Stopped(Exception):
