@@ -20,8 +20,8 @@ CORE = {
     },
     "flanneld_py": {
         "allocate", "assignments", "backend.ledger", "backend.peers", "backend.route_entries",
-        "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder", "interface",
-        "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience",
+        "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder",
+        "interface", "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience",
         "subnet", "subnet_env",
     },
 }  # fmt: skip
