@@ -1,48 +1,17 @@
-import os
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
-from lab import images, lock
-from lab.cluster import NAME
 from lab.engine import Engine
-from lab.payload import daemon_files
-from lab.progress import Silent
-from tests.kernel.harness import Agent, Host, Sandbox
-
-# There is no registry to get Ryuk from everywhere; `lab gc` removes by label what a killed run left.
-os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+from tests.kernel.container import open_container
+from tests.kernel.harness import Host, Sandbox
 
 
 @pytest.fixture(scope="session")
 def container(engine: Engine) -> Iterator[Sandbox]:
-    """One container for all kernel tests of a worker: today's daemon, and no network at all."""
-    from testcontainers.core.container import DockerContainer
-
-    name = f"test-{secrets.token_hex(4)}"
-    node = (
-        DockerContainer(images.ensure(engine, Silent()).node)
-        .with_command("sleep infinity")
-        .with_name(f"lab-{name}")
-        .with_tmpfs_mount("/run")
-        .with_kwargs(
-            network_mode="none",
-            cap_add=["SYS_ADMIN", "NET_ADMIN"],
-            devices=["/dev/net/tun"],
-            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
-            init=True,
-            labels={NAME: name},
-        )
-    )
-    with lock.held(engine.id, name), node:
-        identifier = str(node.get_wrapped_container().id)
-        agent = Agent(engine, identifier)
-        sandbox = Sandbox(engine, identifier, agent)
-        sandbox.put(daemon_files())
-        sandbox.run("umount", "/proc/sys")  # Docker mounts it read-only; hosts forward packets
+    """One container for all kernel tests of a worker."""
+    with open_container(engine) as sandbox:
         yield sandbox
-        agent.close()
 
 
 @pytest.fixture

@@ -1,12 +1,6 @@
-"""`make bench`: how long things take and how large they are, by phase. Nothing here is a test.
+"""The laboratory: how long it takes to come up and to go, by phase, and how large it is."""
 
-Timings on a shared machine are noisy: several rounds in one run, medians with their spread.
-"""
-
-import shutil
-import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,13 +9,14 @@ from pathlib import Path
 
 import click
 
-from lab import images, lifecycle, lock, render, spec
+from lab import lifecycle, lock, spec
 from lab.cluster import Lab, remove_all
 from lab.engine import Engine
 from lab.progress import Silent
+from tests.bench.report import line
 
 NAME = "bench"
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 # Run on a minion whose flanneld and docker are stopped. Prints, for each round, the seconds from fork to
 # READY=1 (sd_notify(3)) and the resident memory in MB a moment later (VmRSS, proc(5)).
@@ -60,12 +55,6 @@ class Phases(Silent):
         began = time.monotonic()
         yield
         self.seconds[name].append(time.monotonic() - began)
-
-
-def line(name: str, values: Sequence[float], unit: str, target: str = "") -> None:
-    """Print one figure: median, minimum and maximum."""
-    middle, low, high = statistics.median(values), min(values), max(values)
-    click.echo(f"{name:<34} {middle:7.2f} {unit:<3} ({low:.2f} - {high:.2f}, n={len(values)})  {target}")
 
 
 def warm(engine: Engine, rounds: int) -> None:
@@ -107,30 +96,6 @@ def whole(name: str, argv: Sequence[str], target: str) -> None:
         raise click.ClickException(f"{' '.join(argv)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-@click.command()
-@click.option("--rounds", default=5, show_default=True, help="Warm rounds.")
-@click.option("--tests/--no-tests", default=True, show_default=True, help="Time `make lab-test`, too.")
-@click.option("--cold", is_flag=True, help="Remove our images and time a `lab up` without any.")
-def main(rounds: int, tests: bool, cold: bool) -> None:
-    """Measure speed and size."""
-    engine = Engine.connect()
-    if cold:
-        list(images.remove(engine))
-        whole("lab up, cold, no image", [sys.executable, "-m", "lab", "up", "--name", NAME], "target <= 100")
-        lifecycle.down(engine, NAME)
-    images.ensure(engine, Silent())
-    warm(engine, rounds)
-    if tests:
-        whole("make lab-test, warm", ["make", "lab-test"], "target <= 90")
-    click.echo(render.images(images.listing(engine)))
-    click.echo(f"{'.venv':<34} {folder_size(ROOT / '.venv') / 1e6:7.0f} MB")
-    click.echo(f"disk free: {shutil.disk_usage(ROOT).free / 1e9:.0f} GB")
-
-
 def folder_size(folder: Path) -> int:
     """The bytes of all regular files below a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,50 @@
+"""The command line of `make bench`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from lab import images, lifecycle, render
+from lab.engine import Engine
+from lab.progress import Silent
+from tests.bench import cluster, histories, scale
+
+REFERENCE = "FLANNELD_REFERENCE"
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Rounds of each measurement.")
+@click.option("--only", type=click.Choice(["lab", "daemon", "histories"]), help="One part instead of all.")
+@click.option("--tests/--no-tests", default=True, show_default=True, help="Time `make lab-test`, too.")
+@click.option("--cold", is_flag=True, help="Remove our images and time a `lab up` without any.")
+def main(rounds: int, only: str | None, tests: bool, cold: bool) -> None:
+    """Measure speed and size.
+
+    With FLANNELD_REFERENCE=PATH, a genuine flanneld, the daemon's figures are also told as ratios to its own.
+    """
+    engine = Engine.connect()
+    if cold:
+        list(images.remove(engine))
+        up = [sys.executable, "-m", "lab", "up", "--name", cluster.NAME]
+        cluster.whole("lab up, cold, no image", up, "target <= 100")
+        lifecycle.down(engine, cluster.NAME)
+    images.ensure(engine, Silent())
+    if only in (None, "lab"):
+        cluster.warm(engine, rounds)
+        if tests:
+            cluster.whole("make lab-test, warm", ["make", "lab-test"], "target <= 120")
+        click.echo(render.images(images.listing(engine)))
+        click.echo(f"{'.venv':<46} {cluster.folder_size(cluster.ROOT / '.venv') / 1e6:8.0f} MB")
+        click.echo(f"disk free: {shutil.disk_usage(cluster.ROOT).free / 1e9:.0f} GB")
+    if only in (None, "daemon"):
+        reference = os.environ.get(REFERENCE)
+        scale.measure(engine, rounds, Path(reference) if reference else None)
+    if only in (None, "histories"):
+        histories.run()
+
+
+if __name__ == "__main__":
+    main()
