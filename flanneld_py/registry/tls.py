@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.registry.access import Credentials, Endpoint
 
 __all__ = ["Tls", "choose"]
@@ -45,9 +45,11 @@ def choose(endpoints: Sequence[Endpoint], credentials: Credentials) -> Tls | Non
     cert, key = credentials.certfile, credentials.keyfile
     if bool(cert) != bool(key):
         given, missing = ("-etcd-certfile", "-etcd-keyfile") if cert else ("-etcd-keyfile", "-etcd-certfile")
-        raise Fatal(f"{given} is given and {missing} is not: a client certificate takes both")
+        raise Fatal(
+            f"{given} is given and {missing} is not: a client certificate takes both", code=Exit.USAGE
+        )
     if credentials.password and not credentials.username:
-        raise Fatal("-etcd-password is given and -etcd-username is not: give both")
+        raise Fatal("-etcd-password is given and -etcd-username is not: give both", code=Exit.USAGE)
     if not any(endpoint.tls for endpoint in endpoints):
         return None
     ca = credentials.cafile or _system()
@@ -58,14 +60,16 @@ def choose(endpoints: Sequence[Endpoint], credentials: Credentials) -> Tls | Non
     try:
         Tls(ca, None, None).context()
     except OSError as error:
-        raise Fatal(f"-etcd-cafile: {ca} holds no certificate that can be used: {_reason(error)}") from error
+        message = f"-etcd-cafile: {ca} holds no certificate that can be used: {_reason(error)}"
+        raise Fatal(message, code=Exit.FILE) from error
     try:
         tls.context()
     except _EncryptedError:
-        raise Fatal(f"-etcd-keyfile: {key} is encrypted: give one that needs no password") from None
+        message = f"-etcd-keyfile: {key} is encrypted: give one that needs no password"
+        raise Fatal(message, code=Exit.FILE) from None
     except OSError as error:
         attempt = f"-etcd-certfile and -etcd-keyfile: {cert} and {key} cannot be used together"
-        raise Fatal(f"{attempt}: {_reason(error)}") from error
+        raise Fatal(f"{attempt}: {_reason(error)}", code=Exit.FILE) from error
     return tls
 
 
@@ -76,7 +80,7 @@ def _system() -> str:
     found = next((path for path in SYSTEM if Path(path).is_file()), None)
     if found is None:
         attempt = "-etcd-endpoints: an endpoint is https://, and this machine trusts no certificate authority"
-        raise Fatal(f"{attempt} ({SYSTEM[0]} and the like are missing): give -etcd-cafile")
+        raise Fatal(f"{attempt} ({SYSTEM[0]} and the like are missing): give -etcd-cafile", code=Exit.FILE)
     return found
 
 
@@ -84,9 +88,11 @@ def _require_pem(flag: str, path: str) -> None:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise Fatal(f"{flag}: {path} cannot be read: {error.strerror}: name a PEM file") from error
+        message = f"{flag}: {path} cannot be read: {error.strerror}: name a PEM file"
+        raise Fatal(message, code=Exit.FILE) from error
     if b"-----BEGIN " not in content:
-        raise Fatal(f"{flag}: {path} is not in PEM format (no line says -----BEGIN ...-----)")
+        message = f"{flag}: {path} is not in PEM format (no line says -----BEGIN ...-----)"
+        raise Fatal(message, code=Exit.FILE)
 
 
 class _EncryptedError(Exception):

@@ -108,6 +108,7 @@ def test_exit_statuses_are_few_and_stay_what_they_are() -> None:
         "TAKEN": 6,
         "FILE": 7,
         "REFUSED": 8,
+        "UNAVAILABLE": 9,
     }
 
 
