@@ -1,9 +1,12 @@
 """How etcd is reached: its endpoints, and what a client shows and believes. No file is read here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-__all__ = ["NO_CREDENTIALS", "Credentials", "Endpoint"]
+from flanneld_py.errors import Fatal
+
+__all__ = ["NO_CREDENTIALS", "Credentials", "Endpoint", "endpoints"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,25 @@ class Endpoint:
     @classmethod
     def of(cls, url: str) -> "Endpoint":
         """An endpoint such as `https://etcd-1:2379`; ValueError for what is none."""
-        parts = urlsplit(url.rstrip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None:
+        try:
+            parts = urlsplit(url.rstrip("/"))
+            host, port = parts.hostname, parts.port
+        except ValueError:  # brackets around what is no IPv6 address, a port of a million
+            host = port = None
+        if host is None or port is None or parts.scheme not in ("http", "https"):
             raise ValueError(f"{url!r} is not an endpoint: give http://HOST:PORT or https://HOST:PORT")
-        return cls(url.rstrip("/"), parts.scheme == "https", parts.hostname, parts.port)
+        return cls(url.rstrip("/"), parts.scheme == "https", host, port)
 
     @property
     def authority(self) -> str:
         """`HOST:PORT`, with the brackets that an IPv6 address needs there."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def endpoints(urls: Iterable[str]) -> tuple[Endpoint, ...]:
+    """Those of -etcd-endpoints; raises `Fatal` for what is none."""
+    try:
+        return tuple(Endpoint.of(url) for url in urls)
+    except ValueError as error:
+        raise Fatal(f"-etcd-endpoints: {error}") from error

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, tls
-from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, access, tls
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd_client import TIMEOUT, EtcdClient
 from flanneld_py.registry.etcd_library import etcd3
@@ -40,7 +40,7 @@ class EtcdRegistry(Store):
         self._folder = f"{prefix}/subnets/"
         self._watch: EtcdWatch | None = None
         self._reader = Reader(self._folder)
-        places = [Endpoint.of(endpoint) for endpoint in endpoints]
+        places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
             places,

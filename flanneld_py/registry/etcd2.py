@@ -4,12 +4,11 @@ Unlike v0.5.5 reads are quorum reads, and what we write over is compared with wh
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, Wish, tls
-from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, Wish, access, tls
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client
 from flanneld_py.registry.etcd2_watch import Etcd2Watch
@@ -38,7 +37,7 @@ class Etcd2Registry(Store):
         self._directory = f"{prefix}/subnets"
         self._reader = Reader(f"{self._directory}/")
         self._watch: Etcd2Watch | None = None
-        places = [Endpoint.of(endpoint) for endpoint in endpoints]
+        places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
             places,
@@ -53,8 +52,8 @@ class Etcd2Registry(Store):
     def snapshot(self) -> Snapshot:
         """See `Registry`."""
         answer = self._ask("GET", self._directory, {**QUORUM, "recursive": "true"})
-        nodes = () if answer.error else answer.node.get("nodes", ())
-        entries = ((_name(node), _value(node), _index(node), _is_permanent(node)) for node in nodes)
+        nodes = () if answer.error else answer.node.nodes
+        entries = ((node.name, node.value, node.modified, node.permanent) for node in nodes)
         return self._reader.snapshot(entries, answer.index)
 
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
@@ -93,7 +92,7 @@ class Etcd2Registry(Store):
 
         def hand_on(answer: Answer) -> str:
             if self._has_lost_all(answer):
-                return f"{answer.node.get('key')} was deleted"
+                return f"{answer.node.key} was deleted"
             if (event := self._event(answer)) is not None:
                 deliver(Changes((event,)))
             return ""
@@ -118,7 +117,7 @@ class Etcd2Registry(Store):
 
     def _config(self, client: Etcd2Client) -> bytes | None:
         answer = client.ask("GET", f"{self._prefix}/config", QUORUM)
-        return None if answer.error else _value(answer.node)
+        return None if answer.error else answer.node.value
 
     def _cut_watch(self) -> None:
         if self._watch is not None:
@@ -137,7 +136,7 @@ class Etcd2Registry(Store):
         if not permanent:
             form["ttl"] = str(TTL)
         answer = self._ask("PUT", self._key(subnet), condition, form)
-        return None if answer.error else answer.modified
+        return None if answer.error else answer.node.modified
 
     def _delete(self, subnet: Subnet, revision: int) -> bool:
         return not self._ask("DELETE", self._key(subnet), {"prevIndex": str(revision)}).error
@@ -158,38 +157,20 @@ class Etcd2Registry(Store):
 
     def _event(self, answer: Answer) -> Event | None:
         """What an event says of a lease; None if nothing."""
-        directory, _, name = str(answer.node.get("key", "")).rpartition("/")
-        if directory != self._directory:
+        node = answer.node
+        if node.key != f"{self._directory}/{node.name}":
             return None
-        if answer.body.get("action") in DELETIONS:
-            return self._reader.deleted(name, answer.modified)
-        value, permanent = _value(answer.node), _is_permanent(answer.node)
-        return self._reader.written(name, value, answer.modified, permanent=permanent)
+        if answer.action in DELETIONS:
+            return self._reader.deleted(node.name, node.modified)
+        return self._reader.written(node.name, node.value, node.modified, permanent=node.permanent)
 
     def _has_lost_all(self, answer: Answer) -> bool:
         """Whether our directory, or one above it, was deleted: one event tells of all that was in it."""
-        above = f"{answer.node.get('key')}/"
-        return answer.body.get("action") in DELETIONS and f"{self._directory}/".startswith(above)
+        above = f"{answer.node.key}/"
+        return answer.action in DELETIONS and f"{self._directory}/".startswith(above)
 
 
 _ONLY_IPV4 = (
     "etcd's v2 API keeps leases in the format of flannel v0.5.5, which knows IPv4 alone: "
     "use -etcd-api v3, or a network configuration without EnableIPv6"
 )
-
-
-def _name(node: Mapping[str, Any]) -> str:
-    return str(node.get("key", "")).rpartition("/")[2]
-
-
-def _value(node: Mapping[str, Any]) -> bytes:
-    """Empty for a directory, which is no lease."""
-    return str(node.get("value", "")).encode()
-
-
-def _index(node: Mapping[str, Any]) -> int:
-    return int(node.get("modifiedIndex", 0))
-
-
-def _is_permanent(node: Mapping[str, Any]) -> bool:
-    return "expiration" not in node

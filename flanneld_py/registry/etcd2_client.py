@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
@@ -22,7 +21,7 @@ from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.handshake import diagnose
 from flanneld_py.registry.tls import Tls
 
-__all__ = ["TIMEOUT", "Answer", "Etcd2Client", "LongPoll"]
+__all__ = ["TIMEOUT", "Answer", "Etcd2Client", "LongPoll", "Node"]
 
 TIMEOUT = 2.0
 """Seconds for one request. A stopped etcd (SIGSTOP) accepts connections and never answers."""
@@ -47,26 +46,43 @@ TELLING = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NODE_EXISTS, EVE
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What etcd says: `error` is 0, or an error's code; `body` is the event or the error.
+class Node:
+    """A key or a directory, as an answer tells of it. `modified` is the index of its last change."""
 
-    `index` is etcd's own at that moment.
-    """
+    key: str = ""
+    value: bytes = b""
+    modified: int = 0
+    permanent: bool = True
+    nodes: tuple["Node", ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The key's last part."""
+        return self.key.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What etcd says: `error` is 0, or an error's code. `index` is etcd's own at that moment."""
 
     error: int
     index: int
-    body: Mapping[str, Any]
+    action: str
+    node: Node
 
-    @property
-    def node(self) -> Mapping[str, Any]:
-        """What the request was about."""
-        node: Mapping[str, Any] = self.body.get("node") or {}
-        return node
 
-    @property
-    def modified(self) -> int:
-        """The index of the node's last change."""
-        return _number(self.node.get("modifiedIndex"))
+def _node(data: object, depth: int = 2) -> Node:
+    """Any JSON; what is no node is an empty one. A list of leases is of depth two."""
+    if not isinstance(data, dict):
+        return Node()
+    below = data.get("nodes")
+    return Node(
+        str(data.get("key", "")),
+        str(data.get("value", "")).encode(errors="replace"),  # JSON can spell what UTF-8 cannot
+        _number(data.get("modifiedIndex")),
+        "expiration" not in data,
+        tuple(_node(item, depth - 1) for item in below) if depth > 1 and isinstance(below, list) else (),
+    )
 
 
 class Etcd2Client:
@@ -135,7 +151,7 @@ class Etcd2Client:
         """Read an answer to its end."""
         try:
             body = json.loads(response.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             if response.status == 404:
@@ -151,7 +167,7 @@ class Etcd2Client:
             text = " ".join(str(body.get(name, "")) for name in ("message", "cause")).strip()
             raise Unavailable(f"HTTP status {response.status}: {text or body}")
         index = response.headers.get("X-Etcd-Index") or body.get("index")
-        return Answer(code, _number(index), body)
+        return Answer(code, _number(index), str(body.get("action", "")), _node(body.get("node")))
 
     def _refusal(self) -> str:
         if not self._user:
@@ -198,4 +214,5 @@ class LongPoll:
 
 def _number(text: object) -> int:
     """An index of a header or of JSON; 0 for what is none."""
-    return int(text) if isinstance(text, str | int) and str(text).isdecimal() else 0
+    digits = str(text)
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0

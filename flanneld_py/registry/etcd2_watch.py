@@ -84,7 +84,7 @@ class Etcd2Watch:
             return
         if answer.error == EVENT_CLEARED:
             raise _EndedError(f"history after index {self._index} was cleared")
-        self._index = max(self._index, answer.modified)
+        self._index = max(self._index, answer.node.modified)
         with self._lock:
             if not self._ended and (reason := self._on_event(answer)):
                 raise _EndedError(reason)

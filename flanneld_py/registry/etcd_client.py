@@ -23,6 +23,7 @@ CHANNEL = (
     ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect in; the underlay may be slow
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", -1),  # 4 MiB by default: 15,000 leases in one list
     ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for the cluster's own etcd
 )
 

@@ -22,7 +22,7 @@ def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float) -> str:
             if not endpoint.tls:
                 return _plain(connection)
             return "" if tls is None else _encrypted(connection, endpoint, tls)
-    except OSError:  # nothing to do with TLS: whoever asks knows more of it
+    except (OSError, UnicodeError):  # no connection, no such name: whoever asks knows more of it
         return ""
 
 

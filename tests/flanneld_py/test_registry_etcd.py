@@ -76,6 +76,12 @@ def test_keys_beside_the_subnets_are_not_listed(registry, etcd):
     assert registry.snapshot().leases == ()
 
 
+def test_a_list_may_be_longer_than_what_grpc_allows_by_default(registry, etcd):
+    for number in range(5):
+        etcd.put(f"{PREFIX}/subnets/10.2.{number}.0-24", VALUE[:-1] + b" " * 2**20 + b"}")
+    assert len(registry.snapshot().leases) == 5
+
+
 def test_a_subnet_is_taken_with_flannels_key_value_and_a_lease_of_a_day(registry, etcd):
     revision = registry.create(OURS, US)
     kv = etcd.keys[KEY.encode()]

@@ -3,11 +3,15 @@
 Requests and values are those of the genuine v0.5.5, but for quorum reads and prevIndex.
 """
 
+import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
@@ -267,6 +271,31 @@ def test_something_else_that_answers_is_no_etcd(registry, etcd):
     etcd.babbles = "<html>It works!</html>"
     with pytest.raises(Unavailable, match="HTTP status 200, and no JSON: '<html>It works!"):
         registry.snapshot()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from([KEY, "delete", "10.2.35.0-24"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["action", "node", "nodes", "key", "value", "modifiedIndex", "errorCode", "index"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(body=JSON | st.binary().map(lambda data: data.decode("latin-1")))
+def test_whatever_is_answered_is_an_answer_or_no_etcd(registry, etcd, body):
+    etcd.babbles = body if isinstance(body, str) else json.dumps(body)
+    for ask in (registry.config, registry.snapshot, lambda: registry.create(OURS, US)):
+        with suppress(Unavailable):
+            ask()
 
 
 # Users
