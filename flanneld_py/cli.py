@@ -47,6 +47,7 @@ def main() -> int:
 
 
 def _daemon(options: Options) -> int:
+    _log.debug("%s", options)
     for notice in options.notices:
         _log.warning("%s", notice)
     # Only now, so that help, version and errors do not wait for the libraries below it.

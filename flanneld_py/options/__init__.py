@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from flanneld_py.options.flags import KUBERNETES
 from flanneld_py.options.model import Options
-from flanneld_py.options.syntax import CommandLine, UsageError, read_arguments, read_environment
+from flanneld_py.options.notices import notices
+from flanneld_py.options.syntax import (
+    CommandLine,
+    UsageError,
+    read_arguments,
+    read_environment,
+    unknown_variables,
+)
 from flanneld_py.options.text import usage
 from flanneld_py.options.values import split_endpoint, to_options
 
@@ -32,7 +39,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     for name, (_, instead) in KUBERNETES.items():
         if _last(given, name) not in ("", "false"):
             raise UsageError(f"-{name} is not supported: {instead}", show_usage=False)
-    return to_options(line, given)
+    return to_options(line, given, notices(given, unknown_variables(environ)))
 
 
 def _last(given: Mapping[str, Sequence[str]], name: str) -> str:

@@ -1,6 +1,6 @@
-"""Sentences about flags that are taken and yet do nothing, or not what one may think."""
+"""Sentences about flags and variables that do nothing, or not what one may think."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flanneld_py.options.flags import IDLE
 
@@ -9,10 +9,10 @@ __all__ = ["notices"]
 _TLS = ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
 
 
-def notices(given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """One sentence for each, in a fixed order."""
+def notices(given: Mapping[str, Sequence[str]], unknown: Iterable[str]) -> tuple[str, ...]:
+    """One sentence for each, in a fixed order. `unknown` are variables without a flag."""
     last = {name: values[-1] for name, values in given.items() if values and values[-1]}
-    return tuple(_notices(last))
+    return (*_notices(last), *(f"{name} has no effect: no flag has this variable" for name in unknown))
 
 
 def _notices(last: Mapping[str, str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from flanneld_py.options.flags import (
 )
 
 __all__ = ["CommandLine", "UsageError", "quote", "read_arguments", "read_environment"]
+__all__ += ["unknown_variables"]
 
 _ALL: Final[Mapping[str, Flag]] = {
     **FLAGS,
@@ -113,6 +114,14 @@ def read_environment(environ: Mapping[str, str], skip: Container[str]) -> dict[s
             message = f"invalid value {quote(text)} in the environment variable {variable(name)}: {error}"
             raise UsageError(message, show_usage=False) from None
     return found
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and are nobody's: a name that was mistyped, most likely."""
+    known = {variable(name) for name in _ALL}
+    return sorted(
+        name for name, text in environ.items() if name.startswith("FLANNELD_") and text and name not in known
+    )
 
 
 def split_at_commas(text: str) -> list[str]:

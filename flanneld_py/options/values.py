@@ -8,7 +8,6 @@ from typing import Final
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options.flags import FLAGS
 from flanneld_py.options.model import Options
-from flanneld_py.options.notices import notices
 from flanneld_py.options.syntax import CommandLine, quote
 
 __all__ = ["split_endpoint", "to_options"]
@@ -16,7 +15,7 @@ __all__ = ["split_endpoint", "to_options"]
 _DAY: Final = 24 * 60 * 60
 
 
-def to_options(line: CommandLine, given: Mapping[str, Sequence[str]]) -> Options:
+def to_options(line: CommandLine, given: Mapping[str, Sequence[str]], notices: tuple[str, ...]) -> Options:
     """The options of a command line; `given` are its values, the environment's with them. Raises `Fatal`."""
     values = _Values(given)
     options = Options(
@@ -57,7 +56,7 @@ def to_options(line: CommandLine, given: Mapping[str, Sequence[str]]) -> Options
         command=line.command,
         arguments=line.arguments,
         json=values.is_true("json"),
-        notices=notices(given),
+        notices=notices,
     )
     _check_together(options)
     return options

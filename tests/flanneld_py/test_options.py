@@ -320,6 +320,12 @@ def test_flags_that_do_not_fit_together_are_told(argv: list[str], word: str) -> 
     assert notice.startswith(word)
 
 
+def test_a_variable_that_is_mistyped_is_told() -> None:
+    """flannel says nothing, and goes by the default."""
+    (notice,) = parse([], {"FLANNELD_ETCD_ENDPOINT": "http://a:1", "FLANNEL_ETCD": "x", "PATH": "/"}).notices
+    assert notice == "FLANNELD_ETCD_ENDPOINT has no effect: no flag has this variable"
+
+
 def test_flags_that_repeat_add_up_in_their_order() -> None:
     options = parse(["-iface=eth1", "--iface", "10.0.0.1", "-iface-regex=^en", "-iface-regex=^eth"], {})
     assert options.iface == ("eth1", "10.0.0.1")
