@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Generic, Literal, TypeAlias
+from typing import Generic, TypeAlias
 
 from flanneld_py.config.model import N, NetworkConfig, Pool
 from flanneld_py.lease import HeldLease
@@ -130,11 +130,8 @@ class Pick:
         return free.at_or_after(self._number) if self._choose is None else free[self._choose(free.count)]
 
 
-Mode = Literal["random", "sticky", "lowest"]
-
-
-def picker(mode: Mode, public: Addresses, randrange: Callable[[int], int]) -> Pick:
-    """The `Pick` of a mode: `sticky` begins at a hash of the machine's address."""
+def picker(mode: str, public: Addresses, randrange: Callable[[int], int]) -> Pick:
+    """The `Pick` of -subnet-allocation: `sticky` begins at a hash of the machine's address."""
     match mode:
         case "random":
             return Pick(randrange)
@@ -143,6 +140,7 @@ def picker(mode: Mode, public: Addresses, randrange: Callable[[int], int]) -> Pi
             return Pick(number=int.from_bytes(digest))
         case "lowest":
             return Pick()
+    raise ValueError(f"{mode!r} is no way to choose a subnet")
 
 
 def choose_subnet(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flanneld_py import config, files, subnet_env
-from flanneld_py.allocate import OutOfSubnets, Pick
+from flanneld_py.allocate import OutOfSubnets, Pick, picker
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
@@ -18,7 +18,7 @@ from flanneld_py.keeper import Filters, Inbox, Keeper, NoFilters
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
 from flanneld_py.registry import Registry, Reset, Snapshot, Stopped, Unavailable, Wish
-from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.subnet import Subnet
 
 __all__ = ["Daemon"]
 
@@ -35,7 +35,6 @@ class Daemon:
         self,
         options: Options,
         registry: Registry,
-        public: Addresses,
         *,
         open_backend: Callable[[NetworkConfig], Backend],
         subnet_file: Path,
@@ -43,19 +42,18 @@ class Daemon:
         filters: Filters | None = None,
         ready: Callable[[], None] = lambda: None,
         time: Time | None = None,
-        pick: Pick | None = None,
+        randrange: Callable[[int], int] = random.randrange,
         board: Board | None = None,
     ) -> None:
         self._options = options
         self._registry = registry
-        self._public = public
         self._open_backend = open_backend
         self._subnet_file = subnet_file
         self._prefix = prefix
         self._filters = filters or NoFilters()
         self._ready = ready
         self._time = time or Time()
-        self._pick = pick or Pick(random.randrange)
+        self._randrange = randrange
         self.board = board or Board()
         self._inbox: Inbox = queue.SimpleQueue()
         self._backend: Backend | None = None
@@ -64,7 +62,9 @@ class Daemon:
         """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
         text, network, backend = self._await_config()
         previous = files.previous_subnet(self._subnet_file)
-        view = View(self._public)
+        public = backend.attrs().public
+        view = View(public)
+        pick = picker(self._options.subnet_allocation, public, self._randrange)
         keeper = Keeper(
             self._registry, backend, self._filters, view, self._time, self._inbox, self.board,
             config=(text, network),
@@ -72,7 +72,7 @@ class Daemon:
             resync=self._options.iptables_resync,
         )  # fmt: skip
         while True:
-            claim, snapshot = self._acquire(network, backend, previous)
+            claim, snapshot = self._acquire(network, backend, previous, pick)
             backend.claim(claim.subnet)
             self._filters.set(network, claim.subnet)
             # Nobody is told of us before the others can be reached.
@@ -127,7 +127,7 @@ class Daemon:
         return text, network, self._backend
 
     def _acquire(
-        self, network: NetworkConfig, backend: Backend, previous: Subnet | None
+        self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick
     ) -> tuple[Claim, Snapshot]:
         """Hold a lease, however long it takes, and what was known when it was chosen."""
         patience = Patience()
@@ -140,7 +140,7 @@ class Daemon:
             try:
                 asked_at = self._time.now()
                 known = self._registry.snapshot()
-                wish = Wish(network, backend.attrs(), previous, self._pick)
+                wish = Wish(network, backend.attrs(), previous, pick)
                 held = self._registry.acquire(known, wish)
             except Unavailable as error:
                 self._complain(patience, f"Failed to acquire subnet: {error.trouble}", str(error))

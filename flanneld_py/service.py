@@ -13,7 +13,9 @@ from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses, Subnet
 
 if TYPE_CHECKING:
+    from flanneld_py.backend import Backend
     from flanneld_py.daemon import Daemon
+    from flanneld_py.interface import Interface
 
 __all__ = ["run"]
 
@@ -87,7 +89,6 @@ def _make_daemon(options: Options) -> "Daemon":
     from flanneld_py import files, firewall, kernel
     from flanneld_py.backend.choose import open_backend
     from flanneld_py.daemon import Daemon
-    from flanneld_py.datapath.tun import require_tun
     from flanneld_py.external import wait_for_interface, wishes
     from flanneld_py.interface import Families, public_addresses
     from flanneld_py.kernel.interfaces import look
@@ -96,13 +97,10 @@ def _make_daemon(options: Options) -> "Daemon":
 
     # What cannot get better by waiting comes first.
     kernel.require_net_admin()
-    require_tun()
     if not (options.iface or options.iface_regex or options.iface_can_reach):
         logger.info("Determining IP address of default interface")
-    interface = wait_for_interface(options, look, Time(), Families(ipv4=True))
-    public = Addresses(public_addresses(interface, wishes(options)).ipv4)
-    logger.info("Using %s as external interface", interface.ipv4)
-    logger.info("Using %s as external endpoint", public)
+    found = wait_for_interface(options, look, Time())
+    _tell(found, public_addresses(found, wishes(options)))
     files.require_writable(Path(options.subnet_file))
 
     class Rules:
@@ -115,13 +113,30 @@ def _make_daemon(options: Options) -> "Daemon":
         def sync(self) -> int:
             return 0
 
+    def open_it(network: NetworkConfig) -> "Backend":
+        needs = Families(network.ipv4 is not None, network.ipv6 is not None)
+        interface = found
+        if (needs.ipv4 and found.ipv4 is None) or (needs.ipv6 and found.ipv6 is None):
+            interface = wait_for_interface(options, look, Time(), needs)
+            _tell(interface, public_addresses(interface, wishes(options)))
+        public = public_addresses(interface, wishes(options))
+        return open_backend(
+            network,
+            interface,
+            Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
+        )
+
     return Daemon(
         options,
         open_registry(options),
-        public,
-        open_backend=lambda network: open_backend(network, interface, public),
+        open_backend=open_it,
         subnet_file=Path(options.subnet_file),
         prefix=options.etcd_prefix,
         filters=Rules(),
         ready=lambda: notify("READY=1"),
     )
+
+
+def _tell(interface: "Interface", public: Addresses) -> None:
+    logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
+    logger.info("Using %s as external endpoint", public)

@@ -14,7 +14,7 @@ from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.proxy import Mandate, Proxy
 from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.tun import open_tun
+from flanneld_py.datapath.tun import open_tun, require_tun
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -42,6 +42,7 @@ class UdpBackend:
         if interface.ipv4 is None:
             message = f"The udp backend carries IPv4 only, and {interface.name} has no IPv4 address"
             raise Fatal(message, code=Exit.INTERFACE)
+        require_tun()
         self.mtu = interface.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
             raise Fatal(

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from flanneld_py.allocate import Pick
 from flanneld_py.backend import Statistics
 from flanneld_py.clock import Time
 from flanneld_py.daemon import Daemon
@@ -191,9 +190,9 @@ class Node:
         self.clock, self.wire = self.world.clock(self), Wire(self.public)
         self.line = self.world.line(self.world.etcd, self)
         daemon = Daemon(
-            Options(subnet_lease_renew_margin=MARGIN), self.line, self.public,
+            Options(subnet_lease_renew_margin=MARGIN, subnet_allocation="lowest"), self.line,
             open_backend=lambda _network: self.wire,
-            subnet_file=self.subnet_file, time=self.clock, pick=Pick(),
+            subnet_file=self.subnet_file, time=self.clock,
         )  # fmt: skip
 
         def run() -> None:

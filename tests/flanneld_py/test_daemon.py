@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from flanneld_py.allocate import Pick
 from flanneld_py.backend import Backend, Statistics
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
@@ -23,7 +22,7 @@ from flanneld_py.options import Options
 from flanneld_py.registry import Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.subnet import Subnet
-from tests.flanneld_py.made import addresses, attrs, subnet
+from tests.flanneld_py.made import attrs, subnet
 
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
 THEIRS = subnet("10.2.52.0/24")
@@ -163,14 +162,13 @@ class World:
         return Daemon(
             Options(**options),
             self.registry,
-            addresses(OUR_IP),
             open_backend=lambda _config: self.backend,
             subnet_file=self.subnet_file,
             prefix="/coreos.com/network",
             filters=self.filters,
             ready=lambda: self.backend.calls.append(("READY=1", self.subnet)),
             time=self.script,
-            pick=Pick(lambda _count: next(self.picked)),
+            randrange=lambda _count: next(self.picked),
             board=self.board,
         )
 

@@ -107,7 +107,7 @@ def test_an_interface_that_does_not_come_ends_the_daemon_with_the_reason_and_the
 def test_an_interface_without_an_address_is_told_apart_from_none(host, sandbox):
     host.run("ip", "link", "add", "bare0", "type", "bridge")
     host.run("ip", "link", "set", "bare0", "up")
-    assert "bare0 has no IPv4 address" in refusal(host.flanneld("-iface-wait=0", iface="bare0"))
+    assert "bare0 has no address that other" in refusal(host.flanneld("-iface-wait=0", iface="bare0"))
     host.run("ip", "link", "set", "eth0", "down")
     assert "eth0 is down" in refusal(host.flanneld("-iface-wait=0", iface="eth0"))
 
