@@ -21,8 +21,9 @@ CORE = {
     "flanneld_py": {
         "allocate", "assignments", "backend.ledger", "backend.peers", "backend.route_entries",
         "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder",
-        "interface", "kernel.entries", "kernel.netlink", "kernel.rtnetlink", "lease", "options", "patience",
-        "subnet", "subnet_env",
+        "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
+        "kernel.rtnetlink", "lease", "options", "patience",
+        "registry.access", "subnet", "subnet_env",
     },
 }  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {

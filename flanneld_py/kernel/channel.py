@@ -95,6 +95,11 @@ class Channel:
                     if message.sequence == end:
                         return failures
 
+    def execute(self, request: Request) -> None:
+        """Have this done. Raises the `OSError` that the kernel tells."""
+        for error in self.request([request]).values():
+            raise error
+
     def dump(self, request: Request, kind: int) -> list[tuple[bytes, Message]]:
         """All messages of this type that answer a dump request, as they were at one moment."""
         for _ in range(DUMPS):

@@ -1,34 +1,215 @@
-"""Network devices: made, found, configured."""
+"""Network devices of this machine: made, found, configured, taken away."""
 
-from ipaddress import IPv4Address
-from socket import AF_INET
+import errno
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from pathlib import Path
+from typing import Final
 
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.kernel import devices
+from flanneld_py.kernel.addresses import (
+    RTM_NEWADDR,
+    dump_addresses,
+    forget_address,
+    give_address,
+    held_address,
+)
+from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, VxlanLink
+from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
 
-from flanneld_py.errors import Fatal
+__all__ = ["IpipLink", "Link", "VxlanLink", "configure", "delete_link", "ensure_ipip", "ensure_vxlan"]
+__all__ += ["link", "set_up"]
 
-__all__ = ["configure"]
+logger = logging.getLogger(__name__)
+
+VXLAN_PORT: Final = 8472
+"""The kernel's default (drivers/net/vxlan), older than the 4789 of RFC 7348."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A device; `mtu` in bytes. `created`: just now; `reason` is why one of this name had to go for it."""
+
+    name: str
+    index: int
+    mac: str
+    mtu: int
+    up: bool
+    created: bool = False
+    reason: str = ""
+
+
+def link(name: str) -> Link | None:
+    """The device of this name. Raises `OSError`."""
+    with Channel() as channel:
+        found = _device(channel, name)
+    return None if found is None else _link(found)
+
+
+def delete_link(name: str) -> bool:
+    """Take the device away; whether there was one. Raises `OSError`."""
+    with Channel() as channel:
+        found = _device(channel, name)
+        if found is None:
+            return False
+        try:
+            channel.execute(devices.delete(found.index))
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # it went by itself meanwhile
+                return False
+            raise OSError(error.errno, f"Deleting {name}: {error.strerror}") from error
+    return True
+
+
+def ensure_vxlan(wanted: VxlanLink) -> Link:
+    """Have this vxlan device, with its MTU; not yet up.
+
+    One that is there is kept with its MAC and all that belongs to it, if it is as wanted. Otherwise it is
+    deleted and made anew with the MAC that it had. Raises `Fatal`.
+    """
+    port = wanted.port or _default_port()
+    made = _ensure(wanted, port)
+    _refuse_router_advertisements(wanted.name)
+    return made
+
+
+def ensure_ipip(wanted: IpipLink) -> Link:
+    """Have this ipip device, as `ensure_vxlan`. Raises `Fatal`, also where a device of this name is no ipip.
+
+    flannel does not delete that one either: it is somebody's.
+    """
+    return _ensure(wanted, 0)
+
+
+def _ensure(wanted: LinkSpec, port: int) -> Link:
+    reason = ""
+    try:
+        with Channel() as channel:
+            there = _device(channel, wanted.name)
+            mac = wanted.mac if isinstance(wanted, VxlanLink) else ""
+            if there is not None:
+                reason = devices.difference(wanted, port, there)
+                if not reason:
+                    if wanted.mtu and there.mtu != wanted.mtu:
+                        channel.execute(devices.change(there.index, mtu=wanted.mtu))
+                    return _link(_existing(channel, wanted.name))
+                if isinstance(wanted, IpipLink) and there.kind != "ipip":
+                    message = f"{wanted.name} is no ipip device; remove it (ip link delete {wanted.name})"
+                    raise Fatal(message, code=Exit.TAKEN)
+                logger.warning(
+                    "%s already exists with incompatible configuration: %s; recreating device",
+                    wanted.name,
+                    reason,
+                )
+                mac = mac or (there.mac if there.kind == "vxlan" else "")
+                channel.execute(devices.delete(there.index))
+            channel.execute(devices.create(wanted, port, mac or _new_mac()))
+            return _link(_existing(channel, wanted.name), created=True, reason=reason)
+    except OSError as error:
+        raise _fatal(wanted, error) from error
+
+
+def _fatal(wanted: LinkSpec, error: OSError) -> Fatal:
+    kind = "vxlan" if isinstance(wanted, VxlanLink) else "ipip"
+    if error.errno == errno.EOPNOTSUPP:
+        hint = f"This kernel has no {kind} devices (module {kind}), so the backend {kind} cannot work here"
+        return Fatal(f"{hint}: {error.strerror}", code=Exit.KERNEL)
+    if error.errno in (errno.EEXIST, errno.EADDRINUSE):
+        hint = f"`ip -d link show type {kind}` lists what may be in the way"
+        return Fatal(f"Making {wanted.name}: {error.strerror}; {hint}", code=Exit.TAKEN)
+    return Fatal(f"Making {wanted.name}: {error.strerror or error}", code=Exit.KERNEL)
+
+
+def set_up(
+    name: str, addresses: Sequence[IPv4Interface | IPv6Interface], mtu: int = 0, queue_length: int = 0
+) -> None:
+    """Give a device these addresses, and set it up; MTU (bytes) and queue length (packets) where not 0.
+
+    Other addresses of the same families are removed, but for IPv6's link-local ones. With an address the
+    kernel makes the route to its network (`proto kernel scope link`). Raises `Fatal`.
+    """
+    try:
+        with Channel() as channel:
+            index = _existing(channel, name).index
+            for address in addresses:
+                _give(channel, index, address)
+            channel.execute(devices.change(index, mtu=mtu, queue_length=queue_length, up=True))
+    except OSError as error:
+        given = " and ".join(map(str, addresses)) or "no address"
+        size = f" and MTU {mtu}" if mtu else ""
+        raise Fatal(f"Giving {name} {given}{size}: {error.strerror or error}", code=Exit.KERNEL) from error
 
 
 def configure(name: str, address: IPv4Address, prefixlen: int, mtu: int, queue_length: int) -> None:
-    """Give a link this one IPv4 address, MTU (bytes) and queue length (packets), and set it up.
+    """Give a device this one IPv4 address, as `set_up`. Raises `Fatal`."""
+    set_up(name, [IPv4Interface((address, prefixlen))], mtu, queue_length)
 
-    With the address the kernel makes the route to its network (`proto kernel scope link`), so there is
-    none to add. Raises `Fatal`.
-    """
+
+def _give(channel: Channel, index: int, address: IPv4Interface | IPv6Interface) -> None:
+    family = AF_INET if address.version == 4 else AF_INET6
+    present = set()
+    for data, message in channel.dump(dump_addresses(family, index), RTM_NEWADDR):
+        held = held_address(data, message.start, message.end)
+        if held is not None and held.device == index and held.address.version == address.version:
+            present.add(held.address)
+    for other in present - {address}:
+        if not (other.version == 6 and other.ip.is_link_local):
+            channel.execute(forget_address(index, other))
+    if address not in present:
+        channel.execute(give_address(index, address))
+
+
+def _device(channel: Channel, name: str) -> Device | None:
     try:
-        with IPRoute() as ip:
-            (index,) = ip.link_lookup(ifname=name)
-            wanted = (str(address), prefixlen)
-            present = {
-                (item.get_attr("IFA_LOCAL"), item["prefixlen"])
-                for item in ip.get_addr(family=AF_INET, index=index)
-            }
-            for other, length in present - {wanted}:
-                ip.addr("del", index=index, address=other, prefixlen=length)
-            if wanted not in present:
-                ip.addr("add", index=index, address=str(address), prefixlen=prefixlen)
-            ip.link("set", index=index, mtu=mtu, txqlen=queue_length, state="up")
-    except (NetlinkError, ValueError) as error:
-        raise Fatal(f"Giving {name} the address {address}/{prefixlen} and MTU {mtu}: {error}") from error
+        data, message = channel.ask(devices.get_link(name))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return devices.device(data, message.start, message.end)
+
+
+def _existing(channel: Channel, name: str) -> Device:
+    found = _device(channel, name)
+    if found is None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    return found
+
+
+def _link(found: Device, created: bool = False, reason: str = "") -> Link:
+    return Link(found.name, found.index, found.mac, found.mtu, bool(found.flags & IFF_UP), created, reason)
+
+
+def _new_mac() -> str:
+    """One that is locally administered, and of one machine.
+
+    Given at once, for systemd's udev changes a MAC that the kernel made up some time after the device is up
+    (MACAddressPolicy=persistent), and peers would go on with the old one.
+    """
+    first, *others = os.urandom(6)
+    return bytes([first & 0xFE | 0x02, *others]).hex(":")
+
+
+def _default_port() -> int:
+    """What the kernel takes where no port is given."""
+    try:
+        return int(Path("/sys/module/vxlan/parameters/udp_port").read_text()) or VXLAN_PORT
+    except (OSError, ValueError):  # the module is not loaded yet, or there is no /sys
+        return VXLAN_PORT
+
+
+def _refuse_router_advertisements(name: str) -> None:
+    """As flannel. Of a kernel without IPv6 there is nothing to refuse."""
+    setting = Path(f"/proc/sys/net/ipv6/conf/{name}/accept_ra")
+    try:
+        if setting.read_text().strip() != "0":
+            setting.write_text("0")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger.warning("Router advertisements on %s stay accepted: %s: %s", name, setting, error.strerror)

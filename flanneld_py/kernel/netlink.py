@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 __all__ = ["NLMSG_DONE", "NLMSG_ERROR", "NLMSG_OVERRUN"]
-__all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_REPLACE"]
+__all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_EXCL", "NLM_F_REPLACE"]
 __all__ += ["Message", "Refusal", "Request", "attribute", "attributes", "messages", "number", "refusal"]
 
 NLMSG_ERROR: Final = 2
@@ -27,6 +27,7 @@ NLM_F_ACK: Final = 0x04
 NLM_F_DUMP_INTR: Final = 0x10  # the dump may be wrong, because what it shows changed meanwhile
 NLM_F_DUMP: Final = 0x300  # of a GET request
 NLM_F_REPLACE: Final = 0x100  # of a NEW request
+NLM_F_EXCL: Final = 0x200
 NLM_F_CREATE: Final = 0x400
 NLM_F_CAPPED: Final = 0x100  # of an answer: the request is not repeated after its header
 NLM_F_ACK_TLVS: Final = 0x200  # of an answer: attributes follow
