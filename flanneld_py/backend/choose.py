@@ -1,7 +1,7 @@
 """The backend that a network's configuration asks for; its module is imported only then."""
 
 from flanneld_py.backend import Backend
-from flanneld_py.config.model import NetworkConfig, Udp
+from flanneld_py.config.model import HostGw, Ipip, NetworkConfig, Udp, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.subnet import Addresses
@@ -9,12 +9,26 @@ from flanneld_py.subnet import Addresses
 __all__ = ["open_backend"]
 
 
-def open_backend(network: NetworkConfig, interface: Interface, public: Addresses) -> Backend:
-    """Make it. Raises `Fatal` where this machine cannot have it."""
+def open_backend(
+    network: NetworkConfig, interface: Interface, public: Addresses, *, vxlan_tx_checksum: str = "auto"
+) -> Backend:
+    """Make it. `vxlan_tx_checksum` as -vxlan-tx-checksum. Raises `Fatal` where this machine cannot have it."""
     match network.backend:
         case Udp() as udp:
             from flanneld_py.backend.udp import UdpBackend
 
             return UdpBackend(network, udp, interface, public)
+        case Vxlan() as vxlan:
+            from flanneld_py.backend.vxlan import VxlanBackend
+
+            return VxlanBackend(network, vxlan, interface, public, tx_checksum=vxlan_tx_checksum)
+        case HostGw() as host_gw:
+            from flanneld_py.backend.host_gw import HostGwBackend
+
+            return HostGwBackend(network, host_gw, interface, public)
+        case Ipip() as ipip:
+            from flanneld_py.backend.ipip import IpipBackend
+
+            return IpipBackend(network, ipip, interface, public)
         case other:
             raise Fatal(f"Backend.Type {other.type} is not supported by this version", code=Exit.CONFIG)

@@ -1,0 +1,55 @@
+"""The alloc backend: a lease, and packets are somebody else's business (flannel's backend/alloc)."""
+
+from collections.abc import Mapping, Sequence
+
+from flanneld_py.backend import Statistics
+from flanneld_py.config.model import Alloc, NetworkConfig
+from flanneld_py.interface import Interface
+from flanneld_py.lease import Event, Lease, LeaseAttrs
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["AllocBackend"]
+
+
+class AllocBackend:
+    """See `backend.Backend`. Nothing is carried, so there is nothing to do, to repair or to take away."""
+
+    def __init__(
+        self, _network: NetworkConfig, _config: Alloc, interface: Interface, public: Addresses
+    ) -> None:
+        self.mtu = interface.mtu
+        self._public = public
+
+    def attrs(self) -> LeaseAttrs:
+        """See `Backend`. flannel's leases of this kind name no backend."""
+        return LeaseAttrs(self._public)
+
+    def claim(self, subnet: Subnet) -> None:
+        """See `Backend`."""
+
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
+        """See `Backend`."""
+
+    def change(self, events: Sequence[Event]) -> None:
+        """See `Backend`."""
+
+    def extend(self, until: float) -> None:
+        """See `Backend`."""
+
+    def release(self) -> None:
+        """See `Backend`."""
+
+    def broken(self) -> str:
+        """See `Backend`."""
+        return ""
+
+    def repair(self) -> int:
+        """See `Backend`."""
+        return 0
+
+    def statistics(self) -> Statistics:
+        """See `Backend`."""
+        return Statistics()
+
+    def close(self) -> None:
+        """See `Backend`."""

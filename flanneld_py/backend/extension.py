@@ -1,0 +1,196 @@
+"""The extension backend: the user's own commands do the work (flannel's backend/extension).
+
+They run one after another in a thread of their own, so that none can hold up the lease.
+"""
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from flanneld_py.backend import Statistics, commands
+from flanneld_py.config.model import Extension, NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["ExtensionBackend"]
+
+logger = logging.getLogger(__name__)
+
+BACKEND_TYPE = "extension"
+LONGEST = 60.0
+"""Seconds that a command may take; then it is killed with all that it started."""
+
+MOST_OUTPUT = 64 * 1024
+"""Bytes of a command's output that are kept."""
+
+
+class ExtensionBackend:
+    """See `backend.Backend`."""
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        config: Extension,
+        interface: Interface,
+        public: Addresses,
+        *,
+        longest: float = LONGEST,
+    ) -> None:
+        """Run PreStartupCommand: what it prints is our lease's BackendData. Raises `Fatal`."""
+        self.mtu = interface.mtu
+        self._overlay = network.overlay
+        self._config = config
+        self._longest = longest
+        named = {"PUBLIC_IP": public.ipv4, "PUBLIC_IPV6": public.ipv6}
+        self._named = {name: str(address) for name, address in named.items() if address}
+        self._peers: dict[Subnet, Lease] = {}
+        self._subnet = Subnet()
+        self._ignored: set[str] = set()
+        printed = self._begin("PreStartupCommand", config.pre_startup_command, {})
+        data = printed if config.pre_startup_command else None
+        self._attrs = LeaseAttrs(public, BACKEND_TYPE, data)
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._run, name="extension", daemon=True)
+        self._worker.start()
+
+    def attrs(self) -> LeaseAttrs:
+        """See `Backend`."""
+        return self._attrs
+
+    def claim(self, subnet: Subnet) -> None:
+        """See `Backend`. PostStartupCommand; a failure of it is fatal, as with flannel."""
+        self._subnet = subnet
+        self._begin("PostStartupCommand", self._config.post_startup_command, self._own())
+
+    def carry(self, peers: Mapping[Subnet, Lease], _until: float) -> None:
+        """See `Backend`. SubnetRemoveCommand for each peer that is none any more, then SubnetAddCommand."""
+        for subnet in [subnet for subnet in self._peers if subnet not in peers]:
+            self._remove(self._peers.pop(subnet))
+        for subnet, lease in peers.items():
+            if self._peers.get(subnet) != lease:
+                self._add(lease)
+
+    def change(self, events: Sequence[Event]) -> None:
+        """See `Backend`."""
+        for event in events:
+            if isinstance(event, Added):
+                self._add(event.lease)
+            elif (known := self._peers.pop(event.lease.subnet, None)) is not None:
+                self._remove(known)
+
+    def extend(self, until: float) -> None:
+        """See `Backend`. Commands know of no deadline."""
+
+    def release(self) -> None:
+        """See `Backend`. SubnetRemoveCommand for every peer; it is waited for."""
+        for lease in self._peers.values():
+            self._remove(lease)
+        self._peers.clear()
+        self._wait()
+
+    def broken(self) -> str:
+        """See `Backend`."""
+        return ""
+
+    def repair(self) -> int:
+        """See `Backend`. What the commands made only they know."""
+        return 0
+
+    def statistics(self) -> Statistics:
+        """See `Backend`."""
+        return Statistics()
+
+    def close(self) -> None:
+        """See `Backend`. ShutdownCommand, which flannel documents and does not run."""
+        if self._config.shutdown_command and self._subnet.networks:
+            self._attempt("ShutdownCommand", self._config.shutdown_command, self._own(), "")
+        self._work.put(None)
+        self._worker.join(self._longest)
+
+    def _own(self) -> dict[str, str]:
+        return commands.of_node(self._overlay, self._subnet, self._named)
+
+    def _add(self, lease: Lease) -> None:
+        if lease.attrs.backend_type != BACKEND_TYPE:
+            self._ignore(lease)
+            return
+        self._peers[lease.subnet] = lease
+        self._later("SubnetAddCommand", self._config.subnet_add_command, lease)
+
+    def _remove(self, lease: Lease) -> None:
+        self._later("SubnetRemoveCommand", self._config.subnet_remove_command, lease)
+
+    def _ignore(self, lease: Lease) -> None:
+        if str(lease.subnet) not in self._ignored:
+            self._ignored.add(str(lease.subnet))
+            kind = lease.attrs.backend_type
+            logger.warning("Ignoring non-extension subnet %s: type=%s", lease.subnet, kind)
+
+    def _later(self, name: str, command: str, lease: Lease) -> None:
+        if not command:
+            return
+        try:
+            given = commands.given(lease)
+        except ValueError as error:
+            logger.warning("%s is not run: %s", name, error)
+            return
+        self._work.put(lambda: self._attempt(name, command, commands.of_peer(lease), given))
+
+    def _begin(self, name: str, command: str, variables: Mapping[str, str]) -> str:
+        """Run a command that we cannot do without; its output."""
+        if not command:
+            return ""
+        try:
+            output = self._execute(command, variables, "")
+        except (OSError, ValueError) as error:
+            raise Fatal(f"Running {name}: {error}: correct it", code=Exit.CONFIG) from error
+        logger.info("Ran %s: %s", name, output)
+        return output
+
+    def _attempt(self, name: str, command: str, variables: Mapping[str, str], given: str) -> None:
+        try:
+            output = self._execute(command, variables, given)
+        except (OSError, ValueError) as error:
+            logger.error("Running %s: %s", name, error)  # noqa: TRY400
+        else:
+            logger.info("Ran %s: %s", name, output)
+
+    def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
+        """Standard output and error, stripped. OSError or ValueError says what was run and what came of it."""
+        argv = commands.words(command, variables)
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **variables},
+            start_new_session=True,
+        )
+        try:
+            raw, _ = process.communicate(f"{given}\n".encode(), timeout=self._longest)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise ValueError(f"{argv} was killed after {self._longest:.0f} s") from None
+        output = raw[:MOST_OUTPUT].decode(errors="replace").strip()
+        if process.returncode != 0:
+            raise ValueError(f"{argv} ended with exit status {process.returncode}: {output[-500:]}")
+        return output
+
+    def _run(self) -> None:
+        for task in iter(self._work.get, None):
+            task()
+
+    def _wait(self) -> None:
+        """Until all that was asked for so far is done."""
+        done = threading.Event()
+        self._work.put(done.set)
+        done.wait()

@@ -1,0 +1,91 @@
+"""The ipip backend: IPv4 in IPv4, where the kernel has it (flannel's backend/ipip)."""
+
+from collections.abc import Mapping
+from ipaddress import ip_interface
+from typing import Final
+
+from flanneld_py.backend.peers import Carried, of_families
+from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.route_entries import IPIP, ipip_entries
+from flanneld_py.backend.underlay import Underlay
+from flanneld_py.config.model import Ipip, NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.kernel import links
+from flanneld_py.kernel import table as kernel_table
+from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["IpipBackend"]
+
+DEVICE: Final = "flannel.ipip"
+
+OVERHEAD: Final = 20
+"""Bytes of an IPv4 header without options (RFC 2003)."""
+
+LOWEST_MTU: Final = 68
+"""Bytes that every IPv4 network must carry (RFC 791)."""
+
+
+class IpipBackend(Programmed):
+    """See `backend.Backend`. The device is one of its own: tunl0, which the kernel makes, may be another's."""
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        config: Ipip,
+        interface: Interface,
+        public: Addresses,
+        *,
+        table: Table = kernel_table,
+    ) -> None:
+        if network.ipv4 is None or network.ipv6 is not None:
+            raise Fatal(
+                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or use the backend vxlan",
+                code=Exit.CONFIG,
+            )
+        if interface.ipv4 is None or public.ipv4 is None:
+            raise Fatal(
+                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name another "
+                "interface with -iface",
+                code=Exit.INTERFACE,
+            )
+        super().__init__(network.overlay, interface, table)
+        self.mtu = interface.mtu - OVERHEAD
+        if self.mtu < LOWEST_MTU:
+            raise Fatal(
+                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {LOWEST_MTU + OVERHEAD} is "
+                "the least",
+                code=Exit.INTERFACE,
+            )
+        self._local = interface.ipv4
+        self._attrs = LeaseAttrs(of_families(public, network.overlay), IPIP)
+        self._underlay = Underlay(interface, network.overlay)
+        self._direct_on = interface if config.direct_routing else None
+        self._index = 0
+
+    def attrs(self) -> LeaseAttrs:
+        """See `Backend`."""
+        return self._attrs
+
+    def claim(self, subnet: Subnet) -> None:
+        """See `Backend`. Raises `Fatal` where the kernel has no ipip."""
+        if subnet.ipv4 is None:
+            raise ValueError(f"a lease without IPv4: {subnet}")
+        self._underlay.require()
+        self._own = subnet
+        self._index = links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index
+        links.set_up(DEVICE, [ip_interface(subnet.ipv4.network_address)], self.mtu)
+
+    def broken(self) -> str:
+        """See `Backend`."""
+        found = links.link(DEVICE)
+        if found is None or found.index != self._index:
+            return f"The device {DEVICE} is gone"
+        return self._underlay.trouble() if found.up else f"The device {DEVICE} was set down"
+
+    def _carried(self, lease: Lease) -> Carried:
+        return ipip_entries(lease, self._index, self._own, self._direct_on)
+
+    def _devices(self) -> Mapping[str, int]:
+        return {DEVICE: self._index} if self._index else {}

@@ -1,0 +1,44 @@
+"""The kernel's tables, in memory."""
+
+import os
+from collections.abc import Collection, Container, Sequence
+
+from flanneld_py.kernel.entries import Change, Put, Route, Seen, Slot, slot
+
+__all__ = ["FakeTable"]
+
+
+class FakeTable:
+    """Has one entry for each slot. `refusals` are errno values by the entry that the kernel will not have."""
+
+    def __init__(self, *seen: Seen) -> None:
+        self.entries = {slot(item.entry): item for item in seen}
+        self.refusals: dict[object, int] = {}
+        self.performed: list[tuple[Change, ...]] = []
+        self.dumps = 0
+
+    def perform(self, changes: Sequence[Change], /) -> list[tuple[Change, OSError]]:
+        self.performed.append(tuple(changes))
+        failed: list[tuple[Change, OSError]] = []
+        for change in changes:
+            code = self.refusals.get(change.entry)
+            if code is not None and isinstance(change, Put):
+                failed.append((change, OSError(code, f"Setting {change.entry}: {os.strerror(code)}")))
+            elif isinstance(change, Put):
+                self.entries[slot(change.entry)] = Seen(change.entry, ours=True)
+            else:
+                self.entries.pop(slot(change.entry), None)
+        return failed
+
+    def seen(self, devices: Collection[int], *, wanted: Container[Slot]) -> list[Seen]:
+        self.dumps += 1
+        return [
+            item
+            for where, item in self.entries.items()
+            if item.entry.device in devices
+            or where in wanted
+            or (item.ours and isinstance(item.entry, Route))
+        ]
+
+    def texts(self) -> list[str]:
+        return sorted(str(item.entry) for item in self.entries.values())

@@ -1,0 +1,260 @@
+"""What all backends share whose packets the kernel carries, shown with host-gw, which has no device."""
+
+import errno
+import json
+import logging
+import socket
+from ipaddress import IPv4Interface, ip_address, ip_network
+
+import pytest
+
+from flanneld_py.backend.host_gw import HostGwBackend
+from flanneld_py.config.model import HostGw, NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Route, Seen
+from flanneld_py.lease import Added, Lease, Removed, decode, encode
+from flanneld_py.subnet import Addresses, Subnet
+from tests.flanneld_py.fake_table import FakeTable
+from tests.flanneld_py.made import addresses, pool4, pool6, subnet
+
+NETWORK = NetworkConfig(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"), None, HostGw())
+DUAL = NetworkConfig(
+    NETWORK.ipv4, pool6("2001:cafe:42::/48", "2001:cafe:42:1::/64", "2001:cafe:42:ffff::/64"), HostGw()
+)
+# An address that every machine has, so that the interface stays the one that it was.
+LO = Interface(
+    "lo", socket.if_nametoindex("lo"), 65536, ip_address("127.0.0.1"), None,
+    (IPv4Interface("127.0.0.1/8"), IPv4Interface("192.168.50.11/24")),
+)  # fmt: skip
+OWN = subnet("10.2.1.0/24")
+PROTO_STATIC = 4  # RTPROT_STATIC of linux/rtnetlink.h
+
+
+def peer(network: str, address: str, kind: str = "host-gw") -> Lease:
+    value = json.dumps({"PublicIP": address, "BackendType": kind})
+    return Lease(subnet(network), decode(value.encode()))
+
+
+def peers(*leases: Lease) -> dict[Subnet, Lease]:
+    return {lease.subnet: lease for lease in leases}
+
+
+A = peer("10.2.2.0/24", "192.168.50.12")
+B = peer("10.2.3.0/24", "192.168.50.13")
+ROUTE_A = Route(ip_network("10.2.2.0/24"), LO.index, ip_address("192.168.50.12"))
+ROUTE_B = Route(ip_network("10.2.3.0/24"), LO.index, ip_address("192.168.50.13"))
+
+
+def backend(table: FakeTable, network: NetworkConfig = NETWORK) -> HostGwBackend:
+    made = HostGwBackend(network, HostGw(), LO, addresses("127.0.0.1"), table=table)
+    made.claim(OWN)
+    return made
+
+
+@pytest.fixture
+def table() -> FakeTable:
+    return FakeTable()
+
+
+@pytest.fixture
+def log(caplog):
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def test_exactly_the_peers_routes_are_there(table):
+    backend(table).carry(peers(A, B), 0)
+    assert table.texts() == sorted(map(str, (ROUTE_A, ROUTE_B)))
+
+
+def test_what_an_earlier_daemon_left_of_a_peer_that_is_gone_is_taken_away(log):
+    table = FakeTable(Seen(ROUTE_A, ours=True), Seen(ROUTE_B, ours=True))
+    backend(table).carry(peers(B), 0)
+    assert table.texts() == [str(ROUTE_B)]
+    assert (
+        f"Took away what was left of peers of the past: {ROUTE_A}".replace(f"#{LO.index}", "lo") in log.text
+    )
+
+
+def test_a_route_that_is_right_is_not_touched_by_a_restart():
+    table = FakeTable(Seen(ROUTE_A, ours=True))
+    backend(table).carry(peers(A), 0)
+    assert table.performed == []
+
+
+def test_routes_of_others_stay():
+    foreign = Route(ip_network("10.9.0.0/24"), LO.index, ip_address("192.168.50.9"), protocol=PROTO_STATIC)
+    table = FakeTable(Seen(foreign, ours=False))
+    made = backend(table)
+    made.carry(peers(A), 0)
+    made.release()
+    assert table.texts() == [str(foreign)]
+
+
+def test_the_marked_routes_of_another_overlay_of_this_machine_stay():
+    other = Route(ip_network("10.9.0.0/24"), LO.index, ip_address("192.168.50.9"))
+    table = FakeTable(Seen(other, ours=True))
+    made = backend(table)
+    made.carry(peers(A), 0)
+    made.release()
+    assert table.texts() == [str(other)]
+
+
+def test_a_wrong_next_hop_is_replaced_with_a_warning(log):
+    wrong = Route(ROUTE_A.destination, LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
+    table = FakeTable(Seen(wrong, ours=False))
+    backend(table).carry(peers(A), 0)
+    assert table.texts() == [str(ROUTE_A)]
+    (warning,) = [record for record in log.records if record.levelno == logging.WARNING]
+    assert warning.getMessage() == (
+        "Replacing existing route 10.2.2.0/24 via 192.168.50.99 dev lo "
+        "with route 10.2.2.0/24 via 192.168.50.12 dev lo"
+    )
+
+
+def test_a_change_costs_no_more_than_the_change(table):
+    made = backend(table)
+    made.carry(peers(A), 0)
+    dumps = table.dumps
+    made.change([Added(B)])
+    assert len(table.performed[-1]) == 1
+    made.change([Removed(A)])
+    assert len(table.performed[-1]) == 1
+    assert table.texts() == [str(ROUTE_B)]
+    assert table.dumps == dumps
+
+
+def test_a_subnet_that_moved_to_another_machine_is_routed_there(table):
+    made = backend(table)
+    made.carry(peers(A), 0)
+    made.change([Added(peer("10.2.2.0/24", "192.168.50.77"))])
+    assert table.texts() == [str(Route(ROUTE_A.destination, LO.index, ip_address("192.168.50.77")))]
+
+
+def test_nothing_is_carried_any_more_after_a_release(table):
+    made = backend(table)
+    made.carry(peers(A, B), 0)
+    made.release()
+    assert table.texts() == []
+    assert made.repair() == 0
+
+
+def test_what_others_took_away_is_put_back_and_counted_and_named(table, log):
+    made = backend(table)
+    made.carry(peers(A, B), 0)
+    assert made.repair() == 0
+    table.entries.clear()
+    assert made.repair() == 2
+    assert table.texts() == sorted(map(str, (ROUTE_A, ROUTE_B)))
+    assert made.statistics().repairs == 2
+    assert "Put right: route 10.2.2.0/24 via 192.168.50.12 dev lo, route 10.2.3.0/24" in log.text
+
+
+def test_of_many_repairs_a_few_are_named_and_the_rest_counted(table, log):
+    made = backend(table)
+    made.carry(peers(*(peer(f"10.2.{number}.0/24", "192.168.50.12") for number in range(2, 12))), 0)
+    table.entries.clear()
+    assert made.repair() == 10
+    (line,) = [record.getMessage() for record in log.records if "Put right" in record.getMessage()]
+    assert line.endswith(" and 7 more")
+    assert line.count("route") == 3
+
+
+def test_a_route_that_the_kernel_refuses_is_told_once_and_tried_at_every_repair(table, log):
+    table.refusals[ROUTE_A] = errno.EPERM
+    made = backend(table)
+    made.carry(peers(A, B), 0)
+    assert table.texts() == [str(ROUTE_B)]
+    assert made.repair() == 0
+    assert made.repair() == 0
+    assert log.text.count("Operation not permitted") == 1
+    table.refusals.clear()
+    assert made.repair() == 0, "nobody had changed anything"
+    assert table.texts() == sorted(map(str, (ROUTE_A, ROUTE_B)))
+    assert "Now it has worked: route 10.2.2.0/24" in log.text
+
+
+def test_a_peer_off_the_link_is_an_error_that_says_so_once(table, log):
+    far = peer("10.2.4.0/24", "192.0.2.4")
+    table.refusals[Route(ip_network("10.2.4.0/24"), LO.index, ip_address("192.0.2.4"))] = errno.ENETUNREACH
+    made = backend(table)
+    made.carry(peers(A, far), 0)
+    made.repair()
+    (error,) = [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
+    assert "route 10.2.4.0/24 via 192.0.2.4 dev lo" in error
+    networks = "127.0.0.0/8, 192.168.50.0/24"
+    assert f"Network is unreachable: 192.0.2.4 is not on the link of lo (its networks: {networks})" in error
+    assert table.texts() == [str(ROUTE_A)]
+
+
+def test_a_foreign_backend_type_is_told_once(table, log):
+    made = backend(table)
+    strangers = [peer(f"10.2.{number}.0/24", "192.168.50.9", "vxlan") for number in (5, 6)]
+    made.carry(peers(*strangers), 0)
+    made.change([Added(strangers[0]), Removed(strangers[0])])
+    assert log.text.count("Ignoring non-host-gw subnet: type=vxlan") == 1
+    assert table.texts() == []
+
+
+def test_a_kernel_that_cannot_be_asked_is_told_and_asked_again(table, log, monkeypatch):
+    made = backend(table)
+
+    def fail(*_: object, **__: object) -> list[Seen]:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "seen", fail)
+        made.carry(peers(A), 0)
+    assert "Listing the kernel's routes and neighbours: [Errno" in log.text
+    made.repair()
+    assert table.texts() == [str(ROUTE_A)]
+
+
+# host-gw itself
+
+
+def test_a_host_gw_lease_is_written_as_flannel_writes_it(table):
+    # flannel 0.20.2's value.
+    assert (
+        encode(backend(table).attrs())
+        == b'{"PublicIP":"127.0.0.1","PublicIPv6":null,"BackendType":"host-gw"}'
+    )
+
+
+def test_pods_have_the_mtu_of_the_link(table):
+    assert backend(table).mtu == LO.mtu
+
+
+def test_behind_nat_host_gw_is_refused_with_flannels_reason():
+    with pytest.raises(
+        Fatal, match="your PublicIP differs from interface IP, meaning that probably you're on a NAT"
+    ) as caught:
+        HostGwBackend(NETWORK, HostGw(), LO, addresses("203.0.113.5"), table=FakeTable())
+    assert caught.value.code == Exit.INTERFACE
+    assert "203.0.113.5 is not 127.0.0.1 of lo" in str(caught.value)
+
+
+def test_an_overlay_of_a_family_that_the_interface_lacks_is_refused():
+    with pytest.raises(Fatal, match="The overlay has IPv6, and lo has no IPv6 address"):
+        HostGwBackend(DUAL, HostGw(), LO, addresses("127.0.0.1"), table=FakeTable())
+
+
+def test_an_interface_that_went_is_told_and_is_the_end(table):
+    gone = Interface("gone0", 7, 1500, ip_address("127.0.0.1"), None, LO.ipv4_networks)
+    made = HostGwBackend(NETWORK, HostGw(), gone, addresses("127.0.0.1"), table=table)
+    assert made.broken() == "The interface gone0 is gone"
+    with pytest.raises(Fatal, match="The interface gone0 is gone"):
+        made.claim(OWN)
+
+
+def test_all_is_well_on_an_interface_that_stays(table):
+    assert backend(table).broken() == ""
+
+
+def test_an_interface_of_the_same_name_that_is_another_is_noticed(table):
+    other = Interface("lo", LO.index + 1, 65536, ip_address("127.0.0.1"), None, LO.ipv4_networks)
+    assert (
+        "is another one than it was"
+        in HostGwBackend(NETWORK, HostGw(), other, Addresses(other.ipv4), table=table).broken()
+    )
