@@ -12,7 +12,7 @@ __all__ = ["open_backend"]
 def open_backend(
     network: NetworkConfig, interface: Interface, public: Addresses, *, vxlan_tx_checksum: str = "auto"
 ) -> Backend:
-    """Make it. `vxlan_tx_checksum` as -vxlan-tx-checksum. Raises `Fatal` where this machine cannot have it."""
+    """Make it; `vxlan_tx_checksum` is the flag. Raises `Fatal` where this machine cannot have it."""
     match network.backend:
         case Udp() as udp:
             from flanneld_py.backend.udp import UdpBackend

@@ -28,7 +28,7 @@ LOWEST_MTU: Final = 68
 
 
 class IpipBackend(Programmed):
-    """See `backend.Backend`. The device is one of its own: tunl0, which the kernel makes, may be another's."""
+    """See `backend.Backend`. The device is its own: tunl0, which the kernel makes, may be another's."""
 
     def __init__(
         self,
@@ -41,13 +41,14 @@ class IpipBackend(Programmed):
     ) -> None:
         if network.ipv4 is None or network.ipv6 is not None:
             raise Fatal(
-                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or use the backend vxlan",
+                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or choose the backend "
+                "vxlan",
                 code=Exit.CONFIG,
             )
         if interface.ipv4 is None or public.ipv4 is None:
             raise Fatal(
-                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name another "
-                "interface with -iface",
+                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name "
+                "another interface with -iface",
                 code=Exit.INTERFACE,
             )
         super().__init__(network.overlay, interface, table)
