@@ -22,7 +22,7 @@ CORE = {
         "allocate", "assignments", "backend.ledger", "backend.peers", "backend.route_entries",
         "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
-        "kernel.rtnetlink", "lease", "options", "patience",
+        "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience",
         "registry.access", "subnet", "subnet_env",
     },
 }  # fmt: skip
