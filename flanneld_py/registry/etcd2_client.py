@@ -1,6 +1,7 @@
 """A connection to one endpoint of etcd v2: JSON over HTTP (etcd's Documentation/v2/api.md)."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from urllib3.exceptions import (
     NewConnectionError,
     ReadTimeoutError,
 )
-from urllib3.util import make_headers
 
 from flanneld_py.registry import Refused, Unavailable
 from flanneld_py.registry.access import Credentials, Endpoint
@@ -98,7 +98,9 @@ class Etcd2Client:
         self._timeout = timeout
         self._headers: dict[str, str] = {}
         if credentials.username:
-            self._headers |= make_headers(basic_auth=f"{credentials.username}:{credentials.password}")
+            # As Go's net/http: of UTF-8, where urllib3's own function takes Latin-1 alone.
+            user = f"{credentials.username}:{credentials.password}".encode()
+            self._headers["Authorization"] = f"Basic {b64encode(user).decode()}"
         try:
             context = None if tls is None else tls.context()
         except OSError as error:  # the files were good at the start

@@ -27,9 +27,11 @@ CHANNEL = (
     ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for the cluster's own etcd
 )
 
-# What a server says of a token that it does not know (any more), in etcd's api/v3rpc/rpctypes/error.go: those
-# of --auth-token=simple end when they are not used for --auth-token-ttl, and when the server restarts.
-STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+NO_USER = "user name is empty"
+# What a server says that wants another token, or now wants one (etcd's api/v3rpc/rpctypes/error.go). Those of
+# --auth-token=simple end when they are not used for --auth-token-ttl, and when the server restarts.
+STALE_TOKEN = ("invalid auth token", "revision of auth store is old", NO_USER)
+ASK_FOR_USER = "it lets users in only: give -etcd-username and -etcd-password"
 
 T = TypeVar("T")
 
@@ -101,10 +103,10 @@ class EtcdClient:
             return Unavailable(str(error) or type(error).__name__)
         text = words(cause)
         user = self._credentials.username
-        if any(stale in text for stale in STALE_TOKEN):
-            return _StaleTokenError(text) if user else Refused(f"{text}: {ASK_FOR_USER}")
-        if "user name is empty" in text:
-            return Refused(f"it lets users in only: {ASK_FOR_USER}")
+        if user and any(stale in text for stale in STALE_TOKEN):
+            return _StaleTokenError(text)
+        if NO_USER in text:
+            return Refused(ASK_FOR_USER)
         if "authentication failed" in text:
             return Refused(f"it knows no user {user!r} with the password given: check -etcd-password")
         if "permission denied" in text:
@@ -115,9 +117,6 @@ class EtcdClient:
         ):
             return Refused(trouble)
         return Unavailable(text)
-
-
-ASK_FOR_USER = "give -etcd-username and -etcd-password"
 
 
 class _StaleTokenError(Exception):

@@ -50,6 +50,14 @@ def choose(endpoints: Sequence[Endpoint], credentials: Credentials) -> Tls | Non
         )
     if credentials.password and not credentials.username:
         raise Fatal("-etcd-password is given and -etcd-username is not: give both", code=Exit.USAGE)
+    for flag, text in (
+        ("-etcd-username", credentials.username),
+        ("-etcd-password", credentials.password),
+    ):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Fatal(f"{flag} is not UTF-8: etcd knows no other") from None
     if not any(endpoint.tls for endpoint in endpoints):
         return None
     ca = credentials.cafile or _system()

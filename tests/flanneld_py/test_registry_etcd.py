@@ -253,6 +253,13 @@ def test_a_user_of_an_etcd_that_knows_none_is_let_in(etcd, connect):
     assert connect(etcd.endpoint, credentials=FLANNEL).config() == b"{}"
 
 
+def test_users_that_are_introduced_while_we_run_are_no_outage(etcd, connect):
+    registry = connect(etcd.endpoint, credentials=FLANNEL)
+    registry.snapshot()
+    etcd.passwords, etcd.allowed = {"flannel": "secret"}, {"flannel"}
+    assert registry.create(OURS, US) is not None
+
+
 def test_a_member_that_refuses_us_is_left_for_one_that_does_not(guarded, other, connect):
     other.put(f"{PREFIX}/config", b"other")
     assert connect(guarded.endpoint, other.endpoint).config() == b"other"

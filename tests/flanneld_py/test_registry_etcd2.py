@@ -309,6 +309,14 @@ def test_a_user_is_let_in_by_a_password(etcd, connect, world):
     following(registry, world)
 
 
+def test_a_password_may_be_of_any_letters(etcd, connect):
+    etcd.users = {"flannel:пароль"}
+    assert (
+        connect(etcd.endpoint, credentials=Credentials(username="flannel", password="пароль")).config()
+        is None
+    )
+
+
 def test_a_wrong_password_is_told_with_the_users_name_and_without_the_password(etcd, connect):
     etcd.users = {"flannel:secret"}
     registry = connect(etcd.endpoint, credentials=Credentials(username="flannel", password="oops"))

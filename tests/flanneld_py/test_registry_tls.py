@@ -111,9 +111,9 @@ def serve(api: str, files: Files) -> Iterator[Callable[..., str]]:
 def connect(api: str) -> Iterator[Callable[[str, Credentials], EtcdRegistry | Etcd2Registry]]:
     made: list[EtcdRegistry | Etcd2Registry] = []
 
-    def connect(endpoint: str, credentials: Credentials) -> EtcdRegistry | Etcd2Registry:
+    def connect(endpoints: str, credentials: Credentials) -> EtcdRegistry | Etcd2Registry:
         kind = EtcdRegistry if api == "v3" else Etcd2Registry
-        made.append(kind([endpoint], PREFIX, credentials, timeout=1))
+        made.append(kind(endpoints.split(","), PREFIX, credentials, timeout=1))
         return made[-1]
 
     yield connect
@@ -179,6 +179,13 @@ def test_an_endpoint_that_shakes_no_hands_is_unavailable_in_time(connect, files)
             connect(endpoint, files.client_files()).config()
 
 
+def test_an_endpoint_that_is_not_trusted_is_left_for_one_that_is(serve, connect, files):
+    endpoints = f"{serve(files.misnamed, files.misnamed_key)},{serve()}"
+    registry = connect(endpoints, files.client_files())
+    assert registry.config() == b"{}"
+    assert registry.probe() == b"{}"
+
+
 def test_files_that_are_gone_when_a_connection_is_made_anew_are_told(serve, connect, files, tmp_path):
     certificate, key = tmp_path / "client.pem", tmp_path / "key.pem"
     certificate.write_bytes(Path(files.client).read_bytes())
@@ -240,6 +247,12 @@ def test_a_certificate_needs_its_key_and_a_password_its_user(files):
     assert refused(Credentials(certfile=files.client)).endswith(f"-etcd-keyfile is not: {text}")
     assert refused(Credentials(keyfile=files.client_key)).endswith(f"-etcd-certfile is not: {text}")
     assert "-etcd-username is not" in refused(Credentials(password="secret"))
+
+
+def test_a_password_that_is_no_text_is_refused():
+    from_a_variable = b"\xff".decode(errors="surrogateescape")
+    told = refused(Credentials(username="flannel", password=from_a_variable))
+    assert told == "-etcd-password is not UTF-8: etcd knows no other"
 
 
 def test_a_machine_that_trusts_nobody_needs_a_cafile(monkeypatch):
