@@ -69,7 +69,7 @@ class ExtensionBackend:
         self._subnet = subnet
         self._begin("PostStartupCommand", self._config.post_startup_command, self._own())
 
-    def carry(self, peers: Mapping[Subnet, Lease], _until: float) -> None:
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:  # noqa: ARG002
         """See `Backend`. SubnetRemoveCommand for each peer that is none any more, then SubnetAddCommand."""
         for subnet in [subnet for subnet in self._peers if subnet not in peers]:
             self._remove(self._peers.pop(subnet))
@@ -163,7 +163,7 @@ class ExtensionBackend:
             logger.info("Ran %s: %s", name, output)
 
     def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
-        """Standard output and error, stripped. OSError or ValueError says what was run and what came of it."""
+        """What it printed, stripped. OSError or ValueError says what was run and what came of it."""
         argv = commands.words(command, variables)
         process = subprocess.Popen(
             argv,

@@ -1,0 +1,185 @@
+"""The extension backend: which command is run when, with what, and that no shell sees any of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanneld_py.backend import commands
+from flanneld_py.backend.extension import ExtensionBackend
+from flanneld_py.config.model import Extension
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed
+from lab import wait
+from tests.flanneld_py.made import addresses, config, pool4, subnet
+
+NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
+ETH0 = Interface("eth0", 2, 1500)
+OURS, THEIRS = subnet("10.2.35.0/24"), subnet("10.2.52.0/24")
+
+
+def peer(data: object = "hello", address: str = "192.168.199.53", kind: str = "extension") -> Lease:
+    return Lease(THEIRS, LeaseAttrs(addresses(address), kind, data))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+Make = Callable[..., ExtensionBackend]
+
+
+@pytest.fixture
+def make(journal: Path, tmp_path: Path) -> Make:
+    """A backend whose commands write a line each: their arguments, their SUBNET, and their standard input."""
+    script = tmp_path / "tell"
+    script.write_text(
+        '#!/bin/sh\nread -r given\nprintf \'%s|%s|%s|%s\\n\' "$*" "$SUBNET" "$PUBLIC_IP" "$given" >> '
+        f"{journal}\necho told\n"
+    )
+    script.chmod(0o755)
+
+    def backend(longest: float = 20, **told: str) -> ExtensionBackend:
+        config = Extension(**{name: text.replace("TELL", str(script)) for name, text in told.items()})
+        return ExtensionBackend(NETWORK, config, ETH0, addresses("192.168.199.52"), longest=longest)
+
+    return backend
+
+
+def test_what_the_first_command_prints_is_in_our_lease(make):
+    backend = make(pre_startup_command="printf '  a key\\n'")
+    assert backend.attrs() == LeaseAttrs(addresses("192.168.199.52"), "extension", "a key")
+    assert backend.mtu == 1500
+    backend.close()
+
+
+def test_without_a_first_command_the_lease_has_no_data(make):
+    backend = make()
+    assert backend.attrs() == LeaseAttrs(addresses("192.168.199.52"), "extension", None)
+    backend.close()
+
+
+def test_commands_run_when_flannel_says_and_with_its_variables(make, journal):
+    backend = make(
+        post_startup_command="TELL up $NETWORK $SUBNET ${PUBLIC_IP}",
+        subnet_add_command="TELL add $SUBNET $PUBLIC_IP",
+        subnet_remove_command="TELL remove $SUBNET",
+        shutdown_command="TELL down $SUBNET",
+    )
+    backend.claim(OURS)
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.change([Removed(peer())])
+    backend.release()
+    backend.close()
+    assert journal.read_text().splitlines() == [
+        "up 10.2.0.0/16 10.2.35.0/24 192.168.199.52|10.2.35.0/24|192.168.199.52|",
+        "add 10.2.52.0/24 192.168.199.53|10.2.52.0/24|192.168.199.53|hello",
+        "remove 10.2.52.0/24|10.2.52.0/24|192.168.199.53|hello",
+        "down 10.2.35.0/24|10.2.35.0/24|192.168.199.52|",
+    ]
+
+
+def test_a_peer_that_stays_as_it_is_is_not_added_again_and_one_that_is_gone_is_removed(make, journal):
+    backend = make(subnet_add_command="TELL add $SUBNET", subnet_remove_command="TELL remove $SUBNET")
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.carry({THEIRS: peer()}, until=200.0)
+    backend.change([Added(peer(data="other"))])
+    backend.carry({}, until=300.0)
+    backend.close()
+    assert [line.split("|")[0].split()[0] for line in journal.read_text().splitlines()] == [
+        "add",
+        "add",
+        "remove",
+    ]
+
+
+def test_a_lost_lease_removes_every_peer_before_anything_else(make, journal):
+    backend = make(subnet_add_command="TELL add", subnet_remove_command="TELL remove")
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.release()
+    assert [line.split("|")[0] for line in journal.read_text().splitlines()] == ["add", "remove"]
+    backend.close()
+
+
+def test_peers_of_other_backends_are_told_once_and_left_alone(make, journal, caplog):
+    backend = make(subnet_add_command="TELL add")
+    for _ in range(2):
+        backend.carry({THEIRS: peer(kind="vxlan")}, until=100.0)
+    backend.close()
+    assert not journal.exists()
+    assert caplog.text.count("Ignoring non-extension subnet 10.2.52.0/24: type=vxlan") == 1
+
+
+def test_no_shell_sees_what_a_lease_says(make, journal, tmp_path):
+    backend = make(subnet_add_command="TELL $PUBLIC_IP '$(touch x)' ; touch y")
+    backend.carry({THEIRS: peer(data=f"$(touch {tmp_path}/pwned)`touch {tmp_path}/pwned`")}, until=100.0)
+    backend.release()
+    backend.close()
+    assert journal.read_text().startswith("192.168.199.53 $(touch x) ; touch y|")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_first_command_that_fails_is_fatal_and_told_with_its_output(make):
+    with pytest.raises(Fatal, match=r"PreStartupCommand: \['ls', '/nope'\] .*exit status 2") as refused:
+        make(pre_startup_command="ls /nope")
+    assert refused.value.code == Exit.CONFIG
+
+
+@pytest.mark.parametrize("command", ["/nope/nothing", "'", "   "])
+def test_a_command_that_cannot_be_run_is_fatal(make, command):
+    with pytest.raises(Fatal, match="PostStartupCommand"):
+        make(post_startup_command=command).claim(OURS)
+
+
+def test_a_command_for_a_peer_that_fails_is_told_and_the_next_is_run(make, journal, caplog):
+    backend = make(subnet_add_command="ls /nope", subnet_remove_command="TELL remove")
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.release()
+    backend.close()
+    assert "Running SubnetAddCommand: ['ls', '/nope'] ended with exit status" in caplog.text
+    assert journal.read_text().startswith("remove|")
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(make, tmp_path, caplog):
+    pid_file = tmp_path / "pid"
+    hang = tmp_path / "hang"
+    hang.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {pid_file}\nwait\n")
+    hang.chmod(0o755)
+    backend = make(longest=0.5, subnet_add_command=str(hang))
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.release()
+    backend.close()
+    assert "was killed after" in caplog.text
+    stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
+
+    def probe() -> bool | wait.NotYet:
+        # Gone, or dead and not yet reaped by whoever inherited it.
+        return not stat.exists() or ") Z " in stat.read_text() or wait.NotYet(stat.read_text())
+
+    wait.until(probe, what="the command's child to end", timeout=5, interval=0.01)
+
+
+def test_data_that_is_no_text_is_warned_of_and_no_command_gets_it(make, journal, caplog):
+    backend = make(subnet_add_command="TELL add")
+    backend.carry({THEIRS: peer(data={"VNI": 1})}, until=100.0)
+    backend.close()
+    assert not journal.exists()
+    assert "BackendData of 10.2.52.0/24 is no string" in caplog.text
+
+
+@given(st.text(), st.dictionaries(st.sampled_from(["SUBNET", "PUBLIC_IP"]), st.text()))
+def test_any_command_is_words_or_an_error(command, variables):
+    try:
+        argv = commands.words(command, variables)
+    except ValueError:
+        return
+    assert argv
+    assert len(argv) == len(commands.words(command, {}))
+
+
+def test_an_unknown_variable_stays_as_it_is_written():
+    assert commands.words("echo $HOME ${SUBNET}x", {"SUBNET": "a b"}) == ["echo", "$HOME", "a bx"]
