@@ -124,6 +124,7 @@ def _make_daemon(options: Options) -> "Daemon":
             network,
             interface,
             Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
+            vxlan_tx_checksum=options.vxlan_tx_checksum,
         )
 
     return Daemon(

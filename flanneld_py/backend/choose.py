@@ -1,7 +1,7 @@
 """The backend that a network's configuration asks for; its module is imported only then."""
 
 from flanneld_py.backend import Backend
-from flanneld_py.config.model import HostGw, Ipip, NetworkConfig, Udp, Vxlan
+from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.subnet import Addresses
@@ -30,5 +30,13 @@ def open_backend(
             from flanneld_py.backend.ipip import IpipBackend
 
             return IpipBackend(network, ipip, interface, public)
+        case Alloc() as alloc:
+            from flanneld_py.backend.alloc import AllocBackend
+
+            return AllocBackend(network, alloc, interface, public)
+        case Extension() as extension:
+            from flanneld_py.backend.extension import ExtensionBackend
+
+            return ExtensionBackend(network, extension, interface, public)
         case other:
             raise Fatal(f"Backend.Type {other.type} is not supported by this version", code=Exit.CONFIG)

@@ -41,8 +41,8 @@ class IpipBackend(Programmed):
     ) -> None:
         if network.ipv4 is None or network.ipv6 is not None:
             raise Fatal(
-                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or choose the backend "
-                "vxlan",
+                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or choose the "
+                "backend vxlan",
                 code=Exit.CONFIG,
             )
         if interface.ipv4 is None or public.ipv4 is None:
