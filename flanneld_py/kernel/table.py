@@ -2,12 +2,12 @@
 
 import errno
 import socket
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.entries import Change, Delete, Seen, Slot, slot
+from flanneld_py.kernel.entries import Change, Delete, Route, Seen, Slot
 from flanneld_py.kernel.netlink import Request
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
@@ -55,11 +55,14 @@ def seen(
     found = []
     with Channel() as channel:
         for family in families:
+            version = 4 if family == AF_INET else 6
             for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
                 item = seen_route(data, message.start, message.end)
-                if item is not None and (
-                    item.ours or item.entry.device in devices or slot(item.entry) in wanted
-                ):
+                if item is None or not isinstance(route := item.entry, Route):
+                    continue
+                if route.destination.version != version:  # a kernel without IPv6 lists IPv4's instead
+                    continue
+                if item.ours or route.device in devices or route.destination in wanted:
                     found.append(item)
             for device in devices:
                 found += _neighbours(channel, dump_neighbours(family, device), device)
@@ -68,8 +71,14 @@ def seen(
     return found
 
 
-def _neighbours(channel: Channel, request: Request, device: int) -> Iterable[Seen]:
-    for data, message in channel.dump(request, RTM_NEWNEIGH):
+def _neighbours(channel: Channel, request: Request, device: int) -> Iterator[Seen]:
+    try:
+        listed = channel.dump(request, RTM_NEWNEIGH)
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # a device that is gone has none
+            return
+        raise
+    for data, message in listed:
         item = seen_neighbour(data, message.start, message.end)
         if item is not None and item.entry.device == device:
             yield item
@@ -77,8 +86,8 @@ def _neighbours(channel: Channel, request: Request, device: int) -> Iterable[See
 
 def _explained(change: Change, error: OSError) -> OSError:
     doing = "Deleting" if isinstance(change, Delete) else "Setting"
-    device = change.entry.device
+    what = f"{doing} {change.entry}"
     with suppress(OSError):
-        name = socket.if_indextoname(device)
-        return OSError(error.errno, f"{doing} {change.entry} ({name}): {error.strerror}")
-    return OSError(error.errno, f"{doing} {change.entry}: {error.strerror}")
+        device = change.entry.device
+        what = what.replace(f"dev #{device}", f"dev {socket.if_indextoname(device)}")
+    return OSError(error.errno, f"{what}: {error.strerror}")
