@@ -104,16 +104,16 @@ class EtcdRegistry(Store):
             if changes := tuple(event for item in events if (event := self._event(item)) is not None):
                 deliver(Changes(changes))
 
-        def end(reason: str) -> None:
-            deliver(Reset(reason))
+        def begin(client: EtcdClient) -> EtcdWatch:
+            def end(reason: str) -> None:
+                deliver(Reset(f"{client.url}: {reason}"))
 
-        def begin(client: Any) -> EtcdWatch:
-            stream = client.channel, client.metadata or ()
+            channel, metadata = client.run(lambda etcd: (etcd.channel, etcd.metadata or ()))
             until = etcd3.utils.increment_last_byte(first)
-            return EtcdWatch(*stream, first, until, revision + 1, on_events=hand_on, on_end=end)
+            return EtcdWatch(channel, metadata, first, until, revision + 1, on_events=hand_on, on_end=end)
 
         self._end_watch()
-        self._watch = self._call(begin)
+        self._watch = self._turns.call(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""

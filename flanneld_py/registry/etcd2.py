@@ -97,10 +97,10 @@ class Etcd2Registry(Store):
                 deliver(Changes((event,)))
             return ""
 
-        def end(reason: str) -> None:
-            deliver(Reset(reason))
-
         def begin(client: Etcd2Client) -> Etcd2Watch:
+            def end(reason: str) -> None:
+                deliver(Reset(f"{client.url}: {reason}"))
+
             return Etcd2Watch(client, self._directory, revision, on_event=hand_on, on_end=end)
 
         self._end_watch()

@@ -91,6 +91,7 @@ class Etcd2Client:
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
     ) -> None:
+        self.url = endpoint.url
         self._endpoint = endpoint
         self._user = credentials.username
         self._tls = tls
@@ -147,7 +148,7 @@ class Etcd2Client:
 
     def _url(self, key: str, query: Mapping[str, str] | None) -> str:
         words = urlencode(sorted((query or {}).items()))  # in Go's order
-        return f"{self._endpoint.url}/v2/keys{quote(key)}{'?' if words else ''}{words}"
+        return f"{self.url}/v2/keys{quote(key)}{'?' if words else ''}{words}"
 
     def _answer(self, response: BaseHTTPResponse) -> Answer:
         """Read an answer to its end."""

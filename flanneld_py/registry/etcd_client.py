@@ -42,6 +42,7 @@ class EtcdClient:
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
     ) -> None:
+        self.url = endpoint.url
         self._endpoint = endpoint
         self._tls = tls
         self._credentials = credentials

@@ -152,7 +152,7 @@ def test_a_watch_whose_messages_cannot_be_handled_says_that_it_has_ended(registr
     registry.watch(etcd.revision, deliver)
     assert etcd.watched.acquire(timeout=10)
     etcd.put(f"{PREFIX}/subnets/10.2.52.0-24", VALUE)
-    assert resets.get(timeout=10) == Reset("unexpected RuntimeError: no room")
+    assert resets.get(timeout=10) == Reset(f"{etcd.endpoint}: unexpected RuntimeError: no room")
 
 
 def test_the_next_endpoint_is_asked_when_one_does_not_listen(etcd, connect, dead):

@@ -165,7 +165,7 @@ def test_a_directory_where_a_lease_is_expected_is_spoiled(registry, etcd):
 def test_the_deletion_of_the_directory_ends_the_watch(registry, etcd, world, directory):
     watched = following(registry, world)
     etcd.delete_directory(directory)
-    assert watched.reset().reason == f"{directory} was deleted"
+    assert watched.reset().reason == f"{etcd.endpoint}: {directory} was deleted"
     assert registry.snapshot() == Snapshot((), etcd.index)
 
 
@@ -192,7 +192,8 @@ def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_
 
 def test_an_etcd_that_began_anew_ends_the_watch(registry, etcd):
     watched = Watched(registry, 1000)
-    assert watched.reset().reason == f"etcd's index is {etcd.index}, and was 1000 before"
+    told = f"{etcd.endpoint}: etcd's index is {etcd.index}, and was 1000 before"
+    assert watched.reset().reason == told
 
 
 # IPv6
