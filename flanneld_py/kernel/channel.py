@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -12,7 +12,6 @@ from flanneld_py.kernel.netlink import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
-    NLMSG_OVERRUN,
     Message,
     Request,
     messages,
@@ -36,8 +35,8 @@ ANSWER: Final = 65536
 TIMEOUT: Final = 10.0
 """Seconds. The kernel answers before `send` returns, so this is never seen unless it lost an answer."""
 
-DUMPS: Final = 10
-"""How often a dump may be interrupted by changes."""
+DUMPS: Final = 5
+"""How often a dump that changes interrupted is asked for."""
 
 
 class Channel:
@@ -101,32 +100,35 @@ class Channel:
             raise error
 
     def dump(self, request: Request, kind: int) -> list[tuple[bytes, Message]]:
-        """All messages of this type that answer a dump request, as they were at one moment."""
-        for _ in range(DUMPS):
-            with suppress(InterruptedError):
-                return list(self._dump(request, kind))
-        raise OSError(errno.EAGAIN, f"what was to be listed changed meanwhile, {DUMPS} times")
+        """All messages of this type that answer a dump request.
 
-    def _dump(self, request: Request, kind: int) -> Iterator[tuple[bytes, Message]]:
+        Where something changes meanwhile the kernel says that its list may be wrong, and is asked again.
+        Where changes never end the last list has to do: something may be missing, nothing is there twice.
+        """
+        for _ in range(DUMPS):
+            found, whole = self._dump(request, kind)
+            if whole:
+                return found
+        return list({data[message.start : message.end]: (data, message) for data, message in found}.values())
+
+    def _dump(self, request: Request, kind: int) -> tuple[list[tuple[bytes, Message]], bool]:
+        """The messages, and whether the kernel vouches for them."""
         sequence, self._next = self._next, self._next + 1
         self._socket.send(request.frame(sequence))
-        interrupted = False
+        found: list[tuple[bytes, Message]] = []
+        flags = 0
         while True:
             data = self._socket.recv(ANSWER)
             for message in messages(data):
                 if message.sequence != sequence:
                     continue
-                interrupted |= bool(message.flags & NLM_F_DUMP_INTR)
+                flags |= message.flags
                 if message.kind == kind:
-                    yield data, message
+                    found.append((data, message))
                 elif message.kind in (NLMSG_DONE, NLMSG_ERROR):
                     if error := _error(data, message):
                         raise error
-                    if interrupted:
-                        raise InterruptedError
-                    return
-                elif message.kind == NLMSG_OVERRUN:
-                    raise InterruptedError
+                    return found, not flags & NLM_F_DUMP_INTR
 
     def ask(self, request: Request) -> tuple[bytes, Message]:
         """The one answer to a request that is no dump. Raises the `OSError` that the kernel tells."""

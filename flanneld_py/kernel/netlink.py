@@ -4,13 +4,12 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["NLMSG_DONE", "NLMSG_ERROR", "NLMSG_OVERRUN"]
+__all__ = ["NLMSG_DONE", "NLMSG_ERROR"]
 __all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_EXCL", "NLM_F_REPLACE"]
 __all__ += ["Message", "Refusal", "Request", "attribute", "attributes", "messages", "number", "refusal"]
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
-NLMSG_OVERRUN: Final = 4
 
 NLMSG_HDR: Final = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 NLATTR: Final = struct.Struct("=HH")  # length, type
