@@ -62,7 +62,13 @@ def _read(name: str) -> bytes:
 
 
 def _problems(error: config.ConfigError) -> Iterator[str]:
-    yield str(error)
+    """A line for each: the key, what is wrong with it, and the fix."""
+    problems = getattr(error, "problems", ())
+    for problem in problems:
+        about = "" if problem.message.startswith(problem.key) else f"{problem.key}: "
+        yield f"{about}{problem.message}: {problem.fix}"
+    if not problems:
+        yield str(error)
 
 
 def _pool(pool: Pool[IPv4Network] | Pool[IPv6Network]) -> str:
