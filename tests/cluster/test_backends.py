@@ -1,0 +1,60 @@
+"""Our flanneld alone, with each way that packets can travel, and with each of etcd's stores."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from lab import spec, tutorial
+from lab.cluster import Lab
+from lab.fixtures import temporary_lab
+from tests.cluster.judging import subnets, wait_until_right, wrong
+
+pytestmark = pytest.mark.cluster
+
+
+def lab_file(backend: str, *options: str, etcd_api: str = "v3") -> str:
+    """JSON is YAML."""
+    config = {"Network": "10.2.0.0/16", "Backend": {"Type": backend}}
+    flannel = {"config": config, "etcdApi": etcd_api, "options": ["-iface=eth0", *options]}
+    return json.dumps({"flannel": flannel})
+
+
+CLUSTERS = {
+    "vxlan": lab_file("vxlan"),
+    # The checks then want the server to see the client pod's own address.
+    "host-gw with -ip-masq": lab_file("host-gw", "-ip-masq"),
+    "vxlan in the v2 store": lab_file("vxlan", "-ip-masq", etcd_api="v2"),
+}
+
+
+@pytest.fixture(scope="module", params=[pytest.param(text, id=name) for name, text in CLUSTERS.items()])
+def cluster(request, engine) -> Iterator[Lab]:
+    with temporary_lab(engine, spec.load(request.param, "backend.yaml")) as outcome:
+        yield outcome.lab
+
+
+def test_every_check_holds_logins_among_them(cluster):
+    assert wrong(cluster) == []
+
+
+def test_after_a_restart_of_flanneld_all_is_as_before(cluster):
+    before = subnets(cluster)
+    cluster.node("centos-minion01").run(["systemctl", "restart", "flanneld"])
+    wait_until_right(cluster)
+    assert subnets(cluster) == before
+
+
+def test_after_a_reboot_of_a_machine_every_check_holds_again(cluster):
+    before = subnets(cluster)
+    cluster.engine.restart(cluster.node("centos-minion02").container.id)
+    wait_until_right(cluster)
+    assert subnets(cluster) == before
+
+
+def test_with_the_v2_store_the_tutorials_commands_show_what_the_document_shows(engine):
+    with temporary_lab(engine, spec.load("flannel: {etcdApi: v2}", "tutorial.yaml")) as outcome:
+        results = list(tutorial.replay(outcome.lab))
+    assert [result.document for result in results if not result.ok] == []
+    literal = {result.command for result in results if result.command == result.document}
+    assert "etcdctl ls /coreos.com/network/subnets" in literal
