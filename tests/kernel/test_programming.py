@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.harness import Host, Sandbox
+from lab import wait
+from tests.kernel.harness import Host, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -71,6 +72,11 @@ class Machine(Host):
     def routes(self, *selected: str) -> list[str]:
         return self.says("ip", "route", "show", *selected)
 
+    def has_carrier(self) -> bool | wait.NotYet:
+        """Until then routes are shown as "linkdown"."""
+        found = self.link("eth0")
+        return (found is not None and found["operstate"] == "UP") or wait.NotYet(str(found))
+
     def held(self, device: str) -> list[str]:
         """The addresses of a device, but for link-local ones."""
         found = self.link(device)
@@ -104,6 +110,7 @@ def bare(container: Sandbox) -> Iterator[Machine]:
             ip link set wire up
         """
         made.run("sh", "-ec", script)
+        eventually(made.has_carrier, "eth0 to have a carrier")
         yield made
     finally:
         container.run("ip", "netns", "delete", "bare")
