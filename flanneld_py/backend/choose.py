@@ -1,8 +1,7 @@
 """The backend that a network's configuration asks for; its module is imported only then."""
 
 from flanneld_py.backend import Backend
-from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan
-from flanneld_py.errors import Exit, Fatal
+from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
 from flanneld_py.interface import Interface
 from flanneld_py.subnet import Addresses
 
@@ -38,5 +37,7 @@ def open_backend(
             from flanneld_py.backend.extension import ExtensionBackend
 
             return ExtensionBackend(network, extension, interface, public)
-        case other:
-            raise Fatal(f"Backend.Type {other.type} is not supported by this version", code=Exit.CONFIG)
+        case Wireguard() as wireguard:
+            from flanneld_py.backend.wireguard import WireguardBackend
+
+            return WireguardBackend(network, wireguard, interface, public)

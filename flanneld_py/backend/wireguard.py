@@ -1,0 +1,240 @@
+"""The wireguard backend: encrypted, where the kernel has it (flannel's backend/wireguard)."""
+
+import base64
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from pathlib import Path
+from typing import Final
+
+from flanneld_py.backend.peers import Carried, of_families
+from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.underlay import Underlay
+from flanneld_py.backend.wireguard_peers import (
+    BACKEND_TYPE,
+    Peer,
+    PeerChange,
+    announced,
+    is_key,
+    peers_of,
+    plan_peers,
+)
+from flanneld_py.config.model import NetworkConfig, Wireguard
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.kernel import links
+from flanneld_py.kernel import table as kernel_table
+from flanneld_py.kernel import wireguard as kernel_wireguard
+from flanneld_py.kernel.entries import Route
+from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["WireguardBackend"]
+
+logger = logging.getLogger(__name__)
+
+DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"
+
+OVERHEAD: Final = 80
+"""Bytes: an IPv6 header 40, UDP 8, and WireGuard's 16 and 16 (its whitepaper, 5.4.6)."""
+
+LOWEST_MTU: Final = 1280
+"""Bytes that every IPv6 link must carry (RFC 8200); an overlay of IPv4 alone could do with less."""
+
+KEY_FILE: Final = "/run/flannel/wgkey"
+"""flannel's; the environment's WIREGUARD_KEY_FILE names another."""
+
+
+class WireguardBackend(Programmed):
+    """See `backend.Backend`. The devices outlive us, so that a restart loses no packet."""
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        config: Wireguard,
+        interface: Interface,
+        public: Addresses,
+        *,
+        table: Table = kernel_table,
+    ) -> None:
+        super().__init__(network.overlay, interface, table)
+        self.mtu = config.mtu or interface.mtu - OVERHEAD
+        self._config = config
+        self._public = of_families(public, network.overlay)
+        self._underlay = Underlay(interface, network.overlay)
+        separate = config.mode == "separate"
+        self._device_of: dict[int, str] = {
+            network.version: DEVICE_V6 if separate and network.version == 6 else DEVICE
+            for network in network.overlay.networks
+        }
+        self._private, key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
+        data = announced(key)
+        self._attrs = LeaseAttrs(
+            self._public,
+            BACKEND_TYPE,
+            data if 4 in self._device_of else None,
+            data if 6 in self._device_of else None,
+        )
+        self._indices: dict[str, int] = {}
+        self._wanted: dict[str, dict[str, Peer]] = {}
+        self._of_lease: dict[Subnet, dict[str, Peer]] = {}
+        # Whether the kernel has it at all is to be known before a lease is taken.
+        self._ensure()
+
+    def attrs(self) -> LeaseAttrs:
+        """See `Backend`."""
+        return self._attrs
+
+    def claim(self, subnet: Subnet) -> None:
+        """See `Backend`."""
+        self._underlay.require()
+        self._own = subnet
+        self._ensure()
+        addresses: dict[str, list[IPv4Interface | IPv6Interface]] = {}
+        for network in subnet.networks:
+            own = ip_interface(network.network_address)
+            addresses.setdefault(self._device_of[network.version], []).append(own)
+        for name, given in addresses.items():
+            links.set_up(name, given, self.mtu)
+
+    def _ensure(self) -> None:
+        for name in dict.fromkeys(self._device_of.values()):
+            port = self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
+            self._indices[name] = kernel_wireguard.ensure(name, self.mtu, self._private, port)
+
+    def broken(self) -> str:
+        """See `Backend`."""
+        for name, index in self._indices.items():
+            found = links.link(name)
+            if found is None or found.index != index:
+                return f"The device {name} is gone"
+            if not found.up:
+                return f"The device {name} was set down"
+        return self._underlay.trouble()
+
+    def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
+        """See `Backend`."""
+        self._wanted = {name: {} for name in self._indices}
+        self._of_lease.clear()
+        super().carry(peers, until)
+        self._sync()
+
+    def change(self, events: Sequence[Event]) -> None:
+        """See `Backend`."""
+        asked: list[PeerChange] = []
+        for event in events:
+            before = self._of_lease.pop(event.lease.subnet, {})
+            after = self._peers(event.lease) if isinstance(event, Added) else {}
+            asked += self._exchange(before, after)
+        self._set(asked)
+        super().change(events)
+
+    def release(self) -> None:
+        """See `Backend`."""
+        super().release()
+        self._wanted = {name: {} for name in self._indices}
+        self._of_lease.clear()
+        self._sync()
+
+    def repair(self) -> int:
+        """See `Backend`."""
+        repaired = self._sync()
+        self._repairs += repaired
+        return super().repair() + repaired
+
+    def _carried(self, lease: Lease) -> Carried:
+        found = self._peers(lease)
+        self._exchange(self._of_lease.pop(lease.subnet, {}), found)
+        self._of_lease[lease.subnet] = found
+        routes = tuple(
+            Route(network, self._indices[name]) for name, peer in found.items() for network in peer.allowed
+        )
+        return Carried(routes, ())
+
+    def _peers(self, lease: Lease) -> dict[str, Peer]:
+        found, remarks = peers_of(lease, self._config, self._device_of, self._own, self._public)
+        for remark in remarks:
+            self._remark(remark)
+        return found
+
+    def _exchange(self, before: Mapping[str, Peer], after: Mapping[str, Peer]) -> list[PeerChange]:
+        """Take one lease's peers for another's in what is wanted; what that is for the kernel."""
+        asked = []
+        for name, peer in before.items():
+            if name not in after or after[name].key != peer.key:
+                self._wanted[name].pop(peer.key, None)
+                asked.append(PeerChange(name, peer, remove=True))
+        for name, peer in after.items():
+            self._wanted[name][peer.key] = peer
+            if before.get(name) != peer:
+                asked.append(PeerChange(name, peer))
+        return asked
+
+    def _sync(self) -> int:
+        """Compare the peers of the devices with those that are wanted; how many differed."""
+        asked: list[PeerChange] = []
+        for name, wanted in self._wanted.items():
+            try:
+                asked += plan_peers(name, wanted, kernel_wireguard.peers(name))
+            except OSError as error:
+                logger.error("%s. It is tried again", error.strerror)  # noqa: TRY400
+        self._set(asked)
+        return len(asked)
+
+    def _set(self, asked: Sequence[PeerChange]) -> None:
+        for name in self._indices:
+            changes = [self._for_kernel(change) for change in asked if change.device == name]
+            for _, error in kernel_wireguard.set_peers(name, changes) if changes else ():
+                logger.error("%s. It is tried again", error.strerror)
+
+    def _for_kernel(self, change: PeerChange) -> kernel_wireguard.WgPeer:
+        peer, config = change.peer, self._config
+        return kernel_wireguard.WgPeer(
+            peer.key,
+            peer.endpoint,
+            peer.port,
+            peer.allowed,
+            config.psk,
+            config.persistent_keepalive_interval,
+            change.remove,
+        )
+
+    def _devices(self) -> Mapping[str, int]:
+        return self._indices
+
+
+def _keys(path: Path) -> tuple[str, str]:
+    """Our private key, kept in the file from the first start on, and the public key that goes with it."""
+    # Here, for only this backend needs it.
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        text = base64.b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()
+        _keep(path, text)
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "not text"
+        raise Fatal(f"Reading the wireguard key {path}: {words}", code=Exit.FILE) from error
+    if not is_key(text):
+        raise Fatal(f"Reading the wireguard key {path}: not 32 bytes in base64: remove it", code=Exit.FILE)
+    private = X25519PrivateKey.from_private_bytes(base64.b64decode(text))
+    return text, base64.b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a new file that nobody else ever could read."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+    except OSError as error:
+        raise Fatal(f"Keeping the wireguard key in {path}: {error.strerror}", code=Exit.FILE) from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise Fatal(f"Keeping the wireguard key in {path}: {error.strerror}", code=Exit.FILE) from error

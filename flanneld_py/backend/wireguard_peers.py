@@ -1,0 +1,135 @@
+"""What a peer's lease means for the wireguard devices: a peer of the device, and routes to it. Pure.
+
+As flannel's backend/wireguard, but with a route for each peer's subnet instead of one for the whole overlay,
+so that a packet for a subnet that nobody holds is not swallowed by the device.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Final
+
+from flanneld_py.backend.peers import Remark, foreign, overlapping, unusable
+from flanneld_py.config.model import Wireguard
+from flanneld_py.lease import Lease
+from flanneld_py.subnet import Address, Addresses, Network, Subnet
+
+__all__ = ["BACKEND_TYPE", "Peer", "PeerChange", "announced", "is_key", "peers_of", "plan_peers"]
+
+BACKEND_TYPE: Final = "wireguard"
+KEY_LENGTH: Final = 32  # bytes: WG_KEY_LEN of linux/wireguard.h
+NOWHERE: Final = IPv4Address(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A peer of one device: its public key, where it is sent to, and the subnets that are behind it."""
+
+    key: str
+    endpoint: Address
+    port: int
+    allowed: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChange:
+    """Set the peer on a device; with `remove` only its key counts."""
+
+    device: str
+    peer: Peer
+    remove: bool = False
+
+
+def announced(key: str) -> dict[str, object]:
+    """A lease's BackendData, or BackendV6Data."""
+    return {"PublicKey": key}
+
+
+def is_key(text: object) -> bool:
+    """Whether it is a key in base64, as wg(8) prints it."""
+    if not isinstance(text, str):
+        return False
+    try:
+        return len(base64.b64decode(text, validate=True)) == KEY_LENGTH
+    except (binascii.Error, ValueError):
+        return False
+
+
+def peers_of(
+    lease: Lease, config: Wireguard, devices: Mapping[int, str], own: Subnet, public: Addresses
+) -> tuple[dict[str, Peer], tuple[Remark, ...]]:
+    """The lease's peer on each device, by the device's name, and why there is none.
+
+    `devices` are our devices' names by IP version, 4 and 6; both are the same in every mode but `separate`.
+    """
+    if lease.attrs.backend_type != BACKEND_TYPE:
+        return {}, (foreign(lease, BACKEND_TYPE),)
+    if lease.subnet.overlaps(own):
+        return {}, (overlapping(lease, own),)
+    subnets: dict[int, Network] = {
+        network.version: network for network in lease.subnet.networks if network.version in devices
+    }
+    separate = len(set(devices.values())) > 1 or config.mode == "separate"
+    one_each: list[dict[int, Network]] = [{version: network} for version, network in subnets.items()]
+    groups = one_each if separate else [subnets]
+    found: dict[str, Peer] = {}
+    remarks: list[Remark] = []
+    for group in groups:
+        if not group:
+            continue
+        version = next(iter(group))
+        key, endpoint = _key(lease, group), _endpoint(lease, config, version, public, separate)
+        problem = unusable(endpoint)
+        if not is_key(key):
+            problem = f"its lease has no public key of {KEY_LENGTH} bytes"
+        if problem or endpoint is None:
+            text = f"Ignoring the subnet {', '.join(map(str, group.values()))}: {problem}"
+            remarks.append(Remark(text, text))
+            continue
+        port = config.listen_port_v6 if separate and version == 6 else config.listen_port
+        found[devices[version]] = Peer(str(key), endpoint, port, tuple(group.values()))
+    return found, tuple(remarks)
+
+
+def _key(lease: Lease, group: Mapping[int, Network]) -> object:
+    """IPv6's where there is IPv6, as flannel takes it; both are the same but in the mode `separate`."""
+    data = lease.attrs.backend_v6_data if 6 in group else lease.attrs.backend_data
+    return data.get("PublicKey") if isinstance(data, dict) else None
+
+
+def _endpoint(
+    lease: Lease, config: Wireguard, version: int, public: Addresses, separate: bool
+) -> Address | None:
+    theirs = lease.attrs.public
+    if separate:
+        return theirs.ipv4 if version == 4 else theirs.ipv6
+    match config.mode:
+        case "ipv4":
+            return theirs.ipv4
+        case "ipv6":
+            return theirs.ipv6
+    # flannel's `auto`: IPv4, unless only IPv6 is likely to get through.
+    if theirs.ipv4 is None or theirs.ipv6 is None:
+        return theirs.ipv4 or theirs.ipv6
+    if not theirs.ipv4.is_private and public.ipv4 is not None:
+        return theirs.ipv4
+    if not theirs.ipv6.is_private and public.ipv6 is not None and not public.ipv6.is_private:
+        return theirs.ipv6
+    return theirs.ipv4
+
+
+def plan_peers(
+    device: str, wanted: Mapping[str, Peer], seen: Mapping[str, frozenset[Network]]
+) -> tuple[PeerChange, ...]:
+    """What makes a device's peers the wanted ones; both by their keys, `seen` with the subnets behind them.
+
+    Where a peer is sent to is not compared: wireguard follows a peer that moves. Peers that are not wanted
+    go first, for a subnet is behind one peer at a time.
+    """
+    gone = [PeerChange(device, Peer(key, NOWHERE, 0, ()), remove=True) for key in seen if key not in wanted]
+    new = [
+        PeerChange(device, peer) for key, peer in wanted.items() if seen.get(key) != frozenset(peer.allowed)
+    ]
+    return (*gone, *new)

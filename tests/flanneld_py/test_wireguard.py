@@ -1,0 +1,194 @@
+"""The wireguard backend, against a kernel that is only remembered: this project's test machines have none."""
+
+import base64
+import stat
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from pyroute2.netlink.generic.wireguard import AsyncWireGuard, wgmsg
+
+from flanneld_py.backend import wireguard as module
+from flanneld_py.backend.wireguard import WireguardBackend
+from flanneld_py.backend.wireguard_peers import Peer, peers_of, plan_peers
+from flanneld_py.config.model import NetworkConfig, Wireguard
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.wireguard import WgPeer, asked, listed
+from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.subnet import Network, Subnet
+from tests.flanneld_py.fake_table import FakeTable
+from tests.flanneld_py.made import addresses, pool4, pool6, subnet
+
+POOL4 = pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24")
+POOL6 = pool6("2001:cafe:42::/48", "2001:cafe:42:1::/64", "2001:cafe:42:ffff::/64")
+KEY, OTHER = (base64.b64encode(bytes([fill]) * 32).decode() for fill in (7, 8))
+ETH0 = Interface("eth0", 2, 1500, IPv4Address("192.168.50.11"))
+OURS = addresses("192.168.50.11", "fd00:50::11")
+OWN = subnet("10.2.35.0/24", "2001:cafe:42:35::/64")
+SEPARATE, ONE = {4: "flannel-wg", 6: "flannel-wg-v6"}, {4: "flannel-wg", 6: "flannel-wg"}
+
+
+def dual(key: object = KEY, *public: str) -> Lease:
+    data = {"PublicKey": key}
+    where = addresses(*(public or ("192.168.50.12", "fd00:50::12")))
+    return Lease(subnet("10.2.52.0/24", "2001:cafe:42:52::/64"), LeaseAttrs(where, "wireguard", data, data))
+
+
+def test_each_family_has_a_device_and_a_port_of_its_own():
+    found, remarks = peers_of(dual(), Wireguard(), SEPARATE, OWN, OURS)
+    assert remarks == ()
+    assert {name: (str(peer.endpoint), peer.port, peer.allowed) for name, peer in found.items()} == {
+        "flannel-wg": ("192.168.50.12", 51820, (IPv4Network("10.2.52.0/24"),)),
+        "flannel-wg-v6": ("fd00:50::12", 51821, (IPv6Network("2001:cafe:42:52::/64"),)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "public", "endpoint"),
+    [
+        ("ipv4", (), "192.168.50.12"),
+        ("ipv6", (), "fd00:50::12"),
+        ("auto", (), "192.168.50.12"),  # neither is public
+        ("auto", ("198.18.0.1", "fd00:50::12"), "198.18.0.1"),
+        ("auto", ("8.8.4.4", "2600::1"), "8.8.4.4"),  # IPv4 gets through more often
+        ("auto", ("192.168.50.12", "2600::1"), "192.168.50.12"),  # our own IPv6 address is private
+    ],
+)
+def test_one_device_for_both_families_has_one_peer_at_the_likelier_address(mode, public, endpoint):
+    found, _ = peers_of(dual(KEY, *public), Wireguard(mode=mode), ONE, OWN, OURS)
+    (peer,) = found.values()
+    assert str(peer.endpoint) == endpoint
+    assert peer.port == 51820
+    assert peer.allowed == (IPv4Network("10.2.52.0/24"), IPv6Network("2001:cafe:42:52::/64"))
+
+
+@pytest.mark.parametrize("key", ["", "short", None, 7, base64.b64encode(bytes(31)).decode(), "=" * 44])
+def test_a_peer_without_a_key_is_ignored_and_told(key):
+    found, remarks = peers_of(dual(key), Wireguard(mode="ipv4"), ONE, OWN, OURS)
+    assert found == {}
+    assert "no public key of 32 bytes" in remarks[0].text
+
+
+def test_peers_of_other_backends_and_in_our_own_subnet_are_ignored():
+    foreign = Lease(subnet("10.2.52.0/24"), LeaseAttrs(addresses("192.168.50.12"), "vxlan"))
+    inside = Lease(subnet("10.2.35.128/25"), dual().attrs)
+    for lease in (foreign, inside):
+        found, remarks = peers_of(lease, Wireguard(), SEPARATE, OWN, OURS)
+        assert found == {}
+        assert len(remarks) == 1
+
+
+def test_only_peers_that_differ_are_set_and_those_of_the_past_go_first():
+    stays, moves = (
+        Peer(key, IPv4Address("192.168.50.12"), 51820, (IPv4Network("10.2.52.0/24"),)) for key in "ab"
+    )
+    seen: dict[str, frozenset[Network]] = {
+        "a": frozenset(stays.allowed),
+        "b": frozenset({IPv4Network("10.2.99.0/24")}),
+        "c": frozenset(),
+    }
+    changes = plan_peers("flannel-wg", {"a": stays, "b": moves}, seen)
+    assert [(change.peer.key, change.remove) for change in changes] == [("c", True), ("b", False)]
+
+
+class Kernel:
+    """wireguard devices that are only remembered."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, tuple[int, str, int]] = {}
+        self.set: dict[str, dict[str, WgPeer]] = {}
+
+    def ensure(self, name: str, mtu: int, private_key: str, port: int) -> int:
+        self.devices[name] = (mtu, private_key, port)
+        self.set.setdefault(name, {})
+        return 10 + list(self.devices).index(name)
+
+    def set_peers(self, name: str, changes: Sequence[WgPeer]) -> list[tuple[WgPeer, OSError]]:
+        for change in changes:
+            if change.remove:
+                self.set[name].pop(change.key, None)
+            else:
+                self.set[name][change.key] = change
+        return []
+
+    def peers(self, name: str) -> dict[str, frozenset[Network]]:
+        return {key: frozenset(peer.allowed) for key, peer in self.set[name].items()}
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(module, "kernel_wireguard", made)
+    monkeypatch.setattr(made, "WgPeer", WgPeer, raising=False)
+    monkeypatch.setenv("WIREGUARD_KEY_FILE", str(tmp_path / "flannel" / "wgkey"))
+    return made
+
+
+def backend(table: FakeTable, config: Wireguard | None = None) -> WireguardBackend:
+    config = config or Wireguard()
+    return WireguardBackend(NetworkConfig(POOL4, None, config), config, ETH0, OURS, table=table)
+
+
+def test_the_key_is_made_once_and_only_its_owner_reads_it(kernel, tmp_path):
+    first, second = backend(FakeTable()).attrs(), backend(FakeTable()).attrs()
+    assert first == second
+    path = tmp_path / "flannel" / "wgkey"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    private = X25519PrivateKey.from_private_bytes(base64.b64decode(path.read_text()))
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    assert first == LeaseAttrs(addresses("192.168.50.11"), "wireguard", {"PublicKey": public})
+
+
+def test_a_key_that_is_none_is_named_and_not_replaced(kernel, tmp_path):
+    path = tmp_path / "flannel" / "wgkey"
+    path.parent.mkdir()
+    path.write_text("junk")
+    with pytest.raises(Fatal, match="not 32 bytes in base64") as refused:
+        backend(FakeTable())
+    assert refused.value.code == Exit.FILE
+    assert path.read_text() == "junk"
+
+
+def test_peers_are_set_with_their_routes_repaired_and_withdrawn(kernel):
+    table = FakeTable()
+    made = backend(table, Wireguard(psk=OTHER, persistent_keepalive_interval=25))
+    assert (made.mtu, kernel.devices["flannel-wg"][2]) == (1420, 51820)
+    theirs = Subnet(IPv4Network("10.2.52.0/24"))
+    peer = Lease(theirs, LeaseAttrs(addresses("192.168.50.12"), "wireguard", {"PublicKey": KEY}))
+    made.carry({theirs: peer}, until=100.0)
+    wanted = WgPeer(KEY, IPv4Address("192.168.50.12"), 51820, (IPv4Network("10.2.52.0/24"),), OTHER, 25)
+    assert kernel.set["flannel-wg"] == {KEY: wanted}
+    assert [item.entry for item in table.entries.values()] == [Route(IPv4Network("10.2.52.0/24"), 10)]
+
+    kernel.set["flannel-wg"].clear()
+    assert made.repair() == 1
+    assert kernel.set["flannel-wg"] == {KEY: wanted}
+    assert made.repair() == 0
+
+    renewed = Lease(theirs, LeaseAttrs(addresses("192.168.50.12"), "wireguard", {"PublicKey": OTHER}))
+    made.change([Added(renewed)])
+    assert set(kernel.set["flannel-wg"]) == {OTHER}
+    made.change([Removed(renewed)])
+    assert kernel.set["flannel-wg"] == {}
+    assert not table.entries
+
+    made.carry({theirs: peer}, until=100.0)
+    made.release()
+    assert kernel.set["flannel-wg"] == {}
+    assert not table.entries
+
+
+def test_what_the_kernel_is_told_reads_back_from_its_own_form():
+    # No kernel here: pyroute2 writes the message, and reads it as if the kernel had sent it.
+    allowed = (IPv4Network("10.2.52.0/24"), IPv6Network("2001:cafe:42:52::/64"))
+    peer = WgPeer(KEY, IPv4Address("192.168.50.12"), 51820, allowed, OTHER, 25)
+    message = wgmsg()
+    AsyncWireGuard._wg_set_peer(AsyncWireGuard.__new__(AsyncWireGuard), message, asked(peer))
+    message.encode()
+    read = wgmsg(message.data)
+    read.decode()
+    assert list(listed(read)) == [(KEY, frozenset(allowed))]
