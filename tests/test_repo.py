@@ -19,8 +19,9 @@ CORE = {
         "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
-        "allocate", "assignments", "backend.ledger", "backend.peers", "backend.route_entries",
-        "backend.vxlan_entries", "config", "datapath.forward", "datapath.packet", "errors", "holder",
+        "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
+        "backend.route_entries", "backend.vxlan_entries", "backend.wireguard_peers", "config",
+        "datapath.forward", "datapath.packet", "errors", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience",
         "registry.access", "subnet", "subnet_env",
