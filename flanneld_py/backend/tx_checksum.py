@@ -144,6 +144,8 @@ class Examiner:
                 logger.warning(BAD, self._device, self._device)
                 return
             pause = AGAIN if pause is None else min(2 * pause, MOST)
+            text = "Nothing is known of checksums on %s, for no peer of it answers; tried again in %.0f s"
+            logger.debug(text, self._device, pause)
 
 
 BAD: Final = (

@@ -110,7 +110,8 @@ def test_the_device_is_flannels(hosts):
         assert addresses == [f"{host.subnet}.0/32"]
         details = " ".join(shown(host, "ip", "-d", "link", "show", "flannel.1"))
         # flannel 0.20.2's and 0.5.5's.
-        assert f"vxlan id 1 local {host.address} dev eth0 srcport 0 0 dstport 8472 nolearning" in details
+        assert f"vxlan id 1 local {host.address} dev eth0 srcport 0 0 dstport 8472 ttl auto" in details
+        assert " nolearning " in details
         assert host.run("cat", "/proc/sys/net/ipv6/conf/flannel.1/accept_ra").text == "0\n"
 
 
@@ -196,8 +197,8 @@ def test_on_an_underlay_of_1400_bytes_pods_have_1350(sandbox):
         ({"Port": 4789}, "flannel.1", "dstport 4789"),
         ({"Port": 8472}, "flannel.1", "dstport 8472"),
         ({"VNI": 42}, "flannel.42", "vxlan id 42"),
-        ({"GBP": True}, "flannel.1", "gbp"),
-        ({"Learning": True}, "flannel.1", "dstport 8472 ttl auto"),
+        ({"GBP": True}, "flannel.1", " gbp "),
+        ({"MTU": 1400}, "flannel.1", " mtu 1350 "),
     ],
 )
 def test_the_device_is_as_the_configuration_says(sandbox, backend, device, details):
@@ -205,6 +206,13 @@ def test_the_device_is_as_the_configuration_says(sandbox, backend, device, detai
     host = sandbox.host("a")
     host.flanneld().says("Watching for new subnet leases")
     assert details in " ".join(shown(host, "ip", "-d", "link", "show", device))
+
+
+def test_a_device_that_learns_is_made_where_the_configuration_says_so(sandbox):
+    configure(sandbox, Learning=True)
+    host = sandbox.host("a")
+    host.flanneld().says("Watching for new subnet leases")
+    assert "nolearning" not in " ".join(shown(host, "ip", "-d", "link", "show", "flannel.1"))
 
 
 def test_with_direct_routing_a_peer_on_the_link_is_reached_without_encapsulation(sandbox):
