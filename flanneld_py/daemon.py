@@ -57,6 +57,7 @@ class Daemon:
         self.board = board or Board()
         self._inbox: Inbox = queue.SimpleQueue()
         self._backend: Backend | None = None
+        self.closing = False
 
     def run(self) -> None:
         """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
@@ -97,7 +98,9 @@ class Daemon:
     def close(self) -> None:
         """Take away what `run` made, once it has ended."""
         if self._backend is not None:
+            self.closing = True
             self._backend.close()
+            self.closing = False
 
     # Until there is a lease
 

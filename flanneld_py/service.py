@@ -4,18 +4,16 @@ import logging
 import queue
 import signal
 import threading
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flanneld_py.clock import Time
-from flanneld_py.config.model import NetworkConfig
 from flanneld_py.options import Options
-from flanneld_py.subnet import Addresses, Subnet
 
 if TYPE_CHECKING:
-    from flanneld_py.backend import Backend
+    from flanneld_py.board import Board
     from flanneld_py.daemon import Daemon
-    from flanneld_py.interface import Interface
+    from flanneld_py.monitor import Monitor
 
 __all__ = ["run"]
 
@@ -55,89 +53,57 @@ def run(options: Options) -> int:
         signal.signal(number, signal.SIG_DFL)
     service.stop()
     worker.join(GRACE)
+    while service.closing:  # a command of the extension backend takes its time, but no more than that
+        worker.join(GRACE)
     return 0
 
 
 class _Service:
-    """The daemon and its surroundings."""
+    """A daemon for each network, and what tells of them."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._daemon: Daemon | None = None
-        self._stopping = False
+        self._time = Time()
+        self._daemons: list[Daemon] = []
+
+    @property
+    def closing(self) -> bool:
+        """Whether what was made is being taken away."""
+        return any(daemon.closing for daemon in self._daemons)
 
     def run(self) -> None:
-        """Do the daemon's work. Raises `Fatal`, or `Stopped` after `stop`."""
-        daemon = self._daemon = _make_daemon(self._options)
-        if self._stopping:  # `stop` may have come too early to find the daemon
-            return
+        """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
+        # Here, so that signals are heeded from the start: importing these takes a while.
+        from flanneld_py.board import Board
+        from flanneld_py.machine import Machine
+        from flanneld_py.notify import notify
+
+        boards = [Board(name) for name in self._options.networks or ("",)]
+        monitor = self._monitor(boards)
         try:
-            daemon.run()
+            machine = Machine(self._options, self._time)
+            (board,) = boards
+            daemon = machine.daemon(board.name, board, lambda: notify("READY=1"))
+            self._daemons.append(daemon)
+            if self._time.stopping.is_set():  # `stop` may have come too early to find the daemon
+                return
+            try:
+                daemon.run()
+            finally:
+                daemon.close()
         finally:
-            daemon.close()
+            if monitor is not None:
+                monitor.close()
 
     def stop(self) -> None:
         """Have `run` end, also one that is still being set up; for another thread."""
-        self._stopping = True
-        if self._daemon is not None:
-            self._daemon.stop()
+        self._time.stopping.set()
+        for daemon in self._daemons:
+            daemon.stop()
 
+    def _monitor(self, boards: Sequence["Board"]) -> "Monitor | None":
+        if self._options.healthz_port == 0:
+            return None
+        from flanneld_py.monitor import Monitor
 
-def _make_daemon(options: Options) -> "Daemon":
-    """Look at the machine, and wire everything together. Raises `Fatal`."""
-    # Here, so that signals are heeded from the start: importing these takes a while.
-    from flanneld_py import files, firewall, kernel
-    from flanneld_py.backend.choose import open_backend
-    from flanneld_py.daemon import Daemon
-    from flanneld_py.external import wait_for_interface, wishes
-    from flanneld_py.interface import Families, public_addresses
-    from flanneld_py.kernel.interfaces import look
-    from flanneld_py.notify import notify
-    from flanneld_py.registry.choose import open_registry
-
-    # What cannot get better by waiting comes first.
-    kernel.require_net_admin()
-    if not (options.iface or options.iface_regex or options.iface_can_reach):
-        logger.info("Determining IP address of default interface")
-    found = wait_for_interface(options, look, Time())
-    _tell(found, public_addresses(found, wishes(options)))
-    files.require_writable(Path(options.subnet_file))
-
-    class Rules:
-        def set(self, network: NetworkConfig, _subnet: Subnet) -> None:
-            if network.ipv4 is not None:
-                if options.ip_masq:
-                    firewall.masquerade(network.ipv4.network)
-                firewall.accept_forwarded(network.ipv4.network)
-
-        def sync(self) -> int:
-            return 0
-
-    def open_it(network: NetworkConfig) -> "Backend":
-        needs = Families(network.ipv4 is not None, network.ipv6 is not None)
-        interface = found
-        if (needs.ipv4 and found.ipv4 is None) or (needs.ipv6 and found.ipv6 is None):
-            interface = wait_for_interface(options, look, Time(), needs)
-            _tell(interface, public_addresses(interface, wishes(options)))
-        public = public_addresses(interface, wishes(options))
-        return open_backend(
-            network,
-            interface,
-            Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
-            vxlan_tx_checksum=options.vxlan_tx_checksum,
-        )
-
-    return Daemon(
-        options,
-        open_registry(options),
-        open_backend=open_it,
-        subnet_file=Path(options.subnet_file),
-        prefix=options.etcd_prefix,
-        filters=Rules(),
-        ready=lambda: notify("READY=1"),
-    )
-
-
-def _tell(interface: "Interface", public: Addresses) -> None:
-    logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
-    logger.info("Using %s as external endpoint", public)
+        return Monitor(self._options.healthz_ip, self._options.healthz_port, boards)

@@ -1,17 +1,18 @@
 """The service's wiring: what a signal does while the daemon is still being made."""
 
 import threading
-from typing import cast
+from collections.abc import Callable
 
 import pytest
 
-from flanneld_py import service
-from flanneld_py.daemon import Daemon
+from flanneld_py import machine, service
 from flanneld_py.options import Options
 
 
 class Recorder:
     """Stands in for the daemon."""
+
+    closing = False
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -26,15 +27,35 @@ class Recorder:
         self.calls.append("close")
 
 
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    made = Recorder()
+    made_by(monkeypatch, lambda: made)
+    return made
+
+
+def made_by(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Recorder]) -> None:
+    """Have the machine make its daemon so."""
+
+    class Machine:
+        def __init__(self, _options: Options, _time: object) -> None:
+            pass
+
+        def daemon(self, *_: object) -> Recorder:
+            return make()
+
+    monkeypatch.setattr(machine, "Machine", Machine)
+
+
 def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monkeypatch):
     daemon, begun, go_on = Recorder(), threading.Event(), threading.Event()
 
-    def make(_options: Options) -> Daemon:
+    def make() -> Recorder:
         begun.set()
         assert go_on.wait(10)
-        return cast("Daemon", daemon)
+        return daemon
 
-    monkeypatch.setattr(service, "_make_daemon", make)
+    made_by(monkeypatch, make)
     made = service._Service(Options())
     worker = threading.Thread(target=made.run)
     worker.start()
@@ -47,9 +68,7 @@ def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monk
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told to end", "by itself"])
-def test_a_daemon_that_ends_takes_away_what_it_made(monkeypatch, told):
-    daemon = Recorder()
-    monkeypatch.setattr(service, "_make_daemon", lambda _options: daemon)
+def test_a_daemon_that_ends_takes_away_what_it_made(daemon, told):
     made = service._Service(Options())
     made.run()
     if told:

@@ -1,0 +1,95 @@
+"""This machine's side of things: its interface, its kernel, and a daemon for each network."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from flanneld_py import files, firewall, kernel
+from flanneld_py.backend import Backend
+from flanneld_py.backend.choose import open_backend
+from flanneld_py.board import Board
+from flanneld_py.clock import Time
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.daemon import Daemon
+from flanneld_py.external import wait_for_interface, wishes
+from flanneld_py.interface import ANY, Families, Interface, public_addresses
+from flanneld_py.kernel.interfaces import look
+from flanneld_py.options import Options
+from flanneld_py.registry.choose import open_registry, prefix_of
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["Machine"]
+
+logger = logging.getLogger(__name__)
+
+
+class Machine:
+    """What all networks of this machine share."""
+
+    def __init__(self, options: Options, time: Time) -> None:
+        """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`."""
+        self._options = options
+        self._time = time
+        kernel.require_net_admin()
+        if not (options.iface or options.iface_regex or options.iface_can_reach):
+            logger.info("Determining IP address of default interface")
+        self._interface = self._find(ANY)
+        for network in options.networks or ("",):
+            files.require_writable(self._subnet_file(network))
+
+    def daemon(self, network: str, board: Board, ready: Callable[[], None]) -> Daemon:
+        """The daemon of a network, by its name in -networks; empty for the only one. Raises `Fatal`."""
+        return Daemon(
+            self._options,
+            open_registry(self._options, network),
+            open_backend=self._open_backend,
+            subnet_file=self._subnet_file(network),
+            prefix=prefix_of(self._options, network),
+            filters=_Rules(self._options),
+            ready=ready,
+            board=board,
+        )
+
+    def _subnet_file(self, network: str) -> Path:
+        options = self._options
+        return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
+
+    def _open_backend(self, network: NetworkConfig) -> Backend:
+        """With an interface that has an address of each family that the network asks for."""
+        needs = Families(network.ipv4 is not None, network.ipv6 is not None)
+        interface = self._interface
+        if (needs.ipv4 and interface.ipv4 is None) or (needs.ipv6 and interface.ipv6 is None):
+            interface = self._find(needs)
+        public = public_addresses(interface, wishes(self._options))
+        return open_backend(
+            network,
+            interface,
+            Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
+            vxlan_tx_checksum=self._options.vxlan_tx_checksum,
+        )
+
+    def _find(self, needs: Families) -> Interface:
+        interface = wait_for_interface(self._options, look, self._time, needs)
+        public = public_addresses(interface, wishes(self._options))
+        logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
+        logger.info("Using %s as external endpoint", public)
+        return interface
+
+
+class _Rules:
+    """See `keeper.Filters`."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def set(self, network: NetworkConfig, _subnet: Subnet) -> None:
+        """See `Filters`."""
+        if network.ipv4 is not None:
+            if self._options.ip_masq:
+                firewall.masquerade(network.ipv4.network)
+            if self._options.iptables_forward_rules:
+                firewall.accept_forwarded(network.ipv4.network)
+
+    def sync(self) -> int:
+        """See `Filters`."""
+        return 0
