@@ -33,7 +33,7 @@ ANSWER: Final = 65536
 """Bytes; the kernel fills no more than 32 KiB of a dump into one datagram (netlink_dump of af_netlink.c)."""
 
 TIMEOUT: Final = 10.0
-"""Seconds. The kernel answers before `send` returns, so this is never seen unless it lost an answer."""
+"""Seconds. The kernel has answered when `send` returns, or says ENOBUFS, so this is never seen."""
 
 DUMPS: Final = 5
 """How often a dump that changes interrupted is asked for."""
@@ -72,6 +72,7 @@ class Channel:
                 if error.errno != errno.ENOBUFS:
                     raise
                 # Answers were lost, nobody knows which. To ask for the same again does no harm.
+                self._drain()
                 failed = {place: one[0] for place, each in enumerate(batch) if (one := self._batch([each]))}
             failures.update({first + place: error for place, error in failed.items()})
         return failures
@@ -93,6 +94,19 @@ class Channel:
                         failures[message.sequence - first] = error
                     if message.sequence == end:
                         return failures
+
+    def _drain(self) -> None:
+        """Forget what came: as long as anything is in the buffer, the kernel lets no more into it."""
+        self._socket.setblocking(False)
+        while True:
+            try:
+                self._socket.recv(ANSWER)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+        self._socket.settimeout(TIMEOUT)
 
     def execute(self, request: Request) -> None:
         """Have this done. Raises the `OSError` that the kernel tells."""

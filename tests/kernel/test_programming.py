@@ -324,6 +324,19 @@ def test_when_all_of_thousands_fail_each_of_them_is_told(machine):
     assert result == list(range(3000))
 
 
+def test_answers_that_do_not_fit_into_the_sockets_buffer_are_asked_for_again(machine):
+    result = machine.python("""
+        from flanneld_py.kernel import channel
+        channel.AT_ONCE = 2001
+        routes = [Route(ip_network((0x0A000000 + n * 256, 24)), eth0, ip_address("203.0.113.7"))
+                  for n in range(2000)]
+        good = Route(ip_network("10.99.0.0/24"), eth0, ip_address("192.0.2.60"))
+        result = [number for number, _, _ in do(*map(Put, [*routes[:1000], good, *routes[1000:]]))]
+    """)
+    assert result == [*range(1000), *range(1001, 2001)]
+    assert machine.routes("proto", "241") == ["10.99.0.0/24 via 192.0.2.60 dev eth0"]
+
+
 def test_of_a_device_that_is_gone_nothing_is_seen(machine):
     assert machine.python("result = len(seen([99]))") == 0
 
