@@ -1,23 +1,44 @@
 import json
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flanneld_py.config import ConfigError, NetworkConfig, parse, udp_port
+from flanneld_py.config import ConfigError, Problem, changes, parse
+from flanneld_py.config.model import (
+    Alloc,
+    Extension,
+    HostGw,
+    Ipip,
+    NetworkConfig,
+    Pool,
+    Udp,
+    Vxlan,
+    Wireguard,
+)
+from tests.flanneld_py.made import pool4, pool6
+
+
+def ipv4(text: str | bytes) -> Pool[IPv4Network]:
+    pool = parse(text).ipv4
+    assert pool is not None
+    return pool
+
+
+def ipv6(**fields: object) -> Pool[IPv6Network]:
+    pool = parse(json.dumps({"EnableIPv4": False, "EnableIPv6": True, "Backend": VXLAN} | fields)).ipv6
+    assert pool is not None
+    return pool
+
+
+VXLAN = {"Type": "vxlan"}
 
 
 def test_the_tutorials_configuration_shares_out_255_subnets() -> None:
     """flannel says: Picking subnet in range 10.2.1.0 ... 10.2.255.0."""
-    assert parse('{ "Network": "10.2.0.0/16" }') == NetworkConfig(
-        network=IPv4Network("10.2.0.0/16"),
-        subnet_min=IPv4Address("10.2.1.0"),
-        subnet_max=IPv4Address("10.2.255.0"),
-        subnet_len=24,
-        backend_type="udp",
-        backend={},
-    )
+    pool = pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24")
+    assert parse('{ "Network": "10.2.0.0/16" }') == NetworkConfig(pool, None, Udp(8285), nftables=False)
 
 
 # The defaults of flannel v0.20.2 (CheckNetworkConfig).
@@ -33,41 +54,90 @@ def test_the_tutorials_configuration_shares_out_255_subnets() -> None:
     ],
 )
 def test_the_defaults_follow_from_the_network(network: str, length: int, first: str, last: str) -> None:
-    config = parse(json.dumps({"Network": network}))
-    assert (config.subnet_len, str(config.subnet_min), str(config.subnet_max)) == (length, first, last)
+    pool = ipv4(json.dumps({"Network": network}))
+    assert pool == pool4(network, f"{first}/{length}", f"{last}/{length}")
+
+
+# Likewise, for IPv6.
+@pytest.mark.parametrize(
+    ("network", "first", "last"),
+    [
+        ("2001:cafe:42::/48", "2001:cafe:42:1::/64", "2001:cafe:42:ffff::/64"),
+        ("fc00::/62", "fc00:0:0:1::/64", "fc00:0:0:3::/64"),
+        ("fc00::/63", "fc00:0:0:0:8000::/65", "fc00:0:0:1:8000::/65"),
+        ("fc00::/124", "fc00::4/126", "fc00::c/126"),
+    ],
+)
+def test_the_defaults_of_ipv6_follow_from_its_network(network: str, first: str, last: str) -> None:
+    assert ipv6(IPv6Network=network) == pool6(network, first, last)
 
 
 def test_everything_may_be_given() -> None:
     config = parse(
         '{"Network": "10.0.0.0/8", "SubnetLen": 20, "SubnetMin": "10.10.0.0", "SubnetMax": "10.99.0.0",'
-        ' "Backend": {"Type": "UDP", "Port": 7890}}'
+        ' "EnableIPv6": true, "IPv6Network": "2001:cafe:42::/48", "IPv6SubnetLen": 56,'
+        ' "IPv6SubnetMin": "2001:cafe:42:100::", "IPv6SubnetMax": "2001:cafe:42:200::",'
+        ' "EnableNFTables": true, "Backend": {"Type": "VXLAN", "VNI": 7}}'
     )
     assert config == NetworkConfig(
-        IPv4Network("10.0.0.0/8"),
-        IPv4Address("10.10.0.0"),
-        IPv4Address("10.99.0.0"),
-        20,
-        "udp",
-        {"type": "UDP", "port": 7890},
+        pool4("10.0.0.0/8", "10.10.0.0/20", "10.99.0.0/20"),
+        pool6("2001:cafe:42::/48", "2001:cafe:42:100::/56", "2001:cafe:42:200::/56"),
+        Vxlan(vni=7),
+        nftables=True,
     )
-    assert udp_port(config) == 7890
+
+
+PSK = "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="
+
+
+@pytest.mark.parametrize(
+    ("given", "backend"),
+    [
+        ({"Type": "udp"}, Udp(8285)),
+        ({"Type": "udp", "Port": 7890}, Udp(7890)),
+        ({"Type": "vxlan"}, Vxlan(1, 0, 0, gbp=False, learning=False, direct_routing=False)),
+        (
+            {"Type": "vxlan", "VNI": 16777215, "Port": 4789, "MTU": 1400, "GBP": True, "Learning": True}
+            | {"DirectRouting": True},
+            Vxlan(16777215, 4789, 1400, gbp=True, learning=True, direct_routing=True),
+        ),
+        ({"Type": "host-gw"}, HostGw()),
+        ({"Type": "alloc"}, Alloc()),
+        ({"Type": "ipip", "DirectRouting": True}, Ipip(direct_routing=True)),
+        ({"Type": "wireguard"}, Wireguard(51820, 51821, 0, "", 0, "separate")),
+        (
+            {"Type": "wireguard", "ListenPort": 1, "ListenPortV6": 2, "MTU": 1300, "PSK": PSK}
+            | {"PersistentKeepaliveInterval": 25, "Mode": "auto"},
+            Wireguard(1, 2, 1300, PSK, 25, "auto"),
+        ),
+        ({"Type": "extension", "SubnetAddCommand": "ip r"}, Extension(subnet_add_command="ip r")),
+    ],
+)
+def test_a_backends_keys_and_defaults_are_flannels(given: object, backend: object) -> None:
+    assert parse(json.dumps({"Network": "10.2.0.0/16", "Backend": given})).backend == backend
+
+
+def test_without_ipv4_there_is_only_the_other_pool() -> None:
+    pool = pool6("fd00::/48", "fd00:0:0:1::/64", "fd00:0:0:ffff::/64")
+    assert parse(json.dumps(V6)) == NetworkConfig(None, pool, Vxlan())
 
 
 def test_the_first_subnet_may_be_asked_for() -> None:
-    assert str(parse('{"Network": "10.1.0.0/16", "SubnetMin": "10.1.0.0"}').subnet_min) == "10.1.0.0"
+    assert str(ipv4('{"Network": "10.1.0.0/16", "SubnetMin": "10.1.0.0"}').subnet_min) == "10.1.0.0/24"
 
 
 def test_keys_are_matched_as_gos_json_does() -> None:
     text = (
         '{"NETWORK": "10.9.0.0/16", "network": "10.2.0.0/16", "Network": null, "subnetlen": 25, "Other": [1]}'
     )
-    config = parse(text)
-    assert (str(config.network), config.subnet_len) == ("10.2.0.0/16", 25)
-    assert udp_port(parse('{"network": "10.2.0.0/16", "backend": {"type": "udp", "PORT": 9}}')) == 9
+    pool = ipv4(text)
+    assert (str(pool.network), pool.subnet_len) == ("10.2.0.0/16", 25)
+    assert parse('{"network": "10.2.0.0/16", "backend": {"type": "udp", "PORT": 9}}').backend == Udp(9)
 
 
 def test_host_bits_of_the_network_are_cleared() -> None:
-    assert str(parse('{"Network": "10.1.0.5/16"}').network) == "10.1.0.0/16"
+    assert str(ipv4('{"Network": "10.1.0.5/16"}').network) == "10.1.0.0/16"
+    assert str(ipv6(IPv6Network="2001:cafe:42::5/48").network) == "2001:cafe:42::/48"
 
 
 def test_zero_means_not_given() -> None:
@@ -83,6 +153,8 @@ def test_bytes_are_read_like_text() -> None:
 
 
 NET = {"Network": "10.1.0.0/16"}
+V6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00::/48", "Backend": VXLAN}
+WG = {"Type": "wireguard"}
 
 
 @pytest.mark.parametrize(
@@ -123,20 +195,43 @@ NET = {"Network": "10.1.0.0/16"}
             NET | {"SubnetMin": "10.1.9.0", "SubnetMax": "10.1.8.0"},
             "SubnetMin 10.1.9.0 is above SubnetMax 10.1.8.0",
         ),
-        (NET | {"EnableIPv6": True}, "EnableIPv6 is not supported"),
+        (NET | {"EnableIPv6": True, "Backend": VXLAN}, "IPv6Network is missing"),
+        (V6 | {"IPv6Network": "10.1.0.0/16"}, 'IPv6Network is "10.1.0.0/16"'),
+        (V6 | {"IPv6Network": "fe80::/48"}, "IPv6Network fe80::/48 contains link-local"),
+        (V6 | {"IPv6Network": "ff02::/48"}, "IPv6Network ff02::/48 contains multicast"),
+        (V6 | {"IPv6Network": "fd00::/125"}, "IPv6Network fd00::/125 is too small: .*/124"),
+        (V6 | {"IPv6SubnetLen": 127}, "IPv6SubnetLen is 127: it must be 126 or less"),
+        (V6 | {"IPv6SubnetLen": 49}, "IPv6SubnetLen is 49: .*at least four subnets"),
+        (
+            V6 | {"IPv6SubnetMin": "fd01::"},
+            "IPv6SubnetMin fd01:: is not in the range of the IPv6Network fd00::/48",
+        ),
+        (
+            V6 | {"IPv6SubnetMax": "fd00::5"},
+            "IPv6SubnetMax fd00::5 is not on a SubnetLen boundary: give fd00::",
+        ),
+        (V6 | {"IPv6SubnetMin": "fd00:0:0:1::%eth0"}, "IPv6SubnetMin is"),
+        (NET | {"EnableIPv6": True, "IPv6Network": "fd00::/48"}, "Backend.Type udp carries IPv4 only"),
+        (V6 | {"Backend": {"Type": "ipip"}}, "Backend.Type ipip carries IPv4 only"),
+        (NET | {"EnableNFTables": "yes"}, 'EnableNFTables is "yes"'),
         (NET | {"EnableIPv6": 1}, "EnableIPv6 is 1"),
-        (NET | {"EnableIPv4": False}, "EnableIPv4 is false"),
+        ({"EnableIPv4": False}, "EnableIPv4 is false and EnableIPv6 is not true"),
         (NET | {"Backend": "udp"}, 'Backend is "udp"'),
-        (NET | {"Backend": {}}, r"Backend.Type is missing: .*\(udp\)"),
+        (NET | {"Backend": {}}, "Backend.Type is missing: give one of udp, vxlan"),
         (NET | {"Backend": {"Type": 1}}, "Backend.Type is 1"),
         (
-            NET | {"Backend": {"Type": "vxlan"}},
-            'Backend.Type "vxlan" is not supported: this version supports udp',
-        ),
-        (
             NET | {"Backend": {"Type": "nope"}},
-            'Backend.Type "nope" is not supported: this version supports udp',
+            'Backend.Type "nope" is not supported: give one of udp, vxlan, host-gw, alloc, ',
         ),
+        (NET | {"Backend": {"Type": "ipsec"}}, 'Backend.Type "ipsec" is not supported: use wireguard'),
+        (NET | {"Backend": {"Type": "aws-vpc"}}, 'Backend.Type "aws-vpc" is not supported: flannel itself'),
+        (NET | {"Backend": VXLAN | {"VNI": 0}}, "Backend.VNI is 0: give a number from 1 to 16777215"),
+        (NET | {"Backend": VXLAN | {"VNI": 2**24}}, "Backend.VNI is 16777216"),
+        (NET | {"Backend": VXLAN | {"Port": "8472"}}, 'Backend.Port is "8472"'),
+        (NET | {"Backend": VXLAN | {"GBP": 1}}, "Backend.GBP is 1"),
+        (NET | {"Backend": WG | {"PSK": "secret"}}, "Backend.PSK is no key: give 32 bytes"),
+        (NET | {"Backend": WG | {"Mode": "both"}}, 'Backend.Mode is "both": give one of separate, auto'),
+        (NET | {"Backend": {"Type": "extension", "SubnetAddCommand": ["ip"]}}, "Backend.SubnetAddCommand is"),
     ],
 )
 def test_every_error_names_its_key(value: object, message: str) -> None:
@@ -153,14 +248,63 @@ def test_what_is_no_json_object_is_refused(text: str | bytes) -> None:
         parse(text)
 
 
-def test_the_udp_port_is_flannels_by_default() -> None:
-    assert udp_port(parse('{"Network": "10.2.0.0/16"}')) == 8285
+def test_all_problems_are_told_at_once() -> None:
+    text = (
+        '{"Network": "10.1.0.0/99", "EnableIPv6": true, "Backend": {"Type": "vxlan", "VNI": 0, "Port": -1}}'
+    )
+    with pytest.raises(ConfigError) as refused:
+        parse(text)
+    keys = [problem.key for problem in refused.value.problems]
+    assert keys == ["Network", "IPv6Network", "Backend.VNI", "Backend.Port"]
+    assert "\n" not in str(refused.value)
+    assert all(problem.fix for problem in refused.value.problems)
+
+
+def test_a_secret_that_is_wrong_is_still_not_shown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(json.dumps(NET | {"Backend": WG | {"PSK": "hunter2"}}))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        ({}, []),
+        (
+            {"SubnetLen": 26},
+            ["SubnetLen 24 -> 26", "SubnetMin 10.1.1.0 -> 10.1.0.64", "SubnetMax 10.1.255.0 -> 10.1.255.192"],
+        ),
+        (
+            {"Network": "10.1.0.0/17"},
+            ["Network 10.1.0.0/16 -> 10.1.0.0/17", "SubnetMax 10.1.255.0 -> 10.1.127.0"],
+        ),
+        ({"Backend": VXLAN}, ["Backend.Type udp -> vxlan"]),
+        ({"Backend": {"Type": "udp", "Port": 9}}, ["Backend.Port 8285 -> 9"]),
+        ({"EnableNFTables": True}, ["EnableNFTables false -> true"]),
+        (
+            {"EnableIPv6": True, "IPv6Network": "fd00::/48", "Backend": VXLAN},
+            ["EnableIPv6 false -> true", "Backend.Type udp -> vxlan"],
+        ),
+    ],
+)
+def test_what_changes_is_told_by_its_key(changed: dict[str, object], lines: list[str]) -> None:
+    told = changes(parse(json.dumps(NET)), parse(json.dumps(NET | changed)))
+    assert [line.partition(";")[0] for line in told] == lines
+
+
+def test_another_secret_is_told_without_it() -> None:
+    old, new = (
+        parse(json.dumps(NET | {"Backend": WG | {"PSK": psk}})) for psk in (PSK, PSK.replace("C", "D", 1))
+    )
+    (line,) = changes(old, new)
+    assert line.startswith("Backend.PSK is another;")
+    assert PSK not in line
 
 
 @pytest.mark.parametrize("port", [0, 65536, "8285", True, 1.5])
 def test_a_port_that_is_none_is_refused(port: object) -> None:
     with pytest.raises(ConfigError, match=r"^Backend\.Port is "):
-        udp_port(parse(json.dumps(NET | {"Backend": {"Type": "udp", "Port": port}})))
+        parse(json.dumps(NET | {"Backend": {"Type": "udp", "Port": port}}))
 
 
 @given(
@@ -181,12 +325,48 @@ def test_what_is_accepted_is_accepted_by_both_flannels(
             "SubnetMax": str(IPv4Address(limits[1])),
         }
     try:
-        config = parse(json.dumps(value))
+        pool = ipv4(json.dumps(value))
     except ConfigError:
         return
-    size = 2 ** (32 - config.subnet_len)
-    assert config.network.prefixlen + 2 <= config.subnet_len <= 30
-    assert config.subnet_min in config.network
-    assert config.subnet_max in config.network
-    assert config.subnet_min <= config.subnet_max
-    assert int(config.subnet_min) % size == int(config.subnet_max) % size == 0
+    low, high = pool.subnet_min, pool.subnet_max
+    assert pool.network.prefixlen + 2 <= pool.subnet_len <= 30
+    assert low.subnet_of(pool.network)
+    assert high.subnet_of(pool.network)
+    assert low.network_address <= high.network_address
+
+
+def json_values() -> st.SearchStrategy[object]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    )
+
+
+KEYS = st.sampled_from(
+    [
+        "Network", "SubnetLen", "SubnetMin", "SubnetMax", "IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin",
+        "IPv6SubnetMax", "EnableIPv4", "EnableIPv6", "EnableNFTables", "Backend", "backend", "NETWORK",
+    ]
+)  # fmt: skip
+BACKENDS = st.dictionaries(
+    st.sampled_from(["Type", "VNI", "Port", "MTU", "PSK", "Mode", "GBP", "ListenPort", "SubnetAddCommand"]),
+    json_values() | st.sampled_from(["udp", "vxlan", "wireguard", "extension", "ipip"]),
+)
+LIKELY = st.sampled_from(["10.1.0.0/16", "fd00::/48", "10.1.1.0", "fd00:0:0:1::", True, 24, 64])
+
+
+@given(st.binary() | st.text() | st.dictionaries(KEYS, json_values() | LIKELY | BACKENDS).map(json.dumps))
+@example(b"[" * 100_000)
+@example('{"Network": ' + "9" * 5000 + "}")
+@example('{"SubnetLen": ' + "9" * 4000 + ', "Network": "10.1.0.0/16"}')
+@example('{"Network": "' + "1" * 1_000_000 + '"}')
+@example('{"Network": "10.1.0.0/16", "Backend": {"Type": "\\ud800"}}')
+def test_any_text_is_a_configuration_or_problems_with_keys_and_remedies(text: str | bytes) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        parse(text)
+    except ConfigError as error:
+        problems = error.problems or (Problem("", "", ""),)
+    assert all(problem.message and problem.fix for problem in problems)
+    assert sum(len(str(problem)) for problem in problems) < 5000
