@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
@@ -27,8 +26,8 @@ def run(options: Options) -> int:
     try:
         network = config.parse(_read(name))
     except config.ConfigError as error:
-        for line in _problems(error):
-            sys.stderr.write(f"{line}\n")
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
         return Exit.CONFIG
     sys.stdout.write(f"OK: {describe(network)}\n")
     return Exit.OK
@@ -61,44 +60,22 @@ def _read(name: str) -> bytes:
     return text
 
 
-def _problems(error: config.ConfigError) -> Iterator[str]:
-    """A line for each: the key, what is wrong with it, and the fix."""
-    problems = getattr(error, "problems", ())
-    for problem in problems:
-        about = "" if problem.message.startswith(problem.key) else f"{problem.key}: "
-        yield f"{about}{problem.message}: {problem.fix}"
-    if not problems:
-        yield str(error)
-
-
 def _pool(pool: Pool[IPv4Network] | Pool[IPv6Network]) -> str:
     first, last = pool.subnet_min, pool.subnet_max
     count = (int(last.network_address) - int(first.network_address)) // first.num_addresses + 1
     return f"{count} subnets of {pool.network}, {first} to {last}"
 
 
-_SPELLED: Final[Mapping[str, str]] = {"vni": "VNI", "mtu": "MTU", "gbp": "GBP", "psk": "PSK"} | {
-    "listen_port_v6": "ListenPortV6"
-}
 _DEFAULTS: Final[Mapping[tuple[str, str], str]] = {
-    ("vxlan", "port"): "8472",
-    ("vxlan", "mtu"): "from the interface",
-    ("wireguard", "mtu"): "from the interface",
+    ("vxlan", "Port"): "8472",
+    ("vxlan", "MTU"): "from the interface",
+    ("wireguard", "MTU"): "from the interface",
 }
 """What 0 stands for."""
 
 
 def _settings(backend: BackendConfig) -> Iterator[str]:
-    """Each setting by its key; commands that are not given are left out, and a secret is not shown."""
-    for field in fields(backend):
-        value = getattr(backend, field.name)
-        if value == "":
-            continue
-        if field.name == "psk":
-            value = "(not shown)"
-        elif value == 0 and (backend.type, field.name) in _DEFAULTS:
-            value = _DEFAULTS[backend.type, field.name]
-        elif isinstance(value, bool):
-            value = str(value).lower()
-        key = _SPELLED.get(field.name) or field.name.title().replace("_", "")
-        yield f"{key} {value}"
+    """Each setting by its key; commands that are not given are left out."""
+    for key, value in config.settings(backend).items():
+        if value:
+            yield f"{key} {_DEFAULTS.get((backend.type, key), value) if value == '0' else value}"

@@ -1,13 +1,12 @@
 """`flanneld check-config`: what it says, and its exit status."""
 
 import io
+import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from flanneld_py import config
 from flanneld_py.commands import check_config
 from flanneld_py.config.model import Alloc, Extension, HostGw, NetworkConfig, Vxlan, Wireguard
 from flanneld_py.errors import Exit, Fatal
@@ -43,33 +42,18 @@ def test_a_configuration_comes_from_standard_input_too(
     assert capsys.readouterr().out.startswith("OK: 255 subnets")
 
 
-class Wrong(config.ConfigError):
-    """Two problems at once."""
-
-    def __init__(self) -> None:
-        ValueError.__init__(self, "in one line")
-        self.problems = (
-            SimpleNamespace(key="SubnetLen", message="SubnetLen is 40", fix="give 18 to 30"),
-            SimpleNamespace(key="Backend.Port", message="it is 70000", fix="give 1 to 65535"),
-        )
-
-
 def test_all_problems_are_told_at_once_a_line_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def parse(_: bytes) -> NetworkConfig:
-        raise Wrong
-
-    monkeypatch.setattr(config, "parse", parse)
     file = tmp_path / "config.json"
-    file.write_text(TUTORIAL)
+    wrong = {"Network": "10.2.0.0/16", "SubnetLen": 40, "Backend": {"Type": "udp", "Port": 70000}}
+    file.write_text(json.dumps(wrong))
     assert check(file) == Exit.CONFIG
     out, errors = capsys.readouterr()
     assert out == ""
-    assert errors.splitlines() == [
-        "SubnetLen is 40: give 18 to 30",
-        "Backend.Port: it is 70000: give 1 to 65535",
-    ]
+    first, second = errors.splitlines()
+    assert first.startswith("SubnetLen is 40: ")
+    assert second.startswith("Backend.Port is 70000: ")
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "\x00", '{"Network": '])
