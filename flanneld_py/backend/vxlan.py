@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 MANY: Final = 100
 """New peers, of which the examiners of checksums are told; one that answers is enough."""
 
+LONGEST_NAME: Final = 15
+"""Characters: IFNAMSIZ of linux/if.h, without the zero at the end."""
+
 LOWEST_MTU: Final = 68
 """Bytes that every IPv4 network must carry (RFC 791)."""
 
@@ -196,6 +199,11 @@ class VxlanBackend(Programmed):
                 offload.set_tx_checksum(vtep.name, self._tx_checksum == "on")
             elif offload.tx_checksum(vtep.name):
                 vtep.examiner = Examiner(vtep.name, address, partial(offload.set_tx_checksum, vtep.name))
+            else:
+                text = (
+                    "Transmit checksum offload of %s is off and stays so (-vxlan-tx-checksum=on turns it on)"
+                )
+                logger.info(text, vtep.name)
         except OSError as error:
             logger.warning("The transmit checksum offload of %s stays as it is: %s", vtep.name, error)
 
@@ -238,6 +246,12 @@ def _address(family: str, interface: Interface, own: Address | None, public: Add
 
 def _vtep(name: str, local: Address, mtu: int, lowest: int) -> _Vtep:
     """A device that is not made yet, with the MAC of one that is there, so that no peer notices a restart."""
+    if len(name) > LONGEST_NAME:
+        raise Fatal(
+            f"Backend.VNI makes the name {name}, and a device's has at most {LONGEST_NAME} characters: "
+            "choose a VNI of fewer digits",
+            code=Exit.CONFIG,
+        )
     if mtu < lowest:
         raise Fatal(
             f"{name} would have an MTU of {mtu}, and {lowest} is the least: raise Backend.MTU, or the MTU of "

@@ -1,0 +1,194 @@
+"""What the vxlan and ipip backends announce and refuse, before there is a device; and devices' counters."""
+
+import dataclasses
+import socket
+from ipaddress import IPv4Interface, ip_address
+
+import pytest
+
+from flanneld_py.backend import Flow, Statistics, underlay
+from flanneld_py.backend.choose import open_backend
+from flanneld_py.backend.counters import device_statistics, read_counters
+from flanneld_py.backend.ipip import IpipBackend
+from flanneld_py.backend.underlay import Underlay
+from flanneld_py.backend.vxlan import VxlanBackend
+from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Interface
+from flanneld_py.lease import encode
+from tests.flanneld_py.fake_table import FakeTable
+from tests.flanneld_py.made import addresses, pool4, pool6, subnet
+
+IPV4 = pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24")
+IPV6 = pool6("2001:cafe:42::/48", "2001:cafe:42:1::/64", "2001:cafe:42:ffff::/64")
+ETH0 = Interface("eth0", 2, 1500, ip_address("192.168.50.11"), ip_address("fd00:50::11"))
+PUBLIC = addresses("192.168.50.11", "fd00:50::11")
+LO = Interface(
+    "lo", socket.if_nametoindex("lo"), 65536, ip_address("127.0.0.1"), None, (IPv4Interface("127.0.0.1/8"),)
+)
+
+# A VNI that no device of the machine that runs the tests has.
+VNI = 9_998
+
+
+def vxlan(*pools: object, interface: Interface = ETH0, vni: int = VNI, **config: object) -> VxlanBackend:
+    chosen = Vxlan(vni, **config)
+    network = NetworkConfig(IPV4 if IPV4 in pools else None, IPV6 if IPV6 in pools else None, chosen)
+    return VxlanBackend(network, chosen, interface, PUBLIC, table=FakeTable())
+
+
+def test_an_ipv4_lease_names_a_locally_administered_mac_of_one_machine():
+    value = vxlan(IPV4).attrs()
+    assert isinstance(value.backend_data, dict)
+    first = int(value.backend_data["VtepMAC"][:2], 16)
+    assert first & 3 == 2  # IEEE 802: locally administered, individual
+    assert value.backend_v6_data is None
+    assert encode(value).startswith(b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"vxlan",')
+
+
+def test_a_dual_stack_lease_names_a_mac_for_each_family():
+    value = vxlan(IPV4, IPV6).attrs()
+    assert value.public == PUBLIC
+    assert value.backend_data != value.backend_v6_data
+
+
+def test_an_ipv6_lease_names_that_family_alone():
+    value = vxlan(IPV6).attrs()
+    assert value.public == addresses("fd00:50::11")
+    assert value.backend_data is None
+    assert value.backend_v6_data is not None
+
+
+@pytest.mark.parametrize(
+    ("pools", "mtu"),
+    [((IPV4,), 1450), ((IPV6,), 1430), ((IPV4, IPV6), 1430)],
+    ids=["IPv4: 14+8+8+20", "IPv6: 14+8+8+40", "both: the smaller"],
+)
+def test_pods_have_the_interfaces_mtu_less_what_encapsulation_adds(pools, mtu):
+    assert vxlan(*pools).mtu == mtu
+
+
+def test_backend_mtu_is_that_of_the_outer_packets_as_in_flannel():
+    assert vxlan(IPV4, mtu=1400).mtu == 1350
+
+
+def test_a_larger_mtu_than_the_interfaces_is_warned_of(caplog):
+    assert vxlan(IPV4, mtu=9000).mtu == 8950
+    assert "Backend.MTU is 9000 and that of eth0 is 1500" in caplog.text
+
+
+def test_an_mtu_that_leaves_too_little_for_ipv6_is_refused():
+    # RFC 8200: every network carries 1280 bytes.
+    with pytest.raises(Fatal, match="1280 is the least") as caught:
+        vxlan(IPV6, mtu=1300)
+    assert caught.value.code == Exit.CONFIG
+    assert vxlan(IPV4, mtu=1300).mtu == 1250
+
+
+@pytest.mark.parametrize("pools", [(IPV4,), (IPV6,)])
+def test_an_interface_without_the_family_is_refused(pools):
+    bare = dataclasses.replace(ETH0, ipv4=None, ipv6=None)
+    with pytest.raises(Fatal, match=r"eth0 has no IPv[46] address") as caught:
+        vxlan(*pools, interface=bare)
+    assert caught.value.code == Exit.INTERFACE
+
+
+@pytest.mark.parametrize(("pool", "vni"), [(IPV4, 10_000_000), (IPV6, 10_000)])
+def test_a_vni_whose_device_would_have_too_long_a_name_is_refused(pool, vni):
+    # IFNAMSIZ of linux/if.h: 15 characters. flannel says "numerical result out of range".
+    with pytest.raises(Fatal, match="choose a VNI of fewer digits") as caught:
+        vxlan(pool, vni=vni)
+    assert caught.value.code == Exit.CONFIG
+    assert vxlan(pool, vni=vni - 1).mtu
+
+
+def test_a_device_that_is_not_there_is_broken():
+    assert vxlan(IPV4, interface=LO).broken() == f"The device flannel.{VNI} is gone"
+
+
+def test_an_interface_that_is_not_the_one_any_more_cannot_be_claimed_on():
+    gone = dataclasses.replace(ETH0, name="gone0")
+    with pytest.raises(Fatal, match="The interface gone0 is gone") as caught:
+        vxlan(IPV4, interface=gone).claim(subnet("10.2.1.0/24"))
+    assert caught.value.code == Exit.INTERFACE
+
+
+# ipip
+
+
+def ipip(*pools: object, interface: Interface = ETH0) -> IpipBackend:
+    network = NetworkConfig(IPV4 if IPV4 in pools else None, IPV6 if IPV6 in pools else None, Ipip())
+    made = open_backend(network, interface, PUBLIC)
+    assert isinstance(made, IpipBackend)
+    return made
+
+
+def test_an_ipip_lease_is_flannels():
+    made = ipip(IPV4)
+    assert encode(made.attrs()) == b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"ipip"}'
+    assert made.mtu == 1480
+
+
+@pytest.mark.parametrize("pools", [(IPV6,), (IPV4, IPV6)])
+def test_ipip_refuses_ipv6(pools):
+    with pytest.raises(Fatal, match="carries IPv4 only") as caught:
+        ipip(*pools)
+    assert caught.value.code == Exit.CONFIG
+
+
+def test_ipip_refuses_an_interface_that_has_no_room():
+    with pytest.raises(Fatal, match="MTU 80 of eth0 is too small for ipip: 88 is the least"):
+        ipip(IPV4, interface=dataclasses.replace(ETH0, mtu=80))
+
+
+# The interface
+
+
+def test_an_address_may_be_away_for_a_moment_but_not_for_long(monkeypatch):
+    time = [100.0]
+    monkeypatch.setattr(underlay, "now", lambda: time[0])
+    nowhere = dataclasses.replace(LO, ipv4=ip_address("192.0.2.77"))  # RFC 5737: no machine's
+    looked_at = Underlay(nowhere, subnet("10.2.0.0/16"))
+    assert looked_at.trouble() == ""
+    time[0] += 4
+    assert looked_at.trouble() == ""
+    time[0] += 2
+    assert looked_at.trouble() == "lo has lost the address 192.0.2.77"
+    with pytest.raises(Fatal, match="lo has lost the address") as caught:
+        looked_at.require()
+    assert caught.value.code == Exit.INTERFACE
+
+
+# Counters
+
+# proc(5); numbers as the kernel prints them.
+NET_DEV = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0
+flannel.1: 8400     100    1    2    0     0          0         0     4200      50    3    4    0     0       0          0
+flannel-v6.1:   10    1    0    0    0     0          0         0       20       2    0    0    0     0       0          0
+"""  # noqa: E501
+
+
+def test_what_a_device_carried_is_counted():
+    assert read_counters(NET_DEV, ["flannel.1"], repairs=7) == Statistics(
+        sent={"": Flow(50, 4200)},
+        received={"": Flow(100, 8400)},
+        dropped={"receive error": 1, "receive dropped": 2, "transmit error": 3, "transmit dropped": 4},
+        repairs=7,
+    )
+
+
+def test_two_devices_are_added_up():
+    both = read_counters(NET_DEV, ["flannel.1", "flannel-v6.1"])
+    assert (both.sent[""], both.received[""]) == (Flow(52, 4220), Flow(101, 8410))
+
+
+def test_a_device_that_is_not_there_has_carried_nothing():
+    assert read_counters(NET_DEV, ["gone0"], repairs=1) == Statistics(repairs=1)
+    assert device_statistics([], repairs=1) == Statistics(repairs=1)
+
+
+def test_the_kernels_own_file_is_understood():
+    assert device_statistics(["lo"], repairs=0).sent[""].packets >= 0
