@@ -17,9 +17,9 @@ from flanneld_py.options.syntax import (
     unknown_variables,
 )
 from flanneld_py.options.text import usage
-from flanneld_py.options.values import split_endpoint, to_options
+from flanneld_py.options.values import to_options
 
-__all__ = ["Options", "UsageError", "parse", "split_endpoint", "usage"]
+__all__ = ["Options", "UsageError", "parse", "usage"]
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:

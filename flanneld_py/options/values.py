@@ -10,7 +10,7 @@ from flanneld_py.options.flags import FLAGS
 from flanneld_py.options.model import Options
 from flanneld_py.options.syntax import CommandLine, quote
 
-__all__ = ["split_endpoint", "to_options"]
+__all__ = ["to_options"]
 
 _DAY: Final = 24 * 60 * 60
 
@@ -60,12 +60,6 @@ def to_options(line: CommandLine, given: Mapping[str, Sequence[str]], notices: t
     )
     _check_together(options)
     return options
-
-
-def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """Host and port of an endpoint that `parse` accepted; an IPv6 address loses its brackets."""
-    host, _, port = endpoint.partition("://")[2].rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class _Values:

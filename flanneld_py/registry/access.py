@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 
 __all__ = ["NO_CREDENTIALS", "Credentials", "Endpoint", "endpoints"]
 
@@ -60,4 +60,4 @@ def endpoints(urls: Iterable[str]) -> tuple[Endpoint, ...]:
     try:
         return tuple(Endpoint.of(url) for url in urls)
     except ValueError as error:
-        raise Fatal(f"-etcd-endpoints: {error}") from error
+        raise Fatal(f"-etcd-endpoints: {error}", code=Exit.USAGE) from error

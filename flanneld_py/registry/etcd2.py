@@ -5,7 +5,7 @@ Unlike v0.5.5 reads are quorum reads, and what we write over is compared with wh
 
 from collections.abc import Callable, Mapping, Sequence
 
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
 from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, Wish, access, tls
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
@@ -59,7 +59,7 @@ class Etcd2Registry(Store):
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
         """See `Registry`. Raises `Fatal` for an overlay with IPv6."""
         if wish.network.ipv6 is not None:
-            raise Fatal(_ONLY_IPV4)
+            raise Fatal(_ONLY_IPV4, code=Exit.CONFIG)
         return super().acquire(known, wish)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
@@ -152,7 +152,7 @@ class Etcd2Registry(Store):
 
     def _key(self, subnet: Subnet) -> str:
         if subnet.ipv4 is None or subnet.ipv6 is not None:
-            raise Fatal(_ONLY_IPV4)
+            raise Fatal(_ONLY_IPV4, code=Exit.CONFIG)
         return f"{self._directory}/{key(subnet)}"
 
     def _event(self, answer: Answer) -> Event | None:

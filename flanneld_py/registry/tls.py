@@ -57,7 +57,7 @@ def choose(endpoints: Sequence[Endpoint], credentials: Credentials) -> Tls | Non
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Fatal(f"{flag} is not UTF-8: etcd knows no other") from None
+            raise Fatal(f"{flag} is not UTF-8: etcd knows no other", code=Exit.USAGE) from None
     if not any(endpoint.tls for endpoint in endpoints):
         return None
     ca = credentials.cafile or _system()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.options import Options, UsageError, parse, split_endpoint, usage
+from flanneld_py.options import Options, UsageError, parse, usage
 
 
 def test_the_defaults_are_flannels() -> None:
@@ -198,14 +198,6 @@ def test_endpoints_are_tidied(text: str, expected: tuple[str, ...]) -> None:
 def test_an_endpoint_that_cannot_work_is_refused(text: str, why: str) -> None:
     with pytest.raises(Fatal, match=rf"^-etcd-endpoints: .*{why}"):
         parse(["-etcd-endpoints", text], {})
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "parts"),
-    [("http://centos-master:2379", ("centos-master", 2379)), ("https://[::1]:1", ("::1", 1))],
-)
-def test_an_endpoint_is_split_into_host_and_port(endpoint: str, parts: tuple[str, int]) -> None:
-    assert split_endpoint(endpoint) == parts
 
 
 def test_the_prefix_is_cleaned_as_flannel_joins_paths() -> None:
