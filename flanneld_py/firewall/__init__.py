@@ -1,0 +1,179 @@
+"""The packet filter's rules: masquerading, and letting the overlay through FORWARD.
+
+As flannel's they stay when flanneld ends. Docker since 1.13 sets the policy of FORWARD to DROP; without the
+rules for that, nothing from another machine reaches a container.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.firewall.former import accept_forwarded, masquerade
+from flanneld_py.firewall.iptables import Iptables
+from flanneld_py.firewall.nftables import Nftables
+from flanneld_py.firewall.program import Absent, Refused
+from flanneld_py.firewall.rules import FAMILIES, Family, Overlay, Wanted, wanted
+from flanneld_py.subnet import Subnet
+
+__all__ = ["Firewall", "accept_forwarded", "masquerade", "remove_all"]
+
+logger = logging.getLogger(__name__)
+
+
+class Firewall:
+    """Flannel's rules for every network of this process, in iptables or in nftables. For any thread."""
+
+    def __init__(self, *, ip_masq: bool, random_fully: bool, forward_rules: bool) -> None:
+        self._ip_masq = ip_masq
+        self._random_fully = random_fully
+        self._forward_rules = forward_rules
+        self._networks: dict[str, tuple[NetworkConfig, Subnet]] = {}
+        self._nftables = False
+        self._made: set[Family] = set()
+        self._troubled: set[Family] = set()
+        self._told_dropping: set[str] = set()
+        self._lock = threading.Lock()
+
+    def set(self, network: NetworkConfig, subnet: Subnet, name: str = "") -> None:
+        """Have the rules for this subnet of ours, and no other of the network `name`.
+
+        Raises `Fatal` if masquerading is asked for and cannot be had. That forwarded packets cannot be let
+        through is only told, for it may not be needed.
+        """
+        with self._lock:
+            if not self._networks:
+                self._nftables = network.nftables
+                self._remove_unused()
+            self._networks[name] = network, subnet
+            for family in FAMILIES:
+                rules = self._wanted(family)
+                if not rules.masquerade and not rules.forward:
+                    _remove(self._tool(family))
+                elif made := self._have(rules, keep=False):
+                    logger.info("Made the packet filter's rules: %s", ", ".join(made))
+
+    def sync(self) -> int:
+        """Put right what others changed; how many chains. A failure is told once, until it is over."""
+        with self._lock:
+            repaired: list[str] = []
+            for family in FAMILIES:
+                rules = self._wanted(family)
+                if rules.masquerade or rules.forward:
+                    repaired += self._have(rules, keep=True)
+        if repaired:
+            logger.warning(
+                "Put right the packet filter's rules, which others had changed: %s", ", ".join(repaired)
+            )
+        return len(repaired)
+
+    def _wanted(self, family: Family) -> Wanted:
+        pairs = [
+            (config.overlay.ipv4, subnet.ipv4) if family == 4 else (config.overlay.ipv6, subnet.ipv6)
+            for config, subnet in self._networks.values()
+        ]
+        return wanted(
+            family,
+            [Overlay(network, subnet) for network, subnet in pairs if network and subnet],
+            ip_masq=self._ip_masq,
+            random_fully=self._random_fully,
+            forward_rules=self._forward_rules,
+        )
+
+    def _tool(self, family: Family) -> Iptables | Nftables:
+        return Nftables(family) if self._nftables else Iptables(family)
+
+    def _remove_unused(self) -> None:
+        """What an earlier run, or flannel's own daemon, made with the other program."""
+        for family in FAMILIES:
+            _remove(Iptables(family) if self._nftables else Nftables(family))
+
+    def _have(self, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
+        """The names of the chains that had to be changed."""
+        family = rules.family
+        tool = self._tool(family)
+        try:
+            changed = self._ensure(tool, rules, keep=keep)
+            if isinstance(tool, Nftables) and rules.forward:
+                self._tell_dropping(tool)
+        except Refused as error:
+            if rules.masquerade and not keep and family not in self._made:
+                raise Fatal(
+                    f"Failed to setup IP Masquerade: {error}; {_remedy(error)}, or leave -ip-masq out",
+                    code=Exit.KERNEL,
+                ) from error
+            if family not in self._troubled:
+                self._troubled.add(family)
+                logger.warning("The packet filter's rules cannot be had: %s; %s", error, _remedy(error))
+            return ()
+        self._made.add(family)
+        if family in self._troubled:
+            self._troubled.remove(family)
+            logger.info("The packet filter's rules can be had again")
+        return changed
+
+    def _ensure(self, tool: Iptables | Nftables, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
+        try:
+            return tool.ensure(rules, keep=keep)
+        except Refused as error:
+            if not (rules.masquerade and rules.random_fully) or error.for_now:
+                raise
+            # Programs before 1.6.2 and kernels before 3.13 do not know it.
+            changed = tool.ensure(replace(rules, random_fully=False), keep=keep)
+            logger.warning("Masquerading keeps source ports, for they cannot be random here: %s", error)
+            self._random_fully = False
+            return changed
+
+    def _tell_dropping(self, tool: Nftables) -> None:
+        """What our own table accepts, another may still drop, unlike in iptables."""
+        if new := set(tool.dropping()) - self._told_dropping:
+            self._told_dropping |= new
+            logger.warning(
+                "The policy of nft's chain %s is drop, which flannel's table does not overrule: accept "
+                "the overlay there, change the policy, or leave EnableNFTables out",
+                ", ".join(sorted(new)),
+            )
+
+
+_PACKAGES: Final = {"nft": "nftables"}
+
+
+def _remedy(error: Refused) -> str:
+    if isinstance(error, Absent):
+        return f"install the package {_PACKAGES.get(error.program, 'iptables')}"
+    return "put that right"
+
+
+def _remove(tool: Iptables | Nftables) -> None:
+    """Take away flannel's rules, where that can be done: most machines have none."""
+    try:
+        if removed := tool.remove():
+            logger.info("Removed the packet filter's rules of an earlier run: %s", ", ".join(removed))
+    except Refused as error:
+        logger.debug("No rules of an earlier run were looked for: %s", error)
+
+
+_KINDS: Final = ("", "-nft", "-legacy")
+
+
+def remove_all() -> Iterator[str]:
+    """Take away everything that any flannel made, by whichever program; what there was.
+
+    Raises `Refused`, an OSError, when it has tried everything.
+    """
+    tools: list[Iptables | Nftables] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
+    failures: list[str] = []
+    for tool in [*tools, *map(Nftables, FAMILIES)]:
+        try:
+            yield from tool.remove()
+        except Absent:
+            continue
+        except Refused as error:
+            # A kernel without this kind has no rules of it.
+            if "Protocol not supported" not in str(error):
+                failures.append(str(error))
+    if failures:
+        raise Refused("; ".join(failures))

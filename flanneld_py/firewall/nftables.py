@@ -1,0 +1,52 @@
+"""The packet filter by nft, in tables of our own."""
+
+import json
+from dataclasses import dataclass
+
+from flanneld_py.firewall import nft_text
+from flanneld_py.firewall.program import Refused, run
+from flanneld_py.firewall.rules import Family, Wanted
+
+__all__ = ["Nftables"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nftables:
+    """One family's table."""
+
+    family: Family
+
+    def ensure(self, wanted: Wanted, *, keep: bool = True) -> tuple[str, ...]:
+        """Have these rules; the names of the chains that had to be changed. Raises `Refused`.
+
+        `keep` as in `nft_text.ensure`.
+        """
+        changes = nft_text.ensure(wanted, self._listed(), keep=keep)
+        if changes.text:
+            run(["nft", "-f", "-"], changes.text)  # one transaction
+        return changes.what
+
+    def remove(self) -> tuple[str, ...]:
+        """Have no table of flannel's; the name of the one that there was. Raises `Refused`."""
+        return self.ensure(Wanted(self.family), keep=False)
+
+    def dropping(self) -> list[str]:
+        """Others' chains that drop what is forwarded unless they accept it themselves. Raises `Refused`."""
+        listed = json.loads(run(["nft", "-j", "list", "chains", nft_text.PROTOCOLS[self.family]]))
+        chains = [entry["chain"] for entry in listed["nftables"] if "chain" in entry]
+        return [
+            f"{chain['family']} {chain['table']} {chain['name']}"
+            for chain in chains
+            if chain.get("hook") == "forward"
+            and chain.get("policy") == "drop"
+            and chain["table"] != nft_text.TABLES[self.family]
+        ]
+
+    def _listed(self) -> str:
+        try:
+            table = nft_text.table_name(self.family).split()
+            return run(["nft", "--stateless", "list", "table", *table])
+        except Refused as error:
+            if "No such file or directory" in str(error):
+                return ""
+            raise
