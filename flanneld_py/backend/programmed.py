@@ -151,13 +151,20 @@ class Programmed(ABC):
         changes = plan(self._ledger.wanted, mine)
         self._refused = {change: self._refused[change] for change in changes if change in self._refused}
         put = {slot(change.entry): change for change in changes if isinstance(change, Put)}
-        for item in mine:
-            where = slot(item.entry)
-            if where in put and not item.ours and isinstance(item.entry, Route):
-                text = f"Replacing existing {item.entry} with {put[where].entry}"
-                logger.warning("%s", self._with_names(text))
+        self._tell_of_foreign_routes([item.entry for item in mine if not item.ours], put)
         done = self._perform(changes)
         return [change for change in done if isinstance(change, Put) or slot(change.entry) not in put]
+
+    def _tell_of_foreign_routes(self, foreign: Sequence[Entry], put: Mapping[Slot, Put]) -> None:
+        """Warn of those that are about to be replaced, unless they say the same: an earlier flannel's."""
+        pairs = [(entry, put[slot(entry)].entry) for entry in foreign if slot(entry) in put]
+        wrong = [
+            (str(old), str(new)) for old, new in pairs if isinstance(old, Route) and str(old) != str(new)
+        ]
+        for old, new in wrong[:NAMED]:
+            logger.warning("%s", self._with_names(f"Replacing existing {old} with {new}"))
+        if len(wrong) > NAMED:
+            logger.warning("... and %d more that are replaced", len(wrong) - NAMED)
 
     def _in_scope(self, item: Seen, devices: Collection[int]) -> Seen:
         """Another network of this machine has a flanneld of its own, whose mark is the same."""

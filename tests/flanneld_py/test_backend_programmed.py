@@ -1,5 +1,6 @@
 """What all backends share whose packets the kernel carries, shown with host-gw, which has no device."""
 
+import dataclasses
 import errno
 import json
 import logging
@@ -28,7 +29,7 @@ LO = Interface(
     (IPv4Interface("127.0.0.1/8"), IPv4Interface("192.168.50.11/24")),
 )  # fmt: skip
 OWN = subnet("10.2.1.0/24")
-PROTO_STATIC = 4  # RTPROT_STATIC of linux/rtnetlink.h
+PROTO_BOOT, PROTO_STATIC = 3, 4  # RTPROT_BOOT, RTPROT_STATIC of linux/rtnetlink.h
 
 
 def peer(network: str, address: str, kind: str = "host-gw") -> Lease:
@@ -111,6 +112,25 @@ def test_a_wrong_next_hop_is_replaced_with_a_warning(log):
         "Replacing existing route 10.2.2.0/24 via 192.168.50.99 dev lo "
         "with route 10.2.2.0/24 via 192.168.50.12 dev lo"
     )
+
+
+def test_routes_of_another_flannel_that_are_right_are_taken_over_without_a_word(log):
+    table = FakeTable(Seen(dataclasses.replace(ROUTE_A, protocol=PROTO_BOOT), ours=False))
+    backend(table).carry(peers(A), 0)
+    assert table.entries[ROUTE_A.destination].ours
+    assert not log.records
+
+
+def test_of_many_wrong_next_hops_a_few_are_named_and_the_rest_counted(log):
+    leases = [peer(f"10.2.{number}.0/24", "192.168.50.12") for number in range(2, 12)]
+    wrong = [
+        Route(lease.subnet.ipv4, LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
+        for lease in leases
+    ]
+    table = FakeTable(*(Seen(route, ours=False) for route in wrong))
+    backend(table).carry(peers(*leases), 0)
+    assert log.text.count("Replacing existing route") == 3
+    assert "... and 7 more that are replaced" in log.text
 
 
 def test_a_change_costs_no_more_than_the_change(table):
