@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from flanneld_py import files, firewall, kernel
+from flanneld_py import files, kernel
 from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board
@@ -12,6 +12,7 @@ from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
 from flanneld_py.external import wait_for_interface, wishes
+from flanneld_py.firewall import Firewall
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
@@ -34,6 +35,11 @@ class Machine:
         if not (options.iface or options.iface_regex or options.iface_can_reach):
             logger.info("Determining IP address of default interface")
         self._interface = self._find(ANY)
+        self._firewall = Firewall(
+            ip_masq=options.ip_masq,
+            random_fully=not options.ip_masq_fully_random_disable,
+            forward_rules=options.iptables_forward_rules,
+        )
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
 
@@ -45,7 +51,7 @@ class Machine:
             open_backend=self._open_backend,
             subnet_file=self._subnet_file(network),
             prefix=prefix_of(self._options, network),
-            filters=_Rules(self._options),
+            filters=_Rules(self._firewall, network),
             ready=ready,
             board=board,
         )
@@ -77,19 +83,16 @@ class Machine:
 
 
 class _Rules:
-    """See `keeper.Filters`."""
+    """See `keeper.Filters`: the rules of one network."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, firewall: Firewall, network: str) -> None:
+        self._firewall = firewall
+        self._network = network
 
-    def set(self, network: NetworkConfig, _subnet: Subnet) -> None:
+    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
         """See `Filters`."""
-        if network.ipv4 is not None:
-            if self._options.ip_masq:
-                firewall.masquerade(network.ipv4.network)
-            if self._options.iptables_forward_rules:
-                firewall.accept_forwarded(network.ipv4.network)
+        self._firewall.set(network, subnet, self._network)
 
     def sync(self) -> int:
         """See `Filters`."""
-        return 0
+        return self._firewall.sync()

@@ -12,14 +12,13 @@ from typing import Final
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall.former import accept_forwarded, masquerade
 from flanneld_py.firewall.iptables import Iptables
 from flanneld_py.firewall.nftables import Nftables
 from flanneld_py.firewall.program import Absent, Refused
 from flanneld_py.firewall.rules import FAMILIES, Family, Overlay, Wanted, wanted
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Firewall", "accept_forwarded", "masquerade", "remove_all"]
+__all__ = ["Firewall", "remove_all"]
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, Vxlan
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
 
 __all__ = ["IpipLink", "Link", "VxlanLink", "configure", "delete_link", "ensure_ipip", "ensure_vxlan"]
-__all__ += ["link", "set_up"]
+__all__ += ["link", "listed", "set_up"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,13 @@ def link(name: str) -> Link | None:
     with Channel() as channel:
         found = _device(channel, name)
     return None if found is None else _link(found)
+
+
+def listed() -> list[Device]:
+    """All devices of this machine. Raises `OSError`."""
+    with Channel() as channel:
+        dumped = channel.dump(devices.dump_links(), devices.RTM_NEWLINK)
+    return [devices.device(data, message.start, message.end) for data, message in dumped]
 
 
 def delete_link(name: str) -> bool:

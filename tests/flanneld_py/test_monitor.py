@@ -181,10 +181,10 @@ def test_a_port_that_is_taken_is_a_clear_error():
 
 def test_junk_from_a_client_ends_its_connection_and_nothing_else(monitor):
     for junk in (b"\x00" * 100, b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b"GET\r\n\r\n", b""):
-        with socket.create_connection(("127.0.0.1", monitor.port), timeout=10) as client:
-            with suppress(OSError):  # it may be cut off at any point of this
-                client.sendall(junk)
-                client.shutdown(socket.SHUT_WR)
-                while client.recv(65536):
-                    pass
+        # It may be cut off at any point of this.
+        with socket.create_connection(("127.0.0.1", monitor.port), timeout=10) as client, suppress(OSError):
+            client.sendall(junk)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
     assert get(monitor, "/healthz")[0] == 200

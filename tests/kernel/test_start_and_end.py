@@ -165,12 +165,16 @@ def test_masquerading_makes_flannels_rules_once(host, sandbox):
         daemon.says("Watching for new subnet leases")
         daemon.signal("TERM")
         daemon.ends(1)
-    # flannel 0.5.5's rules, as iptables-save prints them.
+    # Today's flannel's rules, as iptables-save prints them (its e2e/rules.go).
+    ours, comment = f"{host.subnet}.0/24", '-m comment --comment "flanneld masq"'
     rules = host.run("iptables-save", "-t", "nat").text.splitlines()
     assert [rule for rule in rules if rule.startswith("-A")] == [
-        "-A POSTROUTING -s 10.2.0.0/16 -j FLANNEL",
-        "-A POSTROUTING ! -s 10.2.0.0/16 -d 10.2.0.0/16 -j MASQUERADE",
-        "-A FLANNEL -d 10.2.0.0/16 -j ACCEPT",
-        "-A FLANNEL ! -d 224.0.0.0/4 -j MASQUERADE",
+        f"-A POSTROUTING {comment} -j FLANNEL-POSTRTG",
+        f"-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 {comment} -j RETURN",
+        f"-A FLANNEL-POSTRTG -s {ours} -d 10.2.0.0/16 {comment} -j RETURN",
+        f"-A FLANNEL-POSTRTG -s 10.2.0.0/16 -d {ours} {comment} -j RETURN",
+        f"-A FLANNEL-POSTRTG ! -s 10.2.0.0/16 -d {ours} {comment} -j RETURN",
+        f"-A FLANNEL-POSTRTG -s 10.2.0.0/16 ! -d 224.0.0.0/4 {comment} -j MASQUERADE --random-fully",
+        f"-A FLANNEL-POSTRTG ! -s 10.2.0.0/16 -d 10.2.0.0/16 {comment} -j MASQUERADE --random-fully",
     ]
     assert host.subnet_env.endswith("FLANNEL_IPMASQ=true\n")

@@ -1,0 +1,72 @@
+"""`flanneld cleanup`: take away all that flannel's daemons leave in this machine's kernel.
+
+That is every route with our mark, the devices of vxlan, ipip and wireguard with all their entries, and the
+rules of the packet filter. The lease in the registry and subnet.env stay: they are what brings the machine
+its subnet back.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+
+from flanneld_py import firewall
+from flanneld_py.errors import Exit
+from flanneld_py.kernel import links, require_net_admin, table
+from flanneld_py.kernel.devices import Device
+from flanneld_py.kernel.entries import Delete
+from flanneld_py.options import Options
+
+__all__ = ["is_flannels", "run"]
+
+_KINDS = {
+    "vxlan": re.compile(r"flannel(-v6)?\.[0-9]+"),
+    "ipip": re.compile(r"flannel\.ipip"),
+    "wireguard": re.compile(r"flannel-wg(-v6)?"),
+}
+
+
+def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
+    """Print a line for each thing that was taken away; a failure stops nothing. Raises `Fatal`."""
+    require_net_admin()
+    removed, failures = 0, 0
+    for step in (_routes, _devices, _rules):
+        try:
+            for what in step():
+                removed += 1
+                sys.stdout.write(f"removed {what}\n")
+        except OSError as error:
+            failures += 1
+            sys.stderr.write(f"{error.strerror or error}\n")
+    if any(device.kind == "tun" and device.name == "flannel0" for device in links.listed()):
+        sys.stderr.write("flannel0 is there, so a flanneld is running: stop it, and clean up again\n")
+        failures += 1
+    if not removed and not failures:
+        sys.stdout.write("nothing of flannel's is here\n")
+    return Exit.KERNEL if failures else Exit.OK
+
+
+def is_flannels(device: Device) -> bool:
+    """Whether the device is one that flannel makes, by its kind and its name."""
+    pattern = _KINDS.get(device.kind)
+    return pattern is not None and pattern.fullmatch(device.name) is not None
+
+
+def _routes() -> Iterator[str]:
+    names = {device.index: device.name for device in links.listed()}
+    changes = [Delete(item.entry) for item in table.seen(()) if item.ours]
+    failed = dict(table.perform(changes)) if changes else {}
+    for change in changes:
+        if change not in failed:
+            yield re.sub(r"dev #([0-9]+)", lambda m: f"dev {names.get(int(m[1]), m[0])}", str(change.entry))
+    for error in failed.values():
+        raise error
+
+
+def _devices() -> Iterator[str]:
+    for device in links.listed():
+        if is_flannels(device) and links.delete_link(device.name):
+            yield f"device {device.name}"
+
+
+def _rules() -> Iterator[str]:
+    yield from firewall.remove_all()

@@ -1,0 +1,73 @@
+"""`flanneld cleanup` leaves a machine as if flannel had never been there."""
+
+import json
+
+import pytest
+
+from tests.kernel.harness import PREFIX, Host, Sandbox
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Host:
+    return sandbox.host("a")
+
+
+def configure(sandbox: Sandbox, backend: str) -> None:
+    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": backend}}))
+    data = {"BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:63"}} if backend == "vxlan" else {}
+    value = {"PublicIP": "192.168.50.99", "PublicIPv6": None, "BackendType": backend, **data}
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.99.0-24", json.dumps(value))
+
+
+def filters(host: Host) -> list[str]:
+    saved = host.run("iptables-save").text.splitlines()
+    # Comments have the time, chains have counters.
+    return [line.partition(" [")[0] for line in saved if not line.startswith("#")]
+
+
+def cleanup(host: Host) -> tuple[int, str]:
+    done = host.run("/usr/bin/flanneld", "cleanup", check=False)
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+def test_everything_that_is_flannels_goes_and_everything_else_stays(host, sandbox, backend):
+    configure(sandbox, backend)
+    host.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.18.0.0/24", "-j", "MASQUERADE")
+    host.run("iptables", "-A", "FORWARD", "-s", "198.18.0.0/24", "-j", "ACCEPT")
+    host.run("ip", "route", "add", "198.18.0.0/24", "via", "192.168.50.1")
+    links, routes, rules = host.links(), host.run("ip", "route").text, filters(host)
+
+    daemon = host.flanneld("-ip-masq")
+    daemon.says("Subnet added: 10.2.99.0/24")
+    daemon.says("Watching for new subnet leases")
+    assert "proto 241" in host.run("ip", "route").text
+    daemon.signal("TERM")
+    assert daemon.ends(1) == 0
+    assert "proto 241" in host.run("ip", "route").text
+
+    code, said = cleanup(host)
+    assert code == 0, said
+    assert "removed" in said
+    assert host.links() == links
+    assert host.run("ip", "route").text == routes
+    assert filters(host) == rules
+    assert sandbox.run("cat", host.subnet_file).text
+
+    assert cleanup(host) == (0, "nothing of flannel's is here\n")
+
+
+def test_a_running_flanneld_is_noticed(host, sandbox):
+    configure(sandbox, "udp")
+    host.flanneld().says("Watching for new subnet leases")
+    code, said = cleanup(host)
+    assert code == 3
+    assert "a flanneld is running: stop it" in said
+
+
+def test_without_the_privilege_it_says_so(host):
+    done = host.run("setpriv", "--bounding-set=-net_admin", "/usr/bin/flanneld", "cleanup", check=False)
+    assert done.exit_code == 3
+    assert "CAP_NET_ADMIN" in done.output
