@@ -6,9 +6,9 @@ rules for that, nothing from another machine reaches a container.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -21,6 +21,8 @@ from flanneld_py.subnet import Subnet
 __all__ = ["Firewall", "remove_all"]
 
 logger = logging.getLogger(__name__)
+
+_Tool: TypeAlias = Iptables | Nftables
 
 
 class Firewall:
@@ -38,7 +40,7 @@ class Firewall:
         self._lock = threading.Lock()
 
     def set(self, network: NetworkConfig, subnet: Subnet, name: str = "") -> None:
-        """Have the rules for this subnet of ours, and no other of the network `name`.
+        """Have the rules for this subnet of ours, and no other of the network called `name` in -networks.
 
         Raises `Fatal` if masquerading is asked for and cannot be had. That forwarded packets cannot be let
         through is only told, for it may not be needed.
@@ -82,7 +84,7 @@ class Firewall:
             forward_rules=self._forward_rules,
         )
 
-    def _tool(self, family: Family) -> Iptables | Nftables:
+    def _tool(self, family: Family) -> _Tool:
         return Nftables(family) if self._nftables else Iptables(family)
 
     def _remove_unused(self) -> None:
@@ -96,8 +98,8 @@ class Firewall:
         tool = self._tool(family)
         try:
             changed = self._ensure(tool, rules, keep=keep)
-            if isinstance(tool, Nftables) and rules.forward:
-                self._tell_dropping(tool)
+            if rules.forward:
+                self._tell_dropping(tool.dropping())
         except Refused as error:
             if rules.masquerade and not keep and family not in self._made:
                 raise Fatal(
@@ -114,7 +116,7 @@ class Firewall:
             logger.info("The packet filter's rules can be had again")
         return changed
 
-    def _ensure(self, tool: Iptables | Nftables, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
+    def _ensure(self, tool: _Tool, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
         try:
             return tool.ensure(rules, keep=keep)
         except Refused as error:
@@ -126,9 +128,9 @@ class Firewall:
             self._random_fully = False
             return changed
 
-    def _tell_dropping(self, tool: Nftables) -> None:
+    def _tell_dropping(self, chains: Iterable[str]) -> None:
         """What our own table accepts, another may still drop, unlike in iptables."""
-        if new := set(tool.dropping()) - self._told_dropping:
+        if new := set(chains) - self._told_dropping:
             self._told_dropping |= new
             logger.warning(
                 "The policy of nft's chain %s is drop, which flannel's table does not overrule: accept "
@@ -146,7 +148,7 @@ def _remedy(error: Refused) -> str:
     return "put that right"
 
 
-def _remove(tool: Iptables | Nftables) -> None:
+def _remove(tool: _Tool) -> None:
     """Take away flannel's rules, where that can be done: most machines have none."""
     try:
         if removed := tool.remove():
@@ -163,7 +165,7 @@ def remove_all() -> Iterator[str]:
 
     Raises `Refused`, an OSError, when it has tried everything.
     """
-    tools: list[Iptables | Nftables] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
+    tools: list[_Tool] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
     failures: list[str] = []
     for tool in [*tools, *map(Nftables, FAMILIES)]:
         try:

@@ -30,6 +30,10 @@ class Iptables:
         """Have nothing of any flannel's; the names of the chains that there were. Raises `Refused`."""
         return self._apply(iptables_text.remove(self._saved()))
 
+    def dropping(self) -> list[str]:
+        """Others' chains that drop what ours accept: none, for all share one chain FORWARD."""
+        return []
+
     @property
     def _program(self) -> str:
         return f"{_NAMES[self.family]}{self.kind}"
@@ -42,4 +46,4 @@ class Iptables:
         if changes.text:
             # Each table at once, or not at all.
             run([f"{self._program}-restore", "--wait=5", "--noflush"], changes.text)
-        return changes.what
+        return tuple(f"{self._program} {chain}" for chain in changes.what)

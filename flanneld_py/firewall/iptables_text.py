@@ -93,7 +93,7 @@ def remove(saved: str) -> Changes:
 def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[str, _Table]) -> Changes:
     """Of these lines for each table, and of those that take away what 0.5.5 left."""
     former = _former(tables.get("nat", _Table()))
-    blocks["nat"] = former + blocks.get("nat", [])
+    blocks["nat"] = [*blocks.get("nat", []), *former]
     text = "".join(
         "".join(f"{line}\n" for line in (f"*{name}", *lines, "COMMIT"))
         for name, lines in blocks.items()

@@ -24,7 +24,7 @@ class Nftables:
         changes = nft_text.ensure(wanted, self._listed(), keep=keep)
         if changes.text:
             run(["nft", "-f", "-"], changes.text)  # one transaction
-        return changes.what
+        return tuple(f"nft {chain}" for chain in changes.what)
 
     def remove(self) -> tuple[str, ...]:
         """Have no table of flannel's; the name of the one that there was. Raises `Refused`."""
