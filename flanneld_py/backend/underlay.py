@@ -36,6 +36,9 @@ class Underlay:
             return f"The interface {name} is gone"
         if found.index != self.interface.index:
             return f"The interface {name} is another one than it was"
+        if not found.up:  # the kernel takes IPv6 addresses away meanwhile, and what set them sets them again
+            self._missed_at = None
+            return ""
         missing = next((address for address in self._addresses if not is_local(address)), None)
         if missing is None:
             self._missed_at = None

@@ -78,10 +78,10 @@ class VxlanBackend(Programmed):
         self._tx_checksum = tx_checksum
         self._underlay = Underlay(interface, network.overlay)
         self._public = of_families(public, network.overlay)
-        outer = config.mtu or interface.mtu
-        if outer > interface.mtu:
-            text = "Backend.MTU is %d and that of %s is %d: large packets between machines may be lost"
-            logger.warning(text, outer, interface.name, interface.mtu)
+        outer = min(config.mtu or interface.mtu, interface.mtu)
+        if config.mtu > outer:  # the kernel would not have it either
+            text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
+            logger.warning(text, config.mtu, interface.name, outer)
         self._ipv4 = self._ipv6 = None
         if network.ipv4 is not None:
             local = _address("IPv4", interface, interface.ipv4, public.ipv4)

@@ -438,3 +438,33 @@ def test_after_a_lost_lease_the_device_has_the_address_of_the_next_one_alone(hos
     link = here.link("flannel.1")
     assert link is not None
     assert [item["local"] for item in link["addr_info"] if item["family"] == "inet"] == [f"{here.subnet}.0"]
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "host-gw"])
+def test_without_a_lease_nothing_is_sent_to_any_peer(sandbox, kind):
+    # Three subnets (flannel leaves the first out) and as many machines: whoever loses his gets no other.
+    config = {"Network": "10.2.0.0/22", "SubnetLen": 24, "Backend": {"Type": kind}}
+    sandbox.configure(json.dumps(config))
+    made = sandbox.host("a"), sandbox.host("b")
+    daemon, _ = start(made)
+    here, there = made
+    stolen = here.subnet
+    (third,) = {"10.2.1", "10.2.2", "10.2.3"} - {here.subnet, there.subnet}
+    for number, subnet in ((8, third), (9, stolen)):
+        value = stranger(number, f"52:08:00:00:00:0{number}").replace("vxlan", kind)
+        sandbox.etcdctl("put", f"{PREFIX}/subnets/{subnet}.0-24", value)
+    daemon.says("lost: 192.168.50.9 has written its key")
+    daemon.says("Failed to acquire subnet: out of subnets")
+    assert not [line for line in shown(here, "ip", "route") if "proto 241" in line]
+    if kind == "vxlan":
+        assert ways(here) == []
+        assert "flannel.1" in here.links()
+    # As soon as one is free, everybody is reached again.
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/{third}.0-24")
+    daemon.says("Subnet lease acquired", times=2)
+
+    def probe() -> bool | wait.NotYet:
+        lines = [line for line in shown(here, "ip", "route") if "proto 241" in line]
+        return len(lines) == 2 or wait.NotYet(lines)
+
+    eventually(probe, "routes to both others")
