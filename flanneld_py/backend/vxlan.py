@@ -1,5 +1,6 @@
 """The vxlan backend: the kernel encapsulates, by entries that we keep (flannel's backend/vxlan)."""
 
+import errno
 import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +93,8 @@ class VxlanBackend(Programmed):
         # What a pod may send: docker has one MTU for both families.
         self.mtu = min(vtep.mtu for vtep in self._vteps)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"
-        logger.info(text, config.vni, config.port, config.gbp, config.learning, config.direct_routing)
+        switches = (config.gbp, config.learning, config.direct_routing)
+        logger.info(text, config.vni, config.port, *(str(switch).lower() for switch in switches))
 
     @property
     def _vteps(self) -> tuple[_Vtep, ...]:
@@ -153,8 +155,11 @@ class VxlanBackend(Programmed):
         """See `Backend`. Also the devices' own addresses and MTU."""
         changed = [vtep for vtep in self._vteps if _is_changed(vtep)]
         for vtep in changed:
-            logger.info("Put right: address %s and MTU %d of %s", vtep.address, vtep.mtu, vtep.name)
-            links.set_up(vtep.name, [ip_interface(vtep.address)], vtep.mtu)
+            try:
+                links.set_up(vtep.name, [ip_interface(vtep.address)], vtep.mtu)
+                logger.info("Put right: address %s and MTU %d of %s", vtep.address, vtep.mtu, vtep.name)
+            except Fatal as error:  # `broken` is asked soon, and looks deeper
+                logger.error("%s. It is tried again", error)  # noqa: TRY400
         self._repairs += len(changed)
         return super().repair() + len(changed)
 
@@ -176,7 +181,15 @@ class VxlanBackend(Programmed):
         )  # fmt: skip
         vtep.index, vtep.mac, vtep.address = link.index, link.mac, address
         # A network of one address, so that there is no route to a network or for broadcasts.
-        links.set_up(vtep.name, [ip_interface(address)], vtep.mtu)
+        try:
+            links.set_up(vtep.name, [ip_interface(address)], vtep.mtu)
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+                port = self._config.port or links.VXLAN_PORT
+                hint = f"`ss -lunp 'sport = :{port}'` shows who has it; end that, or set another Backend.Port"
+                message = f"{vtep.name} needs the UDP port {port}, which is taken: {hint} for all machines"
+                raise Fatal(message, code=Exit.TAKEN) from error
+            raise
         self._see_to_checksums(vtep, address)
 
     def _devices(self) -> Mapping[str, int]:

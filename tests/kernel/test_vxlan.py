@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from flanneld_py.errors import Exit
 from lab import wait
 from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
@@ -468,3 +469,39 @@ def test_without_a_lease_nothing_is_sent_to_any_peer(sandbox, kind):
         return len(lines) == 2 or wait.NotYet(lines)
 
     eventually(probe, "routes to both others")
+
+
+# What is in the way
+
+BIND = """
+import socket, threading
+taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taken.bind(("0.0.0.0", 8472))
+print("bound", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_free(sandbox):
+    configure(sandbox)
+    host = sandbox.host("a")
+    other = host.spawn("python3", "-c", BIND)
+    other.says("bound")
+    daemon = host.flanneld()
+    assert daemon.ends(10) == Exit.TAKEN
+    assert "flannel.1 needs the UDP port 8472, which is taken" in daemon.log.splitlines()[-1]
+    other.signal("KILL")
+    other.ends(5)
+    host.flanneld().says("Watching for new subnet leases")
+
+
+def test_another_device_with_the_vni_is_told(sandbox):
+    configure(sandbox)
+    host = sandbox.host("a")
+    host.run(
+        "ip", "link", "add", "other0", "type", "vxlan", "id", "1", "dstport", "8472",
+        "local", host.address, "dev", "eth0",
+    )  # fmt: skip
+    daemon = host.flanneld()
+    assert daemon.ends(10) == Exit.TAKEN
+    assert "A VXLAN device with the specified VNI already exists" in daemon.log.splitlines()[-1]
