@@ -1,7 +1,7 @@
 """What a lease means for the kernel: as `ip route`, `ip neigh` and `bridge fdb` show it of flannel 0.20.2."""
 
 import json
-from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, ip_address
 
 import pytest
 
@@ -11,12 +11,13 @@ from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
+from tests.flanneld_py.made import subnet
 
 MAC = "8e:1e:31:c7:4b:37"
-OWN = parse_key("10.2.1.0-24&2001:cafe:42:1::-64")
-OVERLAY = parse_key("10.2.0.0-16&2001:cafe:42::-48")
+OWN = subnet("10.2.1.0/24", "2001:cafe:42:1::/64")
+OVERLAY = subnet("10.2.0.0/16", "2001:cafe:42::/48")
 ETH0 = Interface(
-    "eth0", 2, 1500, ip_address("192.168.50.11"), ip_address("fd00:50::11"),
+    "eth0", 2, 1500, IPv4Address("192.168.50.11"), IPv6Address("fd00:50::11"),
     (IPv4Interface("192.168.50.11/24"),), (IPv6Interface("fd00:50::11/64"), IPv6Interface("fe80::1/64")),
 )  # fmt: skip
 BOTH = Vteps(7, 8)
@@ -24,9 +25,9 @@ BOTH = Vteps(7, 8)
 
 def lease(name: str, value: str) -> Lease:
     """A key's last part and its value, as in etcd."""
-    subnet = parse_key(name)
-    assert subnet is not None
-    return Lease(subnet, decode(value.encode()))
+    identity = parse_key(name)
+    assert identity is not None
+    return Lease(identity, decode(value.encode()))
 
 
 def vxlan(data: object = None, *, name: str = "10.2.3.0-24", address: str = "192.168.50.12") -> Lease:
@@ -55,7 +56,7 @@ def test_a_vxlan_peer_takes_an_fdb_entry_a_neighbour_and_then_the_route():
     assert vxlan_entries(vxlan()).entries == (
         FdbEntry(7, MAC, ip_address("192.168.50.12")),
         Neighbour(7, ip_address("10.2.3.0"), MAC),
-        Route(parse_key("10.2.3.0-24").ipv4, 7, gateway=ip_address("10.2.3.0"), onlink=True),
+        Route(IPv4Network("10.2.3.0/24"), 7, gateway=ip_address("10.2.3.0"), onlink=True),
     )
 
 
@@ -199,7 +200,7 @@ def test_a_host_gw_peer_takes_a_route_of_each_family():
 
 
 def test_a_host_gw_peer_is_routed_in_the_families_of_our_overlay_alone():
-    overlay = parse_key("10.2.0.0-16")
+    overlay = subnet("10.2.0.0/16")
     assert text(host_gw_entries(HOST_GW, ETH0, overlay, OWN)) == [
         "route 10.2.3.0/24 via 192.168.50.12 dev #2"
     ]

@@ -103,7 +103,8 @@ STEPS = st.lists(
 @given(STEPS, st.lists(st.booleans(), min_size=30, max_size=30))
 def test_the_kernel_follows_whatever_happens(steps, ask):
     """Also when several happen before the kernel is changed; and at the end nothing of the gone remains."""
-    ledger, kernel = Ledger(), {}
+    ledger = Ledger()
+    kernel: dict[Slot, Entry] = {}
     last: dict[Subnet, list[Entry]] = {}
     for (number, entries), now in zip(steps, ask, strict=False):
         last.pop(peer(number), None)

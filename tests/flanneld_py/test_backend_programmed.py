@@ -5,7 +5,7 @@ import errno
 import json
 import logging
 import socket
-from ipaddress import IPv4Interface, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
 import pytest
 
@@ -25,7 +25,7 @@ DUAL = NetworkConfig(
 )
 # An address that every machine has, so that the interface stays the one that it was.
 LO = Interface(
-    "lo", socket.if_nametoindex("lo"), 65536, ip_address("127.0.0.1"), None,
+    "lo", socket.if_nametoindex("lo"), 65536, IPv4Address("127.0.0.1"), None,
     (IPv4Interface("127.0.0.1/8"), IPv4Interface("192.168.50.11/24")),
 )  # fmt: skip
 OWN = subnet("10.2.1.0/24")
@@ -124,7 +124,7 @@ def test_routes_of_another_flannel_that_are_right_are_taken_over_without_a_word(
 def test_of_many_wrong_next_hops_a_few_are_named_and_the_rest_counted(log):
     leases = [peer(f"10.2.{number}.0/24", "192.168.50.12") for number in range(2, 12)]
     wrong = [
-        Route(lease.subnet.ipv4, LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
+        Route(lease.subnet.networks[0], LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
         for lease in leases
     ]
     table = FakeTable(*(Seen(route, ours=False) for route in wrong))
@@ -261,7 +261,7 @@ def test_an_overlay_of_a_family_that_the_interface_lacks_is_refused():
 
 
 def test_an_interface_that_went_is_told_and_is_the_end(table):
-    gone = Interface("gone0", 7, 1500, ip_address("127.0.0.1"), None, LO.ipv4_networks)
+    gone = Interface("gone0", 7, 1500, IPv4Address("127.0.0.1"), None, LO.ipv4_networks)
     made = HostGwBackend(NETWORK, HostGw(), gone, addresses("127.0.0.1"), table=table)
     assert made.broken() == "The interface gone0 is gone"
     with pytest.raises(Fatal, match="The interface gone0 is gone"):
@@ -273,7 +273,7 @@ def test_all_is_well_on_an_interface_that_stays(table):
 
 
 def test_an_interface_of_the_same_name_that_is_another_is_noticed(table):
-    other = Interface("lo", LO.index + 1, 65536, ip_address("127.0.0.1"), None, LO.ipv4_networks)
+    other = Interface("lo", LO.index + 1, 65536, IPv4Address("127.0.0.1"), None, LO.ipv4_networks)
     assert (
         "is another one than it was"
         in HostGwBackend(NETWORK, HostGw(), other, Addresses(other.ipv4), table=table).broken()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import socket
-from ipaddress import IPv4Interface, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
 
@@ -21,18 +21,18 @@ from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
 IPV4 = pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24")
 IPV6 = pool6("2001:cafe:42::/48", "2001:cafe:42:1::/64", "2001:cafe:42:ffff::/64")
-ETH0 = Interface("eth0", 2, 1500, ip_address("192.168.50.11"), ip_address("fd00:50::11"))
+ETH0 = Interface("eth0", 2, 1500, IPv4Address("192.168.50.11"), IPv6Address("fd00:50::11"))
 PUBLIC = addresses("192.168.50.11", "fd00:50::11")
 LO = Interface(
-    "lo", socket.if_nametoindex("lo"), 65536, ip_address("127.0.0.1"), None, (IPv4Interface("127.0.0.1/8"),)
+    "lo", socket.if_nametoindex("lo"), 65536, IPv4Address("127.0.0.1"), None, (IPv4Interface("127.0.0.1/8"),)
 )
 
 # A VNI that no device of the machine that runs the tests has.
 VNI = 9_998
 
 
-def vxlan(*pools: object, interface: Interface = ETH0, vni: int = VNI, **config: object) -> VxlanBackend:
-    chosen = Vxlan(vni, **config)
+def vxlan(*pools: object, interface: Interface = ETH0, vni: int = VNI, mtu: int = 0) -> VxlanBackend:
+    chosen = Vxlan(vni, mtu=mtu)
     network = NetworkConfig(IPV4 if IPV4 in pools else None, IPV6 if IPV6 in pools else None, chosen)
     return VxlanBackend(network, chosen, interface, PUBLIC, table=FakeTable())
 
@@ -148,7 +148,7 @@ def test_ipip_refuses_an_interface_that_has_no_room():
 def test_an_address_may_be_away_for_a_moment_but_not_for_long(monkeypatch):
     time = [100.0]
     monkeypatch.setattr(underlay, "now", lambda: time[0])
-    nowhere = dataclasses.replace(LO, ipv4=ip_address("192.0.2.77"))  # RFC 5737: no machine's
+    nowhere = dataclasses.replace(LO, ipv4=IPv4Address("192.0.2.77"))  # RFC 5737: no machine's
     looked_at = Underlay(nowhere, subnet("10.2.0.0/16"))
     assert looked_at.trouble() == ""
     time[0] += 4
