@@ -74,6 +74,7 @@ class _Service:
     def run(self) -> None:
         """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
         # Here, so that signals are heeded from the start: importing these takes a while.
+        from flanneld_py import fleet
         from flanneld_py.board import Board
         from flanneld_py.machine import Machine
         from flanneld_py.notify import notify
@@ -82,15 +83,12 @@ class _Service:
         monitor = self._monitor(boards)
         try:
             machine = Machine(self._options, self._time)
-            (board,) = boards
-            daemon = machine.daemon(board.name, board, lambda: notify("READY=1"))
-            self._daemons.append(daemon)
-            if self._time.stopping.is_set():  # `stop` may have come too early to find the daemon
-                return
-            try:
-                daemon.run()
-            finally:
-                daemon.close()
+            ready = fleet.Countdown(len(boards), lambda: notify("READY=1"))
+            for number, board in enumerate(boards):
+                self._daemons.append(machine.daemon(board.name, board, ready.member(number)))
+            # `stop` may have come too early to find them.
+            if not self._time.stopping.is_set():
+                fleet.run(self._daemons)
         finally:
             if monitor is not None:
                 monitor.close()

@@ -17,7 +17,7 @@ T = TypeVar("T")
 class NotYet:
     """What a probe answers while its condition does not hold: what it saw instead."""
 
-    seen: str
+    seen: object
 
 
 class TimedOut(LabError):

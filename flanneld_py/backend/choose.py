@@ -9,14 +9,19 @@ __all__ = ["open_backend"]
 
 
 def open_backend(
-    network: NetworkConfig, interface: Interface, public: Addresses, *, vxlan_tx_checksum: str = "auto"
+    network: NetworkConfig,
+    interface: Interface,
+    public: Addresses,
+    *,
+    vxlan_tx_checksum: str = "auto",
+    udp_device: str = "flannel0",
 ) -> Backend:
     """Make it; `vxlan_tx_checksum` is the flag. Raises `Fatal` where this machine cannot have it."""
     match network.backend:
         case Udp() as udp:
             from flanneld_py.backend.udp import UdpBackend
 
-            return UdpBackend(network, udp, interface, public)
+            return UdpBackend(network, udp, interface, public, device=udp_device)
         case Vxlan() as vxlan:
             from flanneld_py.backend.vxlan import VxlanBackend
 

@@ -35,7 +35,15 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket
 class UdpBackend:
     """See `backend.Backend`. Holds the port from the beginning, so that no device is made if it is taken."""
 
-    def __init__(self, network: NetworkConfig, config: Udp, interface: Interface, public: Addresses) -> None:
+    def __init__(
+        self,
+        network: NetworkConfig,
+        config: Udp,
+        interface: Interface,
+        public: Addresses,
+        *,
+        device: str = DEVICE,
+    ) -> None:
         if network.ipv4 is None:
             message = "The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan"
             raise Fatal(message, code=Exit.CONFIG)
@@ -53,6 +61,7 @@ class UdpBackend:
         self._public = public
         self._port = config.port
         self._socket = _bind(interface.ipv4, self._port)
+        self._wanted_device = self._device = device
         self._tun: int | None = None
         self._proxy: Proxy | None = None
         self._tunnel = IPv4Address(0)
@@ -68,11 +77,11 @@ class UdpBackend:
         if self._proxy is not None and self._proxy.failure is not None:
             self._drop_device()
         if self._tun is None:
-            self._tun = open_tun(DEVICE)
+            self._tun, self._device = open_tun(self._wanted_device)
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
         self._tunnel = subnet.ipv4.network_address
-        kernel.configure(DEVICE, self._tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
+        kernel.configure(self._device, self._tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
         if self._proxy is None:
             self._proxy = Proxy(self._tun, self._socket, self.mtu, self._traffic)
             self._proxy.start()
@@ -112,7 +121,7 @@ class UdpBackend:
         """See `Backend`."""
         if self._proxy is None or self._proxy.failure is None:
             return ""
-        return f"{DEVICE} does not work any more: {self._proxy.failure.strerror}"
+        return f"{self._device} does not work any more: {self._proxy.failure.strerror}"
 
     def repair(self) -> int:
         """See `Backend`. The table is ours alone, so nobody can have changed it."""

@@ -21,14 +21,15 @@ def require_tun() -> None:
     os.close(_open())
 
 
-def open_tun(name: str) -> int:
-    """Make a TUN device of this name; its file descriptor, not blocking.
+def open_tun(name: str) -> tuple[int, str]:
+    """Make a TUN device of this name; its file descriptor, not blocking, and its name.
 
-    The device lives until the descriptor is closed, also by the end of the process. Raises `Fatal`.
+    In `flannel%d` the kernel puts the first number that is free. The device lives until the descriptor is
+    closed, also by the end of the process. Raises `Fatal`.
     """
     descriptor = _open()
     try:
-        fcntl.ioctl(descriptor, TUNSETIFF, IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI))
+        made = fcntl.ioctl(descriptor, TUNSETIFF, IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI))
     except OSError as error:
         os.close(descriptor)
         if error.errno == errno.EBUSY:
@@ -39,7 +40,7 @@ def open_tun(name: str) -> int:
         else:
             hint, code = f"{error.strerror}; flanneld needs the capability CAP_NET_ADMIN", Exit.KERNEL
         raise Fatal(f"Making the device {name}: {hint}", code=code) from error
-    return descriptor
+    return descriptor, IFREQ.unpack(made)[0].rstrip(b"\0").decode()
 
 
 def _open() -> int:

@@ -6,7 +6,7 @@ rules for that, nothing from another machine reaches a container.
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -54,7 +54,7 @@ class Firewall:
                 rules = self._wanted(family)
                 if not rules.masquerade and not rules.forward:
                     _remove(self._tool(family))
-                elif made := self._have(rules, keep=False):
+                elif made := self._have(rules, fresh=True):
                     logger.info("Made the packet filter's rules: %s", ", ".join(made))
 
     def sync(self) -> int:
@@ -64,11 +64,9 @@ class Firewall:
             for family in FAMILIES:
                 rules = self._wanted(family)
                 if rules.masquerade or rules.forward:
-                    repaired += self._have(rules, keep=True)
+                    repaired += self._have(rules, fresh=False)
         if repaired:
-            logger.warning(
-                "Put right the packet filter's rules, which others had changed: %s", ", ".join(repaired)
-            )
+            logger.warning("Put right the packet filter's rules: %s", ", ".join(repaired))
         return len(repaired)
 
     def _wanted(self, family: Family) -> Wanted:
@@ -92,16 +90,15 @@ class Firewall:
         for family in FAMILIES:
             _remove(Iptables(family) if self._nftables else Nftables(family))
 
-    def _have(self, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
-        """The names of the chains that had to be changed."""
+    def _have(self, rules: Wanted, *, fresh: bool) -> tuple[str, ...]:
+        """The names of the chains that had to be changed; `fresh` if nothing of before may stay."""
         family = rules.family
         tool = self._tool(family)
         try:
-            changed = self._ensure(tool, rules, keep=keep)
-            if rules.forward:
-                self._tell_dropping(tool.dropping())
+            # What could not be had may have been another subnet's.
+            changed = self._ensure(tool, rules, keep=not fresh and family not in self._troubled)
         except Refused as error:
-            if rules.masquerade and not keep and family not in self._made:
+            if rules.masquerade and fresh and family not in self._made:
                 raise Fatal(
                     f"Failed to setup IP Masquerade: {error}; {_remedy(error)}, or leave -ip-masq out",
                     code=Exit.KERNEL,
@@ -114,6 +111,8 @@ class Firewall:
         if family in self._troubled:
             self._troubled.remove(family)
             logger.info("The packet filter's rules can be had again")
+        if rules.forward:
+            self._tell_dropping(tool)
         return changed
 
     def _ensure(self, tool: _Tool, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
@@ -128,9 +127,14 @@ class Firewall:
             self._random_fully = False
             return changed
 
-    def _tell_dropping(self, chains: Iterable[str]) -> None:
+    def _tell_dropping(self, tool: _Tool) -> None:
         """What our own table accepts, another may still drop, unlike in iptables."""
-        if new := set(chains) - self._told_dropping:
+        try:
+            new = set(tool.dropping()) - self._told_dropping
+        except Refused as error:
+            logger.debug("What others drop is not known: %s", error)
+            return
+        if new:
             self._told_dropping |= new
             logger.warning(
                 "The policy of nft's chain %s is drop, which flannel's table does not overrule: accept "

@@ -1,0 +1,58 @@
+"""Several networks in one process."""
+
+import threading
+
+import pytest
+
+from flanneld_py import fleet
+from flanneld_py.errors import Fatal
+from flanneld_py.registry import Stopped
+
+
+class Member:
+    """A daemon that works until it is stopped, or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.stopped = threading.Event()
+        self.closed = False
+
+    def run(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        assert self.stopped.wait(10)
+        raise Stopped
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_first_that_cannot_go_on_ends_all_and_is_what_is_told():
+    members = [Member(), Member(Fatal("Bad network config")), Member()]
+    with pytest.raises(Fatal, match="Bad network config"):
+        fleet.run(members)
+    assert all(member.closed for member in members)
+
+
+def test_all_end_when_they_are_told_to():
+    members = [Member(), Member()]
+    for member in members:
+        member.stop()
+    with pytest.raises(Stopped):
+        fleet.run(members)
+    assert all(member.closed for member in members)
+
+
+def test_it_is_ready_once_all_are_and_says_so_once():
+    said = []
+    countdown = fleet.Countdown(2, lambda: said.append("READY=1"))
+    first, second = countdown.member(0), countdown.member(1)
+    first()
+    first()
+    assert said == []
+    second()
+    first()
+    assert said == ["READY=1"]
