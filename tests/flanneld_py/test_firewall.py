@@ -27,7 +27,7 @@ class Tool:
         self.held: Wanted | None = None
         self.refusal: Refused | None = None
         self.knows_random = True
-        self.drops: list[str] = []
+        self.drops: list[str] | Refused = []
         self.kept = False
 
     def ensure(self, wanted: Wanted, *, keep: bool) -> tuple[str, ...]:
@@ -46,6 +46,8 @@ class Tool:
         return ("FLANNEL-FWD",) if found else ()
 
     def dropping(self) -> list[str]:
+        if isinstance(self.drops, Refused):
+            raise self.drops
         return self.drops
 
     def answer(self) -> None:
@@ -121,7 +123,7 @@ def test_what_others_changed_is_put_right_and_told(tools, caplog):
     assert rules.sync() == 0
     tools["iptables"].held = None
     assert rules.sync() == 1
-    assert "Put right the packet filter's rules, which others had changed: FLANNEL-FWD" in caplog.text
+    assert "Put right the packet filter's rules: FLANNEL-FWD" in caplog.text
     assert rules.sync() == 0
 
 
@@ -160,6 +162,9 @@ def test_a_failure_once_masquerading_was_had_ends_nothing(tools, caplog):
     rules.set(IPV4, Subnet(IPv4Network("10.2.36.0/24")))
     assert rules.sync() == 0
     assert caplog.text.count("xtables lock") == 1
+    tools["iptables"].refusal = None
+    assert rules.sync() == 1
+    assert not tools["iptables"].kept, "rules of the former subnet may be there"
 
 
 def test_without_any_rule_wanted_a_missing_program_is_no_matter(tools, caplog):
@@ -200,6 +205,12 @@ def test_in_nftables_a_policy_that_drops_forwarded_packets_is_told_once(tools, c
     rules.set(NFT, SUBNET)
     rules.sync()
     assert caplog.text.count("The policy of nft's chain ip filter FORWARD is drop") == 1
+
+
+def test_a_program_that_cannot_tell_the_policies_is_no_matter(tools, caplog):
+    tools["nft"].drops = Refused("nft: Error: JSON support not compiled-in")
+    make().set(NFT, SUBNET)
+    assert caplog.text == ""
 
 
 def test_everything_is_removed_whichever_program_made_it(tools):

@@ -346,7 +346,7 @@ def test_rules_that_somebody_deletes_come_back(host, daemon):
     host.run("iptables", "-t", "nat", "-F")
     for listing, text in zip(listings, before, strict=True):
         comes_back(host, listing, text)
-    daemon.says("Put right the packet filter's rules, which others had changed: iptables FLANNEL-")
+    daemon.says("Put right the packet filter's rules: iptables FLANNEL-")
 
 
 def test_a_table_that_somebody_deletes_comes_back(host, sandbox):
@@ -388,6 +388,17 @@ def test_rules_stay_when_the_daemon_ends_and_the_other_programs_go_when_it_start
     host.flanneld().says("Watching for new subnet leases")
     assert "postrtg" not in nft(host, "list", "ruleset")
     assert "FLANNEL-POSTRTG" not in host.run("iptables-save").text
+
+
+def test_cleanup_finds_the_rules_of_every_program(host):
+    tables = [Table(host, kind, family) for kind in ("-nft", "-legacy", "nft") for family in NETWORKS]
+    for table in tables:
+        table.call("start")
+    done = host.run("/usr/bin/flanneld", "cleanup")
+    removed = [f"{name}{kind} FLANNEL-FWD" for name in ("iptables", "ip6tables") for kind in ("", "-legacy")]
+    for name in [*removed, "nft flannel-ipv4", "nft flannel-ipv6"]:
+        assert f"removed {name}\n" in done.text
+    assert [table.call("remove") for table in tables] == [""] * len(tables)
 
 
 def test_forward_rules_can_be_left_to_others(host, sandbox):
