@@ -15,6 +15,7 @@ from flanneld_py.backend.vxlan import VxlanBackend
 from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
+from flanneld_py.kernel import links, offload
 from flanneld_py.lease import encode
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
@@ -101,6 +102,45 @@ def test_a_vni_whose_device_would_have_too_long_a_name_is_refused(pool, vni):
         vxlan(pool, vni=vni)
     assert caught.value.code == Exit.CONFIG
     assert vxlan(pool, vni=vni - 1).mtu
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[links.VxlanLink]:
+    """The devices that were made, without a kernel."""
+    devices: list[links.VxlanLink] = []
+
+    def ensure(wanted: links.VxlanLink) -> links.Link:
+        devices.append(wanted)
+        return links.Link(wanted.name, 7, wanted.mac, wanted.mtu, up=False, created=True)
+
+    monkeypatch.setattr(links, "ensure_vxlan", ensure)
+    monkeypatch.setattr(links, "set_up", lambda *_: None)
+    monkeypatch.setattr(offload, "tx_checksum", lambda _: False)
+    return devices
+
+
+def test_the_device_has_the_mac_that_the_lease_names(made):
+    backend = vxlan(IPV4, interface=LO)
+    announced = backend.attrs().backend_data
+    backend.claim(subnet("10.2.1.0/24"))
+    assert announced == {"VNI": VNI, "VtepMAC": made[0].mac}
+    assert backend.attrs().backend_data == announced
+    backend.close()
+
+
+@pytest.mark.usefixtures("made")
+def test_two_networks_of_one_daemon_cannot_have_one_vni():
+    first, second = vxlan(IPV4, interface=LO), vxlan(IPV4, interface=LO)
+    first.claim(subnet("10.2.1.0/24"))
+    with pytest.raises(Fatal, match=r"give each network its own Backend\.VNI") as caught:
+        second.claim(subnet("10.3.1.0/24"))
+    assert caught.value.code == Exit.CONFIG
+    other = vxlan(IPV4, interface=LO, vni=VNI - 1)
+    other.claim(subnet("10.3.1.0/24"))
+    first.close()
+    second.claim(subnet("10.3.1.0/24"))
+    for backend in (second, other):
+        backend.close()
 
 
 def test_a_device_that_is_not_there_is_broken():

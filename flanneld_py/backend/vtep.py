@@ -1,0 +1,177 @@
+"""A vxlan device of ours, a VXLAN tunnel endpoint (RFC 7348)."""
+
+import errno
+import logging
+import secrets
+from functools import partial
+from ipaddress import IPv4Address, ip_interface
+from typing import Final
+
+from flanneld_py.backend.tx_checksum import Examiner
+from flanneld_py.backend.underlay import is_local
+from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
+from flanneld_py.config.model import Vxlan
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.kernel import links, offload
+from flanneld_py.subnet import Address
+
+__all__ = ["Vtep"]
+
+logger = logging.getLogger(__name__)
+
+LONGEST_NAME: Final = 15
+"""Characters: IFNAMSIZ of linux/if.h, without the zero at the end."""
+
+LOWEST_MTU: Final = 68
+"""Bytes that every IPv4 network must carry (RFC 791)."""
+
+LOWEST_MTU_IPV6: Final = 1280
+"""Bytes that every IPv6 network must carry (RFC 8200); below that the kernel takes a device's IPv6 away."""
+
+
+class Vtep:
+    """`outer` is the MTU of the packets that it sends, `local` their source, `under` the device they go by.
+
+    Its MAC is that of a device of this name that is there, so that peers do not notice a restart.
+    """
+
+    def __init__(self, config: Vxlan, under: int, local: Address, outer: int, tx_checksum: str) -> None:
+        if local.version == 4:
+            self.name, self.mtu, lowest = f"flannel.{config.vni}", outer - OVERHEAD_IPV4, LOWEST_MTU
+        else:
+            self.name, self.mtu, lowest = f"flannel-v6.{config.vni}", outer - OVERHEAD_IPV6, LOWEST_MTU_IPV6
+        if len(self.name) > LONGEST_NAME:
+            raise Fatal(
+                f"Backend.VNI makes the name {self.name}, and a device's has at most {LONGEST_NAME} "
+                "characters: choose a VNI of fewer digits",
+                code=Exit.CONFIG,
+            )
+        if self.mtu < lowest:
+            raise Fatal(
+                f"{self.name} would have an MTU of {self.mtu}, and {lowest} is the least: raise Backend.MTU, "
+                "or the MTU of the interface",
+                code=Exit.CONFIG,
+            )
+        self._config = config
+        self._under = under
+        self._local = local
+        self._tx_checksum = tx_checksum
+        self._address: Address = IPv4Address(0)
+        self._examiner: Examiner | None = None
+        self.index = 0
+        found = links.link(self.name)
+        self.mac = found.mac if found is not None and is_vtep_mac(found.mac) else _new_mac()
+
+    def make(self, address: Address) -> None:
+        """Have the device, with this address alone, and up. Raises `Fatal`."""
+        _reserve(self)
+        config = self._config
+        link = links.ensure_vxlan(
+            links.VxlanLink(
+                self.name, config.vni, self._under, self._local,
+                port=config.port, gbp=config.gbp, learning=config.learning, mtu=self.mtu, mac=self.mac,
+            )
+        )  # fmt: skip
+        self.index, self.mac, self._address = link.index, link.mac, address
+        try:
+            self._set_up()
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+                raise self._port_taken() from error
+            raise
+        self._see_to_checksums()
+
+    def trouble(self) -> str:
+        """Why it must be made anew; "" if it need not. Another MAC is none: peers are told of it."""
+        found = links.link(self.name)
+        if found is None:
+            return f"The device {self.name} is gone"
+        if found.index != self.index:
+            return f"The device {self.name} was made anew by another"
+        if not found.up:
+            return f"The device {self.name} was set down"
+        if found.mac != self.mac:
+            text = "The MAC of %s was changed from %s to %s: peers are told"
+            logger.warning(text, self.name, self.mac, found.mac)
+            self.mac = found.mac
+        return ""
+
+    def repair(self) -> int:
+        """Put right its address and its MTU; 1 if that was necessary."""
+        found = links.link(self.name)
+        if found is None or (found.mtu == self.mtu and is_local(self._address)):
+            return 0
+        try:
+            self._set_up()
+        except Fatal as error:  # `trouble` is asked soon, and leads to more
+            logger.error("%s. It is tried again", error)  # noqa: TRY400
+            return 0
+        logger.info("Put right: address %s and MTU %d of %s", self._address, self.mtu, self.name)
+        return 1
+
+    def meet(self, peer: Address) -> None:
+        """The address of a peer's device, which packets can be sent to now."""
+        if self._examiner is not None:
+            self._examiner.meet(peer)
+
+    def end_examination(self) -> None:
+        """Find out no more about checksums."""
+        if self._examiner is not None:
+            self._examiner.stop()
+            self._examiner = None
+
+    def close(self) -> None:
+        """Have no more to do with the device, which stays."""
+        self.end_examination()
+        if _makers.get(self.name) is self:
+            del _makers[self.name]
+
+    def _set_up(self) -> None:
+        # A network of one address, so that there is no route to a network or for broadcasts.
+        links.set_up(self.name, [ip_interface(self._address)], self.mtu)
+
+    def _port_taken(self) -> Fatal:
+        port = self._config.port or links.VXLAN_PORT
+        return Fatal(
+            f"{self.name} needs the UDP port {port}, which is taken: `ss -lunp 'sport = :{port}'` shows by "
+            "whom; end that, or set another Backend.Port for all machines",
+            code=Exit.TAKEN,
+        )
+
+    def _see_to_checksums(self) -> None:
+        """Turn the offload on or off, or begin to find out. It is off already where others found out."""
+        self.end_examination()
+        try:
+            if self._tx_checksum != "auto":
+                offload.set_tx_checksum(self.name, self._tx_checksum == "on")
+            elif offload.tx_checksum(self.name):
+                self._examiner = Examiner(
+                    self.name, self._address, partial(offload.set_tx_checksum, self.name)
+                )
+            else:
+                text = (
+                    "Transmit checksum offload of %s is off and stays so; -vxlan-tx-checksum=on turns it on"
+                )
+                logger.info(text, self.name)
+        except OSError as error:
+            logger.warning("The transmit checksum offload of %s stays as it is: %s", self.name, error)
+
+
+def _new_mac() -> str:
+    """One machine's, locally administered (IEEE 802). Given at birth, systemd-udevd leaves it alone."""
+    first, *others = secrets.token_bytes(6)
+    return bytes([first & ~1 | 2, *others]).hex(":")
+
+
+_makers: dict[str, Vtep] = {}
+"""Who has made which device: one daemon may carry several networks."""
+
+
+def _reserve(vtep: Vtep) -> None:
+    """Raise `Fatal` where another network has the device: they would take it from each other for ever."""
+    if _makers.setdefault(vtep.name, vtep) is not vtep:
+        raise Fatal(
+            f"{vtep.name} carries another network of this flanneld already: give each network its own "
+            "Backend.VNI",
+            code=Exit.CONFIG,
+        )
