@@ -4,12 +4,14 @@ import json
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
 from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_vtep_mac
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
-from flanneld_py.lease import Lease, decode, encode
+from flanneld_py.lease import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
 from tests.flanneld_py.made import subnet
 
@@ -243,3 +245,30 @@ def test_ipip_carries_no_ipv6():
     only = lease("0.0.0.0-0&2001:cafe:42:3::-64", '{"PublicIPv6":"fd00:50::12","BackendType":"ipip"}')
     assert not ipip_entries(only, 9, Subnet(), None).entries
     assert "ipip carries IPv4 only" in ipip_entries(only, 9, Subnet(), None).remarks[0].text
+
+
+KEYS = ["VtepMAC", "vtepmac", "VNI"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, JSON, st.sampled_from(["vxlan", "host-gw", "ipip", "udp", ""]))
+def test_whatever_a_lease_says_it_is_entries_of_that_peer_or_a_remark(data, data6, kind):
+    attrs = LeaseAttrs(DUAL.attrs.public, kind, data, data6)
+    of = Lease(DUAL.subnet, attrs)
+    for carried in (
+        vxlan_entries(of),
+        vxlan_entries(of, direct=ETH0),
+        host_gw_entries(of, ETH0, OVERLAY, OWN),
+        ipip_entries(of, 9, OWN, ETH0),
+    ):
+        assert carried.entries or carried.remarks
+        for entry in carried.entries:
+            if isinstance(entry, Route):
+                assert entry.destination in DUAL.subnet.networks
+        assert all(len(remark.text) < 300 for remark in carried.remarks)
