@@ -35,6 +35,7 @@ class Machine:
         if not (options.iface or options.iface_regex or options.iface_can_reach):
             logger.info("Determining IP address of default interface")
         self._interface = self._find(ANY)
+        self._subnets: dict[str, Subnet] | None = {} if options.ip_blackhole_route else None
         self._firewall = Firewall(
             ip_masq=options.ip_masq,
             random_fully=not options.ip_masq_fully_random_disable,
@@ -51,7 +52,7 @@ class Machine:
             open_backend=self._open_backend,
             subnet_file=self._subnet_file(network),
             prefix=prefix_of(self._options, network),
-            filters=_Rules(self._firewall, network),
+            filters=_Rules(self._firewall, network, self._subnets),
             ready=ready,
             board=board,
         )
@@ -85,15 +86,22 @@ class Machine:
 
 
 class _Rules:
-    """See `keeper.Filters`: the rules of one network."""
+    """See `keeper.Filters`: the rules of one network, and its blackhole route if that is asked for."""
 
-    def __init__(self, firewall: Firewall, network: str) -> None:
+    def __init__(self, firewall: Firewall, network: str, subnets: dict[str, Subnet] | None) -> None:
+        """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
         self._network = network
+        self._subnets = subnets
 
     def set(self, network: NetworkConfig, subnet: Subnet) -> None:
         """See `Filters`."""
         self._firewall.set(network, subnet, self._network)
+        if self._subnets is not None:
+            from flanneld_py.kernel import blackhole
+
+            self._subnets[self._network] = subnet
+            blackhole.keep(part for each in list(self._subnets.values()) for part in each.networks)
 
     def sync(self) -> int:
         """See `Filters`."""

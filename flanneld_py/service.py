@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flanneld_py.clock import Time
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class _Service:
 
     def run(self) -> None:
         """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
+        if self._options.listen or self._options.remote:
+            raise Fatal(
+                "-listen and -remote are not supported by this version: leave them out, and have each "
+                "machine speak with etcd (-etcd-endpoints)",
+                code=Exit.USAGE,
+            )
         # Here, so that signals are heeded from the start: importing these takes a while.
         from flanneld_py import fleet
         from flanneld_py.board import Board

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from flanneld_py import firewall
 from flanneld_py.errors import Exit
-from flanneld_py.kernel import links, require_net_admin, table
+from flanneld_py.kernel import blackhole, links, require_net_admin, table
 from flanneld_py.kernel.devices import Device
 from flanneld_py.kernel.entries import Delete
 from flanneld_py.options import Options
@@ -29,7 +29,7 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
     """Print a line for each thing that was taken away; a failure stops nothing. Raises `Fatal`."""
     require_net_admin()
     removed, failures = 0, 0
-    for step in (_routes, _devices, _rules):
+    for step in (_routes, blackhole.remove_all, _devices, _rules):
         try:
             for what in step():
                 removed += 1

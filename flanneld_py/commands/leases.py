@@ -15,8 +15,7 @@ __all__ = ["run"]
 
 def run(options: Options) -> int:
     """Print a line or, with --json, an object for each lease. Raises `Fatal` if the registry is away."""
-    flag = "-remote" if options.remote else "-etcd-endpoints"
-    lists = [(network, _read(open_registry(options, network), flag)) for network in options.networks or ("",)]
+    lists = [(network, _read(open_registry(options, network))) for network in options.networks or ("",)]
     if options.json:
         data = [_data(held, network) for network, listed in lists for held in _sorted(listed)]
         sys.stdout.write(f"{json.dumps(data, indent=2)}\n")
@@ -26,12 +25,12 @@ def run(options: Options) -> int:
     return Exit.OK
 
 
-def _read(registry: Registry, flag: str) -> Snapshot:
+def _read(registry: Registry) -> Snapshot:
     try:
         return registry.snapshot()
     except Unavailable as error:
         raise Fatal(
-            f"Reading the leases: {error}: start it, or name another with {flag}",
+            f"Reading the leases: {error}: start it, or name another with -etcd-endpoints",
             code=Exit.UNAVAILABLE,
         ) from error
     finally:

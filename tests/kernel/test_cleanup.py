@@ -40,13 +40,15 @@ def test_everything_that_is_flannels_goes_and_everything_else_stays(host, sandbo
     host.run("ip", "route", "add", "198.18.0.0/24", "via", "192.168.50.1")
     links, routes, rules = host.links(), host.run("ip", "route").text, filters(host)
 
-    daemon = host.flanneld("-ip-masq")
+    daemon = host.flanneld("-ip-masq", "-ip-blackhole-route")
     daemon.says("Subnet added: 10.2.99.0/24")
     daemon.says("Watching for new subnet leases")
     assert "proto 241" in host.run("ip", "route").text
     daemon.signal("TERM")
     assert daemon.ends(1) == 0
-    assert "proto 241" in host.run("ip", "route").text
+    left = host.run("ip", "route").text
+    assert f"blackhole {host.subnet}.0/24 proto 242" in left
+    assert "10.2.99.0/24" in left
 
     code, said = cleanup(host)
     assert code == 0, said
@@ -71,3 +73,19 @@ def test_without_the_privilege_it_says_so(host):
     done = host.run("setpriv", "--bounding-set=-net_admin", "/usr/bin/flanneld", "cleanup", check=False)
     assert done.exit_code == 3
     assert "CAP_NET_ADMIN" in done.output
+
+
+def test_a_packet_for_an_unused_address_of_our_subnet_ends_here_and_a_bridge_comes_first(host, sandbox):
+    configure(sandbox, "udp")
+    host.flanneld("-ip-blackhole-route").says("Watching for new subnet leases")
+    unused = f"{host.subnet}.77"
+    assert host.run("ip", "route", "get", unused, check=False).exit_code != 0
+    host.bridge()
+    assert "dev docker0" in host.run("ip", "route", "get", unused).text
+
+
+def test_client_and_server_mode_are_refused_in_one_sentence(host):
+    for option in ("-listen=:8888", "-remote=192.168.50.1:8888"):
+        daemon = host.flanneld(option)
+        assert daemon.ends(10) == 2
+        assert "-listen and -remote are not supported by this version" in daemon.log
