@@ -5,8 +5,10 @@ absent.
 """
 
 from flanneld_py.config.backends import backend
-from flanneld_py.config.model import Ipip, NetworkConfig, Udp
-from flanneld_py.config.pools import IPV4, IPV6, pool
+from flanneld_py.config.families import IPV4, IPV6
+from flanneld_py.config.fit import misfits
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.config.pools import pool
 from flanneld_py.config.reader import ConfigError, Problem, Problems, Section, read
 from flanneld_py.config.words import changes, settings
 
@@ -22,15 +24,13 @@ def parse(text: str | bytes) -> NetworkConfig:
     if not has_ipv4 and not has_ipv6:
         problems.add("EnableIPv4", "is false and EnableIPv6 is not true", "enable one of them, or both")
     config = NetworkConfig(
-        pool(section, IPV4) if has_ipv4 else None,
-        pool(section, IPV6) if has_ipv6 else None,
+        pool(section, IPV4, wanted=has_ipv4),
+        pool(section, IPV6, wanted=has_ipv6),
         backend(fields, problems),
         section.boolean("EnableNFTables", False),
     )
-    if isinstance(config.backend, Udp | Ipip) and has_ipv6:
-        kind = config.backend.type
-        fix = "leave EnableIPv6 out, or choose the backend vxlan"
-        problems.add("Backend.Type", f"{kind} carries IPv4 only, and EnableIPv6 is true", fix)
+    for problem in misfits(config.backend, ipv4=has_ipv4, ipv6=has_ipv6):
+        problems.add(problem.key, problem.message, problem.fix)
     if problems.found:
         raise ConfigError(tuple(problems.found))
     return config

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = ["BACKENDS", "GONE", "backend"]
 HIGHEST_VNI: Final = 2**24 - 1  # RFC 7348
 HIGHEST_PORT: Final = 65535
 HIGHEST_MTU: Final = 65535
+LONGEST_COMMAND: Final = 4096
 MODES: Final = ("separate", "auto", "ipv4", "ipv6")
 
 GONE: Final[Mapping[str, str]] = {
@@ -97,7 +99,27 @@ def _is_key(text: str) -> bool:
 
 def _extension(section: Section) -> Extension:
     names = ("PreStartup", "PostStartup", "SubnetAdd", "SubnetRemove", "Shutdown")
-    return Extension(*(section.string(f"{name}Command") for name in names))
+    return Extension(*(_command(section, f"{name}Command") for name in names))
+
+
+def _command(section: Section, name: str) -> str:
+    """A command that can be taken apart when it is its turn, which may be when a first peer comes."""
+    command = section.string(name)
+    if not command:
+        return ""
+    key = f"{section.path}{name}"
+    if len(command) > LONGEST_COMMAND:
+        fix = "put what it does into a file, and give the file's name"
+        section.problems.add(key, f"has {len(command)} characters", fix)
+        return ""
+    try:
+        empty = not shlex.split(command)
+    except ValueError as error:
+        section.problems.add(key, f"is {show(command)} ({error})", "close what is open, or quote it")
+        return ""
+    if empty:
+        section.problems.add(key, f"is {show(command)}", "name a program, or leave it out")
+    return command
 
 
 BACKENDS: Final[Mapping[str, Callable[[Section], BackendConfig]]] = {

@@ -28,6 +28,12 @@ class Pool(Generic[N]):
         """Bits of every subnet's prefix."""
         return self.subnet_min.prefixlen
 
+    def allows(self, subnet: N) -> bool:
+        """Whether it may be leased."""
+        # As numbers: addresses of a constrained type variable have no common order.
+        first, address, last = (int(n.network_address) for n in (self.subnet_min, subnet, self.subnet_max))
+        return subnet.prefixlen == self.subnet_len and first <= address <= last
+
 
 @dataclass(frozen=True, slots=True)
 class Udp:
@@ -109,9 +115,19 @@ class NetworkConfig:
     backend: BackendConfig
     nftables: bool = False
 
+    def allows(self, subnet: Subnet) -> bool:
+        """Whether a lease of it is one of this network: a subnet of each family that there is."""
+        return _allows(self.ipv4, subnet.ipv4) and _allows(self.ipv6, subnet.ipv6)
+
     @property
     def overlay(self) -> Subnet:
         """The whole overlay's network in each family that it has."""
         return Subnet(
             None if self.ipv4 is None else self.ipv4.network, None if self.ipv6 is None else self.ipv6.network
         )
+
+
+def _allows(pool: Pool[N] | None, subnet: N | None) -> bool:
+    if pool is None or subnet is None:
+        return pool is None and subnet is None
+    return pool.allows(subnet)

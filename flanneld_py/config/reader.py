@@ -3,8 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = ["ConfigError", "Problem", "Problems", "Section", "read", "show"]
+
+LONGEST_NUMBER: Final = 1000
+"""Digits. Python refuses 4300, which take it a noticeable time, in words of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,19 @@ class Problems:
         if problem not in self.found:
             self.found.append(problem)
 
+    def about(self, key: str) -> bool:
+        """Whether there is one with this key."""
+        return any(problem.key == key for problem in self.found)
+
 
 def show(value: object) -> str:
     """A value as the user wrote it, cut short."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 64:
         return f"a number of {value.bit_length()} bits"
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:  # the reader got a little deeper than the writer does
+        return "nested too deeply"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -59,7 +70,13 @@ def read(text: str | bytes) -> dict[str, object]:
         return {name.lower(): value for name, value in pairs if value is not None}
 
     try:
-        value = json.loads(text, object_pairs_hook=members, parse_constant=_no_constant)
+        # Not left to json, which would take UTF-16 too: flannel does not.
+        written = text if isinstance(text, str) else text.decode()
+        if written.startswith("\ufeff"):
+            raise ValueError("it begins with a byte order mark")
+        value = json.loads(
+            written, object_pairs_hook=members, parse_constant=_no_constant, parse_int=_integer
+        )
     except RecursionError:
         raise ConfigError((Problem("", "the configuration is not JSON: nested too deeply", fix),)) from None
     except ValueError as error:
@@ -71,6 +88,12 @@ def read(text: str | bytes) -> dict[str, object]:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 @dataclass(frozen=True, slots=True)

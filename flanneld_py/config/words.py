@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from flanneld_py.config.model import BackendConfig, NetworkConfig, Pool
+from flanneld_py.subnet import Subnet
 
 __all__ = ["changes", "settings"]
 
@@ -29,9 +30,12 @@ def _text(name: str, value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def changes(old: NetworkConfig, new: NetworkConfig) -> tuple[str, ...]:
-    """What would be different after a restart, a line for each key."""
-    return tuple(f"{line}; it takes effect when flanneld is restarted" for line in _changes(old, new))
+def changes(old: NetworkConfig, new: NetworkConfig, leased: Subnet | None = None) -> tuple[str, ...]:
+    """What would be different after a restart, a line for each key; and that `leased` would be given up."""
+    lines = [f"{line}; it takes effect when flanneld is restarted" for line in _changes(old, new)]
+    if leased is not None and lines and not new.allows(leased):
+        lines.append(f"our subnet {leased} is not allowed any more, and a restart gives it up for another")
+    return tuple(lines)
 
 
 def _changes(old: NetworkConfig, new: NetworkConfig) -> Iterator[str]:

@@ -1,0 +1,94 @@
+"""What a backend cannot do in an overlay is told before there is a device."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from flanneld_py.config import ConfigError, parse
+from flanneld_py.config.model import BackendConfig
+
+V4 = {"Network": "10.1.0.0/16"}
+V6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00::/48"}
+DUAL = V4 | {"EnableIPv6": True, "IPv6Network": "fd00::/48"}
+
+
+def accepted(network: Mapping[str, object], kind: str, **fields: object) -> BackendConfig:
+    return parse(json.dumps({**network, "Backend": {"Type": kind, **fields}})).backend
+
+
+def refused(network: Mapping[str, object], kind: str, **fields: object) -> str:
+    with pytest.raises(ConfigError) as error:
+        accepted(network, kind, **fields)
+    return str(error.value)
+
+
+# IFNAMSIZ of linux/if.h: 15 characters of name, of which "flannel." takes 8 and "flannel-v6." 11.
+@pytest.mark.parametrize(("network", "highest"), [(V4, 9_999_999), (V6, 9_999), (DUAL, 9_999)])
+def test_a_vni_must_fit_into_its_devices_name(network: Mapping[str, object], highest: int) -> None:
+    assert accepted(network, "vxlan", VNI=highest)
+    told = refused(network, "vxlan", VNI=highest + 1)
+    assert told.startswith(f"Backend.VNI is {highest + 1}, which makes a device flannel")
+    assert told.endswith(f"give a number from 1 to {highest}")
+
+
+# RFC 791 and RFC 8200, with the headers of RFC 7348, and WireGuard's device as it is.
+@pytest.mark.parametrize(
+    ("network", "kind", "lowest"),
+    [
+        (V4, "vxlan", 68 + 50),
+        (V6, "vxlan", 1280 + 70),
+        (DUAL, "vxlan", 1280 + 70),
+        (V4, "wireguard", 68),
+        (DUAL, "wireguard", 1280),
+    ],
+)
+def test_an_mtu_must_leave_what_the_protocol_needs(
+    network: Mapping[str, object], kind: str, lowest: int
+) -> None:
+    assert accepted(network, kind, MTU=lowest)
+    assert accepted(network, kind, MTU=0)
+    assert refused(network, kind, MTU=lowest - 1).startswith(f"Backend.MTU is {lowest - 1}: give {lowest} or")
+
+
+def test_two_wireguard_devices_need_two_ports() -> None:
+    same: dict[str, object] = {"ListenPort": 51821}
+    assert "Backend.ListenPortV6 is 51821 as Backend.ListenPort is" in refused(DUAL, "wireguard", **same)
+    assert accepted(V4, "wireguard", **same)
+    assert accepted(DUAL, "wireguard", Mode="auto", **same)
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "host-gw", "alloc", "extension", "wireguard"])
+@pytest.mark.parametrize("network", [V4, V6, DUAL], ids=["IPv4", "IPv6", "both"])
+def test_backends_of_both_families(kind: str, network: Mapping[str, object]) -> None:
+    assert accepted(network, kind).type == kind
+
+
+@pytest.mark.parametrize("kind", ["udp", "ipip"])
+def test_backends_of_ipv4_alone_say_so(kind: str) -> None:
+    assert accepted(V4, kind).type == kind
+    assert f"{kind} carries IPv4 only" in refused(DUAL, kind)
+    assert f"{kind} carries IPv4 only" in refused(V6, kind)
+
+
+@pytest.mark.parametrize("kind", ["aws-vpc", "gce", "ali-vpc", "tencent-vpc", "ipsec", "AWS-VPC"])
+def test_backends_that_are_none_here_name_what_to_use_instead(kind: str) -> None:
+    told = refused(V4, kind)
+    assert told.startswith(f'Backend.Type "{kind}" is not supported: ')
+    assert any(instead in told for instead in ("vxlan", "wireguard"))
+
+
+@pytest.mark.parametrize("name", ["PreStartup", "PostStartup", "SubnetAdd", "SubnetRemove", "Shutdown"])
+def test_a_command_that_cannot_be_taken_apart_is_told_before_it_is_needed(name: str) -> None:
+    key = f"{name}Command"
+    for right in ("ip route add '$SUBNET' via $PUBLIC_IP", ""):
+        assert parse(json.dumps(V4 | {"Backend": {"Type": "extension", key: right}}))
+    wrong: dict[str, object] = {
+        "echo 'open": "is",
+        "   ": "is",
+        "x" * 5000: "has 5000 characters",
+        "\0": "is",
+    }
+    for command, told in wrong.items():
+        fields: dict[str, object] = {key: command}
+        assert f"Backend.{key} {told}" in refused(V4, "extension", **fields)
