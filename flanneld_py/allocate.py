@@ -14,7 +14,7 @@ from typing import Generic, TypeAlias
 
 from flanneld_py.config.model import N, NetworkConfig, Pool
 from flanneld_py.lease import HeldLease
-from flanneld_py.subnet import Addresses, Subnet, key
+from flanneld_py.subnet import Addresses, Network, Subnet, key
 
 __all__ = ["Choice", "Create", "FreeSubnets", "OutOfSubnets", "Pick", "Replace", "Reuse"]
 __all__ += ["choose_subnet", "picker"]
@@ -64,14 +64,10 @@ class FreeSubnets(Generic[N]):
     @classmethod
     def of(cls, pool: Pool[N], leased: Iterable[N]) -> "FreeSubnets[N]":
         """What the pool allows and no network in `leased` overlaps."""
-        size, base = pool.subnet_min.num_addresses, int(pool.subnet_min.network_address)
-        total = _total(pool)
+        base, total = int(pool.subnet_min.network_address), _total(pool)
+        shift = pool.network.max_prefixlen - pool.subnet_len
         blocked = sorted(
-            (
-                (int(network.network_address) - base) // size,
-                (int(network.broadcast_address) - base) // size,
-            )
-            for network in leased
+            ((first - base) >> shift, (last - base) >> shift) for first, last in map(_ends, leased)
         )
         runs: list[range] = []
         start = 0
@@ -111,6 +107,12 @@ class FreeSubnets(Generic[N]):
         first = self.pool.subnet_min
         address = int(first.network_address) + number * first.num_addresses
         return type(self.pool.network)((address, first.prefixlen))
+
+
+def _ends(network: Network) -> tuple[int, int]:
+    """First and last address. Not by `broadcast_address`, which stays with each network for ever."""
+    first = int(network.network_address)
+    return first, first + (1 << (network.max_prefixlen - network.prefixlen)) - 1
 
 
 def _total(pool: Pool[N]) -> int:

@@ -6,11 +6,12 @@ The decisions are here; the daemon performs them. Nothing here blocks or knows a
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff
 from flanneld_py.registry import TTL, Gone, Put, Snapshot, Spoiled
 from flanneld_py.registry import Event as Change
-from flanneld_py.subnet import Addresses, Subnet, key
+from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Claim", "Lost", "View", "words"]
 
@@ -100,16 +101,19 @@ class View:
 
     public: Addresses
     peers: dict[Subnet, Lease] = field(default_factory=dict)
-    _named: dict[Subnet, dict[str, Lease]] = field(default_factory=dict)
+    _canonical: dict[Subnet, Lease] = field(default_factory=dict)
+    _aliases: dict[Subnet, dict[str, Lease]] = field(default_factory=dict)
+    """Leases under other keys than flannel's own, of which there are hardly ever any."""
 
     def reset(self, snapshot: Snapshot) -> tuple[Event, ...]:
         """Take over a list of everything; what that changes."""
-        self._named = {}
+        self._canonical, self._aliases = {}, {}
         for held in snapshot.leases:
-            name = held.name or key(held.lease.subnet)
-            self._named.setdefault(held.lease.subnet, {})[name] = held.lease
+            self._put(held.lease.subnet, held.name, held.lease)
         before = self.peers
-        self.peers = {subnet: lease for subnet in self._named for lease in self._peer(subnet)}
+        subnets = self._canonical.keys() | self._aliases.keys()
+        found = {subnet: self._peer(subnet) for subnet in subnets}
+        self.peers = {subnet: lease for subnet, lease in found.items() if lease is not None}
         return diff(before, self.peers)
 
     def apply(self, changes: Iterable[Change]) -> tuple[Event, ...]:
@@ -118,27 +122,32 @@ class View:
 
     def _apply(self, change: Change) -> Iterator[Event]:
         subnet, _, alias = _of(change)
-        names = self._named.setdefault(subnet, {})
-        if isinstance(change, Put):
-            names[alias or key(subnet)] = change.held.lease
-        else:
-            names.pop(alias or key(subnet), None)
-        before = self.peers.pop(subnet, None)
-        for lease in self._peer(subnet):
-            self.peers[subnet] = lease
-            if lease != before:
-                yield Added(lease)
-        if before is not None and subnet not in self.peers:
+        self._put(subnet, alias, change.held.lease if isinstance(change, Put) else None)
+        before, after = self.peers.pop(subnet, None), self._peer(subnet)
+        if after is not None:
+            self.peers[subnet] = after
+            if after != before:
+                yield Added(after)
+        elif before is not None:
             yield Removed(before)
-        if not names:
-            del self._named[subnet]
 
-    def _peer(self, subnet: Subnet) -> Iterator[Lease]:
+    def _put(self, subnet: Subnet, alias: str, lease: Lease | None) -> None:
+        """What is under the key now; None for nothing. `alias` is empty for flannel's own key."""
+        known: dict[Any, Lease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
+        where = alias or subnet
+        if lease is None:
+            known.pop(where, None)
+        else:
+            known[where] = lease
+        if alias and not known:
+            del self._aliases[subnet]
+
+    def _peer(self, subnet: Subnet) -> Lease | None:
         """The lease of the subnet that counts, if it is a peer's."""
-        names = self._named[subnet]
-        lease = names.get(key(subnet)) or next(reversed(names.values()), None)
-        if lease is not None and not lease.attrs.public.is_same_machine(self.public):
-            yield lease
+        lease = self._canonical.get(subnet)
+        if lease is None:
+            lease = next(reversed(self._aliases.get(subnet, {}).values()), None)
+        return None if lease is None or lease.attrs.public.is_same_machine(self.public) else lease
 
 
 def words(event: Event) -> str:
