@@ -211,7 +211,7 @@ class Keeper:
             return
         self._config_text = text
         try:
-            changes = config.changes(self._network, config.parse(text))
+            changes = config.changes(self._network, config.parse(text), self.claim.subnet)
         except config.ConfigError as error:
             text_now = "The network configuration was changed and cannot be used any more: %s"
             logger.warning(f"{text_now}. This flanneld goes on as it is, and would not start again", error)

@@ -492,7 +492,8 @@ def test_a_configuration_that_changes_while_we_run_is_warned_of_once(world, capl
     told = [r for r in caplog.records if "network configuration was changed" in r.getMessage()]
     assert {record.levelno for record in told} == {logging.WARNING}
     keys = [record.getMessage().partition("changed: ")[2].split()[0] for record in told]
-    assert keys == ["SubnetLen", "SubnetMin", "SubnetMax"]
+    assert keys == ["SubnetLen", "SubnetMin", "SubnetMax", "our"]
+    assert "our subnet 10.2.35.0/24 is not allowed any more" in told[-1].getMessage()
     assert "release" not in world.backend.calls
 
 
