@@ -2,17 +2,34 @@
 
 import socket
 import ssl
+from dataclasses import dataclass
 
 from flanneld_py.registry.access import Endpoint
 from flanneld_py.registry.tls import Tls
 
-__all__ = ["diagnose"]
+__all__ = ["ETCD", "Hints", "diagnose"]
 
 PATIENCE = 0.2
 """Seconds in which a server that does not like our certificate says so; TLS 1.3 lets it do that late."""
 
 
-def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What to do, in the words of the flags that the endpoint came by.
+
+    `flag` is what the names of the files' flags begin with; `plain` and `encrypted` say how to ask for a
+    connection without TLS and with it.
+    """
+
+    flag: str
+    plain: str
+    encrypted: str
+
+
+ETCD = Hints("-etcd", "give an http:// endpoint", "give an https:// endpoint")
+
+
+def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float, hints: Hints = ETCD) -> str:
     """Shake hands with an endpoint and tell what a person must put right; empty if nothing is wrong with TLS.
 
     For an endpoint that has just failed. `timeout` is in seconds.
@@ -20,24 +37,24 @@ def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float) -> str:
     try:
         with socket.create_connection((endpoint.host, endpoint.port), timeout) as connection:
             if not endpoint.tls:
-                return _plain(connection)
-            return "" if tls is None else _encrypted(connection, endpoint, tls)
+                return _plain(connection, hints)
+            return "" if tls is None else _encrypted(connection, endpoint, tls, hints)
     except (OSError, UnicodeError):  # no connection, no such name: whoever asks knows more of it
         return ""
 
 
-def _plain(connection: socket.socket) -> str:
+def _plain(connection: socket.socket, hints: Hints) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         context.wrap_socket(connection).close()
     except ssl.SSLError as error:
         # An alert is TLS's, whatever it says.
-        return _GIVE_HTTPS if "ALERT" in (error.reason or "") else ""
-    return _GIVE_HTTPS
+        return f"it speaks TLS: {hints.encrypted}" if "ALERT" in (error.reason or "") else ""
+    return f"it speaks TLS: {hints.encrypted}"
 
 
-def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
+def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls, hints: Hints) -> str:
     context = tls.context()
     try:
         wrapped = context.wrap_socket(connection, server_hostname=endpoint.host)
@@ -47,11 +64,11 @@ def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
                 f"its certificate is not one for {endpoint.host}: name the endpoint as the certificate does"
             )
         attempt = f"its certificate is not trusted by {tls.cafile}: {error.verify_message}"
-        return f"{attempt}: check -etcd-cafile and the certificate"
+        return f"{attempt}: check {hints.flag}-cafile and the certificate"
     except (ConnectionError, ssl.SSLEOFError):
-        return "it ends the TLS handshake: give an http:// endpoint, if that is what it speaks"
+        return f"it ends the TLS handshake: {hints.plain}, if that is what it speaks"
     except ssl.SSLError as error:
-        return _alert(error, tls)
+        return _alert(error, tls, hints)
     with wrapped:
         wrapped.settimeout(PATIENCE)
         try:
@@ -61,24 +78,26 @@ def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls) -> str:
         except (ConnectionError, ssl.SSLEOFError):
             ended = True
         except ssl.SSLError as error:
-            return _alert(error, tls)
+            return _alert(error, tls, hints)
     if not ended:
         return ""
-    return f"it ends the connection after the TLS handshake: perhaps {_BAD if tls.certfile else _MISSING}"
+    return f"it ends the connection after the TLS handshake: perhaps {_certificate(tls, hints)}"
 
 
-def _alert(error: ssl.SSLError, tls: Tls) -> str:
+def _alert(error: ssl.SSLError, tls: Tls, hints: Hints) -> str:
     reason = error.reason or ""
     if "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
-        return _BAD if tls.certfile else _MISSING
+        return _certificate(tls, hints)
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return "it does not speak TLS: give an http:// endpoint"
+        return f"it does not speak TLS: {hints.plain}"
     return f"no TLS with it: {reason.lower().replace('_', ' ') or error}"
 
 
-_MISSING = "it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
-_BAD = "it does not accept our client certificate: check -etcd-certfile"
-_GIVE_HTTPS = "it speaks TLS: give an https:// endpoint"
+def _certificate(tls: Tls, hints: Hints) -> str:
+    if tls.certfile:
+        return f"it does not accept our client certificate: check {hints.flag}-certfile"
+    return f"it wants a client certificate: give {hints.flag}-certfile and {hints.flag}-keyfile"
+
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h.
 _NOT_ITS_NAME = (62, 64)

@@ -40,55 +40,59 @@ class Tls:
         return context
 
 
-def choose(endpoints: Sequence[Endpoint], credentials: Credentials) -> Tls | None:
-    """What to connect with, or None where no endpoint is https. Raises `Fatal`, naming the flag."""
+def choose(endpoints: Sequence[Endpoint], credentials: Credentials, flag: str = "-etcd") -> Tls | None:
+    """What to connect with, or None where no endpoint is https. Raises `Fatal`, naming the flag.
+
+    `flag` is what the names of the files' flags begin with.
+    """
     cert, key = credentials.certfile, credentials.keyfile
     if bool(cert) != bool(key):
-        given, missing = ("-etcd-certfile", "-etcd-keyfile") if cert else ("-etcd-keyfile", "-etcd-certfile")
+        given, missing = ("certfile", "keyfile") if cert else ("keyfile", "certfile")
         raise Fatal(
-            f"{given} is given and {missing} is not: a client certificate takes both", code=Exit.USAGE
+            f"{flag}-{given} is given and {flag}-{missing} is not: a client certificate takes both",
+            code=Exit.USAGE,
         )
     if credentials.password and not credentials.username:
         raise Fatal("-etcd-password is given and -etcd-username is not: give both", code=Exit.USAGE)
-    for flag, text in (
+    for name, text in (
         ("-etcd-username", credentials.username),
         ("-etcd-password", credentials.password),
     ):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Fatal(f"{flag} is not UTF-8: etcd knows no other", code=Exit.USAGE) from None
+            raise Fatal(f"{name} is not UTF-8: etcd knows no other", code=Exit.USAGE) from None
     if not any(endpoint.tls for endpoint in endpoints):
         return None
-    ca = credentials.cafile or _system()
-    for flag, path in (("-etcd-cafile", ca), ("-etcd-certfile", cert), ("-etcd-keyfile", key)):
+    ca = credentials.cafile or _system(flag)
+    for name, path in (("cafile", ca), ("certfile", cert), ("keyfile", key)):
         if path:
-            _require_pem(flag, path)
+            _require_pem(f"{flag}-{name}", path)
     tls = Tls(ca, cert or None, key or None)
     try:
         Tls(ca, None, None).context()
     except OSError as error:
-        message = f"-etcd-cafile: {ca} holds no certificate that can be used: {_reason(error)}"
+        message = f"{flag}-cafile: {ca} holds no certificate that can be used: {_reason(error)}"
         raise Fatal(message, code=Exit.FILE) from error
     try:
         tls.context()
     except _EncryptedError:
-        message = f"-etcd-keyfile: {key} is encrypted: give one that needs no password"
+        message = f"{flag}-keyfile: {key} is encrypted: give one that needs no password"
         raise Fatal(message, code=Exit.FILE) from None
     except OSError as error:
-        attempt = f"-etcd-certfile and -etcd-keyfile: {cert} and {key} cannot be used together"
+        attempt = f"{flag}-certfile and {flag}-keyfile: {cert} and {key} cannot be used together"
         raise Fatal(f"{attempt}: {_reason(error)}", code=Exit.FILE) from error
     return tls
 
 
-def _system() -> str:
+def _system(flag: str) -> str:
     """The system's authorities, as Go finds them: $SSL_CERT_FILE, else a distribution's file."""
     if given := os.environ.get("SSL_CERT_FILE"):
         return given
     found = next((path for path in SYSTEM if Path(path).is_file()), None)
     if found is None:
-        attempt = "-etcd-endpoints: an endpoint is https://, and this machine trusts no certificate authority"
-        raise Fatal(f"{attempt} ({SYSTEM[0]} and the like are missing): give -etcd-cafile", code=Exit.FILE)
+        attempt = "TLS is asked for, and this machine trusts no certificate authority"
+        raise Fatal(f"{attempt} ({SYSTEM[0]} and the like are missing): give {flag}-cafile", code=Exit.FILE)
     return found
 
 

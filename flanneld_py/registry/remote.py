@@ -1,0 +1,172 @@
+"""Leases of `flanneld -listen`, of v0.5.5 and of ours: the server takes them for us.
+
+v0.5.5's server renews whatever it is told to, also a lease that meanwhile is another's; so we look before
+and after. It has no revisions: a list's cursor stands for them (see `remote_texts`). A lease that its list
+does not name, or names with another PublicIP, is not ours.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from urllib.parse import quote
+
+from flanneld_py.allocate import OutOfSubnets
+from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, tls, wire
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoAnswer, RemoteClient, Reply
+from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
+from flanneld_py.registry.remote_watch import RemoteWatch
+from flanneld_py.registry.turns import Turns
+from flanneld_py.subnet import Addresses, Subnet, key
+
+__all__ = ["RemoteRegistry"]
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteRegistry:
+    """See `registry.Registry`. `server` is HOST:PORT, `network` a name, empty for the only one.
+
+    With any of the credentials' files the connection is encrypted. Making one raises `Fatal` where they
+    cannot be used.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        network: str = "",
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        given = credentials.cafile or credentials.certfile or credentials.keyfile
+        endpoint = Endpoint.of(f"{'https' if given else 'http'}://{server}")
+        files = tls.choose([endpoint], credentials, HINTS.flag)
+        self._path = f"/v1/{quote(network or wire.ONLY, safe='')}"
+        self._watch: RemoteWatch | None = None
+        self._skipped: set[str] = set()
+        self._lock = threading.Lock()
+        self._turns = Turns(
+            [endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout), given_up=self._cut_watch
+        )
+
+    def config(self) -> bytes | None:
+        """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""
+        return self._turns.here(self._config)
+
+    def snapshot(self) -> Snapshot:
+        """See `Registry`. Keys that are spoiled are the server's business: they are not told of."""
+        return self._turns.here(self._snapshot)
+
+    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:  # noqa: ARG002 (the server knows)
+        """See `Registry`. The server decides, by its own configuration and its own way to pick."""
+        return self._turns.here(lambda client: self._acquire(client, wish))
+
+    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        """See `Registry`. The lease counts as ours as long as it names our address."""
+        return self._turns.here(lambda client: self._renew(client, held, attrs))
+
+    def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+        """See `Registry`."""
+
+        def hand_on(body: bytes) -> int:
+            told = read_watch(body, self._skip)
+            if told.snapshot is not None:
+                raise ValueError("the server does not know any more what happened since")
+            if told.events:
+                deliver(Changes(told.events))
+            return told.cursor
+
+        def begin(client: RemoteClient) -> RemoteWatch:
+            def end(reason: str) -> None:
+                deliver(Reset(f"{client.url}: {reason}"))
+
+            path = f"{self._path}/leases?next="
+            return RemoteWatch(client.poll(), path, revision, on_answer=hand_on, on_end=end)
+
+        self._end_watch()
+        self._watch = self._turns.here(begin)
+
+    def probe(self) -> bytes | None:
+        """See `Registry`. The server asks its etcd for it, so that an etcd that is away is noticed here."""
+        return self._turns.here(self._config)
+
+    def close(self) -> None:
+        """See `Registry`."""
+        self._end_watch()
+        self._turns.close()
+
+    def _config(self, client: RemoteClient) -> bytes | None:
+        reply = client.ask("GET", f"{self._path}/config")
+        if not reply.is_good and reply.text.startswith(wire.NOT_FOUND):
+            return None
+        return _good(reply)
+
+    def _snapshot(self, client: RemoteClient) -> Snapshot:
+        body = _good(client.ask("GET", f"{self._path}/leases"))
+        try:
+            told = read_watch(body, self._skip)
+        except ValueError as error:
+            raise _nonsense(error) from error
+        return Snapshot(told.snapshot or (), told.cursor)
+
+    def _acquire(self, client: RemoteClient, wish: Wish) -> HeldLease | None:
+        reply = client.ask("POST", f"{self._path}/leases", acquire_text(wish.attrs, wish.previous))
+        if not reply.is_good and reply.text.startswith(wire.OUT_OF_SUBNETS):
+            raise OutOfSubnets(reply.text)
+        try:
+            subnet = read_lease(_good(reply)).lease.subnet
+        except ValueError as error:
+            raise _nonsense(error) from error
+        # The list has what the answer has not: the revision, and whether the lease ends.
+        return self._ours(client, subnet, wish.attrs.public)
+
+    def _renew(self, client: RemoteClient, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        subnet = held.lease.subnet
+        if self._ours(client, subnet, attrs.public) is None:
+            return None
+        reply = client.ask(
+            "PUT", f"{self._path}/leases/{quote(key(subnet), safe='')}", renew_text(held, attrs)
+        )
+        if not reply.is_good and reply.text.startswith(wire.LOST):
+            return None
+        _good(reply)
+        renewed = self._ours(client, subnet, attrs.public)
+        return None if renewed is None else renewed.revision
+
+    def _ours(self, client: RemoteClient, subnet: Subnet, public: Addresses) -> HeldLease | None:
+        """The lease as it is listed, if it is ours."""
+        for held in self._snapshot(client).leases:
+            if held.lease.subnet == subnet and not held.name:
+                return held if held.lease.attrs.public.is_same_machine(public) else None
+        return None
+
+    def _skip(self, reason: str) -> None:
+        with self._lock:  # a watch has its own thread
+            is_new = reason not in self._skipped and len(self._skipped) < 1000
+            if is_new:
+                self._skipped.add(reason)
+        if is_new:
+            logger.warning("Ignoring what the server lists: %s", reason)
+
+    def _cut_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cut()
+            self._watch = None
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+
+def _good(reply: Reply) -> bytes:
+    """What was asked for. Raises `Unavailable` with the server's reason if it is not that."""
+    if reply.is_good:
+        return reply.body
+    raise NoAnswer(f"it answers with HTTP status {reply.status}: {reply.text}")
+
+
+def _nonsense(error: ValueError) -> Unavailable:
+    return NoAnswer(f"its answer is not understood: {error}")

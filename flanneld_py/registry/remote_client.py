@@ -1,0 +1,191 @@
+"""A connection to `flanneld -listen`, of any version."""
+
+import http.client
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry.access import Endpoint
+from flanneld_py.registry.handshake import Hints, diagnose
+from flanneld_py.registry.tls import Tls
+
+__all__ = ["TIMEOUT", "NoAnswer", "Poll", "RemoteClient", "Reply"]
+
+TIMEOUT = 5.0
+"""Seconds for one request; the server itself gives its etcd a few."""
+
+LONGEST = 64 << 20
+"""Bytes of an answer; 10,000 leases are 2 MiB."""
+
+# For a server that has gone without a word, seconds and a number of tries (tcp(7)).
+KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+
+HINTS = Hints(
+    flag="-remote",
+    plain="leave -remote-cafile and the like away, if that server has none",
+    encrypted="give -remote-cafile",
+)
+
+
+class NoAnswer(Unavailable):
+    """The server does not answer, or cannot say anything now."""
+
+    trouble = "the lease server does not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answers; `text` is of an error, for a message."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is what was asked for."""
+        return self.status == HTTPStatus.OK
+
+    @property
+    def text(self) -> str:
+        """The body, in one line, cut short."""
+        words = " ".join(self.body[:500].decode(errors="replace").split())
+        return words or f"HTTP status {self.status}"
+
+
+class RemoteClient:
+    """See `turns.Connection`. Used by one thread, but for `close`."""
+
+    def __init__(self, endpoint: Endpoint, tls: Tls | None, timeout: float) -> None:
+        self.url = endpoint.url
+        self._endpoint = endpoint
+        self._tls = tls
+        self._timeout = timeout
+        try:
+            self._context = None if tls is None else tls.context()
+        except OSError as error:  # the files were good at the start
+            raise NoAnswer(
+                f"the files of -remote-cafile and the like cannot be used any more: {error}"
+            ) from error
+        self._kept: http.client.HTTPConnection | None = None
+        self._closed = False
+        self._in_use = threading.Lock()
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        """One request, and its answer. Raises `Unavailable` where there is none."""
+        try:
+            with self._in_use:
+                return self._ask(method, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            self._kept = None
+            raise self._failure(error) from error
+        finally:
+            self._end_if_closed()
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
+        if self._kept is not None:
+            try:
+                return _exchange(self._kept, method, path, body)
+            except (ConnectionError, http.client.HTTPException):
+                # The server may end a connection at any time, and every request may be made twice:
+                # what is ours already is given to us again.
+                if self._closed:
+                    raise
+        self._kept = self._connect()
+        return _exchange(self._kept, method, path, body)
+
+    def poll(self) -> "Poll":
+        """A connection for requests whose answers may be long in coming. Raises as `ask`."""
+        try:
+            return Poll(self._connect())
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """See `Connection`."""
+        self._closed = True
+        if self._kept is not None:
+            _cut(self._kept)
+        self._end_if_closed()
+
+    def _end_if_closed(self) -> None:
+        """Whoever is last, the thread that asks or the one that closes, gives the socket back."""
+        if self._closed and self._in_use.acquire(blocking=False):
+            if self._kept is not None:
+                self._kept.close()
+            self._in_use.release()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._endpoint.host, self._endpoint.port
+        if self._context is None:
+            connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+        connection.connect()
+        return connection
+
+    def _failure(self, error: Exception) -> Unavailable:
+        if isinstance(error, TimeoutError):
+            return NoAnswer(f"no answer within {self._timeout:g} s")
+        if trouble := diagnose(self._endpoint, self._tls, self._timeout, HINTS):
+            return Refused(trouble)
+        if isinstance(error, http.client.RemoteDisconnected):
+            return NoAnswer("the server closed the connection")
+        return NoAnswer(str(error) or type(error).__name__)
+
+
+class Poll:
+    """A connection whose answers may be long in coming; `cut` ends it, from another thread."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+        for level, option, value in KEEPALIVE:
+            connection.sock.setsockopt(level, option, value)
+
+    def ask(self, path: str, timeout: float) -> Reply | None:
+        """The answer; None if there was none in so many seconds: then the connection is of no use any more.
+
+        Raises `Unavailable` if it breaks.
+        """
+        self._connection.sock.settimeout(timeout)
+        try:
+            return _exchange(self._connection, "GET", path, None)
+        except TimeoutError:
+            return None
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"the connection broke: {error or type(error).__name__}") from error
+
+    def cut(self) -> None:
+        """End it: then `ask` has no answer."""
+        _cut(self._connection)
+
+    def close(self) -> None:
+        """Give the socket back, in the thread that asks."""
+        self._connection.close()
+
+
+def _exchange(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None) -> Reply:
+    try:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        content = response.read(LONGEST)
+        if not response.isclosed() and response.read(1):
+            raise http.client.HTTPException(f"an answer of more than {LONGEST} bytes")
+    except BaseException:
+        connection.close()
+        raise
+    return Reply(response.status, content)
+
+
+def _cut(connection: http.client.HTTPConnection) -> None:
+    """End it, also for a thread that waits for it."""
+    with suppress(OSError, AttributeError):  # it has ended, or ends at this moment
+        connection.sock.shutdown(socket.SHUT_RDWR)

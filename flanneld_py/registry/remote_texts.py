@@ -1,0 +1,93 @@
+"""What a client of flannel's client/server protocol says, and how it reads what a server answers."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from flanneld_py.lease import HeldLease, LeaseAttrs, encode
+from flanneld_py.registry import Event, Gone, Put, wire
+from flanneld_py.subnet import Subnet, key
+
+__all__ = ["acquire_text", "read_lease", "read_watch", "renew_text"]
+
+T = TypeVar("T")
+
+
+def acquire_text(attrs: LeaseAttrs, previous: Subnet | None) -> bytes:
+    """A request for a lease; `previous` is the subnet that the node had."""
+    members = json.loads(encode(attrs))
+    return wire.dump(members if previous is None else members | {"PreviousSubnet": key(previous)})
+
+
+def renew_text(held: HeldLease, attrs: LeaseAttrs) -> bytes:
+    """A request to renew a lease, with these attributes from now on."""
+    renewed = replace(held, lease=replace(held.lease, attrs=attrs))
+    return wire.dump(wire.lease_members(renewed, wire.NEVER))
+
+
+def read_lease(body: bytes) -> HeldLease:
+    """The lease that was acquired; ValueError where there is none."""
+    return wire.lease_of(wire.read(body))
+
+
+def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.Told:
+    """An answer to a list or a watch; ValueError where it is none. `skipped` is told why a lease is none.
+
+    v0.5.5 tells no revisions: there the cursor stands for them, for at that revision it was so; and where it
+    stands for several events of one subnet, the last one counts.
+    """
+    members = wire.read(body)
+    cursor = wire.cursor_of(members.get("cursor"))
+    snapshot = None
+    if "snapshot" in members:
+        listed = _readable(wire.lease_of, members["snapshot"], skipped)
+        snapshot = tuple(held if held.revision else replace(held, revision=cursor) for held in listed)
+    events: Sequence[Event] = _readable(_event, members.get("events", []), skipped)
+    if not all(_revision(event) for event in events):
+        last = {_name(event): event for event in events}
+        events = [_at(event, cursor) for event in last.values()]
+    return wire.Told(cursor, snapshot, tuple(events))
+
+
+def _readable(
+    read: Callable[[Mapping[str, object]], T], items: object, skipped: Callable[[str], None]
+) -> Sequence[T]:
+    if not isinstance(items, list):
+        raise ValueError("it has no list of leases")
+
+    def each() -> Iterator[T]:
+        for item in items:
+            try:
+                yield read(wire.lower(item))
+            except ValueError as error:
+                skipped(str(error))
+
+    return list(each())
+
+
+def _event(members: Mapping[str, object]) -> Event:
+    lease = wire.lower(members.get("lease"))
+    match members.get("type"):
+        case "added":
+            return Put(wire.lease_of(lease))
+        case "removed":
+            subnet, name = wire.subnet_of(lease)
+            return Gone(subnet, wire.asof(lease), name)
+    raise ValueError(f"an event of the type {str(members.get('type'))[:60]!r}")
+
+
+def _revision(event: Event) -> int:
+    return event.held.revision if isinstance(event, Put) else event.revision
+
+
+def _name(event: Event) -> tuple[Subnet, str]:
+    return (
+        (event.held.lease.subnet, event.held.name) if isinstance(event, Put) else (event.subnet, event.name)
+    )
+
+
+def _at(event: Event, revision: int) -> Event:
+    if isinstance(event, Put):
+        return Put(replace(event.held, revision=revision))
+    return replace(event, revision=revision)

@@ -1,0 +1,120 @@
+"""The JSON of flannel's client/server protocol, as v0.5.5 has it (its remote/ and subnet/subnet.go).
+
+Three members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
+(later flannels' name for it), its `IPv6Subnet`, and `PreviousSubnet` of a request for a lease. A time of
+year 1 is Go's for "none": a lease without an end.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flanneld_py.lease import HeldLease, Lease, LeaseAttrs, decode, encode
+from flanneld_py.registry import Event
+from flanneld_py.subnet import Subnet, key, parse_key
+
+__all__ = ["LOST", "NEVER", "NOT_FOUND", "ONLY", "OUT_OF_SUBNETS", "Told", "asof", "attrs_of"]
+__all__ += ["cursor_of", "dump", "lease_members", "lease_of", "lower", "read", "subnet_of", "subnets"]
+
+ONLY: Final = "_"
+"""What the only network is called in a path, where -networks names none."""
+
+NEVER: Final = "0001-01-01T00:00:00Z"
+
+# How the texts of errors begin that a client can do something about.
+NOT_FOUND: Final = "100: Key not found"  # etcd v2's own, which v0.5.5 passes on
+OUT_OF_SUBNETS: Final = "out of subnets"
+LOST: Final = "the lease is lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer to a list or a watch: all leases, or what happened, up to a cursor.
+
+    `snapshot` is None where `events` follow on what the client knows.
+    """
+
+    cursor: int
+    snapshot: tuple[HeldLease, ...] | None = None
+    events: tuple[Event, ...] = ()
+
+
+def dump(value: object) -> bytes:
+    """JSON as Go's json.Encoder writes it, with a newline; ValueError for what JSON cannot say (1e999)."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def read(body: bytes) -> dict[str, object]:
+    """An object's members by lower-cased name; null means absent. ValueError says what is wrong."""
+    try:
+        value = json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"an object is expected, not {body[:60]!r}")
+    return lower(value)
+
+
+def lower(value: object) -> dict[str, object]:
+    """The members of any JSON, as of `read`; none of what is no object."""
+    if not isinstance(value, dict):
+        return {}
+    return {name.lower(): item for name, item in value.items() if item is not None}
+
+
+def subnets(name: str) -> dict[str, object]:
+    """The members for the last part of a lease's key: `10.2.35.0-24` is `10.2.35.0/24`."""
+    ipv4, _, ipv6 = name.partition("&")
+    members: dict[str, object] = {"Subnet": "/".join(ipv4.rsplit("-", 1))}
+    if ipv6:
+        members["IPv6Subnet"] = "/".join(ipv6.rsplit("-", 1))
+    return members
+
+
+def subnet_of(members: Mapping[str, object]) -> tuple[Subnet, str]:
+    """The subnet, and the last part of its key where that is not `key(subnet)`. ValueError if it is none."""
+    texts = [members[name] for name in ("subnet", "ipv6subnet") if name in members]
+    name = "&".join(str(text).replace("/", "-") for text in texts)
+    subnet = parse_key(name)
+    if subnet is None:
+        raise ValueError(f"{name[:60]!r} is no subnet")
+    return subnet, "" if name == key(subnet) else name
+
+
+def lease_members(held: HeldLease, expiration: str) -> dict[str, object]:
+    """A lease. Raises ValueError for attributes that JSON cannot say."""
+    attrs = json.loads(encode(held.lease.attrs))
+    return {
+        **subnets(held.name or key(held.lease.subnet)),
+        "Attrs": {name: value for name, value in attrs.items() if value is not None},
+        "Expiration": expiration,
+        "Asof": held.revision,
+    }
+
+
+def lease_of(members: Mapping[str, object]) -> HeldLease:
+    """Likewise, read; its revision is 0 where none is told. ValueError says what is wrong."""
+    subnet, name = subnet_of(members)
+    attrs = attrs_of(json.dumps(members.get("attrs")).encode())
+    return HeldLease(Lease(subnet, attrs), asof(members), name, members.get("expiration") == NEVER)
+
+
+def attrs_of(body: bytes) -> LeaseAttrs:
+    """What a node says of itself; ValueError for what no registry could keep."""
+    attrs = decode(body)
+    encode(attrs)  # there are numbers and texts that JSON can read and cannot write
+    return attrs
+
+
+def asof(members: Mapping[str, object]) -> int:
+    """A lease's revision; 0 where none is told."""
+    value = members.get("asof")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def cursor_of(text: object) -> int:
+    """Where a client is; ValueError for what no server gave it."""
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20:
+        return int(text)
+    raise ValueError(f"{str(text)[:60]!r} is no cursor")

@@ -1,0 +1,5 @@
+"""`flanneld -listen`: leases for `flanneld -remote`, over HTTP, as v0.5.5's server gives them."""
+
+from flanneld_py.server.server import Server
+
+__all__ = ["Server"]

@@ -1,0 +1,212 @@
+"""HTTP connections: limits on time, size and number, and the log. What is answered is decided elsewhere."""
+
+import logging
+import resource
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeAlias
+
+from flanneld_py.registry import Stopped
+from flanneld_py.server.protocol import LONGEST_BODY, Answer, Refusal
+from flanneld_py.server.reading import RequestStream
+
+__all__ = ["Connections"]
+
+logger = logging.getLogger(__name__)
+
+MOST = 4096
+"""Connections at once; fewer where this process may not open two descriptors for each."""
+
+WRITE_TIME = 30.0
+"""Seconds that a client may take to receive an answer, and for a TLS handshake."""
+
+Respond: TypeAlias = Callable[[str, str, bytes, socket.socket], Answer]
+"""Method, target and body of a request, and its connection. Raises `Stopped`, or ConnectionError."""
+
+
+class Connections:
+    """Takes connections from a socket that listens, and answers on each what `respond` says."""
+
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None, respond: Respond) -> None:
+        self.port = 0 if listening.family == socket.AF_UNIX else int(listening.getsockname()[1])
+        self._server = _Server(listening, tls, respond)
+
+    def serve(self) -> None:
+        """Take connections until `stop`."""
+        self._server.serve_forever(poll_interval=0.2)
+
+    def stop(self) -> None:
+        """Take no more, and have `serve` end soon. Can be called before it, and again."""
+        self._server.stop()
+
+    def close(self) -> None:
+        """End all connections."""
+        self._server.server_close()
+        self._server.cut()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None, respond: Respond) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.tls = tls
+        self.respond = respond
+        self._slots = threading.Semaphore(_most())
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._stopping = threading.Event()
+
+    def service_actions(self) -> None:
+        """Called by `serve_forever` between connections."""
+        if self._stopping.is_set():
+            # `shutdown` waits for the loop to end, so it is not for the loop's own thread.
+            threading.Thread(target=self.shutdown, daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for it, unless there are too many."""
+        if not self._slots.acquire(blocking=False):
+            logger.warning("Too many connections: one from %s is closed", client_address)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Called in an exception handler."""
+        logger.debug("Connection of %s", client_address, exc_info=True)
+
+    def opened(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.add(connection)
+
+    def ended(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
+
+    def cut(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _most() -> int:
+    """How many there may be; the limit of descriptors is raised to what is allowed, as Go does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft // 2 - 64))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "flanneld"
+    sys_version = ""
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        self.request.settimeout(WRITE_TIME)
+        if self.server.tls is not None:
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+        self._stream = RequestStream(self.connection)
+        self.rfile = self._stream.buffered()
+        self.server.opened(self.connection)
+
+    def finish(self) -> None:
+        self.server.ended(self.connection)
+        try:
+            super().finish()
+        finally:
+            if self.server.tls is not None:
+                self.request.close()
+
+    def handle_one_request(self) -> None:
+        """One request, or the end of the connection."""
+        try:
+            if not self._stream.begin():
+                self.close_connection = True
+                return
+        except TimeoutError:
+            self.close_connection = True
+            return
+        super().handle_one_request()
+
+    def _handle(self) -> None:
+        try:
+            answer = self._respond()
+        except Stopped:
+            self.close_connection = True
+            return
+        except ConnectionError:
+            self.close_connection = True
+            return
+        logger.info("%s %s - %d", self.command, _printable(self.path), answer.status)
+        self.connection.settimeout(WRITE_TIME)
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle  # noqa: N815
+
+    def _respond(self) -> Answer:
+        try:
+            return self.server.respond(self.command, self.path, self._body(), self.connection)
+        except Refusal as refusal:  # the body is still on its way
+            self.close_connection = True
+            return refusal.answer
+        except (Stopped, OSError):
+            raise
+        except Exception:
+            logger.exception("%s %s", self.command, _printable(self.path))
+            return Refusal(500, "internal error: the server's log tells more").answer
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding"):
+            raise Refusal(411, "Length Required\n")
+        length = self.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdecimal()):
+            raise Refusal(400, "Content-Length is no number\n")
+        if len(length) > 9 or int(length) > LONGEST_BODY:
+            raise Refusal(413, f"a request may have {LONGEST_BODY} bytes\n")
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            raise ConnectionAbortedError("the client has gone")
+        return body
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """What http.server says: of a request that is none."""
+        logger.debug("%s %s", self.address_string(), _printable(format % args))
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing: an answer is logged in flannel's own words."""
+
+
+def _printable(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."

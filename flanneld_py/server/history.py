@@ -1,0 +1,73 @@
+"""What has happened to a network's leases: for clients that know all of it up to some revision."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from flanneld_py.lease import HeldLease
+from flanneld_py.registry import Event, Gone, Put, Snapshot
+from flanneld_py.subnet import Subnet
+
+__all__ = ["History"]
+
+
+class History:
+    """The last events, each with its revision; `longest` is how many are kept."""
+
+    def __init__(self, snapshot: Snapshot, *, longest: int = 10_000) -> None:
+        self._longest = longest
+        self._begin(snapshot)
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        self.head = self._base = snapshot.revision
+        self._events: deque[tuple[int, Event]] = deque()
+        self._known = {_name(Put(held)): held for held in snapshot.leases}
+
+    def take(self, events: Iterable[Event]) -> None:
+        """What a watch has told."""
+        for event in events:
+            if isinstance(event, Put):
+                self._known[_name(event)] = event.held
+                self._add(event.held.revision, event)
+            else:
+                self._known.pop(_name(event), None)
+                self._add(event.revision, event)
+
+    def relist(self, snapshot: Snapshot) -> None:
+        """All leases, after a watch has ended: what differs has happened meanwhile, however it did.
+
+        A revision lower than the last means a registry that was restored: nothing from before counts.
+        """
+        if snapshot.revision < self.head:
+            self._begin(snapshot)
+            return
+        listed: dict[tuple[Subnet, str], HeldLease] = {_name(Put(held)): held for held in snapshot.leases}
+        gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - listed.keys()]
+        changed = [held for name, held in listed.items() if self._known.get(name) != held]
+        self.take(Put(held) for held in sorted(changed, key=lambda held: held.revision))
+        self.take(gone)
+        self.head = snapshot.revision
+
+    def since(self, revision: int) -> tuple[Event, ...] | None:
+        """What happened after a revision, in order; None if that is not known any more."""
+        if revision < self._base:
+            return None
+        later: deque[Event] = deque()
+        for happened, event in reversed(self._events):
+            if happened <= revision:
+                break
+            later.appendleft(event)
+        return tuple(later)
+
+    def _add(self, revision: int, event: Event) -> None:
+        self.head = max(self.head, revision)
+        self._events.append((self.head, event))
+        if len(self._events) > self._longest:
+            self._base = self._events[0][0]
+            while self._events and self._events[0][0] <= self._base:
+                self._events.popleft()
+
+
+def _name(event: Event) -> tuple[Subnet, str]:
+    return (
+        (event.held.lease.subnet, event.held.name) if isinstance(event, Put) else (event.subnet, event.name)
+    )

@@ -1,0 +1,109 @@
+"""Where a server listens: an address, or a socket that systemd opened; and its TLS."""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import MutableMapping
+from typing import Final
+
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.registry.access import Credentials
+
+__all__ = ["listen", "server_tls"]
+
+FIRST: Final = 3  # SD_LISTEN_FDS_START of systemd/sd-daemon.h
+BACKLOG: Final = 1024
+
+
+def listen(place: str, environ: MutableMapping[str, str] = os.environ) -> socket.socket:
+    """A socket for `HOST:PORT`, `tcp://HOST:PORT`, `:PORT` or `fd://N`. Raises `Fatal`."""
+    if place.startswith("fd://"):
+        return _activated(place, environ)
+    host, _, port = place.removeprefix("tcp://").rpartition(":")
+    try:
+        return _bound(host.strip("[]"), int(port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            hint = "another process has the port: end it, or give another"
+            raise Fatal(f"Error listening on {place} (-listen): {hint}", code=Exit.TAKEN) from error
+        hint = f"{error.strerror or error}: give an address of this machine"
+        raise Fatal(f"Error listening on {place} (-listen): {hint}", code=Exit.INTERFACE) from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    if host:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise
+    return socket.create_server(("", port), backlog=BACKLOG)  # a machine without IPv6
+
+
+def _activated(place: str, environ: MutableMapping[str, str]) -> socket.socket:
+    """See sd_listen_fds(3); no number means the first."""
+    wanted = int(place.removeprefix("fd://") or FIRST)
+    owner, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    if owner != str(os.getpid()) or not count.isdecimal():
+        raise _no_socket(place, "systemd has given this process no socket")
+    if not FIRST <= wanted < FIRST + int(count):
+        raise _no_socket(place, f"systemd has given {count}, from fd://{FIRST} on")
+    os.set_inheritable(wanted, False)
+    try:
+        found = socket.socket(fileno=wanted)
+    except OSError as error:
+        raise _no_socket(place, f"it is no socket ({error.strerror})") from error
+    if found.type != socket.SOCK_STREAM or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise _no_socket(place, "it is a socket that does not listen: use ListenStream= in the socket unit")
+    found.setblocking(True)
+    return found
+
+
+def _no_socket(place: str, reason: str) -> Fatal:
+    return Fatal(f"Error listening on {place} (-listen): {reason}: see systemd.socket(5)", code=Exit.USAGE)
+
+
+def server_tls(credentials: Credentials) -> ssl.SSLContext | None:
+    """What to encrypt with; None where nothing is given. With a CA only its clients are let in."""
+    cert, key, ca = credentials.certfile, credentials.keyfile, credentials.cafile
+    if not cert and not key:
+        if ca:
+            text = "-remote-cafile is given and -remote-certfile is not: a server needs its own certificate"
+            raise Fatal(f"{text} and -remote-keyfile", code=Exit.USAGE)
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(cert, key, password=_refuse_password)
+    except (OSError, _EncryptedError) as error:
+        reason = _reason(error)
+        files = f"{cert} and {key}"
+        raise Fatal(
+            f"-remote-certfile and -remote-keyfile: {files} cannot be used: {reason}", code=Exit.FILE
+        ) from error
+    if ca:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as error:
+            raise Fatal(f"-remote-cafile: {ca} cannot be used: {_reason(error)}", code=Exit.FILE) from error
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+class _EncryptedError(Exception):
+    """OpenSSL asked for the password of a key."""
+
+    def __str__(self) -> str:
+        return "the key is encrypted, give one that needs no password"
+
+
+def _refuse_password() -> str:
+    raise _EncryptedError
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,0 +1,203 @@
+"""One network as its server has it: one connection to the registry, for all clients."""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from flanneld_py import config
+from flanneld_py.allocate import Pick
+from flanneld_py.clock import Time
+from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.patience import Patience
+from flanneld_py.registry import Reset, Snapshot, Stopped, Unavailable, WatchMessage, Wish, wire
+from flanneld_py.registry.store import Store
+from flanneld_py.server.history import History
+from flanneld_py.server.protocol import Refusal
+from flanneld_py.subnet import Addresses, Subnet
+
+__all__ = ["Network"]
+
+logger = logging.getLogger(__name__)
+
+TURN = 5.0
+"""Seconds that a client may wait until the others are done with the registry."""
+
+ATTEMPTS = 10
+"""How often a lease is tried for that somebody else was quicker to take; flannel's number."""
+
+PROBE = 2.0
+"""Seconds of silence on the watch after which the registry is asked whether it still answers."""
+
+
+class Network:
+    """Leases, for any number of threads. Methods raise `Refusal`, which a client is told, and `Stopped`."""
+
+    def __init__(self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time) -> None:
+        self._name = name
+        self._store = store
+        self._pick = pick
+        self._time = time
+        self._turn = threading.Lock()  # only one thread at a time may use the store
+        self._lock = threading.Lock()  # for what follows
+        self._history: History | None = None
+        self._listed = 0
+        self._waiting: set[int] = set()
+        threading.Thread(target=self._follow, name="watch", daemon=True).start()
+
+    def config(self) -> bytes:
+        """The configuration, as it was written."""
+        with self._registry() as store:
+            text = store.config()
+        if text is None:
+            which = f"the network {self._name}" if self._name else "the network"
+            raise Refusal(500, f"{wire.NOT_FOUND}: {which} has no configuration yet")
+        return text
+
+    def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> HeldLease:
+        """A lease for the node that says this of itself. Raises `ConfigError` and `OutOfSubnets`, too."""
+        network = config.parse(self.config())
+        for pool, address, flag in (
+            (network.ipv4, attrs.public.ipv4, "PublicIP"),
+            (network.ipv6, attrs.public.ipv6, "PublicIPv6"),
+        ):
+            if pool is not None and address is None:
+                raise Refusal(500, f"the network is {pool.network}, and the request has no {flag}")
+        wish = Wish(network, attrs, previous, self._pick(attrs.public))
+        with self._registry() as store:
+            for _ in range(ATTEMPTS):
+                held = store.acquire(store.snapshot(), wish)
+                if held is not None:
+                    logger.info("Subnet lease acquired: %s", held.lease.subnet)
+                    return held
+        raise Refusal(500, "Max retries reached trying to acquire a subnet")
+
+    def renew(self, subnet: Subnet, attrs: LeaseAttrs) -> HeldLease:
+        """The lease, for another day. v0.5.5 would write over another's; here that is refused."""
+        with self._registry() as store:
+            for _ in range(ATTEMPTS):
+                leases = store.snapshot().leases
+                held = next((item for item in leases if item.lease.subnet == subnet and not item.name), None)
+                if held is None:
+                    raise Refusal(500, f"{wire.LOST}: nobody holds {subnet} any more")
+                holder = held.lease.attrs.public
+                if not holder.is_same_machine(attrs.public):
+                    raise Refusal(500, f"{wire.LOST}: {holder} holds {subnet}")
+                revision = store.renew(held, attrs)
+                if revision is not None:
+                    return HeldLease(Lease(subnet, attrs), revision, permanent=held.permanent)
+        raise Refusal(500, f"Max retries reached trying to renew the lease of {subnet}")
+
+    def list(self) -> wire.Told:
+        """All leases, as they are now."""
+        snapshot = self._snapshot()
+        return wire.Told(snapshot.revision, snapshot.leases)
+
+    def since(self, cursor: int) -> wire.Told | None:
+        """What happened after a cursor; all leases where that is not known any more; None if nothing did."""
+        with self._lock:
+            history, ahead = self._history, cursor > self._listed
+            if history is not None and not ahead:
+                events = history.since(cursor)
+                if events is not None:
+                    return wire.Told(history.head, None, events) if events else None
+        if history is None and not ahead:
+            return None
+        # No such revision was told, by us: of a server before us, or of a registry that was restored since.
+        told = self.list()
+        return told if told.cursor < cursor or not ahead else self.since(cursor)
+
+    @contextmanager
+    def news(self) -> Iterator[int]:
+        """A descriptor (eventfd(2)) that is readable whenever `since` may say something new."""
+        descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        with self._lock:
+            self._waiting.add(descriptor)
+        try:
+            yield descriptor
+        finally:
+            with self._lock:
+                self._waiting.discard(descriptor)
+            os.close(descriptor)
+
+    def heard(self, news: int) -> None:
+        """Have the descriptor wait for the next."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(news)
+
+    def close(self) -> None:
+        """End the connection. Whoever waits, or comes later, gets `Stopped`; `time` is to be stopping."""
+        self._store.close()
+        with self._lock:
+            self._wake()
+
+    @contextmanager
+    def _registry(self) -> Iterator[Store]:
+        if not self._turn.acquire(timeout=TURN):
+            raise Refusal(500, f"the registry is busy: other clients have waited for it for {TURN:g} s")
+        try:
+            yield self._store
+        except Unavailable as error:
+            raise Refusal(500, f"{error.trouble}: {error}") from error
+        finally:
+            self._turn.release()
+
+    def _snapshot(self) -> Snapshot:
+        with self._registry() as store:
+            snapshot = store.snapshot()
+            with self._lock:
+                if snapshot.revision < self._listed and self._history is not None:
+                    self._history.relist(snapshot)
+                self._listed = snapshot.revision
+        return snapshot
+
+    # Following the registry
+
+    def _follow(self) -> None:
+        patience = Patience()
+        try:
+            while not self._time.stopping.is_set():
+                begun_at = self._time.now()
+                try:
+                    reason = self._watch()
+                except Refusal as refusal:
+                    reason = str(refusal)
+                if self._time.now() - begun_at > PROBE:
+                    patience = Patience()
+                if patience.worth_saying("watch", self._time.now()):
+                    logger.error("Watch subnets: %s", reason)
+                self._time.rest(patience.delay())
+        except Stopped:
+            return
+
+    def _watch(self) -> str:
+        """List and watch, until the watch ends; why it did."""
+        inbox: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
+        with self._registry() as store:
+            snapshot = store.snapshot()
+            store.watch(snapshot.revision, inbox.put)
+            with self._lock:
+                if self._history is None:
+                    self._history = History(snapshot)
+                else:
+                    self._history.relist(snapshot)
+                self._listed = snapshot.revision
+                self._wake()
+        while True:
+            message = self._time.receive(inbox, PROBE)
+            if message is None:
+                with self._registry() as store:
+                    store.probe()
+            elif isinstance(message, Reset):
+                return message.reason
+            else:
+                with self._lock:
+                    self._history.take(message.events)
+                    self._listed = max(self._listed, self._history.head)
+                    self._wake()
+
+    def _wake(self) -> None:
+        for descriptor in self._waiting:
+            os.eventfd_write(descriptor, 1)

@@ -1,0 +1,217 @@
+"""Requests and answers of flannel's client/server protocol, as values (v0.5.5's remote/server.go).
+
+GET  /v1/NETWORK/config               the network's configuration
+GET  /v1/NETWORK/leases               all leases, and a cursor
+GET  /v1/NETWORK/leases?next=CURSOR   what happened since, as soon as something did
+POST /v1/NETWORK/leases               a lease for a node that describes itself
+PUT  /v1/NETWORK/leases/SUBNET        a lease, renewed
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+from urllib.parse import parse_qs, unquote
+
+from flanneld_py import config
+from flanneld_py.config.reader import ConfigError, Problem
+from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.registry import Event, Put, wire
+from flanneld_py.subnet import Subnet, key, parse_key
+
+__all__ = ["LONGEST_BODY", "Acquire", "Answer", "Config", "List", "Refusal", "Renew", "Request", "Watch"]
+__all__ += ["config_text", "json_answer", "lease_text", "read_request", "watch_text"]
+
+LONGEST_BODY: Final = 1 << 20
+"""Bytes that a request may have: more than etcd keeps under a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+class Refusal(Exception):
+    """A request that gets an error: its HTTP status and text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.answer = Answer(status, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
+
+
+def json_answer(body: bytes) -> Answer:
+    """What was asked for."""
+    return Answer(200, "application/json; charset=utf-8", body)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration is wanted. `network` is empty for the only one, in each request."""
+
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """All leases are wanted."""
+
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What happened after a cursor is wanted."""
+
+    network: str
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """A lease is wanted. `previous` is the subnet that the node had."""
+
+    network: str
+    attrs: LeaseAttrs
+    previous: Subnet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """A lease is to live on, with these attributes."""
+
+    network: str
+    subnet: Subnet
+    attrs: LeaseAttrs
+
+
+Request: TypeAlias = Config | List | Watch | Acquire | Renew
+
+
+def read_request(method: str, target: str, body: bytes) -> Request:
+    """What is wanted. Raises `Refusal`: 404 for what is not in the protocol, 400 for JSON that is wrong."""
+    path, _, query = target.partition("?")
+    version, *words = path.removeprefix("/").split("/")
+    if words and words[-1] == "":  # v0.5.5's client means `.../leases/`, and this is what it would get
+        words.pop()
+    match method, version, [unquote(word, errors="replace") for word in words]:
+        case "GET", "v1", [name, "config"]:
+            return Config(_network(name))
+        case "GET", "v1", [name, "leases"]:
+            cursor = _cursor(query)
+            return List(_network(name)) if cursor is None else Watch(_network(name), cursor)
+        case "POST", "v1", [name, "leases"]:
+            return _acquire(_network(name), body)
+        case "PUT", "v1", [name, "leases", subnet]:
+            return _renew(_network(name), subnet, body)
+    raise Refusal(404, "404 page not found\n")
+
+
+def _network(name: str) -> str:
+    if name == wire.ONLY:
+        return ""
+    # It becomes a part of a key.
+    if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 255:
+        raise Refusal(404, "404 page not found\n")
+    return name
+
+
+def _cursor(query: str) -> int | None:
+    try:
+        given = parse_qs(query, keep_blank_values=True, max_num_fields=10).get("next")
+        return None if given is None else wire.cursor_of(given[0])
+    except ValueError as error:
+        raise Refusal(500, f"failed to parse cursor: {error}") from None
+
+
+def _acquire(network: str, body: bytes) -> Acquire:
+    try:
+        attrs = wire.attrs_of(body)
+        name = wire.read(body).get("previoussubnet")
+    except ValueError as error:
+        raise _not_json(error) from None
+    return Acquire(network, attrs, None if name is None else parse_key(str(name)))
+
+
+def _renew(network: str, name: str, body: bytes) -> Renew:
+    try:
+        held = wire.lease_of(wire.read(body))
+    except ValueError as error:
+        raise _not_json(error) from None
+    if name != key(held.lease.subnet) or held.name:
+        raise Refusal(400, f"the path names the lease {name[:60]}, and the body {held.lease.subnet}")
+    return Renew(network, held.lease.subnet, held.lease.attrs)
+
+
+def _not_json(error: ValueError) -> Refusal:
+    return Refusal(400, f"JSON decoding error: {error}")
+
+
+# Answers
+
+_SHARED: Final = frozenset({"network", "subnetmin", "subnetmax", "subnetlen", "backend"})
+
+
+def config_text(text: bytes) -> bytes:
+    """The network's configuration, with the defaults that it left out. Raises ConfigError.
+
+    v0.5.5's five members come first; behind them is the rest as it was written.
+    """
+    parsed = config.parse(text)
+    given: dict[str, object] = json.loads(text)
+    members: dict[str, object] = {}
+    if parsed.ipv4 is not None:
+        members["Network"] = str(parsed.ipv4.network)
+        members["SubnetMin"] = str(parsed.ipv4.subnet_min.network_address)
+        members["SubnetMax"] = str(parsed.ipv4.subnet_max.network_address)
+        members["SubnetLen"] = parsed.ipv4.subnet_len
+    for name, value in given.items():
+        if name.lower() == "backend" and value is not None:
+            members["Backend"] = value
+    rest = {name: value for name, value in given.items() if name.lower() not in _SHARED and value is not None}
+    try:
+        return wire.dump(members | rest)
+    except ValueError as error:
+        fix = "give numbers that a computer can hold"
+        raise ConfigError((Problem("", f"the configuration cannot be passed on ({error})", fix),)) from None
+
+
+def lease_text(held: HeldLease, expires: datetime) -> bytes:
+    """A lease that was acquired or renewed.
+
+    Also one without an end is given one: v0.5.5 would renew it again and again, without a pause.
+    """
+    return wire.dump(wire.lease_members(held, _time(expires)))
+
+
+def watch_text(told: wire.Told, expires: datetime) -> bytes:
+    """Leases and events; `expires` is when a lease ends that is written now: none of them lives longer."""
+
+    def lease(held: HeldLease) -> dict[str, object] | None:
+        try:
+            return wire.lease_members(held, wire.NEVER if held.permanent else _time(expires))
+        except ValueError:  # no client could read it: it is told of as if it were not there
+            return None
+
+    def event(item: Event) -> dict[str, object]:
+        if isinstance(item, Put):
+            subnet, revision, name = item.held.lease.subnet, item.held.revision, item.held.name
+            if (added := lease(item.held)) is not None:
+                return {"type": "added", "lease": added}
+        else:
+            subnet, revision, name = item.subnet, item.revision, item.name
+        gone = {"Attrs": None, "Expiration": wire.NEVER, "Asof": revision}
+        return {"type": "removed", "lease": {**wire.subnets(name or key(subnet)), **gone}}
+
+    snapshot = None
+    if told.snapshot is not None:
+        snapshot = [members for held in told.snapshot if (members := lease(held)) is not None]
+    events = [event(item) for item in told.events]
+    return wire.dump({"events": events or None, "snapshot": snapshot, "cursor": str(told.cursor)})
+
+
+def _time(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

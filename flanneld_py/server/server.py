@@ -1,0 +1,171 @@
+"""The server: a thread for each connection, whose requests the networks answer."""
+
+import logging
+import select
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from flanneld_py import clock
+from flanneld_py.allocate import OutOfSubnets, Pick
+from flanneld_py.clock import Time
+from flanneld_py.config.reader import ConfigError
+from flanneld_py.errors import Fatal
+from flanneld_py.registry import TTL, Stopped, Unavailable, wire
+from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
+from flanneld_py.registry.store import Store
+from flanneld_py.server import protocol
+from flanneld_py.server.connections import Connections
+from flanneld_py.server.listen import listen, server_tls
+from flanneld_py.server.network import Network
+from flanneld_py.server.protocol import Answer, Refusal
+from flanneld_py.subnet import Addresses
+
+__all__ = ["Server"]
+
+logger = logging.getLogger(__name__)
+
+LONGEST_POLL = 60.0
+"""Seconds after which a client is told that nothing has happened, lest both ends wait for a dead one."""
+
+OpenStore: TypeAlias = Callable[[str], Store]
+
+
+class Server:
+    """See `fleet.Member`: it runs until it is stopped.
+
+    `open_store` makes the connection to a network's registry, by the network's name, empty for the only one;
+    `place` is -listen's. With `networks` only these are served, otherwise every one that has a
+    configuration. `ready` is called once it listens.
+    """
+
+    closing = False
+
+    def __init__(
+        self,
+        open_store: OpenStore,
+        place: str,
+        *,
+        pick: Callable[[Addresses], Pick],
+        credentials: Credentials = NO_CREDENTIALS,
+        networks: Sequence[str] = (),
+        ready: Callable[[], None] = lambda: None,
+        time: Time | None = None,
+        longest_poll: float = LONGEST_POLL,
+    ) -> None:
+        """Raises `Fatal` for an address that cannot be had, and for files that cannot be used."""
+        self._open_store = open_store
+        self._pick = pick
+        self._only = frozenset(networks)
+        self._ready = ready
+        self._time = time or Time()
+        self._longest_poll = longest_poll
+        self._lock = threading.Lock()
+        self._networks: dict[str, Network] = {}
+        tls = server_tls(credentials)
+        for name in networks or ("",):  # what is wrong with the registry's options is told now
+            self._networks[name] = self._network(name, open_store(name))
+        self._connections = Connections(listen(place), tls, self._answer)
+        self.port = self._connections.port
+
+    def run(self) -> None:
+        """Serve until `stop`: then it raises `Stopped`."""
+        self._ready()
+        self._connections.serve()
+        raise Stopped
+
+    def stop(self) -> None:
+        """Have `run` end. For any thread."""
+        self._time.stopping.set()
+        self._connections.stop()
+        with self._lock:
+            networks = list(self._networks.values())
+        for network in networks:
+            network.close()
+
+    def close(self) -> None:
+        """End what is left, once `run` has ended."""
+        self.stop()
+        self._connections.close()
+
+    def _network(self, name: str, store: Store) -> Network:
+        return Network(name, store, self._pick, self._time)
+
+    def _find(self, name: str) -> Network:
+        """The network of this name. Raises `Refusal` if there is none."""
+        if name in self._networks:
+            return self._networks[name]
+        if self._only:
+            served = ", ".join(sorted(self._only))
+            raise Refusal(404, f"{name or wire.ONLY} is not served here: there is {served}\n")
+        with self._lock:
+            if self._time.stopping.is_set():
+                raise Stopped
+            if name not in self._networks:
+                self._networks[name] = self._network(name, self._configured(name))
+        return self._networks[name]
+
+    def _configured(self, name: str) -> Store:
+        """The connection of a network that has a configuration; names come from clients, any names."""
+        store = self._open_store(name)
+        try:
+            if store.config() is not None:
+                return store
+        except Unavailable as error:
+            store.close()
+            raise Refusal(500, f"{error.trouble}: {error}") from error
+        store.close()
+        raise Refusal(500, f"{wire.NOT_FOUND}: the network {name or wire.ONLY} has no configuration yet")
+
+    def _answer(self, method: str, target: str, body: bytes, connection: socket.socket) -> Answer:
+        """What a request gets. Raises `Stopped`, or `ConnectionError` if the client has gone."""
+        try:
+            request = protocol.read_request(method, target, body)
+            network = self._find(request.network)
+            match request:
+                case protocol.Config():
+                    return protocol.json_answer(protocol.config_text(network.config()))
+                case protocol.List():
+                    return protocol.json_answer(protocol.watch_text(network.list(), _in_a_day()))
+                case protocol.Watch():
+                    told = self._wait(network, request.cursor, connection)
+                    return protocol.json_answer(protocol.watch_text(told, _in_a_day()))
+                case protocol.Acquire():
+                    held = network.acquire(request.attrs, request.previous)
+                case protocol.Renew():
+                    held = network.renew(request.subnet, request.attrs)
+            return protocol.json_answer(protocol.lease_text(held, _in_a_day()))
+        except Refusal as refusal:
+            return refusal.answer
+        except ConfigError as error:
+            return Refusal(500, f"Bad network config: {error}").answer
+        except OutOfSubnets as error:
+            logger.error("Failed to acquire subnet: %s", error)  # noqa: TRY400 (it is no defect)
+            return Refusal(500, str(error)).answer
+        except Fatal as error:  # what this registry cannot keep
+            return Refusal(500, str(error)).answer
+
+    def _wait(self, network: Network, cursor: int, connection: socket.socket) -> wire.Told:
+        """What happened after a cursor, as soon as something has."""
+        until = clock.now() + self._longest_poll
+        with network.news() as news:
+            waiter = select.poll()
+            waiter.register(news, select.POLLIN)
+            waiter.register(connection, select.POLLRDHUP)
+            while True:
+                if self._time.stopping.is_set():
+                    raise Stopped
+                told = network.since(cursor)
+                left = until - clock.now()
+                if told is not None or left <= 0:
+                    return told or wire.Told(cursor)
+                for descriptor, _ in waiter.poll(left * 1000):
+                    if descriptor != news:
+                        raise ConnectionAbortedError("the client has gone")
+                    network.heard(news)
+
+
+def _in_a_day() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=TTL)

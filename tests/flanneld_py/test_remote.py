@@ -1,0 +1,130 @@
+"""`flanneld -remote` and `flanneld -listen`: together they are a registry like the others."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flanneld_py.allocate import Pick
+from flanneld_py.registry import Registry, Stopped
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.registry.remote import RemoteRegistry
+from flanneld_py.server import Server
+from tests.flanneld_py.registry_conformance import DAY, RegistryContract, Stored
+
+TIMEOUT = 2.0
+
+
+class SharedEtcd(MemoryEtcd):
+    """One that many threads use."""
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock)
+        self.lock = threading.RLock()
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not callable(found):
+            return found
+
+        def alone(*args: Any, **kwargs: Any) -> Any:
+            with self.lock:
+                return found(*args, **kwargs)
+
+        return alone
+
+
+class Served:
+    """See `World`: a server on the loopback, and its etcd in memory."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.etcd = SharedEtcd(lambda: self.now)
+        self.connected: list[RemoteRegistry] = []
+        self.start("127.0.0.1:0")
+
+    def start(self, place: str) -> None:
+        self.server = Server(
+            lambda _: MemoryRegistry(self.etcd), place, pick=lambda _: Pick(), longest_poll=5
+        )
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        with pytest.raises(Stopped):
+            self.server.run()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.thread.join(10)
+        self.server.close()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start(f"127.0.0.1:{self.server.port}")
+
+    def close(self) -> None:
+        for registry in self.connected:
+            registry.close()
+        self.stop()
+
+    def value(self, address: str) -> bytes:
+        return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
+
+    def connect(self) -> Registry:
+        self.connected.append(RemoteRegistry(f"127.0.0.1:{self.server.port}", timeout=TIMEOUT))
+        return self.connected[-1]
+
+    def configure(self, text: bytes) -> None:
+        self.etcd.config = text
+
+    def put(self, name: str, value: bytes, *, permanent: bool = False) -> int:
+        return self.etcd.put_raw(name, value, ttl=float("inf") if permanent else DAY)
+
+    def put_brief(self, name: str, value: bytes) -> None:
+        self.etcd.put_raw(name, value, ttl=1)
+        self.now += 1
+        self.etcd.snapshot()
+
+    def delete(self, name: str) -> None:
+        self.etcd.delete_raw(name)
+
+    def stored(self, name: str) -> Stored | None:
+        found = self.etcd.read_raw(name)
+        if found is None:
+            return None
+        ttl = found.expires_at - self.now
+        return Stored(found.value, found.revision, None if found.permanent else ttl)
+
+    def forget(self) -> None:
+        self.restart()
+
+    def break_connections(self) -> None:
+        self.restart()
+
+    def pause(self) -> None:
+        self.etcd.reachable = False
+
+    def resume(self) -> None:
+        self.etcd.reachable = True
+
+
+class TestRemote(RegistryContract):
+    # A server gives the configuration with its defaults, and tells of no keys that are spoiled.
+    cannot = frozenset(
+        {
+            "test_the_configuration_is_what_was_written",
+            "test_a_server_that_answers_again_is_used_again",
+            "test_a_subnets_key_that_says_nothing_readable_is_spoiled_with_one_warning",
+            "test_a_watch_tells_of_spoiled_keys_and_leaves_out_junk",
+        }
+    )
+
+    @pytest.fixture
+    def world(self) -> Iterator[Served]:
+        world = Served()
+        try:
+            yield world
+        finally:
+            world.close()
