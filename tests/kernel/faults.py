@@ -1,0 +1,141 @@
+"""What the tests of faults share: machines with daemons and pods, their readiness, and ways to harm them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import wait
+from tests.kernel.harness import ETCD, Host, Process, Sandbox, eventually
+
+__all__ = ["KINDS", "Node", "configure", "cut", "nodes", "ready"]
+
+KINDS = ("udp", "vxlan", "host-gw")
+PORT = 8285
+"""Of -healthz-port; no machine has another program that listens by TCP."""
+
+GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+
+# flanneld with leases of so many seconds instead of 24 hours, renewed after half of them, and with a time of
+# day that is wrong by so many seconds.
+ALTERED = """
+import sys, time, types
+import grpc._channel  # a deadline is a time of day here, which its library in C compares with the kernel's
+grpc._channel.time = types.SimpleNamespace(**vars(time))
+sys.path.insert(0, "/usr/lib/flanneld")
+ttl, skew, sys.argv = int(sys.argv[1]), int(sys.argv[2]), ["flanneld", *sys.argv[3:]]
+real = {name: getattr(time, name) for name in ("time", "time_ns", "clock_gettime", "clock_gettime_ns")}
+time.time = lambda: real["time"]() + skew
+time.time_ns = lambda: real["time_ns"]() + skew * 10**9
+def skewed(name, unit):
+    return lambda clock: real[name](clock) + (skew * unit if clock == time.CLOCK_REALTIME else 0)
+time.clock_gettime, time.clock_gettime_ns = skewed("clock_gettime", 1), skewed("clock_gettime_ns", 10**9)
+from flanneld_py import registry
+registry.TTL = ttl
+from flanneld_py.holder import Claim
+Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else ttl / 2)
+from flanneld_py.cli import main
+sys.exit(main())
+"""
+
+
+@dataclass
+class Node:
+    """A machine with a daemon; its `pod` has an address of the daemon's first lease."""
+
+    host: Host
+    daemon: Process
+    pod: Host | None = None
+
+    @property
+    def inside(self) -> Host:
+        assert self.pod is not None, "this machine was made without a pod"
+        return self.pod
+
+    def readyz(self) -> str:
+        """Status and words of /readyz: `200 flanneld is ready`; empty while nothing listens."""
+        answer = self.host.run("bash", "-c", GET, check=False)
+        if answer.exit_code != 0:
+            return ""
+        head, _, words = answer.text.replace("\r\n", "\n").partition("\n\n")
+        return f"{head.split()[1]} {words.strip()}"
+
+    def says_ready(self, *words: str, timeout: float = 10) -> None:
+        """Wait until /readyz begins with the first and has all others in it."""
+
+        def probe() -> bool | wait.NotYet:
+            seen = self.readyz()
+            well = seen.startswith(words[0]) and all(word in seen for word in words)
+            return well or wait.NotYet(f"{seen!r}; log:\n{self.daemon.log}")
+
+        eventually(probe, f"/readyz of {self.host.name} to say {words}", timeout)
+
+    def is_well(self, timeout: float = 10) -> None:
+        """Wait until it is ready and knows of nothing wrong."""
+
+        def probe() -> bool | wait.NotYet:
+            seen = self.readyz()
+            return seen == "200 flanneld is ready" or wait.NotYet(f"{seen!r}; log:\n{self.daemon.log}")
+
+        eventually(probe, f"{self.host.name} to be ready and well", timeout)
+
+    def restart(self, signal: str) -> None:
+        """End the daemon, by KILL or TERM, and start another at once."""
+        self.daemon.signal(signal)
+        self.daemon.ends(5)
+        self.daemon = start(self.host)
+
+
+def start(host: Host, *options: str, ttl: int = 0, skew: int = 0) -> Process:
+    """A daemon that tells its readiness; with a `ttl` of its own, or a `skew` of its clock, in seconds."""
+    health = ("-healthz-ip=127.0.0.1", f"-healthz-port={PORT}")
+    if not ttl:
+        return host.flanneld(*health, *options)
+    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0"]
+    return host.spawn("python3", "-c", ALTERED, str(ttl), str(skew), *argv, *health, *options)
+
+
+def configure(sandbox: Sandbox, kind: str, **network: object) -> None:
+    """The tutorial's network with this backend, or another one."""
+    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", **network, "Backend": {"Type": kind}}))
+
+
+def nodes(
+    sandbox: Sandbox,
+    number: int = 2,
+    *options: str,
+    pods: bool = True,
+    ttl: int = 0,
+    skews: Sequence[int] = (),
+) -> list[Node]:
+    """So many machines whose daemons hold leases and know each other, with a pod each."""
+    hosts = [sandbox.host("abcdefghij"[place]) for place in range(number)]
+    clocks = skews or [0] * number
+    made = [
+        Node(host, start(host, *options, ttl=ttl, skew=skew))
+        for host, skew in zip(hosts, clocks, strict=True)
+    ]
+    for node in made:
+        node.daemon.says("Subnet added: ", times=number - 1)
+        if pods:
+            node.pod = node.host.pod()
+    return made
+
+
+def ready(*of: Node, timeout: float = 10) -> None:
+    for node in of:
+        node.is_well(timeout)
+
+
+@contextmanager
+def cut(host: Host, *, incoming: Sequence[str] = (), outgoing: Sequence[str] = ()) -> Iterator[None]:
+    """Lose frames that match such expressions of nft(8) on the machine's eth0, ARP's too."""
+    rules = "add table netdev cut\n"
+    for hook, matches in (("ingress", incoming), ("egress", outgoing)):
+        rules += f"add chain netdev cut {hook} {{ type filter hook {hook} device eth0 priority 0; }}\n"
+        rules += "".join(f"add rule netdev cut {hook} {match} drop\n" for match in matches)
+    host.run("nft", rules)
+    try:
+        yield
+    finally:
+        host.run("nft", "delete table netdev cut")
