@@ -168,7 +168,7 @@ def choose_subnet(
         ),
         key=_by_subnet,
     )
-    usable = [held for held in ours if _allows(config, held.lease.subnet)]
+    usable = [held for held in ours if config.allows(held.lease.subnet)]
     if usable:
         return Reuse(next((held for held in usable if held.lease.subnet == previous), usable[0]))
     old = ours[0] if ours else None
@@ -211,16 +211,3 @@ def _has_canonical_key(held: HeldLease) -> bool:
 
 def _by_subnet(held: HeldLease) -> Subnet:
     return held.lease.subnet
-
-
-def _allows(config: NetworkConfig, subnet: Subnet) -> bool:
-    return _pool_allows(config.ipv4, subnet.ipv4) and _pool_allows(config.ipv6, subnet.ipv6)
-
-
-def _pool_allows(pool: Pool[N] | None, subnet: N | None) -> bool:
-    if pool is None or subnet is None:
-        return pool is None and subnet is None
-    lowest, highest = pool.subnet_min.network_address, pool.subnet_max.network_address
-    # As numbers: addresses of a constrained type variable have no common order.
-    inside = int(lowest) <= int(subnet.network_address) <= int(highest)
-    return subnet.prefixlen == pool.subnet_len and inside

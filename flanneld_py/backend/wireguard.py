@@ -40,8 +40,9 @@ DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"
 OVERHEAD: Final = 80
 """Bytes: an IPv6 header 40, UDP 8, and WireGuard's 16 and 16 (its whitepaper, 5.4.6)."""
 
-LOWEST_MTU: Final = 1280
-"""Bytes that every IPv6 link must carry (RFC 8200); an overlay of IPv4 alone could do with less."""
+LOWEST_MTU: Final = 68
+LOWEST_MTU_IPV6: Final = 1280
+"""Bytes that every link must carry (RFC 791, RFC 8200)."""
 
 KEY_FILE: Final = "/run/flannel/wgkey"
 """flannel's; the environment's WIREGUARD_KEY_FILE names another."""
@@ -61,6 +62,13 @@ class WireguardBackend(Programmed):
     ) -> None:
         super().__init__(network.overlay, interface, table)
         self.mtu = config.mtu or interface.mtu - OVERHEAD
+        lowest = LOWEST_MTU if network.ipv6 is None else LOWEST_MTU_IPV6
+        if self.mtu < lowest:
+            raise Fatal(
+                f"MTU {interface.mtu} of {interface.name} is too small for wireguard: {lowest + OVERHEAD} is "
+                "the least",
+                code=Exit.INTERFACE,
+            )
         self._config = config
         self._public = of_families(public, network.overlay)
         self._underlay = Underlay(interface, network.overlay)
