@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flanneld_py.clock import Time
-from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 
 if TYPE_CHECKING:
     from flanneld_py.board import Board
     from flanneld_py.daemon import Daemon
     from flanneld_py.monitor import Monitor
+    from flanneld_py.server import Server
 
 __all__ = ["run"]
 
@@ -65,7 +65,7 @@ class _Service:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._time = Time()
-        self._daemons: list[Daemon] = []
+        self._daemons: list[Daemon | Server] = []
 
     @property
     def closing(self) -> bool:
@@ -74,12 +74,9 @@ class _Service:
 
     def run(self) -> None:
         """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
-        if self._options.listen or self._options.remote:
-            raise Fatal(
-                "-listen and -remote are not supported by this version: leave them out, and have each "
-                "machine speak with etcd (-etcd-endpoints)",
-                code=Exit.USAGE,
-            )
+        if self._options.listen:
+            self._serve()
+            return
         # Here, so that signals are heeded from the start: importing these takes a while.
         from flanneld_py import fleet
         from flanneld_py.board import Board
@@ -96,6 +93,23 @@ class _Service:
             # `stop` may have come too early to find them.
             if not self._time.stopping.is_set():
                 fleet.run(self._daemons)
+        finally:
+            if monitor is not None:
+                monitor.close()
+
+    def _serve(self) -> None:
+        """Be a server instead. Its readiness is that it answers."""
+        from flanneld_py import fleet
+        from flanneld_py.notify import notify
+        from flanneld_py.server import open_server
+
+        logger.info("running as server")
+        server = open_server(self._options, ready=lambda: notify("READY=1"))
+        self._daemons.append(server)
+        monitor = self._monitor([])
+        try:
+            if not self._time.stopping.is_set():
+                fleet.run([server])
         finally:
             if monitor is not None:
                 monitor.close()

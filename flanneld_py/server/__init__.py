@@ -1,5 +1,6 @@
 """`flanneld -listen`: leases for `flanneld -remote`, over HTTP, as v0.5.5's server gives them."""
 
+from flanneld_py.server.open import open_server
 from flanneld_py.server.server import Server
 
-__all__ = ["Server"]
+__all__ = ["Server", "open_server"]

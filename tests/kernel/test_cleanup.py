@@ -82,10 +82,3 @@ def test_a_packet_for_an_unused_address_of_our_subnet_ends_here_and_a_bridge_com
     assert host.run("ip", "route", "get", unused, check=False).exit_code != 0
     host.bridge()
     assert "dev docker0" in host.run("ip", "route", "get", unused).text
-
-
-def test_client_and_server_mode_are_refused_in_one_sentence(host):
-    for option in ("-listen=:8888", "-remote=192.168.50.1:8888"):
-        daemon = host.flanneld(option)
-        assert daemon.ends(10) == 2
-        assert "-listen and -remote are not supported by this version" in daemon.log

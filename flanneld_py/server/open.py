@@ -1,0 +1,24 @@
+"""The server that the options ask for."""
+
+import random
+from collections.abc import Callable
+
+from flanneld_py.allocate import picker
+from flanneld_py.options import Options
+from flanneld_py.registry.access import Credentials
+from flanneld_py.registry.choose import open_store
+from flanneld_py.server.server import Server
+
+__all__ = ["open_server"]
+
+
+def open_server(options: Options, *, ready: Callable[[], None]) -> Server:
+    """It listens already; `ready` is called when it answers. Raises `Fatal`."""
+    return Server(
+        lambda network: open_store(options, network),
+        options.listen,
+        pick=lambda public: picker(options.subnet_allocation, public, random.randrange),
+        credentials=Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile),
+        networks=options.networks,
+        ready=ready,
+    )
