@@ -2,18 +2,17 @@
 
 import errno
 import logging
-import secrets
 from functools import partial
 from ipaddress import IPv4Address, ip_interface
 from typing import Final
 
 from flanneld_py.backend.tx_checksum import Examiner
 from flanneld_py.backend.underlay import is_local
-from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
+from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac, own_mac
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload
-from flanneld_py.subnet import Address
+from flanneld_py.subnet import Address, Addresses
 
 __all__ = ["Vtep"]
 
@@ -32,10 +31,19 @@ LOWEST_MTU_IPV6: Final = 1280
 class Vtep:
     """`outer` is the MTU of the packets that it sends, `local` their source, `under` the device they go by.
 
-    Its MAC is that of a device of this name that is there, so that peers do not notice a restart.
+    Its MAC is that of a device of this name that is there, so that peers do not notice a restart, and else
+    made from our `public` addresses, so that they do not notice a reboot.
     """
 
-    def __init__(self, config: Vxlan, under: int, local: Address, outer: int, tx_checksum: str) -> None:
+    def __init__(
+        self,
+        config: Vxlan,
+        under: int,
+        local: Address,
+        outer: int,
+        tx_checksum: str,
+        public: Addresses,
+    ) -> None:
         if local.version == 4:
             self.name, self.mtu, lowest = f"flannel.{config.vni}", outer - OVERHEAD_IPV4, LOWEST_MTU
         else:
@@ -60,7 +68,7 @@ class Vtep:
         self._examiner: Examiner | None = None
         self.index = 0
         found = links.link(self.name)
-        self.mac = found.mac if found is not None and is_vtep_mac(found.mac) else _new_mac()
+        self.mac = found.mac if found is not None and is_vtep_mac(found.mac) else own_mac(self.name, public)
 
     def make(self, address: Address) -> None:
         """Have the device, with this address alone, and up. Raises `Fatal`."""
@@ -155,12 +163,6 @@ class Vtep:
                 logger.info(text, self.name)
         except OSError as error:
             logger.warning("The transmit checksum offload of %s stays as it is: %s", self.name, error)
-
-
-def _new_mac() -> str:
-    """One machine's, locally administered (IEEE 802). Given at birth, systemd-udevd leaves it alone."""
-    first, *others = secrets.token_bytes(6)
-    return bytes([first & ~1 | 2, *others]).hex(":")
 
 
 _makers: dict[str, Vtep] = {}

@@ -54,10 +54,10 @@ class VxlanBackend(Programmed):
         self._ipv4 = self._ipv6 = None
         if network.ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
-            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum)
+            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum, public)
         if network.ipv6 is not None:
             local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
-            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum)
+            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum, public)
         # What a pod may send: docker has one MTU for both families.
         self.mtu = min(vtep.mtu for vtep in self._vteps)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"

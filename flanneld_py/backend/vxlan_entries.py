@@ -4,6 +4,7 @@ As flannel since 0.9.0 (backend/vxlan/vxlan_network.go): nothing is resolved whe
 packet to a peer is not lost.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from flanneld_py.backend.peers import Carried, Remark, cut, foreign, on_link, ov
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease
-from flanneld_py.subnet import Address, Network, Subnet
+from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
 __all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]
-__all__ += ["is_vtep_mac"]
+__all__ += ["is_vtep_mac", "own_mac"]
 
 BACKEND_TYPE: Final = "vxlan"
 
@@ -50,6 +51,16 @@ def is_vtep_mac(mac: str) -> bool:
     To the kernel an FDB entry of the address 00:00:00:00:00:00 means every machine that is not known.
     """
     return _MAC.fullmatch(mac) is not None and not int(mac[:2], 16) & 1 and mac.strip("0:") != ""
+
+
+def own_mac(device: str, public: Addresses) -> str:
+    """The MAC of our device where there is none yet: one machine's, locally administered (IEEE 802).
+
+    A hash of the machine's public addresses, so that it is the same after a reboot and peers that remember
+    it (0.5.5's keep a neighbour for half a minute) still reach us. flannel's is random.
+    """
+    first, *others = hashlib.sha256(f"{device} {public}".encode()).digest()[:6]
+    return bytes([first & ~1 | 2, *others]).hex(":")
 
 
 def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct_on: Interface | None) -> Carried:
