@@ -6,14 +6,21 @@ The decisions are here; the daemon performs them. Nothing here blocks or knows a
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff
 from flanneld_py.registry import TTL, Gone, Put, Snapshot, Spoiled
 from flanneld_py.registry import Event as Change
 from flanneld_py.subnet import Addresses, Subnet
 
-__all__ = ["Claim", "Lost", "View", "words"]
+__all__ = ["GUARD", "Claim", "Lost", "View", "words"]
+
+GUARD: Final = 30.0
+"""Seconds before the registry ends a lease at which we do.
+
+At that moment we may be waiting for an answer, for some seconds of each endpoint, and routes in the kernel
+are withdrawn only after that.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,12 @@ class Claim:
 
     @property
     def expires_at(self) -> float:
-        """From then on another machine may hold the subnet; a reservation has no end."""
-        return math.inf if self.held.permanent else self.asked_at + TTL
+        """From then on we act on it no more; `GUARD` later another may hold it. A reservation has no end."""
+        return math.inf if self.held.permanent else self.asked_at + TTL - GUARD
 
     def renew_at(self, margin: int) -> float:
         """When to renew it, `margin` minutes before it runs out."""
-        return self.asked_at if self.spoiled else self.expires_at - margin * 60
+        return self.asked_at if self.spoiled else self.expires_at + GUARD - margin * 60
 
     def after(self, change: Change) -> "Claim | Lost":
         """What this change leaves of it. `Lost` when the key is gone or another machine's.

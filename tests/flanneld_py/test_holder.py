@@ -79,7 +79,8 @@ def test_an_etcd_restored_from_a_backup_shows_our_key_at_a_lower_revision():
 
 
 def test_a_lease_ends_24_hours_after_it_was_asked_for_and_is_renewed_before():
-    assert CLAIM.expires_at == 1000.0 + 24 * 3600
+    # For us half a minute earlier: it may pass before routes are withdrawn that etcd's silence holds up.
+    assert CLAIM.expires_at == 1000.0 + 24 * 3600 - 30
     assert CLAIM.renew_at(margin=60) == 1000.0 + 23 * 3600
 
 
