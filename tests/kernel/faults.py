@@ -16,8 +16,8 @@ PORT = 8285
 
 GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
 
-# flanneld with leases of so many seconds instead of 24 hours, renewed after half of them, and with a time of
-# day that is wrong by so many seconds.
+# flanneld with leases of so many seconds instead of 24 hours and with a time of day that is wrong by so many
+# seconds. A lease is renewed after 2 seconds, which is when the daemon looks, and given up 4 before its end.
 ALTERED = """
 import sys, time, types
 import grpc._channel  # a deadline is a time of day here, which its library in C compares with the kernel's
@@ -32,8 +32,9 @@ def skewed(name, unit):
 time.clock_gettime, time.clock_gettime_ns = skewed("clock_gettime", 1), skewed("clock_gettime_ns", 10**9)
 from flanneld_py import registry
 registry.TTL = ttl
-from flanneld_py.holder import Claim
-Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else ttl / 2)
+from flanneld_py import holder
+holder.GUARD = 4
+holder.Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else 2)
 from flanneld_py.cli import main
 sys.exit(main())
 """
