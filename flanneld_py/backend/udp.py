@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 
 from flanneld_py import kernel
 from flanneld_py.backend import Statistics
+from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath.forward import ForwardTable
 from flanneld_py.datapath.proxy import Mandate, Proxy
@@ -30,6 +31,7 @@ OVERHEAD = 28  # bytes: an IPv4 header without options and a UDP header
 LOWEST_MTU = 68  # bytes: ETH_MIN_MTU of linux/if_ether.h, the least that a TUN device takes
 SOCKET_BUFFER = 4 << 20  # bytes; the kernel's default of 208 KiB overflows in a burst
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket module lacks them
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 
 
 class UdpBackend:
@@ -58,6 +60,7 @@ class UdpBackend:
                 code=Exit.INTERFACE,
             )
         self._network = network.ipv4.network
+        self._underlay = Underlay(interface, network.overlay)
         self._public = public
         self._port = config.port
         self._socket = _bind(interface.ipv4, self._port)
@@ -73,7 +76,8 @@ class UdpBackend:
         return LeaseAttrs(self._public)
 
     def claim(self, subnet: Subnet) -> None:
-        """See `Backend`."""
+        """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
+        self._underlay.require()
         if self._proxy is not None and self._proxy.failure is not None:
             self._drop_device()
         if self._tun is None:
@@ -119,9 +123,9 @@ class UdpBackend:
 
     def broken(self) -> str:
         """See `Backend`."""
-        if self._proxy is None or self._proxy.failure is None:
-            return ""
-        return f"{self._device} does not work any more: {self._proxy.failure.strerror}"
+        if self._proxy is not None and self._proxy.failure is not None:
+            return f"{self._device} does not work any more: {self._proxy.failure.strerror}"
+        return self._underlay.trouble()
 
     def repair(self) -> int:
         """See `Backend`. The table is ours alone, so nobody can have changed it."""
@@ -152,6 +156,8 @@ def _bind(address: IPv4Address, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, plain, SOCKET_BUFFER)
         with suppress(PermissionError):  # only the machine's own root may exceed net.core.rmem_max
             sock.setsockopt(socket.SOL_SOCKET, forced, SOCKET_BUFFER)
+    # A narrower path takes datagrams in fragments, as vxlan's, also where its ICMP errors are lost.
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     try:
         sock.bind((str(address), port))
     except OSError as error:
