@@ -14,7 +14,7 @@ from flanneld_py.allocate import OutOfSubnets
 from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, tls, wire
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
-from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoAnswer, RemoteClient, Reply
+from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, Reply
 from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
 from flanneld_py.registry.remote_watch import RemoteWatch
 from flanneld_py.registry.turns import Turns
@@ -165,8 +165,8 @@ def _good(reply: Reply) -> bytes:
     """What was asked for. Raises `Unavailable` with the server's reason if it is not that."""
     if reply.is_good:
         return reply.body
-    raise NoAnswer(f"it answers with HTTP status {reply.status}: {reply.text}")
+    raise NoGoodAnswer(f"HTTP status {reply.status}: {reply.text}")
 
 
 def _nonsense(error: ValueError) -> Unavailable:
-    return NoAnswer(f"its answer is not understood: {error}")
+    return NoGoodAnswer(f"its answer is not understood: {error}")

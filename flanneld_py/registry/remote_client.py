@@ -12,7 +12,7 @@ from flanneld_py.registry.access import Endpoint
 from flanneld_py.registry.handshake import Hints, diagnose
 from flanneld_py.registry.tls import Tls
 
-__all__ = ["TIMEOUT", "NoAnswer", "Poll", "RemoteClient", "Reply"]
+__all__ = ["TIMEOUT", "NoAnswer", "NoGoodAnswer", "Poll", "RemoteClient", "Reply"]
 
 TIMEOUT = 5.0
 """Seconds for one request; the server itself gives its etcd a few."""
@@ -36,9 +36,15 @@ HINTS = Hints(
 
 
 class NoAnswer(Unavailable):
-    """The server does not answer, or cannot say anything now."""
+    """The server does not answer."""
 
     trouble = "the lease server does not answer"
+
+
+class NoGoodAnswer(Unavailable):
+    """It answers that it cannot do what it is asked for, or nothing that is understood."""
+
+    trouble = "the lease server is in trouble"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +193,6 @@ def _exchange(connection: http.client.HTTPConnection, method: str, path: str, bo
 
 def _cut(connection: http.client.HTTPConnection) -> None:
     """End it, also for a thread that waits for it."""
-    with suppress(OSError, AttributeError):  # it has ended, or ends at this moment
-        connection.sock.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError, TypeError):  # it has ended, or ends at this moment
+        # Not the SSL socket's own, which is not for another thread than the one that reads.
+        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)

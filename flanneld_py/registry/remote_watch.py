@@ -76,7 +76,7 @@ class RemoteWatch:
         if reply is None:
             raise ValueError(f"nothing was told for {PATIENCE:g} s")
         if not reply.is_good:
-            raise ValueError(f"it answers with HTTP status {reply.status}: {reply.text}")
+            raise ValueError(f"HTTP status {reply.status}: {reply.text}")
         with self._lock:
             if self._ended.is_set():
                 return

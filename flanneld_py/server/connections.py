@@ -79,7 +79,11 @@ class _Server(ThreadingHTTPServer):
             logger.warning("Too many connections: one from %s is closed", client_address)
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In that thread."""
@@ -104,7 +108,8 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):  # it has ended by itself
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # Not the SSL socket's own, which is not for another thread than the one that reads.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _most() -> int:
@@ -123,6 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
+    default_request_version = "HTTP/1.0"  # so that also what is no request is answered with a status
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(message)s\n"
+    _said: tuple[str, str, int] | None = None
 
     def setup(self) -> None:
         self.request.settimeout(WRITE_TIME)
@@ -161,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True
             return
-        logger.info("%s %s - %d", self.command, _printable(self.path), answer.status)
+        self._log(answer.status)
         self.connection.settimeout(WRITE_TIME)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
@@ -173,6 +182,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle  # noqa: N815
+
+    def _log(self, status: int) -> None:
+        """As flannel does; but what a client asks again and again, with -v only."""
+        said = (self.command, self.path, status)
+        level = logging.DEBUG if said == self._said and self.command == "GET" else logging.INFO
+        self._said = said
+        logger.log(level, "%s %s - %d", self.command, _printable(self.path), status)
 
     def _respond(self) -> Answer:
         try:

@@ -149,7 +149,8 @@ class Network:
             snapshot = store.snapshot()
             with self._lock:
                 if snapshot.revision < self._listed and self._history is not None:
-                    self._history.relist(snapshot)
+                    self._history.relist(snapshot)  # an etcd that was restored
+                    self._wake()
                 self._listed = snapshot.revision
         return snapshot
 

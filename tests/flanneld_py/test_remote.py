@@ -2,37 +2,18 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from flanneld_py.allocate import Pick
 from flanneld_py.registry import Registry, Stopped
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
 from tests.flanneld_py.registry_conformance import DAY, RegistryContract, Stored
+from tests.flanneld_py.shared_etcd import SharedEtcd
 
 TIMEOUT = 2.0
-
-
-class SharedEtcd(MemoryEtcd):
-    """One that many threads use."""
-
-    def __init__(self, clock: Any) -> None:
-        super().__init__(clock)
-        self.lock = threading.RLock()
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found):
-            return found
-
-        def alone(*args: Any, **kwargs: Any) -> Any:
-            with self.lock:
-                return found(*args, **kwargs)
-
-        return alone
 
 
 class Served:

@@ -1,0 +1,109 @@
+"""What the server remembers for clients that know all up to some revision."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanneld_py.lease import HeldLease
+from flanneld_py.registry import Event, Gone, Put, Snapshot
+from flanneld_py.server.history import History
+from tests.flanneld_py.made import held, subnet
+
+EMPTY = Snapshot((), 10)
+FIRST = Put(held("10.2.35.0/24", "192.168.199.52", 11))
+SECOND = Put(held("10.2.52.0/24", "192.168.199.53", 13))
+
+
+def test_a_client_is_told_what_happened_after_what_it_knows_in_order():
+    history = History(EMPTY)
+    history.take([FIRST, SECOND])
+    assert history.since(10) == (FIRST, SECOND)
+    assert history.since(11) == history.since(12) == (SECOND,)
+    assert history.since(13) == ()
+    assert history.head == 13
+
+
+def test_a_client_that_knows_less_than_is_remembered_must_list():
+    history = History(EMPTY)
+    assert history.since(9) is None
+    assert history.since(10) == ()
+
+
+def test_only_so_many_events_are_remembered():
+    history = History(EMPTY, longest=2)
+    history.take([FIRST, SECOND, Gone(subnet("10.2.35.0/24"), 14)])
+    assert history.since(10) is None
+    assert history.since(11) == (SECOND, Gone(subnet("10.2.35.0/24"), 14))
+
+
+def test_events_of_one_revision_are_forgotten_together():
+    history = History(EMPTY, longest=2)
+    moved: list[Event] = [Gone(subnet("10.2.35.0/24"), 12), Put(held("10.2.36.0/24", "192.168.199.52", 12))]
+    history.take([FIRST, *moved, SECOND])
+    assert history.since(11) is None
+    assert history.since(12) == (SECOND,)
+
+
+def test_what_happened_while_nobody_watched_is_told_as_if_it_had_been_seen():
+    history = History(Snapshot((FIRST.held, SECOND.held), 13))
+    changed = held("10.2.52.0/24", "192.168.199.77", 15)
+    new = held("10.2.60.0/24", "192.168.199.60", 14)
+    history.relist(Snapshot((changed, new), 20))
+    assert history.since(13) == (Put(new), Put(changed), Gone(subnet("10.2.35.0/24"), 20))
+    assert history.head == 20
+
+
+def test_an_etcd_that_was_restored_begins_a_new_history():
+    history = History(Snapshot((FIRST.held,), 50))
+    history.relist(Snapshot((FIRST.held,), 20))
+    assert history.since(10) is None
+    assert history.since(20) == ()
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[tuple[list[Event], bool]]:
+    """Batches of events with growing revisions, each either watched or only found by listing again."""
+    revision, batches = 10, []
+    for _ in range(draw(st.integers(1, 6))):
+        events: list[Event] = []
+        for _ in range(draw(st.integers(0, 4))):
+            revision += draw(st.integers(1, 2))
+            number = draw(st.integers(1, 4))
+            if draw(st.booleans()):
+                address = f"192.168.199.{draw(st.integers(1, 3))}"
+                events.append(Put(held(f"10.2.{number}.0/24", address, revision)))
+            else:
+                events.append(Gone(subnet(f"10.2.{number}.0/24"), revision))
+        batches.append((events, draw(st.booleans())))
+    return batches
+
+
+def after(leases: dict[str, HeldLease], events: list[Event] | tuple[Event, ...]) -> dict[str, HeldLease]:
+    leases = dict(leases)
+    for event in events:
+        if isinstance(event, Put):
+            leases[str(event.held.lease.subnet)] = event.held
+        else:
+            leases.pop(str(event.subnet), None)
+    return leases
+
+
+@given(stories())
+def test_a_client_that_follows_from_any_revision_ends_with_what_there_is(story):
+    history = History(EMPTY)
+    leases: dict[str, HeldLease] = {}
+    known = [(10, leases)]
+    for events, watched in story:
+        leases = after(leases, events)
+        if watched:
+            history.take(events)
+        else:
+            last = events[-1] if events else None
+            revision = history.head
+            if last is not None:
+                revision = last.held.revision if isinstance(last, Put) else last.revision
+            history.relist(Snapshot(tuple(leases.values()), revision))
+        known.append((history.head, leases))
+    for cursor, leases_then in known:
+        told = history.since(cursor)
+        assert told is not None
+        assert after(leases_then, told) == leases
