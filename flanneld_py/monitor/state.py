@@ -21,7 +21,7 @@ def readiness(boards: Sequence[Board]) -> tuple[HTTPStatus, str]:
 
     A registry that is away does not end that: it is still ready, and says that it is degraded and why.
     """
-    waiting = [f"{_title(board)}{board.doing or 'its lease is lost'}" for board in boards if not board.ready]
+    waiting = [f"{_title(board)}{_waiting(board)}" for board in boards if not board.ready]
     if waiting:
         return HTTPStatus.SERVICE_UNAVAILABLE, f"flanneld is not ready yet: {'; '.join(waiting)}\n"
     degraded = [f"{_title(board)}{board.trouble}" for board in boards if board.trouble]
@@ -37,6 +37,11 @@ def state(boards: Sequence[Board], now: float, version: str) -> dict[str, object
 
 def _title(board: Board) -> str:
     return f"network {board.name}: " if board.name else ""
+
+
+def _waiting(board: Board) -> str:
+    doing = board.doing or "its lease is lost"
+    return f"{doing} ({board.trouble})" if board.trouble else doing
 
 
 def _network(board: Board, now: float) -> dict[str, object]:

@@ -81,6 +81,12 @@ def test_readyz_is_503_without_a_lease_and_says_what_is_waited_for(monitor, boar
     assert get(monitor, "/readyz")[::2] == (503, "flanneld is not ready yet: acquiring a lease\n")
 
 
+def test_readyz_says_why_what_is_waited_for_does_not_come(monitor, boards):
+    boards[0].subnet, boards[0].doing, boards[0].trouble = None, "acquiring a lease", "out of subnets"
+    words = "flanneld is not ready yet: acquiring a lease (out of subnets)\n"
+    assert get(monitor, "/readyz")[::2] == (503, words)
+
+
 def test_readyz_says_degraded_while_the_registry_is_away_and_stays_ready(monitor, boards):
     boards[0].trouble = "Watch subnets: etcd does not answer"
     assert get(monitor, "/readyz")[::2] == (
