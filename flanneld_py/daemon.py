@@ -99,8 +99,10 @@ class Daemon:
         """Take away what `run` made, once it has ended."""
         if self._backend is not None:
             self.closing = True
-            self._backend.close()
-            self.closing = False
+            try:
+                self._backend.close()
+            finally:
+                self.closing = False
 
     # Until there is a lease
 

@@ -59,7 +59,8 @@ class Claim:
         """What this change leaves of it. `Lost` when the key is gone or another machine's.
 
         A change older than our own write is history. A newer write that names our own address leaves the
-        lease ours, at that revision.
+        lease ours, at that revision; without an end it makes a reservation of it, as flannel documents, and
+        with one it ends a reservation.
         """
         match change:
             case Gone(subnet, revision, name) if self._is_ours(subnet, revision, name):
@@ -70,7 +71,9 @@ class Claim:
                 holder = held.lease.attrs.public
                 if not holder.is_same_machine(self.held.lease.attrs.public):
                     return Lost(f"{holder} has written its key")
-                return replace(self, held=replace(self.held, revision=held.revision), spoiled=False)
+                ours = replace(self.held, revision=held.revision, permanent=held.permanent)
+                # How long a lease lives that another's hand made of a reservation is not known.
+                return replace(self, held=ours, spoiled=self.held.permanent and not held.permanent)
         return self
 
     def after_list(self, snapshot: Snapshot) -> "Claim | Lost":

@@ -1,8 +1,10 @@
 """While a lease is held: follow the others' leases, renew ours, and keep this machine as it should be."""
 
+import errno
 import logging
 import queue
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 from flanneld_py import config
@@ -10,6 +12,7 @@ from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
+from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim, Lost, View, words
 from flanneld_py.lease import Added, Event, HeldLease, Lease
 from flanneld_py.patience import Patience
@@ -32,6 +35,9 @@ REPAIR = 10.0
 RENEW_RETRY = 10.0
 """Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
 
+
+PASSING = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
 
 MANY = 100
 """Peers that come or go at once and are told of by their number; fewer are told one by one."""
@@ -97,6 +103,7 @@ class Keeper:
         self._repair_at = self._sync_at = self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
         self._arrived_at = 0.0
+        self._patience = Patience()  # with this machine
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -107,7 +114,8 @@ class Keeper:
         self._repair_at, self._sync_at, self._probe_at = now + REPAIR, now + self._resync, now + PROBE
         self._told(self._view.reset(snapshot))
         self._backend.carry(self._view.peers, claim.expires_at)
-        self._board.subnet, self._board.expires_at = claim.subnet, claim.expires_at
+        # The subnet is what makes others read the rest.
+        self._board.expires_at, self._board.subnet = claim.expires_at, claim.subnet
         self._board.statistics = self._backend.statistics()
 
     def keep(self) -> str:
@@ -155,10 +163,8 @@ class Keeper:
         self._registry.watch(snapshot.revision, arrived)
         if listed:  # from before our own lease was written
             return ""
-        claim = self.claim.after_list(snapshot)
-        if isinstance(claim, Lost):
-            return claim.reason
-        self.claim = claim
+        if lost := self._follow(self.claim.after_list(snapshot)):
+            return lost
         self._pass_on(self._view.reset(snapshot))
         return ""
 
@@ -183,13 +189,30 @@ class Keeper:
     def _take(self, changes: Changes) -> str:
         """Take over what happened; answers why our lease is lost, if it is by that."""
         for change in changes.events:
-            claim = self.claim.after(change)
-            if isinstance(claim, Lost):
-                return claim.reason
-            self.claim = claim
+            if lost := self._follow(self.claim.after(change)):
+                return lost
         self._pass_on(self._view.apply(changes.events))
         self._board.watch_lag = self._time.now() - self._arrived_at
         return ""
+
+    def _follow(self, claim: Claim | Lost) -> str:
+        """Go by what is left of our lease; answers why it is lost, if it is."""
+        if isinstance(claim, Lost):
+            return claim.reason
+        was_permanent, permanent = self.claim.held.permanent, claim.held.permanent
+        self.claim = claim
+        if permanent and not was_permanent:
+            logger.info("Our lease of %s was made a reservation, which has no end", claim.subnet)
+            self._extend()
+        elif was_permanent and not permanent:
+            logger.info("Our reservation of %s was made a lease, which is renewed from now on", claim.subnet)
+            self.claim = replace(claim, asked_at=self._time.now())
+            self._extend()
+        return ""
+
+    def _extend(self) -> None:
+        self._backend.extend(self.claim.expires_at)
+        self._board.expires_at = self.claim.expires_at
 
     def _pass_on(self, events: Sequence[Event]) -> None:
         if events:
@@ -223,9 +246,22 @@ class Keeper:
 
     def _tend(self) -> None:
         """Look after this machine, when it is time; that takes no registry."""
+        try:
+            self._look_after()
+        except OSError as error:  # no file descriptor is free, say
+            kind = f"Looking after this machine: {error.strerror or error}"
+            if self._patience.worth_saying(kind, self._time.now()):
+                logger.error("%s. It is tried again", kind)  # noqa: TRY400
+
+    def _look_after(self) -> None:
         if reason := self._backend.broken():
             logger.error("%s: making it anew", reason)
-            self._backend.claim(self.claim.subnet)
+            try:
+                self._backend.claim(self.claim.subnet)
+            except Fatal as error:
+                if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
+                    raise error.__cause__ from error
+                raise
             self._backend.carry(self._view.peers, self.claim.expires_at)
         now = self._time.now()
         if now >= self._repair_at:
@@ -260,17 +296,12 @@ class Keeper:
         revision = self._registry.renew(held, attrs)
         if revision is None:
             # Perhaps by our own hand: an attempt whose answer never came.
-            claim = self.claim.after_list(self._registry.snapshot())
-            if isinstance(claim, Lost):
-                return claim.reason
-            self.claim = claim
-            return ""
+            return self._follow(self.claim.after_list(self._registry.snapshot()))
         renewed = HeldLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
         self.claim = Claim(renewed, now)
         self._retry_renewal_at = float("-inf")
-        self._backend.extend(self.claim.expires_at)
+        self._extend()
         self._board.renewed += 1
-        self._board.expires_at = self.claim.expires_at
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""
 

@@ -1,7 +1,9 @@
 """The daemon's sequence over hours, in virtual time, against an etcd in memory."""
 
+import errno
 import logging
 import math
+import os
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +18,7 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
-from flanneld_py.errors import Fatal
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import Added, Event, HeldLease, Lease, LeaseAttrs
 from flanneld_py.options import Options
 from flanneld_py.registry import Unavailable, WatchMessage
@@ -449,6 +451,76 @@ def test_a_reservation_is_taken_and_stays_one(world):
     assert world.holders() == {str(own): OUR_IP}
     assert world.etcd.held(own).permanent
     assert "release" not in world.backend.calls
+
+
+def test_a_lease_that_is_made_a_reservation_while_it_is_held_stays_one(world):
+    # flannel's Documentation/reservations.md: the lease's own value, written again without a TTL.
+    own = subnet("10.2.35.0/24")
+    world.script.at(HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=math.inf))
+    world.script.at(72 * HOUR, lambda: None)
+    world.run()
+    assert world.etcd.held(own).permanent
+    assert world.backend.until == world.board.expires_at == math.inf
+    assert "release" not in world.backend.calls
+
+
+def test_a_reservation_that_is_made_a_lease_while_it_is_held_is_renewed_from_then_on(world):
+    own = subnet("10.2.77.0/24")
+    world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+    world.script.at(72 * HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=60))
+    world.script.at(144 * HOUR, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): OUR_IP}
+    assert not world.etcd.held(own).permanent
+    assert 144 * HOUR < world.backend.until == world.board.expires_at < 168 * HOUR
+    assert "release" not in world.backend.calls
+
+
+def no_descriptor() -> str:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_machine_that_cannot_be_looked_at_for_a_while_ends_nothing(world, monkeypatch, caplog):
+    world.script.at(10, lambda: monkeypatch.setattr(world.backend, "broken", no_descriptor))
+    world.script.at(50, monkeypatch.undo)
+    world.script.at(70, lambda: None)
+    world.run()
+    told = [record for record in caplog.records if "Too many open files" in record.getMessage()]
+    assert 1 <= len(told) <= 5
+    assert world.backend.repairs >= 2  # before and after
+
+
+def test_a_device_that_goes_again_while_it_is_made_anew_is_made_once_more(world, monkeypatch):
+    made = world.backend.claim
+
+    def vanished(_: Subnet) -> None:
+        monkeypatch.undo()
+        world.backend.trouble = "The device flannel.1 is gone"
+        try:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        except OSError as error:
+            raise Fatal("Giving flannel.1 10.2.35.0/32: No such device", code=Exit.KERNEL) from error
+
+    def vanish() -> None:
+        world.backend.trouble = "The device flannel.1 is gone"
+        monkeypatch.setattr(world.backend, "claim", vanished)
+
+    world.script.at(10, vanish)
+    world.script.at(20, lambda: None)
+    world.run()
+    assert world.backend.claim == made
+    assert world.backend.calls.count(("claim", "10.2.35.0/24")) == 2
+
+
+def test_a_backend_that_cannot_be_closed_holds_nobody_up(world, monkeypatch):
+    world.script.at(1, lambda: None)
+    daemon = world.daemon()
+    with pytest.raises(Stop):
+        daemon.run()
+    monkeypatch.setattr(world.backend, "close", no_descriptor)
+    with pytest.raises(OSError, match="Too many open files"):
+        daemon.close()
+    assert not daemon.closing
 
 
 def test_attributes_that_changed_are_announced_at_once(world):
