@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,9 +153,8 @@ def test_a_renewal_of_what_is_gone_is_refused_and_creates_nothing(served):
 
 
 def test_a_node_without_an_ipv6_address_gets_no_lease_of_a_network_with_ipv6(served):
-    served.etcds[
-        "blue"
-    ].config = b'{"Network":"10.2.0.0/16","EnableIPv6":true,"IPv6Network":"2001:cafe:42::/48","Backend":{"Type":"vxlan"}}'
+    blue = b'{"Network":"10.2.0.0/16","EnableIPv6":true,"IPv6Network":"2001:cafe:42::/48",'
+    served.etcds["blue"].config = blue + b'"Backend":{"Type":"vxlan"}}'
     status, text = served.ask("POST", "/v1/blue/leases", b'{"PublicIP":"192.168.199.52"}')
     assert (status, text) == (500, b"the network is 2001:cafe:42::/48, and the request has no PublicIPv6")
 
@@ -232,7 +231,7 @@ def test_a_client_that_waits_is_let_go_when_the_server_ends(serve):
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"431"),
         (b"GET / HTTP/1.1\r\na: " + b"b" * 70_000 + b"\r\n\r\n", b"431"),
         (b"BREW / HTTP/1.1\r\n\r\n", b"501"),
-        (b"GET / HTTP/99\r\n\r\n", b"505"),
+        (b"GET / HTTP/2.0\r\n\r\n", b"505"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
         (b"GET /v1/_/\x1b[31m\xff HTTP/1.1\r\n\r\n", b"404"),
     ],
@@ -316,6 +315,9 @@ def test_a_socket_of_systemds_is_used(monkeypatch):
         assert environ == {}  # not for our children
 
 
+ONE_SOCKET = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+
+
 @pytest.mark.parametrize(
     ("place", "environ", "reason"),
     [
@@ -323,13 +325,13 @@ def test_a_socket_of_systemds_is_used(monkeypatch):
         ("fd://", {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, "systemd has given this process no socket"),
         (
             "fd://4",
-            {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"},
-            r"systemd has given 1, from fd://3 on",
+            ONE_SOCKET,
+            "systemd has given 1, from fd://3 on",
         ),
         (
             "fd://1",
-            {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"},
-            r"systemd has given 1, from fd://3 on",
+            ONE_SOCKET,
+            "systemd has given 1, from fd://3 on",
         ),
     ],
 )
@@ -381,9 +383,7 @@ def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files):
     config = config_of(served, files.client)
     assert config is not None
     assert config.startswith(b'{"Network":"10.2.0.0/16"')
-    with pytest.raises(
-        Refused, match="it wants a client certificate: give -remote-certfile and -remote-keyfile"
-    ):
+    with pytest.raises(Refused, match="it wants a client certificate: give -remote-certfile"):
         config_of(served, Credentials(files.ca))
     with pytest.raises(Refused, match="it does not accept our client certificate: check -remote-certfile"):
         config_of(served, files.stranger)
@@ -416,8 +416,9 @@ def test_a_connection_that_is_no_handshake_hurts_nobody(serve, files):
     served = serve(files.server)
     with served.connect() as connection:
         connection.sendall(b"GET /v1/_/config HTTP/1.1\r\n\r\n")
-        while connection.recv(1000):
-            pass
+        with suppress(ConnectionResetError):
+            while connection.recv(1000):
+                pass
     assert config_of(served, files.client) is not None
 
 
