@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flanneld_py.clock import Time
+from flanneld_py.memory import share_one_arena
 from flanneld_py.options import Options
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def run(options: Options) -> int:
     The work is done in another thread, because an exception that a signal handler raises can come up in
     places where Python ignores it (`__del__`, say). So the handler only tells, and this thread only listens.
     """
+    share_one_arena()
     happenings: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
     logger.info("Installing signal handlers")
     for number in SIGNALS:
