@@ -3,10 +3,13 @@
 import errno
 import json
 import logging
+import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from flanneld_py import __version__, clock
 from flanneld_py.board import Board
@@ -21,6 +24,11 @@ PLAIN = "text/plain; charset=utf-8"
 REQUEST_TIME = 10
 """Seconds that a client may take for its request."""
 
+CLIENTS = 32
+"""Connections at a time; more are closed at once, so that none takes the daemon's last file descriptor."""
+
+_Request = socket.socket | tuple[bytes, socket.socket]
+
 
 class Monitor:
     """Answers on a port, in threads of its own, until it is closed. Port 0 is any free one, for tests."""
@@ -33,8 +41,7 @@ class Monitor:
         class Handler(_Handler):
             pages = _Pages(boards, now)
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
+        class Server(_Server):
             address_family = _family(host)
 
         try:
@@ -83,6 +90,39 @@ class _Pages:
         return status, PLAIN, words.encode()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type["_Handler"]) -> None:
+        self._free = threading.BoundedSemaphore(CLIENTS)
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """As `HTTPServer`, but for its question to DNS, which takes seconds where DNS does not answer yet."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: _Request, client_address: object) -> None:
+        """In a thread, if there are not too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: _Request, client_address: object) -> None:
+        """One connection, from its beginning to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: _Request, client_address: object) -> None:  # noqa: ARG002
+        """Clients go away in the middle of an answer: a probe that waits no longer, say."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+        logger.log(level, "Answering %s: %s: %s", client_address, type(error).__name__, error)
+
+
 class _Handler(BaseHTTPRequestHandler):
     pages: _Pages
     timeout = REQUEST_TIME
@@ -112,6 +152,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _family(host: str) -> int:
-    import socket
-
     return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -45,7 +45,7 @@ def _waiting(board: Board) -> str:
 
 
 def _network(board: Board, now: float) -> dict[str, object]:
-    left = board.expires_at - now
+    subnet, left = board.subnet, board.expires_at - now  # another thread may take the subnet away
     peers = list(board.peers.values())  # one operation, for another thread changes them
     return {
         "name": board.name,
@@ -56,10 +56,10 @@ def _network(board: Board, now: float) -> dict[str, object]:
         "backend": board.backend,
         "mtu": board.mtu,
         "lease": None
-        if board.subnet is None
+        if subnet is None
         else {
-            "subnet": _text(board.subnet.ipv4),
-            "ipv6_subnet": _text(board.subnet.ipv6),
+            "subnet": _text(subnet.ipv4),
+            "ipv6_subnet": _text(subnet.ipv6),
             "reservation": left == math.inf,
             "seconds_left": None if left == math.inf else round(left, 3),
         },

@@ -1,8 +1,10 @@
 """What /healthz, /readyz, /metrics and /state say."""
 
 import json
+import logging
 import math
 import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from flanneld_py.backend import Flow, Statistics
 from flanneld_py.board import Board
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor import Monitor
+from flanneld_py.monitor.http import CLIENTS
+from lab import wait
 from tests.flanneld_py.made import lease, subnet
 
 NOW = 5000.0
@@ -194,3 +198,49 @@ def test_junk_from_a_client_ends_its_connection_and_nothing_else(monitor):
             while client.recv(65536):
                 pass
     assert get(monitor, "/healthz")[0] == 200
+
+
+def test_it_begins_without_asking_dns(monkeypatch):
+    # A name server that is not there yet would hold up the daemon's start for seconds.
+    def asked(name: str) -> str:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    Monitor("127.0.0.1", 0, []).close()
+
+
+def reset(client: socket.socket) -> None:
+    """Close a connection as a process that is killed with unread data does."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_a_client_that_goes_away_is_no_error(monitor, capfd, caplog):
+    caplog.set_level(logging.DEBUG, logger="flanneld_py")
+    for request in (b"", b"GET /state HTTP/1.0\r\n\r\n", b"A" * 70_000):
+        client = socket.create_connection(("127.0.0.1", monitor.port))
+        client.send(request)
+        reset(client)
+    wait.until(
+        lambda: "ConnectionResetError" in caplog.text or wait.NotYet(caplog.text), what="a word", timeout=10
+    )
+    assert get(monitor, "/healthz")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
+    assert all(record.levelno == logging.DEBUG for record in caplog.records)
+
+
+def test_clients_that_say_nothing_take_no_more_than_so_many_connections(monitor):
+    clients = [socket.create_connection(("127.0.0.1", monitor.port), timeout=10) for _ in range(CLIENTS + 1)]
+    try:
+        assert clients[-1].recv(1) == b""
+    finally:
+        for client in clients:
+            client.close()
+
+    def answered() -> bool | wait.NotYet:
+        try:
+            return get(monitor, "/healthz")[0] == 200
+        except OSError as error:
+            return wait.NotYet(str(error))
+
+    assert wait.until(answered, what="an answer, once they are gone", timeout=10)
