@@ -138,6 +138,8 @@ class RemoteClient:
         return connection
 
     def _failure(self, error: Exception) -> Unavailable:
+        if self._closed:
+            return NoAnswer("it was closed")
         if isinstance(error, TimeoutError):
             return NoAnswer(f"no answer within {self._timeout:g} s")
         if trouble := diagnose(self._endpoint, self._tls, self._timeout, HINTS):
@@ -152,16 +154,21 @@ class Poll:
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
-        for level, option, value in KEEPALIVE:
-            connection.sock.setsockopt(level, option, value)
+        self._ended = False
 
     def ask(self, path: str, timeout: float) -> Reply | None:
         """The answer; None if there was none in so many seconds: then the connection is of no use any more.
 
         Raises `Unavailable` if it breaks.
         """
-        self._connection.sock.settimeout(timeout)
         try:
+            if self._connection.sock is None:  # the server ends the connection after each answer
+                self._connection.connect()
+            for option in KEEPALIVE:
+                self._connection.sock.setsockopt(*option)
+            self._connection.sock.settimeout(timeout)
+            if self._ended:
+                raise ConnectionAbortedError("it was cut")
             return _exchange(self._connection, "GET", path, None)
         except TimeoutError:
             return None
@@ -170,6 +177,7 @@ class Poll:
 
     def cut(self) -> None:
         """End it: then `ask` has no answer."""
+        self._ended = True
         _cut(self._connection)
 
     def close(self) -> None:
