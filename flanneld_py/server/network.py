@@ -158,20 +158,22 @@ class Network:
 
     def _follow(self) -> None:
         patience = Patience()
-        try:
-            while not self._time.stopping.is_set():
-                begun_at = self._time.now()
-                try:
-                    reason = self._watch()
-                except Refusal as refusal:
-                    reason = str(refusal)
-                if self._time.now() - begun_at > PROBE:
-                    patience = Patience()
-                if patience.worth_saying("watch", self._time.now()):
-                    logger.error("Watch subnets: %s", reason)
-                self._time.rest(patience.delay())
-        except Stopped:
-            return
+        while not self._time.stopping.is_set():
+            begun_at = self._time.now()
+            try:
+                reason = self._watch()
+            except Stopped:
+                return
+            except Refusal as refusal:
+                reason = str(refusal)
+            except Exception as error:  # without this thread clients would wait for ever
+                logger.exception("Watch subnets")
+                reason = f"unexpected {type(error).__name__}"
+            if self._time.now() - begun_at > PROBE:
+                patience = Patience()
+            if patience.worth_saying("watch", self._time.now()):
+                logger.error("Watch subnets: %s", reason)
+            self._time.rest(patience.delay())
 
     def _watch(self) -> str:
         """List and watch, until the watch ends; why it did."""

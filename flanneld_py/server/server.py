@@ -80,9 +80,7 @@ class Server:
         """Have `run` end. For any thread."""
         self._time.stopping.set()
         self._connections.stop()
-        with self._lock:
-            networks = list(self._networks.values())
-        for network in networks:
+        for network in list(self._networks.values()):
             network.close()
 
     def close(self) -> None:
