@@ -120,6 +120,11 @@ class Keeper:
 
     def keep(self) -> str:
         """Follow the other leases and renew ours, until it is lost; answers why."""
+        reason = self._keep()
+        self._watch += 1  # nobody reads what the watch tells until the next lease is held
+        return reason
+
+    def _keep(self) -> str:
         logger.info("Watching for new subnet leases")
         patience = Patience()
         while True:
@@ -158,7 +163,8 @@ class Keeper:
         self._board.watches += 1
 
         def arrived(message: WatchMessage) -> None:
-            self._inbox.put((number, self._time.now(), message))
+            if number == self._watch:
+                self._inbox.put((number, self._time.now(), message))
 
         self._registry.watch(snapshot.revision, arrived)
         if listed:  # from before our own lease was written
@@ -245,7 +251,12 @@ class Keeper:
     # What is due
 
     def _tend(self) -> None:
-        """Look after this machine, when it is time; that takes no registry."""
+        """Look after this machine, when it is time; that takes no registry.
+
+        Not on a lease that ran out meanwhile, in a suspended machine say: giving it up comes first.
+        """
+        if self._time.now() >= self.claim.expires_at:
+            return
         try:
             self._look_after()
         except OSError as error:  # no file descriptor is free, say

@@ -128,6 +128,8 @@ def decode(data: bytes) -> LeaseAttrs:
     backend_type = fields.get("backendtype", "")
     if not isinstance(backend_type, str):
         raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a string")
+    if len(backend_type) > _LONGEST_TYPE:
+        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, no backend's name")
     return LeaseAttrs(_public(fields), backend_type, fields.get("backenddata"), fields.get("backendv6data"))
 
 
@@ -160,6 +162,10 @@ def _address(fields: Mapping[str, object], name: str, kind: type[A]) -> A | None
     except ValueError:
         family = "IPv4" if kind is IPv4Address else "IPv6"
         raise ValueError(f"not a lease: {name} is {_cut(value)}, not an {family} address") from None
+
+
+# Messages name it.
+_LONGEST_TYPE: Final = 64
 
 
 # What Python reads it may not be able to compare later, from a deeper call; flannel's own data is flat.

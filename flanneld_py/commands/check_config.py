@@ -45,6 +45,8 @@ def describe(network: NetworkConfig) -> str:
 def _read(name: str) -> bytes:
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise Fatal("Reading -: standard input is closed", code=Exit.FILE)
             text = sys.stdin.buffer.read(LONGEST + 1)
         else:
             with Path(name).open("rb") as file:

@@ -42,6 +42,12 @@ def test_a_configuration_comes_from_standard_input_too(
     assert capsys.readouterr().out.startswith("OK: 255 subnets")
 
 
+def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
+    with pytest.raises(Fatal, match="standard input is closed"):
+        check("-")
+
+
 def test_all_problems_are_told_at_once_a_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

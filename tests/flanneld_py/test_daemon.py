@@ -476,6 +476,52 @@ def test_a_reservation_that_is_made_a_lease_while_it_is_held_is_renewed_from_the
     assert "release" not in world.backend.calls
 
 
+def test_what_happens_while_no_lease_can_be_had_takes_no_memory(world):
+    # Three subnets, of which two are others' for ever, and ours is made one of them.
+    world.etcd.config = (
+        b'{ "Network": "10.2.0.0/16", "SubnetMin": "10.2.35.0", "SubnetMax": "10.2.37.0",'
+        b' "Backend": { "Type": "udp" } }'
+    )
+    world.picked = iter([0])
+    for taken in ("10.2.36.0/24", "10.2.37.0/24"):
+        world.etcd.put(subnet(taken), attrs(THEIR_IP), ttl=math.inf)
+    for second in range(100):
+        world.script.at(
+            10 + second, lambda: world.etcd.put(subnet("10.2.35.0/24"), attrs(THEIR_IP), ttl=math.inf)
+        )
+    world.script.at(120, lambda: None)
+    daemon = world.daemon()
+    with pytest.raises(Stop):
+        daemon.run()
+    assert world.board.lost == 1
+    assert daemon._inbox.qsize() < 5
+
+
+def test_a_machine_that_was_suspended_for_longer_than_its_lease_gives_that_up_first(world, monkeypatch):
+    woken = []
+
+    def wake() -> None:
+        # As after a suspension: the clock is far on, and what the watch told is still to be read.
+        later = world.script.second + 25 * HOUR
+        monkeypatch.setattr(world.script, "now", lambda: later)
+        woken.append(len(world.filters.calls))
+        world.etcd.put(THEIRS, attrs(THEIR_IP))
+
+    released = world.backend.release
+
+    def release() -> None:
+        monkeypatch.undo()
+        woken.append(len(world.filters.calls))
+        released()
+
+    world.script.at(10, lambda: monkeypatch.setattr(world.backend, "release", release))
+    world.script.at(20, wake)
+    world.script.at(30, lambda: None)
+    world.run()
+    before, at_the_release, *_ = woken
+    assert at_the_release == before
+
+
 def no_descriptor() -> str:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 

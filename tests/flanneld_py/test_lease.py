@@ -99,6 +99,7 @@ def test_a_value_without_extras_is_understood(value: bytes) -> None:
         b"", b"junk", b"\xff", b"[]", b"null", b"{}", b"[" * 100_000, b'{"PublicIP":null}', b'{"PublicIP":1}',
         b'{"PublicIP":"x"}', b'{"PublicIP":"::1"}', b'{"PublicIP":"0.0.0.0"}',
         b'{"PublicIP":"192.168.199.52","BackendType":1}',
+        b'{"PublicIP":"192.168.199.52","BackendType":"%s"}' % (b"x" * 1_000_000),
         b'{"PublicIP":"192.168.199.52","PublicIPv6":"x"}', b'{"PublicIP":"0.0.0.0","PublicIPv6":"::"}',
         b'{"PublicIP":"192.168.199.52","PublicIPv6":7}', b'{"PublicIP":"x","PublicIPv6":"fd00:50::11"}',
     ],
