@@ -96,7 +96,10 @@ def lease_members(held: HeldLease, expiration: str) -> dict[str, object]:
 def lease_of(members: Mapping[str, object]) -> HeldLease:
     """Likewise, read; its revision is 0 where none is told. ValueError says what is wrong."""
     subnet, name = subnet_of(members)
-    attrs = attrs_of(json.dumps(members.get("attrs")).encode())
+    try:
+        attrs = attrs_of(json.dumps(members.get("attrs")).encode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return HeldLease(Lease(subnet, attrs), asof(members), name, members.get("expiration") == NEVER)
 
 

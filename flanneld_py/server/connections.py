@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "flanneld"
     sys_version = ""
-    wbufsize = 1 << 16
+    wbufsize = 1 << 13
     disable_nagle_algorithm = True
     default_request_version = "HTTP/1.0"  # so that also what is no request is answered with a status
     error_content_type = "text/plain; charset=utf-8"
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """What http.server says: of a request that is none."""
-        logger.debug("%s %s", self.address_string(), _printable(format % args))
+        logger.debug("%s: %s", self.client_address, _printable(format % args))
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """Nothing: an answer is logged in flannel's own words."""

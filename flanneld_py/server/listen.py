@@ -47,6 +47,7 @@ def _activated(place: str, environ: MutableMapping[str, str]) -> socket.socket:
     """See sd_listen_fds(3); no number means the first."""
     wanted = int(place.removeprefix("fd://") or FIRST)
     owner, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", "")
     if owner != str(os.getpid()) or not count.isdecimal():
         raise _no_socket(place, "systemd has given this process no socket")
     if not FIRST <= wanted < FIRST + int(count):
@@ -56,8 +57,10 @@ def _activated(place: str, environ: MutableMapping[str, str]) -> socket.socket:
         found = socket.socket(fileno=wanted)
     except OSError as error:
         raise _no_socket(place, f"it is no socket ({error.strerror})") from error
-    if found.type != socket.SOCK_STREAM or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise _no_socket(place, "it is a socket that does not listen: use ListenStream= in the socket unit")
+    is_tcp = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
+    if not (is_tcp and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+        found.close()
+        raise _no_socket(place, "it does not listen for TCP: use ListenStream=PORT in the socket unit")
     found.setblocking(True)
     return found
 

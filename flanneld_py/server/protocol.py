@@ -174,8 +174,8 @@ def config_text(text: bytes) -> bytes:
     rest = {name: value for name, value in given.items() if name.lower() not in _SHARED and value is not None}
     try:
         return wire.dump(members | rest)
-    except ValueError as error:
-        fix = "give numbers that a computer can hold"
+    except (ValueError, RecursionError) as error:
+        fix = "give numbers that a computer can hold, and a shallow object"
         raise ConfigError((Problem("", f"the configuration cannot be passed on ({error})", fix),)) from None
 
 

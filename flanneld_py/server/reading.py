@@ -21,7 +21,7 @@ class RequestStream(io.RawIOBase):
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._until = math.inf
-        self._buffered: io.BufferedReader = io.BufferedReader(self, 1 << 16)
+        self._buffered: io.BufferedReader = io.BufferedReader(self, 1 << 13)
 
     def buffered(self) -> io.BufferedReader:
         """What to read from."""

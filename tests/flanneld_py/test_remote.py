@@ -6,11 +6,19 @@ from collections.abc import Iterator
 import pytest
 
 from flanneld_py.allocate import Pick
-from flanneld_py.registry import Registry, Stopped
+from flanneld_py.registry import Gone, Registry, Stopped, Unavailable
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
-from tests.flanneld_py.registry_conformance import DAY, RegistryContract, Stored
+from tests.flanneld_py.registry_conformance import (
+    DAY,
+    NETWORK,
+    OURS,
+    RegistryContract,
+    Stored,
+    following,
+    names,
+)
 from tests.flanneld_py.shared_etcd import SharedEtcd
 
 TIMEOUT = 2.0
@@ -101,6 +109,26 @@ class TestRemote(RegistryContract):
             "test_a_watch_tells_of_spoiled_keys_and_leaves_out_junk",
         }
     )
+
+    def test_the_configuration_has_the_defaults_that_were_left_out(self, registry, world):
+        world.configure(NETWORK)
+        text = b'{"Network":"10.2.0.0/16","SubnetMin":"10.2.1.0","SubnetMax":"10.2.255.0","SubnetLen":24}\n'
+        assert registry.config() == registry.probe() == text
+
+    def test_a_server_whose_etcd_answers_again_is_used_again(self, registry, world):
+        world.configure(NETWORK)
+        world.pause()
+        with pytest.raises(Unavailable):
+            registry.config()
+        world.resume()
+        assert registry.config() is not None
+
+    def test_a_spoiled_key_is_a_lease_that_is_gone(self, registry, world):
+        world.put("10.2.35.0-24", world.value("192.168.199.52"))
+        watched = following(registry, world)
+        revision = world.put("10.2.35.0-24", b"junk")
+        assert watched.events(1) == [Gone(OURS, revision)]
+        assert names(registry) == ["10.2.99.0/24"]
 
     @pytest.fixture
     def world(self) -> Iterator[Served]:

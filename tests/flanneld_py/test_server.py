@@ -318,6 +318,14 @@ def test_a_socket_of_systemds_is_used(monkeypatch):
 ONE_SOCKET = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 
 
+def test_a_socket_of_systemds_that_is_no_tcp_is_told():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
+        number = os.dup(given.fileno())
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(number - 2)}
+    with pytest.raises(Fatal, match="it does not listen for TCP"):
+        listen(f"fd://{number}", environ)
+
+
 @pytest.mark.parametrize(
     ("place", "environ", "reason"),
     [

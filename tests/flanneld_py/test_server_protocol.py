@@ -119,6 +119,7 @@ def test_what_is_not_in_the_protocol_is_not_found(method, target):
         b'{"PublicIP":"192.168.50.11","BackendData":1e999}',
         b'{"PublicIP":"192.168.50.11","BackendType":"\\ud800"}',
         b"[" * 100_000,
+        b'{"Subnet":"10.1.67.0/24","Attrs":' + b"[" * 900 + b"]" * 900 + b"}",
         b"\xff\xfe",
     ],
 )
