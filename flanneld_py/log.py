@@ -25,7 +25,7 @@ class GlogFormatter(logging.Formatter):
         line = (
             f"{_severity(record.levelno)}{when.tm_mon:02}{when.tm_mday:02}"
             f" {when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}.{microseconds:06}"
-            f" {record.process:05} {record.filename}:{record.lineno}] {record.getMessage()}"
+            f" {record.process:05} {record.filename}:{record.lineno}] {_printable(record.getMessage())}"
         )
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -48,6 +48,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             members["traceback"] = self.formatException(record.exc_info)
         return json.dumps(members)
+
+
+def _printable(text: str) -> str:
+    """In one line: what others wrote, in etcd say, must not look like lines of ours or steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _severity(level: int) -> str:

@@ -12,6 +12,7 @@ from flanneld_py.kernel.netlink import (
     Request,
     attribute,
     attributes,
+    fixed,
     number,
 )
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
@@ -42,7 +43,7 @@ def dump_addresses(family: int, index: int = 0) -> Request:
 
 def held_address(data: bytes, start: int, end: int) -> HeldAddress | None:
     """The address of an RTM_NEWADDR; None if it is of another family."""
-    family, length, flags, _, index = IFADDRMSG.unpack_from(data, start)
+    family, length, flags, _, index = fixed(IFADDRMSG, data, start, end)
     found = attributes(data, start + IFADDRMSG.size, end)
     # Of a point-to-point link IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL else.
     packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)

@@ -13,6 +13,7 @@ from flanneld_py.kernel.netlink import (
     Request,
     attribute,
     attributes,
+    fixed,
     number,
 )
 from flanneld_py.subnet import Address
@@ -170,7 +171,7 @@ def dump_links() -> Request:
 
 def device(data: bytes, start: int, end: int) -> Device:
     """The device of an RTM_NEWLINK."""
-    _, _, index, flags, _ = IFINFOMSG.unpack_from(data, start)
+    _, _, index, flags, _ = fixed(IFINFOMSG, data, start, end)
     found = attributes(data, start + IFINFOMSG.size, end)
     info = _nested(found.get(IFLA_LINKINFO))
     return Device(

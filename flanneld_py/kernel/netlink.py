@@ -6,7 +6,17 @@ from typing import Final, NamedTuple
 
 __all__ = ["NLMSG_DONE", "NLMSG_ERROR"]
 __all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_EXCL", "NLM_F_REPLACE"]
-__all__ += ["Message", "Refusal", "Request", "attribute", "attributes", "messages", "number", "refusal"]
+__all__ += [
+    "Message",
+    "Refusal",
+    "Request",
+    "attribute",
+    "attributes",
+    "fixed",
+    "messages",
+    "number",
+    "refusal",
+]
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
@@ -65,6 +75,13 @@ def messages(data: bytes) -> Iterator[Message]:
             raise ValueError(f"a netlink message of {length} bytes where {size - at} are left")
         yield Message(kind, flags, sequence, at + 16, at + length)
         at += length + 3 & ~3
+
+
+def fixed(layout: struct.Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
+    """The numbers that a payload begins with. Raises `ValueError` where it is shorter."""
+    if end - start < layout.size:
+        raise ValueError(f"a netlink payload of {end - start} bytes where {layout.size} are the least")
+    return layout.unpack_from(data, start)
 
 
 def attribute(kind: int, value: bytes) -> bytes:

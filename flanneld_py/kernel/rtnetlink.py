@@ -16,6 +16,7 @@ from flanneld_py.kernel.netlink import (
     Request,
     attribute,
     attributes,
+    fixed,
     number,
 )
 from flanneld_py.subnet import Address
@@ -134,7 +135,7 @@ def dump_fdb(device: int) -> Request:
 
 def seen_route(data: bytes, start: int, end: int) -> Seen | None:
     """The route of an RTM_NEWROUTE; None if it is in no slot of ours: another table, a source, a TOS."""
-    family, length, src_len, tos, table, protocol, _, kind, flags = RTMSG.unpack_from(data, start)
+    family, length, src_len, tos, table, protocol, _, kind, flags = fixed(RTMSG, data, start, end)
     found = attributes(data, start + RTMSG.size, end)
     table = number(found.get(RTA_TABLE)) or table
     if table != RT_TABLE_MAIN or src_len or tos or flags & RTM_F_CLONED:
@@ -165,7 +166,7 @@ def seen_route(data: bytes, start: int, end: int) -> Seen | None:
 
 def seen_neighbour(data: bytes, start: int, end: int) -> Seen | None:
     """The neighbour or FDB entry of an RTM_NEWNEIGH; None if it leads nowhere."""
-    family, device, state, flags, _ = NDMSG.unpack_from(data, start)
+    family, device, state, flags, _ = fixed(NDMSG, data, start, end)
     found = attributes(data, start + NDMSG.size, end)
     mac, to = found.get(NDA_LLADDR, b""), found.get(NDA_DST)
     if len(mac) != 6 or to is None or state & (NUD_INCOMPLETE | NUD_FAILED):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from flanneld_py.lease import HeldLease, Lease, decode
 from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
@@ -11,6 +12,9 @@ from flanneld_py.subnet import key, parse_key
 __all__ = ["Reader"]
 
 logger = logging.getLogger(__name__)
+
+LONGEST: Final = 200
+"""Characters of a key that are told and remembered; etcd has keys of more than a MiB."""
 
 
 @dataclass(slots=True)
@@ -37,12 +41,12 @@ class Reader:
         except ValueError as error:
             self._warn(name, str(error))
             return Spoiled(subnet, revision, alias)
-        self._warned.discard(name)
+        self._warned.discard(name[:LONGEST])
         return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent))
 
     def deleted(self, name: str, revision: int) -> Gone | None:
         """A key that was deleted or ran out; None for one that stood for no subnet."""
-        self._warned.discard(name)
+        self._warned.discard(name[:LONGEST])
         subnet = parse_key(name)
         return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
 
@@ -60,6 +64,7 @@ class Reader:
         )
 
     def _warn(self, name: str, reason: str) -> None:
+        name = name[:LONGEST]
         if name not in self._warned:
             self._warned.add(name)
             logger.warning("Ignoring the key %s%s: %s", self.folder, name, reason)
