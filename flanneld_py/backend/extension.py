@@ -6,12 +6,15 @@ They run one after another in a thread of their own, so that none can hold up th
 import logging
 import os
 import queue
+import select
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import IO, cast
 
+from flanneld_py import clock
 from flanneld_py.backend import Statistics, commands
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -29,6 +32,9 @@ LONGEST = 60.0
 
 MOST_OUTPUT = 64 * 1024
 """Bytes of a command's output that are kept."""
+
+LOOK = 50
+"""Milliseconds between two looks at whether a command that prints nothing has ended."""
 
 
 class ExtensionBackend:
@@ -57,6 +63,7 @@ class ExtensionBackend:
         data = printed if config.pre_startup_command else None
         self._attrs = LeaseAttrs(public, BACKEND_TYPE, data)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closing = False
         self._worker = threading.Thread(target=self._run, name="extension", daemon=True)
         self._worker.start()
 
@@ -108,11 +115,16 @@ class ExtensionBackend:
         return Statistics()
 
     def close(self) -> None:
-        """See `Backend`. ShutdownCommand, which flannel documents and does not run."""
-        if self._config.shutdown_command and self._subnet.networks:
-            self._attempt("ShutdownCommand", self._config.shutdown_command, self._own(), "")
+        """See `Backend`. ShutdownCommand, which flannel documents and does not run: the last of all.
+
+        What is still to be run has the time of one command for that; the rest is not run any more.
+        """
         self._work.put(None)
         self._worker.join(self._longest)
+        self._closing = True
+        self._worker.join(self._longest)  # for the one that is under way
+        if self._config.shutdown_command and self._subnet.networks:
+            self._attempt("ShutdownCommand", self._config.shutdown_command, self._own(), "")
 
     def _own(self) -> dict[str, str]:
         return commands.of_node(self._overlay, self._subnet, self._named)
@@ -165,32 +177,62 @@ class ExtensionBackend:
     def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
         """What it printed, stripped. OSError or ValueError says what was run and what came of it."""
         argv = commands.words(command, variables)
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **variables},
-            start_new_session=True,
-        )
+        with os.fdopen(os.memfd_create("given"), "w+b") as stdin:
+            stdin.write(f"{given}\n".encode())
+            stdin.seek(0)
+            process = subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **variables},
+                start_new_session=True,
+            )
         try:
-            raw, _ = process.communicate(f"{given}\n".encode(), timeout=self._longest)
+            raw = _output(process, self._longest)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
             raise ValueError(f"{argv} was killed after {self._longest:.0f} s") from None
-        output = raw[:MOST_OUTPUT].decode(errors="replace").strip()
+        output = raw.decode(errors="replace").strip()
         if process.returncode != 0:
             raise ValueError(f"{argv} ended with exit status {process.returncode}: {output[-500:]}")
         return output
 
     def _run(self) -> None:
         for task in iter(self._work.get, None):
-            task()
+            if not self._closing:
+                task()
 
     def _wait(self) -> None:
         """Until all that was asked for so far is done."""
         done = threading.Event()
         self._work.put(done.set)
         done.wait()
+
+
+def _output(process: "subprocess.Popen[bytes]", longest: float) -> bytes:
+    """What it prints until it ends, `MOST_OUTPUT` bytes at most. Raises `TimeoutExpired`.
+
+    Not `communicate`, which waits for the end of all that it started: a daemon, say, that keeps its output.
+    """
+    deadline = clock.now() + longest
+    kept = bytearray()
+    with cast("IO[bytes]", process.stdout) as stdout:
+        poll = select.poll()
+        poll.register(stdout, select.POLLIN)
+        while True:
+            ended = process.poll() is not None
+            if poll.poll(0 if ended else LOOK):
+                chunk = os.read(stdout.fileno(), MOST_OUTPUT)
+                kept += chunk[: MOST_OUTPUT - len(kept)]
+                if not chunk:
+                    process.wait(max(0.0, deadline - clock.now()))
+                    return bytes(kept)
+            elif ended:
+                return bytes(kept)
+            if ended and len(kept) >= MOST_OUTPUT:
+                return bytes(kept)
+            if not ended and clock.now() >= deadline:
+                raise subprocess.TimeoutExpired(process.args, longest)

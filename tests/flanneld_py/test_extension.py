@@ -1,5 +1,8 @@
 """The extension backend: which command is run when, with what, and that no shell sees any of it."""
 
+import os
+import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +164,44 @@ def test_a_command_that_hangs_is_killed_with_its_children(make, tmp_path, caplog
         return not stat.exists() or ") Z " in stat.read_text() or wait.NotYet(stat.read_text())
 
     wait.until(probe, what="the command's child to end", timeout=5, interval=0.01)
+
+
+def test_a_command_that_leaves_a_daemon_behind_is_not_waited_for_any_longer(make, tmp_path, caplog):
+    pid_file, leave = tmp_path / "pid", tmp_path / "leave"
+    # The daemon keeps the command's output open, and has a session of its own, so that it is not killed.
+    leave.write_text(f"#!/bin/sh\nsetsid sh -c 'echo $$ > {pid_file}; exec sleep 100' &\necho left\n")
+    leave.chmod(0o755)
+    caplog.set_level("INFO")
+    backend = make(subnet_add_command=str(leave))
+    try:
+        backend.carry({THEIRS: peer()}, until=100.0)
+        backend.release()
+        assert "Ran SubnetAddCommand: left" in caplog.text
+        backend.close()
+    finally:
+        pid = wait.until(lambda: pid_file.exists() and pid_file.read_text(), what="its pid", timeout=10)
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_command_that_prints_for_ever_takes_no_memory(make, caplog):
+    backend = make(longest=0.5, subnet_add_command="yes")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    backend.carry({THEIRS: peer()}, until=100.0)
+    backend.release()
+    backend.close()
+    assert "was killed after" in caplog.text
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
+
+
+def test_the_last_command_is_run_when_no_other_is_any_more(make, journal):
+    backend = make(longest=1, subnet_add_command="sh -c 'sleep 0.3; TELL add'", shutdown_command="TELL down")
+    backend.claim(OURS)
+    others = [subnet(f"10.2.{number}.0/24") for number in range(60, 70)]
+    backend.carry({other: Lease(other, peer().attrs) for other in others}, until=100.0)
+    backend.close()
+    told = journal.read_text().splitlines()
+    assert told[-1].startswith("down")
+    assert 1 < len(told) < 10  # the rest would take the end too long
 
 
 def test_data_that_is_no_text_is_warned_of_and_no_command_gets_it(make, journal, caplog):
