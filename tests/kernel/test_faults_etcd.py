@@ -1,4 +1,28 @@
-"""etcd is away, or hangs, or forgets everything, while packets flow."""
+"""etcd is away, or hangs, or forgets everything, while packets flow.
+
+Where each fault that a daemon must survive is shown; "lease" stands for test_faults_lease.py and so on:
+
+etcd-stop, etcd-pause    here; test_survival and, of etcd v2, test_etcd_access
+etcd-wipe                here; test_survival, with an etcd that begins anew
+etcd-member-loss         test_etcd_access: a member of three that is killed, and one that hangs
+etcd-bad-key, bad-value  test_survival, test_packets (over our own key), test_vxlan (of other backends)
+lease-delete             test_survival, test_packets
+lease-steal              daemon: a key that is written back and forth; test_survival, test_vxlan, test_packets
+lease-expire             lease: daemons that are paused, and that are cut off, past their lease's end
+clock-skew               lease: two hours either way
+partition                network: from etcd and from each other, both ways and one way
+daemon-kill-9, restart   daemon
+peer-replaced            daemon: a subnet that moves; test_vxlan (another MAC too), test_host_gw
+peer-vanished            test_vxlan, test_host_gw, test_dual_stack; udp's table ends with its process
+mtu-1400                 network: 10 MB; test_packets, test_vxlan
+pmtu-blackhole           network: udp and vxlan; host-gw encapsulates nothing
+loss, delay, reorder...  wire
+forward-drop             test_packets, test_firewall
+port-busy                test_start_and_end, test_vxlan
+iface-down-up, address   network; test_host_gw, and of vxlan's address there too
+subnet-exhaustion        daemon; test_two_daemons
+thundering start         daemon: ten at once; fifty are a benchmark
+"""
 
 import pytest
 
