@@ -167,7 +167,7 @@ def _parse(saved: str) -> dict[str, _Table]:
         if kind == "*":
             table = tables.setdefault(rest.strip(), _Table())
         elif tables and kind == ":":
-            table.chains.add(rest.split()[0])
+            table.chains.add(rest.partition(" ")[0])
         elif tables and kind == "-" and rest.startswith("A "):
             table.rules.append(f"-{rest}")
     return tables

@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flanneld_py.firewall import iptables_text, nft_text
@@ -248,6 +248,7 @@ def test_whatever_was_there_the_rules_are_there_once_and_others_stay_as_they_wer
 
 
 @given(st.text(alphabet="*:-A \n\"'FLANE0123/.", max_size=200))
+@example("*0\n: ")
 def test_whatever_iptables_save_prints_is_no_crash(saved):
     iptables_text.ensure(make(), saved, keep=True)
     iptables_text.remove(saved)

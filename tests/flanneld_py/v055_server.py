@@ -17,6 +17,7 @@ class V055Server:
     events: list[dict[str, Any]] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    ended: bool = False
 
     def __post_init__(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": self}))
@@ -49,6 +50,9 @@ class V055Server:
         return {"Subnet": subnet, "Attrs": {"PublicIP": self.leases[subnet]}, "Expiration": EXPIRATION}
 
     def stop(self) -> None:
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
 
@@ -68,7 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer({"events": None, "snapshot": listed, "cursor": str(self.state.cursor)})
                 return
             after = int(query)
-            assert self.state.changed.wait_for(lambda: self.state.cursor > after, 20)
+            if not self.state.changed.wait_for(lambda: self.state.ended or self.state.cursor > after, 60):
+                raise TimeoutError(f"nothing has happened after {after}")
+            if self.state.ended:
+                self.close_connection = True
+                return
             events = [self.state.events[after]]
         self._answer({"events": events, "snapshot": None, "cursor": str(after + 1)})
 
