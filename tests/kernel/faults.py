@@ -6,15 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab import wait
-from tests.kernel.harness import ETCD, Host, Process, Sandbox, eventually
+from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
 
-__all__ = ["KINDS", "Node", "configure", "cut", "nodes", "ready"]
+__all__ = ["KINDS", "TTL", "Node", "configure", "cut", "full", "nodes", "ready", "start"]
 
 KINDS = ("udp", "vxlan", "host-gw")
 PORT = 8285
 """Of -healthz-port; no machine has another program that listens by TCP."""
 
 GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+
+TTL = 10
+"""Seconds that a lease lives here; in `full`; it is renewed after 2."""
 
 # flanneld with leases of so many seconds instead of 24 hours and with a time of day that is wrong by so many
 # seconds. A lease is renewed after 2 seconds, which is when the daemon looks, and given up 4 before its end.
@@ -121,6 +124,17 @@ def nodes(
         if pods:
             node.pod = node.host.pod()
     return made
+
+
+def full(sandbox: Sandbox, kind: str, skews: Sequence[int] = ()) -> tuple[Node, Node, Process]:
+    """Two machines that know each other, a third daemon that gets no subnet, and short leases."""
+    configure(sandbox, kind, Network="10.2.0.0/22", SubnetLen=24)  # flannel leaves the first subnet out
+    here, there = nodes(sandbox, ttl=TTL, skews=skews)
+    (third,) = {"10.2.1", "10.2.2", "10.2.3"} - {here.host.subnet, there.host.subnet}
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/{third}.0-24", '{"PublicIP":"192.168.50.99"}')
+    heir = start(sandbox.host("c"), ttl=TTL)
+    heir.says("Failed to acquire subnet: out of subnets")
+    return here, there, heir
 
 
 def ready(*of: Node, timeout: float = 10) -> None:

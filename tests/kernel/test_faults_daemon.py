@@ -1,4 +1,4 @@
-"""Daemons that are killed, restarted, replaced, too many, or all started at once, while packets flow."""
+"""Daemons that are killed, paused, restarted, replaced, too many, or all started at once, under load."""
 
 import math
 import re
@@ -8,11 +8,25 @@ from datetime import datetime
 import pytest
 
 from lab import wait
-from tests.kernel.faults import KINDS, Node, configure, nodes, ready, start
+from tests.kernel.faults import KINDS, TTL, Node, configure, full, nodes, ready, start
 from tests.kernel.flow import Flow
 from tests.kernel.harness import PREFIX, eventually
 
 pytestmark = pytest.mark.kernel
+
+# Prints time, source and destination of each packet of the overlay that a machine sends by the udp backend.
+SNIFF = """
+import socket, sys, time
+ETH_P_ALL = 3  # linux/if_ether.h
+sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+sniffer.bind((sys.argv[1], ETH_P_ALL))
+print("listening", flush=True)
+while True:
+    frame = sniffer.recv(65536)
+    if frame[12:14] == b"\\x08\\x00" and frame[23] == 17 and frame[36:38] == (8285).to_bytes(2):
+        inner = frame[42:]
+        print(time.time(), *map(socket.inet_ntoa, (inner[12:16], inner[16:20])), flush=True)
+"""
 
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
@@ -134,3 +148,45 @@ def acted(log: str, route: str) -> list[tuple[float, float]]:
             found.append((begun_at, moment))
         begun_at = math.inf if deleted else moment
     return found if begun_at == math.inf else [*found, (begun_at, math.inf)]
+
+
+def test_a_daemon_that_was_paused_past_its_lease_checks_before_it_forwards(sandbox):
+    here, there, heir = full(sandbox, "udp")
+    ready(here, there)
+    lost = here.host.subnet
+    sniffer = sandbox.spawn("python3", "-c", SNIFF, "to-a")
+    sniffer.says("listening")
+    flow = Flow.begin(here.inside, there.inside.address)
+    sniffer.says(here.inside.address)
+    here.daemon.signal("STOP")
+    flow.stands_still()
+    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=TTL + 5)
+    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
+    # Hundreds of packets of our pod wait in the device now.
+    before = sniffer.log
+    here.daemon.signal("CONT")
+    here.daemon.says(f"Lease of {lost}.0/24 lost: ", timeout=2)
+    here.says_ready("503")
+    here.daemon.says("Failed to acquire subnet: out of subnets")
+    assert here.inside.address not in sniffer.log.removeprefix(before)
+
+
+def test_a_daemon_that_was_paused_past_its_lease_withdraws_its_routes_at_once(sandbox):
+    here, there, heir = full(sandbox, "vxlan")
+    lost = here.host.subnet
+    here.daemon.signal("STOP")
+    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=TTL + 5)
+    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
+    assert routes(here)
+    here.daemon.signal("CONT")
+
+    def probe() -> bool | wait.NotYet:
+        return not routes(here) or wait.NotYet(routes(here))
+
+    eventually(probe, "no routes", timeout=2)
+    here.daemon.says("Failed to acquire subnet: out of subnets")
+
+
+def routes(node: Node) -> list[str]:
+    """Those with our mark."""
+    return node.host.run("ip", "route", "show", "proto", "241").text.splitlines()
