@@ -13,7 +13,7 @@ from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
 from tests.flanneld_py.registry_conformance import DAY, PREFIX, DualStackContract, StoreContract, Stored
 
-TIMEOUT = 0.4
+TIMEOUT = 2.0
 
 
 class Memory:

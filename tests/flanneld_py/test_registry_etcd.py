@@ -40,7 +40,7 @@ def connect() -> Iterator[Callable[..., EtcdRegistry]]:
     made: list[EtcdRegistry] = []
 
     def connect(*endpoints: str, credentials: Credentials = NO_CREDENTIALS) -> EtcdRegistry:
-        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=0.5))
+        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=2.0))
         return made[-1]
 
     yield connect
