@@ -35,7 +35,7 @@ def main(rounds: int, only: str | None, tests: bool, cold: bool) -> None:
     if only in (None, "lab"):
         cluster.warm(engine, rounds)
         if tests:
-            cluster.whole("make lab-test, warm", ["make", "lab-test"], "target <= 120")
+            cluster.whole("make lab-test, warm", ["make", "lab-test"], "target <= 300")
         click.echo(render.images(images.listing(engine)))
         click.echo(f"{'.venv':<46} {cluster.folder_size(cluster.ROOT / '.venv') / 1e6:8.0f} MB")
         click.echo(f"disk free: {shutil.disk_usage(cluster.ROOT).free / 1e9:.0f} GB")
