@@ -25,7 +25,7 @@ class Exit(IntEnum):
     FILE = 7
     """A file that cannot be read or written: see to its place and its mode."""
     REFUSED = 8
-    """The registry does not let us in: certificates, user, password, permissions."""
+    """The registry does not let us in: certificates, user, password. Of commands only."""
     UNAVAILABLE = 9
     """The registry does not answer: start it, or name another. Of commands only, for the daemon waits."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import HeldLease
 from flanneld_py.options import Options
-from flanneld_py.registry import Registry, Snapshot, Unavailable
+from flanneld_py.registry import Refused, Registry, Snapshot, Unavailable
 from flanneld_py.registry.choose import open_registry
 
 __all__ = ["run"]
@@ -15,7 +15,8 @@ __all__ = ["run"]
 
 def run(options: Options) -> int:
     """Print a line or, with --json, an object for each lease. Raises `Fatal` if the registry is away."""
-    lists = [(network, _read(open_registry(options, network))) for network in options.networks or ("",)]
+    flag = "-remote" if options.remote else "-etcd-endpoints"
+    lists = [(network, _read(open_registry(options, network), flag)) for network in options.networks or ("",)]
     if options.json:
         data = [_data(held, network) for network, listed in lists for held in _sorted(listed)]
         sys.stdout.write(f"{json.dumps(data, indent=2)}\n")
@@ -25,12 +26,14 @@ def run(options: Options) -> int:
     return Exit.OK
 
 
-def _read(registry: Registry) -> Snapshot:
+def _read(registry: Registry, flag: str) -> Snapshot:
     try:
         return registry.snapshot()
+    except Refused as error:
+        raise Fatal(f"Reading the leases: {error}", code=Exit.REFUSED) from error
     except Unavailable as error:
         raise Fatal(
-            f"Reading the leases: {error}: start it, or name another with -etcd-endpoints",
+            f"Reading the leases: {error}: start it, or name another with {flag}",
             code=Exit.UNAVAILABLE,
         ) from error
     finally:

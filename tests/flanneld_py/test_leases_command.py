@@ -7,6 +7,7 @@ from flanneld_py.commands import leases
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import LeaseAttrs
 from flanneld_py.options import Options
+from flanneld_py.registry import Refused, Snapshot
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from tests.flanneld_py.made import addresses, attrs, subnet
 
@@ -63,8 +64,24 @@ def test_of_several_networks_each_lease_names_its_own(etcds, capsys):
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["NETWORK", "blue", "green"]
 
 
-def test_a_registry_that_is_away_is_a_clear_error(etcds):
+@pytest.mark.parametrize(
+    ("options", "flag"), [(Options(), "-etcd-endpoints"), (Options(remote="lease-server:8888"), "-remote")]
+)
+def test_a_registry_that_is_away_is_a_clear_error(etcds, options, flag):
     etcds[""].reachable = False
-    with pytest.raises(Fatal, match=r"Reading the leases: .*-etcd-endpoints") as refused:
+    with pytest.raises(
+        Fatal, match=rf"^Reading the leases: .*: start it, or name another with {flag}$"
+    ) as told:
+        leases.run(options)
+    assert told.value.code == Exit.UNAVAILABLE
+
+
+def test_a_registry_that_does_not_let_us_in_has_a_status_of_its_own(etcds, monkeypatch):
+    class Guarded(MemoryRegistry):
+        def snapshot(self) -> Snapshot:
+            raise Refused("http://192.0.2.1:2379: check -etcd-password")
+
+    monkeypatch.setattr(leases, "open_registry", lambda *_: Guarded(etcds[""]))
+    with pytest.raises(Fatal, match=r"check -etcd-password$") as told:
         leases.run(Options())
-    assert refused.value.code == Exit.UNAVAILABLE
+    assert told.value.code == Exit.REFUSED
