@@ -31,10 +31,14 @@ class LeaseAttrs:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`subnet` belongs to the node that `attrs` describes."""
+    """`subnet` belongs to the node that `attrs` describes.
+
+    `announced` is what that node says beside it, at `{prefix}-ext/<backend>/<subnet key>`; often nothing.
+    """
 
     subnet: Subnet
     attrs: LeaseAttrs
+    announced: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

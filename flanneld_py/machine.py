@@ -72,7 +72,7 @@ class Machine:
             network,
             interface,
             Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
-            vxlan_tx_checksum=self._options.vxlan_tx_checksum,
+            self._options,
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
         )

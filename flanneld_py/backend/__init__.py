@@ -23,13 +23,15 @@ class Statistics:
     """What a backend has done since it began.
 
     `sent` and `received` are by the peer's public address, or under "" where the kernel does not tell peers
-    apart; `dropped` are packets by reason; `repairs` are entries of the kernel that were put right.
+    apart; `dropped` are packets by reason; `repairs` are entries of the kernel that were put right. `ways`
+    are what it chose to do, or why it could not, by a short name.
     """
 
     sent: Mapping[str, Flow] = field(default_factory=dict)
     received: Mapping[str, Flow] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     repairs: int = 0
+    ways: Mapping[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):

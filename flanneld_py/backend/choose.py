@@ -3,6 +3,7 @@
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
 from flanneld_py.interface import Interface
+from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses
 
 __all__ = ["open_backend"]
@@ -12,20 +13,20 @@ def open_backend(
     network: NetworkConfig,
     interface: Interface,
     public: Addresses,
+    options: Options,
     *,
-    vxlan_tx_checksum: str = "auto",
     udp_device: str = "flannel0",
 ) -> Backend:
-    """Make it; `vxlan_tx_checksum` is the flag. Raises `Fatal` where this machine cannot have it."""
+    """Make it. Raises `Fatal` where this machine cannot have it."""
     match network.backend:
         case Udp() as udp:
             from flanneld_py.backend.udp import UdpBackend
 
-            return UdpBackend(network, udp, interface, public, device=udp_device)
+            return UdpBackend(network, udp, interface, public, options, device=udp_device)
         case Vxlan() as vxlan:
             from flanneld_py.backend.vxlan import VxlanBackend
 
-            return VxlanBackend(network, vxlan, interface, public, tx_checksum=vxlan_tx_checksum)
+            return VxlanBackend(network, vxlan, interface, public, tx_checksum=options.vxlan_tx_checksum)
         case HostGw() as host_gw:
             from flanneld_py.backend.host_gw import HostGwBackend
 

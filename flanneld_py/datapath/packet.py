@@ -1,28 +1,28 @@
-"""IPv4 and ICMP headers: reading, checking, and building new packets. Inputs are never altered."""
+"""IPv4 headers: reading, checksums, TTL, fragments. Inputs are never altered."""
 
-from ipaddress import IPv4Address
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["Buffer", "Header", "checksum", "decrement_ttl", "net_unreachable", "patch_checksum_for_ttl"]
+__all__ = ["DONT_FRAGMENT", "HEADER_LENGTH", "IPHDR", "Buffer", "Header", "checksum", "decrement_ttl"]
+__all__ += ["fragments", "patch_checksum_for_ttl"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 HEADER_LENGTH: Final = 20  # without options; sizeof(struct iphdr)
-ICMP_HEADER_LENGTH: Final = 8
 
-# linux/in.h, linux/icmp.h
-IPPROTO_ICMP: Final = 1
-ICMP_DEST_UNREACH: Final = 3
-ICMP_NET_UNREACH: Final = 0
-# The ICMP types that are no errors: echo, router discovery, timestamp, information, mask; RFC 8335.
-ICMP_QUERIES: Final = frozenset({0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 42, 43})
-IP_OFFSET: Final = 0x1FFF  # net/ip.h: the fragment offset in frag_off
-UNREACHABLE_TTL: Final = 8  # flannel's proxy.c: the reply only has to reach this host or a pod on it
+# net/ip.h: parts of frag_off
+DONT_FRAGMENT: Final = 0x4000  # IP_DF
+MORE_FRAGMENTS: Final = 0x2000  # IP_MF
+IP_OFFSET: Final = 0x1FFF  # the fragment offset, in units of 8 bytes
+
+# linux/ip.h
+IPOPT_END: Final = 0
+IPOPT_NOOP: Final = 1
+IPOPT_COPY: Final = 0x80  # an option of this kind is in every fragment
 
 # version+ihl, tos, tot_len, id, frag_off, ttl, protocol, check, saddr, daddr: struct iphdr of linux/ip.h
 IPHDR: Final = Struct("!BBHHHBBHII")
-_ICMPHDR: Final = Struct("!BBHI")
 _TTL_TO_CHECK: Final = Struct("!BBH")
 _TTL_OFFSET: Final = 8
 
@@ -80,48 +80,42 @@ def decrement_ttl(packet: Buffer) -> bytearray:
     return copy
 
 
-def net_unreachable(packet: Buffer, tun_ip: IPv4Address, broadcast: int | None = None) -> bytes | None:
-    """ICMP "net unreachable" about `packet`, sent from `tun_ip`; None where there must not be one.
+def fragments(packet: Buffer, mtu: int) -> Iterator[bytes]:
+    """The packet in pieces of at most `mtu` bytes, as RFC 791, section 3.2 has it.
 
-    There is none (RFC 1122, 3.2.2) about an ICMP error, nor about a fragment other than the first, a
-    multicast or broadcast destination (`broadcast` is the overlay network's), or a source that is no single
-    host. v0.5.5 never answers ICMP; here a ping to an unknown destination is told at once. The form is
-    v0.5.5's: TTL 8, the original header and up to 8 bytes of what follows.
+    It may be a fragment already; DF is not looked at. The header must be sound, and `mtu` leave room for 8
+    bytes after it (RFC 791: every network takes 68).
     """
-    header = Header.of(packet)
-    if header.fragment_offset != 0 or header.destination >= 0xE0000000 or header.destination == broadcast:
-        return None
-    if not _is_single_host(header.source) or header.source == broadcast:
-        return None
-    quoted = bytes(packet[: header.header_length + 8])
-    if header.protocol == IPPROTO_ICMP and not (
-        len(quoted) > header.header_length and quoted[header.header_length] in ICMP_QUERIES
-    ):
-        return None
-    return _icmp(tun_ip, header.source, quoted)
+    if len(packet) <= mtu:
+        yield bytes(packet)
+        return
+    first, tos, _, ident, place, ttl, protocol, _, source, destination = IPHDR.unpack_from(packet)
+    length = (first & 15) * 4
+    header, data = bytes(packet[:length]), packet[length:]
+    begin = 0
+    while begin < len(data):
+        room = mtu - len(header)
+        last = len(data) - begin <= room
+        piece = data[begin:] if last else data[begin : begin + room // 8 * 8]
+        more = (place & MORE_FRAGMENTS) if last else MORE_FRAGMENTS
+        where = (place & DONT_FRAGMENT) | more | ((place & IP_OFFSET) + begin // 8)
+        fixed = IPHDR.pack(
+            0x40 | len(header) // 4, tos, len(header) + len(piece), ident, where, ttl, protocol, 0,
+            source, destination,
+        )  # fmt: skip
+        whole = bytearray(fixed + header[HEADER_LENGTH:])
+        whole[10:12] = checksum(whole).to_bytes(2)
+        yield bytes(whole) + bytes(piece)
+        begin += len(piece)
+        header = header[:HEADER_LENGTH] + _copied(header[HEADER_LENGTH:])
 
 
-def _is_single_host(address: int) -> bool:
-    """Not 0.0.0.0/8, loopback, multicast, reserved or broadcast."""
-    return 0 < address >> 24 < 224 and address >> 24 != 127
-
-
-def _icmp(source: IPv4Address, destination: int, quoted: bytes) -> bytes:
-    message = bytearray(_ICMPHDR.pack(ICMP_DEST_UNREACH, ICMP_NET_UNREACH, 0, 0) + quoted)
-    message[2:4] = checksum(message).to_bytes(2)
-    header = bytearray(
-        IPHDR.pack(
-            0x45,
-            0,
-            HEADER_LENGTH + len(message),
-            0,
-            0,
-            UNREACHABLE_TTL,
-            IPPROTO_ICMP,
-            0,
-            int(source),
-            destination,
-        )
-    )
-    header[10:12] = checksum(header).to_bytes(2)
-    return bytes(header + message)
+def _copied(options: bytes) -> bytes:
+    """The options that fragments after the first have as well, padded to a multiple of 4 bytes."""
+    kept, rest = b"", options
+    while rest and rest[0] != IPOPT_END:
+        size = 1 if rest[0] == IPOPT_NOOP else max(2, rest[1] if len(rest) > 1 else 2)
+        if rest[0] & IPOPT_COPY:
+            kept += rest[:size]
+        rest = rest[size:]
+    return kept + bytes(-len(kept) % 4)

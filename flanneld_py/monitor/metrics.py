@@ -77,6 +77,11 @@ class _Boards(Collector):
             if board.subnet is not None:
                 lease.add_metric([board.name], {"subnet": str(board.subnet), "backend": board.backend})
         yield lease
+        ways = InfoMetricFamily("flanneld_backend", "How the backend carries packets.", labels=["network"])
+        for board in self._boards:
+            if board.statistics.ways:
+                ways.add_metric([board.name], dict(board.statistics.ways))
+        yield ways
         for name, words, gauge in _GAUGES:
             family = GaugeMetricFamily(name, words, labels=["network"])
             for board in self._boards:

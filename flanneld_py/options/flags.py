@@ -81,6 +81,12 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "subnet-lease-renew-margin": Flag(
         "int", "minutes before a lease's end at which it is renewed, 1 to 1439", "60"
     ),
+    "udp-fast-path": _choice(
+        "udp: carry packets in the kernel, by BPF programs: where it can, never, or not start without",
+        "auto", "off", "require",
+    ),
+    "udp-offloads": _choice("udp: many packets a system call where the kernel can", "auto", "off"),
+    "udp-source-check": _choice("udp: take packets only from the node that holds their source", "on", "off"),
     "v": Flag("int", "how much to log: 0, 1 or 2", "0"),
     "version": Flag("bool", "print the version"),
     "vxlan-tx-checksum": _choice("vxlan: checksums left to the network card", "auto", "on", "off"),

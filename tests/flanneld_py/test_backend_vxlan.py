@@ -17,6 +17,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import links, offload
 from flanneld_py.lease import encode
+from flanneld_py.options import Options
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
@@ -159,7 +160,7 @@ def test_an_interface_that_is_not_the_one_any_more_cannot_be_claimed_on():
 
 def ipip(*pools: object, interface: Interface = ETH0) -> IpipBackend:
     network = NetworkConfig(IPV4 if IPV4 in pools else None, IPV6 if IPV6 in pools else None, Ipip())
-    made = open_backend(network, interface, PUBLIC)
+    made = open_backend(network, interface, PUBLIC, Options())
     assert isinstance(made, IpipBackend)
     return made
 

@@ -13,14 +13,25 @@ import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flanneld_py.datapath.forward import Deliver, Drop, ForwardTable, Reply, Send, inbound, outbound
-from flanneld_py.datapath.packet import checksum
+from flanneld_py.datapath.forward import (
+    Drop,
+    ForwardTable,
+    Mandate,
+    Peer,
+    Reply,
+    Split,
+    admit,
+    narrowed,
+    route,
+)
+from flanneld_py.datapath.packet import checksum, decrement_ttl, fragments
 from flanneld_py.holder import View
 from flanneld_py.kernel.addresses import dump_addresses, held_address
 from flanneld_py.kernel.devices import device
@@ -277,8 +288,11 @@ PACKETS = [
     packet(17, bytes(8), destination="10.2.99.2"),
     packet(17, bytes(8), destination="10.2.255.255"),
 ]
-TABLE = ForwardTable.of({IPv4Network("10.2.52.0/24"): ("192.0.2.12", 8285)}, IPv4Network("10.2.0.0/16"))
-TUNNEL = IPv4Address("10.2.35.0")
+MINION02 = Peer(("192.0.2.12", 8285), 68)
+TABLE = ForwardTable.of({IPv4Network("10.2.52.0/24"): MINION02}, IPv4Network("10.2.0.0/16"))
+MANDATE = Mandate(IPv4Address("10.2.35.0"), IPv4Network("10.2.35.0/24"), TABLE, until=100.0)
+NOWHERE = replace(MANDATE, table=ForwardTable())
+UNCHECKED = replace(MANDATE, check_source=False)
 
 
 def is_right(data: bytes | bytearray) -> bool:
@@ -290,29 +304,43 @@ def is_right(data: bytes | bytearray) -> bool:
 @given(mutations(PACKETS, 90))
 def test_any_packet_is_forwarded_whole_answered_shortly_or_dropped(data: bytes) -> None:
     original = bytes(data)
-    for done in (outbound(data, TABLE, TUNNEL), inbound(data)):
-        match done:
-            case Send(changed, _) | Deliver(changed):
+    for verdict in (route(data, MANDATE), admit(data, MINION02.node, UNCHECKED)):
+        match verdict:
+            case Peer() | None:
+                changed = decrement_ttl(data)
                 assert len(changed) == len(data)
                 assert changed[8] == data[8] - 1
                 assert changed[:8] + changed[9:10] + changed[12:] == data[:8] + data[9:10] + data[12:]
                 assert is_right(changed) == is_right(data)
-            case Reply(answer):
-                # RFC 792: our header, ICMP's, theirs (60 bytes at most) and 8 bytes.
-                assert len(answer) <= 20 + 8 + 60 + 8
-                assert is_right(answer)
-                assert answer[16:20] == data[12:16]
-                assert checksum(answer[20:]) == 0
+            case Split(peer):
+                for piece in fragments(decrement_ttl(data), peer.mtu):
+                    assert 20 < len(piece) <= peer.mtu
+                    assert is_right(piece)
+            case Reply(answer, reason):
+                assert reason
+                is_answer_to(data, answer)
             case Drop(reason):
                 assert reason
+    if admit(data, MINION02.node, UNCHECKED) is None:
+        told = narrowed(data, 1400, MANDATE)
+        if told is not None:
+            is_answer_to(data, told)
     assert data == original
+
+
+def is_answer_to(data: bytes, answer: bytes) -> None:
+    # RFC 792: our header, ICMP's, theirs (60 bytes at most) and 8 bytes.
+    assert len(answer) <= 20 + 8 + 60 + 8
+    assert is_right(answer)
+    assert answer[16:20] == data[12:16]
+    assert checksum(answer[20:]) == 0
 
 
 def test_an_error_is_never_answered_with_an_error() -> None:
     """RFC 1122, 3.2.2: two machines would go on for ever."""
-    first = outbound(PACKETS[5], ForwardTable(), TUNNEL)
+    first = route(PACKETS[5], NOWHERE)
     assert isinstance(first, Reply)
-    assert isinstance(outbound(first.packet, ForwardTable(), TUNNEL), Drop)
+    assert isinstance(route(first.packet, NOWHERE), Drop)
 
 
 # What a kernel answers

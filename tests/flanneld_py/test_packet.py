@@ -8,7 +8,7 @@ from flanneld_py.datapath.packet import (
     Header,
     checksum,
     decrement_ttl,
-    net_unreachable,
+    fragments,
     patch_checksum_for_ttl,
 )
 
@@ -90,7 +90,6 @@ def test_the_input_stays_as_it_is(kind: type) -> None:
     original = ipv4()
     packet = kind(bytearray(original))
     decrement_ttl(packet)
-    net_unreachable(packet, TUN)
     assert packet == original
 
 
@@ -110,72 +109,47 @@ def test_a_header_is_read_field_by_field() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "packet",
-    [
-        ipv4(),
-        ipv4(b"x" * 1452),
-        ipv4(b"abc"),
-        ipv4(b""),
-        ipv4(b"y" * 30, options=b"\x01" * 40),
-        ipv4(fragment=0x2000),
-        ipv4(fragment=0x4000),
-        ipv4(b"\x08\x00" + bytes(20), protocol=1),
-    ],
-)
-def test_net_unreachable_is_the_proxys_of_v055(packet: bytes) -> None:
-    """proxy.c: type 3 code 0, TTL 8, from the tun address, quoting the header and 8 bytes (RFC 792)."""
-    answer = net_unreachable(packet, TUN)
-    assert answer is not None
-    header = Header.of(answer)
-    quoted = (packet[0] & 15) * 4 + 8
-    assert header == Header(
-        version=4,
-        header_length=20,
-        total_length=len(answer),
-        fragment_offset=0,
-        ttl=8,
-        protocol=1,
-        checksum=header.checksum,
-        source=int(TUN),
-        destination=int(IPv4Address(POD)),
-    )
-    assert answer[20:22] == b"\x03\x00"
-    assert answer[24:28] == bytes(4)
-    assert answer[28:] == packet[:quoted]
-    assert by_hand(answer[:20]) == by_hand(answer[20:]) == 0
+def reassembled(pieces: list[bytes]) -> bytes:
+    """RFC 791, section 3.2, the reassembly procedure in short: data by offset, until the one without MF."""
+    data, total = {}, None
+    for piece in pieces:
+        length, place = (piece[0] & 15) * 4, int.from_bytes(piece[6:8])
+        assert by_hand(piece[:length]) == 0
+        assert int.from_bytes(piece[2:4]) == len(piece)
+        data[(place & 0x1FFF) * 8] = piece[length:]
+        if not place & 0x2000:
+            total = (place & 0x1FFF) * 8 + len(piece) - length
+    whole = b"".join(data[at] for at in sorted(data))
+    assert total == len(whole)
+    return whole
 
 
-@pytest.mark.parametrize("kind", [3, 4, 5, 11, 12, 1, 255])
-def test_no_error_about_an_icmp_error_or_an_unknown_icmp(kind: int) -> None:
-    assert net_unreachable(ipv4(bytes([kind]) + bytes(20), protocol=1), TUN) is None
+@given(st.binary(max_size=4000), st.integers(68, 1500), st.sampled_from([0, 4, 20, 40]))
+def test_fragments_are_short_enough_and_come_together_again(payload: bytes, mtu: int, options: int) -> None:
+    packet = ipv4(payload, options=bytes([1]) * options)
+    pieces = list(fragments(packet, mtu))
+    assert all(len(piece) <= mtu for piece in pieces)
+    assert reassembled(pieces) == payload
+    assert {piece[4:6] + piece[8:10] + piece[12:20] for piece in pieces} == {
+        packet[4:6] + packet[8:10] + packet[12:20]
+    }
 
 
-def test_no_error_about_an_icmp_that_is_cut_short() -> None:
-    assert net_unreachable(ipv4(b"", protocol=1), TUN) is None
+def test_a_fragment_is_cut_into_fragments_of_the_same_whole() -> None:
+    first, middle = fragments(ipv4(bytes(range(100)), fragment=0x2000 | 7), 84)
+    assert int.from_bytes(first[6:8]) == 0x2000 | 7
+    assert int.from_bytes(middle[6:8]) == 0x2000 | 7 + 64 // 8
 
 
-@pytest.mark.parametrize("kind", [0, 8, 13, 15, 17])
-def test_a_ping_to_an_unknown_destination_is_answered(kind: int) -> None:
-    assert net_unreachable(ipv4(bytes([kind]) + bytes(20), protocol=1), TUN) is not None
+def test_only_options_with_the_copied_flag_are_in_every_fragment() -> None:
+    """RFC 791, section 3.1: loose source routing (131) is copied, record route (7) is not."""
+    route, record = b"\x83\x07\x04\x0a\x02\x34\x02", b"\x07\x07\x04\x00\x00\x00\x00"
+    packet = ipv4(bytes(200), options=record + route + bytes(2))
+    first, *others = fragments(packet, 120)
+    assert first[20:36] == record + route + bytes(2)
+    assert [other[20:28] for other in others] == [route + bytes(1)] * len(others)
+    assert all(other[0] == 0x47 for other in others)
 
 
-def test_no_error_about_a_fragment_other_than_the_first() -> None:
-    assert net_unreachable(ipv4(fragment=0x2001), TUN) is None
-    assert net_unreachable(ipv4(fragment=0x0001), TUN) is None
-
-
-@pytest.mark.parametrize("destination", ["224.0.0.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"])
-def test_no_error_about_a_multicast_or_broadcast(destination: str) -> None:
-    assert net_unreachable(ipv4(destination=destination), TUN) is None
-
-
-def test_no_error_about_the_networks_broadcast() -> None:
-    broadcast = int(IPv4Address("10.2.255.255"))
-    assert net_unreachable(ipv4(destination="10.2.255.255"), TUN, broadcast) is None
-    assert net_unreachable(ipv4(source="10.2.255.255"), TUN, broadcast) is None
-
-
-@pytest.mark.parametrize("source", ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1"])
-def test_no_error_to_a_source_that_is_no_single_host(source: str) -> None:
-    assert net_unreachable(ipv4(source=source), TUN) is None
+def test_a_packet_that_fits_is_left_as_it_is() -> None:
+    assert list(fragments(ipv4(), 68)) == [ipv4()]

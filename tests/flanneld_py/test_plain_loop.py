@@ -3,20 +3,23 @@
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from struct import pack
 
 import pytest
 
 from flanneld_py.backend import Flow, Statistics
-from flanneld_py.datapath.forward import ForwardTable
+from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.packet import checksum
-from flanneld_py.datapath.proxy import Mandate, Proxy
+from flanneld_py.datapath.plain import PlainLoop
 from flanneld_py.datapath.traffic import Traffic
 from lab import wait
 
 OURS, THEIRS = "10.2.35.2", "10.2.52.2"  # the tutorial's two pods
 TUNNEL = IPv4Address("10.2.35.0")
+OUR_SUBNET, THEIR_SUBNET = IPv4Network("10.2.35.0/24"), IPv4Network("10.2.52.0/24")
+OVERLAY = IPv4Network("10.2.0.0/16")
 TTL = 8  # where an IPv4 header has it
 
 
@@ -30,7 +33,7 @@ def packet(source: str, destination: str, ttl: int = 64, payload: bytes = bytes(
 
 
 class Wire:
-    """Both ends of a proxy: the kernel's side of its device, and its peer's socket."""
+    """Both ends of a loop: the kernel's side of its device, and its peer's socket."""
 
     def __init__(self) -> None:
         self.kernel, self.device = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -44,13 +47,15 @@ class Wire:
             end.settimeout(5)
         self.seconds = 0.0
         self.traffic = Traffic()
-        self.proxy = Proxy(self.device.fileno(), self.near, 1472, self.traffic, now=lambda: self.seconds)
-        hops = {IPv4Network("10.2.52.0/24"): self.peer.getsockname()}
-        self.mandate = Mandate(TUNNEL, ForwardTable.of(hops, IPv4Network("10.2.0.0/16")), until=100.0)
-        self.proxy.mandate = self.mandate
+        self.loop = PlainLoop(self.device.fileno(), self.near, 1472, self.traffic, now=lambda: self.seconds)
+        self.mandate = self.mandate_towards(Peer(self.peer.getsockname(), 1472))
+        self.loop.mandate = self.mandate
+
+    def mandate_towards(self, peer: Peer) -> Mandate:
+        return Mandate(TUNNEL, OUR_SUBNET, ForwardTable.of({THEIR_SUBNET: peer}, OVERLAY), until=100.0)
 
     def close(self) -> None:
-        self.proxy.close()
+        self.loop.close()
         for end in (self.kernel, self.device, self.near, self.peer):
             end.close()
 
@@ -64,7 +69,7 @@ class Wire:
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     made = Wire()
-    made.proxy.start()
+    made.loop.start()
     yield made
     made.close()
 
@@ -97,7 +102,7 @@ def test_a_datagram_longer_than_the_mtu_is_dropped_and_not_cut(wire):
 
 
 def test_without_a_lease_nothing_goes_either_way(wire):
-    wire.proxy.mandate = None
+    wire.loop.mandate = None
     wire.kernel.send(packet(OURS, THEIRS))
     wire.drops("no lease")
     wire.traffic.dropped.clear()
@@ -116,12 +121,11 @@ def test_a_lease_that_has_ended_carries_nothing_though_nobody_took_it_away(wire)
 
 def test_a_packet_that_cannot_be_sent_is_lost_and_the_next_is_not(wire, caplog):
     # Broadcast is not permitted to such a socket: EACCES.
-    hops = {IPv4Network("10.2.52.0/24"): ("255.255.255.255", 8285)}
-    wire.proxy.mandate = Mandate(TUNNEL, ForwardTable.of(hops), until=100.0)
+    wire.loop.mandate = wire.mandate_towards(Peer(("255.255.255.255", 8285), 1472))
     for _ in range(3):
         wire.kernel.send(packet(OURS, THEIRS))
     wire.drops("sending to 255.255.255.255: Permission denied")
-    wire.proxy.mandate = wire.mandate
+    wire.loop.mandate = wire.mandate
     wire.kernel.send(packet(OURS, THEIRS))
     assert wire.peer.recv(2000)
     assert caplog.text.count("sending to 255.255.255.255") == 1
@@ -131,35 +135,62 @@ def test_a_device_that_is_gone_ends_the_loop_and_is_told():
     wire = Wire()
     # A pipe's writing end: readable for poll(2) once the other end is closed, and read(2) fails.
     reader, writer = os.pipe2(os.O_NONBLOCK)
-    proxy = Proxy(writer, wire.near, 1472, Traffic())
-    proxy.start()
+    loop = PlainLoop(writer, wire.near, 1472, Traffic())
+    loop.start()
     os.close(reader)
 
     def probe() -> OSError | wait.NotYet:
-        return proxy.failure or wait.NotYet("no failure")
+        return loop.failure or wait.NotYet("no failure")
 
-    wait.until(probe, what="the proxy to notice", timeout=5, interval=0.01)
-    proxy.close()
+    wait.until(probe, what="the loop to notice", timeout=5, interval=0.01)
+    loop.close()
     os.close(writer)
     wire.close()
 
 
-def test_packets_and_bytes_are_counted_by_known_peers_and_the_others_together(wire):
+def test_packets_and_bytes_are_counted_by_peer(wire):
     wire.traffic.know("127.0.0.1")
     wire.kernel.send(packet(OURS, THEIRS))
     wire.peer.recv(2000)
     wire.peer.sendto(packet(THEIRS, OURS), wire.near.getsockname())
     wire.kernel.recv(2000)
+
+    def probe() -> Statistics | wait.NotYet:
+        seen = wire.traffic.statistics()
+        return seen if seen.received else wait.NotYet(str(seen))
+
+    seen = wait.until(probe, what="two packets to be counted", timeout=5, interval=0.01)
+    assert seen.sent == {"127.0.0.1": Flow(1, 28)}
+    assert seen.received == {"127.0.0.1": Flow(1, 28)}
+
+
+def test_a_datagram_of_a_stranger_is_dropped_and_counted_by_its_reason(wire):
     stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with stranger:
         stranger.bind(("127.0.0.2", 0))
         stranger.sendto(packet(THEIRS, OURS), wire.near.getsockname())
-        wire.kernel.recv(2000)
+        wire.drops("the sending node does not hold the source's subnet")
+    wire.peer.sendto(packet(THEIRS, THEIRS), wire.near.getsockname())
+    wire.drops("the destination is not in our subnet")
+    assert wire.traffic.statistics().received == {}
 
-    def probe() -> Statistics | wait.NotYet:
-        seen = wire.traffic.statistics()
-        return seen if "" in seen.received else wait.NotYet(str(seen))
 
-    seen = wait.until(probe, what="three packets to be counted", timeout=5, interval=0.01)
-    assert seen.sent == {"127.0.0.1": Flow(1, 28)}
-    assert seen.received == {"127.0.0.1": Flow(1, 28), "": Flow(1, 28)}
+def test_without_the_check_of_the_source_anybody_may_send_and_is_counted_with_the_others(wire):
+    wire.loop.mandate = replace(wire.mandate, check_source=False)
+    wire.traffic.know("127.0.0.1")
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.sendto(packet(THEIRS, OURS), wire.near.getsockname())
+        assert wire.kernel.recv(2000)[12:] == packet(THEIRS, OURS)[12:]
+    wire.peer.sendto(packet(THEIRS, OURS), wire.near.getsockname())
+    assert wire.kernel.recv(2000)
+    assert wire.traffic.statistics().received == {"127.0.0.1": Flow(1, 28), "": Flow(1, 28)}
+
+
+def test_a_packet_too_long_for_the_path_goes_in_fragments(wire):
+    wire.loop.mandate = wire.mandate_towards(Peer(wire.peer.getsockname(), 68))
+    wire.kernel.send(packet(OURS, THEIRS, payload=bytes(range(100))))
+    pieces = [wire.peer.recv(2000) for _ in range(3)]
+    assert [len(piece) for piece in pieces] == [68, 68, 24]
+    assert b"".join(piece[20:] for piece in pieces) == bytes(range(100))

@@ -1,0 +1,120 @@
+"""What every packet loop of the udp backend has in common: its thread, its lease, its counts, its answers."""
+
+import logging
+import os
+import select
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+from flanneld_py import clock
+from flanneld_py.datapath import sockets
+from flanneld_py.datapath.allowance import Allowance
+from flanneld_py.datapath.forward import Drop, Mandate, Reply
+from flanneld_py.datapath.traffic import Traffic
+
+__all__ = ["BATCH", "Loop"]
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 64
+"""Reads from one side before the other has its turn."""
+
+NO_LEASE: Final = "no lease"
+
+
+class Loop(ABC):
+    """Moves packets between a TUN device and a UDP socket, in a thread of its own, until it is closed.
+
+    `tun` and `sock` must not block; both stay the caller's. `mandate` may be replaced at any time: a batch
+    goes by one or the other. Without one that is still valid nothing goes either way. When the device is gone
+    the loop ends and `failure` says why.
+    """
+
+    def __init__(
+        self, tun: int, sock: socket.socket, traffic: Traffic, *, now: Callable[[], float] = clock.now
+    ) -> None:
+        self.mandate: Mandate | None = None
+        self.failure: OSError | None = None
+        self._traffic = traffic
+        self._dropped = traffic.dropped
+        self._tun = tun
+        self._socket = sock
+        self._raw = sockets.raw()
+        self._now = now
+        self._answers = Allowance()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the loop and wait for it."""
+        os.eventfd_write(self._wake, 1)
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(self._wake)
+        if self._raw is not None:
+            self._raw.close()
+
+    @abstractmethod
+    def _from_kernel(self, mandate: Mandate | None) -> None:
+        """Take a batch from the device; a failure to read that would come again is put into `failure`."""
+
+    @abstractmethod
+    def _from_network(self, mandate: Mandate | None) -> None:
+        """Take a batch from the socket."""
+
+    @abstractmethod
+    def _write(self, packet: bytes | bytearray) -> None:
+        """Give the kernel one packet by the device; what fails is counted."""
+
+    def _run(self) -> None:
+        poll = select.poll()
+        for descriptor in (self._tun, self._socket.fileno(), self._wake):
+            poll.register(descriptor, select.POLLIN)
+        while self.failure is None:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._wake in ready:
+                return
+            # Looked up once for a batch: after a pause of this process no packet goes by a lease of the past.
+            mandate = self.mandate
+            if mandate is not None and self._now() >= mandate.until:
+                mandate = None
+            if self._tun in ready:
+                self._from_kernel(mandate)
+            if self._socket.fileno() in ready:
+                self._from_network(mandate)
+
+    def _refuse(self, verdict: Drop | Reply) -> None:
+        """Count a packet that does not go on, and answer it if that is due."""
+        self._dropped[verdict.reason] += 1
+        if isinstance(verdict, Reply):
+            self._answer(verdict.packet)
+
+    def _answer(self, packet: bytes) -> None:
+        """Send a packet of our own to the machine or pod that it is addressed to.
+
+        Without CAP_NET_RAW it goes to the device; whether the kernel takes it there depends on accept_local
+        of its networking/ip-sysctl.rst.
+        """
+        if not self._answers.take(self._now()):
+            self._dropped["too many ICMP errors a second"] += 1
+            return
+        if self._raw is None:
+            self._write(packet)
+            return
+        try:
+            self._raw.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+        except OSError as error:
+            self._count("answering", error)
+
+    def _count(self, what: str, error: OSError) -> None:
+        """Count a packet as lost; the first of a kind is logged, the others with -v."""
+        reason = f"{what}: {error.strerror}"
+        self._dropped[reason] += 1
+        logger.log(logging.WARNING if self._dropped[reason] == 1 else logging.DEBUG, "Packet lost %s", reason)

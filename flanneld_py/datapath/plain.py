@@ -1,0 +1,93 @@
+"""The packet loop that asks nothing of the kernel: one packet a system call, as v0.5.5's proxy."""
+
+import os
+import socket
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from flanneld_py import clock
+from flanneld_py.datapath.forward import Mandate, Peer, Split, admit, narrowed, route
+from flanneld_py.datapath.loop import BATCH, NO_LEASE, Loop
+from flanneld_py.datapath.packet import decrement_ttl, fragments
+from flanneld_py.datapath.traffic import Traffic
+
+__all__ = ["PlainLoop"]
+
+_INT: Final = Struct("@i")
+_ANCILLARY: Final = socket.CMSG_SPACE(_INT.size)
+
+
+class PlainLoop(Loop):
+    """See `Loop`. The device has no virtio header (IFF_VNET_HDR); `mtu` is its own, in bytes."""
+
+    def __init__(
+        self,
+        tun: int,
+        sock: socket.socket,
+        mtu: int,
+        traffic: Traffic,
+        *,
+        now: Callable[[], float] = clock.now,
+    ) -> None:
+        super().__init__(tun, sock, traffic, now=now)
+        self._size = mtu + 1  # one more, so that a datagram that is too long shows as malformed
+
+    def _from_kernel(self, mandate: Mandate | None) -> None:
+        for _ in range(BATCH):
+            try:
+                packet = os.read(self._tun, self._size)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # EBADFD: the device was deleted. Anything else would come again at once, and for ever.
+                self.failure = error
+                return
+            if mandate is None:
+                self._dropped[NO_LEASE] += 1
+                continue
+            match route(packet, mandate):
+                case Peer() as peer:
+                    self._send(decrement_ttl(packet), peer)
+                case Split(peer):
+                    for piece in fragments(decrement_ttl(packet), peer.mtu):
+                        self._send(piece, peer)
+                case verdict:
+                    self._refuse(verdict)
+
+    def _from_network(self, mandate: Mandate | None) -> None:
+        for _ in range(BATCH):
+            try:
+                packet, ancillary, _, (node, _) = self._socket.recvmsg(self._size, _ANCILLARY)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP error about something we sent
+                self._count("receiving", error)
+                continue
+            if mandate is None:
+                self._dropped[NO_LEASE] += 1
+                continue
+            verdict = admit(packet, node, mandate)
+            if verdict is not None:
+                self._refuse(verdict)
+                continue
+            self._traffic.received.add(node, len(packet))
+            self._write(decrement_ttl(packet))
+            if ancillary:  # IP_RECVFRAGSIZE is the only one asked for
+                told = narrowed(packet, _INT.unpack(ancillary[0][2])[0], mandate)
+                if told is not None:
+                    self._answer(told)
+
+    def _send(self, packet: bytes | bytearray, peer: Peer) -> None:
+        try:
+            self._socket.sendto(packet, peer.endpoint)
+        except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packet is lost
+            self._count(f"sending to {peer.node}", error)
+        else:
+            self._traffic.sent.add(peer.node, len(packet))
+
+    def _write(self, packet: bytes | bytearray) -> None:
+        try:
+            os.write(self._tun, packet)
+        except OSError as error:  # EIO: the device is down for the moment
+            self._count("writing to the device", error)

@@ -1,0 +1,54 @@
+"""The udp backend's sockets."""
+
+import errno
+import socket
+from contextlib import suppress
+from ipaddress import IPv4Address
+
+from flanneld_py.errors import Exit, Fatal
+
+__all__ = ["IP_RECVFRAGSIZE", "bind", "raw"]
+
+BUFFER = 4 << 20  # bytes; the kernel's default of 208 KiB overflows in a burst
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket module lacks them
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
+IP_RECVFRAGSIZE = 25  # linux/in.h
+
+
+def bind(address: IPv4Address, port: int) -> socket.socket:
+    """The socket that datagrams of the overlay come to and go from, not blocking. Raises `Fatal`."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    for forced, plain in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER)
+        with suppress(PermissionError):  # only the machine's own root may exceed net.core.rmem_max
+            sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
+    # DF is clear: a narrower path takes datagrams in fragments, as vxlan's, also where its ICMP errors are
+    # lost. Whoever receives them is told, and tells the sender.
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    sock.setsockopt(socket.IPPROTO_IP, IP_RECVFRAGSIZE, 1)
+    try:
+        sock.bind((str(address), port))
+    except OSError as error:
+        sock.close()
+        hint, code = error.strerror, Exit.KERNEL
+        if error.errno == errno.EADDRINUSE:
+            hint, code = "another process has it; is a second flanneld running here?", Exit.TAKEN
+        raise Fatal(f"Binding UDP port {port} of {address}: {hint}", code=code) from error
+    return sock
+
+
+def raw() -> socket.socket | None:
+    """A socket for answers. The kernel takes a packet with our own source address from it, not from a device.
+
+    None without CAP_NET_RAW.
+    """
+    try:
+        return socket.socket(
+            socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW
+        )
+    except PermissionError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EPROTONOSUPPORT:
+            raise
+        return None
