@@ -13,6 +13,7 @@ from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
 from flanneld_py.external import wait_for_interface, wishes
 from flanneld_py.firewall import Firewall
+from flanneld_py.firewall.resync import Resync
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
@@ -41,6 +42,7 @@ class Machine:
             random_fully=not options.ip_masq_fully_random_disable,
             forward_rules=options.iptables_forward_rules,
         )
+        self._resync = Resync(self._firewall.sync)
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
 
@@ -52,7 +54,7 @@ class Machine:
             open_backend=self._open_backend,
             subnet_file=self._subnet_file(network),
             prefix=prefix_of(self._options, network),
-            filters=_Rules(self._firewall, network, self._subnets),
+            filters=_Rules(self._firewall, self._resync, network, self._subnets),
             ready=ready,
             board=board,
         )
@@ -88,9 +90,12 @@ class Machine:
 class _Rules:
     """See `keeper.Filters`: the rules of one network, and its blackhole route if that is asked for."""
 
-    def __init__(self, firewall: Firewall, network: str, subnets: dict[str, Subnet] | None) -> None:
+    def __init__(
+        self, firewall: Firewall, resync: Resync, network: str, subnets: dict[str, Subnet] | None
+    ) -> None:
         """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
+        self._resync = resync
         self._network = network
         self._subnets = subnets
 
@@ -104,5 +109,5 @@ class _Rules:
             blackhole.keep(part for each in list(self._subnets.values()) for part in each.networks)
 
     def sync(self) -> int:
-        """See `Filters`."""
-        return self._firewall.sync()
+        """See `Filters`. In a thread of its own: the caller has a lease to look after."""
+        return self._resync()

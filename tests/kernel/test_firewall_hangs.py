@@ -1,0 +1,76 @@
+"""An iptables that hangs, for the xtables lock that another holds say: the lease does not wait for it."""
+
+import pytest
+
+from lab import wait
+from lab.engine import FileContent
+from tests.kernel.faults import ALTERED, TTL, Node, configure, cut, start
+from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
+
+pytestmark = pytest.mark.kernel
+
+FOLDER = "/opt/hanging"
+# Works as ever, and once there is a file `now` not at all: a file then tells who has begun to hang.
+PROGRAM = f"""#!/bin/sh
+[ ! -e {FOLDER}/now ] || {{ touch {FOLDER}/hangs; exec sleep 1000; }}
+PATH=${{PATH#{FOLDER}:}} exec "${{0##*/}}" "$@"
+"""
+
+
+@pytest.fixture
+def here(sandbox: Sandbox) -> Node:
+    """A machine with a peer, a lease of `TTL` seconds, and an iptables-save that has begun to hang."""
+    configure(sandbox, "host-gw")
+    host = sandbox.host("a")
+    sandbox.run("rm", "-rf", FOLDER)
+    program = FileContent(PROGRAM.encode(), 0o755)
+    sandbox.put({f"{FOLDER}/{name}": program for name in ("iptables-save", "ip6tables-save")})
+    node = Node(host, hanging(host))
+    start(sandbox.host("b"))
+    node.daemon.says("Subnet added: ")
+    sandbox.run("touch", f"{FOLDER}/now")
+
+    def probe() -> bool | wait.NotYet:
+        found = sandbox.run("ls", FOLDER).text
+        return "hangs" in found or wait.NotYet(found + node.daemon.log)
+
+    eventually(probe, "iptables-save to hang")
+    return node
+
+
+def hanging(host: Host) -> Process:
+    path = f"PATH={FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin"
+    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0"]
+    return host.spawn(
+        "env", path, "python3", "-c", ALTERED, str(TTL), "0", *argv, "-ip-masq", "-iptables-resync=1"
+    )
+
+
+# `firewall.program` waits 15 seconds for it, and a lease lives 6 for its holder here.
+
+
+def test_the_lease_is_renewed_while_iptables_hangs(here):
+    so_far = here.daemon.log.count("Lease renewed: ")
+    here.daemon.says("Lease renewed: ", times=so_far + 3, timeout=TTL)
+    assert "lost: " not in here.daemon.log
+
+
+def test_a_lease_that_cannot_be_renewed_is_fenced_in_time_while_iptables_hangs(here):
+    assert "proto 241" in here.host.run("ip", "route").text
+    with cut(here.host, outgoing=["ip daddr 192.168.50.1"]):
+        here.daemon.says("lost: it could not be renewed in time", timeout=TTL)
+        assert "proto 241" not in here.host.run("ip", "route").text
+
+
+def test_a_lease_that_was_taken_away_is_fenced_at_once_while_iptables_hangs(here, sandbox):
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/{here.host.subnet}.0-24")
+    here.daemon.says("lost: its key was deleted or has expired", timeout=3)
+    assert "proto 241" not in here.host.run("ip", "route").text
+
+
+def test_it_is_told_once_that_it_hangs_and_what_was_changed_meanwhile_is_put_right(here, sandbox):
+    here.host.run("iptables", "-F", "FLANNEL-FWD")
+    here.daemon.says("The packet filter's rules cannot be had: ", timeout=40)
+    sandbox.run("rm", f"{FOLDER}/now")
+    here.daemon.says("The packet filter's rules can be had again", timeout=40)
+    assert "10.2.0.0/16" in here.host.run("iptables", "-S", "FLANNEL-FWD").text
