@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from lab import wait
 from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
 
-__all__ = ["KINDS", "TTL", "Node", "configure", "cut", "full", "nodes", "ready", "start"]
+__all__ = ["KINDS", "TTL", "UDP_WAYS", "Node", "behind_a_narrow_path", "configure", "cut", "full", "nodes"]
+__all__ += ["ready", "start"]
 
 KINDS = ("udp", "vxlan", "host-gw")
+
+UDP_WAYS = {
+    "plain": ("-udp-fast-path=off", "-udp-offloads=off"),
+    "offloads": ("-udp-fast-path=off",),
+}
+"""The ways in which the udp backend can carry packets, as options."""
+
 PORT = 8285
 """Of -healthz-port; no machine has another program that listens by TCP."""
 
-GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET %s HTTP/1.0\\r\\n\\r\\n' $0 >&3 && cat <&3"
 
 TTL = 10
 """Seconds that a lease lives here; in `full`; it is renewed after 2."""
@@ -56,19 +64,33 @@ class Node:
         assert self.pod is not None, "this machine was made without a pod"
         return self.pod
 
-    def readyz(self) -> str:
-        """Status and words of /readyz: `200 flanneld is ready`; empty while nothing listens."""
-        answer = self.host.run("bash", "-c", GET, check=False)
+    def get(self, path: str) -> str:
+        """Status and body: `200 flanneld is ready` of /readyz; empty while nothing listens."""
+        answer = self.host.run("bash", "-c", GET, path, check=False)
         if answer.exit_code != 0:
             return ""
         head, _, words = answer.text.replace("\r\n", "\n").partition("\n\n")
         return f"{head.split()[1]} {words.strip()}"
 
+    def dropped(self, reason: str) -> int:
+        """Packets that /metrics says were dropped for this reason."""
+        line = f'flanneld_dropped_packets_total{{network="",reason="{reason}"}} '
+        found = [text for text in self.get("/metrics").splitlines() if text.startswith(line)]
+        return int(float(found[0].removeprefix(line))) if found else 0
+
+    def has_dropped(self, reason: str, least: int = 1) -> None:
+        """Wait until so many were."""
+
+        def probe() -> bool | wait.NotYet:
+            return self.dropped(reason) >= least or wait.NotYet(self.get("/metrics"))
+
+        eventually(probe, f"{least} packets dropped for {reason!r}")
+
     def says_ready(self, *words: str, timeout: float = 10) -> None:
         """Wait until /readyz begins with the first and has all others in it."""
 
         def probe() -> bool | wait.NotYet:
-            seen = self.readyz()
+            seen = self.get("/readyz")
             well = seen.startswith(words[0]) and all(word in seen for word in words)
             return well or wait.NotYet(f"{seen!r}; log:\n{self.daemon.log}")
 
@@ -78,7 +100,7 @@ class Node:
         """Wait until it is ready and knows of nothing wrong."""
 
         def probe() -> bool | wait.NotYet:
-            seen = self.readyz()
+            seen = self.get("/readyz")
             return seen == "200 flanneld is ready" or wait.NotYet(f"{seen!r}; log:\n{self.daemon.log}")
 
         eventually(probe, f"{self.host.name} to be ready and well", timeout)
@@ -154,3 +176,31 @@ def cut(host: Host, *, incoming: Sequence[str] = (), outgoing: Sequence[str] = (
         yield
     finally:
         host.run("nft", "delete table netdev cut")
+
+
+def behind_a_narrow_path(sandbox: Sandbox, here: Host, there: Host) -> None:
+    """Have them reach each other by a router whose other link has an MTU of 1300, without a word of ICMP."""
+    router = sandbox.host("r")
+    there.run("ip", "address", "replace", "192.168.51.12/24", "dev", "eth0")
+    there.address = "192.168.51.12"
+    script = f"""
+        ip netns exec {there.name} ip address delete 192.168.50.12/24 dev eth0
+        ip -n {router.name} address add 192.168.51.1/24 dev eth0
+        ip -n {there.name} route add default via 192.168.51.1
+        ip -n {here.name} route add 192.168.51.0/24 via {router.address}
+        ip route add 192.168.51.0/24 via {router.address}
+        ip -n {router.name} route add 192.168.51.12 dev eth0 mtu lock 1300
+        ip -n {router.name} route add 192.168.50.11 dev eth0 mtu lock 1300
+        for name in all eth0; do
+            ip netns exec {router.name} sysctl -qw net.ipv4.conf.$name.send_redirects=0
+        done
+        for name in {here.name} {there.name} {router.name}; do
+            ip netns exec $name sysctl -qw net.ipv4.conf.all.accept_redirects=0
+        done
+    """
+    sandbox.run("sh", "-ec", script)
+    drop = "add table inet mute; add chain inet mute out { type filter hook output priority 0; }; "
+    router.run("nft", f"{drop} add rule inet mute out icmp type destination-unreachable drop")
+    size = there.run("ping", "-c1", "-W1", "-M", "do", "-s", "1400", here.address, check=False)
+    assert size.exit_code != 0
+    assert "Frag needed" not in size.output

@@ -3,9 +3,9 @@
 import pytest
 
 from flanneld_py.errors import Exit
-from tests.kernel.faults import Node, configure, cut, nodes, ready, start
+from tests.kernel.faults import Node, behind_a_narrow_path, configure, cut, nodes, ready, start
 from tests.kernel.flow import Flow
-from tests.kernel.harness import PREFIX, Host, Sandbox
+from tests.kernel.harness import PREFIX, Host
 
 pytestmark = pytest.mark.kernel
 
@@ -129,34 +129,6 @@ def test_a_path_narrower_than_both_ends_that_tells_nobody_is_no_black_hole(sandb
         node.inside.run("ip", "link", "set", "eth0", "mtu", mtu)
     made[0].inside.reaches(made[1].inside.address, made[0].inside.address)
     selects(made[0].inside, made[1].inside)
-
-
-def behind_a_narrow_path(sandbox: Sandbox, here: Host, there: Host) -> None:
-    """Have them reach each other by a router whose other link has an MTU of 1300, without a word of ICMP."""
-    router = sandbox.host("r")
-    there.run("ip", "address", "replace", "192.168.51.12/24", "dev", "eth0")
-    there.address = "192.168.51.12"
-    script = f"""
-        ip netns exec {there.name} ip address delete 192.168.50.12/24 dev eth0
-        ip -n {router.name} address add 192.168.51.1/24 dev eth0
-        ip -n {there.name} route add default via 192.168.51.1
-        ip -n {here.name} route add 192.168.51.0/24 via {router.address}
-        ip route add 192.168.51.0/24 via {router.address}
-        ip -n {router.name} route add 192.168.51.12 dev eth0 mtu lock 1300
-        ip -n {router.name} route add 192.168.50.11 dev eth0 mtu lock 1300
-        for name in all eth0; do
-            ip netns exec {router.name} sysctl -qw net.ipv4.conf.$name.send_redirects=0
-        done
-        for name in {here.name} {there.name} {router.name}; do
-            ip netns exec $name sysctl -qw net.ipv4.conf.all.accept_redirects=0
-        done
-    """
-    sandbox.run("sh", "-ec", script)
-    drop = "add table inet mute; add chain inet mute out { type filter hook output priority 0; }; "
-    router.run("nft", f"{drop} add rule inet mute out icmp type destination-unreachable drop")
-    size = there.run("ping", "-c1", "-W1", "-M", "do", "-s", "1400", here.address, check=False)
-    assert size.exit_code != 0
-    assert "Frag needed" not in size.output
 
 
 # Interfaces

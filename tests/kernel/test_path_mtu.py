@@ -1,0 +1,44 @@
+"""What becomes of packets that are longer than the path takes."""
+
+import pytest
+
+from lab import wait
+from tests.kernel.faults import UDP_WAYS, Node, behind_a_narrow_path, configure, start
+from tests.kernel.harness import Host, Sandbox, eventually
+
+pytestmark = pytest.mark.kernel
+
+PASSES = 1300 - 28
+"""Bytes: the narrow path's, less the outer IPv4 and UDP headers; 1300 - 20 is a multiple of 8."""
+
+
+def joined(hosts: list[Host], way: str, mtu: int) -> list[Node]:
+    """Nodes that know each other, with pods whose interfaces have this MTU, in bytes."""
+    made = [Node(host, start(host, *UDP_WAYS[way])) for host in hosts]
+    for node in made:
+        node.daemon.says("Subnet added: ")
+        node.pod = node.host.pod()
+        node.inside.run("ip", "link", "set", "eth0", "mtu", str(mtu))
+        node.host.run("ip", "link", "set", "docker0", "mtu", str(mtu))
+    return made
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+def test_who_sends_more_than_a_narrow_path_takes_in_one_piece_is_told_so(sandbox: Sandbox, way: str) -> None:
+    """Though that path loses ICMP: the node at its end sees the fragments, and tells across the overlay."""
+    configure(sandbox, "udp")
+    hosts = [sandbox.host("a"), sandbox.host("b")]
+    behind_a_narrow_path(sandbox, *hosts)
+    here, there = joined(hosts, way, 1472)
+    here.inside.reaches(there.inside.address, here.inside.address)
+    argv = ("ping", "-c1", "-W1", "-M", "do", "-s", str(1472 - 28), there.inside.address)
+
+    def probe() -> bool | wait.NotYet:
+        told = here.inside.run(*argv, check=False).output
+        # Where an interface's MTU is not what the way takes, ip-route(8) shows what was learned.
+        known = here.inside.run("ip", "route", "get", there.inside.address).text
+        return f" mtu {PASSES} " in known or wait.NotYet(f"{told}{known}")
+
+    eventually(probe, f"the sender to be told {PASSES}")
+    # A packet without DF is not worth a word: it arrives, in fragments of its datagram.
+    assert here.inside.run(*argv[:5], "dont", *argv[6:]).exit_code == 0
