@@ -41,4 +41,4 @@ def test_who_sends_more_than_a_narrow_path_takes_in_one_piece_is_told_so(sandbox
 
     eventually(probe, f"the sender to be told {PASSES}")
     # A packet without DF is not worth a word: it arrives, in fragments of its datagram.
-    assert here.inside.run(*argv[:5], "dont", *argv[6:]).exit_code == 0
+    assert here.inside.run(*argv[:4], "dont", *argv[5:]).exit_code == 0
