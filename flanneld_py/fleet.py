@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from flanneld_py.errors import Fatal
 from flanneld_py.registry import Stopped
 
 __all__ = ["Countdown", "Member", "run"]
@@ -45,26 +46,28 @@ class Countdown:
         return ready
 
 
-def run(members: Sequence[Member]) -> None:
+def run(members: Sequence[Member], names: Sequence[str] = ("",)) -> None:
     """Run all of them, each in a thread of its own; when one ends, all do.
 
-    Raises what ended the first one, after every one was closed.
+    Raises what ended the first one, after every one was closed. `names` are those of their networks, as many
+    as members; a `Fatal` names its network, unless that has no name.
     """
     ended: list[BaseException] = []
 
-    def work(member: Member) -> None:
+    def work(member: Member, name: str) -> None:
         try:
             try:
                 member.run()
             finally:
                 member.close()
         except BaseException as error:  # noqa: BLE001 (raised again, below)
-            ended.append(error)
+            ended.append(_named(error, name))
         for other in members:
             other.stop()
 
     threads = [
-        threading.Thread(target=work, args=(member,), name="network", daemon=True) for member in members
+        threading.Thread(target=work, args=(member, name), name="network", daemon=True)
+        for member, name in zip(members, names, strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -74,3 +77,11 @@ def run(members: Sequence[Member]) -> None:
     cause = next((error for error in ended if not isinstance(error, Stopped)), None)
     if cause is not None or ended:
         raise cause or ended[0]
+
+
+def _named(error: BaseException, name: str) -> BaseException:
+    if not name or not isinstance(error, Fatal):
+        return error
+    named = Fatal(f"Network {name}: {error}", code=error.code)
+    named.__cause__ = error
+    return named

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flanneld_py import files, kernel
@@ -9,8 +10,9 @@ from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
-from flanneld_py.config.model import NetworkConfig
+from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.daemon import Daemon
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.external import wait_for_interface, wishes
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
@@ -43,6 +45,7 @@ class Machine:
             forward_rules=options.iptables_forward_rules,
         )
         self._resync = Resync(self._firewall.sync)
+        self._udp_ports: dict[int, str] = {}  # which network has which
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
 
@@ -51,7 +54,7 @@ class Machine:
         return Daemon(
             self._options,
             open_registry(self._options, network),
-            open_backend=self._open_backend,
+            open_backend=partial(self._open_backend, network),
             subnet_file=self._subnet_file(network),
             prefix=prefix_of(self._options, network),
             filters=_Rules(self._firewall, self._resync, network, self._subnets),
@@ -63,8 +66,10 @@ class Machine:
         options = self._options
         return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
 
-    def _open_backend(self, network: NetworkConfig) -> Backend:
+    def _open_backend(self, name: str, network: NetworkConfig) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
+        if isinstance(network.backend, Udp):
+            self._reserve(network.backend.port, name)
         needs = Families(network.ipv4 is not None, network.ipv6 is not None)
         interface = self._interface
         if (needs.ipv4 and interface.ipv4 is None) or (needs.ipv6 and interface.ipv6 is None):
@@ -78,6 +83,16 @@ class Machine:
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
         )
+
+    def _reserve(self, port: int, name: str) -> None:
+        """Raise `Fatal` where another network of ours has the UDP port."""
+        holder = self._udp_ports.setdefault(port, name)
+        if holder != name:
+            raise Fatal(
+                f"UDP port {port} carries the network {holder} of this flanneld already: give each network "
+                "its own Backend.Port",
+                code=Exit.CONFIG,
+            )
 
     def _find(self, needs: Families) -> Interface:
         interface = wait_for_interface(self._options, look, self._time, needs)

@@ -94,7 +94,7 @@ class _Service:
                 self._daemons.append(machine.daemon(board.name, board, ready.member(number)))
             # `stop` may have come too early to find them.
             if not self._time.stopping.is_set():
-                fleet.run(self._daemons)
+                fleet.run(self._daemons, [board.name for board in boards])
         finally:
             if monitor is not None:
                 monitor.close()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from flanneld_py.errors import Exit
 from tests.kernel.harness import PREFIX, Host, Sandbox
 
 pytestmark = pytest.mark.kernel
@@ -61,8 +62,29 @@ def test_a_network_without_a_usable_configuration_ends_all_and_is_named(sandbox)
     host = sandbox.host("a")
     daemon = host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks")
     assert daemon.ends(10) == 5
-    assert f"Bad network config in {PREFIX}/green/config: Network is" in daemon.log
+    assert f"Network green: Bad network config in {PREFIX}/green/config: Network is" in daemon.log
     assert "flannel0" not in host.links()
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ({"Type": "udp"}, "UDP port 8285 carries the network {} of this flanneld already: give"),
+        ({"Type": "vxlan"}, "flannel.1 carries another network of this flanneld already: give"),
+    ],
+)
+def test_what_two_networks_cannot_share_ends_all_and_it_is_told_which_one_has_it(sandbox, backend, reason):
+    for number, name in enumerate(NAMES):
+        config = {"Network": f"10.{2 + number}.0.0/16", "Backend": backend}
+        sandbox.etcdctl("put", f"{PREFIX}/{name}/config", json.dumps(config))
+    host = sandbox.host("a")
+    daemon = host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks")
+    assert daemon.ends(10) == Exit.CONFIG
+    last = daemon.log.splitlines()[-1]
+    # Whichever came first.
+    told = [f"Network {name}: {reason.format(other)}" for name, other in (NAMES, NAMES[::-1])]
+    assert any(words in last for words in told)
+    assert "second flanneld" not in last
 
 
 def test_it_is_ready_once_all_are(sandbox):
