@@ -17,6 +17,7 @@ peer-vanished            test_vxlan, test_host_gw, test_dual_stack; udp's table 
 mtu-1400                 network: 10 MB; test_packets, test_vxlan
 pmtu-blackhole           network: udp and vxlan; host-gw encapsulates nothing
 loss, delay, reorder...  wire
+spoofed datagram         test_source_check, in each way of the udp backend
 forward-drop             test_packets, test_firewall
 port-busy                test_start_and_end, test_vxlan
 iface-down-up, address   network; test_host_gw, and of vxlan's address there too
