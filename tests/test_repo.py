@@ -14,7 +14,9 @@ SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 # Modules and whole packages.
 CORE = {
     "lab": {
-        "access", "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
+        "access", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
+        "bench.topology", "bench.ways",
+        "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
         "checks.judge", "checks.outlook", "checks.parse", "document", "errors", "plan", "pods", "render",
         "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
     },

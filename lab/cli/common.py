@@ -11,7 +11,7 @@ from lab import spec
 from lab.errors import Unfit
 from lab.pods import PodSpec, to_document
 
-__all__ = ["as_json", "echo", "lab_name", "print_json"]
+__all__ = ["as_json", "as_text", "echo", "lab_name", "print_json"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +52,12 @@ def print_json(value: object) -> None:
     """Print a value as one JSON document; dataclasses as objects, Pods as
     Kubernetes writes them, addresses and times as text.
     """
-    click.echo(json.dumps(value, default=_plain, indent=2))
+    click.echo(as_text(value))
+
+
+def as_text(value: object) -> str:
+    """A value as the text of one JSON document."""
+    return json.dumps(value, default=_plain, indent=2)
 
 
 def _plain(value: object) -> object:

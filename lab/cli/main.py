@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from lab.cli import images, labs, nodes, pods, verify
+from lab.cli import bench, images, labs, nodes, pods, verify
 from lab.errors import LabError
 from lab.signals import as_interrupt
 
@@ -38,7 +38,8 @@ def cli(settings: Settings, verbose: bool) -> None:
     settings.verbose = verbose
 
 
-for command in (*labs.COMMANDS, *nodes.COMMANDS, pods.pod, *verify.COMMANDS, images.images, images.engine):
+OTHERS = (pods.pod, *verify.COMMANDS, bench.bench, images.images, images.engine)
+for command in (*labs.COMMANDS, *nodes.COMMANDS, *OTHERS):
     cli.add_command(command)
 
 

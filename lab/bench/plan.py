@@ -1,0 +1,94 @@
+"""What is measured, in which order, with which command."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from lab.bench.ways import Settings, Way
+
+__all__ = ["OFFERED", "WAIT", "Place", "Step", "Test", "client", "order", "server", "steps"]
+
+OFFERED = 400_000
+"""Datagrams a second that the tests of small packets offer: more than any proxy on two cores takes."""
+
+PINGS = 500
+"""Echo requests a second: 2 ms apart, the shortest interval that needs no flood."""
+
+WAIT = 15.0
+"""Seconds that a measurement may take beyond its own."""
+
+
+class Place(Enum):
+    """Between what: the machines themselves, or containers behind a bridge on each."""
+
+    HOST = "host to host"
+    POD = "container to container"
+
+
+class Test(Enum):
+    """One measurement of one way."""
+
+    TCP1 = "TCP, 1 stream"
+    TCP4 = "TCP, 4 streams"
+    SMALL = "64-byte UDP"
+    LARGE = "1200-byte UDP"
+    ROUND_TRIP = "round trip"
+
+    __test__ = False  # none of pytest's
+
+
+STREAMS = {Test.TCP1: 1, Test.TCP4: 4}
+LENGTH = {Test.SMALL: 64, Test.LARGE: 1200}
+"""Bytes of a datagram's payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The same test of every way, one after the other: what a ratio compares lies seconds apart."""
+
+    round: int
+    place: Place
+    test: Test
+    ways: tuple[Way, ...]
+
+
+def order(ways: Sequence[Way], number: int) -> tuple[Way, ...]:
+    """The ways as round `number` takes them: each round begins with another one, every second goes back.
+
+    So none always follows the same, and none is always first.
+    """
+    if not ways:
+        return ()
+    start = (number * 2 + number // len(ways)) % len(ways)
+    turned = (*ways[start:], *ways[:start])
+    return turned if number % 2 == 0 else turned[::-1]
+
+
+def steps(ways: Sequence[Way], settings: Settings) -> Iterator[Step]:
+    """Every measurement of a run."""
+    for number in range(settings.rounds):
+        for place in Place:
+            for test in Test:
+                yield Step(number, place, test, order(ways, number))
+
+
+def server(address: str) -> tuple[str, ...]:
+    """What waits on the receiving side, for one measurement."""
+    return ("iperf3", "--server", "--one-off", "--bind", address, "--forceflush")
+
+
+def client(test: Test, source: str, destination: str, settings: Settings) -> tuple[str, ...]:
+    """What measures, on the sending side.
+
+    The round trip is ping's: the far kernel answers by itself, so no program's scheduling there is in it.
+    """
+    if test is Test.ROUND_TRIP:
+        count = str(PINGS * settings.seconds)
+        return ("ping", "-n", "-i", str(1 / PINGS), "-c", count, "-W", "1", "-I", source, destination)
+    argv = ["iperf3", "--client", destination, "--bind", source, "--time", str(settings.seconds), "--json"]
+    if test in STREAMS:
+        argv += ["--parallel", str(STREAMS[test]), "--connect-timeout", "3000"]
+        argv += ["--congestion", settings.congestion] if settings.congestion else []
+    else:
+        argv += ["--udp", "--length", str(LENGTH[test]), "--bitrate", str(OFFERED * LENGTH[test] * 8)]
+    return tuple(argv)

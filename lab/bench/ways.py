@@ -1,0 +1,136 @@
+"""The ways a packet can go from machine to machine, and what each needs."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.spec import EtcdApi
+
+__all__ = ["KINDS", "UDP_KINDS", "Daemon", "Genuine", "Settings", "Way", "ways"]
+
+OURS = "/usr/bin/flanneld"
+"""Where the node image has the program that starts `flanneld_py`."""
+
+UDP_FLAGS = {
+    "udp-plain": ("-udp-fast-path=off", "-udp-offloads=off"),
+    "udp-offload": ("-udp-fast-path=off",),
+    "udp-fast": ("-udp-fast-path=require",),
+}
+
+TITLES = {
+    "veth": "veth, no overlay",
+    "host-gw": "host-gw",
+    "vxlan": "vxlan",
+    "udp-plain": "udp, packet by packet",
+    "udp-offload": "udp, offloads",
+    "udp-fast": "udp, fast path",
+}
+
+GENUINE = {"genuine": "flannel {0}, udp", "to-genuine": "ours to {0}", "from-genuine": "{0} to ours"}
+
+KINDS = (*TITLES, *GENUINE)
+UDP_KINDS = frozenset((*UDP_FLAGS, *GENUINE))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked of a run."""
+
+    rounds: int = 5
+    seconds: int = 2
+    """How long each measurement takes."""
+    only: tuple[str, ...] = ()
+    """Kinds of ways; empty for all."""
+    verify: bool = False
+    """Carry 1 GB each way to compare, instead of a little."""
+    congestion: str = ""
+    """TCP's congestion control; empty for the machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Genuine:
+    """A genuine flanneld: the path that it has in the container, and what it says of itself."""
+
+    path: str
+    version: str
+
+    @property
+    def etcd_api(self) -> EtcdApi:
+        """0.18 is the first with etcd's v3 API, and the first without v2."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        return "v2" if numbers and (int(numbers[1]), int(numbers[2])) < (0, 18) else "v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What runs on one of the two machines."""
+
+    program: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way between two machines of its own. The first machine sends, the second receives."""
+
+    name: str
+    kind: str
+    title: str
+    number: int
+    """Its place among the ways of the run, which its addresses come from."""
+    daemons: tuple[Daemon, ...] = ()
+    """The first machine's and the second's; empty where static routes do."""
+    backend: str = ""
+    etcd_api: EtcdApi = "v3"
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether packets go in flannel's udp encapsulation."""
+        return self.kind in UDP_KINDS
+
+    @property
+    def prefix(self) -> str:
+        """The etcd key above everything of this way."""
+        return f"/bench/{self.name}"
+
+    @property
+    def network(self) -> str:
+        """The overlay."""
+        return f"10.{100 + self.number}.0.0/16"
+
+    @property
+    def config(self) -> str:
+        """The value at `{prefix}/config`."""
+        return json.dumps({"Network": self.network, "Backend": {"Type": self.backend}})
+
+
+def ways(genuine: Sequence[Genuine] = (), only: Sequence[str] = ()) -> tuple[Way, ...]:
+    """All ways, or those of these kinds, each with its number.
+
+    With several genuine flannelds each has its own, and mixed pairs with ours.
+    """
+    made = [
+        Way("veth", "veth", TITLES["veth"], 0),
+        _ours("host-gw", "host-gw"),
+        _ours("vxlan", "vxlan"),
+        *(_ours(kind, "udp", *flags) for kind, flags in UDP_FLAGS.items()),
+    ]
+    for item in genuine:
+        theirs = Daemon(item.path, () if item.etcd_api == "v2" else ("-iptables-forward-rules=false",))
+        ours = Daemon(OURS, (f"-etcd-api={item.etcd_api}",))
+        pairs = {"genuine": (theirs, theirs), "to-genuine": (ours, theirs), "from-genuine": (theirs, ours)}
+        for kind, daemons in pairs.items():
+            title = GENUINE[kind].format(item.version)
+            name = f"{kind}-{item.version}"
+            made.append(Way(name, kind, title, 0, daemons, "udp", item.etcd_api))
+    chosen = [way for way in made if not only or way.kind in only]
+    return tuple(
+        Way(way.name, way.kind, way.title, number, way.daemons, way.backend, way.etcd_api)
+        for number, way in enumerate(chosen)
+    )
+
+
+def _ours(kind: str, backend: str, *flags: str) -> Way:
+    daemon = Daemon(OURS, flags)
+    return Way(kind, kind, TITLES[kind], 0, (daemon, daemon), backend)

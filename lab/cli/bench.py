@@ -1,0 +1,61 @@
+"""The verb that measures: bench."""
+
+from pathlib import Path
+
+import click
+
+from lab import bench as bench_
+from lab import host
+from lab.cli.common import as_json, as_text, echo
+from lab.progress import Lines
+
+__all__ = ["bench"]
+
+
+@click.command()
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds; every way in each."
+)
+@click.option(
+    "--seconds", type=click.IntRange(1, 60), default=2, show_default=True, help="Of each measurement."
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="WAY",
+    type=click.Choice(bench_.KINDS),
+    help=f"Only this way; may be repeated: {', '.join(bench_.KINDS)}.",
+)
+@click.option("--verify", is_flag=True, help="Carry 1 GB both ways to compare, instead of 64 MB.")
+@click.option(
+    "--congestion", metavar="NAME", default="", help="TCP's congestion control  [default: this machine's]"
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    default="build/bench",
+    show_default=True,
+    help="Where bench.json, bench.svg and bench.png go.",
+)
+@as_json
+def bench(
+    rounds: int, seconds: int, only: tuple[str, ...], verify: bool, congestion: str, output: Path, json_: bool
+) -> int:
+    """Measure how fast each way from machine to machine is, all of them in one run.
+
+    Plain veth, host-gw, vxlan, and udp packet by packet, with offloads and with the fast path; with
+    FLANNELD_REFERENCE=PATH (several with `:`) also a genuine flanneld's udp, and pairs of one of its and
+    one of ours. Prints medians, and ratios within the rounds with their spread. Exits with 1 if data arrived
+    changed, or a measurement failed.
+    """
+    settings = bench_.Settings(rounds, seconds, only, verify, congestion)
+    with Lines() as progress:
+        results = bench_.bench(host.ensure_engine(progress), settings, progress)
+        with progress.step(f"write {output}"):
+            output.mkdir(parents=True, exist_ok=True)
+            document = as_text(bench_.document(results, settings))
+            (output / "bench.json").write_text(document + "\n")
+            bench_.draw(results, settings, output / "bench")
+    echo(document if json_ else bench_.text(results, settings))
+    return 0 if results.sound else 1
