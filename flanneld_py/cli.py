@@ -60,9 +60,6 @@ def _command(options: Options) -> int:
     """Each command is a module, imported only when it is asked for; what reads its output may stop early."""
     module = import_module(f"flanneld_py.commands.{options.command.replace('-', '_')}")
     try:
-        code = int(module.run(options))
-        sys.stdout.flush()
+        return int(module.run(options))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
         return Exit.OK
-    return code

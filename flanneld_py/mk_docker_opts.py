@@ -121,6 +121,13 @@ def _read(path: Path) -> str:
 def _write(path: Path, text: str) -> None:
     """Rename the text into place; a link is followed, what is no regular file (/dev/stdout) written to."""
     data = text.encode("utf-8", errors="surrogateescape")
+    try:
+        _put(path, data)
+    except OSError as error:  # a file that is full has no name in it, a closed /dev/stdout another one
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _put(path: Path, data: bytes) -> None:
     target = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(data)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from flanneld_py import config
+from flanneld_py import config, output
 from flanneld_py.config.model import BackendConfig, NetworkConfig, Pool
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
@@ -29,7 +29,7 @@ def run(options: Options) -> int:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
         return Exit.CONFIG
-    sys.stdout.write(f"OK: {describe(network)}\n")
+    output.write(f"OK: {describe(network)}\n")
     return Exit.OK
 
 

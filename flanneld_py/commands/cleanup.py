@@ -9,8 +9,8 @@ import re
 import sys
 from collections.abc import Iterator
 
-from flanneld_py import firewall
-from flanneld_py.errors import Exit
+from flanneld_py import firewall, output
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import blackhole, links, require_net_admin, table
 from flanneld_py.kernel.devices import Device
 from flanneld_py.kernel.entries import Delete
@@ -29,11 +29,15 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
     """Print a line for each thing that was taken away; a failure stops nothing. Raises `Fatal`."""
     require_net_admin()
     removed, failures = 0, 0
+    unprinted: Exception | None = None
     for step in (_routes, blackhole.remove_all, _devices, _rules):
         try:
             for what in step():
                 removed += 1
-                sys.stdout.write(f"removed {what}\n")
+                try:
+                    output.write(f"removed {what}\n")
+                except (Fatal, BrokenPipeError) as error:  # the rest is to be removed all the same
+                    unprinted = error
         except OSError as error:
             failures += 1
             sys.stderr.write(f"{error.strerror or error}\n")
@@ -41,7 +45,9 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
         sys.stderr.write("flannel0 is there, so a flanneld is running: stop it, and clean up again\n")
         failures += 1
     if not removed and not failures:
-        sys.stdout.write("nothing of flannel's is here\n")
+        output.write("nothing of flannel's is here\n")
+    if unprinted is not None:
+        raise unprinted
     return Exit.KERNEL if failures else Exit.OK
 
 

@@ -1,9 +1,9 @@
 """`flanneld leases [--json]`: who holds which subnet, as the registry has it."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 
+from flanneld_py import output
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import HeldLease
 from flanneld_py.options import Options
@@ -19,10 +19,10 @@ def run(options: Options) -> int:
     lists = [(network, _read(open_registry(options, network), flag)) for network in options.networks or ("",)]
     if options.json:
         data = [_data(held, network) for network, listed in lists for held in _sorted(listed)]
-        sys.stdout.write(f"{json.dumps(data, indent=2)}\n")
+        output.write(f"{json.dumps(data, indent=2)}\n")
     else:
         rows = [_row(held, network) for network, listed in lists for held in _sorted(listed)]
-        sys.stdout.write(_table([("SUBNET", "PUBLIC IP", "BACKEND", "NETWORK"), *rows]))
+        output.write(_table([("SUBNET", "PUBLIC IP", "BACKEND", "NETWORK"), *rows]))
     return Exit.OK
 
 

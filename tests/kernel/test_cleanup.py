@@ -82,3 +82,19 @@ def test_a_packet_for_an_unused_address_of_our_subnet_ends_here_and_a_bridge_com
     assert host.run("ip", "route", "get", unused, check=False).exit_code != 0
     host.bridge()
     assert "dev docker0" in host.run("ip", "route", "get", unused).text
+
+
+@pytest.mark.parametrize(
+    ("shell", "status"),
+    [("/usr/bin/flanneld cleanup >/dev/full", 7), ("set -o pipefail; /usr/bin/flanneld cleanup | true", 0)],
+    ids=["full", "a reader that stops"],
+)
+def test_everything_goes_also_where_it_cannot_be_told(host, sandbox, shell, status):
+    configure(sandbox, "vxlan")
+    daemon = host.flanneld("-ip-masq")
+    daemon.says("Subnet added: 10.2.99.0/24")
+    daemon.signal("TERM")
+    daemon.ends(1)
+    done = host.run("bash", "-c", shell, check=False)
+    assert done.exit_code == status, done.output
+    assert cleanup(host) == (0, "nothing of flannel's is here\n")
