@@ -8,7 +8,7 @@ from flanneld_py.backend import Statistics
 from flanneld_py.lease import Lease
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Board"]
+__all__ = ["Board", "ServerBoard"]
 
 
 @dataclass(slots=True)
@@ -43,3 +43,14 @@ class Board:
     def ready(self) -> bool:
         """Whether a lease is held and acted on; also while the registry is away."""
         return self.subnet is not None
+
+
+class ServerBoard(Board):
+    """Likewise of a network that is served to others: it carries no packets itself."""
+
+    __slots__ = ()
+
+    @property
+    def ready(self) -> bool:
+        """Always: it answers, if only that the registry is away."""
+        return True

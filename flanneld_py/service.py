@@ -100,7 +100,7 @@ class _Service:
                 monitor.close()
 
     def _serve(self) -> None:
-        """Be a server instead. Its readiness is that it answers."""
+        """Be a server instead. Its readiness is that it answers; without its registry it is degraded."""
         from flanneld_py import fleet
         from flanneld_py.notify import notify
         from flanneld_py.server import open_server
@@ -108,7 +108,7 @@ class _Service:
         logger.info("running as server")
         server = open_server(self._options, ready=lambda: notify("READY=1"))
         self._daemons.append(server)
-        monitor = self._monitor([])
+        monitor = self._monitor(server.boards)
         try:
             if not self._time.stopping.is_set():
                 fleet.run([server])

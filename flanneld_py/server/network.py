@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from flanneld_py import config
 from flanneld_py.allocate import Pick
+from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
 from flanneld_py.patience import Patience
@@ -33,10 +34,16 @@ PROBE = 2.0
 
 
 class Network:
-    """Leases, for any number of threads. Methods raise `Refusal`, which a client is told, and `Stopped`."""
+    """Leases, for any number of threads. Methods raise `Refusal`, which a client is told, and `Stopped`.
 
-    def __init__(self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time) -> None:
+    What is wrong with the registry is on the `board`.
+    """
+
+    def __init__(
+        self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time, board: Board
+    ) -> None:
         self._name = name
+        self._board = board
         self._store = store
         self._pick = pick
         self._time = time
@@ -140,7 +147,11 @@ class Network:
         try:
             yield self._store
         except Unavailable as error:
-            raise Refusal(500, f"{error.trouble}: {error}") from error
+            self._board.trouble = f"{error.trouble}: {error}"
+            raise Refusal(500, self._board.trouble) from error
+        else:
+            self._board.trouble = ""
+            self._board.heard_at = self._time.now()
         finally:
             self._turn.release()
 

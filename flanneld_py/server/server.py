@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from flanneld_py import clock
 from flanneld_py.allocate import OutOfSubnets, Pick
+from flanneld_py.board import Board, ServerBoard
 from flanneld_py.clock import Time
 from flanneld_py.config.reader import ConfigError
 from flanneld_py.errors import Fatal
@@ -64,6 +65,8 @@ class Server:
         self._longest_poll = longest_poll
         self._lock = threading.Lock()
         self._networks: dict[str, Network] = {}
+        self.boards: list[Board] = []
+        """One for each network that is served so far."""
         tls = server_tls(credentials)
         for name in networks or ("",):  # what is wrong with the registry's options is told now
             self._networks[name] = self._network(name, open_store(name))
@@ -89,7 +92,9 @@ class Server:
         self._connections.close()
 
     def _network(self, name: str, store: Store) -> Network:
-        return Network(name, store, self._pick, self._time)
+        board = ServerBoard(name, doing="")
+        self.boards.append(board)
+        return Network(name, store, self._pick, self._time, board)
 
     def _find(self, name: str) -> Network:
         """The network of this name. Raises `Refusal` if there is none."""

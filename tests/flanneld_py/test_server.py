@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from flanneld_py import clock
 from flanneld_py.allocate import Pick
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.monitor import metrics
+from flanneld_py.monitor.state import readiness, state
 from flanneld_py.registry import Refused, Stopped, Unavailable
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
@@ -447,3 +450,41 @@ def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):
     with pytest.raises(Unavailable, match="etcd does not answer") as caught:
         config_of(served, NO_CREDENTIALS)
     assert caught.value.trouble == "the lease server is in trouble"
+
+
+# What /readyz tells of it
+
+
+def test_a_server_whose_etcd_is_away_is_ready_and_degraded_until_it_is_back(served):
+    assert readiness(served.server.boards) == (200, "flanneld is ready\n")
+    served.etcds[""].reachable = False
+    assert served.ask("GET", "/v1/_/leases")[0] == 500
+    status, words = readiness(served.server.boards)
+    assert status == 200
+    assert words.startswith("flanneld is ready, degraded: ")
+    served.etcds[""].reachable = True
+    assert served.ask("GET", "/v1/_/leases")[0] == 200
+    assert readiness(served.server.boards) == (200, "flanneld is ready\n")
+
+
+def test_a_server_that_nobody_asks_finds_out_by_itself(served):
+    served.etcds[""].reachable = False
+    served.etcds[""].break_watches()
+    until(lambda: "degraded" in readiness(served.server.boards)[1], "it is degraded")
+    served.etcds[""].reachable = True
+    until(lambda: "degraded" not in readiness(served.server.boards)[1], "it is well again")
+
+
+def test_of_several_networks_that_are_served_the_one_in_trouble_is_named(serve):
+    served = serve(networks=("blue", "green"))
+    served.etcds["green"].reachable = False
+    served.ask("GET", "/v1/green/leases")
+    assert "degraded: network green: " in readiness(served.server.boards)[1]
+    told = state(served.server.boards, clock.now(), "0.1.0")["networks"]
+    assert [(each["name"], each["ready"], each["degraded"], each["lease"]) for each in told] == [
+        ("blue", True, False, None),
+        ("green", True, True, None),
+    ]
+    assert b'flanneld_degraded{network="green"} 1.0' in metrics.text(
+        served.server.boards, clock.now(), "0.1.0"
+    )

@@ -10,7 +10,7 @@ from tests.kernel.harness import ETCD, NOTIFIED, PREFIX, Host, Process, Sandbox,
 
 pytestmark = pytest.mark.kernel
 
-PORT = 8888
+PORT, HEALTH = 8888, 8889
 NOWHERE = "http://192.168.50.99:2379"
 SERVER = ("/usr/bin/flanneld", f"-listen=192.168.50.1:{PORT}", f"-etcd-endpoints={ETCD}")
 GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=2).read().decode())"
@@ -131,3 +131,25 @@ def test_systemd_may_have_opened_the_socket(sandbox):
         "SubnetMax": "10.2.255.0",
         "SubnetLen": 24,
     }
+
+
+def test_its_readiness_is_degraded_while_etcd_does_not_answer(sandbox):
+    server = sandbox.spawn(*SERVER, "-healthz-ip=127.0.0.1", f"-healthz-port={HEALTH}")
+    server.says("running as server")
+    readyz(sandbox, "flanneld is ready\n")
+    sandbox.etcd_process.signal("STOP")
+    readyz(sandbox, "flanneld is ready, degraded: etcd does not answer")
+    sandbox.etcd_process.signal("CONT")
+    readyz(sandbox, "flanneld is ready\n")
+
+
+def readyz(sandbox: Sandbox, words: str) -> None:
+    """Wait until the server says of its readiness what begins so."""
+    url = f"http://127.0.0.1:{HEALTH}/readyz"
+    read = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=5).read().decode(), end='')"
+
+    def probe() -> bool | wait.NotYet:
+        seen = sandbox.run("python3", "-c", read, check=False).output
+        return seen.startswith(words) or wait.NotYet(seen)
+
+    eventually(probe, f"/readyz to say {words!r}", timeout=20)
