@@ -480,11 +480,9 @@ def test_of_several_networks_that_are_served_the_one_in_trouble_is_named(serve):
     served.etcds["green"].reachable = False
     served.ask("GET", "/v1/green/leases")
     assert "degraded: network green: " in readiness(served.server.boards)[1]
-    told = state(served.server.boards, clock.now(), "0.1.0")["networks"]
-    assert [(each["name"], each["ready"], each["degraded"], each["lease"]) for each in told] == [
-        ("blue", True, False, None),
-        ("green", True, True, None),
-    ]
+    blue, green = (state([board], clock.now(), "0.1.0")["networks"] for board in served.server.boards)
+    assert json.dumps(blue).startswith('[{"name": "blue", "ready": true, "degraded": false')
+    assert json.dumps(green).startswith('[{"name": "green", "ready": true, "degraded": true')
     assert b'flanneld_degraded{network="green"} 1.0' in metrics.text(
         served.server.boards, clock.now(), "0.1.0"
     )
