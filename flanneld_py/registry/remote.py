@@ -46,6 +46,7 @@ class RemoteRegistry:
         self._path = f"/v1/{quote(network or wire.ONLY, safe='')}"
         self._watch: RemoteWatch | None = None
         self._skipped: set[str] = set()
+        self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
         self._lock = threading.Lock()
         self._turns = Turns(
             [endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout), given_up=self._cut_watch
@@ -57,7 +58,9 @@ class RemoteRegistry:
 
     def snapshot(self) -> Snapshot:
         """See `Registry`. Keys that are spoiled are the server's business: they are not told of."""
-        return self._turns.here(self._snapshot)
+        told = self._turns.here(self._list)
+        self._listed = told.cursor, told.epoch
+        return Snapshot(told.snapshot or (), told.cursor)
 
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:  # noqa: ARG002 (the server knows)
         """See `Registry`. The server decides, by its own configuration and its own way to pick."""
@@ -82,7 +85,9 @@ class RemoteRegistry:
             def end(reason: str) -> None:
                 deliver(Reset(f"{client.url}: {reason}"))
 
-            path = f"{self._path}/leases?next="
+            cursor, epoch = self._listed
+            known = f"epoch={quote(epoch, safe='')}&" if epoch and cursor == revision else ""
+            path = f"{self._path}/leases?{known}next="
             return RemoteWatch(client.poll(), path, revision, on_answer=hand_on, on_end=end)
 
         self._end_watch()
@@ -103,13 +108,12 @@ class RemoteRegistry:
             return None
         return _good(reply)
 
-    def _snapshot(self, client: RemoteClient) -> Snapshot:
+    def _list(self, client: RemoteClient) -> wire.Told:
         body = _good(client.ask("GET", f"{self._path}/leases"))
         try:
-            told = read_watch(body, self._skip)
+            return read_watch(body, self._skip)
         except ValueError as error:
             raise _nonsense(error) from error
-        return Snapshot(told.snapshot or (), told.cursor)
 
     def _acquire(self, client: RemoteClient, wish: Wish) -> HeldLease | None:
         reply = client.ask("POST", f"{self._path}/leases", acquire_text(wish.attrs, wish.previous))
@@ -137,7 +141,7 @@ class RemoteRegistry:
 
     def _ours(self, client: RemoteClient, subnet: Subnet, public: Addresses) -> HeldLease | None:
         """The lease as it is listed, if it is ours."""
-        for held in self._snapshot(client).leases:
+        for held in self._list(client).snapshot or ():
             if held.lease.subnet == subnet and not held.name:
                 return held if held.lease.attrs.public.is_same_machine(public) else None
         return None

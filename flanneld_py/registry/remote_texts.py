@@ -47,7 +47,8 @@ def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.Told:
     if not all(_revision(event) for event in events):
         last = {_name(event): event for event in events}
         events = [_at(event, cursor) for event in last.values()]
-    return wire.Told(cursor, snapshot, tuple(events))
+    epoch = members.get("epoch")
+    return wire.Told(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
 
 
 def _readable(

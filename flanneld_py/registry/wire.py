@@ -1,8 +1,8 @@
 """The JSON of flannel's client/server protocol, as v0.5.5 has it (its remote/ and subnet/subnet.go).
 
-Three members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
-(later flannels' name for it), its `IPv6Subnet`, and `PreviousSubnet` of a request for a lease. A time of
-year 1 is Go's for "none": a lease without an end.
+Four members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
+(later flannels' name for it), its `IPv6Subnet`, `PreviousSubnet` of a request for a lease, and `epoch` of a
+list, which its client gives back. A time of year 1 is Go's for "none": a lease without an end.
 """
 
 import json
@@ -32,12 +32,14 @@ LOST: Final = "the lease is lost"
 class Told:
     """An answer to a list or a watch: all leases, or what happened, up to a cursor.
 
-    `snapshot` is None where `events` follow on what the client knows.
+    `snapshot` is None where `events` follow on what the client knows. With another `epoch` the registry was
+    restored to an older state meanwhile, and cursors from before say nothing; empty where none is told.
     """
 
     cursor: int
     snapshot: tuple[HeldLease, ...] | None = None
     events: tuple[Event, ...] = ()
+    epoch: str = ""
 
 
 def dump(value: object) -> bytes:

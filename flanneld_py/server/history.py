@@ -1,5 +1,6 @@
 """What has happened to a network's leases: for clients that know all of it up to some revision."""
 
+import math
 from collections import deque
 from collections.abc import Iterable
 
@@ -11,10 +12,15 @@ __all__ = ["History"]
 
 
 class History:
-    """The last events, each with its revision; `longest` is how many are kept."""
+    """The last events, each with its revision; `longest` is how many are kept.
+
+    `restored` is how often the registry went back to an older state: what was known before counts no more,
+    even where revisions are as high again.
+    """
 
     def __init__(self, snapshot: Snapshot, *, longest: int = 10_000) -> None:
         self._longest = longest
+        self.restored = 0
         self._begin(snapshot)
 
     def _begin(self, snapshot: Snapshot) -> None:
@@ -35,14 +41,17 @@ class History:
     def relist(self, snapshot: Snapshot) -> None:
         """All leases, after a watch has ended: what differs has happened meanwhile, however it did.
 
-        A revision lower than the last means a registry that was restored: nothing from before counts.
+        A registry was restored if its revision is lower than the last, or if what differs is not newer than
+        what was known: then nothing from before counts.
         """
-        if snapshot.revision < self.head:
-            self._begin(snapshot)
-            return
         listed: dict[tuple[Subnet, str], HeldLease] = {_name(Put(held)): held for held in snapshot.leases}
         gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - listed.keys()]
         changed = [held for name, held in listed.items() if self._known.get(name) != held]
+        oldest = min([held.revision for held in changed] + [snapshot.revision] * bool(gone), default=math.inf)
+        if snapshot.revision < self.head or oldest <= self.head:
+            self.restored += 1
+            self._begin(snapshot)
+            return
         self.take(Put(held) for held in sorted(changed, key=lambda held: held.revision))
         self.take(gone)
         self.head = snapshot.revision

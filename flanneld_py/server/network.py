@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,6 +52,7 @@ class Network:
         self._lock = threading.Lock()  # for what follows
         self._history: History | None = None
         self._listed = 0
+        self._nonce = secrets.token_hex(8)  # other servers of the same registry count for themselves
         self._waiting: set[int] = set()
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
 
@@ -99,19 +101,25 @@ class Network:
 
     def list(self) -> wire.Told:
         """All leases, as they are now."""
-        snapshot = self._snapshot()
-        return wire.Told(snapshot.revision, snapshot.leases)
+        snapshot, epoch = self._snapshot()
+        return wire.Told(snapshot.revision, snapshot.leases, epoch=epoch)
 
-    def since(self, cursor: int) -> wire.Told | None:
-        """What happened after a cursor; all leases where that is not known any more; None if nothing did."""
+    def since(self, cursor: int, epoch: str = "") -> wire.Told | None:
+        """What happened after a cursor; all leases where that is not known any more; None if nothing did.
+
+        `epoch` is what the list had that the client began with, empty for a client that does not say.
+        """
         with self._lock:
             history, ahead = self._history, cursor > self._listed
-            if history is not None and not ahead:
+            stale = epoch.startswith(f"{self._nonce}.") and epoch != self._epoch
+            if history is not None and not ahead and not stale:
                 events = history.since(cursor)
                 if events is not None:
                     return wire.Told(history.head, None, events) if events else None
         if history is None and not ahead:
             return None
+        if stale:
+            return self.list()
         # No such revision was told, by us: of a server before us, or of a registry that was restored since.
         told = self.list()
         return told if told.cursor < cursor or not ahead else self.since(cursor)
@@ -155,7 +163,12 @@ class Network:
         finally:
             self._turn.release()
 
-    def _snapshot(self) -> Snapshot:
+    @property
+    def _epoch(self) -> str:
+        """Another one after each time that the registry was restored."""
+        return f"{self._nonce}.{0 if self._history is None else self._history.restored}"
+
+    def _snapshot(self) -> tuple[Snapshot, str]:
         with self._registry() as store:
             snapshot = store.snapshot()
             with self._lock:
@@ -163,7 +176,8 @@ class Network:
                     self._history.relist(snapshot)  # an etcd that was restored
                     self._wake()
                 self._listed = snapshot.revision
-        return snapshot
+                epoch = self._epoch
+        return snapshot, epoch
 
     # Following the registry
 

@@ -2,7 +2,7 @@
 
 GET  /v1/NETWORK/config               the network's configuration
 GET  /v1/NETWORK/leases               all leases, and a cursor
-GET  /v1/NETWORK/leases?next=CURSOR   what happened since, as soon as something did
+GET  /v1/NETWORK/leases?next=CURSOR   what happened since, as soon as something did; ours give &epoch=
 POST /v1/NETWORK/leases               a lease for a node that describes itself
 PUT  /v1/NETWORK/leases/SUBNET        a lease, renewed
 """
@@ -64,10 +64,11 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What happened after a cursor is wanted."""
+    """What happened after a cursor is wanted. `epoch` is the list's, if the client says."""
 
     network: str
     cursor: int
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ def read_request(method: str, target: str, body: bytes) -> Request:
         case "GET", "v1", [name, "config"]:
             return Config(_network(name))
         case "GET", "v1", [name, "leases"]:
-            cursor = _cursor(query)
-            return List(_network(name)) if cursor is None else Watch(_network(name), cursor)
+            return _list_or_watch(_network(name), query)
         case "POST", "v1", [name, "leases"]:
             return _acquire(_network(name), body)
         case "PUT", "v1", [name, "leases", subnet]:
@@ -119,10 +119,12 @@ def _network(name: str) -> str:
     return name
 
 
-def _cursor(query: str) -> int | None:
+def _list_or_watch(network: str, query: str) -> List | Watch:
     try:
-        given = parse_qs(query, keep_blank_values=True, max_num_fields=10).get("next")
-        return None if given is None else wire.cursor_of(given[0])
+        given = parse_qs(query, keep_blank_values=True, max_num_fields=10)
+        if "next" not in given:
+            return List(network)
+        return Watch(network, wire.cursor_of(given["next"][0]), given.get("epoch", [""])[0])
     except ValueError as error:
         raise Refusal(500, f"failed to parse cursor: {error}") from None
 
@@ -210,7 +212,8 @@ def watch_text(told: wire.Told, expires: datetime) -> bytes:
     if told.snapshot is not None:
         snapshot = [members for held in told.snapshot if (members := lease(held)) is not None]
     events = [event(item) for item in told.events]
-    return wire.dump({"events": events or None, "snapshot": snapshot, "cursor": str(told.cursor)})
+    members = {"events": events or None, "snapshot": snapshot, "cursor": str(told.cursor)}
+    return wire.dump(members | ({"epoch": told.epoch} if told.epoch else {}))
 
 
 def _time(when: datetime) -> str:

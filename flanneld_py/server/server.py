@@ -133,7 +133,7 @@ class Server:
                 case protocol.List():
                     return protocol.json_answer(protocol.watch_text(network.list(), _in_a_day()))
                 case protocol.Watch():
-                    told = self._wait(network, request.cursor, connection)
+                    told = self._wait(network, request, connection)
                     return protocol.json_answer(protocol.watch_text(told, _in_a_day()))
                 case protocol.Acquire():
                     held = network.acquire(request.attrs, request.previous)
@@ -150,8 +150,8 @@ class Server:
         except Fatal as error:  # what this registry cannot keep
             return Refusal(500, str(error)).answer
 
-    def _wait(self, network: Network, cursor: int, connection: socket.socket) -> wire.Told:
-        """What happened after a cursor, as soon as something has."""
+    def _wait(self, network: Network, request: protocol.Watch, connection: socket.socket) -> wire.Told:
+        """What happened after its cursor, as soon as something has."""
         until = clock.now() + self._longest_poll
         with network.news() as news:
             waiter = select.poll()
@@ -160,10 +160,10 @@ class Server:
             while True:
                 if self._time.stopping.is_set():
                     raise Stopped
-                told = network.since(cursor)
+                told = network.since(request.cursor, request.epoch)
                 left = until - clock.now()
                 if told is not None or left <= 0:
-                    return told or wire.Told(cursor)
+                    return told or wire.Told(request.cursor)
                 for descriptor, _ in waiter.poll(left * 1000):
                     if descriptor != news:
                         raise ConnectionAbortedError("the client has gone")

@@ -10,12 +10,14 @@ from flanneld_py.registry import Gone, Registry, Stopped, Unavailable
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
+from lab import wait
 from tests.flanneld_py.registry_conformance import (
     DAY,
     NETWORK,
     OURS,
     RegistryContract,
     Stored,
+    Watched,
     following,
     names,
 )
@@ -98,6 +100,22 @@ class Served:
     def resume(self) -> None:
         self.etcd.reachable = True
 
+    def restore_and_outgrow(self, stored: dict[str, bytes]) -> None:
+        """Have the etcd hold this, as of an old backup, be noticed, and outgrow what it was before."""
+        cursor = self.etcd.revision
+        self.etcd.revision, self.etcd._stored = 1, {}
+        for name, value in stored.items():
+            self.etcd.put_raw(name, value)
+        self.etcd.compact()
+        self.etcd.break_watches()
+        seen = self.connect()
+        wait.until(
+            lambda: seen.snapshot().revision < cursor or wait.NotYet(seen.snapshot()),
+            what="a list of what was restored", timeout=10,
+        )  # fmt: skip
+        while self.etcd.revision <= cursor:
+            self.etcd.put_raw("10.2.77.0-24", self.value("192.168.199.77"))
+
 
 class TestRemote(RegistryContract):
     # A server gives the configuration with its defaults, and tells of no keys that are spoiled.
@@ -129,6 +147,29 @@ class TestRemote(RegistryContract):
         revision = world.put("10.2.35.0-24", b"junk")
         assert watched.events(1) == [Gone(OURS, revision)]
         assert names(registry) == ["10.2.99.0/24"]
+
+    def test_a_watch_from_before_an_older_etcd_was_restored_ends_though_revisions_are_higher_again(
+        self, registry, world
+    ):
+        for _ in range(20):
+            world.put("10.2.35.0-24", world.value("192.168.199.52"))
+        known = registry.snapshot()
+        world.restore_and_outgrow({"10.2.52.0-24": world.value("192.168.199.53")})
+        watched = Watched(registry, known.revision)
+        assert "does not know any more" in watched.reset().reason
+        assert names(registry) == ["10.2.52.0/24", "10.2.77.0/24"]
+        again = Watched(registry, registry.snapshot().revision)
+        world.put("10.2.99.0-24", world.value("192.168.199.99"))
+        again.events(1)
+
+    def test_a_watch_goes_on_at_another_server_of_the_same_etcd(self, registry, world):
+        known = registry.snapshot()
+        watched = Watched(registry, known.revision)
+        world.restart()
+        watched.reset()
+        again = Watched(registry, known.revision)  # with what the former server told
+        world.put("10.2.99.0-24", world.value("192.168.199.99"))
+        again.events(1)
 
     @pytest.fixture
     def world(self) -> Iterator[Served]:

@@ -57,6 +57,33 @@ def test_an_etcd_that_was_restored_begins_a_new_history():
     history.relist(Snapshot((FIRST.held,), 20))
     assert history.since(10) is None
     assert history.since(20) == ()
+    assert history.restored == 1
+
+
+def test_an_etcd_that_was_restored_and_has_grown_past_what_was_known_begins_a_new_history():
+    history = History(Snapshot((FIRST.held, SECOND.held), 50))
+    written_anew, later = (
+        held("10.2.52.0/24", "192.168.199.77", 30),
+        held("10.2.60.0/24", "192.168.199.60", 55),
+    )
+    history.relist(Snapshot((FIRST.held, written_anew, later), 60))
+    assert history.since(50) is None  # it would be told of the later one alone
+    assert history.since(60) == ()
+    assert history.restored == 1
+
+
+def test_an_etcd_that_was_restored_to_another_past_of_the_same_length_begins_a_new_history():
+    history = History(Snapshot((FIRST.held, SECOND.held), 50))
+    history.relist(Snapshot((FIRST.held,), 50))
+    assert history.restored == 1
+
+
+def test_an_etcd_that_was_not_restored_begins_no_new_history():
+    history = History(Snapshot((FIRST.held,), 50))
+    history.relist(Snapshot((FIRST.held,), 50))
+    history.relist(Snapshot((FIRST.held, held("10.2.60.0/24", "192.168.199.60", 51)), 51))
+    history.relist(Snapshot((), 52))
+    assert history.restored == 0
 
 
 @st.composite
@@ -103,6 +130,7 @@ def test_a_client_that_follows_from_any_revision_ends_with_what_there_is(story):
                 revision = last.held.revision if isinstance(last, Put) else last.revision
             history.relist(Snapshot(tuple(leases.values()), revision))
         known.append((history.head, leases))
+    assert history.restored == 0
     for cursor, leases_then in known:
         told = history.since(cursor)
         assert told is not None

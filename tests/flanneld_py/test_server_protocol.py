@@ -53,6 +53,7 @@ def test_a_network_is_named_in_the_path_and_the_only_one_is_called_by_an_undersc
 def test_leases_are_listed_or_followed_from_a_cursor_on():
     assert read_request("GET", "/v1/_/leases", b"") == List("")
     assert read_request("GET", "/v1/_/leases?next=137", b"") == Watch("", 137)
+    assert read_request("GET", "/v1/_/leases?epoch=a.1&next=137", b"") == Watch("", 137, "a.1")
 
 
 def test_a_lease_is_asked_for_with_or_without_a_slash():
@@ -209,6 +210,9 @@ def test_a_reservation_that_is_renewed_has_an_end_lest_v055_renews_it_for_ever()
 def test_a_list_is_v055s():
     told = wire.Told(137, (held("10.1.67.0/24", "192.168.50.11", 137),))
     assert watch_text(told, TOMORROW) == (b'{"events":null,"snapshot":[' + LEASE + b'],"cursor":"137"}\n')
+    assert watch_text(wire.Told(9, (), epoch="a.1"), TOMORROW) == (
+        b'{"events":null,"snapshot":[],"cursor":"9","epoch":"a.1"}\n'
+    )
     assert watch_text(wire.Told(9, ()), TOMORROW) == b'{"events":null,"snapshot":[],"cursor":"9"}\n'
 
 
