@@ -32,6 +32,13 @@ class Metric(Enum):
         return UNITS[self]
 
     @property
+    def bases(self) -> Sequence[str]:
+        """The kinds of ways that it is put in terms of; none where those have next to nothing of it."""
+        if self in (Metric.SMALL_LOSS, Metric.LARGE_LOSS, Metric.OUTAGE):
+            return ()
+        return ("genuine",) if self is Metric.CPU_DAEMONS else ("veth", "vxlan", "genuine")
+
+    @property
     def digits(self) -> int:
         """Digits after the point that mean something."""
         return DIGITS[self]

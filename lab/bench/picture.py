@@ -30,6 +30,7 @@ def draw(results: Results, settings: Settings, path: Path) -> None:
     """Write PATH.svg and PATH.png. The same results make the same files."""
     import matplotlib  # takes half a second, and no other verb needs it
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     here = results.here
     with matplotlib.rc_context({"svg.hashsalt": "lab bench", "font.size": 9}):
@@ -39,8 +40,8 @@ def draw(results: Results, settings: Settings, path: Path) -> None:
         ):
             _panel(axes, results, metric, logarithmic)
             axes.set_title(title, loc="left", fontsize=9.5)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
+        handles = [Patch(color=COLOURS[place], label=place.value) for place in Place]
+        figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
         cpu = results.machine.get("processors", "")
         figure.suptitle("From machine to machine, as network namespaces on one kernel", x=0.01, ha="left")
         figure.supxlabel(
@@ -58,12 +59,9 @@ def _panel(axes: "Axes", results: Results, metric: Metric, logarithmic: bool) ->
         shift = -HEIGHT / 2 if place is Place.HOST else HEIGHT / 2
         for number, way in enumerate(results.here):
             found = spread(values(results.samples, way.name, place, metric).values())
-            label = place.value if number == 0 else None
-            if found is None:
-                axes.barh(number + shift, 0, HEIGHT, color=COLOURS[place], label=label)
-                continue
-            greatest = max(greatest, found.high)
-            _bar(axes, number + shift, found, metric.digits, COLOURS[place], label)
+            if found is not None:
+                greatest = max(greatest, found.high)
+                _bar(axes, number + shift, found, metric.digits, COLOURS[place])
     axes.set_yticks(range(len(results.here)), [way.title for way in results.here])
     if not axes.yaxis_inverted():  # the axis is shared
         axes.invert_yaxis()
@@ -72,14 +70,14 @@ def _panel(axes: "Axes", results: Results, metric: Metric, logarithmic: bool) ->
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     if logarithmic:
-        axes.set_xscale("log")
         axes.set_xlim(1, max(greatest, 10) * 4)
+        axes.set_xscale("log")
     else:
         axes.set_xlim(0, (greatest or 1) * 1.22)
 
 
-def _bar(axes: "Axes", at: float, found: Spread, digits: int, colour: str, label: str | None) -> None:
-    axes.barh(at, found.median, HEIGHT, color=colour, label=label)
+def _bar(axes: "Axes", at: float, found: Spread, digits: int, colour: str) -> None:
+    axes.barh(at, found.median, HEIGHT, color=colour)
     axes.plot([found.low, found.high], [at, at], color="#222222", linewidth=1, solid_capstyle="butt")
     axes.annotate(
         f"{found.median:.{digits}f}",

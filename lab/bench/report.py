@@ -10,14 +10,11 @@ from lab.render import table
 
 __all__ = ["document", "text"]
 
-BASES = ("veth", "vxlan", "genuine")
-"""What everything is put in terms of: kinds of ways."""
 
-
-def bases(results: Results) -> Sequence[Way]:
-    """Those that were measured; of several genuine flannelds the first."""
+def bases(results: Results, metric: Metric) -> Sequence[Way]:
+    """What this metric is put in terms of, as far as it was measured; of several genuine ones the first."""
     found = {way.kind: way for way in reversed(results.here)}
-    return [found[kind] for kind in BASES if kind in found]
+    return [found[kind] for kind in metric.bases if kind in found]
 
 
 def text(results: Results, settings: Settings) -> str:
@@ -43,7 +40,7 @@ def _title(results: Results, name: str) -> str:
 
 
 def _metric(results: Results, metric: Metric, place: Place) -> str:
-    against = bases(results) if metric is not Metric.OUTAGE else []
+    against = bases(results, metric)
     rows = []
     for way in results.here:
         found = spread(values(results.samples, way.name, place, metric).values())
@@ -152,8 +149,7 @@ def _figure(results: Results, metric: Metric, place: Place, way: Way) -> Mapping
         "values": {number + 1: value for number, value in found.items()},
         "ratios": {
             base.name: _members(spread(ratios(results.samples, way.name, base.name, place, metric)))
-            for base in bases(results)
-            if metric is not Metric.OUTAGE
+            for base in bases(results, metric)
         },
     }
 

@@ -10,6 +10,7 @@ from lab.bench.box import Answer, Box, open_box
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
 from lab.bench.pair import Absent, Failed, Pair
 from lab.bench.plan import Place, Step, Test, order, steps
+from lab.bench.topology import SWITCH
 from lab.bench.ways import Genuine, Settings, Way, ways
 from lab.engine import Engine, FileContent
 from lab.errors import CommandError, Unfit
@@ -34,6 +35,7 @@ def bench(engine: Engine, settings: Settings, progress: Progress) -> Results:
     programs = _named(os.environ.get(REFERENCE, ""), engine.arch)
     image = images.ensure(engine, progress).node
     with open_box(engine, image) as box:
+        load = box.read("/proc/loadavg").split()[0]
         genuine = [_put(box, number, data) for number, data in enumerate(programs)]
         chosen = ways(genuine, settings.only)
         if not chosen:
@@ -41,6 +43,7 @@ def bench(engine: Engine, settings: Settings, progress: Progress) -> Results:
                 f"none of these ways is there: {', '.join(settings.only)}",
                 hint=f"Genuine ones need {REFERENCE}=PATH, a genuine flanneld.",
             )
+        box.script(SWITCH)
         _start_etcd(box)
         pairs: dict[str, Pair] = {}
         absent: dict[str, str] = {}
@@ -61,7 +64,7 @@ def bench(engine: Engine, settings: Settings, progress: Progress) -> Results:
             failures=tuple(run.failures),
             integrity=tuple(run.integrity),
             checksum_errors={name: pair.checksum_errors() for name, pair in pairs.items()},
-            machine=_machine(box, settings),
+            machine=_machine(box, settings, load),
         )
 
 
@@ -99,7 +102,7 @@ def _start_etcd(box: Box) -> None:
     wait.until(probe, what="etcd", timeout=30)
 
 
-def _machine(box: Box, settings: Settings) -> Mapping[str, str]:
+def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:
     """What the figures belong to."""
     cpus = box.must("cat", "/proc/cpuinfo").splitlines()
     models = [line.partition(":")[2].strip() for line in cpus if line.startswith("model name")]
@@ -109,6 +112,7 @@ def _machine(box: Box, settings: Settings) -> Mapping[str, str]:
         "processors": f"{box.must('nproc').strip()} x {models[0] if models else 'unknown'}",
         "congestion control": congestion,
         "iperf3": box.must("iperf3", "--version").split()[1],
+        "load before": load,
     }
 
 

@@ -11,7 +11,11 @@ from ipaddress import IPv4Network
 from lab.bench.plan import Place
 from lab.bench.ways import Way
 
-__all__ = ["Machine", "argv", "machines", "make_machines", "make_pod", "static_subnet"]
+__all__ = ["SWITCH", "Machine", "argv", "machines", "make_machines", "make_pod", "static_subnet"]
+
+# br_netfilter, where the kernel has it, would take frames between the machines for packets of this one.
+SWITCH = "! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0"
+"""Before everything: a switch forwards frames, and filters nothing."""
 
 ETCD_PORT = 2379
 MTU = 1500
