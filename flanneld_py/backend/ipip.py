@@ -28,7 +28,10 @@ LOWEST_MTU: Final = 68
 
 
 class IpipBackend(Programmed):
-    """See `backend.Backend`. The device is its own: tunl0, which the kernel makes, may be another's."""
+    """See `backend.Backend`. The device is its own: tunl0, which the kernel makes, may be another's.
+
+    Making one raises `Fatal` where the kernel has no ipip.
+    """
 
     def __init__(
         self,
@@ -63,20 +66,24 @@ class IpipBackend(Programmed):
         self._attrs = LeaseAttrs(of_families(public, network.overlay), IPIP)
         self._underlay = Underlay(interface, network.overlay)
         self._direct_on = interface if config.direct_routing else None
-        self._index = 0
+        # Whether the kernel has it at all is to be known before a lease is taken.
+        self._index = self._ensure()
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
         return self._attrs
 
     def claim(self, subnet: Subnet) -> None:
-        """See `Backend`. Raises `Fatal` where the kernel has no ipip."""
+        """See `Backend`."""
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
         self._underlay.require()
         self._own = subnet
-        self._index = links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index
+        self._index = self._ensure()
         links.set_up(DEVICE, [ip_interface(subnet.ipv4.network_address)], self.mtu)
+
+    def _ensure(self) -> int:
+        return links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index
 
     def broken(self) -> str:
         """See `Backend`."""
@@ -89,4 +96,4 @@ class IpipBackend(Programmed):
         return ipip_entries(lease, self._index, self._own, self._direct_on)
 
     def _devices(self) -> Mapping[str, int]:
-        return {DEVICE: self._index} if self._index else {}
+        return {DEVICE: self._index}

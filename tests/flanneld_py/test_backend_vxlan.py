@@ -165,7 +165,25 @@ def ipip(*pools: object, interface: Interface = ETH0) -> IpipBackend:
     return made
 
 
-def test_an_ipip_lease_is_flannels():
+@pytest.fixture
+def ipip_devices(monkeypatch) -> list[links.IpipLink]:
+    """What the kernel was asked for, in place of a kernel that has ipip."""
+    asked: list[links.IpipLink] = []
+
+    def ensure(wanted: links.IpipLink) -> links.Link:
+        asked.append(wanted)
+        return links.Link(wanted.name, 9, "", wanted.mtu, up=False)
+
+    monkeypatch.setattr(links, "ensure_ipip", ensure)
+    return asked
+
+
+def test_an_ipip_device_is_asked_for_before_a_lease_is(ipip_devices):
+    made = ipip(IPV4)
+    assert ipip_devices == [links.IpipLink("flannel.ipip", IPv4Address("192.168.50.11"), made.mtu)]
+
+
+def test_an_ipip_lease_is_flannels(ipip_devices):
     made = ipip(IPV4)
     assert encode(made.attrs()) == b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"ipip"}'
     assert made.mtu == 1480

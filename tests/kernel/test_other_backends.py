@@ -51,13 +51,14 @@ def test_with_the_users_own_commands_packets_cross(sandbox):
     assert "farewell" in here.links()
 
 
-def test_a_kernel_without_wireguard_is_told_before_a_lease_is_taken(sandbox):
-    configure(sandbox, Type="wireguard")
+@pytest.mark.parametrize("kind", ["wireguard", "ipip"])
+def test_a_kernel_without_such_devices_is_told_before_a_lease_is_taken(sandbox, kind):
+    configure(sandbox, Type=kind)
     host = sandbox.host("a")
-    if host.run("ip", "link", "add", "probe0", "type", "wireguard", check=False).exit_code == 0:
-        pytest.skip("this kernel has wireguard")
+    if host.run("ip", "link", "add", "probe0", "type", kind, check=False).exit_code == 0:
+        pytest.skip(f"this kernel has {kind}")
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.KERNEL
-    assert "This kernel has no wireguard devices" in daemon.log.splitlines()[-1]
+    assert f"This kernel has no {kind} devices" in daemon.log.splitlines()[-1]
     assert "Traceback" not in daemon.log
     assert sandbox.leases() == {}
