@@ -57,7 +57,6 @@ class Daemon:
         self.board = board or Board()
         self._inbox: Inbox = queue.SimpleQueue()
         self._backend: Backend | None = None
-        self.closing = False
 
     def run(self) -> None:
         """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
@@ -98,11 +97,7 @@ class Daemon:
     def close(self) -> None:
         """Take away what `run` made, once it has ended."""
         if self._backend is not None:
-            self.closing = True
-            try:
-                self._backend.close()
-            finally:
-                self.closing = False
+            self._backend.close()
 
     # Until there is a lease
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flanneld_py import ending
 from flanneld_py.clock import Time
 from flanneld_py.memory import share_one_arena
 from flanneld_py.options import Options
@@ -22,7 +23,7 @@ __all__ = ["run"]
 logger = logging.getLogger(__name__)
 
 GRACE = 0.5
-"""Seconds that whatever is under way when a signal comes may take to end."""
+"""Seconds that whatever is under way when a signal comes may take to end; `ending` has what must be done."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,8 +57,7 @@ def run(options: Options) -> int:
         signal.signal(number, signal.SIG_DFL)
     service.stop()
     worker.join(GRACE)
-    while service.closing:  # a command of the extension backend takes its time, but no more than that
-        worker.join(GRACE)
+    ending.finish()
     return 0
 
 
@@ -68,11 +68,6 @@ class _Service:
         self._options = options
         self._time = Time()
         self._daemons: list[Daemon | Server] = []
-
-    @property
-    def closing(self) -> bool:
-        """Whether what was made is being taken away."""
-        return any(daemon.closing for daemon in self._daemons)
 
     def run(self) -> None:
         """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""

@@ -1,6 +1,6 @@
 """The extension backend: the user's own commands do the work (flannel's backend/extension).
 
-They run one after another in a thread of their own, so that none can hold up the lease.
+Those for peers run one after another in a thread of their own, so that none can hold up the lease.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
-from flanneld_py import clock
+from flanneld_py import clock, ending
 from flanneld_py.backend import Statistics, commands
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -59,6 +59,9 @@ class ExtensionBackend:
         self._peers: dict[Subnet, Lease] = {}
         self._subnet = Subnet()
         self._ignored: set[str] = set()
+        self._end = threading.Lock()  # held by who ends it
+        self._ended = False
+        self._beginning = threading.Lock()  # held while a command runs in the caller's thread
         printed = self._begin("PreStartupCommand", config.pre_startup_command, {})
         data = printed if config.pre_startup_command else None
         self._attrs = LeaseAttrs(public, BACKEND_TYPE, data)
@@ -66,6 +69,7 @@ class ExtensionBackend:
         self._closing = False
         self._worker = threading.Thread(target=self._run, name="extension", daemon=True)
         self._worker.start()
+        ending.register(self.close)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
@@ -117,14 +121,23 @@ class ExtensionBackend:
     def close(self) -> None:
         """See `Backend`. ShutdownCommand, which flannel documents and does not run: the last of all.
 
-        What is still to be run has the time of one command for that; the rest is not run any more.
+        What is still to be run has the time of one command for that; the rest is not run any more. For any
+        thread, and once: whoever comes second waits until it is done.
         """
+        with self._end:
+            if not self._ended:
+                self._ended = True
+                self._finish()
+        ending.forget(self.close)
+
+    def _finish(self) -> None:
         self._work.put(None)
         self._worker.join(self._longest)
         self._closing = True
         self._worker.join(self._longest)  # for the one that is under way
-        if self._config.shutdown_command and self._subnet.networks:
-            self._attempt("ShutdownCommand", self._config.shutdown_command, self._own(), "")
+        with self._beginning:  # which takes no longer either
+            if self._config.shutdown_command and self._subnet.networks:
+                self._attempt("ShutdownCommand", self._config.shutdown_command, self._own(), "")
 
     def _own(self) -> dict[str, str]:
         return commands.of_node(self._overlay, self._subnet, self._named)
@@ -160,7 +173,10 @@ class ExtensionBackend:
         if not command:
             return ""
         try:
-            output = self._execute(command, variables, "")
+            with self._beginning:
+                if self._ended:
+                    return ""
+                output = self._execute(command, variables, "")
         except (OSError, ValueError) as error:
             raise Fatal(f"Running {name}: {error}: correct it", code=Exit.CONFIG) from error
         logger.info("Ran %s: %s", name, output)
@@ -206,10 +222,11 @@ class ExtensionBackend:
                 task()
 
     def _wait(self) -> None:
-        """Until all that was asked for so far is done."""
+        """Until all that was asked for so far is done, or is not done any more."""
         done = threading.Event()
         self._work.put(done.set)
-        done.wait()
+        while not done.wait(LOOK / 1000) and self._worker.is_alive():
+            pass
 
 
 def _output(process: "subprocess.Popen[bytes]", longest: float) -> bytes:

@@ -42,8 +42,6 @@ class Server:
     configuration. `ready` is called once it listens.
     """
 
-    closing = False
-
     def __init__(
         self,
         open_store: OpenStore,

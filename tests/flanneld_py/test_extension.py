@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flanneld_py import ending
 from flanneld_py.backend import commands
 from flanneld_py.backend.extension import ExtensionBackend
 from flanneld_py.config.model import Extension
@@ -26,6 +28,11 @@ OURS, THEIRS = subnet("10.2.35.0/24"), subnet("10.2.52.0/24")
 
 def peer(data: object = "hello", address: str = "192.168.199.53", kind: str = "extension") -> Lease:
     return Lease(THEIRS, LeaseAttrs(addresses(address), kind, data))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "_steps", [])
 
 
 @pytest.fixture
@@ -202,6 +209,48 @@ def test_the_last_command_is_run_when_no_other_is_any_more(make, journal):
     told = journal.read_text().splitlines()
     assert told[-1].startswith("down")
     assert 1 < len(told) < 10  # the rest would take the end too long
+
+
+def test_the_last_command_is_run_once_whoever_ends_it_and_whoever_comes_second_waits(make, journal, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    backend = make(shutdown_command=f"sh -c 'read x <{gate}; TELL down'")
+    backend.claim(OURS)
+    enders = [threading.Thread(target=end) for end in (backend.close, ending.finish, backend.close)]
+    for ender in enders:
+        ender.start()
+    with gate.open("w"):  # until the command reads
+        assert all(ender.is_alive() for ender in enders)
+    for ender in enders:
+        ender.join(10)
+    assert [line.split("|")[0] for line in journal.read_text().splitlines()] == ["down"]
+    ending.finish()
+    assert len(journal.read_text().splitlines()) == 1
+
+
+def test_the_last_command_waits_for_the_first_one_which_is_not_run_after_it(make, journal, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    backend = make(post_startup_command=f"sh -c 'read x <{gate}; TELL up'", shutdown_command="TELL down")
+    beginner = threading.Thread(target=backend.claim, args=(OURS,))
+    beginner.start()
+    with gate.open("w"):
+        ender = threading.Thread(target=ending.finish)
+        ender.start()
+        ender.join(0.2)
+        assert ender.is_alive()
+    ender.join(10)
+    beginner.join(10)
+    assert [line.split("|")[0] for line in journal.read_text().splitlines()] == ["up", "down"]
+    backend.claim(OURS)
+    backend.release()
+    assert len(journal.read_text().splitlines()) == 2
+
+
+def test_without_a_subnet_there_is_nothing_to_shut_down(make, journal):
+    make(shutdown_command="TELL down")
+    ending.finish()
+    assert not journal.exists()
 
 
 def test_data_that_is_no_text_is_warned_of_and_no_command_gets_it(make, journal, caplog):

@@ -12,8 +12,6 @@ from flanneld_py.options import Options
 class Recorder:
     """Stands in for the daemon."""
 
-    closing = False
-
     def __init__(self) -> None:
         self.calls: list[str] = []
 

@@ -1,5 +1,7 @@
 """An iptables that hangs, for the xtables lock that another holds say: the lease does not wait for it."""
 
+import json
+
 import pytest
 
 from lab import wait
@@ -22,20 +24,29 @@ def here(sandbox: Sandbox) -> Node:
     """A machine with a peer, a lease of `TTL` seconds, and an iptables-save that has begun to hang."""
     configure(sandbox, "host-gw")
     host = sandbox.host("a")
-    sandbox.run("rm", "-rf", FOLDER)
-    program = FileContent(PROGRAM.encode(), 0o755)
-    sandbox.put({f"{FOLDER}/{name}": program for name in ("iptables-save", "ip6tables-save")})
+    install(sandbox)
     node = Node(host, hanging(host))
     start(sandbox.host("b"))
     node.daemon.says("Subnet added: ")
     sandbox.run("touch", f"{FOLDER}/now")
+    hangs(sandbox, node.daemon)
+    return node
+
+
+def install(sandbox: Sandbox) -> None:
+    sandbox.run("rm", "-rf", FOLDER)
+    program = FileContent(PROGRAM.encode(), 0o755)
+    sandbox.put({f"{FOLDER}/{name}": program for name in ("iptables-save", "ip6tables-save")})
+
+
+def hangs(sandbox: Sandbox, daemon: Process) -> None:
+    """Wait until iptables-save does."""
 
     def probe() -> bool | wait.NotYet:
         found = sandbox.run("ls", FOLDER).text
-        return "hangs" in found or wait.NotYet(found + node.daemon.log)
+        return "hangs" in found or wait.NotYet(found + daemon.log)
 
     eventually(probe, "iptables-save to hang")
-    return node
 
 
 def hanging(host: Host) -> Process:
@@ -74,3 +85,17 @@ def test_it_is_told_once_that_it_hangs_and_what_was_changed_meanwhile_is_put_rig
     sandbox.run("rm", f"{FOLDER}/now")
     here.daemon.says("The packet filter's rules can be had again", timeout=40)
     assert "10.2.0.0/16" in here.host.run("iptables", "-S", "FLANNEL-FWD").text
+
+
+def test_the_users_last_command_is_run_though_the_daemon_waits_for_iptables(sandbox):
+    commands = {"PostStartupCommand": "true", "ShutdownCommand": "ip link add name farewell type bridge"}
+    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "extension", **commands}}))
+    install(sandbox)
+    sandbox.run("touch", f"{FOLDER}/now")
+    host = sandbox.host("a")
+    daemon = hanging(host)
+    hangs(sandbox, daemon)
+    daemon.signal("TERM")
+    assert daemon.ends(5) == 0
+    assert "farewell" in host.links()
+    assert "Ran ShutdownCommand" in daemon.log
