@@ -20,15 +20,18 @@ from flanneld_py.patience import Patience
 from flanneld_py.registry import Registry, Reset, Snapshot, Stopped, Unavailable, Wish
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Daemon"]
+__all__ = ["NO_KEY", "Daemon"]
 
 logger = logging.getLogger(__name__)
+
+NO_KEY = "etcd has no key {} yet"
 
 
 class Daemon:
     """One network of one machine. Its surroundings are arguments, so that tests need neither etcd nor root.
 
-    `prefix` is where the registry's keys are, for messages; `ready` is called when subnet.env is there.
+    `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
+    with {} for the key; `ready` is called when subnet.env is there.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Daemon:
         open_backend: Callable[[NetworkConfig], Backend],
         subnet_file: Path,
         prefix: str = "",
+        absent: str = NO_KEY,
         filters: Filters | None = None,
         ready: Callable[[], None] = lambda: None,
         time: Time | None = None,
@@ -50,6 +54,7 @@ class Daemon:
         self._open_backend = open_backend
         self._subnet_file = subnet_file
         self._prefix = prefix
+        self._absent = absent
         self._filters = filters or NoFilters()
         self._ready = ready
         self._time = time or Time()
@@ -115,7 +120,7 @@ class Daemon:
                 self._heard()
                 if text is not None:
                     break
-                self._complain(patience, f"Failed to retrieve network config: etcd has no key {key} yet")
+                self._complain(patience, f"Failed to retrieve network config: {self._absent.format(key)}")
             self._rest(patience.delay())
         try:
             network = config.parse(text)

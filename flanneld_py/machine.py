@@ -11,7 +11,7 @@ from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig, Udp
-from flanneld_py.daemon import Daemon
+from flanneld_py.daemon import NO_KEY, Daemon
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.external import wait_for_interface, wishes
 from flanneld_py.firewall import Firewall
@@ -19,6 +19,7 @@ from flanneld_py.firewall.resync import Resync
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
+from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -51,16 +52,28 @@ class Machine:
 
     def daemon(self, network: str, board: Board, ready: Callable[[], None]) -> Daemon:
         """The daemon of a network, by its name in -networks; empty for the only one. Raises `Fatal`."""
+        prefix, absent = self._place(network)
         return Daemon(
             self._options,
             open_registry(self._options, network),
             open_backend=partial(self._open_backend, network),
             subnet_file=self._subnet_file(network),
-            prefix=prefix_of(self._options, network),
+            prefix=prefix,
+            absent=absent,
             filters=_Rules(self._firewall, self._resync, network, self._subnets),
             ready=ready,
             board=board,
         )
+
+    def _place(self, network: str) -> tuple[str, str]:
+        """`prefix` and `absent` of a daemon. Where a server keeps its keys is not known here."""
+        options = self._options
+        if not options.remote:
+            return prefix_of(options, network), NO_KEY
+        from flanneld_py.registry.remote import ABSENT, url_of
+
+        files = Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile)
+        return url_of(options.remote, network, files), ABSENT
 
     def _subnet_file(self, network: str) -> Path:
         options = self._options

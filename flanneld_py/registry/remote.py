@@ -20,9 +20,18 @@ from flanneld_py.registry.remote_watch import RemoteWatch
 from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Addresses, Subnet, key
 
-__all__ = ["RemoteRegistry"]
+__all__ = ["ABSENT", "RemoteRegistry", "url_of"]
 
 logger = logging.getLogger(__name__)
+
+
+ABSENT = "the lease server has no {} yet: write the network's configuration into its etcd"
+"""What it means that something is not there, for people; with {} for its URL."""
+
+
+def url_of(server: str, network: str = "", credentials: Credentials = NO_CREDENTIALS) -> str:
+    """Where a server has what belongs to a network; as `RemoteRegistry`, whose arguments these are."""
+    return f"{_scheme(credentials)}://{server}{_path_of(network)}"
 
 
 class RemoteRegistry:
@@ -40,10 +49,9 @@ class RemoteRegistry:
         *,
         timeout: float = TIMEOUT,
     ) -> None:
-        given = credentials.cafile or credentials.certfile or credentials.keyfile
-        endpoint = Endpoint.of(f"{'https' if given else 'http'}://{server}")
+        endpoint = Endpoint.of(f"{_scheme(credentials)}://{server}")
         files = tls.choose([endpoint], credentials, HINTS.flag)
-        self._path = f"/v1/{quote(network or wire.ONLY, safe='')}"
+        self._path = _path_of(network)
         self._watch: RemoteWatch | None = None
         self._skipped: set[str] = set()
         self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
@@ -163,6 +171,15 @@ class RemoteRegistry:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+
+def _scheme(credentials: Credentials) -> str:
+    given = credentials.cafile or credentials.certfile or credentials.keyfile
+    return "https" if given else "http"
+
+
+def _path_of(network: str) -> str:
+    return f"/v1/{quote(network or wire.ONLY, safe='')}"
 
 
 def _good(reply: Reply) -> bytes:

@@ -82,6 +82,19 @@ def test_a_client_whose_lease_is_deleted_takes_another_and_says_so(sandbox, serv
     assert len(sandbox.leases()) == 1
 
 
+def test_a_configuration_that_is_missing_is_looked_for_at_the_server_and_not_under_a_prefix(sandbox):
+    sandbox.spawn(*SERVER).says("running as server")
+    daemon = client(sandbox.host("a"), "-etcd-prefix=/not/the/servers")
+    url = f"http://192.168.50.1:{PORT}/v1/_/config"
+    daemon.says(f"Failed to retrieve network config: the lease server has no {url} yet: write the network's")
+    sandbox.configure('{"Network": "10.2.0.0/99"}')
+    # The server itself refuses what it cannot read.
+    daemon.says("Failed to retrieve network config: the lease server is in trouble: ")
+    assert "/not/the/servers" not in daemon.log
+    sandbox.configure()
+    daemon.says("Watching for new subnet leases")
+
+
 def test_clients_outlive_their_server_and_follow_the_next_one(sandbox, server):
     here, there = sandbox.host("a"), sandbox.host("b")
     first = client(here)
