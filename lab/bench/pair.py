@@ -106,13 +106,16 @@ class Pair:
         if self.box.status(daemon.pid) is not None:
             raise Absent(reading.why_ended(self.box.read(daemon.log)))
 
+    def _all_alive(self) -> None:
+        for daemon in self.daemons:
+            self._alive(daemon)
+
     def _reaches(self, place: Place) -> None:
         source, destination = self._addresses(place)
 
         def probe() -> bool | wait.NotYet:
             ping = self._in(0, place, "ping", "-n", "-c1", "-W1", "-I", source, destination)
-            for daemon in self.daemons:
-                self._alive(daemon)
+            self._all_alive()
             return ping.exit == 0 or wait.NotYet(ping.said.strip()[-300:])
 
         try:
@@ -146,7 +149,11 @@ class Pair:
         return pid, log
 
     def measure(self, test: Test, place: Place, settings: Settings) -> Answer:
-        """What the test's tool printed, with processor times around it. Raises `Failed`."""
+        """What the test's tool printed, with processor times around it.
+
+        Raises `Failed`, or `Absent` if a daemon has ended.
+        """
+        self._all_alive()
         source, destination = self._addresses(place)
         command = (*self._enter(0, place), *client(test, source, destination, settings))
         waiting = None
@@ -159,7 +166,9 @@ class Pair:
         finally:
             if waiting is not None:
                 self.box.kill(waiting)
-        if done.exit == 124:
+        if done.exit != 0:
+            self._all_alive()
+        if "after" not in done:
             raise Failed(done.said)
         return done
 

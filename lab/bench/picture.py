@@ -34,7 +34,7 @@ def draw(results: Results, settings: Settings, path: Path) -> None:
 
     here = results.here
     with matplotlib.rc_context({"svg.hashsalt": "lab bench", "font.size": 9}):
-        figure = Figure(figsize=(12, 1.9 + 0.62 * max(len(here), 3)), layout="constrained")
+        figure = Figure(figsize=(12, 2 + 0.72 * max(len(here), 3)), layout="constrained")
         for axes, (metric, title, logarithmic) in zip(
             figure.subplots(2, 3, sharey=True).flat, PANELS, strict=True
         ):

@@ -146,7 +146,7 @@ def _figure(results: Results, metric: Metric, place: Place, way: Way) -> Mapping
         "place": place.value,
         "way": way.name,
         **_members(spread(found.values())),
-        "values": {number + 1: value for number, value in found.items()},
+        "values": {number + 1: _short(value) for number, value in found.items()},
         "ratios": {
             base.name: _members(spread(ratios(results.samples, way.name, base.name, place, metric)))
             for base in bases(results, metric)
@@ -155,4 +155,15 @@ def _figure(results: Results, metric: Metric, place: Place, way: Way) -> Mapping
 
 
 def _members(found: Spread | None) -> Mapping[str, object]:
-    return {} if found is None else {"median": found.median, "least": found.low, "greatest": found.high}
+    if found is None:
+        return {}
+    return {
+        "median": _short(found.median),
+        "least": _short(found.low),
+        "greatest": _short(found.high),
+    }
+
+
+def _short(value: float) -> float:
+    """Six digits: no measurement here has more."""
+    return float(f"{value:.6g}")

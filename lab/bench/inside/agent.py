@@ -1,7 +1,7 @@
 """Does what lines of JSON on its standard input say, one after another; a program starts in milliseconds.
 
-{"run": [ARGV], "timeout": S}                 -> {"exit": N, "out": TEXT, "err": TEXT}, when it has ended
-{"run": ..., "pids": [PID]}                   -> and {"before": {...}, "after": {...}}, see `look`
+{"run": [ARGV], "timeout": S, "pids": [PID]}  -> {"exit": N, "out": TEXT, "err": TEXT}, when it has ended;
+                                                 with `pids` also "before" and "after", see `look`
 {"spawn": [ARGV], "log": FILE}                -> {"pid": N}, at once; its output goes to the file
 {"status": PID}                               -> {"exit": N}, or null while a spawned program runs
 {"kill": PID}                                 -> {"exit": N}, when it has ended of SIGKILL
@@ -29,8 +29,8 @@ def look(pids: list[int]) -> dict[str, str]:
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run a program to its end, or for so many seconds."""
     pids = request.get("pids")
-    before = look(pids) if pids is not None else {}
     try:
+        before = look(pids) if pids is not None else {}
         done = subprocess.run(
             request["run"],
             stdin=subprocess.DEVNULL,
@@ -40,12 +40,14 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             timeout=request["timeout"],
             check=False,
         )
-    except OSError as error:
+        after = look(pids) if pids is not None else {}
+    except OSError as error:  # no such program, or one of the processes has ended
         return {"exit": 127, "out": "", "err": str(error)}
     except subprocess.TimeoutExpired:
         return {"exit": 124, "out": "", "err": f"not done after {request['timeout']} s"}
-    answer = {"exit": done.returncode, "out": done.stdout, "err": done.stderr}
-    return answer if pids is None else {**answer, "before": before, "after": look(pids)}
+    return {
+        "exit": done.returncode, "out": done.stdout, "err": done.stderr, "before": before, "after": after,
+    }  # fmt: skip
 
 
 def spawn(request: dict[str, Any]) -> int:
