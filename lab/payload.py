@@ -41,7 +41,7 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
 
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
-    """The Python sources of `flanneld_py`, by the path that they have on a machine."""
+    """`flanneld_py`, by the path that it has on a machine: Python, and the compiled fast path if there is one."""
     if package is None:
         spec = find_spec("flanneld_py")  # finds it without importing it: the two packages stay apart
         if spec is None or spec.origin is None:
@@ -49,7 +49,8 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
         package = Path(spec.origin).parent
     return {
         f"/usr/lib/flanneld/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())
-        for path in sorted(package.rglob("*.py"))
+        for path in sorted(package.rglob("*"))
+        if path.suffix in (".py", ".o")
     }
 
 
