@@ -41,7 +41,7 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
 
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
-    """`flanneld_py`, by the path that it has on a machine: Python, and the compiled fast path if there is one."""
+    """`flanneld_py`, by the path that it has on a machine: sources, and the fast path if compiled."""
     if package is None:
         spec = find_spec("flanneld_py")  # finds it without importing it: the two packages stay apart
         if spec is None or spec.origin is None:
