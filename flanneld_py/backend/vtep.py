@@ -12,6 +12,7 @@ from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_v
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload
+from flanneld_py.kernel.hold import HeldByAnother, Hold
 from flanneld_py.subnet import Address, Addresses
 
 __all__ = ["Vtep"]
@@ -66,6 +67,7 @@ class Vtep:
         self._tx_checksum = tx_checksum
         self._address: Address = IPv4Address(0)
         self._examiner: Examiner | None = None
+        self._hold: Hold | None = None
         self.index = 0
         found = links.link(self.name)
         self.mac = found.mac if found is not None and is_vtep_mac(found.mac) else own_mac(self.name, public)
@@ -73,6 +75,8 @@ class Vtep:
     def make(self, address: Address) -> None:
         """Have the device, with this address alone, and up. Raises `Fatal`."""
         _reserve(self)
+        if self._hold is None:
+            self._hold = _held(self.name)
         config = self._config
         link = links.ensure_vxlan(
             links.VxlanLink(
@@ -91,6 +95,8 @@ class Vtep:
 
     def trouble(self) -> str:
         """Why it must be made anew; "" if it need not. Another MAC is none: peers are told of it."""
+        if self._hold is not None:
+            self._hold.look()
         found = links.link(self.name)
         if found is None:
             return f"The device {self.name} is gone"
@@ -133,6 +139,9 @@ class Vtep:
         self.end_examination()
         if _makers.get(self.name) is self:
             del _makers[self.name]
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
 
     def _set_up(self) -> None:
         # A network of one address, so that there is no route to a network or for broadcasts.
@@ -177,3 +186,24 @@ def _reserve(vtep: Vtep) -> None:
             "Backend.VNI",
             code=Exit.CONFIG,
         )
+
+
+def _held(name: str) -> Hold:
+    """Raise `Fatal` where another flanneld has it: each would take away what the other makes."""
+    try:
+        hold = Hold(name)
+    except HeldByAnother as error:
+        process = f"process {error.pid}" if error.pid else "in another container, perhaps"
+        raise Fatal(
+            f"{name} carries a network of another flanneld of this machine already ({process}): end that, or "
+            "give this network its own Backend.VNI",
+            code=Exit.TAKEN,
+        ) from error
+    except OSError as error:
+        raise Fatal(
+            f"Holding {name} against other flannelds of this machine: {error.strerror}: put that right",
+            code=Exit.KERNEL,
+        ) from error
+    if not hold.made:
+        logger.warning("A user's program says that it holds %s; that is ignored", name)
+    return hold

@@ -505,3 +505,35 @@ def test_another_device_with_the_vni_is_told(sandbox):
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.TAKEN
     assert "A VXLAN device with the specified VNI already exists" in daemon.log.splitlines()[-1]
+
+
+def second(host: Host, vni: int) -> Process:
+    """Another flanneld of the machine, whose network is another one."""
+    config = {"Network": "10.3.0.0/16", "Backend": {"Type": "vxlan", "VNI": vni}}
+    host.sandbox.etcdctl("put", "/other/config", json.dumps(config))
+    return host.flanneld("-etcd-prefix=/other", f"-subnet-file=/run/flannel-{host.name}/second.env")
+
+
+def test_a_second_flanneld_of_the_same_vni_is_refused_and_the_first_is_not_disturbed(hosts):
+    here, there = hosts
+    here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
+    routes = here.run("ip", "route").text
+    refused = second(here, vni=1)
+    assert refused.ends(10) == Exit.TAKEN
+    first = here.sandbox.processes[1]
+    assert (
+        "flannel.1 carries a network of another flanneld of this machine already (process "
+        f"{first.pid}): end that, or give this network its own Backend.VNI"
+    ) in refused.log.splitlines()[-1]
+    assert here.run("ip", "route").text == routes
+    here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
+    first.signal("KILL")
+    first.ends(5)
+    second(here, vni=1).says("Watching for new subnet leases")
+
+
+def test_a_second_flanneld_of_another_vni_stands_beside_the_first(hosts):
+    here, there = hosts
+    second(here, vni=2).says("Watching for new subnet leases")
+    assert {"flannel.1", "flannel.2"} <= set(here.links())
+    here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
