@@ -6,13 +6,16 @@ from enum import Enum
 
 from lab.bench.ways import Settings, Way
 
-__all__ = ["OFFERED", "WAIT", "Place", "Step", "Test", "client", "order", "server", "steps"]
+__all__ = ["OFFERED", "WAIT", "Place", "Step", "Test", "client", "duration", "order", "server", "steps"]
 
 OFFERED = 400_000
 """Datagrams a second that the tests of small packets offer: more than any proxy on two cores takes."""
 
 PINGS = 500
 """Echo requests a second: 2 ms apart, the shortest interval that needs no flood."""
+
+STARTING, KILLING, VERIFYING = 0.06, 4.5, 40.0
+"""Seconds: to start one measurement, for one outage, and to carry 1 GB each way at both places."""
 
 WAIT = 15.0
 """Seconds that a measurement may take beyond its own."""
@@ -70,6 +73,13 @@ def steps(ways: Sequence[Way], settings: Settings) -> Iterator[Step]:
         for place in Place:
             for test in Test:
                 yield Step(number, place, test, order(ways, number))
+
+
+def duration(ways: Sequence[Way], settings: Settings) -> float:
+    """About how many seconds a run takes; what each part takes was seen on two cores."""
+    udp = sum(way.is_udp for way in ways)
+    tests = len(ways) * len(Place) * len(Test) * (settings.seconds + STARTING)
+    return settings.rounds * (tests + udp * KILLING) + udp * (VERIFYING if settings.verify else 3)
 
 
 def server(address: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from lab.bench import reading
 from lab.bench.box import Answer, Box, open_box
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
 from lab.bench.pair import Absent, Failed, Pair
-from lab.bench.plan import Place, Step, Test, order, steps
+from lab.bench.plan import Place, Step, Test, duration, order, steps
 from lab.bench.topology import SWITCH
 from lab.bench.ways import Genuine, Settings, Way, ways
 from lab.engine import Engine, FileContent
@@ -55,8 +55,11 @@ def bench(engine: Engine, settings: Settings, progress: Progress) -> Results:
                     absent[way.name] = str(error)
             if way.name in absent:
                 progress.note(f"{way.title}: not here: {absent[way.name]}")
+        here = [way for way in chosen if way.name in pairs]
+        minutes = duration(here, settings) / 60
+        progress.note(f"{len(here)} ways, {settings.rounds} rounds: about {minutes:.0f} minutes")
         run = _Run(settings, progress, pairs)
-        run.all([way for way in chosen if way.name in pairs])
+        run.all(here)
         return Results(
             ways=chosen,
             absent=absent,

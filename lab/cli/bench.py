@@ -50,10 +50,10 @@ def bench(
     changed, or a measurement failed.
     """
     settings = bench_.Settings(rounds, seconds, only, verify, congestion)
+    output.mkdir(parents=True, exist_ok=True)  # before the wait, if it cannot be made
     with Lines() as progress:
         results = bench_.bench(host.ensure_engine(progress), settings, progress)
         with progress.step(f"write {output}"):
-            output.mkdir(parents=True, exist_ok=True)
             document = as_text(bench_.document(results, settings))
             (output / "bench.json").write_text(document + "\n")
             bench_.draw(results, settings, output / "bench")

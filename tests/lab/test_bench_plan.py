@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.bench.plan import Place, Test, client, order, server, steps
+from lab.bench.plan import Place, Test, client, duration, order, server, steps
 from lab.bench.topology import argv, machines, make_machines, make_pod, static_subnet
 from lab.bench.ways import KINDS, Genuine, Settings, ways
 
@@ -132,3 +132,8 @@ def test_the_round_trip_takes_as_long_as_everything_else():
     words = client(Test.ROUND_TRIP, "10.1.1.2", "10.1.2.2", Settings(seconds=3))
     interval, count = float(words[words.index("-i") + 1]), int(words[words.index("-c") + 1])
     assert interval * count == pytest.approx(3)
+
+
+def test_a_run_of_all_ways_beside_one_genuine_flanneld_is_announced_with_a_quarter_of_an_hour_or_so():
+    assert 15 * 60 < duration(ways([OLD]), Settings()) < 20 * 60
+    assert duration(ways([OLD], ["veth"]), Settings(rounds=1, seconds=1)) < 15
