@@ -50,9 +50,11 @@ class Box:
         self._frames = self._session.frames()
         self._received = b""
         self._logs = 0
+        self._usable = True
 
     def ask(self, **request: object) -> Any:
         """Have the agent do one thing. Raises `LabError` if the agent is gone."""
+        self._usable = False  # until the answer is whole: after Ctrl-C half of it may still be to come
         try:
             self._session.send(json.dumps(request).encode() + b"\n")
         except OSError as error:
@@ -63,6 +65,7 @@ class Box:
                 raise LabError(f"the agent in the container failed: {data.decode(errors='replace')}")
             self._received += data
         answer, _, self._received = self._received.partition(b"\n")
+        self._usable = True
         return json.loads(answer)
 
     def run(self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None) -> Answer:
@@ -97,8 +100,9 @@ class Box:
         return None if status is None else int(status)
 
     def kill(self, pid: int) -> None:
-        """End a spawned program, if it still runs."""
-        self.ask(kill=pid)
+        """End a spawned program, if it still runs; after a broken conversation the container ends it."""
+        if self._usable:
+            self.ask(kill=pid)
 
     def read(self, path: str) -> str:
         """A file; empty if there is none."""
