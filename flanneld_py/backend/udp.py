@@ -1,7 +1,7 @@
 """The udp backend: a TUN device, and each packet as it is in one UDP datagram (flannel's backend/udp)."""
 
-import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from flanneld_py import kernel
@@ -10,11 +10,9 @@ from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
+from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
-from flanneld_py.datapath.loop import Loop
-from flanneld_py.datapath.plain import PlainLoop
-from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.tun import open_tun, require_tun
+from flanneld_py.datapath.tun import require_tun
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -56,15 +54,14 @@ class UdpBackend:
         self._network = network.ipv4.network
         self._underlay = Underlay(interface, network.overlay)
         self._public = public
-        self._port = config.port
-        self._socket = sockets.bind(interface.ipv4, self._port)
-        self._wanted_device = self._device = device
-        self._tun: int | None = None
-        self._loop: Loop | None = None
-        self._check_source = options.udp_source_check
+        self._outside = Outside(
+            sockets.bind(interface.ipv4, config.port), interface.ipv4, config.port, interface.name
+        )
+        self._options = options
+        self._wanted_device = device
+        self._carrier: Carrier | None = None
         self._own = IPv4Network(0)
         self._table = ForwardTable(self._network)
-        self._traffic = Traffic()
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`. flannel's udp leases say no more than the address."""
@@ -72,81 +69,110 @@ class UdpBackend:
 
     def announcement(self) -> bytes:
         """See `Backend`."""
-        return Announcement(self.mtu + OVERHEAD).encode()
+        fast = self._carrier is not None and self._carrier.fast
+        return Announcement(self.mtu + OVERHEAD, fast).encode()
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
         self._underlay.require()
-        if self._loop is not None and self._loop.failure is not None:
-            self._drop_device()
-        if self._tun is None:
-            self._tun, self._device = open_tun(self._wanted_device)
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
+        if self._carrier is not None and self._carrier.failure is not None:
+            self._drop()
         self._own = subnet.ipv4
+        if self._carrier is not None:
+            self._configure(self._carrier.device)
+            return
+        options = self._options
+        self._carrier = Carrier(
+            self._wanted_device,
+            self._outside,
+            self.mtu,
+            fast_path=options.udp_fast_path,
+            offloads=options.udp_offloads,
+        )
+        self._configure(self._carrier.device)
+        self._carrier.begin()
+
+    def _configure(self, device: str) -> None:
         tunnel = self._own.network_address
-        kernel.configure(self._device, tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
-        if self._loop is None:
-            self._loop = PlainLoop(self._tun, self._socket, self.mtu, self._traffic)
-            self._loop.start()
+        kernel.configure(device, tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
-        self._table = ForwardTable(self._network)
-        for lease in peers.values():
-            self._put(lease)
+        known = [of for of in map(self._of, peers.values()) if of is not None]
+        self._table = ForwardTable.of({of.subnet: of.peer for of in known}, self._network)
+        if self._carrier is not None:
+            self._carrier.replace({of.subnet: (of.peer, of.fast) for of in known})
         self.extend(until)
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
         for event in events:
+            of = self._of(event.lease)
+            if of is None:
+                continue
             if isinstance(event, Added):
-                self._put(event.lease)
-            elif event.lease.subnet.ipv4 is not None:
-                self._table.remove(event.lease.subnet.ipv4)
+                self._table.put(of.subnet, of.peer)
+            else:
+                self._table.remove(of.subnet)
+            if self._carrier is None:
+                continue
+            if isinstance(event, Added):
+                self._carrier.put(of.subnet, of.peer, fast=of.fast)
+            else:
+                self._carrier.remove(of.subnet)
+
+    def _of(self, lease: Lease) -> "_Neighbour | None":
+        """Where a lease's packets go; None for one without IPv4."""
+        subnet, address = lease.subnet.ipv4, lease.attrs.public.ipv4
+        if subnet is None or address is None:
+            return None
+        said = Announcement.decode(lease.announced)
+        peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu))
+        return _Neighbour(subnet, peer, said.fast_path)
 
     def extend(self, until: float) -> None:
         """See `Backend`."""
-        if self._loop is not None:
-            tunnel = self._own.network_address
-            self._loop.mandate = Mandate(tunnel, self._own, self._table, until, self._check_source)
-
-    def _put(self, lease: Lease) -> None:
-        subnet, address = lease.subnet.ipv4, lease.attrs.public.ipv4
-        if subnet is not None and address is not None:
-            mtu = Announcement.decode(lease.announced).inner_mtu(self.mtu)
-            self._table.put(subnet, Peer((str(address), self._port), mtu))
-            self._traffic.know(str(address))
+        if self._carrier is not None:
+            tunnel, check = self._own.network_address, self._options.udp_source_check
+            self._carrier.allow(Mandate(tunnel, self._own, self._table, until, check))
 
     def release(self) -> None:
         """See `Backend`."""
-        if self._loop is not None:
-            self._loop.mandate = None
+        if self._carrier is not None:
+            self._carrier.forbid()
 
     def broken(self) -> str:
         """See `Backend`."""
-        if self._loop is not None and self._loop.failure is not None:
-            return f"{self._device} does not work any more: {self._loop.failure.strerror}"
+        if self._carrier is not None and self._carrier.failure is not None:
+            return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
         return self._underlay.trouble()
 
     def repair(self) -> int:
-        """See `Backend`. The table is ours alone, so nobody can have changed it."""
+        """See `Backend`. The tables are ours alone, so nobody can have changed them."""
         return 0
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
-        return self._traffic.statistics()
+        return Statistics() if self._carrier is None else self._carrier.statistics()
 
     def close(self) -> None:
         """See `Backend`."""
-        self._drop_device()
-        self._socket.close()
+        self._drop()
+        self._outside.socket.close()
 
-    def _drop_device(self) -> None:
-        """End the loop; the device goes with its descriptor."""
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
-        if self._tun is not None:
-            os.close(self._tun)
-            self._tun = None
+    def _drop(self) -> None:
+        """End what carries; the device goes with it."""
+        if self._carrier is not None:
+            self._carrier.close()
+            self._carrier = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbour:
+    """A subnet, the node that holds it, and whether that takes super-packets."""
+
+    subnet: IPv4Network
+    peer: Peer
+    fast: bool

@@ -1,0 +1,136 @@
+"""What carries the udp backend's packets: the TUN device, a loop, and the fast path where it can be had."""
+
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from flanneld_py.backend import Flow, Statistics
+from flanneld_py.datapath.fast_path import FastPath, Unavailable, load
+from flanneld_py.datapath.forward import Mandate, Peer
+from flanneld_py.datapath.loop import Loop
+from flanneld_py.datapath.plain import PlainLoop
+from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.datapath.tun import open_tun
+from flanneld_py.errors import Exit, Fatal
+
+__all__ = ["Carrier", "Outside"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The side of the network: the socket, what it is bound to, and the interface."""
+
+    socket: socket.socket
+    address: IPv4Address
+    port: int
+    interface: str
+
+
+class Carrier:
+    """A device, and what moves packets through it once it has begun; made anew when the device is lost.
+
+    `fast_path` and `offloads` are the flags' values. Raises `Fatal`. Until `allow` nothing is carried.
+    """
+
+    def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
+        self._outside, self._mtu = outside, mtu
+        self._wanted, self._offloads = fast_path, offloads
+        self._fast: FastPath | None = None
+        self._traffic = Traffic()
+        self._tun, self.device = open_tun(device)
+        self._loop: Loop = PlainLoop(self._tun, outside.socket, mtu, self._traffic)
+        self._ways = {"loop": "plain", "fast_path": "off"}
+
+    @property
+    def fast(self) -> bool:
+        """Whether the fast path can be sent to."""
+        return self._fast is not None
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why the device does not work any more, if so."""
+        return self._loop.failure
+
+    def begin(self) -> None:
+        """Move packets; the device has its address by now. Raises `Fatal`."""
+        self._loop.start()
+        if self._wanted == "off":
+            return
+        try:
+            place = self._outside
+            self._fast = load(self.device, place.interface, place.address, place.port)
+        except Unavailable as error:
+            if self._wanted == "require":
+                raise Fatal(f"-udp-fast-path=require: {error}", code=Exit.KERNEL) from error
+            logger.info("Packets are carried without the fast path: %s", error)
+            self._ways["fast_path"] = f"off: {error}"
+        else:
+            logger.info(
+                "Packets are carried by the fast path between %s and %s", self.device, place.interface
+            )
+            self._ways["fast_path"] = "on"
+
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
+        """These peers and no others; of each, whether it takes super-packets. The table has them, too."""
+        for peer, _ in peers.values():
+            self._traffic.know(peer.node)
+        if self._fast is not None:
+            self._fast.replace(peers)
+
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
+        """From now on the subnet is that node's, in the fast path as well; the table has it."""
+        self._traffic.know(peer.node)
+        if self._fast is not None:
+            self._fast.put(subnet, peer, fast=fast)
+
+    def remove(self, subnet: IPv4Network) -> None:
+        """From now on the subnet is nobody's."""
+        if self._fast is not None:
+            self._fast.remove(subnet)
+
+    def allow(self, mandate: Mandate) -> None:
+        """Carry packets by this mandate."""
+        self._loop.mandate = mandate
+        if self._fast is not None:
+            self._fast.allow(mandate)
+
+    def forbid(self) -> None:
+        """Carry nothing until the next `allow`."""
+        self._loop.mandate = None
+        if self._fast is not None:
+            self._fast.forbid()
+
+    def statistics(self) -> Statistics:
+        """What was carried and dropped either way, and how."""
+        done = self._traffic.statistics()
+        if self._fast is None:
+            return Statistics(done.sent, done.received, done.dropped, ways=self._ways)
+        fast = self._fast.statistics()
+        return Statistics(
+            _sum(done.sent, fast.sent),
+            _sum(done.received, fast.received),
+            Counter(done.dropped) + Counter(fast.dropped),
+            ways=self._ways,
+        )
+
+    def close(self) -> None:
+        """End it; the device goes with its descriptor."""
+        if self._fast is not None:
+            self._fast.close()
+        self._loop.close()
+        os.close(self._tun)
+
+
+def _sum(one: Mapping[str, Flow], other: Mapping[str, Flow]) -> dict[str, Flow]:
+    nothing = Flow(0, 0)
+    return {
+        node: Flow(a.packets + b.packets, a.bytes + b.bytes)
+        for node in {**one, **other}
+        for a, b in [(one.get(node, nothing), other.get(node, nothing))]
+    }

@@ -1,0 +1,145 @@
+"""The udp backend's fast path: BPF programs that carry packets between the TUN device and the underlay.
+
+They stand beside a loop (`datapath.loop`), which gets whatever they leave alone. The links are ours, so they
+end with this process, however it ends; the loop of the next one carries on, and loads its own.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from importlib.resources import files
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from flanneld_py.backend import Flow, Statistics
+from flanneld_py.datapath.fast_path import bpf, layouts
+from flanneld_py.datapath.fast_path.image import Image, read_image
+from flanneld_py.datapath.forward import Mandate, Peer
+
+__all__ = ["FastPath", "Unavailable", "load"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OBJECT: Final = "fast_path.o"
+"""What clang makes of fast_path.c, beside it: see tools/fast-path."""
+
+LICENSE: Final = "Apache-2.0"
+"""The kernel asks for one: only under some may helpers be called that are for GPL programs. None is."""
+
+EGRESS: Final = "tcx/egress"
+INGRESS: Final = "tcx/ingress"
+ARPHRD_ETHER: Final = 1  # linux/if_arp.h
+
+
+class Unavailable(Exception):
+    """The fast path cannot be had here; the message says what was attempted and what was seen."""
+
+
+class FastPath:
+    """Programs that are attached, and carry nothing until `allow`. Made by `load`. Methods raise OSError."""
+
+    def __init__(self, maps: Mapping[str, bpf.Map], place: layouts.Place, detach: Callable[[], None]) -> None:
+        self._maps, self._place, self._detach = maps, place, detach
+        self._subnets: set[IPv4Network] = set()
+
+    def allow(self, mandate: Mandate) -> None:
+        """Carry packets by this mandate and the peers that were put; its table is not looked at."""
+        self._maps["mandates"].put(layouts.FIRST, layouts.mandate(mandate, self._place))
+
+    def forbid(self) -> None:
+        """Carry nothing until the next `allow`."""
+        self._maps["mandates"].put(layouts.FIRST, layouts.NO_MANDATE)
+
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
+        """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
+        for subnet in self._subnets - peers.keys():
+            self.remove(subnet)
+        for subnet, (peer, fast) in peers.items():
+            self.put(subnet, peer, fast=fast)
+
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
+        """From now on the subnet is that node's; `fast`: it takes super-packets, so send to it from here."""
+        node = layouts.node(peer)
+        if not self._maps["flows"].get(node):
+            self._maps["flows"].put(node, layouts.NO_FLOW)
+        self._maps["peers"].put(layouts.prefix(subnet), layouts.peer(peer, fast=fast))
+        self._subnets.add(subnet)
+
+    def remove(self, subnet: IPv4Network) -> None:
+        """From now on the subnet is nobody's. What was counted of its node stays."""
+        self._maps["peers"].remove(layouts.prefix(subnet))
+        self._subnets.discard(subnet)
+
+    def statistics(self) -> Statistics:
+        """What the programs have carried and dropped."""
+        sent: dict[str, Flow] = {}
+        received: dict[str, Flow] = {}
+        for node in self._maps["flows"]:
+            out, back = layouts.flows(self._maps["flows"].get(node))
+            sent[socket.inet_ntoa(node)], received[socket.inet_ntoa(node)] = out, back
+        drops = {
+            reason: layouts.number(self._maps["drops"].get(layouts.index(place)))
+            for place, reason in enumerate(layouts.DROPS)
+        }
+        return Statistics(
+            {node: flow for node, flow in sent.items() if flow.packets},
+            {node: flow for node, flow in received.items() if flow.packets},
+            {reason: number for reason, number in drops.items() if number},
+        )
+
+    def close(self) -> None:
+        """Detach the programs: everything comes to the loop from now on."""
+        self._detach()
+
+
+def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
+    """Attach the programs to these interfaces; `address` and `port` are what datagrams come to.
+
+    Raises `Unavailable`; then nothing is left behind.
+    """
+    kind = int(Path("/sys/class/net", underlay, "type").read_text())
+    if kind != ARPHRD_ETHER:
+        raise Unavailable(f"{underlay} is no Ethernet device (ARPHRD type {kind})")
+    image = _image()
+    with ExitStack() as opened:
+        maps: dict[str, bpf.Map] = {}
+        for name, shape in image.maps.items():
+            maps[name] = _attempt(f"making the BPF map {name}", bpf.Map, shape)
+            opened.callback(maps[name].close)
+        descriptors = {name: each.fd for name, each in maps.items()}
+        place = layouts.Place(address, port, socket.if_nametoindex(tun), socket.if_nametoindex(underlay))
+        # The program that receives comes first: whoever sees us send in one piece may answer so.
+        for program, device, index, direction in (
+            (INGRESS, underlay, place.underlay, bpf.BPF_TCX_INGRESS),
+            (EGRESS, tun, place.tun, bpf.BPF_TCX_EGRESS),
+        ):
+            code = image.instructions(program, descriptors)
+            loaded = _attempt(f"loading the BPF program {program}", bpf.load_program, code, LICENSE)
+            try:
+                what = f"attaching the BPF program {program} to {device} (tcx, Linux 6.6)"
+                opened.callback(os.close, _attempt(what, bpf.attach, loaded, index, direction))
+            finally:
+                os.close(loaded)
+        return FastPath(maps, place, opened.pop_all().close)
+
+
+def _image() -> Image:
+    path = files(__package__).joinpath(OBJECT)
+    if not path.is_file():
+        raise Unavailable(f"{OBJECT} is not there: this flanneld was built without clang")
+    try:
+        return read_image(path.read_bytes())
+    except ValueError as error:
+        raise Unavailable(f"{OBJECT} cannot be read: {error}") from error
+
+
+def _attempt(what: str, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return do(*args, **kwargs)
+    except bpf.Rejected as error:
+        raise Unavailable(f"{what}: {error.strerror}: {error.reason}") from error
+    except OSError as error:
+        raise Unavailable(f"{what}: {error.strerror}") from error

@@ -1,0 +1,151 @@
+"""bpf(2), as much of it as the fast path needs: maps, programs, tcx links. Numbers are linux/bpf.h's."""
+
+import ctypes
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import astuple
+from pathlib import Path
+from typing import Final
+
+from flanneld_py.datapath.fast_path.image import MapShape
+
+__all__ = ["Map", "Rejected", "attach", "load_program"]
+
+NR_BPF: Final = {"x86_64": 321, "aarch64": 280}  # asm/unistd.h
+
+BPF_MAP_CREATE: Final = 0
+BPF_MAP_LOOKUP_ELEM: Final = 1
+BPF_MAP_UPDATE_ELEM: Final = 2
+BPF_MAP_DELETE_ELEM: Final = 3
+BPF_MAP_GET_NEXT_KEY: Final = 4
+BPF_PROG_LOAD: Final = 5
+BPF_LINK_CREATE: Final = 28
+
+BPF_PROG_TYPE_SCHED_CLS: Final = 3
+BPF_TCX_INGRESS: Final = 46
+BPF_TCX_EGRESS: Final = 47
+PER_CPU: Final = frozenset({5, 6})  # BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY
+
+# The first fields of union bpf_attr, for each command; what is not given is 0.
+_MAP_CREATE: Final = struct.Struct("=IIIII")  # map_type, key_size, value_size, max_entries, map_flags
+_ELEMENT: Final = struct.Struct("=I4xQQQ")  # map_fd, key, value or next_key, flags
+# prog_type, insn_cnt, insns, license, log_level, log_size, log_buf
+_PROG_LOAD: Final = struct.Struct("=IIQQIIQ")
+_LINK_CREATE: Final = struct.Struct("=IIII32x")  # prog_fd, target_ifindex, attach_type, flags
+
+LOG_SIZE: Final = 1 << 20
+INSTRUCTION: Final = 8  # bytes
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Rejected(OSError):
+    """The kernel does not take a program; `reason` is the last that its verifier says of it."""
+
+    def __init__(self, error: OSError, log: str) -> None:
+        super().__init__(error.errno, error.strerror)
+        said = [line for line in log.splitlines() if line and not line.startswith("processed ")]
+        self.reason = said[-1] if said else "without a word"
+
+
+def _bpf(command: int, attr: bytes) -> int:
+    """Its result, a new descriptor for some commands. Raises OSError; ENOSYS on an unknown architecture."""
+    number = NR_BPF.get(platform.machine(), -1)
+    buffer = ctypes.create_string_buffer(attr, len(attr))
+    result: int = _libc.syscall(number, command, buffer, len(attr))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _address(buffer: "ctypes.Array[ctypes.c_char]") -> int:
+    return ctypes.addressof(buffer)
+
+
+class Map:
+    """A map of this shape; keys and values are bytes of its sizes. Methods raise OSError."""
+
+    def __init__(self, shape: MapShape) -> None:
+        self._shape = shape
+        self._copies = _possible_cpus() if shape.kind in PER_CPU else 1
+        # The kernel rounds what is there for each CPU up.
+        self._step = -(-shape.value_size // 8) * 8 if shape.kind in PER_CPU else shape.value_size
+        self.fd = _bpf(BPF_MAP_CREATE, _MAP_CREATE.pack(*astuple(shape)))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write; of a map for each CPU, the same value for all."""
+        room = value.ljust(self._step, b"\0") * self._copies
+        self._element(BPF_MAP_UPDATE_ELEM, key, ctypes.create_string_buffer(room, len(room)))
+
+    def remove(self, key: bytes) -> None:
+        """Forget a key; nothing happens where there is none."""
+        try:
+            self._element(BPF_MAP_DELETE_ELEM, key, ctypes.create_string_buffer(1))
+        except FileNotFoundError:
+            return
+
+    def get(self, key: bytes) -> list[bytes]:
+        """The value, one for each CPU of such a map; empty where there is none."""
+        value = ctypes.create_string_buffer(self._step * self._copies)
+        try:
+            self._element(BPF_MAP_LOOKUP_ELEM, key, value)
+        except FileNotFoundError:
+            return []
+        raw, size = value.raw, self._shape.value_size
+        return [raw[at : at + size] for at in range(0, len(raw), self._step)]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Every key, while nobody else changes the map."""
+        following = ctypes.create_string_buffer(self._shape.key_size)
+        key: bytes | None = None
+        while True:
+            try:
+                self._element(BPF_MAP_GET_NEXT_KEY, key, following)
+            except FileNotFoundError:
+                return
+            key = following.raw
+            yield key
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.fd)
+
+    def _element(self, command: int, key: bytes | None, value: "ctypes.Array[ctypes.c_char]") -> None:
+        held = None if key is None else ctypes.create_string_buffer(key, len(key))
+        place = 0 if held is None else _address(held)
+        _bpf(command, _ELEMENT.pack(self.fd, place, _address(value), 0))
+
+
+def load_program(instructions: bytes, license_: str) -> int:
+    """The descriptor of a program for tcx. Raises `Rejected`."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    words = ctypes.create_string_buffer(license_.encode())
+    count = len(instructions) // INSTRUCTION
+
+    def attempt(log: "ctypes.Array[ctypes.c_char] | None") -> int:
+        told = (0, 0, 0) if log is None else (1, len(log), _address(log))
+        attr = _PROG_LOAD.pack(BPF_PROG_TYPE_SCHED_CLS, count, _address(code), _address(words), *told)
+        return _bpf(BPF_PROG_LOAD, attr)
+
+    try:
+        return attempt(None)
+    except OSError as error:
+        log = ctypes.create_string_buffer(LOG_SIZE)
+        try:
+            return attempt(log)
+        except OSError:
+            raise Rejected(error, log.value.decode(errors="replace")) from None
+
+
+def attach(program: int, ifindex: int, direction: int) -> int:
+    """Have a program see an interface's packets, until the descriptor is closed. Raises OSError."""
+    return _bpf(BPF_LINK_CREATE, _LINK_CREATE.pack(program, ifindex, direction, 0))
+
+
+def _possible_cpus() -> int:
+    """How many values a map for each CPU has: `0-3,8` of the kernel's list counts to 9."""
+    text = Path("/sys/devices/system/cpu/possible").read_text()
+    return int(text.strip().replace(",", "-").split("-")[-1]) + 1

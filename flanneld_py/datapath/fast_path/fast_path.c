@@ -1,0 +1,267 @@
+/* The udp backend's fast path: two programs that carry packets between the TUN device and the underlay.
+ *
+ * The wire format is flannel's: one UDP datagram is one inner IPv4 packet, as it is. What a program cannot
+ * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
+ * program. What is spoofed ends here, so that a flood of it costs little.
+ *
+ * forward.py decides the same for the daemon's own loops; the structures below are packed by maps.py.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+
+#define SECTION(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define htons(x) ((__u16)__builtin_bswap16(x))
+#define ntohs(x) ((__u16)__builtin_bswap16(x))
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "htons and ntohs are for little-endian machines"
+#endif
+
+/* enum tcx_action_base of linux/bpf.h; headers before Linux 6.6 lack it. */
+#define TCX_NEXT -1
+#define TCX_DROP 2
+
+/* Helpers, by their number (enum bpf_func_id of linux/bpf.h). None of them is for GPL programs only. */
+static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static __u32 (*bpf_get_prandom_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
+static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len,
+				   __u64 flags) = (void *)BPF_FUNC_skb_store_bytes;
+static long (*bpf_skb_load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
+				  __u32 len) = (void *)BPF_FUNC_skb_load_bytes;
+static long (*bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
+static long (*bpf_skb_pull_data)(struct __sk_buff *skb, __u32 len) = (void *)BPF_FUNC_skb_pull_data;
+static long (*bpf_skb_change_head)(struct __sk_buff *skb, __u32 len,
+				   __u64 flags) = (void *)BPF_FUNC_skb_change_head;
+static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 len_diff, __u32 mode,
+				   __u64 flags) = (void *)BPF_FUNC_skb_adjust_room;
+static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)BPF_FUNC_ktime_get_boot_ns;
+static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen,
+				  __u64 flags) = (void *)BPF_FUNC_redirect_neigh;
+
+/* Addresses and ports are in network byte order, times are nanoseconds of CLOCK_BOOTTIME. */
+
+struct mandate {
+	__u64 until;		/* the lease's end; 0 without one */
+	__u32 address;		/* ours, on the underlay */
+	__u32 subnet;
+	__u32 netmask;
+	__u32 tun;		/* interface indices */
+	__u32 underlay;
+	__u16 port;
+	__u16 check_source;
+};
+
+struct prefix {
+	__u32 length;
+	__u32 address;
+};
+
+#define FAST 1
+
+struct peer {
+	__u32 node;
+	__u16 mtu;		/* bytes that an inner packet may have on the way to it */
+	__u16 flags;
+};
+
+struct flow {
+	__u64 sent_packets, sent_bytes, received_packets, received_bytes;
+};
+
+enum drop { SPOOFED, NOT_OURS, DROPS };
+
+struct map {
+	__u32 type, key_size, value_size, max_entries, flags;
+};
+
+struct map SECTION("maps") mandates = { BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mandate), 1, 0 };
+struct map SECTION("maps") peers = { BPF_MAP_TYPE_LPM_TRIE, sizeof(struct prefix), sizeof(struct peer),
+				     65536, BPF_F_NO_PREALLOC };
+struct map SECTION("maps") flows = { BPF_MAP_TYPE_PERCPU_HASH, 4, sizeof(struct flow), 65536,
+				     BPF_F_NO_PREALLOC };
+struct map SECTION("maps") drops = { BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, DROPS, 0 };
+
+struct outer {
+	struct iphdr ip;
+	struct udphdr udp;
+};
+
+#define OUTER ((int)sizeof(struct outer))
+
+INLINE struct mandate *in_force(void)
+{
+	__u32 first = 0;
+	struct mandate *mandate = bpf_map_lookup_elem(&mandates, &first);
+
+	return mandate && bpf_ktime_get_boot_ns() < mandate->until ? mandate : 0;
+}
+
+INLINE struct peer *holder(__u32 address)
+{
+	struct prefix prefix = { 32, address };
+
+	return bpf_map_lookup_elem(&peers, &prefix);
+}
+
+INLINE int refuse(__u32 reason)
+{
+	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
+
+	if (count)
+		*count += 1;
+	return TCX_DROP;
+}
+
+/* One hop less, and the checksum patched (RFC 1624, equation 3). */
+INLINE void decrement_ttl(struct iphdr *ip)
+{
+	__u32 check = ip->check + htons(0x0100);
+
+	ip->check = check + (check >= 0xFFFF);
+	ip->ttl -= 1;
+}
+
+/* Whether so many bytes are there to be read; they may have to be brought together first. */
+INLINE int reaches(struct __sk_buff *skb, __u32 length)
+{
+	return (void *)(long)skb->data + length <= (void *)(long)skb->data_end ||
+	       bpf_skb_pull_data(skb, length) == 0;
+}
+
+INLINE __u32 packets(const struct __sk_buff *skb)
+{
+	return skb->gso_segs > 1 ? skb->gso_segs : 1;
+}
+
+SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
+{
+	struct mandate *mandate = in_force();
+
+	if (!mandate || skb->protocol != htons(ETH_P_IP))
+		return TCX_NEXT;
+	if (!reaches(skb, sizeof(struct iphdr)))
+		return TCX_NEXT;
+
+	struct iphdr *ip = (void *)(long)skb->data;
+
+	/* The verifier wants to see it. */
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->ihl < 5 || ip->ttl <= 1)
+		return TCX_NEXT;
+
+	__u32 length = skb->len, gso_size = skb->gso_size, count = packets(skb), longest = length;
+	struct peer *peer = holder(ip->daddr);
+
+	if (!peer || !(peer->flags & FAST))
+		return TCX_NEXT;
+	if (gso_size) {
+		__u8 doff;
+
+		/* Segments of inner UDP do not survive the encapsulation. */
+		if (ip->protocol != IPPROTO_TCP || bpf_skb_load_bytes(skb, ip->ihl * 4 + 12, &doff, 1))
+			return TCX_NEXT;
+		/* skb_load_bytes leaves the pointers as they are. */
+		longest = ip->ihl * 4 + (doff >> 4) * 4 + gso_size;
+	}
+	if (longest > peer->mtu)
+		return TCX_NEXT;
+
+	struct outer outer = {
+		.ip = {
+			.version = 4, .ihl = 5, .tot_len = htons(length + OUTER),
+			.id = bpf_get_prandom_u32(), .ttl = 64, .protocol = IPPROTO_UDP,
+			.saddr = mandate->address, .daddr = peer->node,
+		},
+		.udp = { .source = mandate->port, .dest = mandate->port,
+			 .len = htons(length + sizeof(struct udphdr)) },
+	};
+	__u16 *word = (void *)&outer;
+	__u32 sum = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 10; i++)
+		sum += word[i];
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	outer.ip.check = ~(sum + (sum >> 16));
+
+	struct flow *flow = bpf_map_lookup_elem(&flows, &outer.ip.daddr);
+
+	decrement_ttl(ip);
+	if (bpf_skb_adjust_room(skb, OUTER, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
+				BPF_F_ADJ_ROOM_ENCAP_L4_UDP) ||
+	    bpf_skb_store_bytes(skb, 0, &outer, OUTER, 0) ||
+	    bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return TCX_DROP;
+	if (flow) {
+		flow->sent_packets += count;
+		flow->sent_bytes += length;
+	}
+	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+}
+
+SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
+{
+	struct mandate *mandate = in_force();
+
+	if (!mandate || skb->protocol != htons(ETH_P_IP))
+		return TCX_NEXT;
+	if (!reaches(skb, ETH_HLEN + OUTER + sizeof(struct iphdr)))
+		return TCX_NEXT;
+
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct iphdr *inner = (void *)(udp + 1);
+
+	if ((void *)(inner + 1) > (void *)(long)skb->data_end)
+		return TCX_NEXT;
+
+	__u32 node = ip->saddr, length = skb->len - ETH_HLEN - OUTER;
+
+	if (ip->protocol != IPPROTO_UDP || udp->dest != mandate->port ||
+	    ip->daddr != mandate->address || ip->ihl != 5 || ip->version != 4 ||
+	    (ip->frag_off & htons(0x3FFF)))
+		return TCX_NEXT;
+	/* A train of datagrams in one piece has a longer outer than inner packet: it is for the daemon. */
+	if (inner->version != 4 || inner->ihl < 5 || inner->ihl * 4 > length ||
+	    ntohs(inner->tot_len) != length || ntohs(ip->tot_len) != length + OUTER ||
+	    (skb->gso_size && inner->protocol != IPPROTO_TCP))
+		return TCX_NEXT;
+	if (mandate->check_source) {
+		struct peer *peer = holder(inner->saddr);
+
+		if (!peer || peer->node != node)
+			return refuse(SPOOFED);
+		if ((inner->daddr & mandate->netmask) != mandate->subnet)
+			return refuse(NOT_OURS);
+	}
+	if (inner->ttl <= 1)
+		return TCX_NEXT;
+	decrement_ttl(inner);
+
+	struct flow *flow = bpf_map_lookup_elem(&flows, &node);
+
+	if (flow) {
+		flow->received_packets += packets(skb);
+		flow->received_bytes += length;
+	}
+	if (skb->gso_size) {
+		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+			return TCX_DROP;
+	} else {
+		/* A checksum of the outer UDP header that is still to be computed would be computed for the
+		 * inner packet. The kernel forgets it when the place of that header is taken away and 8 bytes
+		 * more; these come back. */
+		__u64 begin;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + OUTER, &begin, 8) ||
+		    bpf_skb_adjust_room(skb, -(OUTER + 8), BPF_ADJ_ROOM_MAC, 0) ||
+		    bpf_skb_adjust_room(skb, 8, BPF_ADJ_ROOM_MAC, 0) ||
+		    bpf_skb_store_bytes(skb, ETH_HLEN, &begin, 8, 0))
+			return TCX_DROP;
+	}
+	return bpf_redirect(mandate->tun, BPF_F_INGRESS);
+}

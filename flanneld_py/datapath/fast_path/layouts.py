@@ -1,0 +1,90 @@
+"""Keys and values of the fast path's maps, as fast_path.c has them. Pure."""
+
+import math
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from flanneld_py.backend import Flow
+from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
+
+__all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
+__all__ += ["peer", "prefix"]
+
+_MANDATE: Final = struct.Struct("=Q4s4s4sII2sH")
+_PREFIX: Final = struct.Struct("=I4s")
+_PEER: Final = struct.Struct("=4sHH")
+_FLOW: Final = struct.Struct("=QQQQ")
+_INDEX: Final = struct.Struct("=I")
+_NUMBER: Final = struct.Struct("=Q")
+_FAST: Final = 1
+_FOREVER: Final = 2**63  # nanoseconds, 292 years
+
+FIRST: Final = _INDEX.pack(0)
+"""The only key of the map of mandates."""
+
+NO_MANDATE: Final = bytes(_MANDATE.size)
+NO_FLOW: Final = bytes(_FLOW.size)
+
+DROPS: Final = tuple(drop.reason for drop in (SPOOFED, NOT_OURS))
+"""The reasons of enum drop, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where datagrams come to, and between which interfaces, by their index, packets are carried."""
+
+    address: IPv4Address
+    port: int
+    tun: int
+    underlay: int
+
+
+def mandate(given: Mandate, place: Place) -> bytes:
+    """A struct mandate."""
+    until = _FOREVER if math.isinf(given.until) else int(given.until * 1e9)
+    return _MANDATE.pack(
+        until,
+        place.address.packed,
+        given.subnet.network_address.packed,
+        given.subnet.netmask.packed,
+        place.tun,
+        place.underlay,
+        struct.pack("!H", place.port),
+        given.check_source,
+    )
+
+
+def prefix(subnet: IPv4Network) -> bytes:
+    """A struct prefix: a key of the map of peers."""
+    return _PREFIX.pack(subnet.prefixlen, subnet.network_address.packed)
+
+
+def peer(of: Peer, *, fast: bool) -> bytes:
+    """A struct peer."""
+    return _PEER.pack(node(of), min(of.mtu, 0xFFFF), _FAST if fast else 0)
+
+
+def node(of: Peer) -> bytes:
+    """A key of the map of flows."""
+    return socket.inet_aton(of.node)
+
+
+def flows(values: Iterable[bytes]) -> tuple[Flow, Flow]:
+    """What the CPUs' structs flow add up to: sent, received."""
+    sums = [sum(column) for column in zip(*(_FLOW.unpack(value) for value in values), strict=True)]
+    sent_packets, sent_bytes, received_packets, received_bytes = sums or (0, 0, 0, 0)
+    return Flow(sent_packets, sent_bytes), Flow(received_packets, received_bytes)
+
+
+def index(place: int) -> bytes:
+    """A key of an array."""
+    return _INDEX.pack(place)
+
+
+def number(values: Iterable[bytes]) -> int:
+    """What the CPUs' counters add up to."""
+    return sum(_NUMBER.unpack(value)[0] for value in values)
