@@ -23,9 +23,9 @@ CORE = {
     "flanneld_py": {
         "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
         "backend.route_entries", "backend.vxlan_entries", "backend.wireguard_peers", "config",
-        "datapath.allowance", "datapath.announcement", "datapath.fast_path.image", "datapath.fast_path.layouts",
-        "datapath.forward", "datapath.icmp", "datapath.packet",
-        "errors", "firewall.iptables_text", "firewall.nft_text",
+        "datapath.allowance", "datapath.announcement", "datapath.fast_path.image",
+        "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet", "errors",
+        "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience",

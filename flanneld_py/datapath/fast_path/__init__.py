@@ -78,8 +78,8 @@ class FastPath:
         sent: dict[str, Flow] = {}
         received: dict[str, Flow] = {}
         for node in self._maps["flows"]:
-            out, back = layouts.flows(self._maps["flows"].get(node))
-            sent[socket.inet_ntoa(node)], received[socket.inet_ntoa(node)] = out, back
+            name, counts = socket.inet_ntoa(node), layouts.flows(self._maps["flows"].get(node))
+            sent[name], received[name] = Flow(*counts[:2]), Flow(*counts[2:])
         drops = {
             reason: layouts.number(self._maps["drops"].get(layouts.index(place)))
             for place, reason in enumerate(layouts.DROPS)

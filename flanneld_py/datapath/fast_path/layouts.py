@@ -1,14 +1,12 @@
 """Keys and values of the fast path's maps, as fast_path.c has them. Pure."""
 
 import math
-import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-from flanneld_py.backend import Flow
 from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
@@ -70,14 +68,12 @@ def peer(of: Peer, *, fast: bool) -> bytes:
 
 def node(of: Peer) -> bytes:
     """A key of the map of flows."""
-    return socket.inet_aton(of.node)
+    return IPv4Address(of.node).packed
 
 
-def flows(values: Iterable[bytes]) -> tuple[Flow, Flow]:
-    """What the CPUs' structs flow add up to: sent, received."""
-    sums = [sum(column) for column in zip(*(_FLOW.unpack(value) for value in values), strict=True)]
-    sent_packets, sent_bytes, received_packets, received_bytes = sums or (0, 0, 0, 0)
-    return Flow(sent_packets, sent_bytes), Flow(received_packets, received_bytes)
+def flows(values: Iterable[bytes]) -> list[int]:
+    """What the CPUs' structs flow add up to: packets sent, their bytes, packets received, their bytes."""
+    return [sum(column) for column in zip(*(_FLOW.unpack(value) for value in values), strict=True)]
 
 
 def index(place: int) -> bytes:
