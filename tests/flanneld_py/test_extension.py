@@ -164,13 +164,25 @@ def test_a_command_that_hangs_is_killed_with_its_children(make, tmp_path, caplog
     backend.release()
     backend.close()
     assert "was killed after" in caplog.text
-    stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
+    stat = Path(f"/proc/{written(pid_file)}/stat")
 
     def probe() -> bool | wait.NotYet:
         # Gone, or dead and not yet reaped by whoever inherited it.
         return not stat.exists() or ") Z " in stat.read_text() or wait.NotYet(stat.read_text())
 
     wait.until(probe, what="the command's child to end", timeout=5, interval=0.01)
+
+
+def written(pid_file: Path) -> int:
+    """The number of a process, once it is there; never 0, which would mean the tests themselves."""
+
+    def probe() -> int | wait.NotYet:
+        text = pid_file.read_text().strip() if pid_file.exists() else ""
+        return int(text) if text else wait.NotYet("nothing")
+
+    pid = wait.until(probe, what=f"a number in {pid_file}", timeout=10)
+    assert pid > 1
+    return pid
 
 
 def test_a_command_that_leaves_a_daemon_behind_is_not_waited_for_any_longer(make, tmp_path, caplog):
@@ -186,8 +198,7 @@ def test_a_command_that_leaves_a_daemon_behind_is_not_waited_for_any_longer(make
         assert "Ran SubnetAddCommand: left" in caplog.text
         backend.close()
     finally:
-        pid = wait.until(lambda: pid_file.exists() and pid_file.read_text(), what="its pid", timeout=10)
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(written(pid_file), signal.SIGKILL)
 
 
 def test_a_command_that_prints_for_ever_takes_no_memory(make, caplog):
