@@ -58,7 +58,7 @@ def read_image(elf: bytes) -> Image:
 
     try:
         return _image(ELFFile(io.BytesIO(elf)))
-    except (ELFError, KeyError, struct.error, AttributeError) as error:
+    except (ELFError, LookupError, struct.error, AttributeError) as error:
         raise ValueError(f"no BPF object: {error!r}") from error
 
 

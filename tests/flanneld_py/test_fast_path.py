@@ -1,0 +1,235 @@
+"""The fast path without a kernel: its object, its maps' layouts, and what is done where it cannot be had."""
+
+import math
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from flanneld_py.backend import Flow, Statistics
+from flanneld_py.datapath import carrier as carrier_module
+from flanneld_py.datapath import fast_path
+from flanneld_py.datapath.carrier import Carrier, Outside
+from flanneld_py.datapath.fast_path import layouts
+from flanneld_py.datapath.fast_path.image import MapShape, Reference, read_image
+from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
+from flanneld_py.errors import Exit, Fatal
+
+SUBNET = IPv4Network("10.2.35.0/24")
+THEIRS = IPv4Network("10.2.52.0/24")
+PEER = Peer(("192.168.199.53", 8285), 1472)
+MANDATE = Mandate(IPv4Address("10.2.35.0"), SUBNET, ForwardTable(), until=5.5)
+PLACE = layouts.Place(IPv4Address("192.168.199.52"), 8285, 7, 2)
+
+# The object
+
+
+def elf(
+    sections: list[tuple[str, int, bytes, int, int]], symbols: list[tuple[str, int, int]], machine: int = 247
+) -> bytes:
+    """A relocatable ELF file (elf(5)): of each section name, type, content, link and info; of each symbol
+    name, section and value. Machine 247 is EM_BPF. The first section is empty, the last .shstrtab."""
+    names, strings = b"\0", b"\0"
+    table = bytes(24)
+    for name, section, value in symbols:
+        table += struct.pack("<IBBHQQ", len(strings), 0x11, 0, section, value, 0)
+        strings += name.encode() + b"\0"
+    sections = [("", 0, b"", 0, 0), *sections]
+    for name, kind, content in ((".symtab", 2, table), (".strtab", 3, strings), (".shstrtab", 3, b"")):
+        sections.append((name, kind, content, len(sections) + 1 if kind == 2 else 0, 1))
+    headers, body, at = b"", b"", 64
+    for name, kind, content, link, info in sections:
+        offset = len(names)
+        names += name.encode() + b"\0"
+        if name == ".shstrtab":
+            content = names
+        size = 24 if kind == 2 else 16 if kind == 9 else 0
+        headers += struct.pack("<IIQQQQIIQQ", offset, kind, 0, 0, at, len(content), link, info, 8, size)
+        body, at = body + content, at + len(content)
+    head = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head += struct.pack("<HHIQQQI", 1, machine, 1, 0, 0, at, 0)
+    head += struct.pack("<HHHHHH", 64, 0, 0, 64, len(sections), len(sections) - 1)
+    return head + body + headers
+
+
+LOAD = struct.pack("<BBhi", 0x18, 0x01, 0, 0) + bytes(8)  # r1 = a 64-bit immediate, which a map's becomes
+LEAVE = struct.pack("<BBhi", 0x95, 0, 0, 0)
+SMALL = elf(
+    [
+        ("tcx/egress", 1, LEAVE + LOAD, 0, 0),
+        (".reltcx/egress", 9, struct.pack("<QQ", 8, 2 << 32 | 1), 5, 1),
+        ("maps", 1, struct.pack("<5I", 2, 4, 40, 1, 0) + struct.pack("<5I", 11, 8, 8, 9, 1), 0, 0),
+    ],
+    [("first", 3, 0), ("second", 3, 20)],
+)
+
+
+def test_maps_programs_and_references_are_read_from_an_object():
+    image = read_image(SMALL)
+    assert image.maps == {"first": MapShape(2, 4, 40, 1, 0), "second": MapShape(11, 8, 8, 9, 1)}
+    assert image.programs == {"tcx/egress": LEAVE + LOAD}
+    assert image.references == {"tcx/egress": (Reference(8, "second"),)}
+
+
+def test_a_reference_to_a_map_becomes_its_descriptor():
+    code = read_image(SMALL).instructions("tcx/egress", {"first": 5, "second": 77})
+    # struct bpf_insn: opcode, dst_reg and src_reg, off, imm; source 1 is BPF_PSEUDO_MAP_FD.
+    assert code[8:16] == struct.pack("<BBhi", 0x18, 0x11, 0, 77)
+    assert code[:8] + code[16:] == LEAVE + bytes(8)
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x7fELF", SMALL[:100], elf([("tcx/egress", 1, LEAVE, 0, 0)], [])])
+def test_what_is_no_such_object_is_refused(junk):
+    with pytest.raises(ValueError, match="no BPF object"):
+        read_image(junk)
+
+
+def test_the_compiled_object_has_both_programs_and_the_layouts_sizes():
+    compiled = Path(fast_path.__file__).with_name(fast_path.OBJECT)
+    if not compiled.exists():
+        pytest.skip("there was no clang to compile it")
+    image = read_image(compiled.read_bytes())
+    assert set(image.programs) == {"tcx/egress", "tcx/ingress"}
+    shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
+    assert shapes == {
+        "mandates": (len(layouts.FIRST), len(layouts.NO_MANDATE)),
+        "peers": (len(layouts.prefix(SUBNET)), len(layouts.peer(PEER, fast=True))),
+        "flows": (len(layouts.node(PEER)), len(layouts.NO_FLOW)),
+        "drops": (len(layouts.index(0)), 8),
+    }
+
+
+# Layouts
+
+
+def test_a_mandate_is_laid_out_as_in_c():
+    """until in ns, address, subnet, netmask (as on the wire), tun, underlay, port (as on the wire), check."""
+    assert layouts.mandate(MANDATE, PLACE) == (
+        struct.pack("<Q", 5_500_000_000)
+        + bytes([192, 168, 199, 52]) + bytes([10, 2, 35, 0]) + bytes([255, 255, 255, 0])
+        + struct.pack("<II", 7, 2) + struct.pack(">H", 8285) + struct.pack("<H", 1)
+    )  # fmt: skip
+    assert layouts.mandate(replace(MANDATE, check_source=False), PLACE)[-2:] == b"\0\0"
+
+
+def test_a_reservation_has_no_end():
+    (until,) = struct.unpack_from("<Q", layouts.mandate(replace(MANDATE, until=math.inf), PLACE))
+    assert until > 100 * 365 * 86400 * 10**9
+
+
+def test_peers_are_laid_out_as_in_c():
+    assert layouts.prefix(THEIRS) == struct.pack("<I", 24) + bytes([10, 2, 52, 0])
+    node = bytes([192, 168, 199, 53])
+    assert layouts.peer(PEER, fast=True) == node + struct.pack("<HH", 1472, 1)
+    assert layouts.peer(PEER, fast=False) == node + struct.pack("<HH", 1472, 0)
+
+
+def test_counters_are_the_sum_of_all_cpus():
+    assert layouts.flows([struct.pack("<4Q", 1, 2, 3, 4), struct.pack("<4Q", 10, 20, 30, 40)]) == [
+        11,
+        22,
+        33,
+        44,
+    ]
+    assert layouts.number([struct.pack("<Q", 2), struct.pack("<Q", 3)]) == 5
+
+
+# Where it cannot be
+
+
+class Programs:
+    """Stands in for the kernel's side."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
+        self.told.append(dict(peers))
+
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
+        self.told.append((subnet, peer, fast))
+
+    def remove(self, subnet: IPv4Network) -> None:
+        self.told.append(subnet)
+
+    def allow(self, mandate: Mandate) -> None:
+        self.told.append(mandate)
+
+    def forbid(self) -> None:
+        self.told.append("forbid")
+
+    def statistics(self) -> Statistics:
+        return Statistics({PEER.node: Flow(5, 500)}, {}, {"the destination is not in our subnet": 3})
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        yield Outside(sock, IPv4Address("127.0.0.1"), sock.getsockname()[1], "lo")
+
+
+def carrier(outside: Outside, monkeypatch: pytest.MonkeyPatch, wanted: str, load: object) -> Carrier:
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    reader.setblocking(False)
+    writer.close()
+    monkeypatch.setattr(carrier_module, "open_tun", lambda name, **_: (reader.detach(), name))
+    monkeypatch.setattr(carrier_module, "load", load)
+    return Carrier("flannel0", outside, 1472, fast_path=wanted, offloads="off")
+
+
+def refuse(*_: object) -> None:
+    raise fast_path.Unavailable("making the BPF map peers: Operation not permitted")
+
+
+def test_where_the_kernel_refuses_the_loop_serves_and_the_reason_is_told(outside, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    made = carrier(outside, monkeypatch, "auto", refuse)
+    made.begin()
+    assert not made.fast
+    assert "without the fast path: making the BPF map peers: Operation not permitted" in caplog.text
+    assert made.statistics().ways["fast_path"] == "off: making the BPF map peers: Operation not permitted"
+    made.close()
+
+
+def test_a_fast_path_that_is_required_and_cannot_be_had_ends_the_daemon(outside, monkeypatch):
+    made = carrier(outside, monkeypatch, "require", refuse)
+    with pytest.raises(Fatal, match="-udp-fast-path=require: making the BPF map") as raised:
+        made.begin()
+    assert raised.value.code == Exit.KERNEL
+    made.close()
+
+
+def test_a_fast_path_that_is_off_is_not_tried(outside, monkeypatch):
+    made = carrier(outside, monkeypatch, "off", refuse)
+    made.begin()
+    assert made.statistics().ways["fast_path"] == "off"
+    made.close()
+
+
+def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monkeypatch):
+    programs = Programs()
+    made = carrier(outside, monkeypatch, "auto", lambda *_: programs)
+    made.begin()
+    assert made.fast
+    made.replace({THEIRS: (PEER, True)})
+    made.allow(MANDATE)
+    made.put(SUBNET, PEER, fast=False)
+    made.remove(SUBNET)
+    made.forbid()
+    seen = made.statistics()
+    made.close()
+    assert programs.told == [
+        {THEIRS: (PEER, True)}, MANDATE, (SUBNET, PEER, False), SUBNET, "forbid", "close",
+    ]  # fmt: skip
+    assert seen.sent == {PEER.node: Flow(5, 500)}
+    assert seen.dropped == {"the destination is not in our subnet": 3}
+    assert seen.ways["fast_path"] == "on"
