@@ -68,6 +68,8 @@ class Daemon:
         text, network, backend = self._await_config()
         previous = files.previous_subnet(self._subnet_file)
         public = backend.attrs().public
+        if backend.announcement():
+            self._registry.beside(network.backend.type)
         view = View(public)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
         keeper = Keeper(

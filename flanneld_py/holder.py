@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff
-from flanneld_py.registry import TTL, Gone, Put, Snapshot, Spoiled
+from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff, news
+from flanneld_py.registry import TTL, Gone, Put, Said, Snapshot, Spoiled, beside
 from flanneld_py.registry import Event as Change
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -111,15 +111,17 @@ class View:
 
     public: Addresses
     peers: dict[Subnet, Lease] = field(default_factory=dict)
-    _canonical: dict[Subnet, Lease] = field(default_factory=dict)
-    _aliases: dict[Subnet, dict[str, Lease]] = field(default_factory=dict)
+    _canonical: dict[Subnet, HeldLease] = field(default_factory=dict)
+    _aliases: dict[Subnet, dict[str, HeldLease]] = field(default_factory=dict)
     """Leases under other keys than flannel's own, of which there are hardly ever any."""
+    _said: dict[Subnet, bytes] = field(default_factory=dict)
 
     def reset(self, snapshot: Snapshot) -> tuple[Event, ...]:
         """Take over a list of everything; what that changes."""
         self._canonical, self._aliases = {}, {}
+        self._said = {said.subnet: said.text for said in snapshot.said}
         for held in snapshot.leases:
-            self._put(held.lease.subnet, held.name, held.lease)
+            self._put(held.lease.subnet, held.name, held)
         before = self.peers
         subnets = self._canonical.keys() | self._aliases.keys()
         found = {subnet: self._peer(subnet) for subnet in subnets}
@@ -130,20 +132,32 @@ class View:
         """Take over what happened; what that changes, in its order."""
         return tuple(event for change in changes for event in self._apply(change))
 
-    def _apply(self, change: Change) -> Iterator[Event]:
-        subnet, _, alias = _of(change)
-        self._put(subnet, alias, change.held.lease if isinstance(change, Put) else None)
+    def _apply(self, happened: Change) -> Iterator[Event]:
+        subnet, _, alias = _of(happened)
+        self._put(subnet, alias, happened.held if isinstance(happened, Put) else None)
+        yield from self._look(subnet)
+
+    def hear(self, said: Said) -> tuple[Event, ...]:
+        """Take over what is said beside a lease; what that changes."""
+        if said.text:
+            self._said[said.subnet] = said.text
+        else:
+            self._said.pop(said.subnet, None)
+        return tuple(self._look(said.subnet))
+
+    def _look(self, subnet: Subnet) -> Iterator[Event]:
+        """See what the subnet's peer is by now."""
         before, after = self.peers.pop(subnet, None), self._peer(subnet)
         if after is not None:
             self.peers[subnet] = after
             if after != before:
-                yield Added(after)
+                yield news(before, after)
         elif before is not None:
             yield Removed(before)
 
-    def _put(self, subnet: Subnet, alias: str, lease: Lease | None) -> None:
+    def _put(self, subnet: Subnet, alias: str, lease: HeldLease | None) -> None:
         """What is under the key now; None for nothing. `alias` is empty for flannel's own key."""
-        known: dict[Any, Lease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
+        known: dict[Any, HeldLease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
         where = alias or subnet
         if lease is None:
             known.pop(where, None)
@@ -154,10 +168,15 @@ class View:
 
     def _peer(self, subnet: Subnet) -> Lease | None:
         """The lease of the subnet that counts, if it is a peer's."""
-        lease = self._canonical.get(subnet)
-        if lease is None:
-            lease = next(reversed(self._aliases.get(subnet, {}).values()), None)
-        return None if lease is None or lease.attrs.public.is_same_machine(self.public) else lease
+        held = self._canonical.get(subnet)
+        if held is None:
+            held = next(reversed(self._aliases.get(subnet, {}).values()), None)
+        if held is None or held.lease.attrs.public.is_same_machine(self.public):
+            return None
+        said = self._said.get(subnet, b"")
+        # Said of another lease, it is of no meaning, or of one that has become another flannel's.
+        counts = said and not held.name and beside.revision_of(said) == held.revision
+        return replace(held.lease, announced=said) if counts else held.lease
 
 
 def words(event: Event) -> str:

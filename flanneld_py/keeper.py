@@ -16,7 +16,17 @@ from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim, Lost, View, words
 from flanneld_py.lease import Added, Event, HeldLease, Lease
 from flanneld_py.patience import Patience
-from flanneld_py.registry import Changes, Registry, Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry import (
+    Changes,
+    Registry,
+    Reset,
+    Said,
+    Snapshot,
+    Stopped,
+    Unavailable,
+    WatchMessage,
+    beside,
+)
 from flanneld_py.subnet import Subnet
 
 __all__ = ["Filters", "Inbox", "Keeper", "NoFilters"]
@@ -35,6 +45,9 @@ REPAIR = 10.0
 RENEW_RETRY = 10.0
 """Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
 
+
+SAY_AGAIN = 1.0
+"""Seconds between two times that we say something beside our lease."""
 
 PASSING = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
@@ -99,9 +112,10 @@ class Keeper:
         self._renew_margin = renew_margin
         self._resync = resync
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
-        self._retry_renewal_at = float("-inf")
+        self._retry_renewal_at = self._say_at = float("-inf")
         self._repair_at = self._sync_at = self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
+        self._said = b""  # what we say beside our lease
         self._arrived_at = 0.0
         self._patience = Patience()  # with this machine
         self.claim: Claim
@@ -135,6 +149,7 @@ class Keeper:
                 while True:
                     if lost := self._renew_if_due():
                         return lost
+                    self._say_if_due()
                     changes = self._next_changes()
                     # A watch that stood for a while, and not one that breaks as soon as it is begun.
                     if self._time.now() - begun_at > PROBE:
@@ -174,7 +189,7 @@ class Keeper:
         self._pass_on(self._view.reset(snapshot))
         return ""
 
-    def _next_changes(self) -> Changes | None:
+    def _next_changes(self) -> Changes | Said | None:
         """What the watch says next, or None. Raises `_WatchEnded`, or `Unavailable` where nobody answers."""
         received = self._time.receive(self._inbox, PROBE)
         self._heed_stop()
@@ -192,8 +207,13 @@ class Keeper:
         self._heard()
         return message
 
-    def _take(self, changes: Changes) -> str:
+    def _take(self, changes: Changes | Said) -> str:
         """Take over what happened; answers why our lease is lost, if it is by that."""
+        if isinstance(changes, Said):
+            if changes.subnet == self.claim.subnet and changes.text != self._said:
+                self._said = b""  # somebody else's hand: say it again
+            self._pass_on(self._view.hear(changes))
+            return ""
         for change in changes.events:
             if lost := self._follow(self.claim.after(change)):
                 return lost
@@ -226,11 +246,12 @@ class Keeper:
             self._backend.change(events)
 
     def _told(self, events: Sequence[Event]) -> None:
-        if len(events) > MANY:
-            added = sum(isinstance(event, Added) for event in events)
-            logger.info("Subnets added: %d, removed: %d", added, len(events) - added)
+        told = [event for event in events if not (isinstance(event, Added) and event.again)]
+        if len(told) > MANY:
+            added = sum(isinstance(event, Added) for event in told)
+            logger.info("Subnets added: %d, removed: %d", added, len(told) - added)
         else:
-            for event in events:
+            for event in told:
                 logger.info("%s", words(event))
         self._board.peers = self._view.peers
 
@@ -315,6 +336,22 @@ class Keeper:
         self._board.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""
+
+    def _say_if_due(self) -> None:
+        """Say beside our lease what the backend would have said there, unless that is said."""
+        text, now = self._backend.announcement(), self._time.now()
+        if not text or now < self._say_at:
+            return
+        value = beside.said_at(text, self.claim.held.revision)
+        if value == self._said:
+            return
+        self._say_at = now + SAY_AGAIN
+        try:
+            self._registry.say(self.claim.held, text)
+        except Unavailable as error:
+            logger.warning("Announcing how we can be reached (trying again in %.0f s): %s", SAY_AGAIN, error)
+        else:
+            self._said = value
 
     def _heard(self) -> None:
         self._board.trouble = ""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Added", "Event", "HeldLease", "Lease", "LeaseAttrs", "Removed"]
-__all__ += ["decode", "diff", "encode", "encode_v2"]
+__all__ += ["decode", "diff", "encode", "encode_v2", "news"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,10 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A lease is new, or its attributes are."""
+    """A lease is new, or its attributes are; `again`: only what is announced beside it is."""
 
     lease: Lease
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +204,10 @@ def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tup
     """
     removed = [Removed(known[subnet]) for subnet in sorted(known.keys() - snapshot.keys())]
     changed = sorted(subnet for subnet, lease in snapshot.items() if known.get(subnet) != lease)
-    return (*removed, *(Added(snapshot[subnet]) for subnet in changed))
+    return (*removed, *(news(known.get(subnet), snapshot[subnet]) for subnet in changed))
+
+
+def news(before: Lease | None, after: Lease) -> Added:
+    """What happened to a lease that is not as it was, or was not there."""
+    again = before is not None and replace(before, announced=after.announced) == after
+    return Added(after, again)

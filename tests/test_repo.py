@@ -29,8 +29,8 @@ CORE = {
         "firewall.rules", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience",
-        "registry.access", "registry.remote_texts", "registry.wire", "server.history", "server.protocol",
-        "subnet", "subnet_env",
+        "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",
+        "server.protocol",        "subnet", "subnet_env",
     },
 }  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {

@@ -43,6 +43,9 @@ class Backend(Protocol):
     def attrs(self) -> LeaseAttrs:
         """What our lease must say for peers to reach us; when that changes, the lease is written anew."""
 
+    def announcement(self) -> bytes:
+        """What to say beside our lease, as a JSON object, once it is claimed; empty: nothing, never."""
+
     def claim(self, subnet: Subnet) -> None:
         """Give the kernel what this subnet needs, instead of any other. Raises `Fatal`."""
 

@@ -24,6 +24,10 @@ class AllocBackend:
         """See `Backend`. flannel's leases of this kind name no backend."""
         return LeaseAttrs(self._public)
 
+    def announcement(self) -> bytes:
+        """See `Backend`."""
+        return b""
+
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
 

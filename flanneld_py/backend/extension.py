@@ -75,6 +75,10 @@ class ExtensionBackend:
         """See `Backend`."""
         return self._attrs
 
+    def announcement(self) -> bytes:
+        """See `Backend`."""
+        return b""
+
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`. PostStartupCommand; a failure of it is fatal, as with flannel."""
         self._subnet = subnet

@@ -60,6 +60,10 @@ class Programmed(ABC):
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
 
+    def announcement(self) -> bytes:
+        """See `Backend`."""
+        return b""
+
     @abstractmethod
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""

@@ -10,7 +10,7 @@ from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.subnet import Subnet
 
 __all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Refused", "Registry", "Reset", "Snapshot"]
-__all__ += ["Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
+__all__ += ["Said", "Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -58,16 +58,25 @@ class Spoiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the holder of a subnet says beside its lease (see `beside`); empty: nothing any more."""
+
+    subnet: Subnet
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All leases at one revision of the registry.
 
     `leases` may hold two of one subnet, under different names. `spoiled` are the keys of subnets whose value
-    says nothing readable: nobody may take these.
+    says nothing readable: nobody may take these. `said` is what nodes say beside, where that is followed.
     """
 
     leases: tuple[HeldLease, ...]
     revision: int
     spoiled: tuple[Spoiled, ...] = ()
+    said: tuple[Said, ...] = ()
 
 
 Event = Put | Gone | Spoiled
@@ -87,7 +96,7 @@ class Reset:
     reason: str
 
 
-WatchMessage = Changes | Reset
+WatchMessage = Changes | Said | Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,15 @@ class Registry(Protocol):
         """Write a lease that we hold anew, for another 24 hours or, a permanent one, for ever.
 
         The revision written, or None if it changed since `held.revision`.
+        """
+
+    def beside(self, kind: str) -> None:
+        """From now on follow what nodes with a backend of this type say beside their leases, too."""
+
+    def say(self, held: HeldLease, text: bytes) -> None:
+        """Say this, a JSON object, beside a lease of ours, for as long as that stays as it is held.
+
+        Nothing happens if it is not so any more, or where this registry has no place for it.
         """
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:

@@ -4,11 +4,24 @@ The package etcd3 has no client for several endpoints,
 so there is one client at a time, and the next endpoint is tried when it fails.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, access, tls
+from flanneld_py.registry import (
+    TTL,
+    Changes,
+    Event,
+    Refused,
+    Reset,
+    Said,
+    Snapshot,
+    WatchMessage,
+    access,
+    beside,
+    tls,
+)
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd_client import TIMEOUT, EtcdClient
@@ -40,6 +53,7 @@ class EtcdRegistry(Store):
         self._folder = f"{prefix}/subnets/"
         self._watch: EtcdWatch | None = None
         self._reader = Reader(self._folder)
+        self._beside = beside.Reader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
@@ -56,7 +70,43 @@ class EtcdRegistry(Store):
         """See `Registry`. Linearizable: etcd's default for v3 reads."""
         response = self._call(lambda client: client.get_prefix_response(self._folder))
         entries = ((self._name(kv.key), kv.value, kv.mod_revision, not kv.lease) for kv in response.kvs)
-        return self._reader.snapshot(entries, response.header.revision)
+        snapshot = self._reader.snapshot(entries, response.header.revision)
+        return replace(snapshot, said=tuple(self._said())) if self._beside.wanted else snapshot
+
+    def beside(self, kind: str) -> None:
+        """See `Registry`."""
+        self._beside = beside.Reader(beside.folder(self._prefix, kind))
+
+    def say(self, held: HeldLease, text: bytes) -> None:
+        """See `Registry`. The key has the lease's own etcd lease, so that it ends with it."""
+        name = self._key(held.lease.subnet)
+        place = f"{self._beside.folder}{key(held.lease.subnet)}"
+
+        def write(client: Any) -> None:
+            found = client.get_response(name).kvs
+            if not found:
+                return
+            value = beside.said_at(text, held.revision)
+            unchanged = [client.transactions.mod(name) == held.revision]
+            client.transaction(unchanged, [client.transactions.put(place, value, lease=found[0].lease)], [])
+
+        try:
+            if self._beside.wanted:
+                self._call(write)
+        except Refused as error:
+            self._beside.give_up(str(error))
+
+    def _said(self) -> Iterator[Said]:
+        """What is said now, or later than the leases were listed: a watch tells it again."""
+        try:
+            response = self._call(lambda client: client.get_prefix_response(self._beside.folder))
+        except Refused as error:
+            self._beside.give_up(str(error))
+            return
+        for kv in response.kvs:
+            said = self._beside.said(self._name(kv.key, self._beside.folder), kv.value)
+            if said is not None:
+                yield said
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""
@@ -98,19 +148,25 @@ class EtcdRegistry(Store):
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
-        first = self._folder.encode()
+        folders = [self._folder, *([self._beside.folder] if self._beside.wanted else [])]
+        ranges = [
+            (first, etcd3.utils.increment_last_byte(first)) for first in (each.encode() for each in folders)
+        ]
 
         def hand_on(events: Sequence[Any]) -> None:
-            if changes := tuple(event for item in events if (event := self._event(item)) is not None):
+            told = [event for item in events if (event := self._event(item)) is not None]
+            if changes := tuple(event for event in told if not isinstance(event, Said)):
                 deliver(Changes(changes))
+            for event in told:
+                if isinstance(event, Said):
+                    deliver(event)
 
         def begin(client: EtcdClient) -> EtcdWatch:
             def end(reason: str) -> None:
                 deliver(Reset(f"{client.url}: {reason}"))
 
             channel, metadata = client.run(lambda etcd: (etcd.channel, etcd.metadata or ()))
-            until = etcd3.utils.increment_last_byte(first)
-            return EtcdWatch(channel, metadata, first, until, revision + 1, on_events=hand_on, on_end=end)
+            return EtcdWatch(channel, metadata, ranges, revision + 1, on_events=hand_on, on_end=end)
 
         self._end_watch()
         self._watch = self._turns.call(begin)
@@ -170,10 +226,13 @@ class EtcdRegistry(Store):
     def _key(self, subnet: Subnet) -> str:
         return f"{self._folder}{key(subnet)}"
 
-    def _name(self, full_key: bytes) -> str:
-        return full_key.decode(errors="backslashreplace").removeprefix(self._folder)
+    def _name(self, full_key: bytes, folder: str = "") -> str:
+        return full_key.decode(errors="backslashreplace").removeprefix(folder or self._folder)
 
-    def _event(self, event: Any) -> Event | None:
+    def _event(self, event: Any) -> Event | Said | None:
+        if self._beside.wanted and event.kv.key.startswith(self._beside.folder.encode()):
+            value = b"" if event.type == DELETE else event.kv.value
+            return self._beside.said(self._name(event.kv.key, self._beside.folder), value)
         name = self._name(event.kv.key)
         if event.type == DELETE:
             return self._reader.deleted(name, event.kv.mod_revision)

@@ -3,11 +3,25 @@
 Unlike v0.5.5 reads are quorum reads, and what we write over is compared with what we know. IPv4 only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, WatchMessage, Wish, access, tls
+from flanneld_py.registry import (
+    TTL,
+    Changes,
+    Event,
+    Refused,
+    Reset,
+    Said,
+    Snapshot,
+    WatchMessage,
+    Wish,
+    access,
+    beside,
+    tls,
+)
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client
@@ -36,7 +50,8 @@ class Etcd2Registry(Store):
         self._prefix = prefix
         self._directory = f"{prefix}/subnets"
         self._reader = Reader(f"{self._directory}/")
-        self._watch: Etcd2Watch | None = None
+        self._beside = beside.Reader()
+        self._watches: list[Etcd2Watch] = []
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
@@ -54,7 +69,35 @@ class Etcd2Registry(Store):
         answer = self._ask("GET", self._directory, {**QUORUM, "recursive": "true"})
         nodes = () if answer.error else answer.node.nodes
         entries = ((node.name, node.value, node.modified, node.permanent) for node in nodes)
-        return self._reader.snapshot(entries, answer.index)
+        snapshot = self._reader.snapshot(entries, answer.index)
+        return replace(snapshot, said=tuple(self._said())) if self._beside.wanted else snapshot
+
+    def beside(self, kind: str) -> None:
+        """See `Registry`."""
+        self._beside = beside.Reader(beside.folder(self._prefix, kind))
+
+    def say(self, held: HeldLease, text: bytes) -> None:
+        """See `Registry`. It lives as long as a lease; there is nothing in v2 that would tie it to one."""
+        form = {"value": beside.said_at(text, held.revision).decode()}
+        if not held.permanent:
+            form["ttl"] = str(TTL)
+        try:
+            if self._beside.wanted:
+                self._ask("PUT", f"{self._beside.folder}{key(held.lease.subnet)}", {}, form)
+        except Refused as error:
+            self._beside.give_up(str(error))
+
+    def _said(self) -> Iterator[Said]:
+        """What is said now, or later than the leases were listed: a watch tells it again."""
+        try:
+            answer = self._ask("GET", self._beside.folder.rstrip("/"), {**QUORUM, "recursive": "true"})
+        except Refused as error:
+            self._beside.give_up(str(error))
+            return
+        for node in () if answer.error else answer.node.nodes:
+            said = self._beside.said(node.name, node.value)
+            if said is not None:
+                yield said
 
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
         """See `Registry`. Raises `Fatal` for an overlay with IPv6."""
@@ -90,6 +133,15 @@ class Etcd2Registry(Store):
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
 
+        def hear(answer: Answer) -> str:
+            node = answer.node
+            if node.key != f"{self._beside.folder}{node.name}":
+                return f"{node.key} was {answer.action}d" if answer.action in DELETIONS else ""
+            said = self._beside.said(node.name, b"" if answer.action in DELETIONS else node.value)
+            if said is not None:
+                deliver(said)
+            return ""
+
         def hand_on(answer: Answer) -> str:
             if self._has_lost_all(answer):
                 return f"{answer.node.key} was deleted"
@@ -97,14 +149,17 @@ class Etcd2Registry(Store):
                 deliver(Changes((event,)))
             return ""
 
-        def begin(client: Etcd2Client) -> Etcd2Watch:
+        def begin(client: Etcd2Client) -> list[Etcd2Watch]:
             def end(reason: str) -> None:
                 deliver(Reset(f"{client.url}: {reason}"))
 
-            return Etcd2Watch(client, self._directory, revision, on_event=hand_on, on_end=end)
+            places = [(self._directory, hand_on)]
+            if self._beside.wanted:
+                places.append((self._beside.folder.rstrip("/"), hear))
+            return [Etcd2Watch(client, place, revision, on_event=heed, on_end=end) for place, heed in places]
 
         self._end_watch()
-        self._watch = self._turns.call(begin)
+        self._watches = self._turns.call(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. A quorum read, so that a member that is cut off from the others fails it too."""
@@ -120,14 +175,14 @@ class Etcd2Registry(Store):
         return None if answer.error else answer.node.value
 
     def _cut_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cut()
-            self._watch = None
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.cut()
 
     def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.close()
 
     def _put(
         self, subnet: Subnet, attrs: LeaseAttrs, condition: Mapping[str, str], *, permanent: bool = False

@@ -18,7 +18,7 @@ REQUIRE_LEADER = (("hasleader", "true"),)
 
 
 class EtcdWatch:
-    """Everything that happens to keys in [first, end) from `revision` on, in order.
+    """Everything that happens to keys in ranges [first, end) from `revision` on, in order within each.
 
     `metadata` is what the server must hear to know us. `on_events` gets the mvccpb.Events of each message;
     `on_end` gets the reason, once, after which nothing comes any more. Both are called in the watch's own
@@ -29,8 +29,7 @@ class EtcdWatch:
         self,
         channel: grpc.Channel,
         metadata: Sequence[tuple[str, str]],
-        first: bytes,
-        end: bytes,
+        ranges: Sequence[tuple[bytes, bytes]],
         revision: int,
         *,
         on_events: Callable[[list[Any]], None],
@@ -39,9 +38,10 @@ class EtcdWatch:
         self._on_events = on_events
         self._on_end = on_end
         self._closed = False
-        create = etcdrpc.WatchCreateRequest(key=first, range_end=end, start_revision=revision)
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._requests.put(etcdrpc.WatchRequest(create_request=create))
+        for first, end in ranges:
+            create = etcdrpc.WatchCreateRequest(key=first, range_end=end, start_revision=revision)
+            self._requests.put(etcdrpc.WatchRequest(create_request=create))
         self._stream: Any = etcdrpc.WatchStub(channel).Watch(
             iter(self._requests.get, None), metadata=(*REQUIRE_LEADER, *metadata)
         )

@@ -2,10 +2,21 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode
-from flanneld_py.registry import TTL, Changes, Event, Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry import (
+    TTL,
+    Changes,
+    Event,
+    Reset,
+    Said,
+    Snapshot,
+    Stopped,
+    Unavailable,
+    WatchMessage,
+    beside,
+)
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
@@ -42,9 +53,10 @@ class MemoryEtcd:
         self._clock = clock
         self._stored: dict[str, Stored] = {}
         self._watchers: list[Callable[[WatchMessage], None]] = []
-        self._history: list[tuple[int, Event]] = []
+        self._history: list[tuple[int, Event | Said]] = []
         self._compacted = 0
         self._reader = Reader("/memory/subnets/")
+        self._said: dict[Subnet, bytes] = {}
 
     def put(self, subnet: Subnet, attrs: LeaseAttrs, *, ttl: float = TTL) -> int:
         """Write a lease, whoever holds it; its revision."""
@@ -82,6 +94,21 @@ class MemoryEtcd:
         """A lease that is there."""
         return next(held for held in self.snapshot().leases if held.lease.subnet == subnet)
 
+    def say(self, subnet: Subnet, value: bytes) -> None:
+        """Write what is said beside a lease; empty: delete it."""
+        self.revision += 1
+        if value:
+            self._said[subnet] = value
+        else:
+            self._said.pop(subnet, None)
+        self._history.append((self.revision, Said(subnet, value)))
+        for deliver in list(self._watchers):
+            deliver(Said(subnet, value))
+
+    def said(self) -> tuple[Said, ...]:
+        """All that is said."""
+        return tuple(Said(subnet, value) for subnet, value in self._said.items())
+
     def revision_of(self, subnet: Subnet) -> int | None:
         """The revision at which a subnet's key was last written, whatever it says; None if there is none."""
         self._expire()
@@ -104,8 +131,9 @@ class MemoryEtcd:
         if revision < self._compacted:
             deliver(Reset(f"history before revision {self._compacted} was compacted"))
             return
-        if missed := tuple(event for happened, event in self._history if happened > revision):
-            deliver(Changes(missed))
+        for happened, event in self._history:
+            if happened > revision:
+                deliver(event if isinstance(event, Said) else Changes((event,)))
         self._watchers.append(deliver)
 
     def unwatch(self, deliver: Callable[[WatchMessage], None]) -> None:
@@ -133,6 +161,7 @@ class MemoryRegistry(Store):
         self._etcd = etcd
         self._deliver: Callable[[WatchMessage], None] | None = None
         self._closed = False
+        self._follows = False
 
     def config(self) -> bytes | None:
         """See `Registry`."""
@@ -140,7 +169,18 @@ class MemoryRegistry(Store):
 
     def snapshot(self) -> Snapshot:
         """See `Registry`."""
-        return self._reach().snapshot()
+        etcd = self._reach()
+        return replace(etcd.snapshot(), said=etcd.said()) if self._follows else etcd.snapshot()
+
+    def beside(self, kind: str) -> None:  # noqa: ARG002 (there is one place for all)
+        """See `Registry`."""
+        self._follows = True
+
+    def say(self, held: HeldLease, text: bytes) -> None:
+        """See `Registry`."""
+        etcd, subnet = self._write(), held.lease.subnet
+        if etcd.revision_of(subnet) == held.revision:
+            etcd.say(subnet, beside.said_at(text, held.revision))
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""

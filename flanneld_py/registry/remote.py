@@ -74,6 +74,12 @@ class RemoteRegistry:
         """See `Registry`. The server decides, by its own configuration and its own way to pick."""
         return self._turns.here(lambda client: self._acquire(client, wish))
 
+    def beside(self, kind: str) -> None:
+        """See `Registry`. flannel's protocol has no place for it."""
+
+    def say(self, held: HeldLease, text: bytes) -> None:
+        """See `Registry`. As `beside`."""
+
     def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`. The lease counts as ours as long as it names our address."""
         return self._turns.here(lambda client: self._renew(client, held, attrs))

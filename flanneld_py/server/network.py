@@ -14,7 +14,7 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
 from flanneld_py.patience import Patience
-from flanneld_py.registry import Reset, Snapshot, Stopped, Unavailable, WatchMessage, Wish, wire
+from flanneld_py.registry import Changes, Reset, Snapshot, Stopped, Unavailable, WatchMessage, Wish, wire
 from flanneld_py.registry.store import Store
 from flanneld_py.server.history import History
 from flanneld_py.server.protocol import Refusal
@@ -220,7 +220,7 @@ class Network:
                     store.probe()
             elif isinstance(message, Reset):
                 return message.reason
-            else:
+            elif isinstance(message, Changes):
                 with self._lock:
                     self._history.take(message.events)
                     self._listed = max(self._listed, self._history.head)

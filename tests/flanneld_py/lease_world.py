@@ -72,6 +72,9 @@ class Wire:
         self.subnet: Subnet | None = None
         self.until = float("-inf")
 
+    def announcement(self) -> bytes:
+        return b""
+
     def attrs(self) -> LeaseAttrs:
         return LeaseAttrs(self._public)
 

@@ -89,6 +89,9 @@ class Recorder(Backend):
         self.said = attrs(OUR_IP)
         self.repairs = 0
 
+    def announcement(self) -> bytes:
+        return b""
+
     def attrs(self) -> LeaseAttrs:
         return self.said
 

@@ -41,7 +41,7 @@ from flanneld_py.kernel.netlink import attribute, messages
 from flanneld_py.kernel.rtnetlink import encode, seen_neighbour, seen_route
 from flanneld_py.lease import LeaseAttrs, decode
 from flanneld_py.log import GlogFormatter, JsonFormatter
-from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Spoiled
+from flanneld_py.registry import Changes, Gone, Put, Snapshot, Spoiled, WatchMessage
 from flanneld_py.registry.access import NO_CREDENTIALS
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd import EtcdRegistry
@@ -391,7 +391,7 @@ def etcd() -> Iterator[FakeEtcd]:
 def test_whatever_etcd_holds_is_listed_and_watched(etcd, entries) -> None:
     folder = "/coreos.com/network/subnets/"
     registry = EtcdRegistry([etcd.endpoint], "/coreos.com/network", NO_CREDENTIALS)
-    told: queue.SimpleQueue[Changes | Reset] = queue.SimpleQueue()
+    told: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
     try:
         revision = registry.snapshot().revision
         registry.watch(revision, told.put)

@@ -18,7 +18,7 @@ from flanneld_py.datapath.fast_path import bpf, layouts
 from flanneld_py.datapath.fast_path.image import Image, read_image
 from flanneld_py.datapath.forward import Mandate, Peer
 
-__all__ = ["FastPath", "Unavailable", "load"]
+__all__ = ["FastPath", "Unavailable", "is_compiled", "load"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,6 +95,11 @@ class FastPath:
         self._detach()
 
 
+def is_compiled() -> bool:
+    """Whether there was a compiler when this flanneld was built."""
+    return files(__package__).joinpath(OBJECT).is_file()
+
+
 def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
     """Attach the programs to these interfaces; `address` and `port` are what datagrams come to.
 
@@ -127,11 +132,10 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
 
 
 def _image() -> Image:
-    path = files(__package__).joinpath(OBJECT)
-    if not path.is_file():
+    if not is_compiled():
         raise Unavailable(f"{OBJECT} is not there: this flanneld was built without clang")
     try:
-        return read_image(path.read_bytes())
+        return read_image(files(__package__).joinpath(OBJECT).read_bytes())
     except ValueError as error:
         raise Unavailable(f"{OBJECT} cannot be read: {error}") from error
 

@@ -1,0 +1,70 @@
+"""What nodes say beside their leases, at `{prefix}-ext/<backend type>/<subnet key>`: JSON objects. Pure.
+
+A lease's own value stays byte for byte flannel's, and a genuine flannel never looks there. Its member
+"Revision" is that of the lease's key when it was said: it counts only as long as the lease stays as it was.
+So it ends with a lease that another flannel has renewed, also on the same machine and for the same subnet.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from flanneld_py.registry import Said
+from flanneld_py.subnet import key, parse_key
+
+__all__ = ["LONGEST", "Reader", "folder", "revision_of", "said_at"]
+
+logger = logging.getLogger(__name__)
+
+LONGEST: Final = 4096
+"""Bytes that a node may say."""
+
+_REVISION: Final = "Revision"
+
+
+def folder(prefix: str, kind: str) -> str:
+    """Below which the nodes of a backend of this type say it."""
+    return f"{prefix}-ext/{kind}/"
+
+
+def said_at(text: bytes, revision: int) -> bytes:
+    """`text`, a JSON object, said of a lease at this revision of its key."""
+    return json.dumps({_REVISION: revision, **json.loads(text)}, separators=(",", ":")).encode()
+
+
+def revision_of(value: bytes) -> int:
+    """The revision of the lease that this was said of; 0, which none has, where that cannot be read."""
+    if len(value) > LONGEST:
+        return 0
+    try:
+        said = json.loads(value)
+    except (ValueError, RecursionError):
+        return 0
+    revision = said.get(_REVISION) if isinstance(said, dict) else None
+    return revision if type(revision) is int else 0
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads keys below `folder`; empty where nothing is followed. Once refused, it says so and gives up."""
+
+    folder: str = ""
+    refused: bool = field(default=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be read."""
+        return bool(self.folder) and not self.refused
+
+    def give_up(self, why: str) -> None:
+        """Go on without, for we are not let in."""
+        if not self.refused:
+            text = "What nodes say beside their leases, below %s, is neither read nor written: %s"
+            logger.warning(text, self.folder, why)
+        self.refused = True
+
+    def said(self, name: str, value: bytes) -> Said | None:
+        """What the last part of a key and its value say, empty for one that was deleted; None if nothing."""
+        subnet = parse_key(name)
+        return None if subnet is None or name != key(subnet) else Said(subnet, value)

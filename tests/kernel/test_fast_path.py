@@ -1,0 +1,260 @@
+"""The udp backend's fast path: packets that the kernel carries by BPF programs, and all that it leaves.
+
+Whether it is the programs that carry packets shows when the daemon is stopped: its loop then carries none.
+"""
+
+import json
+
+import pytest
+
+from flanneld_py.datapath import fast_path
+from flanneld_py.errors import Exit
+from lab import wait
+from tests.kernel.faults import PORT, TTL, UDP_WAYS, Node, configure, nodes, start
+from tests.kernel.flow import Flow
+from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
+]
+
+FAST = UDP_WAYS["fast path"]
+
+# How many programs are attached to a device, in each direction: BPF_PROG_QUERY of bpf(2), linux/bpf.h.
+ATTACHED = """
+import ctypes, platform, socket, struct, sys
+libc, number = ctypes.CDLL(None, use_errno=True), {"x86_64": 321, "aarch64": 280}[platform.machine()]
+for attach_type in (46, 47):  # BPF_TCX_INGRESS, BPF_TCX_EGRESS
+    query = struct.pack("=IIIIQI", socket.if_nametoindex(sys.argv[1]), attach_type, 0, 0, 0, 0)
+    attr = ctypes.create_string_buffer(query + bytes(40))
+    if libc.syscall(number, 16, attr, len(attr)):
+        raise OSError(ctypes.get_errno())
+    print(struct.unpack_from("=I", attr, 24)[0])
+"""
+
+# Sends so many bytes that are different everywhere, and prints their SHA-256; and takes them.
+SEND = """
+import hashlib, random, socket, sys
+data = random.Random(7).randbytes(1 << 20)
+whole = hashlib.sha256()
+with socket.create_connection((sys.argv[1], 4243), timeout=10) as connection:
+    connection.settimeout(20)
+    for number in range(int(sys.argv[2])):
+        part = number.to_bytes(4) + data
+        whole.update(part)
+        connection.sendall(part)
+print(whole.hexdigest())
+"""
+TAKE = """
+import hashlib, socket, sys
+server = socket.create_server((sys.argv[1], 4243))
+print("listening", flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.settimeout(20)
+    whole = hashlib.sha256()
+    while part := connection.recv(1 << 20):
+        whole.update(part)
+    print(whole.hexdigest(), flush=True)
+"""
+# Takes datagrams, and prints the length and the SHA-256 of each.
+HEAR = """
+import hashlib, socket, sys
+hearer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+hearer.bind((sys.argv[1], 4244))
+print("listening", flush=True)
+while True:
+    data = hearer.recv(65536)
+    print(len(data), hashlib.sha256(data).hexdigest(), flush=True)
+"""
+# Sends datagrams of so many bytes each, 10 with one system call (UDP_SEGMENT of linux/udp.h), and prints the
+# same of them.
+SAY = """
+import hashlib, socket, struct, sys
+sayer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+size = int(sys.argv[2])
+parts = [bytes([number]) * size for number in range(10)]
+segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", size))]
+sayer.sendmsg([b"".join(parts)], segment, 0, (sys.argv[1], 4244))
+for part in parts:
+    print(len(part), hashlib.sha256(part).hexdigest())
+"""
+
+
+def pair(sandbox: Sandbox, *options: str, ttl: int = 0) -> tuple[Node, Node]:
+    """Two machines that send to each other by the fast path."""
+    configure(sandbox, "udp")
+    here, there = nodes(sandbox, 2, *(options or FAST), ttl=ttl)
+    for node in (here, there):
+        node.daemon.says("Packets are carried by the fast path")
+    return here, there
+
+
+def stop(*of: Node) -> None:
+    for node in of:
+        node.daemon.signal("STOP")
+
+
+def goes_on_without(here: Host, there: Host, *daemons: Node) -> None:
+    """Wait until packets are carried though these daemons are stopped."""
+    here.reaches(there.address, here.address)
+
+    def probe() -> bool | wait.NotYet:
+        stop(*daemons)
+        ping = here.run("ping", "-c1", "-W1", there.address, check=False)
+        if ping.exit_code != 0:
+            for node in daemons:
+                node.daemon.signal("CONT")
+        return ping.exit_code == 0 or wait.NotYet(ping.output)
+
+    eventually(probe, "packets to be carried by the programs alone", 20)
+
+
+def gets_all(source: Host, sink: Host, address: str, megabytes: int = 64) -> None:
+    taker = sink.spawn("python3", "-c", TAKE, address)
+    taker.says("listening")
+    taker.says(source.run("python3", "-c", SEND, address, str(megabytes)).text.strip())
+    taker.signal("KILL")
+    taker.ends(5)
+
+
+def wrong_checksums(*of: Host) -> list[str]:
+    """Lines of /proc/net/snmp that count packets with a wrong checksum (networking/snmp_counter.rst)."""
+    found = []
+    for host in of:
+        lines = host.run("cat", "/proc/net/snmp").text.splitlines()
+        for names, values in zip(lines[::2], lines[1::2], strict=True):
+            for name, value in zip(names.split(), values.split(), strict=True):
+                if name == "InCsumErrors" and value != "0":
+                    found.append(f"{host.name}: {names.split()[0]} {name} {value}")
+    return found
+
+
+def attached(host: Host, device: str) -> list[int]:
+    """Programs that see what comes in by a device, and what goes out."""
+    return [int(line) for line in host.run("python3", "-c", ATTACHED, device).text.split()]
+
+
+def test_packets_are_carried_while_both_daemons_are_stopped(sandbox):
+    here, there = pair(sandbox)
+    goes_on_without(here.inside, there.inside, here, there)
+    assert "ttl=60" in here.inside.reaches(there.inside.address, here.inside.address)
+    gets_all(here.inside, there.inside, there.inside.address)
+    gets_all(there.inside, here.inside, here.inside.address)
+    gets_all(here.host, there.host, f"{there.host.subnet}.1")
+    assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+@pytest.mark.parametrize("way", ["plain", "offloads"])
+def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
+    configure(sandbox, "udp")
+    here = Node(sandbox.host("a"), start(sandbox.hosts[0], *FAST))
+    there = Node(sandbox.host("b"), start(sandbox.hosts[1], *UDP_WAYS[way]))
+    for node in (here, there):
+        node.daemon.says("Subnet added: ")
+        node.pod = node.host.pod()
+        node.inside.run("ip", "link", "set", "eth0", "mtu", "1472")
+    here.inside.reaches(there.inside.address, here.inside.address)
+    gets_all(here.inside, there.inside, there.inside.address, 16)
+    gets_all(there.inside, here.inside, here.inside.address, 16)
+    gets_all(there.host, here.host, f"{here.host.subnet}.1", 16)
+    assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+@pytest.mark.parametrize("size", [1, 64, 1400, 6000])
+def test_datagrams_arrive_as_they_were_sent(sandbox, size):
+    here, there = pair(sandbox)
+    here.inside.reaches(there.inside.address, here.inside.address)
+    hearer = there.inside.spawn("python3", "-c", HEAR, there.inside.address)
+    hearer.says("listening")
+    if size <= 1400:
+        for line in here.inside.run("python3", "-c", SAY, there.inside.address, str(size)).text.splitlines():
+            hearer.says(line)
+    here.inside.run("ping", "-c1", "-W2", "-s", str(size), there.inside.address)
+    assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+def test_packets_end_with_the_lease_though_the_daemon_is_stopped(sandbox):
+    here, there = pair(sandbox, ttl=TTL)
+    flow = Flow.begin(here.inside, there.inside.address)
+    stop(here, there)
+    # Not renewed, it ends within its TTL, and by the kernel's clock.
+    flow.stands_still(timeout=TTL + 2)
+    for node in (here, there):
+        node.daemon.signal("CONT")
+    flow.goes_on(timeout=10)
+
+
+def test_what_is_attached_ends_with_the_daemon_and_traffic_is_back_with_the_next(sandbox):
+    here, there = pair(sandbox)
+    assert (attached(here.host, "eth0"), attached(here.host, "flannel0")) == ([1, 0], [0, 1])
+    flow = Flow.begin(here.inside, there.inside.address, interval=0.005)
+    here.daemon.signal("KILL")
+    here.daemon.ends(5)
+    assert attached(here.host, "eth0") == [0, 0]
+    here.daemon = start(here.host, *FAST)
+    here.daemon.says("Subnet added: ")
+    assert flow.end().gap < 1.5
+    assert attached(here.host, "eth0") == [1, 0]
+
+
+def test_a_peer_that_comes_back_without_it_is_sent_to_as_a_genuine_one(sandbox):
+    here, there = pair(sandbox)
+    goes_on_without(here.inside, there.inside, here, there)
+    for node in (here, there):
+        node.daemon.signal("CONT")
+    there.daemon.signal("TERM")
+    there.daemon.ends(5)
+    there.daemon = start(there.host, *UDP_WAYS["plain"])
+    there.daemon.says("Subnet added: ")
+    here.inside.reaches(there.inside.address, here.inside.address)
+    gets_all(here.inside, there.inside, there.inside.address, 4)
+
+
+def test_a_lease_that_is_lost_ends_the_fast_path_at_once(sandbox):
+    here, there = pair(sandbox)
+    flow = Flow.begin(here.inside, there.inside.address)
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/{here.host.subnet}.0-24", '{"PublicIP":"192.168.50.99"}')
+    here.daemon.says(" has written its key")
+    flow.stands_still()
+
+
+def test_two_networks_of_one_machine_have_a_fast_path_each(sandbox):
+    for number, name in enumerate(("blue", "green")):
+        backend = {"Type": "udp", "Port": 8285 + number}
+        config = {"Network": f"10.{2 + number}.0.0/16", "Backend": backend}
+        sandbox.etcdctl("put", f"{PREFIX}/{name}/config", json.dumps(config))
+    host = sandbox.host("a")
+    daemon = host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks", *FAST)
+    daemon.says("Packets are carried by the fast path", times=2)
+    assert attached(host, "eth0") == [2, 0]
+    assert attached(host, "flannel0") == attached(host, "flannel1") == [0, 1]
+
+
+def without_bpf(host: Host, *options: str) -> Process:
+    """A daemon that may do everything but load programs: CAP_BPF or CAP_SYS_ADMIN, capabilities(7)."""
+    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0"]
+    health = ["-healthz-ip=127.0.0.1", f"-healthz-port={PORT}"]
+    return host.spawn(
+        "setpriv", "--bounding-set=-sys_admin,-bpf", "/usr/bin/flanneld", *argv, *health, *options
+    )
+
+
+def test_where_the_kernel_refuses_log_and_metrics_say_why_and_the_loop_serves(sandbox):
+    configure(sandbox, "udp")
+    hosts = sandbox.host("a"), sandbox.host("b")
+    here, there = (Node(host, without_bpf(host)) for host in hosts)
+    for node in (here, there):
+        node.daemon.says("carried without the fast path: making the BPF map")
+        node.daemon.says("Subnet added: ")
+        node.pod = node.host.pod()
+    assert "making the BPF map mandates: Operation not permitted" in here.get("/metrics")
+    here.inside.reaches(there.inside.address, here.inside.address)
+
+
+def test_a_fast_path_that_is_required_and_refused_ends_the_daemon(sandbox):
+    configure(sandbox, "udp")
+    daemon = without_bpf(sandbox.host("a"), *FAST)
+    assert daemon.ends(20) == Exit.KERNEL
+    assert "-udp-fast-path=require: making the BPF map mandates: Operation not permitted" in daemon.log
