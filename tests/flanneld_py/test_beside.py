@@ -1,0 +1,90 @@
+"""What nodes say beside their leases: who it is of, and for how long it counts."""
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanneld_py.registry import Said, beside
+from tests.flanneld_py.made import subnet
+
+FOLDER = "/coreos.com/network-ext/udp/"
+TEXT = b'{"MTU":1500,"FastPath":true}'
+
+texts = st.dictionaries(
+    st.text(max_size=10).filter(lambda name: name != "Revision"),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    max_size=5,
+)
+
+
+def test_each_kind_of_backend_has_a_place_of_its_own_beside_the_prefix():
+    assert beside.folder("/coreos.com/network", "udp") == FOLDER
+    assert not FOLDER.startswith("/coreos.com/network/")
+
+
+@given(texts, st.integers(1, 2**63 - 1))
+def test_what_is_said_names_the_leases_revision_and_keeps_all_else(text, revision):
+    value = beside.said_at(json.dumps(text).encode(), revision)
+    assert json.loads(value) == text | {"Revision": revision}
+    assert beside.revision_of(value) == revision
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"junk", b"\xff\xfe", b"null", b"[]", b"7", b'"Revision"', b"{}", TEXT, b'{"revision":7}',
+        b'{"Revision":null}', b'{"Revision":true}', b'{"Revision":"7"}', b'{"Revision":7.0}',
+        b'{"Revision":[7]}', b'{"Revision":7', b'{"Revision":NaN}', b'{"Revision":1e400}',
+        b'{"Revision":' + b"9" * 4090 + b"}", b'{"Revision":7,"A":' + b"[" * 3000 + b"]" * 1000 + b"}",
+    ],
+)  # fmt: skip
+def test_what_names_no_revision_is_of_none(value):
+    assert beside.revision_of(value) == 0
+
+
+def test_what_is_longer_than_anybody_says_is_not_read():
+    filled = b'{"Revision":7,"A":"%b"}' % (b"a" * (beside.LONGEST - 22))
+    assert len(filled) == beside.LONGEST
+    assert beside.revision_of(filled) == 7
+    assert beside.revision_of(filled + b" ") == 0
+
+
+@given(st.binary(max_size=200))
+def test_whatever_is_written_there_is_read_without_an_error(value):
+    assert isinstance(beside.revision_of(value), int)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | texts))
+def test_any_json_is_read_without_an_error(value):
+    assert isinstance(beside.revision_of(json.dumps({"Revision": value}).encode()), int)
+
+
+def test_it_is_of_the_subnet_that_its_key_names():
+    reader = beside.Reader(FOLDER)
+    assert reader.said("10.2.35.0-24", TEXT) == Said(subnet("10.2.35.0/24"), TEXT)
+    assert reader.said("10.2.35.0-24", b"") == Said(subnet("10.2.35.0/24"), b"")
+
+
+@pytest.mark.parametrize("name", ["", "junk", "10.2.35.7-24", "10.2.35.0-24/deeper", "10.2.35.0_24"])
+def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
+    assert beside.Reader(FOLDER).said(name, TEXT) is None
+
+
+def test_who_is_refused_says_so_once_and_wants_no_more(caplog):
+    caplog.set_level(logging.WARNING)
+    reader = beside.Reader(FOLDER)
+    assert reader.wanted
+    for _ in range(2):
+        reader.give_up("http://192.0.2.1:2379: no")
+        assert not reader.wanted
+    assert [record.getMessage() for record in caplog.records] == [
+        f"What nodes say beside their leases, below {FOLDER}, is neither read nor written: "
+        "http://192.0.2.1:2379: no"
+    ]
+
+
+def test_where_nothing_is_followed_nothing_is_wanted():
+    assert not beside.Reader().wanted
