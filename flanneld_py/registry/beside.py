@@ -67,4 +67,6 @@ class Reader:
     def said(self, name: str, value: bytes) -> Said | None:
         """What the last part of a key and its value say, empty for one that was deleted; None if nothing."""
         subnet = parse_key(name)
-        return None if subnet is None or name != key(subnet) else Said(subnet, value)
+        if subnet is None or name != key(subnet):
+            return None
+        return Said(subnet, value if len(value) <= LONGEST else b"")

@@ -46,10 +46,16 @@ def test_what_names_no_revision_is_of_none(value):
 
 
 def test_what_is_longer_than_anybody_says_is_not_read():
-    filled = b'{"Revision":7,"A":"%b"}' % (b"a" * (beside.LONGEST - 22))
+    filled = b'{"Revision":7,"A":"%b"}' % (b"a" * (beside.LONGEST - 21))
     assert len(filled) == beside.LONGEST
     assert beside.revision_of(filled) == 7
     assert beside.revision_of(filled + b" ") == 0
+
+
+def test_what_is_too_long_to_be_read_takes_no_memory():
+    reader, longest = beside.Reader(FOLDER), b"a" * beside.LONGEST
+    assert reader.said("10.2.35.0-24", longest) == Said(subnet("10.2.35.0/24"), longest)
+    assert reader.said("10.2.35.0-24", longest + b"a") == Said(subnet("10.2.35.0/24"), b"")
 
 
 @given(st.binary(max_size=200))
