@@ -23,8 +23,9 @@ CORE = {
     "flanneld_py": {
         "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
         "backend.route_entries", "backend.vxlan_entries", "backend.wireguard_peers", "config",
-        "datapath.allowance", "datapath.announcement", "datapath.fast_path.image",
-        "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet", "errors",
+        "datapath.allowance", "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
+        "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
+        "datapath.segment", "datapath.sums", "datapath.vnet", "errors",
         "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from flanneld_py.backend import Flow, Statistics
+from flanneld_py.datapath import sockets
 from flanneld_py.datapath.fast_path import FastPath, Unavailable, load
 from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
+from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.plain import PlainLoop
 from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.tun import open_tun
+from flanneld_py.datapath.tun import Tun, open_tun
 from flanneld_py.errors import Exit, Fatal
 
 __all__ = ["Carrier", "Outside"]
@@ -40,12 +42,21 @@ class Carrier:
 
     def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
         self._outside, self._mtu = outside, mtu
-        self._wanted, self._offloads = fast_path, offloads
+        self._wanted = fast_path
         self._fast: FastPath | None = None
         self._traffic = Traffic()
-        self._tun, self.device = open_tun(device)
-        self._loop: Loop = PlainLoop(self._tun, outside.socket, mtu, self._traffic)
         self._ways = {"loop": "plain", "fast_path": "off"}
+        tun = open_tun(device, offloads=offloads == "auto")
+        self._tun, self.device = tun.descriptor, tun.name
+        self._loop = self._loop_for(tun)
+
+    def _loop_for(self, tun: Tun) -> Loop:
+        sock = self._outside.socket
+        if not tun.offloads:
+            return PlainLoop(tun.descriptor, sock, self._mtu, self._traffic)
+        trains = sockets.receive_trains(sock)
+        self._ways["loop"] = f"offloads: {tun.offloads}{', gro' if trains else ''}"
+        return OffloadLoop(tun.descriptor, sock, self._traffic)
 
     @property
     def fast(self) -> bool:

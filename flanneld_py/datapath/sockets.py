@@ -7,12 +7,13 @@ from ipaddress import IPv4Address
 
 from flanneld_py.errors import Exit, Fatal
 
-__all__ = ["IP_RECVFRAGSIZE", "bind", "raw"]
+__all__ = ["IP_RECVFRAGSIZE", "UDP_GRO", "bind", "raw", "receive_trains"]
 
 BUFFER = 4 << 20  # bytes; the kernel's default of 208 KiB overflows in a burst
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python's socket module lacks them
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 IP_RECVFRAGSIZE = 25  # linux/in.h
+UDP_GRO = 104  # linux/udp.h
 
 
 def bind(address: IPv4Address, port: int) -> socket.socket:
@@ -35,6 +36,15 @@ def bind(address: IPv4Address, port: int) -> socket.socket:
             hint, code = "another process has it; is a second flanneld running here?", Exit.TAKEN
         raise Fatal(f"Binding UDP port {port} of {address}: {hint}", code=code) from error
     return sock
+
+
+def receive_trains(sock: socket.socket) -> bool:
+    """Have datagrams that came one after the other handed over together; whether the kernel can."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
 
 
 def raw() -> socket.socket | None:

@@ -23,10 +23,10 @@ class Tally:
         """Count this node by itself from now on."""
         self._counts.setdefault(address, [0, 0])
 
-    def add(self, address: str, size: int) -> None:
-        """Count a packet of so many bytes."""
+    def add(self, address: str, size: int, packets: int = 1) -> None:
+        """Count packets of so many bytes together."""
         count = self._counts.get(address) or self._counts[""]
-        count[0] += 1
+        count[0] += packets
         count[1] += size
 
     def flows(self) -> dict[str, Flow]:

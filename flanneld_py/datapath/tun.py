@@ -4,15 +4,32 @@ import errno
 import fcntl
 import os
 import struct
+from dataclasses import dataclass
 
+from flanneld_py.datapath import vnet
 from flanneld_py.errors import Exit, Fatal
 
-__all__ = ["open_tun", "require_tun"]
+__all__ = ["Tun", "open_tun", "require_tun"]
 
 DEVICE = "/dev/net/tun"
-TUNSETIFF = 0x400454CA  # linux/if_tun.h: _IOW('T', 202, int)
-IFF_TUN = 0x0001  # linux/if_tun.h
-IFF_NO_PI = 0x1000  # linux/if_tun.h
+# linux/if_tun.h
+TUNSETIFF = 0x400454CA  # _IOW('T', 202, int)
+TUNSETOFFLOAD = 0x400454D0  # _IOW('T', 208, unsigned int)
+TUNSETVNETHDRSZ = 0x400454D8  # _IOW('T', 216, int)
+IFF_TUN = 0x0001
+IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+TUN_F_CSUM = 0x01
+TUN_F_TSO4 = 0x02
+TUN_F_TSO_ECN = 0x08
+TUN_F_USO4 = 0x20  # from Linux 6.2
+TUN_F_USO6 = 0x40
+
+# What may come as a super-packet, most first. The kernel takes USO for both families or for none.
+OFFLOADS = {
+    "tso, uso": TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
+    "tso": TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN,
+}
 IFREQ = struct.Struct("16sH22x")  # struct ifreq of linux/if.h: a name and a union, of which flags
 
 
@@ -21,15 +38,49 @@ def require_tun() -> None:
     os.close(_open())
 
 
-def open_tun(name: str) -> tuple[int, str]:
-    """Make a TUN device of this name; its file descriptor, not blocking, and its name.
+@dataclass(frozen=True, slots=True)
+class Tun:
+    """A device: its file descriptor, not blocking, and its name.
+
+    `offloads` are words for what it hands over in one piece; with them a virtio header (`vnet`) stands
+    before each packet, both ways. Empty: neither.
+    """
+
+    descriptor: int
+    name: str
+    offloads: str = ""
+
+
+def open_tun(name: str, *, offloads: bool = False) -> Tun:
+    """Make a TUN device of this name, with offloads if that is wanted and the kernel has them.
 
     In `flannel%d` the kernel puts the first number that is free. The device lives until the descriptor is
     closed, also by the end of the process. Raises `Fatal`.
     """
+    if offloads:
+        descriptor, made = _make(name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+        for words, flags in OFFLOADS.items():
+            if _sets(descriptor, TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE)) and _sets(
+                descriptor, TUNSETOFFLOAD, flags
+            ):
+                return Tun(descriptor, made, words)
+        os.close(descriptor)
+    return Tun(*_make(name, IFF_TUN | IFF_NO_PI))
+
+
+def _sets(descriptor: int, request: int, value: int | bytes) -> bool:
+    """Whether the kernel takes it."""
+    try:
+        fcntl.ioctl(descriptor, request, value)
+    except OSError:
+        return False
+    return True
+
+
+def _make(name: str, flags: int) -> tuple[int, str]:
     descriptor = _open()
     try:
-        made = fcntl.ioctl(descriptor, TUNSETIFF, IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI))
+        made = fcntl.ioctl(descriptor, TUNSETIFF, IFREQ.pack(name.encode(), flags))
     except OSError as error:
         os.close(descriptor)
         if error.errno == errno.EBUSY:

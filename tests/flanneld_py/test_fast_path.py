@@ -17,6 +17,7 @@ from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.fast_path import layouts
 from flanneld_py.datapath.fast_path.image import MapShape, Reference, read_image
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
+from flanneld_py.datapath.tun import Tun
 from flanneld_py.errors import Exit, Fatal
 
 SUBNET = IPv4Network("10.2.35.0/24")
@@ -181,7 +182,7 @@ def carrier(outside: Outside, monkeypatch: pytest.MonkeyPatch, wanted: str, load
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     reader.setblocking(False)
     writer.close()
-    monkeypatch.setattr(carrier_module, "open_tun", lambda name, **_: (reader.detach(), name))
+    monkeypatch.setattr(carrier_module, "open_tun", lambda name, **_: Tun(reader.detach(), name))
     monkeypatch.setattr(carrier_module, "load", load)
     return Carrier("flannel0", outside, 1472, fast_path=wanted, offloads="off")
 

@@ -4,10 +4,12 @@ They stand beside a loop (`datapath.loop`), which gets whatever they leave alone
 end with this process, however it ends; the loop of the next one carries on, and loads its own.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -16,9 +18,12 @@ from typing import Final, ParamSpec, TypeVar
 from flanneld_py.backend import Flow, Statistics
 from flanneld_py.datapath.fast_path import bpf, layouts
 from flanneld_py.datapath.fast_path.image import Image, read_image
+from flanneld_py.datapath.fast_path.inlet import name_of, open_inlet
 from flanneld_py.datapath.forward import Mandate, Peer
 
 __all__ = ["FastPath", "Unavailable", "is_compiled", "load"]
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +36,7 @@ LICENSE: Final = "Apache-2.0"
 
 EGRESS: Final = "tcx/egress"
 INGRESS: Final = "tcx/ingress"
+INLET: Final = "tcx/inlet"
 ARPHRD_ETHER: Final = 1  # linux/if_arp.h
 
 
@@ -116,11 +122,8 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
             opened.callback(maps[name].close)
         descriptors = {name: each.fd for name, each in maps.items()}
         place = layouts.Place(address, port, socket.if_nametoindex(tun), socket.if_nametoindex(underlay))
-        # The program that receives comes first: whoever sees us send in one piece may answer so.
-        for program, device, index, direction in (
-            (INGRESS, underlay, place.underlay, bpf.BPF_TCX_INGRESS),
-            (EGRESS, tun, place.tun, bpf.BPF_TCX_EGRESS),
-        ):
+
+        def attach(program: str, device: str, index: int, direction: int) -> None:
             code = image.instructions(program, descriptors)
             loaded = _attempt(f"loading the BPF program {program}", bpf.load_program, code, LICENSE)
             try:
@@ -128,6 +131,20 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
                 opened.callback(os.close, _attempt(what, bpf.attach, loaded, index, direction))
             finally:
                 os.close(loaded)
+
+        # The programs that receive come first: whoever sees us send in one piece may answer so.
+        inlet = name_of(tun)
+        try:
+            at, close = open_inlet(tun, lambda index: attach(INLET, inlet, index, bpf.BPF_TCX_INGRESS))
+        except OSError as error:
+            logger.info(
+                "TCP to containers is carried in small packets: making %s: %s", inlet, error.strerror or error
+            )
+        else:
+            opened.callback(close)
+            place = replace(place, inlet=at)
+        attach(INGRESS, underlay, place.underlay, bpf.BPF_TCX_INGRESS)
+        attach(EGRESS, tun, place.tun, bpf.BPF_TCX_EGRESS)
         return FastPath(maps, place, opened.pop_all().close)
 
 

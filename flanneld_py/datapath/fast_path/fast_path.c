@@ -1,4 +1,4 @@
-/* The udp backend's fast path: two programs that carry packets between the TUN device and the underlay.
+/* The udp backend's fast path: programs that carry packets between the TUN device and the underlay.
  *
  * The wire format is flannel's: one UDP datagram is one inner IPv4 packet, as it is. What a program cannot
  * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
@@ -23,6 +23,7 @@
 
 /* enum tcx_action_base of linux/bpf.h; headers before Linux 6.6 lack it. */
 #define TCX_NEXT -1
+#define TCX_PASS 0
 #define TCX_DROP 2
 
 /* Helpers, by their number (enum bpf_func_id of linux/bpf.h). None of them is for GPL programs only. */
@@ -41,6 +42,10 @@ static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 len_diff, __u32 
 static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)BPF_FUNC_ktime_get_boot_ns;
 static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen,
 				  __u64 flags) = (void *)BPF_FUNC_redirect_neigh;
+static struct bpf_sock *(*bpf_sk_lookup_udp)(void *skb, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
+					     __u64 flags) = (void *)BPF_FUNC_sk_lookup_udp;
+static long (*bpf_sk_assign)(void *skb, struct bpf_sock *socket, __u64 flags) = (void *)BPF_FUNC_sk_assign;
+static long (*bpf_sk_release)(struct bpf_sock *socket) = (void *)BPF_FUNC_sk_release;
 
 /* Addresses and ports are in network byte order, times are nanoseconds of CLOCK_BOOTTIME. */
 
@@ -53,6 +58,8 @@ struct mandate {
 	__u32 underlay;
 	__u16 port;
 	__u16 check_source;
+	__u16 inlet;		/* the port of the inlet; 0 without one */
+	__u16 unused[3];
 };
 
 struct prefix {
@@ -91,6 +98,20 @@ struct outer {
 };
 
 #define OUTER ((int)sizeof(struct outer))
+
+/* draft-ietf-nvo3-vxlan-gpe, section 3: flags (a next protocol, a VNI), two reserved bytes, the next protocol
+ * (1: IPv4), a VNI (0), a reserved byte. */
+struct gpe {
+	__u8 flags, reserved[2], next;
+	__u32 vni;
+};
+
+#define GPE_IPV4 { .flags = 0x0C, .next = 1 }
+#define GPE ((int)sizeof(struct gpe))
+
+/* By this the program at the inlet knows what the one at the underlay has sent there. Nothing from a network
+ * has it: tc_index is the kernel's own, and 0. */
+#define OURS 8285
 
 INLINE struct mandate *in_force(void)
 {
@@ -203,6 +224,58 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
 }
 
+/* Whether the packet is on its way to the inlet, a vxlan device of ours: what comes out there is no longer
+ * marked as encapsulated, so that a bridge does not cut a super-packet up (ADR 9). If not, it is as it was. */
+INLINE int goes_to_inlet(struct __sk_buff *skb, __u16 port)
+{
+	struct bpf_sock_tuple tuple = { .ipv4 = { .dport = port } };
+	struct bpf_sock *inlet = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	long refused;
+
+	if (!inlet)
+		return 0;
+	/* Whatever the packet's port, which a firewall still sees as it came. */
+	refused = bpf_sk_assign(skb, inlet, 0);
+	bpf_sk_release(inlet);
+	return !refused;
+}
+
+INLINE int to_inlet(struct __sk_buff *skb)
+{
+	struct {
+		struct outer outer;
+		struct gpe gpe;
+	} head = { .gpe = GPE_IPV4 };
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &head.outer, OUTER))
+		return TCX_DROP;
+
+	__u16 length = htons(ntohs(head.outer.ip.tot_len) + GPE);
+	__u32 sum = (__u16)~head.outer.ip.check + (__u16)~head.outer.ip.tot_len + length;
+
+	/* RFC 1624, equation 3. */
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	head.outer.ip.check = ~(sum + (sum >> 16));
+	head.outer.ip.tot_len = length;
+	head.outer.udp.len = htons(ntohs(length) - sizeof(struct iphdr));
+	head.outer.udp.check = 0;
+	if (bpf_skb_adjust_room(skb, GPE, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM))
+		return TCX_DROP;
+	skb->tc_classid = OURS; /* with TCX_PASS it becomes tc_index */
+	return TCX_PASS;
+}
+
+SECTION("tcx/inlet") int from_inlet(struct __sk_buff *skb)
+{
+	struct mandate *mandate = in_force();
+
+	if (!mandate || skb->tc_index != OURS)
+		return TCX_DROP;
+	skb->tc_index = 0;
+	return bpf_redirect(mandate->tun, BPF_F_INGRESS);
+}
+
 SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 {
 	struct mandate *mandate = in_force();
@@ -242,12 +315,18 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 	decrement_ttl(inner);
 
+	int forwarded_tcp = inner->protocol == IPPROTO_TCP && inner->daddr != mandate->subnet;
 	struct flow *flow = bpf_map_lookup_elem(&flows, &node);
 
 	if (flow) {
 		flow->received_packets += packets(skb);
 		flow->received_bytes += length;
 	}
+	/* All of a connection goes the same way, so that nothing is overtaken. What is for our tunnel address
+	 * leaves by no other device, and is not cut up. */
+	if (forwarded_tcp && mandate->inlet && length + OUTER + GPE <= 0xFFFF &&
+	    goes_to_inlet(skb, mandate->inlet))
+		return to_inlet(skb);
 	if (skb->gso_size) {
 		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 			return TCX_DROP;
@@ -260,7 +339,7 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + OUTER, &begin, 8) ||
 		    bpf_skb_adjust_room(skb, -(OUTER + 8), BPF_ADJ_ROOM_MAC, 0) ||
 		    bpf_skb_adjust_room(skb, 8, BPF_ADJ_ROOM_MAC, 0) ||
-		    bpf_skb_store_bytes(skb, ETH_HLEN, &begin, 8, 0))
+		    bpf_skb_store_bytes(skb, ETH_HLEN, &begin, 8, BPF_F_RECOMPUTE_CSUM))
 			return TCX_DROP;
 	}
 	return bpf_redirect(mandate->tun, BPF_F_INGRESS);

@@ -12,7 +12,7 @@ from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
 __all__ += ["peer", "prefix"]
 
-_MANDATE: Final = struct.Struct("=Q4s4s4sII2sH")
+_MANDATE: Final = struct.Struct("=Q4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
 _PEER: Final = struct.Struct("=4sHH")
 _FLOW: Final = struct.Struct("=QQQQ")
@@ -33,12 +33,16 @@ DROPS: Final = tuple(drop.reason for drop in (SPOOFED, NOT_OURS))
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where datagrams come to, and between which interfaces, by their index, packets are carried."""
+    """Where datagrams come to, and between which interfaces, by their index, packets are carried.
+
+    `inlet` is the port of the inlet's socket; 0 without one.
+    """
 
     address: IPv4Address
     port: int
     tun: int
     underlay: int
+    inlet: int = 0
 
 
 def mandate(given: Mandate, place: Place) -> bytes:
@@ -53,6 +57,7 @@ def mandate(given: Mandate, place: Place) -> bytes:
         place.underlay,
         struct.pack("!H", place.port),
         given.check_source,
+        struct.pack("!H", place.inlet),
     )
 
 

@@ -1,0 +1,209 @@
+"""A super-packet of the kernel's TSO or USO, into the packets that it stands for. Pure.
+
+As the kernel would do it itself: inet_gso_segment of net/ipv4/af_inet.c, tcp_gso_segment of tcp_offload.c,
+__udp_gso_segment of udp_offload.c. numpy is imported for the first super-packet only, for it takes 16 MB.
+"""
+
+from struct import Struct, pack_into
+from typing import Final, NamedTuple
+
+from flanneld_py.datapath import vnet
+from flanneld_py.datapath.packet import HEADER_LENGTH, IPHDR, Buffer, decrement_ttl
+from flanneld_py.datapath.sums import MODULUS, row_sums, sum_of
+from flanneld_py.datapath.vnet import VnetHeader
+
+__all__ = ["Segment", "Unsound", "longest", "segments"]
+
+IPPROTO_TCP: Final = 6  # linux/in.h
+IPPROTO_UDP: Final = 17
+UDP_HEADER: Final = 8  # bytes; sizeof(struct udphdr)
+TCP_HEADER: Final = 20  # without options; sizeof(struct tcphdr)
+
+# The 16 bits of struct tcphdr of linux/tcp.h that begin with its data offset
+TCP_FIN: Final = 0x001
+TCP_PSH: Final = 0x008
+TCP_CWR: Final = 0x080
+
+_FEW: Final = 3
+_WORD: Final = Struct("!H")
+
+
+class Unsound(ValueError):
+    """What the kernel handed over is none of what it says it is; the message is one of a few."""
+
+
+class Segment(NamedTuple):
+    """A packet in two parts."""
+
+    header: Buffer
+    payload: memoryview
+
+
+class _Shape(NamedTuple):
+    """Of a super-packet: lengths in bytes, of the IP header, of both headers, and of a segment's payload."""
+
+    ip: int
+    headers: int
+    payload: int
+    protocol: int
+
+
+def longest(header: VnetHeader, packet: Buffer) -> int:
+    """Bytes of the longest packet that this stands for; of one that is none, its own."""
+    if header.kind == vnet.NONE:
+        return len(packet)
+    try:
+        shape = _shape(header, packet)
+    except Unsound:
+        return len(packet)
+    return min(len(packet), shape.headers + shape.payload)
+
+
+def segments(header: VnetHeader, packet: memoryview) -> list[Segment]:
+    """The packets that it stands for, their TTL one lower and all their checksums right.
+
+    `packet` is as the device gave it; its TTL must not be 0. All but the last are of one length. Raises
+    `Unsound`.
+    """
+    if header.kind == vnet.NONE:
+        return [Segment(_single(header, packet), packet[:0])]
+    shape = _shape(header, packet)
+    count = -(-(len(packet) - shape.headers) // shape.payload)
+    build = _by_rows if count > _FEW else _one_by_one
+    heads = build(packet, shape, count)
+    step, first, size = shape.payload, shape.headers, shape.headers
+    return [
+        Segment(heads[at * size : (at + 1) * size], packet[first + at * step : first + (at + 1) * step])
+        for at in range(count)
+    ]
+
+
+def _single(header: VnetHeader, packet: memoryview) -> bytearray:
+    """A packet by itself, whose checksum may be left to the device."""
+    whole = decrement_ttl(packet)
+    if header.flags & vnet.NEEDS_CSUM:
+        start, place = header.csum_start, header.csum_start + header.csum_offset
+        if place + 2 > len(whole) or start < HEADER_LENGTH:
+            raise Unsound("a checksum outside of the packet")
+        # The place holds the sum of the pseudo-header, so that the rest is all there is to add.
+        value = -sum_of(memoryview(whole)[start:]) % MODULUS
+        if value == 0 and whole[9] == IPPROTO_UDP:
+            value = 0xFFFF  # RFC 768: 0 means that there is none
+        whole[place : place + 2] = _WORD.pack(value)
+    return whole
+
+
+def _shape(header: VnetHeader, packet: Buffer) -> _Shape:
+    """By the packet's own headers: hdr_len is a hint only, says the kernel's networking documentation."""
+    size, kind = len(packet), header.kind
+    ip = (packet[0] & 15) * 4 if size else 0
+    if not HEADER_LENGTH <= ip <= size:
+        raise Unsound("a super-packet without an IPv4 header")
+    protocol = packet[9]
+    if kind == vnet.TCPV4 and protocol == IPPROTO_TCP and ip + TCP_HEADER <= size:
+        headers = ip + (packet[ip + 12] >> 4) * 4
+        if headers < ip + TCP_HEADER:
+            raise Unsound("a super-packet with a bad TCP header")
+    elif kind == vnet.UDP_L4 and protocol == IPPROTO_UDP:
+        headers = ip + UDP_HEADER
+    else:
+        raise Unsound("a super-packet of a kind that was not asked for")
+    if header.gso_size == 0 or headers >= size:
+        raise Unsound("a super-packet without payload")
+    return _Shape(ip, headers, header.gso_size, protocol)
+
+
+def _template(packet: memoryview, shape: _Shape) -> bytearray:
+    """The headers with a lower TTL, and zeros where each segment has something of its own."""
+    head = bytearray(packet[: shape.headers])
+    head[8] -= 1
+    head[2:6] = bytes(4)  # tot_len, id
+    head[10:12] = bytes(2)
+    if shape.protocol == IPPROTO_TCP:
+        head[shape.ip + 4 : shape.ip + 8] = bytes(4)  # seq
+        head[shape.ip + 16 : shape.ip + 18] = bytes(2)
+    else:
+        head[shape.ip + 4 : shape.ip + 8] = bytes(4)  # len, check
+    return head
+
+
+def _constants(head: bytearray, shape: _Shape) -> tuple[int, int]:
+    """What is in the sums of all segments: of the IP header; of the other one and the pseudo-header."""
+    transport = sum_of(memoryview(head)[shape.ip :]) + sum_of(memoryview(head)[12:20]) + shape.protocol
+    return sum_of(memoryview(head)[: shape.ip]), transport
+
+
+def _flags(word: int, at: int, count: int) -> int:
+    """Of the word that begins with the data offset: PSH and FIN are the last one's, CWR the first one's."""
+    if at:
+        word &= ~TCP_CWR
+    return word if at == count - 1 else word & ~(TCP_FIN | TCP_PSH)
+
+
+def _one_by_one(packet: memoryview, shape: _Shape, count: int) -> memoryview:
+    """All segments' headers, one after the other."""
+    head = _template(packet, shape)
+    ip_sum, transport_sum = _constants(head, shape)
+    ident = IPHDR.unpack_from(packet)[3]
+    tcp, ip = shape.protocol == IPPROTO_TCP, shape.ip
+    seq = int.from_bytes(packet[ip + 4 : ip + 8]) if tcp else 0
+    word = int.from_bytes(packet[ip + 12 : ip + 14]) if tcp else 0
+    heads = bytearray(head * count)
+    for at in range(count):
+        begin = at * shape.headers
+        payload = packet[shape.headers + at * shape.payload : shape.headers + (at + 1) * shape.payload]
+        total, number = shape.headers + len(payload), (ident + at) & 0xFFFF
+        pack_into("!HH", heads, begin + 2, total, number)
+        pack_into("!H", heads, begin + 10, -(ip_sum + total + number) % MODULUS)
+        length = total - ip
+        rest = transport_sum + length + sum_of(payload)
+        if tcp:
+            place, flags = (seq + at * shape.payload) & 0xFFFFFFFF, _flags(word, at, count)
+            pack_into("!I", heads, begin + ip + 4, place)
+            pack_into("!H", heads, begin + ip + 12, flags)
+            pack_into("!H", heads, begin + ip + 16, -(rest + place + flags - word) % MODULUS)
+        else:
+            pack_into("!HH", heads, begin + ip + 4, length, -(rest + length) % MODULUS or 0xFFFF)
+    return memoryview(heads)
+
+
+def _by_rows(packet: memoryview, shape: _Shape, count: int) -> memoryview:
+    """The same, for all segments at once."""
+    import numpy as np
+
+    head = _template(packet, shape)
+    ip_sum, transport_sum = _constants(head, shape)
+    ident, ip, step = IPHDR.unpack_from(packet)[3], shape.ip, shape.payload
+    full = count - 1  # the last may be shorter
+    last = packet[shape.headers + full * step :]
+    sums = np.empty(count, np.int64)
+    sums[:full] = row_sums(packet, shape.headers, full, step)
+    sums[full] = sum_of(last)
+    number = np.arange(count)
+    total = np.full(count, shape.headers + step)
+    total[full] = shape.headers + len(last)
+    # Words of 16 bits, a row for each segment: headers are multiples of 4 bytes long.
+    words = np.empty((count, shape.headers // 2), ">u2")
+    words[:] = np.frombuffer(head, ">u2")
+    words[:, 1] = total
+    idents = (number + ident) & 0xFFFF
+    words[:, 2] = idents
+    words[:, 5] = -(total + idents + ip_sum) % MODULUS
+    rest = sums + total + (transport_sum - ip)
+    at = ip // 2
+    if shape.protocol == IPPROTO_TCP:
+        seq = (number * step + int.from_bytes(packet[ip + 4 : ip + 8])) & 0xFFFFFFFF
+        words[:, at + 2] = seq >> 16
+        words[:, at + 3] = seq & 0xFFFF
+        word = int.from_bytes(packet[ip + 12 : ip + 14])
+        flags = np.full(count, _flags(word, 1, 3))
+        flags[0], flags[full] = _flags(word, 0, count), _flags(word, full, count)
+        words[:, at + 6] = flags
+        words[:, at + 8] = -(rest + seq + flags - word) % MODULUS
+    else:
+        lengths = total - ip
+        words[:, at + 2] = lengths
+        check = -(rest + lengths) % MODULUS
+        check[check == 0] = 0xFFFF
+        words[:, at + 3] = check
+    return memoryview(words.view("u1").reshape(-1).data)
