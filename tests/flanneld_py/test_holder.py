@@ -5,7 +5,7 @@ import pytest
 
 from flanneld_py.holder import Claim, Lost, View, words
 from flanneld_py.lease import Added, HeldLease, Removed
-from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from flanneld_py.registry import Gone, Put, Said, Snapshot, Spoiled
 from tests.flanneld_py.made import addresses, held, subnet
 
 # The tutorial's two minions.
@@ -157,3 +157,90 @@ def test_changes_are_told_in_flannels_words():
     lease = held(THEIRS, THEIR_IP, 9).lease
     assert words(Added(lease)) == "Subnet added: 10.2.52.0/24"
     assert words(Removed(lease)) == "Subnet removed: 10.2.52.0/24"
+
+
+# What is said beside a lease
+
+THEIR_LEASE = held(THEIRS, THEIR_IP, 9)
+TEXT = b'{"Revision":9,"MTU":9000}'
+
+
+def told(text: bytes = TEXT, of: str = THEIRS) -> Said:
+    return Said(subnet(of), text)
+
+
+def announced(text: bytes, of: HeldLease = THEIR_LEASE) -> Added:
+    return Added(replace(of.lease, announced=text), again=True)
+
+
+def test_what_is_said_of_a_lease_as_it_is_belongs_to_it_and_is_no_new_lease():
+    known = view(THEIR_LEASE)
+    assert known.hear(told()) == (announced(TEXT),)
+    assert known.peers == {subnet(THEIRS): announced(TEXT).lease}
+    assert known.hear(told()) == ()
+
+
+@pytest.mark.parametrize("revision", [b"8", b"10", b"true", b"null", b'"9"', b"9.0"])
+def test_what_is_said_of_a_lease_at_another_revision_is_of_no_meaning(revision):
+    known = view(THEIR_LEASE)
+    assert known.hear(told(b'{"Revision":%b,"MTU":9000}' % revision)) == ()
+    assert known.peers == {subnet(THEIRS): THEIR_LEASE.lease}
+
+
+def test_what_is_said_ends_with_a_renewal_until_it_is_said_anew():
+    # A genuine flannel that takes the lease over, on the same machine and for the same subnet, says nothing.
+    known = view(THEIR_LEASE)
+    known.hear(told())
+    assert known.apply([Put(held(THEIRS, THEIR_IP, 11))]) == (announced(b""),)
+    again = TEXT.replace(b"9,", b"11,")
+    assert known.hear(told(again)) == (announced(again),)
+
+
+def test_what_is_said_before_the_lease_is_known_counts_once_it_is():
+    known = view()
+    assert known.hear(told()) == ()
+    assert known.apply([Put(THEIR_LEASE)]) == (Added(announced(TEXT).lease),)
+
+
+def test_what_is_not_said_any_more_ends():
+    known = view(THEIR_LEASE)
+    known.hear(told())
+    assert known.hear(told(b"")) == (announced(b""),)
+    assert known.hear(told(b"")) == ()
+
+
+def test_a_lease_that_goes_takes_what_was_said_of_it_along():
+    known = view(THEIR_LEASE)
+    known.hear(told())
+    assert known.apply([Gone(subnet(THEIRS), 11)]) == (Removed(announced(TEXT).lease),)
+    another = held(THEIRS, "192.168.199.99", 12)
+    assert known.apply([Put(another)]) == (Added(another.lease),)
+
+
+def test_another_holder_with_words_of_its_own_is_a_new_lease():
+    known = view(THEIR_LEASE)
+    known.hear(told())
+    known.apply([Put(another := held(THEIRS, "192.168.199.99", 12))])
+    assert known.hear(told(b'{"Revision":12}')) == (announced(b'{"Revision":12}', another),)
+
+
+def test_nothing_is_said_of_a_lease_under_another_name_than_flannels():
+    alias = HeldLease(held(THEIRS, THEIR_IP, 9).lease, 9, "10.2.52.7-24")
+    known = view(alias)
+    assert known.hear(told()) == ()
+    assert known.peers == {subnet(THEIRS): alias.lease}
+
+
+def test_what_is_said_of_our_own_lease_makes_nobody_a_peer():
+    known = view(held(OURS, OUR_IP, 9))
+    assert known.hear(told(of=OURS)) == ()
+    assert known.peers == {}
+
+
+def test_a_list_has_what_is_said_and_ends_what_was():
+    known = view()
+    known.reset(Snapshot((THEIR_LEASE,), 20, said=(told(),)))
+    assert known.peers == {subnet(THEIRS): announced(TEXT).lease}
+    assert known.reset(Snapshot((THEIR_LEASE,), 21, said=(told(),))) == ()
+    assert known.reset(Snapshot((THEIR_LEASE,), 22)) == (announced(b""),)
+    assert known.apply([Put(THEIR_LEASE)]) == ()
