@@ -52,11 +52,11 @@ class MemoryEtcd:
         self.revision = 1
         self._clock = clock
         self._stored: dict[str, Stored] = {}
-        self._watchers: list[Callable[[WatchMessage], None]] = []
-        self._history: list[tuple[int, Event | Said]] = []
+        self._watchers: list[_Watcher] = []
+        self._history: list[tuple[int, _Happened]] = []
         self._compacted = 0
         self._reader = Reader("/memory/subnets/")
-        self._said: dict[Subnet, bytes] = {}
+        self._said: dict[tuple[str, Subnet], bytes] = {}
 
     def put(self, subnet: Subnet, attrs: LeaseAttrs, *, ttl: float = TTL) -> int:
         """Write a lease, whoever holds it; its revision."""
@@ -87,27 +87,26 @@ class MemoryEtcd:
     def break_watches(self, reason: str = "the connection broke") -> None:
         """End every watch, as a restart of etcd does."""
         watchers, self._watchers = self._watchers, []
-        for deliver in watchers:
-            deliver(Reset(reason))
+        for watcher in watchers:
+            watcher.deliver(Reset(reason))
 
     def held(self, subnet: Subnet) -> HeldLease:
         """A lease that is there."""
         return next(held for held in self.snapshot().leases if held.lease.subnet == subnet)
 
-    def say(self, subnet: Subnet, value: bytes) -> None:
+    def say(self, subnet: Subnet, value: bytes, kind: str = "udp") -> None:
         """Write what is said beside a lease; empty: delete it."""
         self.revision += 1
         if value:
-            self._said[subnet] = value
+            self._said[kind, subnet] = value
         else:
-            self._said.pop(subnet, None)
-        self._history.append((self.revision, Said(subnet, value)))
-        for deliver in list(self._watchers):
-            deliver(Said(subnet, value))
+            self._said.pop((kind, subnet), None)
+        self._tell(Said(subnet, value), kind)
 
-    def said(self) -> tuple[Said, ...]:
-        """All that is said."""
-        return tuple(Said(subnet, value) for subnet, value in self._said.items())
+    def said(self, kind: str = "udp") -> tuple[Said, ...]:
+        """All that is said by nodes with this type of backend."""
+        self._expire()
+        return tuple(Said(subnet, value) for (of, subnet), value in self._said.items() if of == kind)
 
     def revision_of(self, subnet: Subnet) -> int | None:
         """The revision at which a subnet's key was last written, whatever it says; None if there is none."""
@@ -126,32 +125,58 @@ class MemoryEtcd:
         self._history.clear()
         self._compacted = self.revision
 
-    def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
+    def watch(self, revision: int, deliver: Callable[[WatchMessage], None], kind: str = "") -> None:
         """Deliver whatever happened after the revision, and happens from now on."""
         if revision < self._compacted:
             deliver(Reset(f"history before revision {self._compacted} was compacted"))
             return
-        for happened, event in self._history:
+        watcher = _Watcher(deliver, kind)
+        for happened, what in self._history:
             if happened > revision:
-                deliver(event if isinstance(event, Said) else Changes((event,)))
-        self._watchers.append(deliver)
+                watcher.hear(what)
+        self._watchers.append(watcher)
 
     def unwatch(self, deliver: Callable[[WatchMessage], None]) -> None:
         """Deliver no more."""
-        self._watchers = [item for item in self._watchers if item is not deliver]
+        self._watchers = [item for item in self._watchers if item.deliver is not deliver]
 
     def _expire(self) -> None:
-        """Remove what has run out, as etcd would have done by now."""
+        """Remove what has run out, as etcd would have done by now, and what was said beside it."""
         for name in [name for name, item in self._stored.items() if item.expires_at <= self._clock()]:
             self.revision += 1
             del self._stored[name]
             self._tell(self._reader.deleted(name, self.revision))
+            for kind, subnet in [place for place in self._said if key(place[1]) == name]:
+                self.say(subnet, b"", kind)
 
-    def _tell(self, event: Event | None) -> None:
-        if event is not None:
-            self._history.append((self.revision, event))
-            for deliver in list(self._watchers):
-                deliver(Changes((event,)))
+    def _tell(self, what: Event | Said | None, kind: str = "") -> None:
+        if what is not None:
+            happened = _Happened(what, kind)
+            self._history.append((self.revision, happened))
+            for watcher in list(self._watchers):
+                watcher.hear(happened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Happened:
+    """What happened; `kind` is the type of the backend that said something, empty for a lease."""
+
+    what: Event | Said
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    """Who is told of leases, and of what nodes with one type of backend say."""
+
+    deliver: Callable[[WatchMessage], None]
+    kind: str
+
+    def hear(self, happened: _Happened) -> None:
+        if not isinstance(happened.what, Said):
+            self.deliver(Changes((happened.what,)))
+        elif happened.kind == self.kind:
+            self.deliver(happened.what)
 
 
 class MemoryRegistry(Store):
@@ -161,7 +186,7 @@ class MemoryRegistry(Store):
         self._etcd = etcd
         self._deliver: Callable[[WatchMessage], None] | None = None
         self._closed = False
-        self._follows = False
+        self._kind = ""
 
     def config(self) -> bytes | None:
         """See `Registry`."""
@@ -170,17 +195,17 @@ class MemoryRegistry(Store):
     def snapshot(self) -> Snapshot:
         """See `Registry`."""
         etcd = self._reach()
-        return replace(etcd.snapshot(), said=etcd.said()) if self._follows else etcd.snapshot()
+        return replace(etcd.snapshot(), said=etcd.said(self._kind)) if self._kind else etcd.snapshot()
 
-    def beside(self, kind: str) -> None:  # noqa: ARG002 (there is one place for all)
+    def beside(self, kind: str) -> None:
         """See `Registry`."""
-        self._follows = True
+        self._kind = kind
 
     def say(self, held: HeldLease, text: bytes) -> None:
         """See `Registry`."""
         etcd, subnet = self._write(), held.lease.subnet
-        if etcd.revision_of(subnet) == held.revision:
-            etcd.say(subnet, beside.said_at(text, held.revision))
+        if self._kind and etcd.revision_of(subnet) == held.revision:
+            etcd.say(subnet, beside.said_at(text, held.revision), self._kind)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""
@@ -214,7 +239,7 @@ class MemoryRegistry(Store):
         etcd = self._reach()
         self._end_watch()
         self._deliver = deliver
-        etcd.watch(revision, deliver)
+        etcd.watch(revision, deliver, self._kind)
 
     def probe(self) -> bytes | None:
         """See `Registry`."""
