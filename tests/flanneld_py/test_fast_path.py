@@ -89,12 +89,12 @@ def test_what_is_no_such_object_is_refused(junk):
         read_image(junk)
 
 
-def test_the_compiled_object_has_both_programs_and_the_layouts_sizes():
+def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
     compiled = Path(fast_path.__file__).with_name(fast_path.OBJECT)
     if not compiled.exists():
         pytest.skip("there was no clang to compile it")
     image = read_image(compiled.read_bytes())
-    assert set(image.programs) == {"tcx/egress", "tcx/ingress"}
+    assert set(image.programs) == {"tcx/egress", "tcx/ingress", "tcx/inlet"}
     shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
     assert shapes == {
         "mandates": (len(layouts.FIRST), len(layouts.NO_MANDATE)),
@@ -108,13 +108,16 @@ def test_the_compiled_object_has_both_programs_and_the_layouts_sizes():
 
 
 def test_a_mandate_is_laid_out_as_in_c():
-    """until in ns, address, subnet, netmask (as on the wire), tun, underlay, port (as on the wire), check."""
+    """until in ns, address, subnet, netmask (as on the wire), tun, underlay, port (as on the wire), check,
+    inlet's port (as on the wire), and 6 bytes that fill it up."""
     assert layouts.mandate(MANDATE, PLACE) == (
         struct.pack("<Q", 5_500_000_000)
         + bytes([192, 168, 199, 52]) + bytes([10, 2, 35, 0]) + bytes([255, 255, 255, 0])
         + struct.pack("<II", 7, 2) + struct.pack(">H", 8285) + struct.pack("<H", 1)
+        + bytes(8)
     )  # fmt: skip
-    assert layouts.mandate(replace(MANDATE, check_source=False), PLACE)[-2:] == b"\0\0"
+    assert layouts.mandate(replace(MANDATE, check_source=False), PLACE)[-10:] == bytes(10)
+    assert layouts.mandate(MANDATE, replace(PLACE, inlet=4790))[-8:] == struct.pack(">H6x", 4790)
 
 
 def test_a_reservation_has_no_end():

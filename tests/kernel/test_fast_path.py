@@ -212,6 +212,18 @@ def test_a_peer_that_comes_back_without_it_is_sent_to_as_a_genuine_one(sandbox):
     gets_all(here.inside, there.inside, there.inside.address, 4)
 
 
+def test_a_peer_that_is_gone_is_not_sent_to_any_more(sandbox):
+    here, there = pair(sandbox)
+    flow = Flow.begin(here.inside, there.inside.address)
+    stop(there)
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/{there.host.subnet}.0-24")
+    here.daemon.says(f"Subnet removed: {there.host.subnet}.0/24")
+    flow.stands_still()
+    there.daemon.signal("CONT")
+    there.daemon.says("Subnet lease acquired", times=2)
+    flow.goes_on()
+
+
 def test_a_lease_that_is_lost_ends_the_fast_path_at_once(sandbox):
     here, there = pair(sandbox)
     flow = Flow.begin(here.inside, there.inside.address)

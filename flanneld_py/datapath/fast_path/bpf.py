@@ -83,7 +83,7 @@ class Map:
     def remove(self, key: bytes) -> None:
         """Forget a key; nothing happens where there is none."""
         try:
-            self._element(BPF_MAP_DELETE_ELEM, key, ctypes.create_string_buffer(1))
+            self._element(BPF_MAP_DELETE_ELEM, key, None)
         except FileNotFoundError:
             return
 
@@ -113,10 +113,11 @@ class Map:
         """Let go of it."""
         os.close(self.fd)
 
-    def _element(self, command: int, key: bytes | None, value: "ctypes.Array[ctypes.c_char]") -> None:
+    def _element(self, command: int, key: bytes | None, value: "ctypes.Array[ctypes.c_char] | None") -> None:
+        # What a command does not use must be 0.
         held = None if key is None else ctypes.create_string_buffer(key, len(key))
-        place = 0 if held is None else _address(held)
-        _bpf(command, _ELEMENT.pack(self.fd, place, _address(value), 0))
+        places = [0 if buffer is None else _address(buffer) for buffer in (held, value)]
+        _bpf(command, _ELEMENT.pack(self.fd, *places, 0))
 
 
 def load_program(instructions: bytes, license_: str) -> int:
