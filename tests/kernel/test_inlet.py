@@ -1,0 +1,129 @@
+"""The fast path's inlet: what comes in by it, what does not, and that nothing is left of it (ADR 9)."""
+
+import json
+import struct
+
+import pytest
+
+from flanneld_py.datapath import fast_path
+from lab import wait
+from tests.kernel.faults import Node, configure, start
+from tests.kernel.harness import Host, eventually
+from tests.kernel.test_fast_path import FAST, attached, gets_all, pair, wrong_checksums
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
+]
+
+INLET = "flannel0-in"
+
+THROW = """
+import socket, sys
+thrower = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+thrower.sendto(bytes.fromhex(sys.argv[3]), (sys.argv[1], int(sys.argv[2])))
+"""
+
+
+def came_in(host: Host, device: str = INLET) -> int:
+    """Packets that this device has received."""
+    return int(host.run("cat", f"/sys/class/net/{device}/statistics/rx_packets").text)
+
+
+def echoes(host: Host) -> int:
+    """Echo requests that have reached this machine (/proc/net/snmp)."""
+    lines = [line.split() for line in host.run("cat", "/proc/net/snmp").text.splitlines()]
+    names, values = (line for line in lines if line[0] == "Icmp:")
+    return int(values[names.index("InEchos")])
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071, of an even number of bytes."""
+    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data)
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def echo_request(source: str, destination: str) -> bytes:
+    """An IPv4 packet (RFC 791) with an echo request (RFC 792)."""
+
+    def head(check: int) -> bytes:
+        ends = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
+        return struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 1, check) + ends
+
+    icmp = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
+    return head(checksum(head(0))) + icmp[:2] + struct.pack("!H", checksum(icmp)) + icmp[4:]
+
+
+def test_tcp_between_pods_comes_in_by_it_and_between_machines_does_not(sandbox):
+    here, there = pair(sandbox)
+    here.inside.reaches(there.inside.address, here.inside.address)
+    gets_all(here.host, there.host, f"{there.host.subnet}.0", 16)
+    assert came_in(there.host) == 0
+    gets_all(here.inside, there.inside, there.inside.address, 16)
+    # 16 MiB would be 12,000 packets of 1432 bytes: they have not been cut up.
+    assert 0 < came_in(there.host) < 6000
+    assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+def test_what_a_network_sends_to_its_port_goes_nowhere(sandbox):
+    """The same packet in a datagram of flannel's, for comparison, is taken."""
+    here, there = pair(sandbox)
+    packet = echo_request(f"{there.host.subnet}.0", f"{here.host.subnet}.0")
+    before = echoes(here.host)
+    there.host.run("python3", "-c", THROW, here.host.address, "8285", packet.hex())
+
+    def taken() -> bool | wait.NotYet:
+        return echoes(here.host) == before + 1 or wait.NotYet(str(echoes(here.host)))
+
+    eventually(taken, "an echo request to arrive by the overlay")
+    (link,) = json.loads(here.host.run("ip", "-json", "-details", "link", "show", "dev", INLET).text)
+    gpe = bytes([0x0C, 0, 0, 1, 0, 0, 0, 0])  # draft-ietf-nvo3-vxlan-gpe: flags P and I, next protocol IPv4
+    port = str(link["linkinfo"]["info_data"]["port"])
+    there.host.run("python3", "-c", THROW, here.host.address, port, (gpe + packet).hex())
+
+    def seen() -> bool | wait.NotYet:
+        return came_in(here.host) == 1 or wait.NotYet(str(came_in(here.host)))
+
+    eventually(seen, f"a packet to come to {INLET}")
+    assert echoes(here.host) == before + 1
+
+
+def test_a_firewall_sees_the_port_that_packets_were_sent_to(sandbox):
+    here, there = pair(sandbox)
+    for node in (here, there):
+        rules = "add table inet only; add chain inet only in { type filter hook input priority 0; }; "
+        node.host.run("nft", rules + "add rule inet only in udp dport != 8285 drop")
+    gets_all(here.inside, there.inside, there.inside.address, 16)
+    assert came_in(there.host) > 0
+
+
+def test_it_ends_with_the_daemon_however_that_ends_and_the_next_one_has_its_own(sandbox):
+    here, there = pair(sandbox)
+    for signal in ("KILL", "TERM"):
+        assert attached(here.host, INLET) == [1, 0]
+        here.daemon.signal(signal)
+        here.daemon.ends(5)
+        assert INLET not in here.host.links()
+        here.daemon = start(here.host, *FAST)
+        here.daemon.says("Packets are carried by the fast path")
+    here.inside.reaches(there.inside.address, here.inside.address)
+
+
+def test_where_it_cannot_be_made_tcp_is_carried_all_the_same(sandbox):
+    configure(sandbox, "udp")
+    hosts = sandbox.host("a"), sandbox.host("b")
+    for host in hosts:
+        host.run("ip", "link", "add", INLET, "type", "bridge")
+    here, there = (Node(host, start(host, *FAST)) for host in hosts)
+    for node in (here, there):
+        node.daemon.says("Subnet added: ")
+        node.pod = node.host.pod()
+        node.inside.run("ip", "link", "set", "eth0", "mtu", "1472")
+    here.daemon.says(f"TCP to containers is carried in small packets: making {INLET}: File exists")
+    gets_all(here.inside, there.inside, there.inside.address, 16)
+    gets_all(there.inside, here.inside, here.inside.address, 16)
+    here.daemon.signal("TERM")
+    here.daemon.ends(5)
+    assert INLET in here.host.links()
