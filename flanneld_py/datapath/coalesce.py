@@ -6,6 +6,7 @@ As the kernel's own inet_gro_receive of net/ipv4/af_inet.c, tcp_gro_receive of t
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flanneld_py.datapath import vnet
@@ -128,14 +129,14 @@ class _Table:
             len(train), size
         )  # packets of `size` bytes, bytes of a shorter last one
         self._count = self._full + (self._last > 0)
+        self._rows = np.frombuffer(train, "u1", self._full * size).reshape(self._full, size)
         heads = np.zeros((self._count, kind.headers), "u1")
-        rows = np.frombuffer(train, "u1", self._full * size).reshape(self._full, size)
-        heads[: self._full] = rows[:, : kind.headers]
+        heads[: self._full] = self._rows[:, : kind.headers]
         if self._last:
             end = train[self._full * size :][: kind.headers]
             heads[-1, : len(end)] = end
         self._words = heads.view(">u2").astype(np.int64)
-        self._good: list[bool] = (self._sound() & self._alike()).tolist()
+        self._good: list[bool] = self._sound_and_alike().tolist()
         self._linked: list[bool] = self._links().tolist()
 
     def runs(self) -> Iterator[Run]:
@@ -145,7 +146,7 @@ class _Table:
         while begin < self._count and self._good[begin]:
             end = begin + 1
             limit = min(self._count, begin + most)
-            while end < limit and self._good[end] and self._linked[end - 1]:
+            while end < limit and self._linked[end - 1] and self._good[end]:
                 end += 1
             alone = end - begin == 1
             yield _single(self._packet(begin)) if alone else self._joined(begin, end)
@@ -154,42 +155,33 @@ class _Table:
     def _packet(self, at: int) -> memoryview:
         return self._train[at * self._size : (at + 1) * self._size]
 
-    def _sound(self) -> "Array":
-        """Whose lengths are as they say, and whose checksums are right."""
+    def _sound_and_alike(self) -> "Array":
+        """Who has the first one's headers where they must not differ, and true lengths and checksums."""
         import numpy as np
 
         words, full, kind = self._words, self._full, self._kind
-        lengths = np.full(self._count, self._size)
+        first = words[0]
+        tcp = kind.protocol == IPPROTO_TCP
+        if tcp and first[OFFSET_FLAGS] & TCP_FLAGS & ~AT_END not in JOINED:
+            return np.zeros(self._count, bool)
+        good = ~((words ^ first) & _mask(kind)).any(1)
         totals = np.empty(self._count, np.int64)
         totals[:full] = row_sums(self._train, 0, full, self._size)
         if self._last:
-            lengths[full] = self._last
             totals[full] = sum_of(self._packet(full))
-        # The sum of a sound IP header is 0, so that of the whole packet is that of what follows the header.
-        headers_right = words[:, :TRANSPORT].sum(1) % MODULUS == 0
-        pseudo = words[:, SADDR:TRANSPORT].sum(1) + (kind.protocol - HEADER_LENGTH) + lengths
-        sound = (words[:, TOT_LEN] == lengths) & headers_right & ((totals + pseudo) % MODULUS == 0)
-        sound &= lengths > kind.headers
-        if kind.protocol == IPPROTO_UDP:
+        lengths = _lengths(self._count, self._size, self._last)
+        # The sum of a sound IP header is 0, so that of the whole packet is that of what follows the header;
+        # the addresses are the first one's.
+        pseudo = int(first[SADDR:TRANSPORT].sum()) + kind.protocol - HEADER_LENGTH
+        good &= (totals + (lengths + pseudo)) % MODULUS == 0
+        good &= words[:, :TRANSPORT].sum(1) % MODULUS == 0
+        good &= words[:, TOT_LEN] == lengths
+        if not tcp:
             # A checksum of 0 says that there is none (RFC 768): then nothing was verified.
-            sound &= (words[:, UDP_CHECK] != 0) & (words[:, UDP_LEN] == lengths - HEADER_LENGTH)
-        return np.asarray(sound)
-
-    def _alike(self) -> "Array":
-        """Who has the first one's headers where they must not differ."""
-        import numpy as np
-
-        words, tcp = self._words, self._kind.protocol == IPPROTO_TCP
-        same = words == words[0]
-        same[:, [TOT_LEN, ID, CHECK]] = True
-        same[:, [SEQ, SEQ + 1, OFFSET_FLAGS, TCP_CHECK] if tcp else [UDP_LEN, UDP_CHECK]] = True
-        alike = same.all(1)
-        if tcp:
-            base = words[0, OFFSET_FLAGS] & ~AT_END
-            if base & TCP_FLAGS not in JOINED:
-                return np.zeros(self._count, bool)
-            alike &= words[:, OFFSET_FLAGS] & ~AT_END == base
-        return np.asarray(alike)
+            good &= (words[:, UDP_CHECK] != 0) & (words[:, UDP_LEN] == lengths - HEADER_LENGTH)
+        if self._last and self._last <= kind.headers:
+            good[-1] = False
+        return np.asarray(good)
 
     def _links(self) -> "Array":
         """Which packet but the last one is followed by that which comes next in its flow."""
@@ -200,7 +192,7 @@ class _Table:
         if not words[0, FRAG_OFF] & DONT_FRAGMENT:  # with DF the identification means nothing (RFC 6864)
             linked &= (words[1:, ID] - words[:-1, ID]) & 0xFFFF == 1
         if self._kind.protocol == IPPROTO_TCP:
-            seq = words[:, SEQ] << 16 | words[:, SEQ + 1]
+            seq = (words[:, SEQ] << 16) + words[:, SEQ + 1]
             linked &= (seq[1:] - seq[:-1]) & 0xFFFFFFFF == self._size - self._kind.headers
             linked &= words[:-1, OFFSET_FLAGS] & AT_END == 0
         return linked
@@ -208,8 +200,9 @@ class _Table:
     def _joined(self, begin: int, end: int) -> Run:
         """These packets as one."""
         first, headers, tcp = self._packet(begin), self._kind.headers, self._kind.protocol == IPPROTO_TCP
-        payloads = [self._packet(at)[headers:] for at in range(begin, end)]
-        size = sum(map(len, payloads)) + headers
+        payload = self._rows[begin : min(end, self._full), headers:].reshape(-1).data
+        short = self._packet(self._full)[headers:] if end > self._full else memoryview(b"")
+        size = headers + len(payload) + len(short)
         head = decrement_ttl(first[:headers])
         head[2:4] = size.to_bytes(2)
         head[10:12] = bytes(2)
@@ -223,7 +216,35 @@ class _Table:
             head[2 * OFFSET_FLAGS + 1] |= int(self._words[end - 1, OFFSET_FLAGS]) & AT_END
         else:
             head[2 * UDP_LEN : 2 * UDP_LEN + 2] = length.to_bytes(2)
-        kind, offset = (vnet.TCPV4, check - HEADER_LENGTH) if tcp else (vnet.UDP_L4, check - HEADER_LENGTH)
-        header = VnetHeader(vnet.NEEDS_CSUM, kind, headers, self._size - headers, HEADER_LENGTH, offset)
-        total = size + (end - begin - 1) * headers
-        return Run(first, header.pack(), [head, *payloads], end - begin, total)
+        kind = vnet.TCPV4 if tcp else vnet.UDP_L4
+        header = VnetHeader(
+            vnet.NEEDS_CSUM, kind, headers, self._size - headers, HEADER_LENGTH, check - HEADER_LENGTH
+        )
+        count = end - begin
+        return Run(first, header.pack(), [head, payload, short], count, size + (count - 1) * headers)
+
+
+@lru_cache(maxsize=64)
+def _mask(kind: _Kind) -> "Array":
+    """Ones where the headers of packets that may be joined are the same; a word for 16 bits."""
+    import numpy as np
+
+    mask = np.full(kind.headers // 2, 0xFFFF)
+    mask[[TOT_LEN, ID, CHECK]] = 0
+    if kind.protocol == IPPROTO_TCP:
+        mask[[SEQ, SEQ + 1, TCP_CHECK]] = 0
+        mask[OFFSET_FLAGS] = 0xFFFF & ~AT_END
+    else:
+        mask[[UDP_LEN, UDP_CHECK]] = 0
+    return mask
+
+
+@lru_cache(maxsize=64)
+def _lengths(count: int, size: int, last: int) -> "Array":
+    """The length of each packet of a train."""
+    import numpy as np
+
+    lengths = np.full(count, size)
+    if last:
+        lengths[-1] = last
+    return lengths

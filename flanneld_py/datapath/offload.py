@@ -18,7 +18,7 @@ from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.forward import Mandate, Peer, Split, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, NO_LEASE, Loop
 from flanneld_py.datapath.packet import Buffer, fragments
-from flanneld_py.datapath.segment import Segment, Unsound, longest, segments
+from flanneld_py.datapath.segment import Unsound, longest, train
 from flanneld_py.datapath.sockets import IP_RECVFRAGSIZE, UDP_GRO
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.vnet import VnetHeader
@@ -76,51 +76,58 @@ class OffloadLoop(Loop):
             self._refuse(verdict)
             return
         try:
-            found = segments(header, packet)
+            data, size = train(header, packet)
         except Unsound as error:
             self._dropped[str(error)] += 1
             return
         if isinstance(verdict, Split):
-            for segment in found:
-                for piece in fragments(b"".join(segment), verdict.peer.mtu):
-                    self._wait(verdict.peer, Segment(piece, memoryview(b"")))
-        elif len(found) == 1:
-            self._wait(verdict, found[0])
+            for at in range(0, len(data), size):
+                for piece in fragments(data[at : at + size], verdict.peer.mtu):
+                    self._wait(verdict.peer, piece)
+        elif len(data) == size:
+            self._wait(verdict, data)
         else:
             self._flush()
-            self._send(verdict, found)
+            self._send(verdict, data, size)
 
-    def _wait(self, peer: Peer, segment: Segment) -> None:
+    def _wait(self, peer: Peer, packet: Buffer) -> None:
         """Send it with those before it, once there is one that does not go with them."""
-        if not self._waiting.takes(peer, segment):
+        if not self._waiting.takes(peer, packet):
             self._flush()
-            self._waiting.takes(peer, segment)
+            self._waiting.takes(peer, packet)
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, _Waiting()
-        if waiting.peer is not None:
-            self._send(waiting.peer, waiting.segments)
+        waiting = self._waiting
+        if waiting.peer is None:
+            return
+        self._waiting = _Waiting()
+        if len(waiting.packets) == 1:
+            self._send_together(waiting.peer, waiting.packets, waiting.size, 1)
+        elif self._segments:
+            self._send_together(waiting.peer, waiting.packets, waiting.size, len(waiting.packets))
+        else:
+            for packet in waiting.packets:
+                self._send_together(waiting.peer, [packet], len(packet), 1)
 
-    def _send(self, peer: Peer, found: list[Segment]) -> None:
-        """All but the last are of one length."""
-        size = len(found[0].header) + len(found[0].payload)
-        most = min(MOST_SEGMENTS, MOST_BYTES // size) if self._segments else 1
-        for at in range(0, len(found), most):
-            self._send_together(peer, found[at : at + most], size)
+    def _send(self, peer: Peer, data: memoryview, size: int) -> None:
+        """Send packets of this size, but for the last."""
+        most = min(MOST_SEGMENTS, MOST_BYTES // size) * size if self._segments else size
+        for at in range(0, len(data), most):
+            some = data[at : at + most]
+            self._send_together(peer, [some], size, -(-len(some) // size))
 
-    def _send_together(self, peer: Peer, found: list[Segment], size: int) -> None:
-        parts: list[Buffer] = [part for segment in found for part in segment]
-        told = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(size))] if len(found) > 1 else []
+    def _send_together(self, peer: Peer, parts: list[Buffer], size: int, packets: int) -> None:
+        told = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(size))] if packets > 1 else []
         try:
             sent = self._socket.sendmsg(parts, told, 0, peer.endpoint)
         except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packets are lost
             if told and error.errno in CANNOT_SEGMENT:
                 self._give_up_segmenting(error)
-                self._send(peer, found)
+                self._send(peer, memoryview(b"".join(parts)), size)
             else:
                 self._count(f"sending to {peer.node}", error)
         else:
-            self._traffic.sent.add(peer.node, sent, len(found))
+            self._traffic.sent.add(peer.node, sent, packets)
 
     def _give_up_segmenting(self, error: OSError) -> None:
         """Send a datagram with each call from now on."""
@@ -173,28 +180,28 @@ class OffloadLoop(Loop):
 class _Waiting:
     """Packets for one node, of one length but for the last, that go with one call."""
 
-    __slots__ = ("_bytes", "_closed", "_size", "peer", "segments")
+    __slots__ = ("_bytes", "_closed", "packets", "peer", "size")
 
     def __init__(self) -> None:
         self.peer: Peer | None = None
-        self.segments: list[Segment] = []
-        self._size = self._bytes = 0
+        self.packets: list[Buffer] = []
+        self.size = self._bytes = 0
         self._closed = False
 
-    def takes(self, peer: Peer, segment: Segment) -> bool:
+    def takes(self, peer: Peer, packet: Buffer) -> bool:
         """Take a packet in, if it goes with the others."""
-        size = len(segment.header) + len(segment.payload)
+        size = len(packet)
         if self.peer is None:
-            self.peer, self._size = peer, size
+            self.peer, self.size = peer, size
         elif (
             self._closed
             or peer != self.peer
-            or size > self._size
-            or len(self.segments) == MOST_SEGMENTS
+            or size > self.size
+            or len(self.packets) == MOST_SEGMENTS
             or self._bytes + size > MOST_BYTES
         ):
             return False
-        self._closed = size < self._size
+        self._closed = size < self.size
         self._bytes += size
-        self.segments.append(segment)
+        self.packets.append(packet)
         return True

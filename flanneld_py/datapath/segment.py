@@ -4,15 +4,21 @@ As the kernel would do it itself: inet_gso_segment of net/ipv4/af_inet.c, tcp_gs
 __udp_gso_segment of udp_offload.c. numpy is imported for the first super-packet only, for it takes 16 MB.
 """
 
+from functools import lru_cache
 from struct import Struct, pack_into
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.packet import HEADER_LENGTH, IPHDR, Buffer, decrement_ttl
 from flanneld_py.datapath.sums import MODULUS, row_sums, sum_of
 from flanneld_py.datapath.vnet import VnetHeader
 
-__all__ = ["Segment", "Unsound", "longest", "segments"]
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.int64]]
+
+__all__ = ["Unsound", "longest", "train"]
 
 IPPROTO_TCP: Final = 6  # linux/in.h
 IPPROTO_UDP: Final = 17
@@ -30,13 +36,6 @@ _WORD: Final = Struct("!H")
 
 class Unsound(ValueError):
     """What the kernel handed over is none of what it says it is; the message is one of a few."""
-
-
-class Segment(NamedTuple):
-    """A packet in two parts."""
-
-    header: Buffer
-    payload: memoryview
 
 
 class _Shape(NamedTuple):
@@ -59,23 +58,18 @@ def longest(header: VnetHeader, packet: Buffer) -> int:
     return min(len(packet), shape.headers + shape.payload)
 
 
-def segments(header: VnetHeader, packet: memoryview) -> list[Segment]:
-    """The packets that it stands for, their TTL one lower and all their checksums right.
+def train(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
+    """The packets that it stands for, one right after the other, and the length of all but the last of them.
 
-    `packet` is as the device gave it; its TTL must not be 0. All but the last are of one length. Raises
-    `Unsound`.
+    Their TTL is one lower and all their checksums are right. `packet` is as the device gave it; its TTL must
+    not be 0. Raises `Unsound`.
     """
     if header.kind == vnet.NONE:
-        return [Segment(_single(header, packet), packet[:0])]
+        return memoryview(_single(header, packet)), len(packet)
     shape = _shape(header, packet)
     count = -(-(len(packet) - shape.headers) // shape.payload)
     build = _by_rows if count > _FEW else _one_by_one
-    heads = build(packet, shape, count)
-    step, first, size = shape.payload, shape.headers, shape.headers
-    return [
-        Segment(heads[at * size : (at + 1) * size], packet[first + at * step : first + (at + 1) * step])
-        for at in range(count)
-    ]
+    return build(packet, shape, count), shape.headers + shape.payload
 
 
 def _single(header: VnetHeader, packet: memoryview) -> bytearray:
@@ -141,69 +135,87 @@ def _flags(word: int, at: int, count: int) -> int:
 
 
 def _one_by_one(packet: memoryview, shape: _Shape, count: int) -> memoryview:
-    """All segments' headers, one after the other."""
+    """All of them, if they are few."""
     head = _template(packet, shape)
     ip_sum, transport_sum = _constants(head, shape)
     ident = IPHDR.unpack_from(packet)[3]
     tcp, ip = shape.protocol == IPPROTO_TCP, shape.ip
     seq = int.from_bytes(packet[ip + 4 : ip + 8]) if tcp else 0
     word = int.from_bytes(packet[ip + 12 : ip + 14]) if tcp else 0
-    heads = bytearray(head * count)
+    whole = bytearray()
     for at in range(count):
-        begin = at * shape.headers
         payload = packet[shape.headers + at * shape.payload : shape.headers + (at + 1) * shape.payload]
         total, number = shape.headers + len(payload), (ident + at) & 0xFFFF
-        pack_into("!HH", heads, begin + 2, total, number)
-        pack_into("!H", heads, begin + 10, -(ip_sum + total + number) % MODULUS)
+        pack_into("!HH", head, 2, total, number)
+        pack_into("!H", head, 10, -(ip_sum + total + number) % MODULUS)
         length = total - ip
         rest = transport_sum + length + sum_of(payload)
         if tcp:
             place, flags = (seq + at * shape.payload) & 0xFFFFFFFF, _flags(word, at, count)
-            pack_into("!I", heads, begin + ip + 4, place)
-            pack_into("!H", heads, begin + ip + 12, flags)
-            pack_into("!H", heads, begin + ip + 16, -(rest + place + flags - word) % MODULUS)
+            pack_into("!I", head, ip + 4, place)
+            pack_into("!H", head, ip + 12, flags)
+            pack_into("!H", head, ip + 16, -(rest + place + flags - word) % MODULUS)
         else:
-            pack_into("!HH", heads, begin + ip + 4, length, -(rest + length) % MODULUS or 0xFFFF)
-    return memoryview(heads)
+            pack_into("!HH", head, ip + 4, length, -(rest + length) % MODULUS or 0xFFFF)
+        whole += head
+        whole += payload
+    return memoryview(whole)
 
 
 def _by_rows(packet: memoryview, shape: _Shape, count: int) -> memoryview:
-    """The same, for all segments at once."""
+    """The same, for all of them at once."""
     import numpy as np
 
     head = _template(packet, shape)
     ip_sum, transport_sum = _constants(head, shape)
-    ident, ip, step = IPHDR.unpack_from(packet)[3], shape.ip, shape.payload
+    ident, ip, step, headers = IPHDR.unpack_from(packet)[3], shape.ip, shape.payload, shape.headers
     full = count - 1  # the last may be shorter
-    last = packet[shape.headers + full * step :]
-    sums = np.empty(count, np.int64)
-    sums[:full] = row_sums(packet, shape.headers, full, step)
-    sums[full] = sum_of(last)
-    number = np.arange(count)
-    total = np.full(count, shape.headers + step)
-    total[full] = shape.headers + len(last)
-    # Words of 16 bits, a row for each segment: headers are multiples of 4 bytes long.
-    words = np.empty((count, shape.headers // 2), ">u2")
+    last = packet[headers + full * step :]
+    number, places, total = _numbers(count, step, headers, len(last))
+    rest = np.empty(count, np.int64)
+    rest[:full] = row_sums(packet, headers, full, step)
+    rest[full] = sum_of(last)
+    rest += total
+    # Words of 16 bits, a row for each packet: headers are multiples of 4 bytes long.
+    words = np.empty((count, headers // 2), ">u2")
     words[:] = np.frombuffer(head, ">u2")
     words[:, 1] = total
     idents = (number + ident) & 0xFFFF
     words[:, 2] = idents
-    words[:, 5] = -(total + idents + ip_sum) % MODULUS
-    rest = sums + total + (transport_sum - ip)
+    words[:, 5] = -(idents + total + ip_sum) % MODULUS
     at = ip // 2
     if shape.protocol == IPPROTO_TCP:
-        seq = (number * step + int.from_bytes(packet[ip + 4 : ip + 8])) & 0xFFFFFFFF
+        seq = (places + int.from_bytes(packet[ip + 4 : ip + 8])) & 0xFFFFFFFF
         words[:, at + 2] = seq >> 16
-        words[:, at + 3] = seq & 0xFFFF
+        words[:, at + 3] = seq
         word = int.from_bytes(packet[ip + 12 : ip + 14])
-        flags = np.full(count, _flags(word, 1, 3))
-        flags[0], flags[full] = _flags(word, 0, count), _flags(word, full, count)
+        flags = _flags(word, 1, 3)
         words[:, at + 6] = flags
-        words[:, at + 8] = -(rest + seq + flags - word) % MODULUS
+        # What is the first one's and the last one's alone comes on top.
+        first, end = _flags(word, 0, count), _flags(word, full, count)
+        words[0, at + 6], words[full, at + 6] = first, end
+        rest[0] += first - flags
+        rest[full] += end - flags
+        words[:, at + 8] = -(rest + seq + (transport_sum - ip + flags - word)) % MODULUS
     else:
         lengths = total - ip
         words[:, at + 2] = lengths
-        check = -(rest + lengths) % MODULUS
+        check = -(rest + lengths + (transport_sum - ip)) % MODULUS
         check[check == 0] = 0xFFFF
         words[:, at + 3] = check
-    return memoryview(words.view("u1").reshape(-1).data)
+    rows = np.empty((count, headers + step), "u1")
+    rows[:, :headers] = words.view("u1")
+    rows[:full, headers:] = np.frombuffer(packet, "u1", full * step, headers).reshape(full, step)
+    rows[full, headers : headers + len(last)] = np.frombuffer(last, "u1")
+    return memoryview(rows.reshape(-1).data)[: full * (headers + step) + headers + len(last)]
+
+
+@lru_cache(maxsize=64)
+def _numbers(count: int, step: int, headers: int, last: int) -> "tuple[Array, Array, Array]":
+    """Of each of so many packets: its number, where its payload begins, and its length. Not to be altered."""
+    import numpy as np
+
+    number = np.arange(count)
+    total = np.full(count, headers + step)
+    total[-1] = headers + last
+    return number, number * step, total

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.packet import decrement_ttl
-from flanneld_py.datapath.segment import Unsound, longest, segments
+from flanneld_py.datapath.segment import Unsound, longest, train
 from flanneld_py.datapath.sums import row_sums, sum_of
 from flanneld_py.datapath.vnet import VnetHeader
 from tests.flanneld_py.test_packet import by_hand
@@ -121,7 +121,8 @@ PACKETS = st.builds(
 
 
 def joined(header: VnetHeader, packet: bytes) -> list[bytes]:
-    return [b"".join(segment) for segment in segments(header, memoryview(packet))]
+    whole, size = train(header, memoryview(packet))
+    return [bytes(whole[at : at + size]) for at in range(0, len(whole), size)]
 
 
 @settings(max_examples=300)
@@ -165,7 +166,7 @@ def test_junk_is_segmented_or_refused(packet: bytes, header: bytes) -> None:
     if len(packet) < 20 or packet[8] == 0:
         return
     with suppress(Unsound):
-        assert sum(len(part) for segment in segments(read, view) for part in segment) >= 20
+        assert len(train(read, view)[0]) >= 20
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.binary(min_size=240, max_size=240))
@@ -212,7 +213,7 @@ def test_a_train_of_segments_comes_as_few_packets_that_are_the_same(packet: Pack
         assert len(found) == 1
 
 
-def train(*packets: bytes) -> list[Run]:
+def coalesced(*packets: bytes) -> list[Run]:
     assert all(len(packet) == len(packets[0]) for packet in packets[:-1])
     return list(runs(memoryview(b"".join(packets)), len(packets[0])))
 
@@ -220,7 +221,7 @@ def train(*packets: bytes) -> list[Run]:
 def test_a_run_is_written_as_the_kernel_wants_it():
     """struct virtio_net_hdr; a checksum that is left to the device holds the sum of the pseudo-header."""
     parts = Packet(bytes(range(250)), flags=ACK | PSH).parts(50)
-    (run,) = train(*(part.built() for part in parts))
+    (run,) = coalesced(*(part.built() for part in parts))
     assert VnetHeader.of(run.header) == VnetHeader(vnet.NEEDS_CSUM, vnet.TCPV4, 52, 50, 20, 16)
     whole = replace(Packet(bytes(range(250)), flags=ACK | PSH), ttl=62)
     assert b"".join(map(bytes, run.parts)) == whole.partial()
@@ -258,32 +259,32 @@ def test_what_does_not_belong_together_is_not_joined(alter, lengths) -> None:
     parts = Packet(bytes(range(240))).parts(40)
     packets = [part.built() for part in parts]
     packets[2] = alter(parts[2])
-    found = train(*packets)
+    found = coalesced(*packets)
     assert [run.packets for run in found] == lengths
     assert [part for run in found for part in received(run)] == list(map(lowered, packets))
 
 
 def test_segments_of_two_connections_in_one_train_are_joined_each():
     other = [part.built() for part in Packet(bytes(range(240)), ports=(40009, 3306)).parts(40)]
-    assert [run.packets for run in train(*SIX, *other)] == [6, 6]
+    assert [run.packets for run in coalesced(*SIX, *other)] == [6, 6]
 
 
 def test_without_df_the_identification_must_count_up():
     parts = Packet(bytes(240), fragment=0).parts(40)
-    assert [run.packets for run in train(*(part.built() for part in parts))] == [6]
+    assert [run.packets for run in coalesced(*(part.built() for part in parts))] == [6]
     parts[3] = replace(parts[3], ident=500)
-    assert [run.packets for run in train(*(part.built() for part in parts))] == [3, 1, 2]
+    assert [run.packets for run in coalesced(*(part.built() for part in parts))] == [3, 1, 2]
 
 
 def test_datagrams_without_a_checksum_are_not_joined():
     parts = Packet(bytes(240), UDP).parts(40)
-    assert [run.packets for run in train(*(part.built() for part in parts))] == [6]
-    assert [run.packets for run in train(*(part.built(check=0) for part in parts))] == [1] * 6
+    assert [run.packets for run in coalesced(*(part.built() for part in parts))] == [6]
+    assert [run.packets for run in coalesced(*(part.built(check=0) for part in parts))] == [1] * 6
 
 
 def test_no_run_is_longer_than_a_packet_can_be():
     sent = [part.built() for part in Packet(bytes(63 * 1040)).parts(1040)]
-    found = train(*sent)
+    found = coalesced(*sent)
     assert all(run.size - 52 * (run.packets - 1) <= 65535 for run in found)
     assert [part for run in found for part in received(run)] == list(map(lowered, sent))
 
