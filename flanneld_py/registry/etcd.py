@@ -51,15 +51,12 @@ class EtcdRegistry(Store):
     ) -> None:
         self._prefix = prefix
         self._folder = f"{prefix}/subnets/"
-        self._watch: EtcdWatch | None = None
         self._reader = Reader(self._folder)
         self._beside = beside.Reader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
-            places,
-            lambda endpoint: EtcdClient(endpoint, credentials, files, prefix, timeout),
-            given_up=self._cut_watch,
+            places, lambda endpoint: EtcdClient(endpoint, credentials, files, prefix, timeout)
         )
 
     def config(self) -> bytes | None:
@@ -168,8 +165,7 @@ class EtcdRegistry(Store):
             channel, metadata = client.run(lambda etcd: (etcd.channel, etcd.metadata or ()))
             return EtcdWatch(channel, metadata, ranges, revision + 1, on_events=hand_on, on_end=end)
 
-        self._end_watch()
-        self._watch = self._turns.call(begin)
+        self._turns.watch(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. Linearizable, so that a member that is cut off from the others fails it too."""
@@ -177,22 +173,11 @@ class EtcdRegistry(Store):
 
     def close(self) -> None:
         """See `Registry`."""
-        self._end_watch()
         self._turns.close()
 
     def _config(self, client: EtcdClient) -> bytes | None:
         value: bytes | None = client.run(lambda etcd: etcd.get(f"{self._prefix}/config"))[0]
         return value
-
-    def _cut_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cut()
-            self._watch = None
-
-    def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
 
     def _write(
         self,

@@ -25,7 +25,7 @@ from flanneld_py.registry import (
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client
-from flanneld_py.registry.etcd2_watch import Etcd2Watch
+from flanneld_py.registry.etcd2_watch import Etcd2Watches
 from flanneld_py.registry.store import Store
 from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Subnet, key
@@ -51,13 +51,10 @@ class Etcd2Registry(Store):
         self._directory = f"{prefix}/subnets"
         self._reader = Reader(f"{self._directory}/")
         self._beside = beside.Reader()
-        self._watches: list[Etcd2Watch] = []
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
-            places,
-            lambda endpoint: Etcd2Client(endpoint, credentials, files, prefix, timeout),
-            given_up=self._cut_watch,
+            places, lambda endpoint: Etcd2Client(endpoint, credentials, files, prefix, timeout)
         )
 
     def config(self) -> bytes | None:
@@ -77,13 +74,20 @@ class Etcd2Registry(Store):
         self._beside = beside.Reader(beside.folder(self._prefix, kind))
 
     def say(self, held: HeldLease, text: bytes) -> None:
-        """See `Registry`. It lives as long as a lease; there is nothing in v2 that would tie it to one."""
-        form = {"value": beside.said_at(text, held.revision).decode()}
-        if not held.permanent:
-            form["ttl"] = str(TTL)
+        """See `Registry`. It lives as long as the lease has left; nothing in v2 would tie it to that."""
+        name = key(held.lease.subnet)
+        value = beside.said_at(text, held.revision).decode()
+
+        def write(client: Etcd2Client) -> None:
+            lease = client.ask("GET", f"{self._directory}/{name}", QUORUM)
+            if lease.error or lease.node.modified != held.revision:
+                return
+            end = {"ttl": str(lease.node.ttl)} if lease.node.ttl else {}
+            client.ask("PUT", f"{self._beside.folder}{name}", {}, {"value": value, **end})
+
         try:
             if self._beside.wanted:
-                self._ask("PUT", f"{self._beside.folder}{key(held.lease.subnet)}", {}, form)
+                self._turns.call(write)
         except Refused as error:
             self._beside.give_up(str(error))
 
@@ -149,17 +153,16 @@ class Etcd2Registry(Store):
                 deliver(Changes((event,)))
             return ""
 
-        def begin(client: Etcd2Client) -> list[Etcd2Watch]:
+        def begin(client: Etcd2Client) -> Etcd2Watches:
             def end(reason: str) -> None:
                 deliver(Reset(f"{client.url}: {reason}"))
 
-            places = [(self._directory, hand_on)]
+            places = {self._directory: hand_on}
             if self._beside.wanted:
-                places.append((self._beside.folder.rstrip("/"), hear))
-            return [Etcd2Watch(client, place, revision, on_event=heed, on_end=end) for place, heed in places]
+                places[self._beside.folder.rstrip("/")] = hear
+            return Etcd2Watches(client, places, revision, on_end=end)
 
-        self._end_watch()
-        self._watches = self._turns.call(begin)
+        self._turns.watch(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. A quorum read, so that a member that is cut off from the others fails it too."""
@@ -167,22 +170,11 @@ class Etcd2Registry(Store):
 
     def close(self) -> None:
         """See `Registry`."""
-        self._end_watch()
         self._turns.close()
 
     def _config(self, client: Etcd2Client) -> bytes | None:
         answer = client.ask("GET", f"{self._prefix}/config", QUORUM)
         return None if answer.error else answer.node.value
-
-    def _cut_watch(self) -> None:
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.cut()
-
-    def _end_watch(self) -> None:
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.close()
 
     def _put(
         self, subnet: Subnet, attrs: LeaseAttrs, condition: Mapping[str, str], *, permanent: bool = False

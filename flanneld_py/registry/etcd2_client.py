@@ -47,12 +47,16 @@ TELLING = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NODE_EXISTS, EVE
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A key or a directory, as an answer tells of it. `modified` is the index of its last change."""
+    """A key or a directory, as an answer tells of it. `modified` is the index of its last change.
+
+    `ttl` is in seconds, 0 where it has no end.
+    """
 
     key: str = ""
     value: bytes = b""
     modified: int = 0
     permanent: bool = True
+    ttl: int = 0
     nodes: tuple["Node", ...] = ()
 
     @property
@@ -81,6 +85,7 @@ def _node(data: object, depth: int = 2) -> Node:
         str(data.get("value", "")).encode(errors="replace"),  # JSON can spell what UTF-8 cannot
         _number(data.get("modifiedIndex")),
         "expiration" not in data,
+        _number(data.get("ttl")),
         tuple(_node(item, depth - 1) for item in below) if depth > 1 and isinstance(below, list) else (),
     )
 

@@ -1,18 +1,20 @@
-"""One watch of etcd v2: a request for each event, by a thread of its own.
+"""Watches of etcd v2: a request for each event of a directory, by a thread of its own.
 
 Not `stream=true`, with which etcd sends one event of the past and then, for ever, nothing.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flanneld_py.registry import Unavailable
 from flanneld_py.registry.etcd2_client import EVENT_CLEARED, Answer, Etcd2Client, LongPoll
 
-__all__ = ["Etcd2Watch"]
+__all__ = ["Etcd2Watch", "Etcd2Watches"]
 
 PATIENCE = 60.0
 """Seconds after which a request that brought no event is made anew, lest it hang on a dead connection."""
+
+CUT = "the endpoint does not answer any more"
 
 
 class Etcd2Watch:
@@ -50,7 +52,7 @@ class Etcd2Watch:
 
     def cut(self) -> None:
         """End it as if the server had broken the connection: `on_end` is called, here."""
-        self._end("the endpoint does not answer any more")
+        self._end(CUT)
         self._cut_poll()
 
     def _cut_poll(self) -> None:
@@ -88,6 +90,47 @@ class Etcd2Watch:
         with self._lock:
             if not self._ended and (reason := self._on_event(answer)):
                 raise _EndedError(reason)
+
+
+class Etcd2Watches:
+    """Watches of several keys that are one: they begin after the same index, and end when one of them does.
+
+    `places` are what to do with the events of each key; all as in `Etcd2Watch`.
+    """
+
+    def __init__(
+        self,
+        client: Etcd2Client,
+        places: Mapping[str, Callable[[Answer], str]],
+        index: int,
+        *,
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._on_end = on_end
+        self._first = threading.Lock()  # held from the first end on
+        self._begun = threading.Event()
+        self._watches = [
+            Etcd2Watch(client, key, index, on_event=heed, on_end=self._end) for key, heed in places.items()
+        ]
+        self._begun.set()
+
+    def close(self) -> None:
+        """See `Etcd2Watch`."""
+        # Nothing is left that leads back to us: connections end now, and not when garbage is looked for.
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.close()
+
+    def cut(self) -> None:
+        """See `Etcd2Watch`."""
+        self._end(CUT)
+
+    def _end(self, reason: str) -> None:
+        # No waiting here: the other may be on its way to this, and has a lock that `close` wants.
+        if self._first.acquire(blocking=False):
+            self._begun.wait()  # it may end before its sister is made
+            self.close()
+            self._on_end(reason)
 
 
 class _EndedError(Exception):

@@ -103,6 +103,12 @@ class MemoryEtcd:
             self._said.pop((kind, subnet), None)
         self._tell(Said(subnet, value), kind)
 
+    def say_raw(self, kind: str, name: str, value: bytes) -> None:
+        """Likewise, under a key's last part, which may name no subnet."""
+        said = beside.Reader().said(name, value)
+        if said is not None:
+            self.say(said.subnet, value, kind)
+
     def said(self, kind: str = "udp") -> tuple[Said, ...]:
         """All that is said by nodes with this type of backend."""
         self._expire()

@@ -52,13 +52,10 @@ class RemoteRegistry:
         endpoint = Endpoint.of(f"{_scheme(credentials)}://{server}")
         files = tls.choose([endpoint], credentials, HINTS.flag)
         self._path = _path_of(network)
-        self._watch: RemoteWatch | None = None
         self._skipped: set[str] = set()
         self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
         self._lock = threading.Lock()
-        self._turns = Turns(
-            [endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout), given_up=self._cut_watch
-        )
+        self._turns = Turns([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
 
     def config(self) -> bytes | None:
         """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""
@@ -104,8 +101,7 @@ class RemoteRegistry:
             path = f"{self._path}/leases?{known}next="
             return RemoteWatch(client.poll(), path, revision, on_answer=hand_on, on_end=end)
 
-        self._end_watch()
-        self._watch = self._turns.here(begin)
+        self._turns.watch(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. The server asks its etcd for it, so that an etcd that is away is noticed here."""
@@ -113,7 +109,6 @@ class RemoteRegistry:
 
     def close(self) -> None:
         """See `Registry`."""
-        self._end_watch()
         self._turns.close()
 
     def _config(self, client: RemoteClient) -> bytes | None:
@@ -167,16 +162,6 @@ class RemoteRegistry:
                 self._skipped.add(reason)
         if is_new:
             logger.warning("Ignoring what the server lists: %s", reason)
-
-    def _cut_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cut()
-            self._watch = None
-
-    def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
 
 
 def _scheme(credentials: Credentials) -> str:

@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 from flanneld_py.registry import Refused, Stopped, Unavailable
 from flanneld_py.registry.access import Endpoint
 
-__all__ = ["Connection", "Turns"]
+__all__ = ["Connection", "Turns", "Watch"]
 
 
 class Connection(Protocol):
@@ -16,20 +16,31 @@ class Connection(Protocol):
         """End it. For any thread."""
 
 
+class Watch(Protocol):
+    """What a connection tells of by itself. It says once why it has ended, unless `close` has ended it."""
+
+    def close(self) -> None:
+        """End it, in silence. For any thread."""
+
+    def cut(self) -> None:
+        """End it as if the endpoint had."""
+
+
 C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
 
 
 class Turns(Generic[C]):
-    """Does what is asked of it with one endpoint after another. `given_up` is told when one has failed."""
+    """Does what is asked of it with one endpoint after another.
 
-    def __init__(
-        self, endpoints: Sequence[Endpoint], connect: Callable[[Endpoint], C], given_up: Callable[[], None]
-    ) -> None:
+    There may be one watch, which belongs to the endpoint in use: it is cut when that is given up.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], connect: Callable[[Endpoint], C]) -> None:
         self._endpoints = list(endpoints)
         self._connect = connect
-        self._given_up = given_up
         self._connection: C | None = None
+        self._watch: Watch | None = None
         self._closed = False
 
     def call(self, action: Callable[[C], T]) -> T:
@@ -57,15 +68,30 @@ class Turns(Generic[C]):
                 raise Stopped from None
             if not isinstance(error, Unavailable):
                 raise
-            self._given_up()
+            if watch := self._without_watch():
+                watch.cut()
             self._disconnect()
             self._endpoints.append(self._endpoints.pop(0))
             raise type(error)(f"{endpoint.url}: {error}") from error
 
+    def watch(self, begin: Callable[[C], Watch]) -> None:
+        """Have this watch instead of any before, which says nothing any more. Raises as `call`."""
+        self._end_watch()
+        self._watch = self.call(begin)
+
     def close(self) -> None:
-        """End the connection: whatever is under way, or comes later, raises `Stopped`. For any thread."""
+        """End watch and connection: what is under way, or comes later, raises `Stopped`. For any thread."""
         self._closed = True
+        self._end_watch()
         self._disconnect()
+
+    def _end_watch(self) -> None:
+        if watch := self._without_watch():
+            watch.close()
+
+    def _without_watch(self) -> Watch | None:
+        watch, self._watch = self._watch, None
+        return watch
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
