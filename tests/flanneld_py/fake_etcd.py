@@ -3,6 +3,7 @@
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from flanneld_py.registry.etcd_library import etcdrpc, grpc
@@ -91,6 +92,14 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
             self.leases[identifier] = ttl
             return identifier
 
+    def end_leases(self, seconds: int) -> None:
+        """Have leases of up to so many seconds run out, and all that is tied to them."""
+        with self.lock:
+            for lease in [lease for lease, ttl in self.leases.items() if ttl <= seconds]:
+                del self.leases[lease]
+                for key in [key for key, kv in self.keys.items() if kv.lease == lease]:
+                    self.delete(key.decode())
+
     def tell(self, message: Any) -> None:
         for _, watch in self.watches:
             watch.put(message)
@@ -174,12 +183,22 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
 
     def Watch(self, requests: Any, context: Any) -> Any:  # noqa: N802
         self._admit(context)
-        create = next(requests).create_request
         messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         context.add_callback(lambda: messages.put(None))
+        metadata = dict(context.invocation_metadata())
+
+        def begin() -> None:
+            with suppress(grpc.RpcError):  # the client has gone
+                for request in requests:
+                    self._begin_watch(request.create_request, metadata, messages)
+
+        threading.Thread(target=begin, daemon=True).start()
+        yield from iter(messages.get, None)
+
+    def _begin_watch(self, create: Any, metadata: dict[str, str], messages: "queue.SimpleQueue[Any]") -> None:
         messages.put(etcdrpc.WatchResponse(created=True))
         with self.lock:
-            self.asked.append((create, dict(context.invocation_metadata())))
+            self.asked.append((create, metadata))
             if create.start_revision < self.compacted:
                 refusal = etcdrpc.WatchResponse(compact_revision=self.compacted, canceled=True)
                 messages.put(refusal)
@@ -193,4 +212,3 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
                 messages.put(etcdrpc.WatchResponse(events=missed))
             self.watches.append((create, messages))
         self.watched.release()
-        yield from iter(messages.get, None)

@@ -9,6 +9,8 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.store import Store
+from flanneld_py.subnet import parse_key
+from tests.flanneld_py.beside_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
 from tests.flanneld_py.registry_conformance import DAY, PREFIX, DualStackContract, StoreContract, Stored
@@ -40,8 +42,28 @@ class Memory:
         self.now += 1
         self.etcd.snapshot()
 
+    def put_for(self, seconds: int, name: str, value: bytes) -> int:
+        return self.etcd.put_raw(name, value, ttl=seconds)
+
+    def let_pass(self, seconds: int) -> None:
+        self.now += seconds
+        self.etcd.snapshot()
+
     def delete(self, name: str) -> None:
         self.etcd.delete_raw(name)
+
+    def say(self, kind: str, name: str, value: bytes) -> None:
+        self.etcd.say_raw(kind, name, value)
+
+    def unsay(self, kind: str, name: str) -> None:
+        self.etcd.say_raw(kind, name, b"")
+
+    def said(self, kind: str, name: str) -> Stored | None:
+        lease = self.stored(name)
+        for said in self.etcd.said(kind):
+            if said.subnet == parse_key(name):
+                return Stored(said.text, 0, None if lease is None else lease.ttl)
+        return None
 
     def stored(self, name: str) -> Stored | None:
         found = self.etcd.read_raw(name)
@@ -94,11 +116,31 @@ class EtcdInProcess:
         self.put(name, value)
         self.delete(name)  # what etcd tells of the end of a lease is no different
 
+    def put_for(self, seconds: int, name: str, value: bytes) -> int:
+        with self.etcd.lock:
+            self.etcd.put(f"{PREFIX}/subnets/{name}", value, self.etcd.lease(seconds))
+            return self.etcd.revision
+
+    def let_pass(self, seconds: int) -> None:
+        self.etcd.end_leases(seconds)
+
     def delete(self, name: str) -> None:
         self.etcd.delete(f"{PREFIX}/subnets/{name}")
 
     def stored(self, name: str) -> Stored | None:
-        kv = self.etcd.keys.get(f"{PREFIX}/subnets/{name}".encode())
+        return self._stored(f"{PREFIX}/subnets/{name}")
+
+    def say(self, kind: str, name: str, value: bytes) -> None:
+        self.etcd.put(f"{PREFIX}-ext/{kind}/{name}", value)
+
+    def unsay(self, kind: str, name: str) -> None:
+        self.etcd.delete(f"{PREFIX}-ext/{kind}/{name}")
+
+    def said(self, kind: str, name: str) -> Stored | None:
+        return self._stored(f"{PREFIX}-ext/{kind}/{name}")
+
+    def _stored(self, key: str) -> Stored | None:
+        kv = self.etcd.keys.get(key.encode())
         return kv and Stored(kv.value, kv.mod_revision, self.etcd.leases.get(kv.lease))
 
     def forget(self) -> None:
@@ -145,11 +187,31 @@ class Etcd2InProcess:
         self.put(name, value)
         self.etcd.delete(f"{PREFIX}/subnets/{name}", action="expire")
 
+    def put_for(self, seconds: int, name: str, value: bytes) -> int:
+        event = self.etcd.write(f"{PREFIX}/subnets/{name}", value.decode(), seconds)
+        return int(event["node"]["modifiedIndex"])
+
+    def let_pass(self, seconds: int) -> None:
+        for key in [key for key, item in self.etcd.keys.items() if item.ttl and item.ttl <= seconds]:
+            self.etcd.delete(key, action="expire")
+
     def delete(self, name: str) -> None:
         self.etcd.delete(f"{PREFIX}/subnets/{name}")
 
     def stored(self, name: str) -> Stored | None:
-        found = self.etcd.keys.get(f"{PREFIX}/subnets/{name}")
+        return self._stored(f"{PREFIX}/subnets/{name}")
+
+    def say(self, kind: str, name: str, value: bytes) -> None:
+        self.etcd.write(f"{PREFIX}-ext/{kind}/{name}", value.decode())
+
+    def unsay(self, kind: str, name: str) -> None:
+        self.etcd.delete(f"{PREFIX}-ext/{kind}/{name}")
+
+    def said(self, kind: str, name: str) -> Stored | None:
+        return self._stored(f"{PREFIX}-ext/{kind}/{name}")
+
+    def _stored(self, key: str) -> Stored | None:
+        found = self.etcd.keys.get(key)
         return None if found is None else Stored(found.value.encode(), found.modified, found.ttl)
 
     def forget(self) -> None:
@@ -191,6 +253,24 @@ class TestEtcd(StoreContract, DualStackContract):
 
 
 class TestEtcd2(StoreContract):
+    @pytest.fixture
+    def world(self) -> Iterator[Server]:
+        yield from served(Etcd2InProcess())
+
+
+class TestBesideInMemory(BesideContract):
+    @pytest.fixture
+    def world(self) -> Memory:
+        return Memory()
+
+
+class TestBesideInEtcd(BesideContract):
+    @pytest.fixture
+    def world(self) -> Iterator[Server]:
+        yield from served(EtcdInProcess())
+
+
+class TestBesideInEtcd2(BesideContract):
     @pytest.fixture
     def world(self) -> Iterator[Server]:
         yield from served(Etcd2InProcess())

@@ -171,6 +171,18 @@ class TestRemote(RegistryContract):
         world.put("10.2.99.0-24", world.value("192.168.199.99"))
         again.events(1)
 
+    def test_flannels_protocol_has_no_place_for_what_is_said_beside_a_lease(self, registry, world):
+        world.configure(NETWORK)
+        registry.beside("udp")
+        held = self.acquire(registry, self.wish())
+        watched = Watched(registry, registry.snapshot().revision)
+        registry.say(held, b'{"MTU":1500}')
+        assert world.etcd.said() == ()
+        world.etcd.say(held.lease.subnet, b"{}")
+        world.put("10.2.99.0-24", world.value("192.168.199.99"))
+        watched.events(1)
+        assert registry.snapshot().said == ()
+
     @pytest.fixture
     def world(self) -> Iterator[Served]:
         world = Served()

@@ -20,6 +20,7 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.etcd_library import etcd3
 from flanneld_py.registry.store import Store
+from tests.flanneld_py.beside_conformance import BesideContract
 from tests.flanneld_py.registry_conformance import DAY, DualStackContract, StoreContract, Stored
 
 PORT = 22379
@@ -115,13 +116,33 @@ class Etcd:
     def put_brief(self, name: str, value: bytes) -> None:
         self.put(name, value, ttl=1)
 
+    def put_for(self, seconds: int, name: str, value: bytes) -> int:
+        return self.put(name, value, ttl=seconds)
+
+    def let_pass(self, seconds: int) -> None:
+        """It does."""
+
     def delete(self, name: str) -> None:
         with self._client() as client:
             assert client.delete(self._key(name))
 
     def stored(self, name: str) -> Stored | None:
+        return self._stored(self._key(name))
+
+    def say(self, kind: str, name: str, value: bytes) -> None:
         with self._client() as client:
-            value, about = client.get(self._key(name))
+            client.put(f"{self.prefix}-ext/{kind}/{name}", value)
+
+    def unsay(self, kind: str, name: str) -> None:
+        with self._client() as client:
+            assert client.delete(f"{self.prefix}-ext/{kind}/{name}")
+
+    def said(self, kind: str, name: str) -> Stored | None:
+        return self._stored(f"{self.prefix}-ext/{kind}/{name}")
+
+    def _stored(self, key: str) -> Stored | None:
+        with self._client() as client:
+            value, about = client.get(key)
             if value is None:
                 return None
             ttl = client.get_lease_info(about.lease_id).TTL if about.lease_id else None
@@ -166,8 +187,14 @@ class Etcd2(Etcd):
     def delete(self, name: str) -> None:
         assert self._ask("DELETE", self._key(name))["action"] == "delete"
 
-    def stored(self, name: str) -> Stored | None:
-        answer = self._ask("GET", self._key(name))
+    def say(self, kind: str, name: str, value: bytes) -> None:
+        self._ask("PUT", f"{self.prefix}-ext/{kind}/{name}", {"value": value.decode()})
+
+    def unsay(self, kind: str, name: str) -> None:
+        assert self._ask("DELETE", f"{self.prefix}-ext/{kind}/{name}")["action"] == "delete"
+
+    def _stored(self, key: str) -> Stored | None:
+        answer = self._ask("GET", key)
         if "errorCode" in answer:
             assert answer["errorCode"] == 100
             return None
@@ -198,17 +225,24 @@ def server() -> Iterator[Server]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def world(request: pytest.FixtureRequest, server: Server) -> Iterator[Etcd]:
+    made: Etcd = request.cls.kind(server)
+    yield made
+    made.close()
+
+
 class TestEtcd(StoreContract, DualStackContract):
-    @pytest.fixture
-    def world(self, server: Server) -> Iterator[Etcd]:
-        made = Etcd(server)
-        yield made
-        made.close()
+    kind = Etcd
 
 
 class TestEtcd2(StoreContract):
-    @pytest.fixture
-    def world(self, server: Server) -> Iterator[Etcd2]:
-        made = Etcd2(server)
-        yield made
-        made.close()
+    kind = Etcd2
+
+
+class TestBesideInEtcd(BesideContract):
+    kind = Etcd
+
+
+class TestBesideInEtcd2(BesideContract):
+    kind = Etcd2

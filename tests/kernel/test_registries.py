@@ -12,7 +12,11 @@ pytestmark = pytest.mark.kernel
 
 PLACE = "/opt/suite"  # the engine puts nothing into a tmpfs such as /run
 ROOT = Path(__file__).parent.parent.parent
-SUITE = ("tests/flanneld_py/registry_conformance.py", "tests/kernel/registry_on_etcd.py")
+SUITE = (
+    "tests/flanneld_py/registry_conformance.py",
+    "tests/flanneld_py/beside_conformance.py",
+    "tests/kernel/registry_on_etcd.py",
+)
 # What pytest consists of; a machine of the lab has only what the daemon needs.
 PYTEST = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
@@ -35,7 +39,7 @@ def suite(container: Sandbox) -> Sandbox:
     return container
 
 
-@pytest.mark.parametrize("kind", ["TestEtcd", "TestEtcd2"])
+@pytest.mark.parametrize("kind", ["TestEtcd", "TestEtcd2", "TestBesideInEtcd", "TestBesideInEtcd2"])
 def test_a_real_etcd_keeps_to_the_contract(suite, kind):
     done = suite.run(
         "env", f"PYTHONPATH={PLACE}:/usr/lib/flanneld", "python3", "-m", "pytest", "-q", "-W", "error",
