@@ -14,11 +14,12 @@ from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.holder import Claim, View
-from flanneld_py.keeper import Filters, Inbox, Keeper, NoFilters
+from flanneld_py.keeper import Inbox, Keeper
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
 from flanneld_py.registry import Registry, Reset, Snapshot, Stopped, Unavailable, Wish
 from flanneld_py.subnet import Subnet
+from flanneld_py.upkeep import Filters, NoFilters, Upkeep
 
 __all__ = ["NO_KEY", "Daemon"]
 
@@ -72,11 +73,12 @@ class Daemon:
             self._registry.beside(network.backend.type)
         view = View(public)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
+        resync = self._options.iptables_resync
+        upkeep = Upkeep(backend, self._filters, self._time, self.board, resync=resync)
         keeper = Keeper(
-            self._registry, backend, self._filters, view, self._time, self._inbox, self.board,
+            self._registry, backend, upkeep, view, self._time, self._inbox, self.board,
             config=(text, network),
             renew_margin=self._options.subnet_lease_renew_margin,
-            resync=self._options.iptables_resync,
         )  # fmt: skip
         while True:
             claim, snapshot = self._acquire(network, backend, previous, pick)

@@ -1,18 +1,16 @@
-"""While a lease is held: follow the others' leases, renew ours, and keep this machine as it should be."""
+"""While a lease is held: follow the others' leases, and renew ours."""
 
-import errno
 import logging
 import queue
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from flanneld_py import config
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim, Lost, View, words
 from flanneld_py.lease import Added, Event, HeldLease, Lease
 from flanneld_py.patience import Patience
@@ -27,9 +25,9 @@ from flanneld_py.registry import (
     WatchMessage,
     beside,
 )
-from flanneld_py.subnet import Subnet
+from flanneld_py.upkeep import Upkeep
 
-__all__ = ["Filters", "Inbox", "Keeper", "NoFilters"]
+__all__ = ["Inbox", "Keeper"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,42 +37,17 @@ Inbox: TypeAlias = "queue.SimpleQueue[tuple[int, float, WatchMessage]]"
 PROBE = 2.0
 """Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
 
-REPAIR = 10.0
-"""Seconds between two looks at the kernel, as flannel's own check of routes."""
+PROBE_ANYWAY = 10.0
+"""Seconds after which it is asked though the watch is never silent."""
 
 RENEW_RETRY = 10.0
 """Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
 
-
 SAY_AGAIN = 1.0
 """Seconds between two times that we say something beside our lease."""
 
-PASSING = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
-
 MANY = 100
 """Peers that come or go at once and are told of by their number; fewer are told one by one."""
-
-
-class Filters(Protocol):
-    """The packet filter's rules that go with a lease."""
-
-    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
-        """Have them, for this subnet of ours and no other. Raises `Fatal`."""
-
-    def sync(self) -> int:
-        """Put right what others changed; how many things."""
-
-
-class NoFilters:
-    """See `Filters`: rules are left to others."""
-
-    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
-        """See `Filters`."""
-
-    def sync(self) -> int:
-        """See `Filters`."""
-        return 0
 
 
 class _WatchEnded(Exception):
@@ -84,14 +57,14 @@ class _WatchEnded(Exception):
 class Keeper:
     """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
 
-    `config` is the configuration that the daemon runs with, as text and read; `resync` is in seconds.
+    `config` is the configuration that the daemon runs with, as text and read.
     """
 
     def __init__(
         self,
         registry: Registry,
         backend: Backend,
-        filters: Filters,
+        upkeep: Upkeep,
         view: View,
         time: Time,
         inbox: Inbox,
@@ -99,38 +72,34 @@ class Keeper:
         *,
         config: tuple[bytes, NetworkConfig],
         renew_margin: int,
-        resync: int,
     ) -> None:
         self._registry = registry
         self._backend = backend
-        self._filters = filters
+        self._upkeep = upkeep
         self._view = view
         self._time = time
         self._inbox = inbox
         self._board = board
         self._config_text, self._network = config
         self._renew_margin = renew_margin
-        self._resync = resync
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
         self._retry_renewal_at = self._say_at = float("-inf")
-        self._repair_at = self._sync_at = self._probe_at = float("-inf")
+        self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
         self._said = b""  # what we say beside our lease
         self._arrived_at = 0.0
-        self._patience = Patience()  # with this machine
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
         """Carry packets to everybody who is in the snapshot; what happened since is still to come."""
         self.claim, self._listed = claim, snapshot
         self._retry_renewal_at = float("-inf")
-        now = self._time.now()
-        self._repair_at, self._sync_at, self._probe_at = now + REPAIR, now + self._resync, now + PROBE
+        self._probe_at = self._time.now() + PROBE
         self._told(self._view.reset(snapshot))
         self._backend.carry(self._view.peers, claim.expires_at)
         # The subnet is what makes others read the rest.
         self._board.expires_at, self._board.subnet = claim.expires_at, claim.subnet
-        self._board.statistics = self._backend.statistics()
+        self._upkeep.begin()
 
     def keep(self) -> str:
         """Follow the other leases and renew ours, until it is lost; answers why."""
@@ -156,13 +125,13 @@ class Keeper:
                         patience = Patience()
                     if changes and (lost := self._take(changes)):
                         return lost
-                    self._tend()
+                    self._upkeep.tend(self.claim, self._view.peers)
             except (Unavailable, _WatchEnded) as error:
                 trouble = f": {error.trouble}" if isinstance(error, Unavailable) else ""
                 self._complain(patience, f"Watch subnets{trouble}", str(error))
                 if self._time.now() >= self.claim.expires_at:
                     return "it could not be renewed in time"
-                self._tend()
+                self._upkeep.tend(self.claim, self._view.peers)
                 self._time.rest(patience.delay())
                 self._heed_stop()
 
@@ -196,7 +165,7 @@ class Keeper:
         if received is None or self._time.now() >= self._probe_at:
             self._compare(self._registry.probe())
             self._heard()
-            self._probe_at = self._time.now() + REPAIR
+            self._probe_at = self._time.now() + PROBE_ANYWAY
         if received is None:
             return None
         number, self._arrived_at, message = received
@@ -270,40 +239,6 @@ class Keeper:
             logger.warning("The network configuration was changed: %s", change)
 
     # What is due
-
-    def _tend(self) -> None:
-        """Look after this machine, when it is time; that takes no registry.
-
-        Not on a lease that ran out meanwhile, in a suspended machine say: giving it up comes first.
-        """
-        if self._time.now() >= self.claim.expires_at:
-            return
-        try:
-            self._look_after()
-        except OSError as error:  # no file descriptor is free, say
-            kind = f"Looking after this machine: {error.strerror or error}"
-            if self._patience.worth_saying(kind, self._time.now()):
-                logger.error("%s. It is tried again", kind)  # noqa: TRY400
-
-    def _look_after(self) -> None:
-        if reason := self._backend.broken():
-            logger.error("%s: making it anew", reason)
-            try:
-                self._backend.claim(self.claim.subnet)
-            except Fatal as error:
-                if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
-                    raise error.__cause__ from error
-                raise
-            self._backend.carry(self._view.peers, self.claim.expires_at)
-        now = self._time.now()
-        if now >= self._repair_at:
-            self._repair_at = now + REPAIR
-            if repaired := self._backend.repair():
-                logger.warning("Put right %d entries of the kernel that others had changed", repaired)
-        if now >= self._sync_at:
-            self._sync_at = now + self._resync
-            self._board.filter_repairs += self._filters.sync()
-        self._board.statistics = self._backend.statistics()
 
     def _renew_if_due(self) -> str:
         """Renew our lease when it is time; answers why it is lost, if it is."""

@@ -116,7 +116,7 @@ class Machine:
 
 
 class _Rules:
-    """See `keeper.Filters`: the rules of one network, and its blackhole route if that is asked for."""
+    """See `upkeep.Filters`: the rules of one network, and its blackhole route if that is asked for."""
 
     def __init__(
         self, firewall: Firewall, resync: Resync, network: str, subnets: dict[str, Subnet] | None

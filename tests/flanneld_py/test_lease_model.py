@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from flanneld_py import holder, keeper, patience
+from flanneld_py import holder, keeper, patience, upkeep
 from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.registry import TTL
 from flanneld_py.subnet import key
@@ -37,7 +37,8 @@ STRANGER = attrs("192.168.199.99")
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day has tens of thousands of probes and repairs; the model needs a few."""
     monkeypatch.setattr(keeper, "PROBE", 2 * HOUR)
-    monkeypatch.setattr(keeper, "REPAIR", 24 * HOUR)
+    monkeypatch.setattr(keeper, "PROBE_ANYWAY", 24 * HOUR)
+    monkeypatch.setattr(upkeep, "REPAIR", 24 * HOUR)
     monkeypatch.setattr(keeper, "RENEW_RETRY", 600.0)
     monkeypatch.setattr(patience, "LONGEST_DELAY", 2 * HOUR)
 
