@@ -29,9 +29,6 @@ LONGEST: Final = 65535  # bytes: what tot_len of an IPv4 header can say
 TCP_ACK: Final = 0x010
 TCP_ECE: Final = 0x040
 TCP_FLAGS: Final = 0x1FF
-JOINED: Final = (TCP_ACK, TCP_ACK | TCP_ECE)
-"""Flags with which segments are joined."""
-
 AT_END: Final = TCP_PSH | TCP_FIN
 """Flags that the last of the joined may have on top."""
 
@@ -61,15 +58,11 @@ def runs(train: memoryview, size: int) -> Iterator[Run]:
     if size <= 0:
         size = len(train)
     while len(train) > size:
-        done = 0
         if _is_worthwhile(train, size) and (kind := _kind(train, size)) is not None:
-            for run in _Table(train, size, kind).runs():
-                yield run
-                done += run.packets
-        if done == 0:
-            yield _single(train[:size])
-            done = 1
-        train = train[done * size :]
+            yield from _Table(train, size, kind).runs()
+            return
+        yield _single(train[:size])
+        train = train[size:]
     if len(train):
         yield _single(train)
 
@@ -112,7 +105,7 @@ def _kind(train: memoryview, size: int) -> _Kind | None:
 
 
 # The places of 16-bit words: of struct iphdr, and of what follows it where that has no options.
-TOT_LEN, ID, FRAG_OFF, CHECK, SADDR = 1, 2, 3, 5, 6
+TOT_LEN, ID, FRAG_OFF, TTL_PROTOCOL, CHECK, SADDR = 1, 2, 3, 4, 5, 6
 TRANSPORT: Final = HEADER_LENGTH // 2
 SEQ, OFFSET_FLAGS, TCP_CHECK = TRANSPORT + 2, TRANSPORT + 6, TRANSPORT + 8
 UDP_LEN, UDP_CHECK = TRANSPORT + 2, TRANSPORT + 3
@@ -136,18 +129,19 @@ class _Table:
             end = train[self._full * size :][: kind.headers]
             heads[-1, : len(end)] = end
         self._words = heads.view(">u2").astype(np.int64)
-        self._good: list[bool] = self._sound_and_alike().tolist()
+        self._good: list[bool] = self._sound().tolist()
         self._linked: list[bool] = self._links().tolist()
 
     def runs(self) -> Iterator[Run]:
-        """The runs that it begins with, until a packet that belongs to none."""
+        """All packets, joined where they belong together."""
         begin = 0
         most = min(MOST, (LONGEST - self._kind.headers) // (self._size - self._kind.headers))
-        while begin < self._count and self._good[begin]:
+        while begin < self._count:
             end = begin + 1
-            limit = min(self._count, begin + most)
-            while end < limit and self._linked[end - 1] and self._good[end]:
-                end += 1
+            if self._good[begin]:
+                limit = min(self._count, begin + most)
+                while end < limit and self._linked[end - 1] and self._good[end]:
+                    end += 1
             alone = end - begin == 1
             yield _single(self._packet(begin)) if alone else self._joined(begin, end)
             begin = end
@@ -155,28 +149,27 @@ class _Table:
     def _packet(self, at: int) -> memoryview:
         return self._train[at * self._size : (at + 1) * self._size]
 
-    def _sound_and_alike(self) -> "Array":
-        """Who has the first one's headers where they must not differ, and true lengths and checksums."""
+    def _sound(self) -> "Array":
+        """Who is of this kind, with lengths that are true, and with right checksums."""
         import numpy as np
 
         words, full, kind = self._words, self._full, self._kind
-        first = words[0]
-        tcp = kind.protocol == IPPROTO_TCP
-        if tcp and first[OFFSET_FLAGS] & TCP_FLAGS & ~AT_END not in JOINED:
-            return np.zeros(self._count, bool)
-        good = ~((words ^ first) & _mask(kind)).any(1)
+        good = ~((words ^ words[0]) & _of_kind(kind)).any(1)
         totals = np.empty(self._count, np.int64)
         totals[:full] = row_sums(self._train, 0, full, self._size)
         if self._last:
             totals[full] = sum_of(self._packet(full))
         lengths = _lengths(self._count, self._size, self._last)
-        # The sum of a sound IP header is 0, so that of the whole packet is that of what follows the header;
-        # the addresses are the first one's.
-        pseudo = int(first[SADDR:TRANSPORT].sum()) + kind.protocol - HEADER_LENGTH
-        good &= (totals + (lengths + pseudo)) % MODULUS == 0
+        # The sum of a sound IP header is 0, so that of the whole packet is that of what follows the header.
+        totals += words[:, SADDR:TRANSPORT].sum(1)
+        totals += lengths
+        good &= (totals + (kind.protocol - HEADER_LENGTH)) % MODULUS == 0
         good &= words[:, :TRANSPORT].sum(1) % MODULUS == 0
         good &= words[:, TOT_LEN] == lengths
-        if not tcp:
+        if kind.protocol == IPPROTO_TCP:
+            flags = words[:, OFFSET_FLAGS] & (TCP_FLAGS & ~AT_END & ~TCP_ECE)
+            good &= flags == TCP_ACK
+        else:
             # A checksum of 0 says that there is none (RFC 768): then nothing was verified.
             good &= (words[:, UDP_CHECK] != 0) & (words[:, UDP_LEN] == lengths - HEADER_LENGTH)
         if self._last and self._last <= kind.headers:
@@ -188,14 +181,15 @@ class _Table:
         import numpy as np
 
         words = self._words
-        linked = np.ones(self._count - 1, bool)
-        if not words[0, FRAG_OFF] & DONT_FRAGMENT:  # with DF the identification means nothing (RFC 6864)
-            linked &= (words[1:, ID] - words[:-1, ID]) & 0xFFFF == 1
+        linked = ~((words[1:] ^ words[:-1]) & _alike(self._kind)).any(1)
+        if not (words[:, FRAG_OFF] & DONT_FRAGMENT).all():
+            # With DF the identification means nothing (RFC 6864).
+            linked &= ((words[1:, ID] - words[:-1, ID]) & 0xFFFF == 1) | (words[1:, FRAG_OFF] != 0)
         if self._kind.protocol == IPPROTO_TCP:
             seq = (words[:, SEQ] << 16) + words[:, SEQ + 1]
             linked &= (seq[1:] - seq[:-1]) & 0xFFFFFFFF == self._size - self._kind.headers
             linked &= words[:-1, OFFSET_FLAGS] & AT_END == 0
-        return linked
+        return np.asarray(linked)
 
     def _joined(self, begin: int, end: int) -> Run:
         """These packets as one."""
@@ -225,8 +219,8 @@ class _Table:
 
 
 @lru_cache(maxsize=64)
-def _mask(kind: _Kind) -> "Array":
-    """Ones where the headers of packets that may be joined are the same; a word for 16 bits."""
+def _alike(kind: _Kind) -> "Array":
+    """Ones where packets that are joined have the same, in words of 16 bits."""
     import numpy as np
 
     mask = np.full(kind.headers // 2, 0xFFFF)
@@ -236,6 +230,20 @@ def _mask(kind: _Kind) -> "Array":
         mask[OFFSET_FLAGS] = 0xFFFF & ~AT_END
     else:
         mask[[UDP_LEN, UDP_CHECK]] = 0
+    return mask
+
+
+@lru_cache(maxsize=64)
+def _of_kind(kind: _Kind) -> "Array":
+    """Ones where all packets of a kind have the same: version, lengths of headers, no fragment, protocol."""
+    import numpy as np
+
+    mask = np.zeros(kind.headers // 2, np.int64)
+    mask[0] = 0xFF00
+    mask[FRAG_OFF] = 0xFFFF & ~DONT_FRAGMENT
+    mask[TTL_PROTOCOL] = 0x00FF
+    if kind.protocol == IPPROTO_TCP:
+        mask[OFFSET_FLAGS] = 0xF000
     return mask
 
 

@@ -15,9 +15,9 @@ from typing import Final
 from flanneld_py import clock
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
-from flanneld_py.datapath.forward import Mandate, Peer, Split, admit, narrowed, route
+from flanneld_py.datapath.forward import Drop, Mandate, Peer, Reply, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, NO_LEASE, Loop
-from flanneld_py.datapath.packet import Buffer, fragments
+from flanneld_py.datapath.packet import fragments
 from flanneld_py.datapath.segment import Unsound, longest, train
 from flanneld_py.datapath.sockets import IP_RECVFRAGSIZE, UDP_GRO
 from flanneld_py.datapath.traffic import Traffic
@@ -72,7 +72,7 @@ class OffloadLoop(Loop):
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
         """Send a packet, or all that a super-packet stands for, to its node."""
         verdict = route(packet, mandate, longest(header, packet))
-        if not isinstance(verdict, Peer | Split):
+        if isinstance(verdict, (Reply, Drop)):
             self._refuse(verdict)
             return
         try:
@@ -80,54 +80,50 @@ class OffloadLoop(Loop):
         except Unsound as error:
             self._dropped[str(error)] += 1
             return
-        if isinstance(verdict, Split):
-            for at in range(0, len(data), size):
-                for piece in fragments(data[at : at + size], verdict.peer.mtu):
-                    self._wait(verdict.peer, piece)
-        elif len(data) == size:
-            self._wait(verdict, data)
-        else:
-            self._flush()
-            self._send(verdict, data, size)
+        if isinstance(verdict, Peer):
+            self._wait(verdict, data, size)
+            return
+        for at in range(0, len(data), size):
+            for piece in fragments(data[at : at + size], verdict.peer.mtu):
+                self._wait(verdict.peer, memoryview(piece), len(piece))
 
-    def _wait(self, peer: Peer, packet: Buffer) -> None:
-        """Send it with those before it, once there is one that does not go with them."""
-        if not self._waiting.takes(peer, packet):
-            self._flush()
-            self._waiting.takes(peer, packet)
+    def _wait(self, peer: Peer, data: memoryview, size: int) -> None:
+        """Send packets of this size, of which the last may be shorter, together with those before and after.
+
+        Two super-packets of 46 segments each go as 44, 44 and 4.
+        """
+        while data:
+            room = self._waiting.room(peer, data, size)
+            if room:
+                self._waiting.put(data[:room])
+                data = data[room:]
+            if data:
+                self._flush()
 
     def _flush(self) -> None:
-        waiting = self._waiting
-        if waiting.peer is None:
+        waiting, self._waiting = self._waiting, _Waiting()
+        if waiting.peer is not None:
+            self._send(waiting.peer, waiting.parts, waiting.size, waiting.bytes)
+
+    def _send(self, peer: Peer, parts: list[memoryview], size: int, length: int) -> None:
+        """Send packets of this size, of which the last may be shorter, and `length` bytes in all."""
+        packets = -(-length // size)
+        if packets > 1 and not self._segments:
+            whole = memoryview(b"".join(parts))
+            for at in range(0, length, size):
+                self._send(peer, [whole[at : at + size]], size, len(whole[at : at + size]))
             return
-        self._waiting = _Waiting()
-        if len(waiting.packets) == 1:
-            self._send_together(waiting.peer, waiting.packets, waiting.size, 1)
-        elif self._segments:
-            self._send_together(waiting.peer, waiting.packets, waiting.size, len(waiting.packets))
-        else:
-            for packet in waiting.packets:
-                self._send_together(waiting.peer, [packet], len(packet), 1)
-
-    def _send(self, peer: Peer, data: memoryview, size: int) -> None:
-        """Send packets of this size, but for the last."""
-        most = min(MOST_SEGMENTS, MOST_BYTES // size) * size if self._segments else size
-        for at in range(0, len(data), most):
-            some = data[at : at + most]
-            self._send_together(peer, [some], size, -(-len(some) // size))
-
-    def _send_together(self, peer: Peer, parts: list[Buffer], size: int, packets: int) -> None:
         told = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(size))] if packets > 1 else []
         try:
-            sent = self._socket.sendmsg(parts, told, 0, peer.endpoint)
+            self._socket.sendmsg(parts, told, 0, peer.endpoint)
         except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packets are lost
             if told and error.errno in CANNOT_SEGMENT:
                 self._give_up_segmenting(error)
-                self._send(peer, memoryview(b"".join(parts)), size)
+                self._send(peer, parts, size, length)
             else:
                 self._count(f"sending to {peer.node}", error)
         else:
-            self._traffic.sent.add(peer.node, sent, packets)
+            self._traffic.sent.add(peer.node, length, packets)
 
     def _give_up_segmenting(self, error: OSError) -> None:
         """Send a datagram with each call from now on."""
@@ -180,28 +176,27 @@ class OffloadLoop(Loop):
 class _Waiting:
     """Packets for one node, of one length but for the last, that go with one call."""
 
-    __slots__ = ("_bytes", "_closed", "packets", "peer", "size")
+    __slots__ = ("_closed", "_most", "bytes", "parts", "peer", "size")
 
     def __init__(self) -> None:
         self.peer: Peer | None = None
-        self.packets: list[Buffer] = []
-        self.size = self._bytes = 0
+        self.parts: list[memoryview] = []
+        self.size = self.bytes = self._most = 0
         self._closed = False
 
-    def takes(self, peer: Peer, packet: Buffer) -> bool:
-        """Take a packet in, if it goes with the others."""
-        size = len(packet)
+    def room(self, peer: Peer, data: memoryview, size: int) -> int:
+        """Bytes of these packets, of this size but for the last, that go with the others."""
         if self.peer is None:
             self.peer, self.size = peer, size
-        elif (
-            self._closed
-            or peer != self.peer
-            or size > self.size
-            or len(self.packets) == MOST_SEGMENTS
-            or self._bytes + size > MOST_BYTES
-        ):
-            return False
-        self._closed = size < self.size
-        self._bytes += size
-        self.packets.append(packet)
-        return True
+            self._most = min(MOST_SEGMENTS, MOST_BYTES // size) * size
+        if self._closed or self.peer != peer or size > self.size:
+            return 0
+        if size < self.size:  # it would be the last
+            return size if len(data) <= size <= self._most - self.bytes else 0
+        return self._most - self.bytes
+
+    def put(self, data: memoryview) -> None:
+        """Take them in."""
+        self.parts.append(data)
+        self.bytes += len(data)
+        self._closed = self.bytes % self.size != 0
