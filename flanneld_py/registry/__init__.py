@@ -10,7 +10,7 @@ from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.subnet import Subnet
 
 __all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Refused", "Registry", "Reset", "Snapshot"]
-__all__ += ["Said", "Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
+__all__ += ["Forbidden", "Said", "Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -26,6 +26,10 @@ class Refused(Unavailable):
     """An endpoint answered, and does not let us in; the message says whom, and what to do about it."""
 
     trouble: ClassVar[str] = "etcd does not let us in"
+
+
+class Forbidden(Refused):
+    """An endpoint knows us, and does not let us do this."""
 
 
 class Stopped(Exception):

@@ -47,22 +47,28 @@ def revision_of(value: bytes) -> int:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads keys below `folder`; empty where nothing is followed. Once refused, it says so and gives up."""
+    """Reads keys below `folder`; empty where nothing is followed.
+
+    `forbidden`: we may not read them, by what was seen last. That is warned of once.
+    """
 
     folder: str = ""
-    refused: bool = field(default=False)
+    forbidden: bool = False
+    _warned: bool = field(default=False)
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is to be read."""
-        return bool(self.folder) and not self.refused
+        """Whether anything is to be said and watched."""
+        return bool(self.folder) and not self.forbidden
 
-    def give_up(self, why: str) -> None:
-        """Go on without, for we are not let in."""
-        if not self.refused:
-            text = "What nodes say beside their leases, below %s, is neither read nor written: %s"
-            logger.warning(text, self.folder, why)
-        self.refused = True
+    def warn(self, endpoint: str, doing: str) -> None:
+        """Tell that at this endpoint we may not do this."""
+        if not self._warned:
+            self._warned = True
+            text = (
+                "%s: we may not %s what nodes say beside their leases: give our user a role that may, for %s"
+            )
+            logger.warning(text, endpoint, doing, self.folder)
 
     def said(self, name: str, value: bytes) -> Said | None:
         """What the last part of a key and its value say, empty for one that was deleted; None if nothing."""

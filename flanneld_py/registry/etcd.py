@@ -4,7 +4,7 @@ The package etcd3 has no client for several endpoints,
 so there is one client at a time, and the next endpoint is tried when it fails.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from flanneld_py.registry import (
     TTL,
     Changes,
     Event,
-    Refused,
+    Forbidden,
     Reset,
     Said,
     Snapshot,
@@ -68,7 +68,7 @@ class EtcdRegistry(Store):
         response = self._call(lambda client: client.get_prefix_response(self._folder))
         entries = ((self._name(kv.key), kv.value, kv.mod_revision, not kv.lease) for kv in response.kvs)
         snapshot = self._reader.snapshot(entries, response.header.revision)
-        return replace(snapshot, said=tuple(self._said())) if self._beside.wanted else snapshot
+        return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
     def beside(self, kind: str) -> None:
         """See `Registry`."""
@@ -87,23 +87,33 @@ class EtcdRegistry(Store):
             unchanged = [client.transactions.mod(name) == held.revision]
             client.transaction(unchanged, [client.transactions.put(place, value, lease=found[0].lease)], [])
 
-        try:
-            if self._beside.wanted:
-                self._call(write)
-        except Refused as error:
-            self._beside.give_up(str(error))
+        def attempt(client: EtcdClient) -> None:
+            try:
+                client.run(write)
+            except Forbidden:  # which is no fault of the endpoint
+                self._beside.warn(client.url, "write")
 
-    def _said(self) -> Iterator[Said]:
+        if self._beside.wanted:
+            self._turns.call(attempt)
+
+    def _said(self) -> tuple[Said, ...]:
         """What is said now, or later than the leases were listed: a watch tells it again."""
-        try:
-            response = self._call(lambda client: client.get_prefix_response(self._beside.folder))
-        except Refused as error:
-            self._beside.give_up(str(error))
-            return
-        for kv in response.kvs:
-            said = self._beside.said(self._name(kv.key, self._beside.folder), kv.value)
-            if said is not None:
-                yield said
+
+        def read(client: EtcdClient) -> Sequence[Any]:
+            try:
+                found = client.run(lambda etcd: etcd.get_prefix_response(self._beside.folder)).kvs
+            except Forbidden:
+                self._beside.forbidden = True
+                self._beside.warn(client.url, "read")
+                return ()
+            self._beside.forbidden = False
+            return tuple(found)
+
+        told = [
+            self._beside.said(self._name(kv.key, self._beside.folder), kv.value)
+            for kv in self._turns.call(read)
+        ]
+        return tuple(said for said in told if said is not None)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""

@@ -3,7 +3,7 @@
 Unlike v0.5.5 reads are quorum reads, and what we write over is compared with what we know. IPv4 only.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from flanneld_py.errors import Exit, Fatal
@@ -12,7 +12,7 @@ from flanneld_py.registry import (
     TTL,
     Changes,
     Event,
-    Refused,
+    Forbidden,
     Reset,
     Said,
     Snapshot,
@@ -24,7 +24,7 @@ from flanneld_py.registry import (
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.entry import Reader
-from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client
+from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client, Node
 from flanneld_py.registry.etcd2_watch import Etcd2Watches
 from flanneld_py.registry.store import Store
 from flanneld_py.registry.turns import Turns
@@ -67,7 +67,7 @@ class Etcd2Registry(Store):
         nodes = () if answer.error else answer.node.nodes
         entries = ((node.name, node.value, node.modified, node.permanent) for node in nodes)
         snapshot = self._reader.snapshot(entries, answer.index)
-        return replace(snapshot, said=tuple(self._said())) if self._beside.wanted else snapshot
+        return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
     def beside(self, kind: str) -> None:
         """See `Registry`."""
@@ -85,23 +85,30 @@ class Etcd2Registry(Store):
             end = {"ttl": str(lease.node.ttl)} if lease.node.ttl else {}
             client.ask("PUT", f"{self._beside.folder}{name}", {}, {"value": value, **end})
 
-        try:
-            if self._beside.wanted:
-                self._turns.call(write)
-        except Refused as error:
-            self._beside.give_up(str(error))
+        def attempt(client: Etcd2Client) -> None:
+            try:
+                write(client)
+            except Forbidden:  # which is no fault of the endpoint
+                self._beside.warn(client.url, "write")
 
-    def _said(self) -> Iterator[Said]:
+        if self._beside.wanted:
+            self._turns.call(attempt)
+
+    def _said(self) -> tuple[Said, ...]:
         """What is said now, or later than the leases were listed: a watch tells it again."""
-        try:
-            answer = self._ask("GET", self._beside.folder.rstrip("/"), {**QUORUM, "recursive": "true"})
-        except Refused as error:
-            self._beside.give_up(str(error))
-            return
-        for node in () if answer.error else answer.node.nodes:
-            said = self._beside.said(node.name, node.value)
-            if said is not None:
-                yield said
+
+        def read(client: Etcd2Client) -> Sequence[Node]:
+            try:
+                answer = client.ask("GET", self._beside.folder.rstrip("/"), {**QUORUM, "recursive": "true"})
+            except Forbidden:
+                self._beside.forbidden = True
+                self._beside.warn(client.url, "read")
+                return ()
+            self._beside.forbidden = False
+            return () if answer.error else answer.node.nodes
+
+        told = [self._beside.said(node.name, node.value) for node in self._turns.call(read)]
+        return tuple(said for said in told if said is not None)
 
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
         """See `Registry`. Raises `Fatal` for an overlay with IPv6."""

@@ -16,7 +16,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry import Forbidden, Refused, Unavailable
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.handshake import diagnose
 from flanneld_py.registry.tls import Tls
@@ -170,7 +170,7 @@ class Etcd2Client:
             raise Unavailable(f"HTTP status {response.status}, and no JSON: {text!r}")
         code = _number(body.get("errorCode"))
         if response.status in (401, 403):
-            raise Refused(self._refusal())
+            raise Forbidden(self._refusal())  # or not known: there is one answer for both
         if (code and code not in TELLING) or (response.status >= 400 and not code):
             text = " ".join(str(body.get(name, "")) for name in ("message", "cause")).strip()
             raise Unavailable(f"HTTP status {response.status}: {text or body}")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry import Forbidden, Refused, Unavailable
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.etcd_library import etcd3, etcdrpc, grpc
 from flanneld_py.registry.etcd_watch import words
@@ -112,7 +112,7 @@ class EtcdClient:
             return Refused(f"it knows no user {user!r} with the password given: check -etcd-password")
         if "permission denied" in text:
             who = f"the user {user!r}" if user else "our certificate's user"
-            return Refused(f"{who} may not read and write {self._prefix}: give it a role that may")
+            return Forbidden(f"{who} may not read and write {self._prefix}: give it a role that may")
         if cause.code() == grpc.StatusCode.UNAVAILABLE and (
             trouble := diagnose(self._endpoint, self._tls, self._timeout)
         ):

@@ -79,17 +79,22 @@ def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
     assert beside.Reader(FOLDER).said(name, TEXT) is None
 
 
-def test_who_is_refused_says_so_once_and_wants_no_more(caplog):
+def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
     caplog.set_level(logging.WARNING)
     reader = beside.Reader(FOLDER)
-    assert reader.wanted
     for _ in range(2):
-        reader.give_up("http://192.0.2.1:2379: no")
-        assert not reader.wanted
+        reader.warn("http://192.0.2.1:2379", "read")
     assert [record.getMessage() for record in caplog.records] == [
-        f"What nodes say beside their leases, below {FOLDER}, is neither read nor written: "
-        "http://192.0.2.1:2379: no"
+        "http://192.0.2.1:2379: we may not read what nodes say beside their leases: "
+        f"give our user a role that may, for {FOLDER}"
     ]
+
+
+def test_what_we_may_not_read_is_not_wanted_until_we_may():
+    reader = beside.Reader(FOLDER)
+    assert reader.wanted
+    reader.forbidden = True
+    assert not reader.wanted
 
 
 def test_where_nothing_is_followed_nothing_is_wanted():
