@@ -5,6 +5,7 @@ import pytest
 from lab import wait
 from tests.kernel.faults import UDP_WAYS, Node, behind_a_narrow_path, configure, start
 from tests.kernel.harness import Host, Sandbox, eventually
+from tests.kernel.test_fast_path import gets_all
 
 pytestmark = pytest.mark.kernel
 
@@ -42,3 +43,32 @@ def test_who_sends_more_than_a_narrow_path_takes_in_one_piece_is_told_so(sandbox
     eventually(probe, f"the sender to be told {PASSES}")
     # A packet without DF is not worth a word: it arrives, in fragments of its datagram.
     assert here.inside.run(*argv[:4], "dont", *argv[5:]).exit_code == 0
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+def test_nodes_with_long_and_with_short_frames_reach_each_other_on_one_network(
+    sandbox: Sandbox, way: str
+) -> None:
+    """Beside its lease each says how long its frames may be; nothing on the way would."""
+    configure(sandbox, "udp")
+    hosts = [sandbox.host("a"), sandbox.host("b")]
+    for device in ("to-a", "to-b", "br0"):
+        sandbox.run("ip", "link", "set", device, "mtu", "9000")
+    hosts[0].run("ip", "link", "set", "eth0", "mtu", "9000")
+    here, there = joined(hosts, way, 1472)
+    here.host.run("ip", "link", "set", "docker0", "mtu", "8972")
+    sandbox.run("ip", "-n", here.host.name, "link", "set", "to-pod", "mtu", "8972")
+    here.inside.run("ip", "link", "set", "eth0", "mtu", "8972")
+    here.inside.reaches(there.inside.address, here.inside.address)
+    argv = ("ping", "-c1", "-W1", "-s", str(3000 - 28), "-M")
+
+    def whole() -> bool | wait.NotYet:
+        ping = here.inside.run(*argv, "dont", there.inside.address, check=False)
+        return ping.exit_code == 0 or wait.NotYet(ping.output)
+
+    eventually(whole, "3000 bytes without DF to arrive")
+    told = here.inside.run(*argv, "do", there.inside.address, check=False)
+    assert told.exit_code != 0
+    assert "Frag needed and DF set (mtu = 1472)" in told.output
+    gets_all(here.inside, there.inside, there.inside.address, 10)
+    gets_all(there.inside, here.inside, here.inside.address, 10)
