@@ -55,8 +55,9 @@ def runs(train: memoryview, size: int) -> Iterator[Run]:
 
     All are of one sender. What is no sound packet comes as it is, for somebody else to refuse.
     """
-    if size <= 0:
-        size = len(train)
+    if size <= 0 or not train:
+        yield _single(train)
+        return
     while len(train) > size:
         if _is_worthwhile(train, size) and (kind := _kind(train, size)) is not None:
             yield from _Table(train, size, kind).runs()

@@ -282,6 +282,10 @@ def test_datagrams_without_a_checksum_are_not_joined():
     assert [run.packets for run in coalesced(*(part.built(check=0) for part in parts))] == [1] * 6
 
 
+def test_a_datagram_without_anything_is_a_packet_for_somebody_else_to_refuse():
+    assert [bytes(run.first) for run in runs(memoryview(b""), 0)] == [b""]
+
+
 def test_no_run_is_longer_than_a_packet_can_be():
     sent = [part.built() for part in Packet(bytes(63 * 1040)).parts(1040)]
     found = coalesced(*sent)
@@ -309,7 +313,7 @@ def test_nothing_unverified_is_joined_whatever_comes(
     step = data.draw(st.sampled_from([size, 92, len(SIX[0])]))
     found = list(runs(memoryview(bytes(whole)), step))
     each = step if 0 < step < len(whole) else len(whole)
-    sent = [bytes(whole[at : at + each]) for at in range(0, len(whole), each or 1)]
+    sent = [bytes(whole[at : at + each]) for at in range(0, len(whole), each or 1)] or [b""]
     at = 0
     for run in found:
         mine = sent[at : at + run.packets]

@@ -1,0 +1,166 @@
+"""The loop with offloads, with a pair of sockets in place of the TUN device and one in place of the wire."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from flanneld_py.backend import Flow
+from flanneld_py.datapath import sockets, vnet
+from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
+from flanneld_py.datapath.offload import OffloadLoop
+from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.datapath.vnet import VnetHeader
+from lab import wait
+from tests.flanneld_py.test_packet import by_hand
+from tests.flanneld_py.test_plain_loop import OUR_SUBNET, OVERLAY, THEIR_SUBNET, TUNNEL
+from tests.flanneld_py.test_segment import ACK, PSH, Packet, lowered
+
+HERE, THERE = bytes([10, 2, 35, 2]), bytes([10, 2, 52, 2])  # of test_segment's packets
+
+
+def answering(packet: bytes) -> bytes:
+    """The packet with source and destination exchanged, which leaves all sums as they are."""
+    return packet[:12] + packet[16:20] + packet[12:16] + packet[20:]
+
+
+class Wire:
+    """Both ends of a loop: the kernel's side of its device, and its peer's socket."""
+
+    def __init__(self) -> None:
+        self.kernel, self.device = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in (self.kernel, self.device):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.device.setblocking(False)
+        self.near, self.peer = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for end in (self.near, self.peer):
+            end.bind(("127.0.0.1", 0))
+        self.near.setblocking(False)
+        for end in (self.kernel, self.peer):
+            end.settimeout(5)
+        self.trains = sockets.receive_trains(self.near)
+        self.traffic = Traffic()
+        self.traffic.know("127.0.0.1")
+        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, now=lambda: 0.0)
+        table = ForwardTable.of({THEIR_SUBNET: Peer(self.peer.getsockname(), 1472)}, OVERLAY)
+        self.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, table, until=100.0)
+
+    def close(self) -> None:
+        self.loop.close()
+        for end in (self.kernel, self.device, self.near, self.peer):
+            end.close()
+
+    def drops(self, reason: str, least: int = 1) -> None:
+        def probe() -> bool | wait.NotYet:
+            return self.traffic.dropped[reason] >= least or wait.NotYet(str(self.traffic.dropped))
+
+        wait.until(probe, what=f"{least} packets dropped for {reason!r}", timeout=5, interval=0.01)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    made = Wire()
+    made.loop.start()
+    yield made
+    made.close()
+
+
+def test_a_super_packet_is_a_datagram_for_each_segment(wire):
+    packet = Packet(os.urandom(60 * 1000), flags=ACK | PSH)
+    wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
+    assert [wire.peer.recv(2000) for _ in range(60)] == [part.built() for part in packet.parts(1000)]
+
+
+def test_packets_by_themselves_go_in_their_order_whatever_their_lengths(wire):
+    sent = [
+        Packet(bytes([number]) * size, ident=number) for number, size in enumerate((9, 9, 9, 5, 9, 40, 40))
+    ]
+    for packet in sent:
+        wire.kernel.send(vnet.NOTHING + packet.built())
+    assert [wire.peer.recv(2000) for _ in sent] == [lowered(packet.built()) for packet in sent]
+
+    def probe() -> bool | wait.NotYet:
+        seen = wire.traffic.statistics().sent
+        size = sum(len(packet.built()) for packet in sent)
+        return seen == {"127.0.0.1": Flow(len(sent), size)} or wait.NotYet(str(seen))
+
+    wait.until(probe, what="all to be counted", timeout=5, interval=0.01)
+
+
+def test_a_checksum_that_was_left_to_the_device_is_right_when_it_leaves(wire):
+    packet = Packet(b"select 1")
+    wire.kernel.send(VnetHeader(vnet.NEEDS_CSUM, 0, 0, 0, 20, 16).pack() + packet.partial())
+    assert wire.peer.recv(2000) == lowered(packet.built())
+
+
+def test_a_train_of_segments_is_one_write_to_the_device(wire):
+    if not wire.trains:
+        pytest.skip("this kernel has no UDP_GRO")
+    parts = [answering(part.built()) for part in Packet(os.urandom(20 * 1000)).parts(1000)]
+    told = [(socket.IPPROTO_UDP, 103, (len(parts[0])).to_bytes(2, "little"))]  # UDP_SEGMENT of linux/udp.h
+    wire.peer.sendmsg([b"".join(parts)], told, 0, wire.near.getsockname())
+    written = wire.kernel.recv(1 << 17)
+    assert VnetHeader.of(written) == VnetHeader(vnet.NEEDS_CSUM, vnet.TCPV4, 52, 1000, 20, 16)
+    assert written[vnet.SIZE + 52 :] == b"".join(part[52:] for part in parts)
+    assert by_hand(written[vnet.SIZE : vnet.SIZE + 20]) == 0
+
+
+def test_a_datagram_is_one_packet_for_the_kernel(wire):
+    packet = answering(Packet(b"select 1").built(check=1))
+    wire.peer.sendto(packet, wire.near.getsockname())
+    # The checksum was wrong and still is: the kernel is to see that.
+    assert wire.kernel.recv(2000) == vnet.NOTHING + lowered(packet)
+
+
+def test_datagrams_that_are_no_packets_of_the_peers_are_dropped_by_their_reasons(wire):
+    wire.peer.sendto(b"", wire.near.getsockname())
+    wire.peer.sendto(b"x", wire.near.getsockname())
+    wire.drops("shorter than an IPv4 header", 2)
+    wire.peer.sendto(Packet(b"spoofed").built(), wire.near.getsockname())
+    wire.drops("the sending node does not hold the source's subnet")
+    wire.peer.sendto(
+        THERE.join([answering(Packet(b"x").built())[:16], b""]) + bytes(30), wire.near.getsockname()
+    )
+    wire.drops("total length differs from the packet's")
+
+
+def test_a_super_packet_of_a_kind_that_was_not_asked_for_is_dropped(wire):
+    packet = Packet(bytes(1000))
+    wire.kernel.send(packet.vnet(300)._replace(gso_type=vnet.UDP_L4).pack() + packet.partial())
+    wire.drops("a super-packet of a kind that was not asked for")
+
+
+def test_where_the_kernel_cannot_send_several_at_once_each_is_sent_by_itself(monkeypatch, caplog):
+    wire = Wire()
+    real = wire.near
+
+    class Refusing:
+        """A socket whose way out cannot segment: EIO, as of udp_send_skb in net/ipv4/udp.c."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def sendmsg(self, parts: list[memoryview], told: list[object], flags: int, address: object) -> int:
+            if told:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real.sendmsg(parts, told, flags, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wire.loop, "_socket", Refusing())
+    wire.loop.start()
+    packet = Packet(os.urandom(5000))
+    for _ in range(2):
+        wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
+    wanted = [part.built() for part in packet.parts(1000)]
+    assert [wire.peer.recv(2000) for _ in range(10)] == wanted * 2
+    assert caplog.text.count("does not take several datagrams at once") == 1
+    wire.close()
+
+
+def test_without_a_lease_nothing_goes_either_way(wire):
+    wire.loop.mandate = None
+    wire.kernel.send(vnet.NOTHING + Packet(b"x").built())
+    wire.drops("no lease")
+    wire.peer.sendto(answering(Packet(b"x").built()), wire.near.getsockname())
+    wire.drops("no lease", 2)
