@@ -93,6 +93,7 @@ class Keeper:
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
         """Carry packets to everybody who is in the snapshot; what happened since is still to come."""
         self.claim, self._listed = claim, snapshot
+        self._said, self._say_at = b"", float("-inf")
         self._retry_renewal_at = float("-inf")
         self._probe_at = self._time.now() + PROBE
         self._told(self._view.reset(snapshot))
@@ -155,6 +156,8 @@ class Keeper:
             return ""
         if lost := self._follow(self.claim.after_list(snapshot)):
             return lost
+        if Said(self.claim.subnet, self._said) not in snapshot.said:
+            self._said = b""  # it went in the meantime, or never came
         self._pass_on(self._view.reset(snapshot))
         return ""
 
@@ -284,7 +287,9 @@ class Keeper:
         try:
             self._registry.say(self.claim.held, text)
         except Unavailable as error:
-            logger.warning("Announcing how we can be reached (trying again in %.0f s): %s", SAY_AGAIN, error)
+            self._say_at = now + RENEW_RETRY
+            told = "Error announcing how we are reached (trying again in %.0f s): %s"
+            logger.error(told, RENEW_RETRY, error)  # noqa: TRY400
         else:
             self._said = value
 

@@ -49,12 +49,12 @@ def revision_of(value: bytes) -> int:
 class Reader:
     """Reads keys below `folder`; empty where nothing is followed.
 
-    `forbidden`: we may not read them, by what was seen last. That is warned of once.
+    `forbidden`: we may not read them, by what was seen last. What we may not do is told once.
     """
 
     folder: str = ""
     forbidden: bool = False
-    _warned: bool = field(default=False)
+    _warned: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> bool:
@@ -62,9 +62,9 @@ class Reader:
         return bool(self.folder) and not self.forbidden
 
     def warn(self, endpoint: str, doing: str) -> None:
-        """Tell that at this endpoint we may not do this."""
-        if not self._warned:
-            self._warned = True
+        """Tell that at this endpoint we may not do this: "read" or "write"."""
+        if doing not in self._warned:
+            self._warned.add(doing)
             text = (
                 "%s: we may not %s what nodes say beside their leases: give our user a role that may, for %s"
             )

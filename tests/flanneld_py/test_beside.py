@@ -82,11 +82,12 @@ def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
 def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
     caplog.set_level(logging.WARNING)
     reader = beside.Reader(FOLDER)
-    for _ in range(2):
-        reader.warn("http://192.0.2.1:2379", "read")
+    for doing in ("read", "write", "read", "write"):
+        reader.warn("http://192.0.2.1:2379", doing)
     assert [record.getMessage() for record in caplog.records] == [
-        "http://192.0.2.1:2379: we may not read what nodes say beside their leases: "
+        f"http://192.0.2.1:2379: we may not {doing} what nodes say beside their leases: "
         f"give our user a role that may, for {FOLDER}"
+        for doing in ("read", "write")
     ]
 
 

@@ -23,6 +23,7 @@ CLIENT = {
 }
 USER = {"etcd-username": "flannel", "etcd-password": "secret"}
 READY = "Watching for new subnet leases"
+GRANT = f"give our user a role that may, for {PREFIX}-ext/udp/"
 STRANGER = '{"PublicIP":"192.168.50.99","PublicIPv6":null}'
 
 
@@ -184,15 +185,52 @@ def test_a_user_that_is_not_let_in_is_told_why_and_comes_in_once_it_may(host, gu
     daemon.says(READY, timeout=20)
 
 
+def restarted(sandbox: Sandbox, member: Member) -> Member:
+    member.process.signal("KILL")
+    member.process.ends(5)
+    again = ready(start(sandbox, "--auth-token-ttl=1"))
+    again.flags = member.flags
+    return again
+
+
 def test_a_restart_of_etcd_that_forgets_all_tokens_is_survived(sandbox, host, guarded):
     daemon = host.flanneld(*options(USER), endpoints=guarded.endpoint)
     daemon.says(READY)
-    guarded.process.signal("KILL")
-    guarded.process.ends(5)
-    ready(start(sandbox, "--auth-token-ttl=1"))
+    restarted(sandbox, guarded)
     guarded.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
     daemon.says("Subnet added: 10.2.9.0/24", timeout=20)
     assert "lost" not in daemon.log
+
+
+def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sandbox, host, guarded):
+    other = sandbox.host("b")
+    daemons = [machine.flanneld(*options(USER), endpoints=guarded.endpoint) for machine in (host, other)]
+    for daemon in daemons:
+        daemon.says("Subnet added: 10.2.")
+        daemon.says(f"we may not read what nodes say beside their leases: {GRANT}")
+    source, target = host.bridge(), other.bridge()
+    host.reaches(target, source)
+    guarded.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
+    for daemon in daemons:
+        daemon.says("Subnet added: 10.2.9.0/24")
+        assert daemon.log.count("we may not") == 1
+        assert "Watch subnets:" not in daemon.log
+    assert guarded.ctl("get", "--prefix", "--keys-only", f"{PREFIX}-ext/") == ""
+    grant = ("role", "grant-permission", "--prefix=true", "network", "read", f"{PREFIX}-ext/")
+    guarded.ctl(*grant)
+    again = restarted(sandbox, guarded)
+    for daemon in daemons:
+        daemon.says("we may not write what nodes say", timeout=20)
+    again.ctl(*grant[:4], "readwrite", grant[5])
+    again = restarted(sandbox, again)
+    keys = {f"{PREFIX}-ext/udp/{machine.subnet}.0-24" for machine in (host, other)}
+
+    def probe() -> bool | wait.NotYet:
+        told = again.ctl("get", "--prefix", "--keys-only", f"{PREFIX}-ext/")
+        return set(told.split()) == keys or wait.NotYet(f"{told}\n{daemons[0].log}")
+
+    eventually(probe, f"what is said at {keys}", 30)
+    host.reaches(target, source)
 
 
 # Several members
@@ -302,3 +340,5 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
         '{"PublicIP":"192.168.50.99"}', api=2,
     )  # fmt: skip
     daemon.says("Subnet added: 10.2.9.0/24")
+    assert daemon.log.count(f"we may not read what nodes say beside their leases: {GRANT}") == 1
+    assert "Watch subnets:" not in daemon.log
