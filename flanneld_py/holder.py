@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, diff, news
+from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, agree, diff, news
 from flanneld_py.registry import TTL, Gone, Put, Said, Snapshot, Spoiled, beside
 from flanneld_py.registry import Event as Change
 from flanneld_py.subnet import Addresses, Subnet
@@ -34,7 +34,7 @@ class Lost:
 class Claim:
     """A lease that we hold. Times are seconds of the daemon's clock, from *before* it was asked for.
 
-    `spoiled`: what is under our key is no lease, and ours must be written over it.
+    `spoiled`: what is under our key does not say what our lease must, and ours is to be written over it.
     """
 
     held: HeldLease
@@ -52,7 +52,7 @@ class Claim:
         return math.inf if self.held.permanent else self.asked_at + TTL - GUARD
 
     def renew_at(self, margin: int) -> float:
-        """When to renew it, `margin` minutes before it runs out."""
+        """When to renew it, `margin` minutes before it runs out; at once if it is spoiled."""
         return self.asked_at if self.spoiled else self.expires_at + GUARD - margin * 60
 
     def after(self, change: Change) -> "Claim | Lost":
@@ -60,7 +60,8 @@ class Claim:
 
         A change older than our own write is history. A newer write that names our own address leaves the
         lease ours, at that revision; without an end it makes a reservation of it, as flannel documents, and
-        with one it ends a reservation.
+        with one it ends a reservation. If it says anything else than we would, such as a reservation with
+        nothing but an address, peers do not find us by it.
         """
         match change:
             case Gone(subnet, revision, name) if self._is_ours(subnet, revision, name):
@@ -73,7 +74,9 @@ class Claim:
                     return Lost(f"{holder} has written its key")
                 ours = replace(self.held, revision=held.revision, permanent=held.permanent)
                 # How long a lease lives that another's hand made of a reservation is not known.
-                return replace(self, held=ours, spoiled=self.held.permanent and not held.permanent)
+                ended = self.held.permanent and not held.permanent
+                differs = not agree(held.lease.attrs, self.held.lease.attrs)
+                return replace(self, held=ours, spoiled=ended or differs)
         return self
 
     def after_list(self, snapshot: Snapshot) -> "Claim | Lost":

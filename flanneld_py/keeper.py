@@ -41,7 +41,10 @@ PROBE_ANYWAY = 10.0
 """Seconds after which it is asked though the watch is never silent."""
 
 RENEW_RETRY = 10.0
-"""Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one."""
+"""Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one.
+
+Also between two times that we write over what another wrote in our name, who may be as stubborn.
+"""
 
 SAY_AGAIN = 1.0
 """Seconds between two times that we say something beside our lease."""
@@ -88,6 +91,7 @@ class Keeper:
         self._listed: Snapshot | None = None
         self._said = b""  # what we say beside our lease
         self._arrived_at = 0.0
+        self._others = Patience()  # with those who write in our name
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -206,6 +210,10 @@ class Keeper:
             logger.info("Our reservation of %s was made a lease, which is renewed from now on", claim.subnet)
             self.claim = replace(claim, asked_at=self._time.now())
             self._extend()
+        if claim.spoiled:
+            text = "Another has written our lease of %s, and not as we do: writing it anew"
+            if self._others.worth_saying(text, self._time.now()):
+                logger.warning(text, claim.subnet)
         return ""
 
     def _extend(self) -> None:
@@ -268,8 +276,9 @@ class Keeper:
             # Perhaps by our own hand: an attempt whose answer never came.
             return self._follow(self.claim.after_list(self._registry.snapshot()))
         renewed = HeldLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
+        if not self.claim.spoiled:
+            self._retry_renewal_at = float("-inf")
         self.claim = Claim(renewed, now)
-        self._retry_renewal_at = float("-inf")
         self._extend()
         self._board.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Added", "Event", "HeldLease", "Lease", "LeaseAttrs", "Removed"]
-__all__ += ["decode", "diff", "encode", "encode_v2", "news"]
+__all__ += ["agree", "decode", "diff", "encode", "encode_v2", "news"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,17 @@ def decode(data: bytes) -> LeaseAttrs:
     if len(backend_type) > _LONGEST_TYPE:
         raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, no backend's name")
     return LeaseAttrs(_public(fields), backend_type, fields.get("backenddata"), fields.get("backendv6data"))
+
+
+def agree(read: LeaseAttrs, ours: LeaseAttrs) -> bool:
+    """Whether a value that was read says what we would write, by either API.
+
+    etcd v2's, which lacks the VNI, counts in etcd v3 too: peers do without it. Without an IPv6 address that
+    we have it says less.
+    """
+    if read in (ours, decode(encode(ours))):
+        return True
+    return ours.public.ipv6 is None and read == decode(encode_v2(ours))
 
 
 def _public(fields: Mapping[str, object]) -> Addresses:

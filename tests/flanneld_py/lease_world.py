@@ -9,7 +9,7 @@ also while it is paused, for it may be resumed at any moment.
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -76,7 +76,7 @@ class Wire:
         return b""
 
     def attrs(self) -> LeaseAttrs:
-        return LeaseAttrs(self._public)
+        return replace(LeaseAttrs(self._public), backend_data={"VtepMAC": "52:08:1a:2b:3c:4d"})
 
     def claim(self, subnet: Subnet) -> None:
         self.subnet, self.until = subnet, float("-inf")
@@ -346,3 +346,5 @@ class World:
                 spoiled = named is None and self.etcd.revision_of(acts_on) is not None
                 if named != str(node.public) and not spoiled:
                     raise Violation(f"{node.public} acts on {acts_on}, whose key names {named}")
+                if named is not None and self.etcd.held(acts_on).lease.attrs != node.wire.attrs():
+                    raise Violation(f"{node.public} acts on {acts_on}, whose key does not say how")

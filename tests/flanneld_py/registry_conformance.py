@@ -18,7 +18,7 @@ import pytest
 from flanneld_py import config
 from flanneld_py.allocate import OutOfSubnets, Pick
 from flanneld_py.config.model import NetworkConfig, Pool, Udp
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease import HeldLease, Lease, LeaseAttrs, agree
 from flanneld_py.registry import (
     Changes,
     Event,
@@ -305,6 +305,19 @@ class RegistryContract:
         said = LeaseAttrs(US.public, "host-gw")
         assert registry.renew(held, said) is not None
         assert [held.lease.attrs for held in registry.snapshot().leases] == [said]
+
+    def test_what_is_listed_and_told_of_a_lease_agrees_with_what_its_holder_wrote(self, registry, world):
+        world.configure(NETWORK)
+        held = self.acquire(registry, self.wish())
+        said = LeaseAttrs(US.public, "vxlan", {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"})
+        watched = Watched(registry, registry.snapshot().revision)
+        registry.renew(held, said)
+        (told,) = watched.events(1)
+        (listed,) = registry.snapshot().leases
+        assert isinstance(told, Put)
+        assert agree(told.held.lease.attrs, said)
+        assert agree(listed.lease.attrs, said)
+        assert not agree(listed.lease.attrs, US)
 
     def test_a_lease_that_another_has_written_is_not_renewed(self, registry, world):
         world.configure(NETWORK)

@@ -19,7 +19,7 @@ from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease import Added, Event, HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease import Added, Event, HeldLease, Lease, LeaseAttrs, encode, encode_v2
 from flanneld_py.options import Options
 from flanneld_py.registry import Unavailable, WatchMessage, beside
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
@@ -407,6 +407,70 @@ def test_junk_over_our_own_key_is_written_over(world):
     world.script.at(20, lambda: None)
     world.run()
     assert world.holders() == {str(own): OUR_IP}
+    assert "release" not in world.backend.calls
+
+
+VXLAN = replace(attrs(OUR_IP), backend_type="vxlan", backend_data={"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"})
+
+
+@pytest.mark.parametrize("ttl", [24 * HOUR, math.inf], ids=["lease", "reservation"])
+def test_a_lease_that_another_wrote_in_our_name_says_again_what_peers_need(world, caplog, ttl):
+    # An admin's reservation by flannel's Documentation/reservations.md, with the address alone.
+    own = subnet("10.2.35.0/24")
+    world.backend.said = VXLAN
+    world.script.at(HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=ttl))
+    world.script.at(HOUR + 3, lambda: None)
+    world.run()
+    stored = world.etcd.held(own)
+    assert (stored.lease.attrs, stored.permanent) == (VXLAN, ttl == math.inf)
+    assert "release" not in world.backend.calls
+    assert "Another has written our lease of 10.2.35.0/24, and not as we do" in caplog.text
+
+
+def test_what_was_written_in_our_name_while_etcd_was_away_from_us_is_written_anew(world):
+    own = subnet("10.2.35.0/24")
+    world.backend.said = VXLAN
+
+    def cut() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    def restored() -> None:
+        world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+        world.etcd.compact()
+        world.etcd.reachable = True
+
+    world.script.at(HOUR, cut)
+    world.script.at(HOUR + 60, restored)
+    world.script.at(HOUR + 70, lambda: None)
+    world.run()
+    stored = world.etcd.held(own)
+    assert (stored.lease.attrs, stored.permanent) == (VXLAN, True)
+
+
+@pytest.mark.parametrize("value", [b'{"PublicIP":"192.168.199.52"}', b"no JSON"], ids=["an address", "junk"])
+def test_another_that_writes_in_our_name_all_the_time_is_not_fought_at_speed(world, caplog, value):
+    world.backend.said = VXLAN
+    world.script.at(1, lambda: None)
+    for second in range(60, 660):
+        world.script.at(second, lambda: world.etcd.put_raw("10.2.35.0-24", value))
+    world.script.at(700, lambda: None)
+    world.run()
+    # Ten minutes, a try every ten seconds; and the last word is ours.
+    assert 55 <= caplog.text.count("Lease renewed") <= 65
+    assert caplog.text.count("Another has written our lease") < 15
+    assert world.etcd.held(subnet("10.2.35.0/24")).lease.attrs == VXLAN
+    assert "release" not in world.backend.calls
+
+
+def test_what_is_written_in_our_name_as_we_would_is_left_alone(world, caplog):
+    # By etcd v2's spelling too, which lacks the VNI.
+    world.backend.said = VXLAN
+    for second, value in enumerate([encode(VXLAN), encode_v2(VXLAN)], 60):
+        world.script.at(second, lambda value=value: world.etcd.put_raw("10.2.35.0-24", value))
+    world.script.at(600, lambda: None)
+    world.run()
+    assert "Lease renewed" not in caplog.text
     assert "release" not in world.backend.calls
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from flanneld_py.holder import Claim, Lost, View, words
-from flanneld_py.lease import Added, HeldLease, Removed
+from flanneld_py.lease import Added, HeldLease, Lease, Removed
 from flanneld_py.registry import Gone, Put, Said, Snapshot, Spoiled
 from tests.flanneld_py.made import addresses, held, subnet
 
@@ -56,6 +56,24 @@ def test_a_newer_write_in_our_name_leaves_it_ours_at_that_revision():
     after = CLAIM.after(Put(held(OURS, OUR_IP, 11)))
     assert isinstance(after, Claim)
     assert (after.held.revision, after.expires_at) == (11, CLAIM.expires_at)
+
+
+def test_a_newer_write_in_our_name_that_does_not_say_what_we_do_is_to_be_written_over_at_once():
+    mac = {"VtepMAC": "52:08:1a:2b:3c:4d"}
+    vxlan = replace(CLAIM.held.lease.attrs, backend_type="vxlan", backend_data=mac)
+    ours = replace(CLAIM.held, lease=Lease(CLAIM.subnet, vxlan))
+    bare = Put(replace(held(OURS, OUR_IP, 11), permanent=True))
+    after = replace(CLAIM, held=ours).after(bare)
+    assert isinstance(after, Claim)
+    # Ours, to be written as a reservation.
+    assert after.held == replace(ours, revision=11, permanent=True)
+    assert after.spoiled
+    assert after.renew_at(margin=60) <= CLAIM.asked_at
+    listed = replace(CLAIM, held=ours).after_list(Snapshot((bare.held,), 20))
+    assert listed == after
+    again = after.after(Put(replace(ours, revision=12, permanent=True)))
+    assert isinstance(again, Claim)
+    assert not again.spoiled
 
 
 def test_junk_over_our_key_is_to_be_written_over_at_once():

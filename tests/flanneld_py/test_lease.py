@@ -1,10 +1,11 @@
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, decode, diff, encode, encode_v2
+from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, agree, decode, diff, encode, encode_v2
 from flanneld_py.subnet import Addresses, Subnet
 from tests.flanneld_py import made
 from tests.flanneld_py.made import addresses
@@ -141,7 +142,7 @@ def attributes() -> st.SearchStrategy[LeaseAttrs]:
     return st.builds(
         LeaseAttrs,
         st.builds(Addresses, IPV4, st.none() | IPV6) | st.builds(Addresses, st.none(), IPV6),
-        st.text(),
+        st.text(max_size=64),
         st.none() | json_values(),
         st.none() | json_values(),
     )
@@ -150,6 +151,44 @@ def attributes() -> st.SearchStrategy[LeaseAttrs]:
 @given(attributes())
 def test_a_value_reads_back_as_its_attributes(attrs: LeaseAttrs) -> None:
     assert decode(encode(attrs)) == attrs
+
+
+VXLAN = LeaseAttrs(addresses("192.168.50.11"), "vxlan", {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"})
+DUAL_STACK = replace(VXLAN, public=addresses("192.168.50.11", "fd00:50::11"))
+
+
+@given(attributes())
+def test_what_we_write_agrees_with_itself(attrs: LeaseAttrs) -> None:
+    assert agree(decode(encode(attrs)), attrs)
+    if attrs.public.ipv6 is None:
+        assert agree(decode(encode_v2(attrs)), attrs)
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"),
+    [
+        (b'{"PublicIP":"192.168.50.11"}', VXLAN),
+        (b'{"PublicIP":"192.168.50.11","BackendType":"host-gw"}', VXLAN),
+        (b'{"PublicIP":"192.168.50.11","BackendType":"vxlan"}', VXLAN),
+        (
+            b'{"PublicIP":"192.168.50.11","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"52:08:1a:2b:3c:4e"}}',
+            VXLAN,
+        ),
+        (encode_v2(VXLAN), DUAL_STACK),
+        (b'{"PublicIP":"192.168.50.11","BackendType":"vxlan"}', LeaseAttrs(addresses("192.168.50.11"))),
+    ],
+    ids=["an address alone", "another backend", "no MAC", "another MAC", "no IPv6", "more than ours"],
+)
+def test_a_value_that_says_anything_else_does_not_agree(value: bytes, ours: LeaseAttrs) -> None:
+    assert not agree(decode(value), ours)
+
+
+def test_values_agree_however_their_json_is_written() -> None:
+    written = (
+        b'{ "publicip": "192.168.50.11", "Colour": "red",\n "BackendData": '
+        b'{"VtepMAC": "52:08:1a:2b:3c:4d", "VNI": 1}, "BackendType": "vxlan", "PublicIPv6": null }'
+    )
+    assert agree(decode(written), VXLAN)
 
 
 def test_a_new_lease_is_added_and_a_missing_one_removed() -> None:

@@ -210,6 +210,17 @@ class TimeOfDay(Clock):
         return self._node.time_of_day
 
 
+class Forgetful(Line):
+    """A renewal that says nothing but the address, as what an admin writes."""
+
+    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        return super().write_anew(held, replace(attrs, backend_data=None))
+
+
+class WithForgetfulRenewal(Histories):
+    line = Forgetful
+
+
 class Fewer(Histories):
     """Fewer kinds of events, so that a mutant is found in seconds and not in a minute."""
 
@@ -230,6 +241,11 @@ class WithTimeOfDay(Fewer):
 def test_the_model_finds_flannels_unconditional_renewal():
     with pytest.raises(Violation, match="renewed"):
         histories(WithFlannelsRenewal, 5000)
+
+
+def test_the_model_finds_a_lease_that_does_not_say_what_peers_need():
+    with pytest.raises(Violation, match="does not say how"):
+        histories(WithForgetfulRenewal, 5000)
 
 
 def test_the_model_finds_a_lease_that_is_used_longer_than_it_lives(monkeypatch):
