@@ -194,8 +194,10 @@ class _Table:
 
     def _joined(self, begin: int, end: int) -> Run:
         """These packets as one."""
+        import numpy as np
+
         first, headers, tcp = self._packet(begin), self._kind.headers, self._kind.protocol == IPPROTO_TCP
-        payload = self._rows[begin : min(end, self._full), headers:].reshape(-1).data
+        payload = np.ascontiguousarray(self._rows[begin : min(end, self._full), headers:]).reshape(-1).data
         short = self._packet(self._full)[headers:] if end > self._full else memoryview(b"")
         size = headers + len(payload) + len(short)
         head = decrement_ttl(first[:headers])

@@ -1,5 +1,6 @@
 """What every packet loop of the udp backend has in common: its thread, its lease, its counts, its answers."""
 
+import errno
 import logging
 import os
 import select
@@ -46,7 +47,7 @@ class Loop(ABC):
         self._now = now
         self._answers = Allowance()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -72,6 +73,14 @@ class Loop(ABC):
     @abstractmethod
     def _write(self, packet: bytes | bytearray) -> None:
         """Give the kernel one packet by the device; what fails is counted."""
+
+    def _work(self) -> None:
+        """Run; a defect ends this loop and not the daemon, which begins another."""
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 -- a loop that ends in silence is never begun anew
+            logger.debug("The packet loop has ended", exc_info=True)
+            self.failure = OSError(errno.EPROTO, f"unexpected {type(error).__name__}: {error}")
 
     def _run(self) -> None:
         poll = select.poll()

@@ -158,6 +158,20 @@ def test_where_the_kernel_cannot_send_several_at_once_each_is_sent_by_itself(mon
     wire.close()
 
 
+def test_a_defect_ends_the_loop_and_is_told_so_that_the_daemon_begins_another(monkeypatch):
+    wire = Wire()
+    monkeypatch.setattr("flanneld_py.datapath.offload.route", lambda *_: 1 / 0)
+    wire.loop.start()
+    wire.kernel.send(vnet.NOTHING + Packet(b"x").built())
+
+    def probe() -> OSError | wait.NotYet:
+        return wire.loop.failure or wait.NotYet("no failure")
+
+    failure = wait.until(probe, what="the loop to fail", timeout=5, interval=0.01)
+    assert failure.strerror == "unexpected ZeroDivisionError: division by zero"
+    wire.close()
+
+
 def test_without_a_lease_nothing_goes_either_way(wire):
     wire.loop.mandate = None
     wire.kernel.send(vnet.NOTHING + Packet(b"x").built())

@@ -225,6 +225,7 @@ def test_a_run_is_written_as_the_kernel_wants_it():
     assert VnetHeader.of(run.header) == VnetHeader(vnet.NEEDS_CSUM, vnet.TCPV4, 52, 50, 20, 16)
     whole = replace(Packet(bytes(range(250)), flags=ACK | PSH), ttl=62)
     assert b"".join(map(bytes, run.parts)) == whole.partial()
+    assert all(memoryview(part).contiguous for part in run.parts)  # as writev(2) takes it
     assert bytes(run.first) == parts[0].built()
 
 
@@ -284,6 +285,13 @@ def test_datagrams_without_a_checksum_are_not_joined():
 
 def test_a_datagram_without_anything_is_a_packet_for_somebody_else_to_refuse():
     assert [bytes(run.first) for run in runs(memoryview(b""), 0)] == [b""]
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_packets_of_one_byte_are_joined_into_what_can_be_written(protocol):
+    (run,) = coalesced(*(part.built() for part in Packet(bytes(10), protocol).parts(1)))
+    assert run.packets == 10
+    assert all(memoryview(part).contiguous for part in run.parts)
 
 
 def test_no_run_is_longer_than_a_packet_can_be():

@@ -4,7 +4,7 @@
  * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
  * program. What is spoofed ends here, so that a flood of it costs little.
  *
- * forward.py decides the same for the daemon's own loops; the structures below are packed by maps.py.
+ * forward.py decides the same for the daemon's own loops; the structures below are packed by layouts.py.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
