@@ -1,8 +1,10 @@
 """The daemon and an etcd that is guarded, has several members, or speaks v2."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ CLIENT = {
 USER = {"etcd-username": "flannel", "etcd-password": "secret"}
 READY = "Watching for new subnet leases"
 GRANT = f"give our user a role that may, for {PREFIX}-ext/udp/"
+GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 STRANGER = '{"PublicIP":"192.168.50.99","PublicIPv6":null}'
 
 
@@ -299,6 +302,34 @@ def test_the_tutorials_own_etcdctl_works_with_the_v2_api(host, old):
     daemon.says("Subnet removed: 10.2.9.0/24")
     daemon.says("Subnet lease acquired", times=2)
     assert old.ctl("ls", f"{PREFIX}/subnets", api=2) == f"{key}\n"
+
+
+def test_what_is_said_beside_a_lease_is_kept_by_the_v2_api_too(host, old):
+    old.ctl("set", f"{PREFIX}/config", TUTORIAL, api=2)
+    daemon = host.flanneld("-etcd-api=v2", endpoints=old.endpoint)
+    daemon.says(READY)
+    name = f"{host.subnet}.0-24"
+
+    def said() -> bool | wait.NotYet:
+        lease = record(old, f"{PREFIX}/subnets/{name}")
+        beside = record(old, f"{PREFIX}-ext/udp/{name}")
+        if beside is None:
+            return wait.NotYet(daemon.log)
+        text = json.loads(beside["value"])
+        well = (text["Revision"], text["MTU"]) == (lease["modifiedIndex"], 1500)
+        return (well and 0 < beside["ttl"] <= lease["ttl"]) or wait.NotYet(f"{lease} {beside}")
+
+    eventually(said, "what the daemon says of its lease")
+    for path in (f"{PREFIX}-ext", f"{PREFIX}-ext/udp", f"{PREFIX}-ext/udp/{name}"):
+        old.ctl("rm", "--recursive", path, api=2)
+        eventually(said, f"it to be said again after {path} was removed")
+    assert "lost" not in daemon.log
+
+
+def record(member: Member, key: str) -> Any:
+    """What etcd v2 tells of a key; None where there is none."""
+    answer = member.sandbox.run("python3", "-c", GET, f"{member.endpoint}/v2/keys{key}", check=False)
+    return json.loads(answer.text)["node"] if answer.exit_code == 0 else None
 
 
 def test_an_etcd_without_the_v2_api_is_told_what_it_needs(sandbox, host):
