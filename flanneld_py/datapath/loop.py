@@ -78,7 +78,7 @@ class Loop(ABC):
         """Run; a defect ends this loop and not the daemon, which begins another."""
         try:
             self._run()
-        except Exception as error:  # noqa: BLE001 -- a loop that ends in silence is never begun anew
+        except Exception as error:
             logger.debug("The packet loop has ended", exc_info=True)
             self.failure = OSError(errno.EPROTO, f"unexpected {type(error).__name__}: {error}")
 
