@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from flanneld_py import config
+from flanneld_py.announcer import Announcer
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
@@ -23,7 +24,6 @@ from flanneld_py.registry import (
     Stopped,
     Unavailable,
     WatchMessage,
-    beside,
 )
 from flanneld_py.upkeep import Upkeep
 
@@ -45,9 +45,6 @@ RENEW_RETRY = 10.0
 
 Also between two times that we write over what another wrote in our name, who may be as stubborn.
 """
-
-SAY_AGAIN = 1.0
-"""Seconds between two times that we say something beside our lease."""
 
 MANY = 100
 """Peers that come or go at once and are told of by their number; fewer are told one by one."""
@@ -78,6 +75,7 @@ class Keeper:
     ) -> None:
         self._registry = registry
         self._backend = backend
+        self._announcer = Announcer(registry, backend, time)
         self._upkeep = upkeep
         self._view = view
         self._time = time
@@ -86,10 +84,9 @@ class Keeper:
         self._config_text, self._network = config
         self._renew_margin = renew_margin
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
-        self._retry_renewal_at = self._say_at = float("-inf")
+        self._retry_renewal_at = float("-inf")
         self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
-        self._said = b""  # what we say beside our lease
         self._arrived_at = 0.0
         self._others = Patience()  # with those who write in our name
         self.claim: Claim
@@ -97,7 +94,7 @@ class Keeper:
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
         """Carry packets to everybody who is in the snapshot; what happened since is still to come."""
         self.claim, self._listed = claim, snapshot
-        self._said, self._say_at = b"", float("-inf")
+        self._announcer.begin()
         self._retry_renewal_at = float("-inf")
         self._probe_at = self._time.now() + PROBE
         self._told(self._view.reset(snapshot))
@@ -123,7 +120,7 @@ class Keeper:
                 while True:
                     if lost := self._renew_if_due():
                         return lost
-                    self._say_if_due()
+                    self._announcer.say_if_due(self.claim.held)
                     changes = self._next_changes()
                     # A watch that stood for a while, and not one that breaks as soon as it is begun.
                     if self._time.now() - begun_at > PROBE:
@@ -160,8 +157,7 @@ class Keeper:
             return ""
         if lost := self._follow(self.claim.after_list(snapshot)):
             return lost
-        if Said(self.claim.subnet, self._said) not in snapshot.said:
-            self._said = b""  # it went in the meantime, or never came
+        self._announcer.listed(self.claim.subnet, snapshot.said)
         self._pass_on(self._view.reset(snapshot))
         return ""
 
@@ -186,8 +182,7 @@ class Keeper:
     def _take(self, changes: Changes | Said) -> str:
         """Take over what happened; answers why our lease is lost, if it is by that."""
         if isinstance(changes, Said):
-            if changes.subnet == self.claim.subnet and changes.text != self._said:
-                self._said = b""  # somebody else's hand: say it again
+            self._announcer.told(self.claim.subnet, changes)
             self._pass_on(self._view.hear(changes))
             return ""
         for change in changes.events:
@@ -283,24 +278,6 @@ class Keeper:
         self._board.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""
-
-    def _say_if_due(self) -> None:
-        """Say beside our lease what the backend would have said there, unless that is said."""
-        text, now = self._backend.announcement(), self._time.now()
-        if not text or now < self._say_at:
-            return
-        value = beside.said_at(text, self.claim.held.revision)
-        if value == self._said:
-            return
-        self._say_at = now + SAY_AGAIN
-        try:
-            self._registry.say(self.claim.held, text)
-        except Unavailable as error:
-            self._say_at = now + RENEW_RETRY
-            told = "Error announcing how we are reached (trying again in %.0f s): %s"
-            logger.error(told, RENEW_RETRY, error)  # noqa: TRY400
-        else:
-            self._said = value
 
     def _heard(self) -> None:
         self._board.trouble = ""
