@@ -16,6 +16,8 @@ DELETE = 1  # mvccpb.Event.EventType
 class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer, etcdrpc.AuthServicer):  # type: ignore[misc]
     """Keys with revisions, history and leases. `hang` makes every call wait, as in a stopped process.
 
+    What is below `forbidden` nobody may read, or write with `read_only` alone.
+
     With `passwords` (of users) set, a call needs the token of one that is `allowed`. What is taken out of
     `tokens` is unknown from then on, as etcd's simple tokens are after a time.
     """
@@ -34,6 +36,8 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         self.allowed: set[str] = set()
         self.tokens: dict[str, str] = {}
         self.authentications = 0
+        self.forbidden = b"\xff"  # no key begins with it
+        self.read_only = False
         self.scheme = "https" if credentials else "http"
         self.lock = threading.RLock()
         self.running = threading.Event()
@@ -127,6 +131,10 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         elif self.tokens[token] not in self.allowed:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
 
+    def _allow(self, key: bytes, context: Any) -> None:
+        if key.startswith(self.forbidden):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
+
     def Authenticate(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.running.wait()
         if not self.passwords:
@@ -142,6 +150,8 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
 
     def Range(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._admit(context)
+        if not self.read_only:
+            self._allow(request.key, context)
         with self.lock:
             self.asked.append(request)
             end = request.range_end or request.key + b"\0"
@@ -150,6 +160,8 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
 
     def Txn(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._admit(context)
+        for operation in request.success:
+            self._allow(operation.request_put.key, context)
         with self.lock:
             if not all(self._holds(compare) for compare in request.compare):
                 return etcdrpc.TxnResponse(header=self.header, succeeded=False)

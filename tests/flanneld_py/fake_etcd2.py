@@ -35,6 +35,8 @@ class Asked:
 class FakeEtcd2:
     """Keys with indexes and history. `hang` makes every request wait, as in a stopped process.
 
+    What is below `forbidden` nobody may read, or write with `read_only` alone.
+
     `users` are "NAME:PASSWORD"; where there are any, others are not let in. `redirect` is where every
     request is sent on to. With `babbles` it is something else than etcd, that says this.
     """
@@ -47,6 +49,8 @@ class FakeEtcd2:
         self.asked: list[Asked] = []
         self.users: set[str] = set()
         self.redirect = ""
+        self.forbidden = "nothing"
+        self.read_only = False
         self.enabled = True
         self.babbles = ""
         self.refuse_deletions = False
@@ -181,7 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         known = {f"Basic {base64.b64encode(user.encode()).decode()}" for user in self.etcd.users}
-        if known and authorization not in known:
+        refused = parts.path.startswith(f"/v2/keys{self.etcd.forbidden}")
+        if self.command == "GET" and self.etcd.read_only:
+            refused = False
+        if refused or (known and authorization not in known):
             self._send(401, {"message": "Insufficient credentials"})
         elif self.etcd.babbles:
             self._send(200, self.etcd.babbles)

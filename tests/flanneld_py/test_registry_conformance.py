@@ -5,6 +5,8 @@ from typing import Protocol
 
 import pytest
 
+from flanneld_py.lease import HeldLease, Lease
+from flanneld_py.registry import Said, beside
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
@@ -13,7 +15,16 @@ from flanneld_py.subnet import parse_key
 from tests.flanneld_py.beside_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
-from tests.flanneld_py.registry_conformance import DAY, PREFIX, DualStackContract, StoreContract, Stored
+from tests.flanneld_py.registry_conformance import (
+    DAY,
+    OURS,
+    PREFIX,
+    US,
+    DualStackContract,
+    StoreContract,
+    Stored,
+    following,
+)
 
 TIMEOUT = 2.0
 
@@ -228,6 +239,26 @@ class Etcd2InProcess:
         self.etcd.running.set()
 
 
+class Guarded(EtcdInProcess):
+    """An etcd in which nobody may read, or write, what is said."""
+
+    def forbid(self, *, read_only: bool) -> None:
+        self.etcd.forbidden, self.etcd.read_only = f"{PREFIX}-ext/".encode(), read_only
+
+    def allow(self) -> None:
+        self.etcd.forbidden = b"\xff"
+
+
+class Guarded2(Etcd2InProcess):
+    """Likewise, by the v2 API."""
+
+    def forbid(self, *, read_only: bool) -> None:
+        self.etcd.forbidden, self.etcd.read_only = f"{PREFIX}-ext/", read_only
+
+    def allow(self) -> None:
+        self.etcd.forbidden = "nothing"
+
+
 class Server(Protocol):
     def close(self) -> None: ...
 
@@ -274,3 +305,50 @@ class TestBesideInEtcd2(BesideContract):
     @pytest.fixture
     def world(self) -> Iterator[Server]:
         yield from served(Etcd2InProcess())
+
+
+@pytest.mark.parametrize("kind", [Guarded, Guarded2])
+class TestForbidden:
+    """What a permission that is missing beside the leases does to everything else: nothing."""
+
+    @pytest.fixture
+    def world(self, kind: type[Guarded | Guarded2]) -> Iterator[Server]:
+        yield from served(kind())
+
+    @pytest.fixture
+    def registry(self, world) -> Store:
+        connected: Store = world.connect()
+        connected.beside("udp")
+        return connected
+
+    @pytest.fixture
+    def held(self, registry) -> HeldLease:
+        return HeldLease(Lease(OURS, US), registry.create(OURS, US))
+
+    def test_where_it_may_not_be_read_leases_are_listed_and_watched(self, registry, world, held, caplog):
+        world.forbid(read_only=False)
+        assert (registry.snapshot().leases, registry.snapshot().said) == ((held,), ())
+        watched = following(registry, world)
+        registry.say(held, b"{}")
+        world.put("10.2.52.0-24", world.value("192.168.199.53"))
+        watched.events(1)
+        assert watched.nothing()
+        assert sum("we may not read" in record.getMessage() for record in caplog.records) == 1
+
+    def test_where_it_may_not_be_written_the_watch_goes_on(self, registry, world, held, caplog):
+        world.forbid(read_only=True)
+        watched = following(registry, world)
+        for _ in range(2):
+            registry.say(held, b"{}")
+        world.put("10.2.52.0-24", world.value("192.168.199.53"))
+        watched.events(1)
+        assert watched.nothing()
+        assert sum("we may not write" in record.getMessage() for record in caplog.records) == 1
+
+    def test_once_it_may_be_read_and_written_it_is(self, registry, world, held):
+        world.forbid(read_only=False)
+        registry.snapshot()
+        world.allow()
+        registry.snapshot()
+        registry.say(held, b"{}")
+        assert registry.snapshot().said == (Said(OURS, beside.said_at(b"{}", held.revision)),)
