@@ -108,6 +108,7 @@ class Etcd2Watches:
     ) -> None:
         self._on_end = on_end
         self._first = threading.Lock()  # held from the first end on
+        self._closed = False
         self._begun = threading.Event()
         self._watches = [
             Etcd2Watch(client, key, index, on_event=heed, on_end=self._end) for key, heed in places.items()
@@ -116,10 +117,8 @@ class Etcd2Watches:
 
     def close(self) -> None:
         """See `Etcd2Watch`."""
-        # Nothing is left that leads back to us: connections end now, and not when garbage is looked for.
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.close()
+        self._closed = True
+        self._close_all()
 
     def cut(self) -> None:
         """See `Etcd2Watch`."""
@@ -129,8 +128,15 @@ class Etcd2Watches:
         # No waiting here: the other may be on its way to this, and has a lock that `close` wants.
         if self._first.acquire(blocking=False):
             self._begun.wait()  # it may end before its sister is made
-            self.close()
-            self._on_end(reason)
+            self._close_all()
+            if not self._closed:
+                self._on_end(reason)
+
+    def _close_all(self) -> None:
+        # Nothing is left that leads back to us: connections end now, and not when garbage is looked for.
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.close()
 
 
 class _EndedError(Exception):
