@@ -270,3 +270,20 @@ def test_a_fast_path_that_is_required_and_refused_ends_the_daemon(sandbox):
     daemon = without_bpf(sandbox.host("a"), *FAST)
     assert daemon.ends(20) == Exit.KERNEL
     assert "-udp-fast-path=require: making the BPF map mandates: Operation not permitted" in daemon.log
+
+
+def test_connections_arrive_that_docker_masquerades_and_tracks(sandbox):
+    """As the tutorial's Docker does by default: a pod's packets leave with its machine's flannel0 address."""
+    here, there = pair(sandbox)
+    for node in (here, there):
+        rules = f"""
+            iptables -t nat -A POSTROUTING -s {node.host.subnet}.0/24 ! -o docker0 -j MASQUERADE
+            iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j ACCEPT
+            iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+        """
+        node.host.run("sh", "-ec", rules)
+    goes_on_without(here.inside, there.inside, here, there)
+    gets_all(here.inside, there.inside, there.inside.address, 16)
+    gets_all(there.inside, here.inside, here.inside.address, 16)
+    for node in (here, there):
+        node.daemon.signal("CONT")

@@ -257,6 +257,9 @@ INLINE int to_inlet(struct __sk_buff *skb)
 	sum = (sum & 0xFFFF) + (sum >> 16);
 	head.outer.ip.check = ~(sum + (sum >> 16));
 	head.outer.ip.tot_len = length;
+	/* Where there is NAT, nf_nat_ipv4_local_in compares the port of the packet's source with that of the
+	 * socket's peer, which is 0 for one without, and takes the socket away if they differ. */
+	head.outer.udp.source = 0;
 	head.outer.udp.len = htons(ntohs(length) - sizeof(struct iphdr));
 	head.outer.udp.check = 0;
 	if (bpf_skb_adjust_room(skb, GPE, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO) ||
