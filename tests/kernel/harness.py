@@ -102,7 +102,13 @@ class Host:
 
     @property
     def subnet_env(self) -> str:
-        return self.sandbox.run("cat", self.subnet_file).text
+        """The file's text. Written a moment after the log tells of a lease, and of the others'."""
+
+        def probe() -> str | wait.NotYet:
+            read = self.sandbox.run("cat", self.subnet_file, check=False)
+            return read.text if read.exit_code == 0 else wait.NotYet(read.output)
+
+        return eventually(probe, f"{self.subnet_file} to be there")
 
     @property
     def subnet(self) -> str:
