@@ -8,6 +8,7 @@
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/udp.h>
@@ -174,6 +175,10 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 
 	__u32 length = skb->len, gso_size = skb->gso_size, count = packets(skb), longest = length;
+
+	if (ip->version != 4 || ntohs(ip->tot_len) != length || length + OUTER > 0xFFFF)
+		return TCX_NEXT;
+
 	struct peer *peer = holder(ip->daddr);
 
 	if (!peer || !(peer->flags & FAST))
@@ -210,12 +215,17 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 
 	struct flow *flow = bpf_map_lookup_elem(&flows, &outer.ip.daddr);
 
-	decrement_ttl(ip);
+	/* Refused (EALREADY) for what has come by the fast path itself, goes on to a third machine, and is still
+	 * marked as encapsulated. The packet is as it was. */
 	if (bpf_skb_adjust_room(skb, OUTER, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
-				BPF_F_ADJ_ROOM_ENCAP_L4_UDP) ||
-	    bpf_skb_store_bytes(skb, 0, &outer, OUTER, 0) ||
-	    bpf_skb_change_head(skb, ETH_HLEN, 0))
+				BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
+		return TCX_NEXT;
+	ip = (void *)(long)skb->data + OUTER;
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TCX_DROP;
+	decrement_ttl(ip);
+	if (bpf_skb_store_bytes(skb, 0, &outer, OUTER, 0) || bpf_skb_change_head(skb, ETH_HLEN, 0))
 		return TCX_DROP;
 	if (flow) {
 		flow->sent_packets += count;
@@ -283,7 +293,8 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 {
 	struct mandate *mandate = in_force();
 
-	if (!mandate || skb->protocol != htons(ETH_P_IP))
+	/* A frame for another card, or of a VLAN, is not for us; the kernel knows what to do with it. */
+	if (!mandate || skb->protocol != htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TCX_NEXT;
 	if (!reaches(skb, ETH_HLEN + OUTER + sizeof(struct iphdr)))
 		return TCX_NEXT;

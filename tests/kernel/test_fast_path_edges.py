@@ -1,0 +1,126 @@
+"""What the fast path's programs leave to the daemon or the kernel, because these would take it otherwise."""
+
+import pytest
+
+from flanneld_py.datapath import fast_path
+from lab import wait
+from tests.kernel.faults import UDP_WAYS, Node, configure, nodes
+from tests.kernel.harness import eventually
+from tests.kernel.test_fast_path import SEND, TAKE, pair, wrong_checksums
+from tests.kernel.test_inlet import checksum, echo_request, echoes
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
+]
+
+# Puts a frame on eth0 as it is (packet(7)).
+PUT = """
+import socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("eth0", 0))
+wire.send(bytes.fromhex(sys.argv[1]))
+"""
+# Takes part in no TCP, but counts the bytes that come in it behind headers of 40.
+COUNT = """
+import socket, sys
+wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+wire.bind((sys.argv[1], 0))
+print("listening", flush=True)
+came = 0
+while True:
+    came += len(wire.recv(65536)) - 40
+    print("came", came, flush=True)
+"""
+# Hands so many bytes of TCP over in one super-packet with headers of 40 (struct virtio_net_hdr of
+# linux/virtio_net.h: a checksum to be computed, VIRTIO_NET_HDR_GSO_TCPV4; PACKET_VNET_HDR of packet(7)).
+SUPER = """
+import socket, struct, sys
+source, target, mac, length = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]), int(sys.argv[4])
+ends = socket.inet_aton(source) + socket.inet_aton(target)
+def folded(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (total & 0xFFFF) + (total >> 16)
+head = struct.pack("!BBHHHBBH", 0x45, 0, 40 + length, 1, 0x4000, 64, 6, 0) + ends
+head = head[:10] + struct.pack("!H", folded(head) ^ 0xFFFF) + head[12:]
+pseudo = folded(ends + struct.pack("!BBH", 0, 6, 20 + length))
+tcp = struct.pack("!HHIIBBHHH", 4246, 4246, 1, 1, 0x50, 0x10, 1000, pseudo, 0)
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+wire.setsockopt(socket.SOL_SOCKET, 32, 1 << 20)  # SO_SNDBUFFORCE
+wire.bind(("eth0", 0))
+own = wire.getsockname()[4]
+virtio = struct.pack("=BBHHHH", 1, 1, 54, 1400, 34, 16)
+wire.send(virtio + mac + own + struct.pack("!H", 0x0800) + head + tcp + bytes(length))
+"""
+
+
+def mac(of: Node, device: str) -> bytes:
+    text = of.host.run("cat", f"/sys/class/net/{device}/address").text
+    return bytes.fromhex(text.strip().replace(":", ""))
+
+
+def in_datagram(packet: bytes, source: str, destination: str) -> bytes:
+    """In IPv4 (RFC 791) and UDP (RFC 768) to flannel's port, without a checksum of UDP's."""
+    ends = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
+    size = len(packet)
+    head = bytes([0x45, 0, *(size + 28).to_bytes(2), 0, 1, 0, 0, 64, 17, 0, 0]) + ends
+    head = head[:10] + checksum(head).to_bytes(2) + head[12:]
+    return head + b"".join(word.to_bytes(2) for word in (8285, 8285, size + 8, 0)) + packet
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+@pytest.mark.parametrize("to", ["its tunnel address", "an address of its pods"])
+def test_what_a_machine_hands_on_to_a_third_arrives(sandbox, way, to):
+    """As with a port that Kubernetes or Docker publishes: DNAT, masqueraded, and back through flannel0."""
+    configure(sandbox, "udp")
+    here, between, there = nodes(sandbox, 3, *UDP_WAYS[way])
+    target = f"{between.host.subnet}.{0 if to == 'its tunnel address' else 99}"
+    pod = there.inside.address
+    rules = f"""
+        iptables -t nat -A PREROUTING -i flannel0 -d {target} -j DNAT --to {pod}
+        iptables -t nat -A POSTROUTING -o flannel0 -d {pod} -j MASQUERADE
+    """
+    between.host.run("sh", "-ec", rules)
+    here.inside.reaches(target, here.inside.address)
+    taker = there.inside.spawn("python3", "-c", TAKE, pod)
+    taker.says("listening")
+    taker.says(here.inside.run("python3", "-c", SEND, target, "4").text.strip())
+    assert wrong_checksums(*(node.host for node in (here, between, there))) == []
+
+
+@pytest.mark.parametrize("bytes_", [65467, 65468, 65495])
+def test_a_super_packet_is_carried_however_long(sandbox, bytes_):
+    """IPv4 ends at 65535 bytes: 65467 and 40 fit a datagram of 28 more, and 65495 and 40 a packet alone."""
+    here, there = pair(sandbox)
+    here.inside.reaches(there.inside.address, here.inside.address)
+    counter = there.inside.spawn("python3", "-c", COUNT, there.inside.address)
+    counter.says("listening")
+    ends, gateway = (here.inside.address, there.inside.address), mac(here, "docker0").hex()
+    here.inside.run("python3", "-c", SUPER, *ends, gateway, str(bytes_))
+    counter.says(f"came {bytes_}\n")
+
+
+@pytest.mark.parametrize("wrong", ["the card's address", "the VLAN"])
+def test_a_frame_that_is_not_for_this_machine_is_not_taken(sandbox, wrong):
+    """The kernel, too, takes a datagram only from a frame for its own card (linux/if_packet.h, PACKET_HOST)
+    and without a tag, unless there is a device for that VLAN (IEEE 802.1Q)."""
+    here, there = pair(sandbox)
+    packet = echo_request(f"{there.host.subnet}.0", f"{here.host.subnet}.0")
+    datagram = in_datagram(packet, there.host.address, here.host.address)
+    ours, theirs, ipv4 = mac(here, "eth0"), mac(there, "eth0"), b"\x08\x00"
+    before = echoes(here.host)
+    if wrong == "the VLAN":
+        frame = ours + theirs + b"\x81\x00\x00\x05" + ipv4 + datagram
+    else:
+        frame = bytes([2, 0, 0, 0, 0, 99]) + theirs + ipv4 + datagram
+    there.host.run("python3", "-c", PUT, frame.hex())
+    # What is sent later comes later.
+    there.host.run("python3", "-c", PUT, (ours + theirs + ipv4 + datagram).hex())
+
+    def taken() -> bool | wait.NotYet:
+        return echoes(here.host) > before or wait.NotYet(str(echoes(here.host)))
+
+    eventually(taken, "the frame that is for this machine to be taken")
+    assert echoes(here.host) == before + 1
