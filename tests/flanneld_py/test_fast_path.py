@@ -3,6 +3,7 @@
 import math
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -143,6 +144,50 @@ def test_counters_are_the_sum_of_all_cpus():
 
 
 # Where it cannot be
+
+
+def load_on(underlay: str) -> str:
+    """Why the fast path cannot be had there."""
+    with pytest.raises(fast_path.Unavailable) as raised:
+        fast_path.load("lo", underlay, PLACE.address, PLACE.port)
+    return str(raised.value)
+
+
+def test_an_underlay_that_is_gone_is_told_of_and_no_error_of_the_daemon():
+    assert load_on("none0") == "finding out what device none0 is: No such file or directory"
+
+
+def test_an_underlay_that_is_no_ethernet_is_refused(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda _: "65534\n")  # ARPHRD_NONE of linux/if_arp.h
+    assert load_on("lo") == "lo is no Ethernet device (ARPHRD type 65534)"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "fast_path.o cannot be read: no BPF object"),
+        (SMALL, "fast_path.o is of another version: it has no program tcx/ingress"),
+    ],
+)
+def test_an_object_that_is_not_ours_is_refused(monkeypatch, tmp_path, content, reason):
+    (tmp_path / "fast_path.o").write_bytes(content)
+    monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
+    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")  # ARPHRD_ETHER
+    assert load_on("lo").startswith(reason)
+
+
+def test_without_the_reader_of_objects_the_loop_serves(monkeypatch, tmp_path):
+    (tmp_path / "fast_path.o").write_bytes(SMALL)
+    monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
+    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")
+    monkeypatch.setitem(sys.modules, "elftools.elf.elffile", None)
+    assert load_on("lo").startswith("fast_path.o cannot be read: import of elftools.elf.elffile halted")
+
+
+def test_without_an_object_the_reason_is_that_there_was_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
+    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")
+    assert load_on("lo") == "fast_path.o is not there: this flanneld was built without clang"
 
 
 class Programs:

@@ -111,9 +111,13 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
 
     Raises `Unavailable`; then nothing is left behind.
     """
-    kind = int(Path("/sys/class/net", underlay, "type").read_text())
+    type_file = Path("/sys/class/net", underlay, "type")
+    kind = int(_attempt(f"finding out what device {underlay} is", type_file.read_text))
     if kind != ARPHRD_ETHER:
         raise Unavailable(f"{underlay} is no Ethernet device (ARPHRD type {kind})")
+    indices = {
+        device: _attempt(f"finding {device}", socket.if_nametoindex, device) for device in (tun, underlay)
+    }
     image = _image()
     with ExitStack() as opened:
         maps: dict[str, bpf.Map] = {}
@@ -121,7 +125,7 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
             maps[name] = _attempt(f"making the BPF map {name}", bpf.Map, shape)
             opened.callback(maps[name].close)
         descriptors = {name: each.fd for name, each in maps.items()}
-        place = layouts.Place(address, port, socket.if_nametoindex(tun), socket.if_nametoindex(underlay))
+        place = layouts.Place(address, port, indices[tun], indices[underlay])
 
         def attach(program: str, device: str, index: int, direction: int) -> None:
             code = image.instructions(program, descriptors)
@@ -152,9 +156,13 @@ def _image() -> Image:
     if not is_compiled():
         raise Unavailable(f"{OBJECT} is not there: this flanneld was built without clang")
     try:
-        return read_image(files(__package__).joinpath(OBJECT).read_bytes())
-    except ValueError as error:
+        image = read_image(files(__package__).joinpath(OBJECT).read_bytes())
+    except (ValueError, OSError, ImportError) as error:  # pyelftools may be missing
         raise Unavailable(f"{OBJECT} cannot be read: {error}") from error
+    missing = sorted({EGRESS, INGRESS, INLET} - image.programs.keys())
+    if missing:
+        raise Unavailable(f"{OBJECT} is of another version: it has no program {missing[0]}")
+    return image
 
 
 def _attempt(what: str, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
