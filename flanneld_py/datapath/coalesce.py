@@ -167,6 +167,7 @@ class _Table:
         good &= (totals + (kind.protocol - HEADER_LENGTH)) % MODULUS == 0
         good &= words[:, :TRANSPORT].sum(1) % MODULUS == 0
         good &= words[:, TOT_LEN] == lengths
+        good &= words[:, TTL_PROTOCOL] > 0xFF  # a TTL of 0 is for somebody else to refuse
         if kind.protocol == IPPROTO_TCP:
             flags = words[:, OFFSET_FLAGS] & (TCP_FLAGS & ~AT_END & ~TCP_ECE)
             good &= flags == TCP_ACK

@@ -294,6 +294,14 @@ def test_packets_of_one_byte_are_joined_into_what_can_be_written(protocol):
     assert all(memoryview(part).contiguous for part in run.parts)
 
 
+def test_packets_whose_ttl_is_zero_are_not_joined():
+    parts = Packet(bytes(range(240))).parts(40)
+    packets = [part.built() if at < 2 else replace(part, ttl=0).built() for at, part in enumerate(parts)]
+    found = coalesced(*packets)
+    assert [run.packets for run in found] == [2, 1, 1, 1, 1]
+    assert [bytes(run.first) for run in found[1:]] == packets[2:]
+
+
 def test_no_run_is_longer_than_a_packet_can_be():
     sent = [part.built() for part in Packet(bytes(63 * 1040)).parts(1040)]
     found = coalesced(*sent)
