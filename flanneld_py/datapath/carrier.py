@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -91,31 +91,38 @@ class Carrier:
         """These peers and no others; of each, whether it takes super-packets. The table has them, too."""
         for peer, _ in peers.values():
             self._traffic.know(peer.node)
-        if self._fast is not None:
-            self._fast.replace(peers)
+        self._tell(lambda programs: programs.replace(peers))
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
         """From now on the subnet is that node's, in the fast path as well; the table has it."""
         self._traffic.know(peer.node)
-        if self._fast is not None:
-            self._fast.put(subnet, peer, fast=fast)
+        self._tell(lambda programs: programs.put(subnet, peer, fast=fast))
 
     def remove(self, subnet: IPv4Network) -> None:
         """From now on the subnet is nobody's."""
-        if self._fast is not None:
-            self._fast.remove(subnet)
+        self._tell(lambda programs: programs.remove(subnet))
 
     def allow(self, mandate: Mandate) -> None:
         """Carry packets by this mandate."""
         self._loop.mandate = mandate
-        if self._fast is not None:
-            self._fast.allow(mandate)
+        self._tell(lambda programs: programs.allow(mandate))
 
     def forbid(self) -> None:
         """Carry nothing until the next `allow`."""
         self._loop.mandate = None
-        if self._fast is not None:
-            self._fast.forbid()
+        self._tell(lambda programs: programs.forbid())
+
+    def _tell(self, do: Callable[[FastPath], None]) -> None:
+        """Have the programs do it, if there are any. If they cannot, they end and the loop serves."""
+        if self._fast is None:
+            return
+        try:
+            do(self._fast)
+        except OSError as error:  # a map is full, or there is no memory
+            self._fast.close()
+            self._fast = None
+            self._ways["fast_path"] = f"off: it could not be kept up: {error.strerror}"
+            logger.error("The fast path could not be kept up, so it has ended: %s", error.strerror)  # noqa: TRY400
 
     def statistics(self) -> Statistics:
         """What was carried and dropped either way, and how."""

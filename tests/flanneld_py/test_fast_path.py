@@ -1,6 +1,8 @@
 """The fast path without a kernel: its object, its maps' layouts, and what is done where it cannot be had."""
 
+import errno
 import math
+import os
 import socket
 import struct
 import sys
@@ -282,3 +284,22 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
     assert seen.sent == {PEER.node: Flow(5, 500)}
     assert seen.dropped == {"the destination is not in our subnet": 3}
     assert seen.ways["fast_path"] == "on"
+
+
+def test_programs_that_cannot_be_kept_up_end_and_the_loop_serves(outside, monkeypatch, caplog):
+    class Full(Programs):
+        def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:  # noqa: ARG002
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    programs = Full()
+    made = carrier(outside, monkeypatch, "auto", lambda *_: programs)
+    made.begin()
+    made.allow(MANDATE)
+    made.put(THEIRS, PEER, fast=True)
+    made.allow(MANDATE)
+    made.forbid()
+    assert not made.fast
+    assert programs.told == [MANDATE, "close"]
+    assert made.statistics().ways["fast_path"] == "off: it could not be kept up: No space left on device"
+    assert "could not be kept up" in caplog.text
+    made.close()
