@@ -115,8 +115,8 @@ def secured(sandbox: Sandbox, host: Host) -> Member:
 def test_a_daemon_with_certificates_gets_its_lease_and_learns_of_others(host, secured):
     daemon = host.flanneld(*options(CLIENT), endpoints=secured.endpoint)
     daemon.says(READY)
-    secured.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
-    daemon.says("Subnet added: 10.2.9.0/24")
+    secured.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
+    daemon.says("Subnet added: 10.2.0.0/24")
 
 
 def test_a_certificate_that_is_not_trusted_is_told_now_and_then(host, secured):
@@ -162,8 +162,8 @@ def test_a_users_token_that_ends_is_nothing_that_anybody_sees(host, guarded):
     daemon.says(READY)
     # The daemon asks for something every two seconds of silence; by then its token has ended.
     guarded.process.says("invalid auth token", times=3, timeout=20)
-    guarded.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
-    daemon.says("Subnet added: 10.2.9.0/24")
+    guarded.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
+    daemon.says("Subnet added: 10.2.0.0/24")
     assert "etcd does not answer" not in daemon.log
     assert "Watch subnets:" not in daemon.log
 
@@ -200,8 +200,8 @@ def test_a_restart_of_etcd_that_forgets_all_tokens_is_survived(sandbox, host, gu
     daemon = host.flanneld(*options(USER), endpoints=guarded.endpoint)
     daemon.says(READY)
     restarted(sandbox, guarded)
-    guarded.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
-    daemon.says("Subnet added: 10.2.9.0/24", timeout=20)
+    guarded.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
+    daemon.says("Subnet added: 10.2.0.0/24", timeout=20)
     assert "lost" not in daemon.log
 
 
@@ -213,9 +213,9 @@ def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sa
         daemon.says(f"we may not read what nodes say beside their leases: {GRANT}")
     source, target = host.bridge(), other.bridge()
     host.reaches(target, source)
-    guarded.ctl("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
+    guarded.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
     for daemon in daemons:
-        daemon.says("Subnet added: 10.2.9.0/24")
+        daemon.says("Subnet added: 10.2.0.0/24")
         assert daemon.log.count("we may not") == 1
         assert "Watch subnets:" not in daemon.log
     assert guarded.ctl("get", "--prefix", "--keys-only", f"{PREFIX}-ext/") == ""
@@ -262,9 +262,9 @@ def test_a_member_of_three_that_is_lost_is_nothing_but_a_log_line(sandbox, host,
     members[0].process.signal("KILL")
     for daemon in daemons:
         daemon.says("Watch subnets:", timeout=15)
-    members[1].ctl_eventually("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
+    members[1].ctl_eventually("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
     for daemon in daemons:
-        daemon.says("Subnet added: 10.2.9.0/24", timeout=15)
+        daemon.says("Subnet added: 10.2.0.0/24", timeout=15)
         assert "lost" not in daemon.log
     pinging.ends(30)
     assert " 0% packet loss" in pinging.log
@@ -274,8 +274,8 @@ def test_a_member_that_hangs_is_left_for_another(host, members):
     daemon = host.flanneld(endpoints=",".join(member.endpoint for member in members))
     daemon.says(READY)
     members[0].process.signal("STOP")
-    members[1].ctl_eventually("put", f"{PREFIX}/subnets/10.2.9.0-24", STRANGER)
-    daemon.says("Subnet added: 10.2.9.0/24", timeout=20)
+    members[1].ctl_eventually("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
+    daemon.says("Subnet added: 10.2.0.0/24", timeout=20)
     assert "lost" not in daemon.log
     members[0].process.signal("CONT")
 
@@ -296,10 +296,10 @@ def test_the_tutorials_own_etcdctl_works_with_the_v2_api(host, old):
     key = f"{PREFIX}/subnets/{host.subnet}.0-24"
     assert old.ctl("ls", f"{PREFIX}/subnets", api=2) == f"{key}\n"
     assert old.ctl("get", key, api=2) == '{"PublicIP":"192.168.50.11"}\n'
-    old.ctl("set", f"{PREFIX}/subnets/10.2.9.0-24", '{"PublicIP":"192.168.50.99"}', api=2)
-    daemon.says("Subnet added: 10.2.9.0/24")
+    old.ctl("set", f"{PREFIX}/subnets/10.2.0.0-24", '{"PublicIP":"192.168.50.99"}', api=2)
+    daemon.says("Subnet added: 10.2.0.0/24")
     old.ctl("rm", "--recursive", f"{PREFIX}/subnets", api=2)
-    daemon.says("Subnet removed: 10.2.9.0/24")
+    daemon.says("Subnet removed: 10.2.0.0/24")
     daemon.says("Subnet lease acquired", times=2)
     assert old.ctl("ls", f"{PREFIX}/subnets", api=2) == f"{key}\n"
 
@@ -347,8 +347,8 @@ def test_an_etcd_v2_that_restarts_or_hangs_is_survived(sandbox, host, old):
     old.process.signal("KILL")
     old.process.ends(5)
     ready(start(sandbox, "--enable-v2=true"))
-    old.ctl("set", f"{PREFIX}/subnets/10.2.9.0-24", '{"PublicIP":"192.168.50.99"}', api=2)
-    daemon.says("Subnet added: 10.2.9.0/24", timeout=15)
+    old.ctl("set", f"{PREFIX}/subnets/10.2.0.0-24", '{"PublicIP":"192.168.50.99"}', api=2)
+    daemon.says("Subnet added: 10.2.0.0/24", timeout=15)
     assert "lost" not in daemon.log
 
 
@@ -367,9 +367,9 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
     daemon = host.flanneld("-etcd-api=v2", *options(USER), endpoints=old.endpoint)
     daemon.says(READY)
     old.ctl(
-        "--username", "root:root", "set", f"{PREFIX}/subnets/10.2.9.0-24",
+        "--username", "root:root", "set", f"{PREFIX}/subnets/10.2.0.0-24",
         '{"PublicIP":"192.168.50.99"}', api=2,
     )  # fmt: skip
-    daemon.says("Subnet added: 10.2.9.0/24")
+    daemon.says("Subnet added: 10.2.0.0/24")
     assert daemon.log.count(f"we may not read what nodes say beside their leases: {GRANT}") == 1
     assert "Watch subnets:" not in daemon.log

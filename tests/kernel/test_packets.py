@@ -137,8 +137,8 @@ def test_an_endpoint_that_stops_answering_is_left_for_another(sandbox):
     daemon = sandbox.host("a").flanneld(endpoints=f"http://192.168.50.1:4001,{ETCD}")
     daemon.says("Watching for new subnet leases")
     relay.signal("STOP")
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", '{"PublicIP":"192.0.2.1"}')
-    daemon.says("Subnet added: 10.2.9.0/24")
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", '{"PublicIP":"192.0.2.1"}')
+    daemon.says("Subnet added: 10.2.0.0/24")
     assert "lost" not in daemon.log
 
 

@@ -67,8 +67,8 @@ def test_an_etcd_that_lost_its_data_gives_a_running_daemon_the_same_subnet_again
     sandbox.start_etcd(fresh=True)
     daemon.says("Subnet lease acquired", times=2)
     assert sandbox.leases() == before
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
-    daemon.says("Subnet added: 10.2.9.0/24")
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
+    daemon.says("Subnet added: 10.2.0.0/24")
 
 
 def test_a_lease_that_is_deleted_under_a_running_daemon_is_taken_again_within_two_seconds(host, sandbox):
@@ -104,23 +104,23 @@ def test_junk_under_the_prefix_is_warned_of_once_and_hides_no_peer(host, sandbox
     daemon.says("Watching for new subnet leases")
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.8.0-24", '{"PublicIP": 7}')
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.8.0-24", '{"PublicIP": 8}')
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
-    daemon.says("Subnet added: 10.2.9.0/24")
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
+    daemon.says("Subnet added: 10.2.0.0/24")
     for name in ("not-a-subnet", "10.2.7.0-24", "10.2.8.0-24"):
         assert daemon.log.count(f"Ignoring the key {PREFIX}/subnets/{name}") == 1
 
 
 def test_a_restart_of_etcd_is_survived_and_what_happened_meanwhile_is_learned(host, sandbox):
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon = host.flanneld()
-    daemon.says("Subnet added: 10.2.9.0/24")
+    daemon.says("Subnet added: 10.2.0.0/24")
     assert sandbox.etcd_process is not None
     sandbox.etcd_process.signal("TERM")
     daemon.says("Watch subnets:")
     sandbox.start_etcd()
-    sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.9.0-24")
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.10.0-24", stranger(98))
-    daemon.says("Subnet removed: 10.2.9.0/24")
+    daemon.says("Subnet removed: 10.2.0.0/24")
     daemon.says("Subnet added: 10.2.10.0/24")
     assert f"Subnet removed: {host.subnet}" not in daemon.log
     assert f"Subnet added: {host.subnet}" not in daemon.log
@@ -133,17 +133,17 @@ def test_an_etcd_that_stops_answering_is_noticed_and_survived(host, sandbox):
     sandbox.etcd_process.signal("STOP")
     daemon.says("Watch subnets: etcd does not answer", timeout=15)
     sandbox.etcd_process.signal("CONT")
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
-    daemon.says("Subnet added: 10.2.9.0/24", timeout=15)
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
+    daemon.says("Subnet added: 10.2.0.0/24", timeout=15)
     assert "lost" not in daemon.log
 
 
 def test_a_compaction_while_disconnected_is_survived(host, sandbox):
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.9.0-24", stranger(99))
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon = host.flanneld()
-    daemon.says("Subnet added: 10.2.9.0/24")
+    daemon.says("Subnet added: 10.2.0.0/24")
     daemon.signal("STOP")
-    sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.9.0-24")
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
     for number in (10, 11, 12):
         sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.{number}.0-24", stranger(number))
     assert sandbox.etcd_process is not None
@@ -153,7 +153,7 @@ def test_a_compaction_while_disconnected_is_survived(host, sandbox):
     revision = sandbox.etcdctl("get", "/", "-w", "fields").partition('"Revision" : ')[2].split()[0]
     sandbox.etcdctl("compact", revision)
     daemon.signal("CONT")
-    daemon.says("Subnet removed: 10.2.9.0/24")
+    daemon.says("Subnet removed: 10.2.0.0/24")
     daemon.says("Subnet added: 10.2.12.0/24")
     assert f"Subnet removed: {host.subnet}" not in daemon.log
 
