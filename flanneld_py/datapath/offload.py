@@ -53,7 +53,7 @@ class OffloadLoop(Loop):
         self._header = bytearray(vnet.SIZE)
         self._packet = memoryview(bytearray(ROOM))
         self._trains = memoryview(bytearray(AT_ONCE * ROOM))
-        self._segments = True
+        self._singly: set[str] = set()
         self._waiting = _Waiting()
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
@@ -111,7 +111,7 @@ class OffloadLoop(Loop):
     def _send(self, peer: Peer, parts: list[memoryview], size: int, length: int) -> None:
         """Send packets of this size, of which the last may be shorter, and `length` bytes in all."""
         packets = -(-length // size)
-        if packets > 1 and not self._segments:
+        if packets > 1 and peer.node in self._singly:
             whole = memoryview(b"".join(parts))
             for at in range(0, length, size):
                 self._send(peer, [whole[at : at + size]], size, len(whole[at : at + size]))
@@ -121,17 +121,21 @@ class OffloadLoop(Loop):
             self._socket.sendmsg(parts, told, 0, peer.endpoint)
         except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packets are lost
             if told and error.errno in CANNOT_SEGMENT:
-                self._give_up_segmenting(error)
+                self._send_singly(peer, error)
                 self._send(peer, parts, size, length)
             else:
                 self._count(f"sending to {peer.node}", error)
         else:
             self._traffic.sent.add(peer.node, length, packets)
 
-    def _give_up_segmenting(self, error: OSError) -> None:
-        """Send a datagram with each call from now on."""
-        self._segments = False
-        logger.warning("The kernel does not take several datagrams at once (UDP_SEGMENT): %s", error.strerror)
+    def _send_singly(self, peer: Peer, error: OSError) -> None:
+        """Send this node a datagram with each call from now on; the way to others may be able to do more."""
+        self._singly.add(peer.node)
+        logger.warning(
+            "Sending %s several datagrams at once (UDP_SEGMENT): %s; from now on one by one, which is slower",
+            peer.node,
+            error.strerror,
+        )
 
     def _from_network(self, mandate: Mandate | None) -> None:
         for _ in range(BATCH // AT_ONCE):
@@ -229,7 +233,7 @@ class _Waiting:
         """Bytes of these packets, of this size but for the last, that go with the others."""
         if self.peer is None:
             self.peer, self.size = peer, size
-            self._most = min(MOST_SEGMENTS, MOST_BYTES // size) * size
+            self._most = min(MOST_SEGMENTS, max(1, MOST_BYTES // size)) * size
         if self._closed or self.peer != peer or size > self.size:
             return 0
         if size < self.size:  # it would be the last

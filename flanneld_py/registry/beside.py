@@ -7,10 +7,12 @@ So it ends with a lease that another flannel has renewed, also on the same machi
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
-from flanneld_py.registry import Said
+from flanneld_py.registry import Forbidden, Said
 from flanneld_py.subnet import key, parse_key
 
 __all__ = ["LONGEST", "Reader", "folder", "revision_of", "said_at"]
@@ -61,8 +63,20 @@ class Reader:
         """Whether anything is to be said and watched."""
         return bool(self.folder) and not self.forbidden
 
-    def warn(self, endpoint: str, doing: str) -> None:
-        """Tell that at this endpoint we may not do this: "read" or "write"."""
+    @contextmanager
+    def permitted(self, endpoint: str, doing: Literal["read", "write"]) -> Iterator[None]:
+        """Do it at this endpoint. That we may not is told, and not raised: it is no fault of the endpoint."""
+        try:
+            yield
+        except Forbidden:
+            forbidden = True
+            self._warn(endpoint, doing)
+        else:
+            forbidden = False
+        if doing == "read":
+            self.forbidden = forbidden
+
+    def _warn(self, endpoint: str, doing: str) -> None:
         if doing not in self._warned:
             self._warned.add(doing)
             text = (

@@ -13,7 +13,6 @@ from flanneld_py.registry import (
     TTL,
     Changes,
     Event,
-    Forbidden,
     Reset,
     Said,
     Snapshot,
@@ -88,10 +87,8 @@ class EtcdRegistry(Store):
             client.transaction(unchanged, [client.transactions.put(place, value, lease=found[0].lease)], [])
 
         def attempt(client: EtcdClient) -> None:
-            try:
+            with self._beside.permitted(client.url, "write"):
                 client.run(write)
-            except Forbidden:  # which is no fault of the endpoint
-                self._beside.warn(client.url, "write")
 
         if self._beside.wanted:
             self._turns.call(attempt)
@@ -100,14 +97,9 @@ class EtcdRegistry(Store):
         """What is said now, or later than the leases were listed: a watch tells it again."""
 
         def read(client: EtcdClient) -> Sequence[Any]:
-            try:
-                found = client.run(lambda etcd: etcd.get_prefix_response(self._beside.folder)).kvs
-            except Forbidden:
-                self._beside.forbidden = True
-                self._beside.warn(client.url, "read")
-                return ()
-            self._beside.forbidden = False
-            return tuple(found)
+            with self._beside.permitted(client.url, "read"):
+                return tuple(client.run(lambda etcd: etcd.get_prefix_response(self._beside.folder)).kvs)
+            return ()
 
         told = [
             self._beside.said(self._name(kv.key, self._beside.folder), kv.value)

@@ -12,7 +12,6 @@ from flanneld_py.registry import (
     TTL,
     Changes,
     Event,
-    Forbidden,
     Reset,
     Said,
     Snapshot,
@@ -86,10 +85,8 @@ class Etcd2Registry(Store):
             client.ask("PUT", f"{self._beside.folder}{name}", {}, {"value": value, **end})
 
         def attempt(client: Etcd2Client) -> None:
-            try:
+            with self._beside.permitted(client.url, "write"):
                 write(client)
-            except Forbidden:  # which is no fault of the endpoint
-                self._beside.warn(client.url, "write")
 
         if self._beside.wanted:
             self._turns.call(attempt)
@@ -98,14 +95,10 @@ class Etcd2Registry(Store):
         """What is said now, or later than the leases were listed: a watch tells it again."""
 
         def read(client: Etcd2Client) -> Sequence[Node]:
-            try:
+            with self._beside.permitted(client.url, "read"):
                 answer = client.ask("GET", self._beside.folder.rstrip("/"), {**QUORUM, "recursive": "true"})
-            except Forbidden:
-                self._beside.forbidden = True
-                self._beside.warn(client.url, "read")
-                return ()
-            self._beside.forbidden = False
-            return () if answer.error else answer.node.nodes
+                return () if answer.error else answer.node.nodes
+            return ()
 
         told = [self._beside.said(node.name, node.value) for node in self._turns.call(read)]
         return tuple(said for said in told if said is not None)

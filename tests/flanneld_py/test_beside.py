@@ -2,12 +2,13 @@
 
 import json
 import logging
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.registry import Said, beside
+from flanneld_py.registry import Forbidden, Said, Unavailable, beside
 from tests.flanneld_py.made import subnet
 
 FOLDER = "/coreos.com/network-ext/udp/"
@@ -82,8 +83,10 @@ def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
 def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
     caplog.set_level(logging.WARNING)
     reader = beside.Reader(FOLDER)
-    for doing in ("read", "write", "read", "write"):
-        reader.warn("http://192.0.2.1:2379", doing)
+    attempts: list[Literal["read", "write"]] = ["read", "write", "read", "write"]
+    for doing in attempts:
+        with reader.permitted("http://192.0.2.1:2379", doing):
+            raise Forbidden("etcd's own words")
     assert [record.getMessage() for record in caplog.records] == [
         f"http://192.0.2.1:2379: we may not {doing} what nodes say beside their leases: "
         f"give our user a role that may, for {FOLDER}"
@@ -94,8 +97,20 @@ def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
 def test_what_we_may_not_read_is_not_wanted_until_we_may():
     reader = beside.Reader(FOLDER)
     assert reader.wanted
-    reader.forbidden = True
+    with reader.permitted("http://192.0.2.1:2379", "read"):
+        raise Forbidden("etcd's own words")
     assert not reader.wanted
+    with reader.permitted("http://192.0.2.1:2379", "read"):
+        pass
+    assert reader.wanted
+
+
+def test_what_fails_for_another_reason_is_raised():
+    with (
+        pytest.raises(Unavailable, match="no route"),
+        beside.Reader(FOLDER).permitted("http://192.0.2.1:2379", "read"),
+    ):
+        raise Unavailable("no route")
 
 
 def test_where_nothing_is_followed_nothing_is_wanted():

@@ -134,7 +134,7 @@ def test_a_super_packet_of_a_kind_that_was_not_asked_for_is_dropped(wire):
 
 def test_where_the_kernel_cannot_send_several_at_once_each_is_sent_by_itself(monkeypatch, caplog):
     wire = Wire()
-    real = wire.near
+    real, refused = wire.near, list[object]()
 
     class Refusing:
         """A socket whose way out cannot segment: EIO, as of udp_send_skb in net/ipv4/udp.c."""
@@ -144,6 +144,7 @@ def test_where_the_kernel_cannot_send_several_at_once_each_is_sent_by_itself(mon
 
         def sendmsg(self, parts: list[memoryview], told: list[object], flags: int, address: object) -> int:
             if told:
+                refused.append(address)
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return real.sendmsg(parts, told, flags, address)  # type: ignore[arg-type]
 
@@ -154,7 +155,8 @@ def test_where_the_kernel_cannot_send_several_at_once_each_is_sent_by_itself(mon
         wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
     wanted = [part.built() for part in packet.parts(1000)]
     assert [wire.peer.recv(2000) for _ in range(10)] == wanted * 2
-    assert caplog.text.count("does not take several datagrams at once") == 1
+    assert refused == [wire.peer.getsockname()]  # tried once, and told once
+    assert caplog.text.count("several datagrams at once (UDP_SEGMENT): Input/output error") == 1
     wire.close()
 
 
@@ -170,6 +172,13 @@ def test_a_defect_ends_the_loop_and_is_told_so_that_the_daemon_begins_another(mo
     failure = wait.until(probe, what="the loop to fail", timeout=5, interval=0.01)
     assert failure.strerror == "unexpected ZeroDivisionError: division by zero"
     wire.close()
+
+
+@pytest.mark.parametrize("gso_size", [1448, 65000, 65535])
+def test_a_segment_size_that_no_segment_has_is_that_of_a_single_packet(wire, gso_size):
+    packet = Packet(b"select 1")
+    wire.kernel.send(packet.vnet(gso_size).pack() + packet.partial())
+    assert wire.peer.recv(2000) == lowered(packet.built())
 
 
 def test_without_a_lease_nothing_goes_either_way(wire):
