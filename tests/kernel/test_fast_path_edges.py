@@ -6,7 +6,7 @@ from flanneld_py.datapath import fast_path
 from lab import wait
 from tests.kernel.faults import UDP_WAYS, Node, configure, nodes
 from tests.kernel.harness import eventually
-from tests.kernel.test_fast_path import SEND, TAKE, pair, wrong_checksums
+from tests.kernel.test_fast_path import SEND, TAKE, goes_on_without, pair, stop, wrong_checksums
 from tests.kernel.test_inlet import checksum, echo_request, echoes
 
 pytestmark = [
@@ -70,24 +70,41 @@ def in_datagram(packet: bytes, source: str, destination: str) -> bytes:
     return head + b"".join(word.to_bytes(2) for word in (8285, 8285, size + 8, 0)) + packet
 
 
-@pytest.mark.parametrize("way", UDP_WAYS)
-@pytest.mark.parametrize("to", ["its tunnel address", "an address of its pods"])
-def test_what_a_machine_hands_on_to_a_third_arrives(sandbox, way, to):
-    """As with a port that Kubernetes or Docker publishes: DNAT, masqueraded, and back through flannel0."""
-    configure(sandbox, "udp")
-    here, between, there = nodes(sandbox, 3, *UDP_WAYS[way])
-    target = f"{between.host.subnet}.{0 if to == 'its tunnel address' else 99}"
-    pod = there.inside.address
+def publish(between: Node, target: str, pod: str) -> None:
+    """As a port that Kubernetes or Docker publishes: DNAT, masqueraded, and back through flannel0."""
     rules = f"""
         iptables -t nat -A PREROUTING -i flannel0 -d {target} -j DNAT --to {pod}
         iptables -t nat -A POSTROUTING -o flannel0 -d {pod} -j MASQUERADE
     """
     between.host.run("sh", "-ec", rules)
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+@pytest.mark.parametrize("to", ["its tunnel address", "an address of its pods"])
+def test_what_a_machine_hands_on_to_a_third_arrives(sandbox, way, to):
+    configure(sandbox, "udp")
+    here, between, there = nodes(sandbox, 3, *UDP_WAYS[way])
+    target = f"{between.host.subnet}.{0 if to == 'its tunnel address' else 99}"
+    pod = there.inside.address
+    publish(between, target, pod)
     here.inside.reaches(target, here.inside.address)
     taker = there.inside.spawn("python3", "-c", TAKE, pod)
     taker.says("listening")
     taker.says(here.inside.run("python3", "-c", SEND, target, "4").text.strip())
     assert wrong_checksums(*(node.host for node in (here, between, there))) == []
+
+
+def test_tcp_that_a_machine_hands_on_to_a_third_needs_no_daemon_in_between(sandbox):
+    configure(sandbox, "udp")
+    here, between, there = nodes(sandbox, 3, *UDP_WAYS["fast path"])
+    target, pod = f"{between.host.subnet}.0", there.inside.address
+    publish(between, target, pod)
+    here.inside.reaches(target, here.inside.address)
+    goes_on_without(here.inside, there.inside, here, there)
+    stop(between)
+    taker = there.inside.spawn("python3", "-c", TAKE, pod)
+    taker.says("listening")
+    taker.says(here.inside.run("python3", "-c", SEND, target, "4").text.strip())
 
 
 @pytest.mark.parametrize("bytes_", [65467, 65468, 65495])

@@ -45,6 +45,8 @@ static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen,
 				  __u64 flags) = (void *)BPF_FUNC_redirect_neigh;
 static struct bpf_sock *(*bpf_sk_lookup_udp)(void *skb, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
 					     __u64 flags) = (void *)BPF_FUNC_sk_lookup_udp;
+static struct bpf_sock *(*bpf_sk_lookup_tcp)(void *skb, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
+					     __u64 flags) = (void *)BPF_FUNC_sk_lookup_tcp;
 static long (*bpf_sk_assign)(void *skb, struct bpf_sock *socket, __u64 flags) = (void *)BPF_FUNC_sk_assign;
 static long (*bpf_sk_release)(struct bpf_sock *socket) = (void *)BPF_FUNC_sk_release;
 
@@ -234,6 +236,24 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
 }
 
+/* Whether the inner packet, of TCP, is for a socket of this machine: one that has this peer, for a socket that
+ * listens at any address is found whoever the packet is for. What such a socket gets leaves by no device. */
+INLINE int ends_here(struct __sk_buff *skb, const struct iphdr *inner)
+{
+	struct bpf_sock_tuple tuple = { .ipv4 = { .saddr = inner->saddr, .daddr = inner->daddr } };
+	struct bpf_sock *socket;
+	int connected;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + OUTER + inner->ihl * 4, &tuple.ipv4.sport, 4))
+		return 0;
+	socket = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	connected = socket->state != BPF_TCP_LISTEN;
+	bpf_sk_release(socket);
+	return connected;
+}
+
 /* Whether the packet is on its way to the inlet, a vxlan device of ours: what comes out there is no longer
  * marked as encapsulated, so that a bridge does not cut a super-packet up (ADR 9). If not, it is as it was. */
 INLINE int goes_to_inlet(struct __sk_buff *skb, __u16 port)
@@ -307,6 +327,8 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 
 	__u32 node = ip->saddr, length = skb->len - ETH_HLEN - OUTER;
+	/* Programs send none (RFC 768: 0), other senders of single packets do. */
+	int summed = udp->check && !skb->gso_size;
 
 	if (ip->protocol != IPPROTO_UDP || udp->dest != mandate->port ||
 	    ip->daddr != mandate->address || ip->ihl != 5 || ip->version != 4 ||
@@ -329,20 +351,18 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 	decrement_ttl(inner);
 
-	int forwarded_tcp = inner->protocol == IPPROTO_TCP && inner->daddr != mandate->subnet;
+	int leaves = inner->protocol == IPPROTO_TCP && mandate->inlet && !ends_here(skb, inner);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &node);
 
 	if (flow) {
 		flow->received_packets += packets(skb);
 		flow->received_bytes += length;
 	}
-	/* All of a connection goes the same way, so that nothing is overtaken. What is for our tunnel address
-	 * leaves by no other device, and is not cut up. */
-	if (forwarded_tcp && mandate->inlet && length + OUTER + GPE <= 0xFFFF &&
-	    goes_to_inlet(skb, mandate->inlet))
+	/* All of a connection goes the same way once it is made, so that nothing is overtaken. */
+	if (leaves && length + OUTER + GPE <= 0xFFFF && goes_to_inlet(skb, mandate->inlet))
 		return to_inlet(skb);
-	if (skb->gso_size) {
-		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+	if (!summed) {
+		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, skb->gso_size ? BPF_F_ADJ_ROOM_FIXED_GSO : 0))
 			return TCX_DROP;
 	} else {
 		/* A checksum of the outer UDP header that is still to be computed would be computed for the
