@@ -128,8 +128,8 @@ class OffloadLoop(Loop):
         else:
             self._traffic.sent.add(peer.node, length, packets)
             if told:
-                # A genuine node's buffer holds two trains, and its proxy takes a datagram with each call: if it
-                # is on this machine, as in a lab, it has to have its turn, or a fifth of them is lost.
+                # A genuine node's buffer holds two trains, and its proxy takes a datagram with each call: if
+                # it is on this machine, as in a lab, it has to have its turn, or a fifth of them is lost.
                 os.sched_yield()
 
     def _send_singly(self, peer: Peer, error: OSError) -> None:
