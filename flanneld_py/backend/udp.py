@@ -1,17 +1,16 @@
 """The udp backend: a TUN device, and each packet as it is in one UDP datagram (flannel's backend/udp)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from flanneld_py import kernel
 from flanneld_py.backend import Statistics
-from flanneld_py.backend.peers import on_link
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
 from flanneld_py.datapath.carrier import Carrier, Outside
-from flanneld_py.datapath.fast_path import Neighbour
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
 from flanneld_py.errors import Exit, Fatal
@@ -53,7 +52,6 @@ class UdpBackend:
                 code=Exit.INTERFACE,
             )
         self._network = network.ipv4.network
-        self._interface = interface
         self._underlay = Underlay(interface, network.overlay)
         self._public = public
         self._outside = Outside(
@@ -102,11 +100,10 @@ class UdpBackend:
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
-        known = dict(of for of in map(self._of, peers.values()) if of is not None)
-        table = {subnet: neighbour.peer for subnet, neighbour in known.items()}
-        self._table = ForwardTable.of(table, self._network)
+        known = [of for of in map(self._of, peers.values()) if of is not None]
+        self._table = ForwardTable.of({of.subnet: of.peer for of in known}, self._network)
         if self._carrier is not None:
-            self._carrier.replace(known)
+            self._carrier.replace({of.subnet: (of.peer, of.fast) for of in known})
         self.extend(until)
 
     def change(self, events: Sequence[Event]) -> None:
@@ -115,26 +112,25 @@ class UdpBackend:
             of = self._of(event.lease)
             if of is None:
                 continue
-            subnet, neighbour = of
             if isinstance(event, Added):
-                self._table.put(subnet, neighbour.peer)
+                self._table.put(of.subnet, of.peer)
             else:
-                self._table.remove(subnet)
+                self._table.remove(of.subnet)
             if self._carrier is None:
                 continue
             if isinstance(event, Added):
-                self._carrier.put(subnet, neighbour)
+                self._carrier.put(of.subnet, of.peer, fast=of.fast)
             else:
-                self._carrier.remove(subnet)
+                self._carrier.remove(of.subnet)
 
-    def _of(self, lease: Lease) -> tuple[IPv4Network, Neighbour] | None:
-        """A lease's subnet, and where its packets go; None for one without IPv4."""
+    def _of(self, lease: Lease) -> "_Neighbour | None":
+        """Where a lease's packets go; None for one without IPv4."""
         subnet, address = lease.subnet.ipv4, lease.attrs.public.ipv4
         if subnet is None or address is None:
             return None
         said = Announcement.decode(lease.announced)
         peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu))
-        return subnet, Neighbour(peer, said.fast_path, on_link(self._interface, address))
+        return _Neighbour(subnet, peer, said.fast_path)
 
     def extend(self, until: float) -> None:
         """See `Backend`."""
@@ -171,3 +167,12 @@ class UdpBackend:
         if self._carrier is not None:
             self._carrier.close()
             self._carrier = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbour:
+    """A subnet, the node that holds it, and whether that takes super-packets."""
+
+    subnet: IPv4Network
+    peer: Peer
+    fast: bool

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flanneld_py.backend import Flow, Statistics
 from flanneld_py.datapath import sockets
-from flanneld_py.datapath.fast_path import FastPath, Neighbour, Unavailable, load
-from flanneld_py.datapath.forward import Mandate
+from flanneld_py.datapath.fast_path import FastPath, Unavailable, load
+from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.plain import PlainLoop
@@ -87,16 +87,16 @@ class Carrier:
             )
             self._ways["fast_path"] = "on"
 
-    def replace(self, peers: Mapping[IPv4Network, Neighbour]) -> None:
-        """These peers and no others. The mandate's table has them, too."""
-        for neighbour in peers.values():
-            self._traffic.know(neighbour.peer.node)
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
+        """These peers and no others; of each, whether it takes super-packets. The table has them, too."""
+        for peer, _ in peers.values():
+            self._traffic.know(peer.node)
         self._tell(lambda programs: programs.replace(peers))
 
-    def put(self, subnet: IPv4Network, neighbour: Neighbour) -> None:
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
         """From now on the subnet is that node's, in the fast path as well; the table has it."""
-        self._traffic.know(neighbour.peer.node)
-        self._tell(lambda programs: programs.put(subnet, neighbour))
+        self._traffic.know(peer.node)
+        self._tell(lambda programs: programs.put(subnet, peer, fast=fast))
 
     def remove(self, subnet: IPv4Network) -> None:
         """From now on the subnet is nobody's."""

@@ -19,7 +19,6 @@ from flanneld_py.datapath import fast_path
 from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.fast_path import layouts
 from flanneld_py.datapath.fast_path.image import MapShape, Reference, read_image
-from flanneld_py.datapath.fast_path.layouts import Neighbour
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import Tun
 from flanneld_py.errors import Exit, Fatal
@@ -27,7 +26,6 @@ from flanneld_py.errors import Exit, Fatal
 SUBNET = IPv4Network("10.2.35.0/24")
 THEIRS = IPv4Network("10.2.52.0/24")
 PEER = Peer(("192.168.199.53", 8285), 1472)
-THERE = Neighbour(PEER, fast=True, on_link=True)
 MANDATE = Mandate(IPv4Address("10.2.35.0"), SUBNET, ForwardTable(), until=5.5)
 PLACE = layouts.Place(IPv4Address("192.168.199.52"), 8285, 7, 2)
 
@@ -103,7 +101,7 @@ def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
     shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
     assert shapes == {
         "mandates": (len(layouts.FIRST), len(layouts.NO_MANDATE)),
-        "peers": (len(layouts.prefix(SUBNET)), len(layouts.peer(THERE))),
+        "peers": (len(layouts.prefix(SUBNET)), len(layouts.peer(PEER, fast=True))),
         "flows": (len(layouts.node(PEER)), len(layouts.NO_FLOW)),
         "drops": (len(layouts.index(0)), 8),
     }
@@ -133,8 +131,8 @@ def test_a_reservation_has_no_end():
 def test_peers_are_laid_out_as_in_c():
     assert layouts.prefix(THEIRS) == struct.pack("<I", 24) + bytes([10, 2, 52, 0])
     node = bytes([192, 168, 199, 53])
-    assert layouts.peer(Neighbour(PEER, fast=True, on_link=False)) == node + struct.pack("<HH", 1472, 1)
-    assert layouts.peer(Neighbour(PEER, fast=False, on_link=True)) == node + struct.pack("<HH", 1472, 2)
+    assert layouts.peer(PEER, fast=True) == node + struct.pack("<HH", 1472, 1)
+    assert layouts.peer(PEER, fast=False) == node + struct.pack("<HH", 1472, 0)
 
 
 def test_counters_are_the_sum_of_all_cpus():
@@ -200,11 +198,11 @@ class Programs:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def replace(self, peers: Mapping[IPv4Network, Neighbour]) -> None:
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
         self.told.append(dict(peers))
 
-    def put(self, subnet: IPv4Network, neighbour: Neighbour) -> None:
-        self.told.append((subnet, neighbour))
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
+        self.told.append((subnet, peer, fast))
 
     def remove(self, subnet: IPv4Network) -> None:
         self.told.append(subnet)
@@ -273,15 +271,15 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
     made = carrier(outside, monkeypatch, "auto", lambda *_: programs)
     made.begin()
     assert made.fast
-    made.replace({THEIRS: THERE})
+    made.replace({THEIRS: (PEER, True)})
     made.allow(MANDATE)
-    made.put(SUBNET, THERE)
+    made.put(SUBNET, PEER, fast=False)
     made.remove(SUBNET)
     made.forbid()
     seen = made.statistics()
     made.close()
     assert programs.told == [
-        {THEIRS: THERE}, MANDATE, (SUBNET, THERE), SUBNET, "forbid", "close",
+        {THEIRS: (PEER, True)}, MANDATE, (SUBNET, PEER, False), SUBNET, "forbid", "close",
     ]  # fmt: skip
     assert seen.sent == {PEER.node: Flow(5, 500)}
     assert seen.dropped == {"the destination is not in our subnet": 3}
@@ -290,14 +288,14 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
 
 def test_programs_that_cannot_be_kept_up_end_and_the_loop_serves(outside, monkeypatch, caplog):
     class Full(Programs):
-        def put(self, subnet: IPv4Network, neighbour: Neighbour) -> None:  # noqa: ARG002
+        def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:  # noqa: ARG002
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     programs = Full()
     made = carrier(outside, monkeypatch, "auto", lambda *_: programs)
     made.begin()
     made.allow(MANDATE)
-    made.put(THEIRS, THERE)
+    made.put(THEIRS, PEER, fast=True)
     made.allow(MANDATE)
     made.forbid()
     assert not made.fast

@@ -19,10 +19,9 @@ from flanneld_py.backend import Flow, Statistics
 from flanneld_py.datapath.fast_path import bpf, layouts
 from flanneld_py.datapath.fast_path.image import Image, read_image
 from flanneld_py.datapath.fast_path.inlet import name_of, open_inlet
-from flanneld_py.datapath.fast_path.layouts import Neighbour
-from flanneld_py.datapath.forward import Mandate
+from flanneld_py.datapath.forward import Mandate, Peer
 
-__all__ = ["FastPath", "Neighbour", "Unavailable", "is_compiled", "load"]
+__all__ = ["FastPath", "Unavailable", "is_compiled", "load"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +59,19 @@ class FastPath:
         """Carry nothing until the next `allow`."""
         self._maps["mandates"].put(layouts.FIRST, layouts.NO_MANDATE)
 
-    def replace(self, peers: Mapping[IPv4Network, Neighbour]) -> None:
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
         """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
         for subnet in self._subnets - peers.keys():
             self.remove(subnet)
-        for subnet, neighbour in peers.items():
-            self.put(subnet, neighbour)
+        for subnet, (peer, fast) in peers.items():
+            self.put(subnet, peer, fast=fast)
 
-    def put(self, subnet: IPv4Network, neighbour: Neighbour) -> None:
-        """From now on the subnet is that node's."""
-        node = layouts.node(neighbour.peer)
+    def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
+        """From now on the subnet is that node's; `fast`: it takes super-packets, so send to it from here."""
+        node = layouts.node(peer)
         if not self._maps["flows"].get(node):
             self._maps["flows"].put(node, layouts.NO_FLOW)
-        self._maps["peers"].put(layouts.prefix(subnet), layouts.peer(neighbour))
+        self._maps["peers"].put(layouts.prefix(subnet), layouts.peer(peer, fast=fast))
         self._subnets.add(subnet)
 
     def remove(self, subnet: IPv4Network) -> None:

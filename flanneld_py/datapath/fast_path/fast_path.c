@@ -70,10 +70,7 @@ struct prefix {
 	__u32 address;
 };
 
-/* struct peer's flags */
-#define FAST 1			/* it takes super-packets */
-#define ON_LINK 2		/* no router is between */
-#define AF_INET 2		/* linux/socket.h, which is not for user space */
+#define FAST 1
 
 struct peer {
 	__u32 node;
@@ -209,8 +206,6 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 		.udp = { .source = mandate->port, .dest = mandate->port,
 			 .len = htons(length + sizeof(struct udphdr)) },
 	};
-	struct bpf_redir_neigh next_hop = { .nh_family = AF_INET, .ipv4_nh = peer->node };
-	int on_link = peer->flags & ON_LINK;
 	__u16 *word = (void *)&outer;
 	__u32 sum = 0;
 
@@ -238,9 +233,6 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 		flow->sent_packets += count;
 		flow->sent_bytes += length;
 	}
-	/* Without a next hop the kernel looks for it in its routes, each time: small packets feel it. */
-	if (on_link)
-		return bpf_redirect_neigh(mandate->underlay, &next_hop, sizeof(next_hop), 0);
 	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
 }
 

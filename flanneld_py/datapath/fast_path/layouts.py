@@ -5,12 +5,12 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final, NamedTuple
+from typing import Final
 
 from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 
-__all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Neighbour", "Place", "flows", "index", "mandate"]
-__all__ += ["node", "number", "peer", "prefix"]
+__all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
+__all__ += ["peer", "prefix"]
 
 _MANDATE: Final = struct.Struct("=Q4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
@@ -18,7 +18,7 @@ _PEER: Final = struct.Struct("=4sHH")
 _FLOW: Final = struct.Struct("=QQQQ")
 _INDEX: Final = struct.Struct("=I")
 _NUMBER: Final = struct.Struct("=Q")
-_FAST, _ON_LINK = 1, 2
+_FAST: Final = 1
 _FOREVER: Final = 2**63  # nanoseconds, 292 years
 
 FIRST: Final = _INDEX.pack(0)
@@ -45,17 +45,6 @@ class Place:
     inlet: int = 0
 
 
-class Neighbour(NamedTuple):
-    """A node, and how the programs may send to it."""
-
-    peer: Peer
-    fast: bool
-    """Whether it takes super-packets, so that the programs send to it at all."""
-
-    on_link: bool
-    """Whether no router is between, so that its address need not be looked up in the routes."""
-
-
 def mandate(given: Mandate, place: Place) -> bytes:
     """A struct mandate."""
     until = _FOREVER if math.isinf(given.until) else int(given.until * 1e9)
@@ -77,10 +66,9 @@ def prefix(subnet: IPv4Network) -> bytes:
     return _PREFIX.pack(subnet.prefixlen, subnet.network_address.packed)
 
 
-def peer(of: Neighbour) -> bytes:
+def peer(of: Peer, *, fast: bool) -> bytes:
     """A struct peer."""
-    flags = (_FAST if of.fast else 0) | (_ON_LINK if of.on_link else 0)
-    return _PEER.pack(node(of.peer), min(of.peer.mtu, 0xFFFF), flags)
+    return _PEER.pack(node(of), min(of.mtu, 0xFFFF), _FAST if fast else 0)
 
 
 def node(of: Peer) -> bytes:
