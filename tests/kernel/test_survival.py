@@ -117,6 +117,7 @@ def test_a_restart_of_etcd_is_survived_and_what_happened_meanwhile_is_learned(ho
     assert sandbox.etcd_process is not None
     sandbox.etcd_process.signal("TERM")
     daemon.says("Watch subnets:")
+    sandbox.etcd_process.ends(10)
     sandbox.start_etcd()
     sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.10.0-24", stranger(98))
