@@ -25,7 +25,7 @@ CORE = {
         "backend.route_entries", "backend.vxlan_entries", "backend.wireguard_peers", "config",
         "datapath.allowance", "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
         "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
-        "datapath.segment", "datapath.sums", "datapath.vnet", "errors",
+        "datapath.pacing", "datapath.segment", "datapath.sums", "datapath.trains", "datapath.vnet", "errors",
         "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",

@@ -129,7 +129,8 @@ class UdpBackend:
         if subnet is None or address is None:
             return None
         said = Announcement.decode(lease.announced)
-        peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu))
+        endpoint = (str(address), self._outside.port)
+        peer = Peer(endpoint, said.inner_mtu(self.mtu), paced=said == Announcement())
         return _Neighbour(subnet, peer, said.fast_path)
 
     def extend(self, until: float) -> None:

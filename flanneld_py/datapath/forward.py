@@ -32,6 +32,9 @@ class Peer(NamedTuple):
     mtu: int
     """Bytes that an inner packet may have on the path to it."""
 
+    paced: bool = False
+    """Whether it may be flannel's own proxy, which loses datagrams that come too fast (`pacing`)."""
+
     @property
     def node(self) -> str:
         """Its public address."""

@@ -46,6 +46,10 @@ class Loop(ABC):
         self._raw = sockets.raw()
         self._now = now
         self._answers = Allowance()
+        self._when_ready: dict[int, Callable[[Mandate | None], None]] = {
+            tun: self._from_kernel,
+            sock.fileno(): self._from_network,
+        }
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
 
@@ -84,20 +88,18 @@ class Loop(ABC):
 
     def _run(self) -> None:
         poll = select.poll()
-        for descriptor in (self._tun, self._socket.fileno(), self._wake):
+        for descriptor in (*self._when_ready, self._wake):
             poll.register(descriptor, select.POLLIN)
         while self.failure is None:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = [descriptor for descriptor, _ in poll.poll()]
             if self._wake in ready:
                 return
             # Looked up once for a batch: after a pause of this process no packet goes by a lease of the past.
             mandate = self.mandate
             if mandate is not None and self._now() >= mandate.until:
                 mandate = None
-            if self._tun in ready:
-                self._from_kernel(mandate)
-            if self._socket.fileno() in ready:
-                self._from_network(mandate)
+            for descriptor in ready:
+                self._when_ready[descriptor](mandate)
 
     def _refuse(self, verdict: Drop | Reply) -> None:
         """Count a packet that does not go on, and answer it if that is due."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = ["Unsound", "longest", "train"]
+__all__ = ["Unsound", "longest", "segments"]
 
 IPPROTO_TCP: Final = 6  # linux/in.h
 IPPROTO_UDP: Final = 17
@@ -58,7 +58,7 @@ def longest(header: VnetHeader, packet: Buffer) -> int:
     return min(len(packet), shape.headers + shape.payload)
 
 
-def train(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
+def segments(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
     """The packets that it stands for, one right after the other, and the length of all but the last of them.
 
     Their TTL is one lower and all their checksums are right. `packet` is as the device gave it; its TTL must

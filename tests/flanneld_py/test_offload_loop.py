@@ -44,7 +44,11 @@ class Wire:
         self.traffic = Traffic()
         self.traffic.know("127.0.0.1")
         self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, now=lambda: 0.0)
-        table = ForwardTable.of({THEIR_SUBNET: Peer(self.peer.getsockname(), 1472)}, OVERLAY)
+        self.pace(paced=False)
+
+    def pace(self, *, paced: bool = True) -> None:
+        """From now on the peer announces nothing; or it does."""
+        table = ForwardTable.of({THEIR_SUBNET: Peer(self.peer.getsockname(), 1472, paced)}, OVERLAY)
         self.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, table, until=100.0)
 
     def close(self) -> None:
@@ -179,6 +183,44 @@ def test_a_segment_size_that_no_segment_has_is_that_of_a_single_packet(wire, gso
     packet = Packet(b"select 1")
     wire.kernel.send(packet.vnet(gso_size).pack() + packet.partial())
     assert wire.peer.recv(2000) == lowered(packet.built())
+
+
+class Clock:
+    """The loop's; the kernel's timer, which knows the real time, has always come."""
+
+    def __init__(self) -> None:
+        self.time = 1.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_towards_a_peer_that_announces_nothing_a_train_waits_for_the_one_before(wire):
+    clock = Clock()
+    wire.loop._now = clock
+    wire.pace()
+    packet = Packet(os.urandom(60 * 1000), flags=ACK | PSH)
+    wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
+    wanted = [part.built() for part in packet.parts(1000)]
+    assert [wire.peer.recv(2000) for _ in range(60)] == wanted
+    wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
+    wire.peer.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        wire.peer.recv(2000)
+    wire.peer.settimeout(5)
+    clock.time += 1
+    assert [wire.peer.recv(2000) for _ in range(60)] == wanted
+
+
+def test_what_waits_when_the_lease_ends_is_dropped(wire):
+    wire.loop._now = Clock()
+    wire.pace()
+    for payload in (b"first", b"second"):
+        wire.kernel.send(vnet.NOTHING + Packet(payload).built())
+        wire.kernel.send(vnet.NOTHING + Packet(payload).built())
+    assert wire.peer.recv(2000) == lowered(Packet(b"first").built())
+    wire.loop.mandate = None
+    wire.drops("no lease", 2)
 
 
 def test_without_a_lease_nothing_goes_either_way(wire):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.packet import decrement_ttl
-from flanneld_py.datapath.segment import Unsound, longest, train
+from flanneld_py.datapath.segment import Unsound, longest, segments
 from flanneld_py.datapath.sums import row_sums, sum_of
 from flanneld_py.datapath.vnet import VnetHeader
 from tests.flanneld_py.test_packet import by_hand
@@ -121,7 +121,7 @@ PACKETS = st.builds(
 
 
 def joined(header: VnetHeader, packet: bytes) -> list[bytes]:
-    whole, size = train(header, memoryview(packet))
+    whole, size = segments(header, memoryview(packet))
     return [bytes(whole[at : at + size]) for at in range(0, len(whole), size)]
 
 
@@ -166,7 +166,7 @@ def test_junk_is_segmented_or_refused(packet: bytes, header: bytes) -> None:
     if len(packet) < 20 or packet[8] == 0:
         return
     with suppress(Unsound):
-        assert len(train(read, view)[0]) >= 20
+        assert len(segments(read, view)[0]) >= 20
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.binary(min_size=240, max_size=240))
