@@ -146,8 +146,8 @@ def test_packets_are_carried_while_both_daemons_are_stopped(sandbox):
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
 
 
-@pytest.mark.parametrize("way", ["plain", "offloads"])
-def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
+def mixed(sandbox: Sandbox, way: str) -> tuple[Node, Node]:
+    """Two machines, of which the second has no fast path."""
     configure(sandbox, "udp")
     here = Node(sandbox.host("a"), start(sandbox.hosts[0], *FAST))
     there = Node(sandbox.host("b"), start(sandbox.hosts[1], *UDP_WAYS[way]))
@@ -156,10 +156,31 @@ def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
         node.pod = node.host.pod()
         node.inside.run("ip", "link", "set", "eth0", "mtu", "1472")
     here.inside.reaches(there.inside.address, here.inside.address)
+    return here, there
+
+
+@pytest.mark.parametrize("way", ["plain", "offloads"])
+def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
+    here, there = mixed(sandbox, way)
     gets_all(here.inside, there.inside, there.inside.address, 16)
     gets_all(there.inside, here.inside, here.inside.address, 16)
     gets_all(there.host, here.host, f"{here.host.subnet}.1", 16)
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+def test_tcp_of_a_peer_without_the_fast_path_is_joined_by_the_daemon_and_all_else_needs_none(sandbox):
+    here, there = mixed(sandbox, "plain")
+    hearer = here.inside.spawn("python3", "-c", HEAR, here.inside.address)
+    hearer.says("listening")
+    stop(here)
+    for line in there.inside.run("python3", "-c", SAY, here.inside.address, "64").text.splitlines():
+        hearer.says(line)
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], 4245), timeout=float(sys.argv[2]))"
+    tried = there.inside.run("python3", "-c", connect, here.inside.address, "1", check=False)
+    assert "TimeoutError" in tried.output
+    here.daemon.signal("CONT")
+    tried = there.inside.run("python3", "-c", connect, here.inside.address, "10", check=False)
+    assert "ConnectionRefusedError" in tried.output  # nobody listens there
 
 
 @pytest.mark.parametrize("size", [1, 64, 1400, 6000])

@@ -339,14 +339,19 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 	    ntohs(inner->tot_len) != length || ntohs(ip->tot_len) != length + OUTER ||
 	    (skb->gso_size && inner->protocol != IPPROTO_TCP))
 		return TCX_NEXT;
-	if (mandate->check_source) {
-		struct peer *peer = holder(inner->saddr);
 
+	struct peer *peer = holder(inner->saddr);
+
+	if (mandate->check_source) {
 		if (!peer || peer->node != node)
 			return refuse(SPOOFED);
 		if ((inner->daddr & mandate->netmask) != mandate->subnet)
 			return refuse(NOT_OURS);
 	}
+	/* A peer without these programs sends one segment at a time. The daemon joins them, and what they make the
+	 * rest of the kernel do is then done once. */
+	if (inner->protocol == IPPROTO_TCP && (!peer || !(peer->flags & FAST)))
+		return TCX_NEXT;
 	if (inner->ttl <= 1)
 		return TCX_NEXT;
 	decrement_ttl(inner);
