@@ -129,8 +129,9 @@ class UdpBackend:
         if subnet is None or address is None:
             return None
         said = Announcement.decode(lease.announced)
-        endpoint = (str(address), self._outside.port)
-        peer = Peer(endpoint, said.inner_mtu(self.mtu), paced=said == Announcement())
+        # flannel's client/server protocol has no place for announcements: with it all are as ours.
+        paced = said == Announcement() and not self._options.remote
+        peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu), paced)
         return _Neighbour(subnet, peer, said.fast_path)
 
     def extend(self, until: float) -> None:

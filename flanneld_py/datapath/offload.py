@@ -87,7 +87,7 @@ class OffloadLoop(Loop):
                 continue
             self._take(VnetHeader.of(self._header), self._packet[: max(0, size)], mandate)
         self._flush()
-        self._send_due()
+        self._send_due(mandate)
 
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
         """Send a packet, or all that a super-packet stands for, to its node."""
@@ -129,11 +129,12 @@ class OffloadLoop(Loop):
 
     def _when_due(self, mandate: Mandate | None) -> None:
         self._timer.clear()
+        self._send_due(mandate)
+
+    def _send_due(self, mandate: Mandate | None) -> None:
+        """Send what has waited long enough."""
         if mandate is None:
             self._dropped[NO_LEASE] += self._pacer.clear()
-        self._send_due()
-
-    def _send_due(self) -> None:
         now = self._now()
         while (train := self._pacer.take(now)) is not None:
             self._send(train)

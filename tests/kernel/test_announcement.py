@@ -14,6 +14,15 @@ pytestmark = pytest.mark.kernel
 
 BESIDE = f"{PREFIX}-ext/"
 
+# Sends 20,000 datagrams, 40 with each call (UDP_SEGMENT of linux/udp.h).
+FLOOD = """
+import socket, struct, sys
+segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 1000))]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    for _ in range(500):
+        sender.sendmsg([bytes(40_000)], segment, 0, (sys.argv[1], 4242))
+"""
+
 
 def kept(sandbox: Sandbox, folder: str) -> dict[str, dict[str, Any]]:
     """What etcd has below a folder: the rest of the key -> etcd's record, and its value as `said`."""
@@ -86,6 +95,26 @@ def test_what_others_alter_reaches_the_peers_and_is_put_right(sandbox: Sandbox) 
     is_again(sandbox, name, before)
     sandbox.etcdctl("del", f"{BESIDE}udp/{name}")
     is_again(sandbox, name, before)
+
+
+def test_only_a_node_that_says_nothing_is_spared_our_speed(sandbox: Sandbox) -> None:
+    configure(sandbox, "udp")
+    here, there = nodes(sandbox, 2, *UDP_WAYS["offloads"])
+    here.inside.reaches(there.inside.address, here.inside.address)
+    name = f"{there.host.subnet}.0-24"
+    said(sandbox, here, there)
+    there.daemon.signal("STOP")
+    reason = "too many wait for a node that announces nothing"
+
+    def lost() -> int:
+        """Datagrams for which there was no place in the queue, of 20,000 that came as fast as they could."""
+        before = here.dropped(reason)
+        here.inside.run("python3", "-c", FLOOD, there.inside.address)
+        return here.dropped(reason) - before
+
+    eventually(lambda: not (count := lost()) or wait.NotYet(f"{count} were lost"), "none to be lost")
+    sandbox.etcdctl("del", f"{BESIDE}udp/{name}")
+    eventually(lambda: lost() or wait.NotYet("none was lost"), "the queue to be full")
 
 
 def test_a_backend_that_says_nothing_has_no_such_key(sandbox: Sandbox) -> None:
