@@ -111,10 +111,10 @@ def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
 
 
 def test_a_mandate_is_laid_out_as_in_c():
-    """until in ns, address, subnet, netmask (as on the wire), tun, underlay, port (as on the wire), check,
-    inlet's port (as on the wire), and 6 bytes that fill it up."""
+    """until in ns, what the programs remember, address, subnet, netmask (as on the wire), tun, underlay,
+    port (as on the wire), check, inlet's port (as on the wire), and 6 bytes that fill it up."""
     assert layouts.mandate(MANDATE, PLACE) == (
-        struct.pack("<Q", 5_500_000_000)
+        struct.pack("<QQ", 5_500_000_000, 0)
         + bytes([192, 168, 199, 52]) + bytes([10, 2, 35, 0]) + bytes([255, 255, 255, 0])
         + struct.pack("<II", 7, 2) + struct.pack(">H", 8285) + struct.pack("<H", 1)
         + bytes(8)

@@ -12,7 +12,7 @@ from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
 __all__ += ["peer", "prefix"]
 
-_MANDATE: Final = struct.Struct("=Q4s4s4sII2sH2s6x")
+_MANDATE: Final = struct.Struct("=Q8x4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
 _PEER: Final = struct.Struct("=4sHH")
 _FLOW: Final = struct.Struct("=QQQQ")
