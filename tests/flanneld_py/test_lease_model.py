@@ -232,6 +232,7 @@ class Fewer(Histories):
 class WithFlannelsRenewal(Fewer):
     line = Overwriting
     pause = cut_off = the_time_of_day_jumps = etcd_restarts = None  # type: ignore[assignment]
+    somebody_deletes_a_key = four_quiet_hours = None  # type: ignore[assignment]
 
 
 class WithTimeOfDay(Fewer):
