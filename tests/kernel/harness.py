@@ -261,6 +261,8 @@ class Sandbox:
         """End every process with its children, by their session, and remove every device."""
         for process in self.processes:
             self.run("kill", "-KILL", "--", f"-{process.pid}", check=False)  # most have ended already
+        for process in self.processes:
+            process.ends(10)  # or the next test's etcd would find the port taken
         for pod in self.pods:
             self.run("ip", "netns", "delete", pod.name)
         for host in self.hosts:
