@@ -10,7 +10,8 @@ from tests.kernel.harness import PREFIX, Host, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
-HOST_GW = json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "host-gw"}})
+HOST_GW = json.dumps({"Network": "10.2.0.0/16", "SubnetMax": "10.2.199.0", "Backend": {"Type": "host-gw"}})
+"""Daemons pick subnets up to 10.2.199.0/24; those above are for leases that a test writes."""
 
 
 def routes(host: Host, *words: str) -> list[str]:

@@ -14,7 +14,8 @@ def stranger(number: int) -> str:
 
 @pytest.fixture
 def host(sandbox: Sandbox) -> Host:
-    sandbox.configure()
+    # Subnets above are for leases that a test writes.
+    sandbox.configure('{"Network": "10.2.0.0/16", "SubnetMax": "10.2.199.0"}')
     return sandbox.host("a")
 
 
@@ -99,14 +100,14 @@ def test_a_lease_that_another_machine_took_is_given_up_and_another_is_acquired(h
 
 def test_junk_under_the_prefix_is_warned_of_once_and_hides_no_peer(host, sandbox):
     sandbox.etcdctl("put", f"{PREFIX}/subnets/not-a-subnet", "{}")
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.7.0-24", "no JSON")
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.207.0-24", "no JSON")
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.8.0-24", '{"PublicIP": 7}')
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.8.0-24", '{"PublicIP": 8}')
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.208.0-24", '{"PublicIP": 7}')
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.208.0-24", '{"PublicIP": 8}')
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon.says("Subnet added: 10.2.0.0/24")
-    for name in ("not-a-subnet", "10.2.7.0-24", "10.2.8.0-24"):
+    for name in ("not-a-subnet", "10.2.207.0-24", "10.2.208.0-24"):
         assert daemon.log.count(f"Ignoring the key {PREFIX}/subnets/{name}") == 1
 
 
@@ -120,9 +121,9 @@ def test_a_restart_of_etcd_is_survived_and_what_happened_meanwhile_is_learned(ho
     sandbox.etcd_process.ends(10)
     sandbox.start_etcd()
     sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
-    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.10.0-24", stranger(98))
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.210.0-24", stranger(98))
     daemon.says("Subnet removed: 10.2.0.0/24")
-    daemon.says("Subnet added: 10.2.10.0/24")
+    daemon.says("Subnet added: 10.2.210.0/24")
     assert f"Subnet removed: {host.subnet}" not in daemon.log
     assert f"Subnet added: {host.subnet}" not in daemon.log
 
@@ -160,11 +161,11 @@ def test_a_compaction_while_disconnected_is_survived(host, sandbox):
 
 
 def test_everything_expiring_at_once_removes_every_peer(host, sandbox):
-    for number in (9, 10):
+    for number in (209, 210):
         sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.{number}.0-24", stranger(number))
     daemon = host.flanneld()
-    daemon.says("Subnet added: 10.2.10.0/24")
+    daemon.says("Subnet added: 10.2.210.0/24")
     sandbox.etcdctl("del", "--prefix", f"{PREFIX}/subnets/")
     daemon.says("Subnet lease acquired", times=2)
-    daemon.says("Subnet removed: 10.2.9.0/24")
-    daemon.says("Subnet removed: 10.2.10.0/24")
+    daemon.says("Subnet removed: 10.2.209.0/24")
+    daemon.says("Subnet removed: 10.2.210.0/24")

@@ -17,7 +17,9 @@ MAC = r"[0-9a-f][26ae](?::[0-9a-f]{2}){5}"
 
 
 def configure(sandbox: Sandbox, **backend: object) -> None:
-    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "vxlan", **backend}}))
+    """Daemons pick subnets up to 10.2.199.0/24; those above are for leases that a test writes."""
+    network = {"Network": "10.2.0.0/16", "SubnetMax": "10.2.199.0"}
+    sandbox.configure(json.dumps({**network, "Backend": {"Type": "vxlan", **backend}}))
 
 
 def start(hosts: Sequence[Host], *options: str) -> list[Process]:
