@@ -183,6 +183,22 @@ def test_tcp_of_a_peer_without_the_fast_path_is_joined_by_the_daemon_and_all_els
     assert "ConnectionRefusedError" in tried.output  # nobody listens there
 
 
+def test_tcp_that_programs_have_sent_is_never_for_the_daemon_whoever_its_source_is(sandbox):
+    here, there = pair(sandbox, *FAST, "-udp-source-check=off")
+    here.inside.reaches(there.inside.address, here.inside.address)
+    there.host.run("ip", "address", "add", "198.18.0.1/32", "dev", "lo")  # in nobody's lease
+    here.host.run("ip", "route", "add", "198.18.0.1", "via", there.host.address)
+    for node in (here, there):
+        node.host.run("sh", "-c", "for each in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $each; done")
+    connect = (
+        "import socket, sys; "
+        "socket.create_connection((sys.argv[1], 4245), timeout=5, source_address=('198.18.0.1', 0))"
+    )
+    tried = there.host.run("python3", "-c", connect, f"{here.host.subnet}.1", check=False)
+    assert "ConnectionRefusedError" in tried.output  # nobody listens there
+    assert wrong_checksums(here.host, there.host) == []
+
+
 @pytest.mark.parametrize("size", [1, 64, 1400, 6000])
 def test_datagrams_arrive_as_they_were_sent(sandbox, size):
     here, there = pair(sandbox)

@@ -360,8 +360,9 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 			return refuse(NOT_OURS);
 	}
 	/* A peer without these programs sends one segment at a time. The daemon joins them, and what they make the
-	 * rest of the kernel do is then done once. */
-	if (inner->protocol == IPPROTO_TCP && (!peer || !(peer->flags & FAST)))
+	 * rest of the kernel do is then done once. What programs have sent, with no outer checksum, is not for the
+	 * daemon, whatever we know of the peer: its inner checksum may be left to a device. */
+	if (inner->protocol == IPPROTO_TCP && summed && (!peer || !(peer->flags & FAST)))
 		return TCX_NEXT;
 	if (inner->ttl <= 1)
 		return TCX_NEXT;
