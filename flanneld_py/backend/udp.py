@@ -84,15 +84,20 @@ class UdpBackend:
             self._configure(self._carrier.device)
             return
         options = self._options
-        self._carrier = Carrier(
+        carrier = Carrier(
             self._wanted_device,
             self._outside,
             self.mtu,
             fast_path=options.udp_fast_path,
             offloads=options.udp_offloads,
         )
-        self._configure(self._carrier.device)
-        self._carrier.begin()
+        try:
+            self._configure(carrier.device)
+            carrier.begin()
+        except BaseException:
+            carrier.close()
+            raise
+        self._carrier = carrier
 
     def _configure(self, device: str) -> None:
         tunnel = self._own.network_address
@@ -147,7 +152,9 @@ class UdpBackend:
 
     def broken(self) -> str:
         """See `Backend`."""
-        if self._carrier is not None and self._carrier.failure is not None:
+        if self._carrier is None:
+            return f"{self._wanted_device} could not be made anew"
+        if self._carrier.failure is not None:
             return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
         return self._underlay.trouble()
 

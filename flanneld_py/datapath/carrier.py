@@ -48,7 +48,11 @@ class Carrier:
         self._ways = {"loop": "plain", "fast_path": "off"}
         tun = open_tun(device, offloads=offloads == "auto")
         self._tun, self.device = tun.descriptor, tun.name
-        self._loop = self._loop_for(tun)
+        try:
+            self._loop = self._loop_for(tun)
+        except OSError:  # no file descriptor is free: then the device is to go, too
+            os.close(self._tun)
+            raise
 
     def _loop_for(self, tun: Tun) -> Loop:
         sock = self._outside.socket
