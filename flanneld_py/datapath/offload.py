@@ -41,6 +41,9 @@ CALLS: Final = 4.5
 Where 0.5.5 was measured that is 10 microseconds; with 9 it begins to lose datagrams, with 12 it has to wait.
 """
 
+SLOWEST: Final = 100e-6
+"""Seconds for a datagram, however slow this machine seemed to be when that was measured."""
+
 TOO_MANY_WAIT: Final = "too many wait for a node that announces nothing"
 
 _INT: Final = Struct("@i")
@@ -57,14 +60,14 @@ class OffloadLoop(Loop):
     def __init__(
         self, tun: int, sock: socket.socket, traffic: Traffic, *, now: Callable[[], float] = clock.now
     ) -> None:
+        self._timer = Timer()
+        self._pacer = Pacer(min(SLOWEST, CALLS * pair_cost()))
         super().__init__(tun, sock, traffic, now=now)
         self._header = bytearray(vnet.SIZE)
         self._packet = memoryview(bytearray(ROOM))
         self._trains = memoryview(bytearray(AT_ONCE * ROOM))
         self._singly: set[str] = set()
         self._train: Train | None = None
-        self._pacer = Pacer(CALLS * pair_cost())
-        self._timer = Timer()
         self._when_ready[self._timer.fileno()] = self._when_due
 
     def close(self) -> None:
@@ -87,7 +90,6 @@ class OffloadLoop(Loop):
                 continue
             self._take(VnetHeader.of(self._header), self._packet[: max(0, size)], mandate)
         self._flush()
-        self._send_due(mandate)
 
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
         """Send a packet, or all that a super-packet stands for, to its node."""
@@ -113,7 +115,9 @@ class OffloadLoop(Loop):
         Two super-packets of 46 segments each go as 44, 44 and 4.
         """
         if peer.paced:
-            self._dropped[TOO_MANY_WAIT] += self._pacer.put(peer, data, size)
+            if lost := self._pacer.put(peer, data, size):
+                self._dropped[TOO_MANY_WAIT] += lost
+            self._send_due()
             return
         if self._train is not None:
             data = self._train.fill(peer, data, size)
@@ -129,12 +133,12 @@ class OffloadLoop(Loop):
 
     def _when_due(self, mandate: Mandate | None) -> None:
         self._timer.clear()
-        self._send_due(mandate)
-
-    def _send_due(self, mandate: Mandate | None) -> None:
-        """Send what has waited long enough."""
         if mandate is None:
             self._dropped[NO_LEASE] += self._pacer.clear()
+        self._send_due()
+
+    def _send_due(self) -> None:
+        """Send what has waited long enough."""
         now = self._now()
         while (train := self._pacer.take(now)) is not None:
             self._send(train)
