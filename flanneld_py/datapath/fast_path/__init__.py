@@ -31,8 +31,8 @@ T = TypeVar("T")
 OBJECT: Final = "fast_path.o"
 """What clang makes of fast_path.c, beside it: see tools/fast-path."""
 
-LICENSE: Final = "Apache-2.0"
-"""The kernel asks for one: only under some may helpers be called that are for GPL programs. None is."""
+LICENSE: Final = "Dual MIT/GPL"
+"""Of fast_path.c; the kernel's words for it (license_is_gpl_compatible in linux/license.h)."""
 
 EGRESS: Final = "tcx/egress"
 INGRESS: Final = "tcx/ingress"

@@ -1,4 +1,6 @@
-/* The udp backend's fast path: programs that carry packets between the TUN device and the underlay.
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The udp backend's fast path: programs that carry packets between the TUN device and the underlay.
  *
  * The wire format is flannel's: one UDP datagram is one inner IPv4 packet, as it is. What a program cannot
  * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
@@ -27,7 +29,11 @@
 #define TCX_PASS 0
 #define TCX_DROP 2
 
-/* Helpers, by their number (enum bpf_func_id of linux/bpf.h). None of them is for GPL programs only. */
+/* <sys/socket.h>, which is none of the kernel's. */
+#define AF_INET 2
+
+/* Helpers, by their number (enum bpf_func_id of linux/bpf.h). The kernel lends fib_lookup to programs under the
+ * GPL only. */
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static __u32 (*bpf_get_prandom_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
 static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len,
@@ -44,6 +50,8 @@ static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)BPF_FUNC_ktime_get_boot_ns
 static __u64 (*bpf_jiffies64)(void) = (void *)BPF_FUNC_jiffies64;
 static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen,
 				  __u64 flags) = (void *)BPF_FUNC_redirect_neigh;
+static long (*bpf_fib_lookup)(void *skb, struct bpf_fib_lookup *params, int plen,
+			      __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static struct bpf_sock *(*bpf_sk_lookup_udp)(void *skb, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
 					     __u64 flags) = (void *)BPF_FUNC_sk_lookup_udp;
 static struct bpf_sock *(*bpf_sk_lookup_tcp)(void *skb, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
@@ -80,8 +88,11 @@ struct peer {
 	__u16 flags;
 };
 
+/* Of a node, as one CPU has it. */
 struct flow {
 	__u64 sent_packets, sent_bytes, received_packets, received_bytes;
+	__u64 looked;		/* the tick, in jiffies, at which `link` was the way to it; ours alone, as it is */
+	struct ethhdr link;
 };
 
 enum drop { SPOOFED, NOT_OURS, DROPS };
@@ -103,6 +114,11 @@ struct outer {
 };
 
 #define OUTER ((int)sizeof(struct outer))
+
+struct frame {
+	struct ethhdr link;
+	struct outer outer;
+} __attribute__((packed));
 
 /* draft-ietf-nvo3-vxlan-gpe, section 3: flags (a next protocol, a VNI), two reserved bytes, the next protocol
  * (1: IPv4), a VNI (0), a reserved byte. */
@@ -172,6 +188,37 @@ INLINE __u32 packets(const struct __sk_buff *skb)
 	return skb->gso_segs > 1 ? skb->gso_segs : 1;
 }
 
+/* Send a packet that has all its headers but the first, which is still empty.
+ *
+ * Which one it gets, by route and neighbour, the kernel is asked once a tick. The packet that asks goes as the
+ * kernel finds: so the neighbour's entry is seen to be in use, and who is not known yet is waited for. */
+INLINE int send(struct __sk_buff *skb, const struct mandate *mandate, struct flow *flow, struct frame *frame)
+{
+	__u64 tick = bpf_jiffies64();
+
+	/* A mark may have a route of its own. */
+	if (!flow || skb->mark)
+		return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+	if (flow->looked == tick) {
+		frame->link = flow->link;
+		return bpf_redirect(mandate->underlay, 0);
+	}
+
+	struct bpf_fib_lookup way = {
+		.family = AF_INET, .l4_protocol = IPPROTO_UDP, .ifindex = mandate->underlay,
+		.ipv4_src = frame->outer.ip.saddr, .ipv4_dst = frame->outer.ip.daddr,
+	};
+
+	if (bpf_fib_lookup(skb, &way, sizeof(way), BPF_FIB_LOOKUP_OUTPUT) == BPF_FIB_LKUP_RET_SUCCESS &&
+	    way.ifindex == mandate->underlay) {
+		__builtin_memcpy(flow->link.h_dest, way.dmac, ETH_ALEN);
+		__builtin_memcpy(flow->link.h_source, way.smac, ETH_ALEN);
+		flow->link.h_proto = htons(ETH_P_IP);
+		flow->looked = tick;
+	}
+	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+}
+
 SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 {
 	struct mandate *mandate = in_force();
@@ -238,13 +285,19 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TCX_DROP;
 	decrement_ttl(ip);
-	if (bpf_skb_store_bytes(skb, 0, &outer, OUTER, 0) || bpf_skb_change_head(skb, ETH_HLEN, 0))
+	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
 		return TCX_DROP;
+
+	struct frame *frame = (void *)(long)skb->data;
+
+	if ((void *)(frame + 1) > (void *)(long)skb->data_end)
+		return TCX_DROP;
+	frame->outer = outer;
 	if (flow) {
 		flow->sent_packets += count;
 		flow->sent_bytes += length;
 	}
-	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+	return send(skb, mandate, flow, frame);
 }
 
 /* Whether the inner packet, of TCP, is for a socket of this machine: one that has this peer, for a socket that

@@ -15,7 +15,7 @@ __all__ += ["peer", "prefix"]
 _MANDATE: Final = struct.Struct("=Q8x4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
 _PEER: Final = struct.Struct("=4sHH")
-_FLOW: Final = struct.Struct("=QQQQ")
+_FLOW: Final = struct.Struct("=QQQQ8x14x2x")
 _INDEX: Final = struct.Struct("=I")
 _NUMBER: Final = struct.Struct("=Q")
 _FAST: Final = 1

@@ -1,0 +1,123 @@
+"""Where the fast path sends to: what the kernel knows of routes and neighbours, also when that changes.
+
+In a burst only the first packet asks the kernel, so a burst follows each change.
+"""
+
+import pytest
+
+from flanneld_py.datapath import fast_path
+from tests.kernel.faults import Node
+from tests.kernel.harness import Host, Process, Sandbox
+from tests.kernel.test_fast_path import pair
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
+]
+
+BURST = 40
+
+# Sends so many datagrams, as fast as it can; every second with a mark (SO_MARK of asm-generic/socket.h).
+SAY = """
+import socket, sys
+target, number, mark = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sayers = []
+for value in (0, mark):
+    sayer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sayer.setsockopt(socket.SOL_SOCKET, 36, value)
+    sayer.connect((target, 4244))
+    sayers.append((sayer, b"marked" if value else b"plain"))
+for place in range(number):
+    sayer, word = sayers[place % 2]
+    sayer.send(word)
+"""
+# Prints what it has heard, in all.
+HEAR = """
+import collections, socket, sys
+hearer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+hearer.bind((sys.argv[1], 4244))
+print("listening", flush=True)
+heard = collections.Counter()
+while True:
+    heard[hearer.recv(100).decode()] += 1
+    print(dict(heard), flush=True)
+"""
+
+
+def address(of: Node) -> str:
+    """Its docker0's, within the overlay."""
+    return f"{of.host.subnet}.1"
+
+
+def hear(at: Node) -> Process:
+    hearer = at.host.spawn("python3", "-c", HEAR, address(at))
+    hearer.says("listening")
+    return hearer
+
+
+def say(here: Node, there: Node, mark: int = 0) -> None:
+    here.host.run("python3", "-c", SAY, address(there), str(BURST), str(mark))
+
+
+def test_a_neighbour_that_has_another_card_is_sent_to_at_that_one(sandbox):
+    here, there = pair(sandbox)
+    hearer = hear(there)
+    say(here, there)
+    hearer.says(f"{{'plain': {BURST}}}")
+    card = "02:00:00:00:08:28"
+    there.host.run("ip", "link", "set", "eth0", "address", card)
+    # As an announcement of the neighbour's does (RFC 5227, section 3), but at a known time.
+    here.host.run("ip", "neighbour", "replace", there.host.address, "lladdr", card, "dev", "eth0")
+    say(here, there)
+    hearer.says(f"{{'plain': {2 * BURST}}}")
+
+
+def test_nothing_is_lost_while_a_neighbour_is_looked_for(sandbox):
+    here, there = pair(sandbox)
+    hearer = hear(there)
+    say(here, there)
+    hearer.says(f"{{'plain': {BURST}}}")
+    here.host.run("ip", "neighbour", "delete", there.host.address, "dev", "eth0")
+    say(here, there)
+    hearer.says(f"{{'plain': {2 * BURST}}}")
+
+
+def detour(sandbox: Sandbox) -> Host:
+    """A machine that hands packets on, and keeps to itself that there is a shorter way."""
+    between = sandbox.host("c")
+    for name in ("all", "eth0"):
+        between.run("sysctl", "-qw", f"net.ipv4.conf.{name}.send_redirects=0")
+    between.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    return between
+
+
+def forwarded(by: Host) -> int:
+    """Packets that it has handed on (RFC 4293, ipSystemStatsOutForwDatagrams)."""
+    names, values = by.run("grep", "^Ip:", "/proc/net/snmp").text.splitlines()
+    return int(dict(zip(names.split(), values.split(), strict=True))["ForwDatagrams"])
+
+
+def test_a_route_by_another_machine_is_taken_at_once(sandbox):
+    here, there = pair(sandbox)
+    between = detour(sandbox)
+    hearer = hear(there)
+    say(here, there)
+    hearer.says(f"{{'plain': {BURST}}}")
+    assert forwarded(between) == 0
+    here.host.run("ip", "route", "add", there.host.address, "via", between.address, "dev", "eth0")
+    say(here, there)
+    hearer.says(f"{{'plain': {2 * BURST}}}")
+    assert forwarded(between) >= BURST
+
+
+def test_a_mark_that_has_a_route_of_its_own_keeps_it(sandbox):
+    here, there = pair(sandbox)
+    between = detour(sandbox)
+    here.host.run("ip", "rule", "add", "to", there.host.address, "fwmark", "7", "lookup", "100")
+    here.host.run("ip", "route", "add", "default", "via", between.address, "dev", "eth0", "table", "100")
+    hearer = hear(there)
+    say(here, there, mark=7)
+    half = BURST // 2
+    hearer.says(f"'plain': {half}")
+    hearer.says(f"'marked': {half}")
+    assert forwarded(between) == half
