@@ -1,0 +1,149 @@
+"""The daemon's own lease in others' hands: deleted, stolen, written over, made a reservation."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from flanneld_py.lease import encode, encode_v2
+from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP
+from tests.flanneld_py.made import attrs, subnet
+
+
+def test_a_deleted_lease_is_released_first_and_then_acquired_again(world):
+    own = subnet("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.delete(own))
+    world.script.at(12, lambda: None)
+    world.run()
+    calls = [call for call in world.backend.calls if call == "release" or call[0] == "claim"]
+    assert calls == [("claim", str(own)), "release", ("claim", str(own))]
+    assert world.holders() == {str(own): OUR_IP}
+
+
+def test_a_stolen_lease_is_left_to_the_thief(world):
+    own = subnet("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.put(own, attrs(THEIR_IP)))
+    world.script.at(12, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): THEIR_IP, "10.2.36.0/24": OUR_IP}
+    assert world.subnet == "FLANNEL_SUBNET=10.2.36.1/24"
+    assert set(world.backend.peers) == {own}
+
+
+def test_junk_over_our_own_key_is_written_over(world):
+    own = subnet("10.2.35.0/24")
+    world.script.at(10, lambda: world.etcd.put_raw("10.2.35.0-24", b"no JSON"))
+    world.script.at(20, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): OUR_IP}
+    assert "release" not in world.backend.calls
+
+
+VXLAN = replace(attrs(OUR_IP), backend_type="vxlan", backend_data={"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"})
+
+
+@pytest.mark.parametrize("ttl", [24 * HOUR, math.inf], ids=["lease", "reservation"])
+def test_a_lease_that_another_wrote_in_our_name_says_again_what_peers_need(world, caplog, ttl):
+    # An admin's reservation by flannel's Documentation/reservations.md, with the address alone.
+    own = subnet("10.2.35.0/24")
+    world.backend.said = VXLAN
+    world.script.at(HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=ttl))
+    world.script.at(HOUR + 3, lambda: None)
+    world.run()
+    stored = world.etcd.held(own)
+    assert (stored.lease.attrs, stored.permanent) == (VXLAN, ttl == math.inf)
+    assert "release" not in world.backend.calls
+    assert "Another has written our lease of 10.2.35.0/24, and not as we do" in caplog.text
+
+
+def test_what_was_written_in_our_name_while_etcd_was_away_from_us_is_written_anew(world):
+    own = subnet("10.2.35.0/24")
+    world.backend.said = VXLAN
+
+    def cut() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+
+    def restored() -> None:
+        world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+        world.etcd.compact()
+        world.etcd.reachable = True
+
+    world.script.at(HOUR, cut)
+    world.script.at(HOUR + 60, restored)
+    world.script.at(HOUR + 70, lambda: None)
+    world.run()
+    stored = world.etcd.held(own)
+    assert (stored.lease.attrs, stored.permanent) == (VXLAN, True)
+
+
+@pytest.mark.parametrize("value", [b'{"PublicIP":"192.168.199.52"}', b"no JSON"], ids=["an address", "junk"])
+def test_another_that_writes_in_our_name_all_the_time_is_not_fought_at_speed(world, caplog, value):
+    world.backend.said = VXLAN
+    world.script.at(1, lambda: None)
+    for second in range(60, 660):
+        world.script.at(second, lambda: world.etcd.put_raw("10.2.35.0-24", value))
+    world.script.at(700, lambda: None)
+    world.run()
+    # Ten minutes, a try every ten seconds; and the last word is ours.
+    assert 55 <= caplog.text.count("Lease renewed") <= 65
+    assert caplog.text.count("Another has written our lease") < 15
+    assert world.etcd.held(subnet("10.2.35.0/24")).lease.attrs == VXLAN
+    assert "release" not in world.backend.calls
+
+
+def test_what_is_written_in_our_name_as_we_would_is_left_alone(world, caplog):
+    # By etcd v2's spelling too, which lacks the VNI.
+    world.backend.said = VXLAN
+    for second, value in enumerate([encode(VXLAN), encode_v2(VXLAN)], 60):
+        world.script.at(second, lambda value=value: world.etcd.put_raw("10.2.35.0-24", value))
+    world.script.at(600, lambda: None)
+    world.run()
+    assert "Lease renewed" not in caplog.text
+    assert "release" not in world.backend.calls
+
+
+def test_a_reservation_is_taken_and_stays_one(world):
+    own = subnet("10.2.77.0/24")
+    world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+    world.script.at(72 * HOUR, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): OUR_IP}
+    assert world.etcd.held(own).permanent
+    assert "release" not in world.backend.calls
+
+
+def test_a_lease_that_is_made_a_reservation_while_it_is_held_stays_one(world):
+    # flannel's Documentation/reservations.md: the lease's own value, written again without a TTL.
+    own = subnet("10.2.35.0/24")
+    world.script.at(HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=math.inf))
+    world.script.at(72 * HOUR, lambda: None)
+    world.run()
+    assert world.etcd.held(own).permanent
+    assert world.backend.until == world.board.expires_at == math.inf
+    assert "release" not in world.backend.calls
+
+
+def test_a_reservation_that_is_made_a_lease_while_it_is_held_is_renewed_from_then_on(world):
+    own = subnet("10.2.77.0/24")
+    world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
+    world.script.at(72 * HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=60))
+    world.script.at(144 * HOUR, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): OUR_IP}
+    assert not world.etcd.held(own).permanent
+    assert 144 * HOUR < world.backend.until == world.board.expires_at < 168 * HOUR
+    assert "release" not in world.backend.calls
+
+
+def test_attributes_that_changed_are_announced_at_once(world):
+    own = subnet("10.2.35.0/24")
+
+    def new_mac() -> None:
+        world.backend.said = replace(attrs(OUR_IP), backend_data={"VtepMAC": "52:08:1a:2b:3c:4d"})
+
+    world.script.at(10, new_mac)
+    world.script.at(13, lambda: None)
+    world.run()
+    assert world.etcd.held(own).lease.attrs.backend_data == {"VtepMAC": "52:08:1a:2b:3c:4d"}
+    assert "release" not in world.backend.calls
