@@ -18,10 +18,14 @@ MOST_WAITING: Final = 500
 
 
 class Pacer:
-    """A queue for each node. After a train of datagrams nothing leaves for `each` seconds a datagram."""
+    """A queue for each node. After a train nothing leaves for so many seconds a datagram.
 
-    def __init__(self, each: float) -> None:
+    `each` is for what came as super-packets, of TCP that is; `single` for what came one by one.
+    """
+
+    def __init__(self, each: float, single: float) -> None:
         self._each = each
+        self._single = single
         self._lines: dict[str, _Line] = {}
         self._waiting: dict[str, _Line] = {}  # those that are not empty
 
@@ -44,7 +48,7 @@ class Pacer:
             if line.due <= now:
                 train = line.trains.popleft()
                 line.packets -= train.packets
-                line.due = now + train.packets * self._each
+                line.due = now + train.packets * (self._each if train.joined else self._single)
                 if not line.trains:
                     del self._waiting[node]
                 return train

@@ -31,6 +31,11 @@ class Train:
         """How many."""
         return -(-self.bytes // self.size)
 
+    @property
+    def joined(self) -> bool:
+        """Whether some of them came as one, and not all one by one."""
+        return self.packets > len(self.parts)
+
     def fill(self, peer: Peer, data: memoryview, size: int) -> memoryview:
         """Take in those of these packets, of this size but for the last, that go with it; the rest."""
         room = self._room(peer, data, size)

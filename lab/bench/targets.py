@@ -51,10 +51,12 @@ TARGETS = (
     Target("udp-fast", "genuine", HOST, Metric.ROUND_TRIP, 0.15, at_least=False),
     Target("udp-fast", "genuine", HOST, Metric.SMALL, 3),
     Target("udp-fast", "genuine", HOST, Metric.LARGE, 3),
-    Target("to-genuine", "genuine", HOST, Metric.TCP1, 1),
-    Target("to-genuine", "genuine", POD, Metric.TCP1, 1),
-    Target("from-genuine", "genuine", HOST, Metric.TCP1, 1),
-    Target("from-genuine", "genuine", POD, Metric.TCP1, 1),
+    *(
+        Target(mixed, "genuine", place, metric, 1)
+        for mixed in ("to-genuine", "from-genuine")
+        for place in Place
+        for metric in (Metric.TCP1, Metric.TCP4, Metric.SMALL, Metric.LARGE)
+    ),
     Target("udp-plain", "", POD, Metric.OUTAGE, 1.5, at_least=False),
     Target("udp-offload", "", POD, Metric.OUTAGE, 1.5, at_least=False),
     Target("udp-fast", "", POD, Metric.OUTAGE, 1.5, at_least=False),

@@ -55,7 +55,7 @@ def test_a_longer_packet_and_one_for_another_node_go_by_themselves():
 
 
 def test_after_a_train_nothing_leaves_for_the_time_that_its_datagrams_take():
-    pacer = Pacer(each=0.5)
+    pacer = Pacer(each=0.5, single=9)
     assert pacer.next() is None
     assert pacer.put(PEER, data(1400, 44), 1400) == pacer.put(PEER, data(1400, 20), 1400) == 0
     first = pacer.take(100.0)
@@ -71,8 +71,19 @@ def test_after_a_train_nothing_leaves_for_the_time_that_its_datagrams_take():
     assert pacer.next() == 123.5 + 18 * 0.5
 
 
+def test_packets_that_came_one_by_one_take_longer():
+    pacer = Pacer(each=0.5, single=2.0)
+    for number in range(3):
+        assert pacer.put(PEER, data(64, 1, first=number), 64) == 0
+    together = pacer.take(10.0)
+    assert together is not None
+    assert content(together) == bytes(data(64, 3))
+    assert pacer.put(PEER, data(64, 1), 64) == 0
+    assert pacer.next() == 10.0 + 3 * 2.0
+
+
 def test_one_node_does_not_hold_up_another():
-    pacer = Pacer(each=1.0)
+    pacer = Pacer(each=1.0, single=9)
     for peer in (PEER, OTHER):
         assert pacer.put(peer, data(100, 3), 100) == 0
     assert [train.peer for train in iter(lambda: pacer.take(0.0), None)] == [PEER, OTHER]
@@ -81,7 +92,7 @@ def test_one_node_does_not_hold_up_another():
 
 
 def test_as_many_wait_as_in_flannels_device_and_the_others_are_lost():
-    pacer = Pacer(each=1.0)
+    pacer = Pacer(each=1.0, single=1.0)
     lost = [pacer.put(PEER, data(1400, 46), 1400) for _ in range(12)]
     assert lost == [0] * 11 + [46]  # 506 wait: a call's worth is not cut
     assert pacer.put(OTHER, data(1400, 46), 1400) == 0
@@ -92,7 +103,7 @@ def test_as_many_wait_as_in_flannels_device_and_the_others_are_lost():
 
 @given(st.lists(st.tuples(st.sampled_from((60, 1000, 1472)), st.integers(1, 70), st.booleans()), max_size=12))
 def test_what_is_put_comes_in_its_order_and_whole(puts):
-    pacer = Pacer(each=0.001)
+    pacer = Pacer(each=0.001, single=0.002)
     wanted, now = b"", 0.0
     for size, count, shorter in puts:
         packets = data(size, count, last=size // 2 if shorter else 0)
