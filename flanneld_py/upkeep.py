@@ -58,6 +58,7 @@ class Upkeep:
         self._resync = resync
         self._repair_at = self._sync_at = float("-inf")
         self._patience = Patience()
+        self._making = Patience()
 
     def begin(self) -> None:
         """All is as it should be: it was just made."""
@@ -81,7 +82,8 @@ class Upkeep:
 
     def _tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
         if reason := self._backend.broken():
-            logger.error("%s: making it anew", reason)
+            if self._making.worth_saying(reason, self._time.now()):
+                logger.error("%s: making it anew", reason)
             try:
                 self._backend.claim(claim.subnet)
             except Fatal as error:
@@ -89,6 +91,7 @@ class Upkeep:
                     raise error.__cause__ from error
                 raise
             self._backend.carry(peers, claim.expires_at)
+            self._making = Patience()
         now = self._time.now()
         if now >= self._repair_at:
             self._repair_at = now + REPAIR

@@ -57,6 +57,39 @@ def test_a_device_that_goes_again_while_it_is_made_anew_is_made_once_more(world,
     assert world.backend.calls.count(("claim", "10.2.35.0/24")) == 2
 
 
+def test_a_device_that_cannot_be_made_anew_is_told_at_growing_intervals_and_the_next_one_at_once(
+    world, monkeypatch, caplog
+):
+    def fails(_: Subnet) -> None:
+        try:
+            no_descriptor()
+        except OSError as error:
+            raise Fatal("Making flannel0: Too many open files", code=Exit.KERNEL) from error
+
+    def away() -> None:
+        monkeypatch.setattr(world.backend, "broken", lambda: "flannel0 could not be made anew")
+        monkeypatch.setattr(world.backend, "claim", fails)
+
+    def break_it() -> None:
+        world.backend.trouble = "flannel0 could not be made anew"
+
+    def told() -> int:
+        return sum("making it anew" in record.getMessage() for record in caplog.records)
+
+    seen = []
+    world.script.at(10, away)
+    world.script.at(110, lambda: seen.append(told()))
+    world.script.at(110, monkeypatch.undo)
+    world.script.at(111, break_it)
+    world.script.at(121, lambda: seen.append(told()))
+    world.script.at(122, break_it)
+    world.script.at(132, lambda: seen.append(told()))
+    world.run()
+    during, after, later = seen
+    assert 2 <= during <= 6
+    assert later == after + 1
+
+
 def test_a_backend_that_cannot_be_closed_holds_nobody_up(world, monkeypatch):
     world.script.at(1, lambda: None)
     daemon = world.daemon()
