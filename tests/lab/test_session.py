@@ -1,5 +1,6 @@
 """Reading what a command prints, against a socket that answers as the engine does."""
 
+import http.client
 import socket
 import struct
 import threading
@@ -27,8 +28,10 @@ def command(folder: Path, *parts: bytes, tty: bool = False) -> Exec:
     listener.listen()
 
     def answer() -> None:
-        with listener, listener.accept()[0] as connection:
-            connection.recv(65536)
+        with listener, listener.accept()[0] as connection, connection.makefile("rb") as request:
+            # All of it: what is closed before it was read is reset (unix(7)), and so is what was answered.
+            length = int(http.client.parse_headers(request)["Content-Length"]) if request.readline() else 0
+            request.read(length)
             for part in parts:
                 connection.sendall(part)
 
