@@ -20,7 +20,7 @@ MOST_WAITING: Final = 500
 class Pacer:
     """A queue for each node. After a train nothing leaves for so many seconds a datagram.
 
-    `each` is for what came as super-packets, of TCP that is; `single` for what came one by one.
+    `each` is for a train with super-packets in it, mostly TCP's; `single` for what came one by one.
     """
 
     def __init__(self, each: float, single: float) -> None:

@@ -67,7 +67,9 @@ def test_a_neighbour_that_has_another_card_is_sent_to_at_that_one(sandbox):
     card = "02:00:00:00:08:28"
     there.host.run("ip", "link", "set", "eth0", "address", card)
     # As an announcement of the neighbour's does (RFC 5227, section 3), but at a known time.
-    here.host.run("ip", "neighbour", "replace", there.host.address, "lladdr", card, "dev", "eth0")
+    here.host.run(
+        "ip", "neighbour", "replace", there.host.address, "lladdr", card, "dev", "eth0", "nud", "stale"
+    )
     say(here, there)
     hearer.says(f"{{'plain': {2 * BURST}}}")
 
