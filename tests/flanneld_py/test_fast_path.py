@@ -18,7 +18,7 @@ from flanneld_py.datapath import carrier as carrier_module
 from flanneld_py.datapath import fast_path
 from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.fast_path import layouts
-from flanneld_py.datapath.fast_path.image import MapShape, Reference, read_image
+from flanneld_py.datapath.fast_path.image import Image, MapShape, Reference, read_image
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import Tun
 from flanneld_py.errors import Exit, Fatal
@@ -99,12 +99,7 @@ def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
     image = read_image(compiled.read_bytes())
     assert set(image.programs) == {"tcx/egress", "tcx/ingress", "tcx/inlet"}
     shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
-    assert shapes == {
-        "mandates": (len(layouts.FIRST), len(layouts.NO_MANDATE)),
-        "peers": (len(layouts.prefix(SUBNET)), len(layouts.peer(PEER, fast=True))),
-        "flows": (len(layouts.node(PEER)), len(layouts.NO_FLOW)),
-        "drops": (len(layouts.index(0)), 8),
-    }
+    assert shapes == layouts.SIZES
 
 
 # Layouts
@@ -173,6 +168,17 @@ def test_an_object_that_is_not_ours_is_refused(monkeypatch, tmp_path, content, r
     monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
     monkeypatch.setattr(Path, "read_text", lambda _: "1\n")  # ARPHRD_ETHER
     assert load_on("lo").startswith(reason)
+
+
+def test_an_object_whose_maps_are_laid_out_otherwise_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "fast_path.o").touch()
+    monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
+    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")  # ARPHRD_ETHER
+    maps = {name: MapShape(1, *sizes, 1, 0) for name, sizes in layouts.SIZES.items()}
+    maps["flows"] = MapShape(5, 4, 32, 1, 0)  # counters alone
+    programs = dict.fromkeys(("tcx/egress", "tcx/ingress", "tcx/inlet"), LEAVE)
+    monkeypatch.setattr(fast_path, "read_image", lambda _: Image(maps, programs, {}))
+    assert load_on("lo") == "fast_path.o is of another version: its maps are not laid out as here"
 
 
 def test_without_the_reader_of_objects_the_loop_serves(monkeypatch, tmp_path):

@@ -162,6 +162,8 @@ def _image() -> Image:
     missing = sorted({EGRESS, INGRESS, INLET} - image.programs.keys())
     if missing:
         raise Unavailable(f"{OBJECT} is of another version: it has no program {missing[0]}")
+    if {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()} != layouts.SIZES:
+        raise Unavailable(f"{OBJECT} is of another version: its maps are not laid out as here")
     return image
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
-__all__ += ["peer", "prefix"]
+__all__ += ["SIZES", "peer", "prefix"]
 
 _MANDATE: Final = struct.Struct("=Q8x4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
@@ -29,6 +29,14 @@ NO_FLOW: Final = bytes(_FLOW.size)
 
 DROPS: Final = tuple(drop.reason for drop in (SPOOFED, NOT_OURS))
 """The reasons of enum drop, in its order."""
+
+SIZES: Final = {
+    "mandates": (_INDEX.size, _MANDATE.size),
+    "peers": (_PREFIX.size, _PEER.size),
+    "flows": (4, _FLOW.size),
+    "drops": (_INDEX.size, _NUMBER.size),
+}
+"""Bytes of each map's keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
