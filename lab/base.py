@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import host
+from lab import apt, host
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
@@ -85,7 +85,7 @@ def _require_mmdebstrap(progress: Progress) -> None:
                 hint=f"As root: apt-get update && apt-get install -y {' '.join(packages)}",
             )
         with progress.step("install mmdebstrap"):
-            host.apt_install(*packages)
+            apt.install(*packages, busy=progress.note)
 
 
 def _bootstrap(engine: Engine, suite: str) -> None:

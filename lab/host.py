@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import wait
+from lab import apt, wait
 from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
 
-__all__ = ["Facts", "Remedy", "apt_install", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
+__all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
 
 STARTED_BY_LAB = "lab.engine=started"
 """The engine's own label (`dockerd --label`) on one that we started: an engine keeps it, a file may not."""
@@ -87,16 +87,6 @@ def look(seen: str, environment: Mapping[str, str] = os.environ) -> Facts:
     )
 
 
-def apt_install(*packages: str) -> None:
-    """Install Debian packages, as root. Raises `Unfit` with the end of apt's output."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for argv in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
-            raise Unfit(f"{' '.join(argv)}: exit status {done.returncode}\n{tail}")
-
-
 def ensure_engine(progress: Progress) -> Engine:
     """The engine, installed and started first where none answers and this machine allows it.
 
@@ -111,7 +101,8 @@ def ensure_engine(progress: Progress) -> Engine:
         raise Unfit(facts.seen, hint=plan.advice)
     if plan.install:
         with progress.step("install docker.io"):
-            apt_install("docker.io", "ca-certificates")  # only recommended, but no pull works without them
+            # Certificates are only recommended, but no pull works without them.
+            apt.install("docker.io", "ca-certificates", busy=progress.note)
     with progress.step("start the Docker engine"):
         return _start(plan.start)
 
