@@ -216,7 +216,8 @@ class LongPoll:
 
     def cut(self) -> None:
         """End it; for another thread than the one that waits."""
-        with suppress(ValueError, RuntimeError):  # urllib3's words for a connection that has ended
+        # The words of urllib3 for a connection that has ended, and of the kernel for one that ends just now.
+        with suppress(ValueError, RuntimeError, OSError):
             self._response.shutdown()
 
 

@@ -3,21 +3,28 @@
 Requests and values are those of the genuine v0.5.5, but for quorum reads and prevIndex.
 """
 
+import errno
 import json
+import queue
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
 from flanneld_py.registry import Gone, Refused, Snapshot, Spoiled, Unavailable, Wish, etcd2_watch
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd2 import Etcd2Registry
+from flanneld_py.registry.etcd2_client import Answer, Etcd2Client, LongPoll
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
 from tests.flanneld_py.registry_conformance import (
@@ -34,6 +41,28 @@ from tests.flanneld_py.test_registry_conformance import Etcd2InProcess
 
 KEY = f"{PREFIX}/subnets/10.2.35.0-24"
 FLANNEL = Credentials(username="flannel", password="secret")
+
+
+class BreaksAtOnce:
+    """An etcd whose connections all break when each of its watches waits, and cannot be ended any more.
+
+    `trouble` is what urllib3 or the kernel says to a thread that wants to end such a connection.
+    """
+
+    def __init__(self, trouble: Exception, *, watches: int) -> None:
+        self.headers = {"X-Etcd-Index": "1"}
+        self._trouble = trouble
+        self._all_wait = threading.Barrier(watches, timeout=10)
+
+    def wait(self, _key: str, _index: int, _timeout: float) -> LongPoll:
+        return LongPoll(cast(BaseHTTPResponse, self), self._broken)
+
+    def _broken(self, _response: object) -> Answer:
+        self._all_wait.wait()
+        raise ProtocolError("Connection broken")
+
+    def shutdown(self) -> None:
+        raise self._trouble
 
 
 @pytest.fixture
@@ -197,6 +226,26 @@ def test_an_etcd_that_began_anew_ends_the_watch(registry, etcd):
 
 
 # IPv6
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ValueError("Cannot shutdown socket as self._sock_shutdown is not set"),
+        RuntimeError("Cannot shutdown as connection has already been released"),
+        OSError(errno.EBADF, "Bad file descriptor"),
+        OSError(errno.ENOTCONN, "Transport endpoint is not connected"),
+    ],
+    ids=lambda trouble: str(trouble),
+)
+def test_watches_whose_connections_break_at_one_time_say_so_once(trouble):
+    ends = queue.SimpleQueue[str]()
+    etcd = cast(Etcd2Client, BreaksAtOnce(trouble, watches=2))
+
+    etcd2_watch.Etcd2Watches(etcd, {"/a": lambda _: "", "/b": lambda _: ""}, 1, on_end=ends.put)
+
+    assert ends.get(timeout=10) == "ProtocolError: Connection broken"
+    assert ends.empty()
 
 
 def test_an_overlay_with_ipv6_is_refused(registry):
