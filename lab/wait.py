@@ -40,16 +40,18 @@ def until(
     """Ask `probe` until it answers something else than `NotYet`, and return that.
 
     `timeout` and `interval` are seconds. The probe is asked at least once. Raises `TimedOut` with what
-    the probe saw last, or `Cancelled` as soon as `cancel` is set.
+    the probe saw last, or `Cancelled` as soon as `cancel` is set. What it saw last was asked for after that
+    time: a machine that stood still, or a slow probe, is not taken for a condition that does not hold.
     """
     pause = cancel or threading.Event()
     deadline = time.monotonic() + timeout
     while True:
         if pause.is_set():
             raise Cancelled(what)
+        is_last = time.monotonic() >= deadline
         answer = probe()
         if not isinstance(answer, NotYet):
             return answer
-        if time.monotonic() >= deadline:
+        if is_last:
             raise TimedOut(f"waited {timeout:.0f} s for {what}; last seen: {answer.seen}", hint=hint)
         pause.wait(interval)

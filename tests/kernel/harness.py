@@ -64,7 +64,7 @@ class Process:
     def signal(self, name: str) -> None:
         self.sandbox.run("kill", f"-{name}", str(self.pid))
 
-    def ends(self, timeout: float) -> int:
+    def ends(self, timeout: float = 10) -> int:
         """Wait for its end; its exit status."""
 
         def probe() -> int | wait.NotYet:

@@ -98,7 +98,7 @@ def test_the_trouble_is_found_and_worked_around(hosts):
     hosts[0].run("python3", "-c", ASK, destination, source)
     # The next daemon need not find out again.
     daemons[0].signal("TERM")
-    assert daemons[0].ends(1) == 0
+    assert daemons[0].ends() == 0
     again = hosts[0].flanneld(iface="eth1")
     again.says("Watching for new subnet leases")
     assert not offload(hosts[0])

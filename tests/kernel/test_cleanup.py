@@ -45,7 +45,7 @@ def test_everything_that_is_flannels_goes_and_everything_else_stays(host, sandbo
     daemon.says("Watching for new subnet leases")
     assert "proto 241" in host.run("ip", "route").text
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends() == 0
     left = host.run("ip", "route").text
     assert f"blackhole {host.subnet}.0/24 proto 242" in left
     assert "10.2.99.0/24" in left
@@ -94,7 +94,7 @@ def test_everything_goes_also_where_it_cannot_be_told(host, sandbox, shell, stat
     daemon = host.flanneld("-ip-masq")
     daemon.says("Subnet added: 10.2.99.0/24")
     daemon.signal("TERM")
-    daemon.ends(1)
+    daemon.ends()
     done = host.run("bash", "-c", shell, check=False)
     assert done.exit_code == status, done.output
     assert cleanup(host) == (0, "nothing of flannel's is here\n")

@@ -372,7 +372,7 @@ def test_pods_reach_each_other_past_a_rule_that_rejects_everything(sandbox):
 
 def test_rules_stay_when_the_daemon_ends_and_the_other_programs_go_when_it_starts(host, daemon, sandbox):
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends() == 0
     assert "FLANNEL-FWD" in host.run("iptables-save").text
     sandbox.configure(config(nftables=True))
     second = host.flanneld("-ip-masq")
@@ -382,7 +382,7 @@ def test_rules_stay_when_the_daemon_ends_and_the_other_programs_go_when_it_start
     )
     assert "FLANNEL" not in host.run("iptables-save").text
     second.signal("TERM")
-    second.ends(1)
+    second.ends()
     assert "postrtg" in nft(host, "list", "ruleset")
     sandbox.configure(config(nftables=False))
     host.flanneld().says("Watching for new subnet leases")

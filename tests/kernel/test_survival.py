@@ -24,7 +24,7 @@ def test_a_daemon_that_restarts_keeps_its_subnet(host, sandbox):
     daemon.says("Watching for new subnet leases")
     before = sandbox.leases()
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends() == 0
     assert "flannel0" not in host.links()
     again = host.flanneld()
     again.says("Subnet lease acquired")
@@ -48,7 +48,7 @@ def test_an_emptied_etcd_gives_the_same_subnet_again(host, sandbox):
     daemon.says("Watching for new subnet leases")
     before = sandbox.leases()
     daemon.signal("TERM")
-    daemon.ends(1)
+    daemon.ends()
     sandbox.etcdctl("del", "--prefix", f"{PREFIX}/subnets/")
     again = host.flanneld()
     again.says("Found previously leased subnet")

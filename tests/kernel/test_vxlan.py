@@ -241,7 +241,7 @@ def test_a_daemon_that_restarts_keeps_the_device_its_mac_and_its_lease(hosts, sa
     before = sandbox.leases()
     index = here.link("flannel.1")["ifindex"]
     sandbox.processes[1].signal("TERM")
-    assert sandbox.processes[1].ends(1) == 0
+    assert sandbox.processes[1].ends() == 0
     assert "flannel.1" in here.links()
     here.flanneld().says("Watching for new subnet leases")
     assert sandbox.leases() == before

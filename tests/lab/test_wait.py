@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +14,16 @@ def test_the_first_answer_that_is_not_notyet_is_returned():
 def test_a_time_out_names_the_condition_and_what_was_seen_last():
     with pytest.raises(TimedOut, match=r"waited 0 s for the moon; last seen: clouds"):
         until(lambda: NotYet("clouds"), what="the moon", timeout=0)
+
+
+def test_a_probe_that_took_all_of_the_time_is_asked_once_more():
+    answers: Iterator[str | NotYet] = iter([NotYet("clouds"), "the moon"])
+
+    def probe() -> str | NotYet:
+        threading.Event().wait(0.02)
+        return next(answers)
+
+    assert until(probe, what="the moon", timeout=0.01) == "the moon"
 
 
 def test_the_probe_is_asked_once_even_without_any_time():
