@@ -1,7 +1,7 @@
 """The daemon as a service of this machine: signals, interface, etcd, kernel. The wiring, and nothing else."""
 
 import logging
-import queue
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -27,31 +27,39 @@ GRACE = 0.5
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+ENDED = b"\0"
+"""In the pipe of `run`, where a signal is a byte that is its number."""
+
 
 def run(options: Options) -> int:
     """Be flanneld until told to end. Raises `Fatal`.
 
     The work is done in another thread, because an exception that a signal handler raises can come up in
-    places where Python ignores it (`__del__`, say). So the handler only tells, and this thread only listens.
+    places where Python ignores it (`__del__`, say). This thread only listens, and on a pipe: the kernel has
+    any thread take a signal, above all while a program is started, and Python calls a handler in this one
+    only, which a descriptor wakes then and nothing else.
     """
     share_one_arena()
-    happenings: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+    reader, writer = os.pipe2(os.O_CLOEXEC)  # open to the process's end: the worker may outlive this call
+    os.set_blocking(writer, False)
     logger.info("Installing signal handlers")
+    signal.set_wakeup_fd(writer)
     for number in SIGNALS:
-        signal.signal(number, lambda number, _frame: happenings.put(number))
+        signal.signal(number, lambda _number, _frame: None)  # the byte in the pipe tells
     service = _Service(options)
+    ended: list[BaseException] = []
 
     def work() -> None:
         try:
             service.run()
         except BaseException as error:  # noqa: BLE001 (raised again, below)
-            happenings.put(error)
+            ended.append(error)
+            os.write(writer, ENDED)
 
     worker = threading.Thread(target=work, name="flanneld", daemon=True)
     worker.start()
-    happened = happenings.get()
-    if isinstance(happened, BaseException):
-        raise happened
+    if os.read(reader, 1) == ENDED:
+        raise ended[0]
     logger.info("Exiting...")
     for number in SIGNALS:  # a second one ends the process at once
         signal.signal(number, signal.SIG_DFL)

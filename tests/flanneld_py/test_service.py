@@ -1,5 +1,8 @@
 """The service's wiring: what a signal does while the daemon is still being made."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -68,3 +71,32 @@ def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monk
 def test_a_daemon_that_ends_takes_away_what_it_made(daemon):
     service._Service(Options()).run()
     assert daemon.calls[:2] == ["run", "close"]
+
+
+# The kernel may give a process's signal to any of its threads; here it is never the one that listens.
+ANOTHER_THREAD_TAKES_IT = """
+import signal, sys, threading
+from flanneld_py import machine, service
+from flanneld_py.options import Options
+
+class Daemon:
+    stopped = threading.Event()
+
+    def __init__(self, *_): pass
+    def daemon(self, *_): return self
+    def run(self):
+        signal.pthread_kill(threading.get_ident(), int(sys.argv[1]))
+        self.stopped.wait()
+    def stop(self): self.stopped.set()
+    def close(self): print("closed")
+
+machine.Machine = Daemon
+sys.exit(service.run(Options()))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_daemon_whichever_of_its_threads_takes_it(number):
+    argv = [sys.executable, "-c", ANOTHER_THREAD_TAKES_IT, str(int(number))]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "closed\n"), ended.stderr
