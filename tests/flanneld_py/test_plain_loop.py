@@ -114,20 +114,26 @@ def test_a_lease_that_has_ended_carries_nothing_though_nobody_took_it_away(wire)
     wire.seconds = 100.0
     wire.kernel.send(packet(OURS, THEIRS))
     wire.drops("no lease")
-    wire.seconds = 99.0
+
+
+def test_a_lease_carries_to_its_end(wire):
+    wire.seconds = 99.9
     wire.kernel.send(packet(OURS, THEIRS))
     assert wire.peer.recv(2000)
 
 
 def test_a_packet_that_cannot_be_sent_is_lost_and_the_next_is_not(wire, caplog):
     # Broadcast is not permitted to such a socket: EACCES.
-    wire.loop.mandate = wire.mandate_towards(Peer(("255.255.255.255", 8285), 1472))
+    peers = {
+        THEIR_SUBNET: Peer(wire.peer.getsockname(), 1472),
+        IPv4Network("10.2.99.0/24"): Peer(("255.255.255.255", 8285), 1472),
+    }
+    wire.loop.mandate = replace(wire.mandate, table=ForwardTable.of(peers, OVERLAY))
     for _ in range(3):
-        wire.kernel.send(packet(OURS, THEIRS))
-    wire.drops("sending to 255.255.255.255: Permission denied")
-    wire.loop.mandate = wire.mandate
+        wire.kernel.send(packet(OURS, "10.2.99.2"))
     wire.kernel.send(packet(OURS, THEIRS))
     assert wire.peer.recv(2000)
+    assert wire.traffic.dropped["sending to 255.255.255.255: Permission denied"] == 3
     assert caplog.text.count("sending to 255.255.255.255") == 1
 
 
