@@ -14,8 +14,9 @@ __all__ = ["History"]
 class History:
     """The last events, each with its revision; `longest` is how many are kept.
 
-    `restored` is how often the registry went back to an older state: what was known before counts no more,
-    even where revisions are as high again.
+    Up to the revision `head` all events are known. `listed` is the last that anybody can know, by a list or
+    by events. `restored` is how often the registry went back to an older state: what was known before counts
+    no more, even where revisions are as high again.
     """
 
     def __init__(self, snapshot: Snapshot, *, longest: int = 10_000) -> None:
@@ -24,7 +25,7 @@ class History:
         self._begin(snapshot)
 
     def _begin(self, snapshot: Snapshot) -> None:
-        self.head = self._base = snapshot.revision
+        self.head = self.listed = self._base = snapshot.revision
         self._events: deque[tuple[int, Event]] = deque()
         self._known = {_name(Put(held)): held for held in snapshot.leases}
 
@@ -38,6 +39,16 @@ class History:
                 self._known.pop(_name(event), None)
                 self._add(event.revision, event)
 
+    def glance(self, snapshot: Snapshot) -> bool:
+        """All leases, while a watch goes on that is still to tell what differs; whether it is a restoration.
+
+        Then what that watch may yet tell is of before it.
+        """
+        if restored := snapshot.revision < self.listed:
+            self._restore(snapshot)
+        self.listed = snapshot.revision
+        return restored
+
     def relist(self, snapshot: Snapshot) -> None:
         """All leases, after a watch has ended: what differs has happened meanwhile, however it did.
 
@@ -48,13 +59,12 @@ class History:
         gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - listed.keys()]
         changed = [held for name, held in listed.items() if self._known.get(name) != held]
         oldest = min([held.revision for held in changed] + [snapshot.revision] * bool(gone), default=math.inf)
-        if snapshot.revision < self.head or oldest <= self.head:
-            self.restored += 1
-            self._begin(snapshot)
+        if snapshot.revision < self.listed or oldest <= self.head:
+            self._restore(snapshot)
             return
         self.take(Put(held) for held in sorted(changed, key=lambda held: held.revision))
         self.take(gone)
-        self.head = snapshot.revision
+        self.head = self.listed = snapshot.revision
 
     def since(self, revision: int) -> tuple[Event, ...] | None:
         """What happened after a revision, in order; None if that is not known any more."""
@@ -67,8 +77,13 @@ class History:
             later.appendleft(event)
         return tuple(later)
 
+    def _restore(self, snapshot: Snapshot) -> None:
+        self.restored += 1
+        self._begin(snapshot)
+
     def _add(self, revision: int, event: Event) -> None:
         self.head = max(self.head, revision)
+        self.listed = max(self.listed, self.head)
         self._events.append((self.head, event))
         if len(self._events) > self._longest:
             self._base = self._events[0][0]

@@ -51,7 +51,6 @@ class Network:
         self._turn = threading.Lock()  # only one thread at a time may use the store
         self._lock = threading.Lock()  # for what follows
         self._history: History | None = None
-        self._listed = 0
         self._nonce = secrets.token_hex(8)  # other servers of the same registry count for themselves
         self._waiting: set[int] = set()
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
@@ -110,7 +109,8 @@ class Network:
         `epoch` is what the list had that the client began with, empty for a client that does not say.
         """
         with self._lock:
-            history, ahead = self._history, cursor > self._listed
+            history = self._history
+            ahead = cursor > (0 if history is None else history.listed)
             stale = epoch.startswith(f"{self._nonce}.") and epoch != self._epoch
             if history is not None and not ahead and not stale:
                 events = history.since(cursor)
@@ -172,10 +172,10 @@ class Network:
         with self._registry() as store:
             snapshot = store.snapshot()
             with self._lock:
-                if snapshot.revision < self._listed and self._history is not None:
-                    self._history.relist(snapshot)  # an etcd that was restored
+                if self._history is None:
+                    self._history = History(snapshot)
+                elif self._history.glance(snapshot):
                     self._wake()
-                self._listed = snapshot.revision
                 epoch = self._epoch
         return snapshot, epoch
 
@@ -211,7 +211,7 @@ class Network:
                     self._history = History(snapshot)
                 else:
                     self._history.relist(snapshot)
-                self._listed = snapshot.revision
+                restored = self._history.restored
                 self._wake()
         while True:
             message = self._time.receive(inbox, PROBE)
@@ -222,8 +222,9 @@ class Network:
                 return message.reason
             elif isinstance(message, Changes):
                 with self._lock:
+                    if self._history.restored != restored:
+                        return "the registry was restored"  # and this is of before
                     self._history.take(message.events)
-                    self._listed = max(self._listed, self._history.head)
                     self._wake()
 
     def _wake(self) -> None:

@@ -1,5 +1,6 @@
 """What the server remembers for clients that know all up to some revision."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,17 @@ def test_an_etcd_that_was_restored_begins_a_new_history():
     history.relist(Snapshot((FIRST.held,), 20))
     assert history.since(10) is None
     assert history.since(20) == ()
+    assert history.restored == 1
+
+
+@pytest.mark.parametrize("took_over", [History.glance, History.relist])
+def test_a_restoration_shows_by_a_revision_that_a_list_had_before_the_watch_told_of_it(took_over):
+    history = History(EMPTY)
+    assert not history.glance(Snapshot((FIRST.held, SECOND.held), 20))
+    assert history.since(10) == ()  # the watch is still to tell
+    took_over(history, Snapshot((FIRST.held,), 15))
+    assert history.since(10) is None
+    assert history.since(15) == ()
     assert history.restored == 1
 
 
