@@ -25,8 +25,10 @@ exit 1
 
 
 def start(output: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    # A shell has what it runs in the background ignore Ctrl-C, and so would we hand it on: sh(1), "&".
+    heeding = ["env", "--default-signal=INT"]
     return subprocess.Popen(
-        [sys.executable, "-m", "lab", "bench", "--rounds=1", f"--output={output}", *options],
+        [*heeding, sys.executable, "-m", "lab", "bench", "--rounds=1", f"--output={output}", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
