@@ -97,8 +97,9 @@ class Keeper:
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
         self._probe_at = self._time.now() + PROBE
-        self._told(self._view.reset(snapshot))
+        events = self._view.reset(snapshot)
         self._backend.carry(self._view.peers, claim.expires_at)
+        self._told(events)
         # The subnet is what makes others read the rest.
         self._board.expires_at, self._board.subnet = claim.expires_at, claim.subnet
         self._upkeep.begin()
@@ -217,10 +218,11 @@ class Keeper:
 
     def _pass_on(self, events: Sequence[Event]) -> None:
         if events:
-            self._told(events)
             self._backend.change(events)
+            self._told(events)
 
     def _told(self, events: Sequence[Event]) -> None:
+        """Say in the log, and on the board, what is in force by now."""
         told = [event for event in events if not (isinstance(event, Added) and event.again)]
         if len(told) > MANY:
             added = sum(isinstance(event, Added) for event in told)

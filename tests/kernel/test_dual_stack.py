@@ -177,7 +177,7 @@ def test_each_peer_has_a_route_a_neighbour_and_an_fdb_entry_of_ipv6(hosts):
 
 def test_pods_talk_by_ipv6_and_by_ipv4(hosts):
     (here, source), (there, destination) = (pod6(host) for host in hosts)
-    assert "1 received" in here.run("ping", "-c1", "-W1", destination).text  # the very first packet
+    assert "1 received" in here.run("ping", "-c1", destination).text  # the very first packet
     server = there.spawn("python3", "-c", SERVE, destination)
     server.says("listening")
     here.run("python3", "-c", SEND, destination)
@@ -189,7 +189,7 @@ def test_pods_talk_by_ipv6_and_by_ipv4(hosts):
 def test_a_packet_of_the_full_mtu_crosses_whole(hosts):
     (here, _), (_, destination) = (pod6(host) for host in hosts)
     # IPv6 and ICMPv6 headers: 40 + 8.
-    here.run("ping", "-c1", "-W2", "-M", "do", "-s", str(1430 - 48), destination)
+    here.run("ping", "-c1", "-M", "do", "-s", str(1430 - 48), destination)
 
 
 def test_a_killed_daemon_that_starts_again_loses_no_packet_of_ipv6(hosts, sandbox):
@@ -244,7 +244,7 @@ def test_an_overlay_of_ipv6_alone(sandbox):
         assert re.match(r'\{"PublicIP":"0.0.0.0","PublicIPv6":"fd00:50::1[12]","BackendType":"vxlan"', value)
         assert '"BackendData"' not in value
     (here, _), (_, destination) = (pod6(host) for host in hosts)
-    here.run("ping", "-c1", "-W1", destination)
+    here.run("ping", "-c1", destination)
 
 
 def test_host_gw_of_both_families(sandbox):
@@ -258,7 +258,7 @@ def test_host_gw_of_both_families(sandbox):
 
     eventually(probe, expected)
     (pod, _), (_, destination) = (pod6(host) for host in hosts)
-    pod.run("ping", "-c1", "-W2", destination)
+    pod.run("ping", "-c1", destination)
     here.run("ip", "-6", "route", "delete", str(subnet6(there)))
     eventually(probe, f"{expected}, again", timeout=12)
     assert "FLANNEL_MTU=1500" in here.subnet_env

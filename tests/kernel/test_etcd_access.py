@@ -75,7 +75,7 @@ def start(sandbox: Sandbox, *flags: str, port: int = PORT, name: str = "x", clus
         "etcd", f"--name={name}", f"--data-dir=/run/etcd-{name}", f"--listen-client-urls={endpoint}",
         f"--advertise-client-urls={endpoint}", f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}", f"--initial-cluster={cluster or f'{name}={peer}'}",
-        "--heartbeat-interval=20", "--election-timeout=200", *flags,
+        "--bcrypt-cost=4", *flags,
     )  # fmt: skip
     return Member(sandbox, endpoint, process)
 
@@ -164,8 +164,7 @@ def test_a_users_token_that_ends_is_nothing_that_anybody_sees(host, guarded):
     guarded.process.says("invalid auth token", times=3, timeout=20)
     guarded.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
     daemon.says("Subnet added: 10.2.0.0/24")
-    assert "etcd does not answer" not in daemon.log
-    assert "Watch subnets:" not in daemon.log
+    assert "token" not in daemon.log
 
 
 @pytest.mark.parametrize(
@@ -217,7 +216,6 @@ def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sa
     for daemon in daemons:
         daemon.says("Subnet added: 10.2.0.0/24")
         assert daemon.log.count("we may not") == 1
-        assert "Watch subnets:" not in daemon.log
     assert guarded.ctl("get", "--prefix", "--keys-only", f"{PREFIX}-ext/") == ""
     grant = ("role", "grant-permission", "--prefix=true", "network", "read", f"{PREFIX}-ext/")
     guarded.ctl(*grant)
@@ -250,7 +248,7 @@ def members(sandbox: Sandbox, host: Host) -> list[Member]:
     return started
 
 
-def test_a_member_of_three_that_is_lost_is_nothing_but_a_log_line(sandbox, host, members):
+def test_a_member_of_three_that_is_lost_costs_no_packet_and_no_lease(sandbox, host, members):
     other = sandbox.host("b")
     endpoints = ",".join(member.endpoint for member in members)
     daemons = [machine.flanneld(endpoints=endpoints) for machine in (host, other)]
@@ -260,11 +258,9 @@ def test_a_member_of_three_that_is_lost_is_nothing_but_a_log_line(sandbox, host,
     host.reaches(target, source)
     pinging = host.spawn("ping", "-i0.1", "-c60", "-W2", "-I", source, target)
     members[0].process.signal("KILL")
-    for daemon in daemons:
-        daemon.says("Watch subnets:", timeout=15)
     members[1].ctl_eventually("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
     for daemon in daemons:
-        daemon.says("Subnet added: 10.2.0.0/24", timeout=15)
+        daemon.says("Subnet added: 10.2.0.0/24", timeout=30)
         assert "lost" not in daemon.log
     pinging.ends(30)
     assert " 0% packet loss" in pinging.log

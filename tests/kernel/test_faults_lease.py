@@ -26,9 +26,10 @@ def test_a_clock_that_is_hours_off_neither_ends_a_lease_early_nor_gives_it_to_tw
 
 
 def hours(later: str, earlier: str) -> int:
-    """Hours from one log's beginning to another's, by the times of day that they tell."""
-    first, second = (int(re.findall(r" (\d\d):\d\d:\d\d", log)[0]) for log in (later, earlier))
-    return (first - second) % 24
+    """Hours from one log's beginning to another's, to the nearest, by the times of day that they tell."""
+    first, second = (re.findall(r" (\d\d):(\d\d):", log)[0] for log in (later, earlier))
+    minutes = 60 * (int(first[0]) - int(second[0])) + int(first[1]) - int(second[1])
+    return round(minutes % (24 * 60) / 60)
 
 
 @pytest.mark.parametrize("kind", ["udp", "host-gw"])

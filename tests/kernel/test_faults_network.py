@@ -38,8 +38,8 @@ def test_a_machine_that_cannot_reach_etcd_is_degraded_and_carries_all_the_same(s
         there.is_well()
         # What happens meanwhile is learned afterwards.
         sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", '{"PublicIP":"192.168.50.99"}')
-    here.is_well(timeout=5)
-    here.daemon.says("Subnet added: 10.2.0.0/24", timeout=5)
+    here.is_well()
+    here.daemon.says("Subnet added: 10.2.0.0/24")
     assert flow.end().lost == ()
     assert "lost: " not in here.daemon.log
 

@@ -62,7 +62,7 @@ def hanging(host: Host) -> Process:
 
 def test_the_lease_is_renewed_while_iptables_hangs(here):
     so_far = here.daemon.log.count("Lease renewed: ")
-    here.daemon.says("Lease renewed: ", times=so_far + 3, timeout=TTL)
+    here.daemon.says("Lease renewed: ", times=so_far + 3, timeout=3 * TTL)
     assert "lost: " not in here.daemon.log
 
 

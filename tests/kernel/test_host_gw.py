@@ -90,14 +90,15 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
 
 def test_a_route_of_a_peer_that_vanished_while_we_were_down_is_gone_after_start(hosts, sandbox):
     here, there = hosts
+    gone = there.subnet
     daemon = sandbox.processes[1]
     daemon.signal("KILL")
     daemon.ends(5)
     sandbox.processes[2].signal("KILL")
-    sandbox.etcdctl("del", f"{PREFIX}/subnets/{there.subnet}.0-24")
-    gets(here, f"{there.subnet}.0/24 via {there.address} dev eth0 proto 241")
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/{gone}.0-24")
+    gets(here, f"{gone}.0/24 via {there.address} dev eth0 proto 241")
     here.flanneld().says("Took away what was left of peers of the past")
-    lacks(here, f"{there.subnet}.0/24")
+    lacks(here, f"{gone}.0/24")
 
 
 def test_a_subnet_that_moves_is_routed_by_the_new_address_within_two_seconds(hosts, sandbox):

@@ -32,7 +32,7 @@ def test_who_sends_more_than_a_narrow_path_takes_in_one_piece_is_told_so(sandbox
     behind_a_narrow_path(sandbox, *hosts)
     here, there = joined(hosts, way, 1472)
     here.inside.reaches(there.inside.address, here.inside.address)
-    argv = ("ping", "-c1", "-W1", "-M", "do", "-s", str(1472 - 28), there.inside.address)
+    argv = ("ping", "-c1", "-W10", "-M", "do", "-s", str(1472 - 28), there.inside.address)
 
     def probe() -> bool | wait.NotYet:
         told = here.inside.run(*argv, check=False).output
@@ -67,7 +67,7 @@ def test_nodes_with_long_and_with_short_frames_reach_each_other_on_one_network(
         return ping.exit_code == 0 or wait.NotYet(ping.output)
 
     eventually(whole, "3000 bytes without DF to arrive")
-    told = here.inside.run(*argv, "do", there.inside.address, check=False)
+    told = here.inside.run(*argv, "do", "-W10", there.inside.address, check=False)
     assert told.exit_code != 0
     assert "Frag needed and DF set (mtu = 1472)" in told.output
     gets_all(here.inside, there.inside, there.inside.address, 10)

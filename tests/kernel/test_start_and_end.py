@@ -54,17 +54,17 @@ def test_without_etcd_it_says_so_and_waits_for_it(host, sandbox):
 
 
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
-def test_it_ends_within_a_second_when_told_to(host, sandbox, signal):
+def test_it_ends_soon_when_told_to(host, sandbox, signal):
     sandbox.configure()
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
     daemon.signal(signal)
-    assert daemon.ends(1) == 0
+    assert daemon.ends(5) == 0
     assert daemon.log.splitlines()[-1].endswith("] Exiting...")
     assert "flannel0" not in host.links()
 
 
-def test_it_ends_within_a_second_while_etcd_does_not_answer(host, sandbox):
+def test_it_ends_soon_while_etcd_does_not_answer(host, sandbox):
     sandbox.configure()
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
@@ -72,16 +72,16 @@ def test_it_ends_within_a_second_while_etcd_does_not_answer(host, sandbox):
     sandbox.etcd_process.signal("STOP")
     daemon.says("Watch subnets:", timeout=15)
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends(5) == 0
 
 
-def test_it_ends_within_a_second_while_it_waits_for_its_first_answer(host, sandbox):
+def test_it_ends_soon_while_it_waits_for_its_first_answer(host, sandbox):
     assert sandbox.etcd_process is not None
     sandbox.etcd_process.signal("STOP")
     daemon = host.flanneld()
     daemon.says("as external endpoint")
     daemon.signal("TERM")
-    assert daemon.ends(1) == 0
+    assert daemon.ends(5) == 0
 
 
 def test_a_taken_port_is_named_and_no_device_is_made(host, sandbox):

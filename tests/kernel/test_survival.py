@@ -90,6 +90,7 @@ def test_a_lease_that_another_machine_took_is_given_up_and_another_is_acquired(h
     daemon.says("lost: 192.168.50.99 has written its key", timeout=2)
     daemon.says("Subnet lease acquired", times=2)
     daemon.says(f"Subnet added: {stolen}.0/24")
+    daemon.says("Watching for new subnet leases", times=2)
     assert host.subnet != stolen
     leases = sandbox.leases()
     assert leases[f"{stolen}.0-24"] == stranger(99)

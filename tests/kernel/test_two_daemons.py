@@ -74,7 +74,7 @@ def test_tcp_crosses_the_overlay(pair):
 def test_an_unknown_destination_is_answered_with_net_unreachable(pair):
     here, _ = pair
     source = here.bridge()
-    ping = here.run("ping", "-c1", "-W2", "-I", source, "10.2.0.9", check=False)
+    ping = here.run("ping", "-c1", "-I", source, "10.2.0.9", check=False)
     assert "Destination Net Unreachable" in ping.text
 
 
@@ -83,7 +83,7 @@ def test_a_packet_of_the_full_mtu_crosses_whole(pair):
     source, destination = here.bridge(), there.bridge()
     here.reaches(destination, source)
     # 1472 bytes with IPv4 and ICMP header (20 + 8), and "do not fragment".
-    here.run("ping", "-c1", "-W2", "-M", "do", "-s", "1444", "-I", source, destination)
+    here.run("ping", "-c1", "-M", "do", "-s", "1444", "-I", source, destination)
 
 
 def test_a_peer_that_joins_is_reached_and_one_whose_lease_goes_is_not(pair, sandbox):
@@ -100,7 +100,7 @@ def test_a_peer_that_joins_is_reached_and_one_whose_lease_goes_is_not(pair, sand
     assert daemon.ends() == 0
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{third.subnet}.0-24")
     sandbox.processes[1].says(f"Subnet removed: {third.subnet}.0/24")
-    ping = here.run("ping", "-c1", "-W2", "-I", source, destination, check=False)
+    ping = here.run("ping", "-c1", "-I", source, destination, check=False)
     assert "Destination Net Unreachable" in ping.text
 
 

@@ -126,16 +126,16 @@ def test_each_peer_has_a_route_a_neighbour_and_an_fdb_entry(hosts):
 
 def test_the_very_first_packet_arrives(hosts):
     here, there = (host.pod() for host in hosts)
-    ping = here.run("ping", "-c1", "-W1", there.address)
+    ping = here.run("ping", "-c1", there.address)
     assert "1 received" in ping.text
 
 
-def test_the_first_syn_is_answered_within_50_ms(hosts):
+def test_the_very_first_syn_is_answered(hosts):
     here, there = (host.pod() for host in hosts)
     server = there.spawn("python3", "-c", SERVE, there.address)
     server.says("listening")
-    milliseconds = float(here.run("python3", "-c", CONNECT, there.address).text)
-    assert milliseconds < 50
+    seconds = float(here.run("python3", "-c", CONNECT, there.address).text)
+    assert seconds < 0.9  # a second SYN would leave after 1 s: TCP_TIMEOUT_INIT of net/tcp.h
 
 
 SERVE = """
@@ -151,7 +151,7 @@ CONNECT = """
 import socket, sys, time
 begin = time.monotonic()
 connection = socket.create_connection((sys.argv[1], 7000))
-print((time.monotonic() - begin) * 1000)
+print(time.monotonic() - begin)
 """
 ECHO = """
 import socket, sys
@@ -177,7 +177,7 @@ def test_a_packet_of_the_full_mtu_crosses_whole_and_a_larger_one_does_not(hosts)
     here, there = (host.pod() for host in hosts)
     here.run("ip", "link", "set", "eth0", "mtu", "1450")
     there.run("ip", "link", "set", "eth0", "mtu", "1450")
-    here.run("ping", "-c1", "-W2", "-M", "do", "-s", str(1450 - 28), there.address)
+    here.run("ping", "-c1", "-M", "do", "-s", str(1450 - 28), there.address)
 
 
 def test_on_an_underlay_of_1400_bytes_pods_have_1350(sandbox):
@@ -191,7 +191,7 @@ def test_on_an_underlay_of_1400_bytes_pods_have_1350(sandbox):
     assert link is not None
     assert link["mtu"] == 1350
     source, destination = (host.bridge() for host in made)
-    made[0].run("ping", "-c1", "-W2", "-M", "do", "-s", str(1350 - 28), "-I", source, destination)
+    made[0].run("ping", "-c1", "-M", "do", "-s", str(1350 - 28), "-I", source, destination)
 
 
 @pytest.mark.parametrize(
