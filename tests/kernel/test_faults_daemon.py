@@ -142,7 +142,8 @@ def monitor(host: Host) -> Process:
     monitor = host.spawn("ip", "-ts", "monitor", "route")
 
     def probe() -> bool | wait.NotYet:
-        host.run("ip", "route", "replace", "blackhole", "198.18.0.0/24")
+        for what in ("add", "delete"):  # the kernel tells of changes only
+            host.run("ip", "route", what, "blackhole", "198.18.0.0/24")
         return "198.18.0.0/24" in monitor.log or wait.NotYet("nothing")
 
     eventually(probe, "ip monitor to listen")
