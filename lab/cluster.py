@@ -1,11 +1,10 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from lab import kubelet
+from lab import kubelet, together
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
 from lab.node import Node
@@ -114,8 +113,7 @@ class Lab:
             for node in self.nodes.values()
             if node.role == "minion" and node.container.state == "running"
         ]
-        with ThreadPoolExecutor(max_workers=max(1, len(minions))) as pool:
-            found = list(pool.map(of, minions))
+        found = together.each(of, minions)
         return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> RunningPod:
@@ -163,8 +161,7 @@ def remove_all(engine: Engine, name: str) -> Iterator[str]:
         engine.remove_volume(volume.name)
         yield f"volume {volume.name}"
     containers = engine.containers({NAME: name})
-    with ThreadPoolExecutor(max_workers=max(1, len(containers))) as pool:
-        list(pool.map(engine.remove, [item.id for item in containers]))
+    together.each(engine.remove, [item.id for item in containers])
     yield from (f"container {item.name}" for item in containers)
     for network in engine.networks({NAME: name}):
         engine.remove_network(network.id)

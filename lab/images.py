@@ -3,17 +3,15 @@
 Names follow from content, so two clones with the same files share them and a stale one is simply another.
 """
 
-import queue
 import tarfile
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lab import base, context, lock, seed, wait
+from lab import base, context, lock, seed, together, wait
 from lab.context import write_context
 from lab.engine import Engine
 from lab.errors import LabError
@@ -96,12 +94,9 @@ def ensure(engine: Engine, progress: Progress) -> Images:
         return names
     with _alone(engine):
         missing = stale_or_missing(engine)
-        tasks: dict[str, Callable[[], None]] = {}
-        if names.node in missing:
-            tasks["node"] = lambda: _build(engine, "node", names.node, progress)
-        if names.mysql in missing:
-            tasks["mysql"] = lambda: _build(engine, "mysql", names.mysql, progress)
-        _together(tasks)
+        build = [pair for pair in (("node", names.node), ("mysql", names.mysql)) if pair[1] in missing]
+        together.each(lambda pair: _build(engine, *pair, progress), build)
+        _remove_stages(engine)
         if names.seed in missing:
             with progress.step(f"fill the seed volume {names.seed}"):
                 seed.make(engine, names.seed, node=names.node, mysql=names.mysql)
@@ -159,7 +154,7 @@ def sweep(engine: Engine) -> list[str]:
                 if not seed.is_complete(engine, volume.name):
                     engine.remove_volume(volume.name)
                     removed.append(volume.name)
-            return removed
+            return removed + _remove_stages(engine)
     except lock.Busy:
         return []
 
@@ -191,14 +186,18 @@ def _build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
             write_context(name, Path(scratch), engine.arch)
             pack(Path(scratch), archive)
 
-        _together({"base": find_base, "context": fill})
+        together.each(lambda task: task(), [find_base, fill])
         with progress.step(f"build {tag}"):
             archive.seek(0)
             engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={LABEL: name})
-    # A build in stages leaves the first ones behind, without a name.
-    for stage in engine.images(f"{LABEL}=stage"):
-        if not stage.tags:
-            engine.remove_image(stage.id)
+
+
+def _remove_stages(engine: Engine) -> list[str]:
+    """Remove what builds in stages leave behind, without a name; only while no build is under way."""
+    left = [stage.id for stage in engine.images(f"{LABEL}=stage") if not stage.tags]
+    for identifier in left:
+        engine.remove_image(identifier)
+    return left
 
 
 def pack(directory: Path, target: BinaryIO) -> None:
@@ -212,25 +211,3 @@ def pack(directory: Path, target: BinaryIO) -> None:
 
     with tarfile.open(fileobj=target, mode="w") as archive:
         archive.add(directory, arcname=".", filter=everybodys)
-
-
-def _together(tasks: Mapping[str, Callable[[], None]]) -> None:
-    """Run all at the same time and wait for all; raise what the first one to fail raised.
-
-    In threads that are daemons: on Ctrl-C a long call of the engine does not hold up this process.
-    """
-    results: queue.Queue[BaseException | None] = queue.Queue()
-
-    def run(task: Callable[[], None]) -> None:
-        try:
-            task()
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            results.put(error)
-        else:
-            results.put(None)
-
-    for name, task in tasks.items():
-        threading.Thread(target=run, args=(task,), name=name, daemon=True).start()
-    failed: Sequence[BaseException] = [error for _ in tasks if (error := results.get()) is not None]
-    if failed:
-        raise failed[0]

@@ -3,9 +3,10 @@
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from lab import checks, images, kubelet, lock
+from lab import checks, images, kubelet, lock, wait
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
 from lab.engine import Engine, FileContent, Network, SubnetTaken
 from lab.errors import LabError
@@ -29,6 +30,9 @@ from lab.signals import shielded
 from lab.spec import LabSpec, name_option, wrong_store
 
 __all__ = ["Outcome", "build", "down", "gc", "up"]
+
+SETTLED_WITHIN = 5.0
+"""Seconds that the machines have, once every pod answers, until every check is expected to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class _Making:
             case CreatePod(pod, node):
                 kubelet.run_pod(self.engine, self._lab.node(node), pod, cancel=self.cancel)
             case Verify():
-                self.findings = tuple(checks.run_all(self._lab))
+                self._verify()
 
     @property
     def _lab(self) -> Lab:
@@ -174,10 +178,28 @@ class _Making:
                 error.hint = wrong_store(said, self.spec.etcd_api)
             raise
 
+    def _verify(self) -> None:
+        """Look until all is right, for a moment: a flanneld may be about to make the last route."""
+
+        def right() -> bool | wait.NotYet:
+            self.findings = tuple(checks.run_all(self._lab))
+            return all(finding.ok for finding in self.findings) or wait.NotYet("told by the findings")
+
+        with suppress(wait.TimedOut):  # then the findings say what is wrong
+            wait.until(right, what="every check to hold", timeout=SETTLED_WITHIN, cancel=self.cancel)
+
     def _put_config(self, action: PutConfig) -> None:
         master = self._lab.master
         master.start_service("etcd", cancel=self.cancel)
-        master.run(action.argv)
+
+        def put() -> bool | wait.NotYet:
+            done = master.run(action.argv, check=False)
+            return done.exit_code == 0 or wait.NotYet(done.output.strip())
+
+        # etcdctl gives up after 5 s, which an etcd on a busy disk may take.
+        wait.until(
+            put, what=f"etcd on {master.name} to take the configuration", timeout=60, cancel=self.cancel
+        )
 
 
 def down(engine: Engine, name: str) -> Sequence[str]:
@@ -193,15 +215,18 @@ def gc(engine: Engine) -> Sequence[str]:
     """
     removed = [f"unfinished {name}" for name in images.sweep(engine)]
     for name in names(engine):
-        networks = engine.networks({NAME: name})
-        elsewhere = any(item.labels.get(HOST) != socket.gethostname() for item in networks)
-        if engine.volumes({NAME: name, COMPLETE: "yes"}) and networks:
-            continue
-        if elsewhere:
-            continue
         try:
-            with lock.held(engine.id, name):
-                removed += remove_all(engine, name)
+            with lock.held(engine.id, name):  # or it might be finished between the look and the removal
+                if _is_left(engine, name):
+                    removed += remove_all(engine, name)
         except lock.Busy:
             continue
     return removed
+
+
+def _is_left(engine: Engine, name: str) -> bool:
+    """Whether what there is of a lab was made on this machine, and never finished."""
+    networks = engine.networks({NAME: name})
+    if any(item.labels.get(HOST) != socket.gethostname() for item in networks):
+        return False
+    return not (networks and engine.volumes({NAME: name, COMPLETE: "yes"}))

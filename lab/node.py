@@ -60,6 +60,8 @@ class Node:
                 return True
             failed = self.failed_units()
             if result.exit_code != 124 and failed:
+                # What it said last may be on its way to the journal yet.
+                self.run(["journalctl", "--sync"], check=False)
                 logs = "\n".join(
                     f"{name}: {line}"
                     for name in failed

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lab.plan import Action, Step, ready
 from lab.progress import Progress
+from lab.together import receive
 from lab.wait import Cancelled
 
 __all__ = ["perform"]
@@ -23,7 +24,7 @@ def perform(
     The threads are daemons: a step that sits in a long call of the engine ends with this process
     instead of holding up its end.
     """
-    results: queue.Queue[tuple[Step, BaseException | None]] = queue.Queue()
+    results: queue.SimpleQueue[tuple[Step, BaseException | None]] = queue.SimpleQueue()
 
     def run(step: Step) -> None:
         try:
@@ -42,7 +43,7 @@ def perform(
                 if step.name not in running:
                     running.add(step.name)
                     threading.Thread(target=run, args=(step,), name=step.name, daemon=True).start()
-            step, error = results.get()
+            step, error = receive(results)
             running.discard(step.name)
             if error is not None:
                 raise error
@@ -54,7 +55,7 @@ def perform(
 
 
 def _settle(
-    results: "queue.Queue[tuple[Step, BaseException | None]]", running: set[str], error: BaseException
+    results: "queue.SimpleQueue[tuple[Step, BaseException | None]]", running: set[str], error: BaseException
 ) -> BaseException:
     """Wait a little for the other steps to end; answers the error that is worth telling."""
     deadline = time.monotonic() + GRACE

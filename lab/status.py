@@ -1,9 +1,9 @@
 """How a lab is doing, machine by machine."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from lab import together
 from lab.cluster import HOST, NAME, Lab, names
 from lab.engine import Engine
 from lab.lock import is_held
@@ -62,9 +62,7 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
             return NodeStatus(name, spec.role, address, node.container.state if node else "absent", {}, "")
         return _running(node, address, spec)
 
-    every = [item.name for item in lab.spec.nodes]
-    with ThreadPoolExecutor(max_workers=len(every)) as pool:
-        return list(pool.map(look, every))
+    return together.each(look, [item.name for item in lab.spec.nodes])
 
 
 def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:

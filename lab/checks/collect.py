@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from lab import together
 from lab.access import LabAccess, NodeAccess
 from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Link, Login, Minion, Output, Ping
 from lab.checks.parse import (
@@ -94,8 +94,7 @@ def collect(lab: LabAccess) -> Facts:
     master, minions = lab.master, lab.minions
     nodes = [master, *minions]
     questions = [_ask_etcd(spec), *(_ask_minion(node, pods, node.name in programs) for node in minions)]
-    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        replies = list(pool.map(run_batch, nodes, questions))
+    replies = together.each(lambda asked: run_batch(*asked), list(zip(nodes, questions, strict=True)))
     answers = {node.name: reply for node, reply in zip(nodes, replies, strict=True)}
     etcd = answers[master.name]
     return Facts(

@@ -71,7 +71,12 @@ def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
     if not follow:
         return connect(engine, machine.container.id, ["journalctl", *options])
-    return connect(engine, machine.container.id, ["sh", "-c", FOLLOW, "sh", "--follow", *options], leash=True)
+    return connect(
+        engine,
+        machine.container.id,
+        ["sh", "-c", FOLLOW, "sh", "--follow", "--no-tail", *options],
+        leash=True,
+    )
 
 
 COMMANDS = (exec_, shell, logs)

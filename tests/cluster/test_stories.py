@@ -45,11 +45,10 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     found = {(finding.check, finding.subject) for finding in wrong(lab)}
     assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= found
     assert not {subject for _, subject in found} & {"centos-master", "centos-minion02", "mysql01"}
-    # Docker is required to have flanneld, so it has stopped with it.
-    assert minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split() == [
-        "inactive",
-        "inactive",
-    ]
+    # Docker is required to have flanneld, so it has stopped with it; "failed" where that took long.
+    states = minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split()
+    assert states[0] == "inactive"
+    assert states[1] in {"inactive", "failed"}
     with pytest.raises(DockerDown, match="centos-minion01: its Docker does not answer"):
         lab.pod("mysql02")
     minion.run(["systemctl", "start", "docker"])

@@ -3,6 +3,7 @@
 import io
 import re
 import tarfile
+import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from lab import base, context, images, lock, seed
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
-from lab.progress import Silent
+from lab.progress import Progress, Silent
 from tests.lab.manifests import TUTORIAL_UNIT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -187,6 +188,29 @@ def test_a_sweep_takes_what_is_half_made_and_nothing_else(fake: FakeEngine) -> N
     whole(fake)
     fake.volumes_["lab-seed-0"] = Volume("lab-seed-0", {"lab.cache": "seed", "lab.seed": "1"})
     assert images.sweep(as_engine(fake)) == fake.removed == ["lab-seed-0"]
+
+
+def test_a_sweep_takes_what_builds_in_stages_have_left(fake: FakeEngine) -> None:
+    whole(fake)
+    fake.images_["sha256:0"] = ImageInfo("sha256:0", (), {"lab.image": "stage"}, 1)
+    assert images.sweep(as_engine(fake)) == fake.removed == ["sha256:0"]
+
+
+def test_no_build_removes_a_stage_that_the_other_may_still_stand_on(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building = threading.Barrier(2, timeout=10)
+
+    def build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
+        fake.images_[name] = ImageInfo(name, (), {"lab.image": "stage"}, 1)
+        building.wait()
+        assert fake.removed == []
+        building.wait()
+
+    monkeypatch.setattr(images, "_build", build)
+    monkeypatch.setattr(seed, "make", lambda *_args, **_named: None)
+    images.ensure(as_engine(fake), Silent())
+    assert sorted(fake.removed) == ["mysql", "node"]
 
 
 def test_a_sweep_leaves_a_build_that_is_under_way_alone(fake: FakeEngine) -> None:
