@@ -215,9 +215,11 @@ def gc(engine: Engine) -> Sequence[str]:
     """
     removed = [f"unfinished {name}" for name in images.sweep(engine)]
     for name in names(engine):
+        if not _is_left(engine, name):
+            continue
         try:
-            with lock.held(engine.id, name):  # or it might be finished between the look and the removal
-                if _is_left(engine, name):
+            with lock.held(engine.id, name):
+                if _is_left(engine, name):  # and was not finished meanwhile
                     removed += remove_all(engine, name)
         except lock.Busy:
             continue

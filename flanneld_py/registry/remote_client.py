@@ -104,8 +104,11 @@ class RemoteClient:
                 # what is ours already is given to us again.
                 if self._closed:
                     raise
-        self._kept = self._connect()
-        return _exchange(self._kept, method, path, body)
+        connection = self._kept = self._connect()
+        if self._closed:  # meanwhile, and nobody has seen this one
+            connection.close()
+            raise ConnectionAbortedError("it was closed")
+        return _exchange(connection, method, path, body)
 
     def poll(self) -> "Poll":
         """A connection for requests whose answers may be long in coming. Raises as `ask`."""

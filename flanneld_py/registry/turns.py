@@ -62,6 +62,9 @@ class Turns(Generic[C]):
                 raise Stopped
             if self._connection is None:
                 self._connection = self._connect(endpoint)
+                if self._closed:  # meanwhile, and nobody has seen this one
+                    self._disconnect()
+                    raise Stopped
             return action(self._connection)
         except Exception as error:
             if self._closed:  # libraries say many things about a connection that is closed under their hands
@@ -78,6 +81,9 @@ class Turns(Generic[C]):
         """Have this watch instead of any before, which says nothing any more. Raises as `call`."""
         self._end_watch()
         self._watch = self.call(begin)
+        if self._closed:  # meanwhile, and nobody has seen this one
+            self._end_watch()
+            raise Stopped
 
     def close(self) -> None:
         """End watch and connection: what is under way, or comes later, raises `Stopped`. For any thread."""

@@ -66,9 +66,10 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
         self.server.stop(0).wait()
 
     def break_watches(self) -> None:
-        for _, watch in self.watches:
-            watch.put(None)
-        self.watches.clear()
+        with self.lock:
+            for _, watch in self.watches:
+                watch.put(None)
+            self.watches.clear()
 
     def compact(self) -> None:
         self.compacted = self.revision
@@ -105,8 +106,9 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
                     self.delete(key.decode())
 
     def tell(self, message: Any) -> None:
-        for _, watch in self.watches:
-            watch.put(message)
+        with self.lock:
+            for _, watch in self.watches:
+                watch.put(message)
 
     def _happened(self, event: Any) -> None:
         self.history.append(event)

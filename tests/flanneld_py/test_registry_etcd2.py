@@ -4,6 +4,7 @@ Requests and values are those of the genuine v0.5.5, but for quorum reads and pr
 """
 
 import errno
+import http.client
 import json
 import queue
 import socket
@@ -26,6 +27,7 @@ from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.etcd2_client import Answer, Etcd2Client, LongPoll
 from flanneld_py.subnet import Subnet
+from lab import wait
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
 from tests.flanneld_py.registry_conformance import (
     DUAL,
@@ -208,12 +210,23 @@ def test_a_deletion_that_compared_is_a_deletion(registry, etcd, world):
 def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_only(
     registry, etcd, world, monkeypatch
 ):
-    monkeypatch.setattr(etcd2_watch, "PATIENCE", 0.1)
+    answer = LongPoll.answer
+
+    def soon(poll: LongPoll) -> Answer | None:
+        connection = cast(http.client.HTTPConnection, poll._response.connection)
+        connection.sock.settimeout(0.1)  # for the event; etcd has answered that it waits
+        return answer(poll)
+
+    monkeypatch.setattr(LongPoll, "answer", soon)
     watched = following(registry, world)
     asked = len(etcd.asked)
     etcd.write("/elsewhere", "x")
-    while len(etcd.asked) < asked + 3:  # a request that brought nothing is made anew, from etcd's index on
-        etcd.await_watch()
+
+    def again() -> bool | wait.NotYet:
+        return len(etcd.asked) >= asked + 3 or wait.NotYet(etcd.asked)
+
+    # A request that brought nothing is made anew, from etcd's index on.
+    wait.until(again, what="the watch to ask three times more", timeout=10)
     assert etcd.asked[-1].query.endswith(f"waitIndex={etcd.index + 1}")
     world.put("10.2.35.0-24", world.value("192.168.199.52"))
     watched.events(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flanneld_py.errors import Fatal
-from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry import Refused, Unavailable, handshake
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
@@ -108,12 +108,14 @@ def serve(api: str, files: Files) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def connect(api: str) -> Iterator[Callable[[str, Credentials], EtcdRegistry | Etcd2Registry]]:
+def connect(api: str) -> Iterator[Callable[..., EtcdRegistry | Etcd2Registry]]:
     made: list[EtcdRegistry | Etcd2Registry] = []
 
-    def connect(endpoints: str, credentials: Credentials) -> EtcdRegistry | Etcd2Registry:
+    def connect(
+        endpoints: str, credentials: Credentials, timeout: float = 10
+    ) -> EtcdRegistry | Etcd2Registry:
         kind = EtcdRegistry if api == "v3" else Etcd2Registry
-        made.append(kind(endpoints.split(","), PREFIX, credentials, timeout=1))
+        made.append(kind(endpoints.split(","), PREFIX, credentials, timeout=timeout))
         return made[-1]
 
     yield connect
@@ -145,12 +147,14 @@ def test_a_certificate_for_another_host_is_told_as_that(serve, connect, files):
         connect(endpoint, files.client_files()).config()
 
 
-def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files):
+def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, monkeypatch):
+    monkeypatch.setattr(handshake, "PATIENCE", 10)
     with pytest.raises(Refused, match="it wants a client certificate: give -etcd-certfile and -etcd-keyfile"):
         connect(serve(), Credentials(files.ca)).config()
 
 
-def test_a_client_certificate_that_is_not_accepted_is_told_as_that(serve, connect, files):
+def test_a_client_certificate_that_is_not_accepted_is_told_as_that(serve, connect, files, monkeypatch):
+    monkeypatch.setattr(handshake, "PATIENCE", 10)
     credentials = Credentials(files.ca, files.other_client, files.other_client_key)
     with pytest.raises(Refused, match="it does not accept our client certificate: check -etcd-certfile"):
         connect(serve(), credentials).config()

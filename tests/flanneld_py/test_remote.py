@@ -167,6 +167,7 @@ class TestRemote(RegistryContract):
         watched = Watched(registry, known.revision)
         world.restart()
         watched.reset()
+        world.connect().snapshot()  # from here on the new one knows what happens
         again = Watched(registry, known.revision)  # with what the former server told
         world.put("10.2.99.0-24", world.value("192.168.199.99"))
         again.events(1)

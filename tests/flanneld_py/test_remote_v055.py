@@ -1,5 +1,6 @@
 """`flanneld -remote` with a server of v0.5.5, which tells no revisions and writes over whatever there is."""
 
+import http.client
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from flanneld_py.holder import Claim, Lost
 from flanneld_py.lease import HeldLease
 from flanneld_py.registry import Gone, Put, Stopped, Unavailable, Wish
 from flanneld_py.registry.remote import RemoteRegistry
+from flanneld_py.registry.remote_client import RemoteClient
 from tests.flanneld_py.made import attrs, held, subnet
 from tests.flanneld_py.registry_conformance import Watched
 from tests.flanneld_py.v055_server import V055Server
@@ -97,9 +99,14 @@ def test_a_theft_is_seen_on_the_watch_and_in_the_list(registry, server):
 
 
 @pytest.fixture
-def mute() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+@pytest.fixture
+def mute(listening: socket.socket) -> str:
+    return f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 def test_a_server_that_says_nothing_is_unavailable_in_time(mute):
@@ -111,15 +118,38 @@ def test_a_server_that_says_nothing_is_unavailable_in_time(mute):
     registry.close()
 
 
-def test_a_call_of_a_server_that_says_nothing_ends_with_close(mute):
-    registry = RemoteRegistry(mute, timeout=30)
-    closer = threading.Timer(0.3, registry.close)
+def test_a_call_of_a_server_that_says_nothing_ends_with_close(mute, listening):
+    registry = RemoteRegistry(mute, timeout=60)
+
+    def close_when_asked() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1)
+            registry.close()
+
+    closer = threading.Thread(target=close_when_asked)
     closer.start()
     begun = time.monotonic()
     with pytest.raises(Stopped):
         registry.config()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     closer.join()
+
+
+def test_a_call_ends_also_if_it_is_closed_while_it_connects(mute, monkeypatch):
+    registry = RemoteRegistry(mute, timeout=60)
+    connect = RemoteClient._connect
+
+    def closed_meanwhile(client: RemoteClient) -> http.client.HTTPConnection:
+        connection = connect(client)
+        registry.close()
+        return connection
+
+    monkeypatch.setattr(RemoteClient, "_connect", closed_meanwhile)
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        registry.config()
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(

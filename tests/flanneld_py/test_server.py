@@ -20,7 +20,7 @@ from flanneld_py.allocate import Pick
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor import metrics
 from flanneld_py.monitor.state import readiness, state
-from flanneld_py.registry import Refused, Stopped, Unavailable
+from flanneld_py.registry import Refused, Stopped, Unavailable, handshake
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
@@ -178,7 +178,7 @@ def waiting(served: Served) -> int:
 def test_a_client_that_waits_is_told_at_once(served):
     etcd = served.etcds[""]
     with poll(served, etcd.revision) as connection:
-        until(lambda: waiting(served) == 1, "a client to wait")
+        until(lambda: waiting(served) == 1 and etcd._watchers != [], "a client and its server to wait")
         etcd.put(OURS, attrs("192.168.199.52"))
         answer = connection.recv(1 << 16)
     assert b"200 OK" in answer
@@ -188,7 +188,7 @@ def test_a_client_that_waits_is_told_at_once(served):
 def test_many_clients_share_one_watch(served):
     etcd = served.etcds[""]
     clients = [poll(served, etcd.revision) for _ in range(20)]
-    until(lambda: waiting(served) == 20, "20 clients to wait")
+    until(lambda: waiting(served) == 20 and etcd._watchers != [], "20 clients and their server to wait")
     assert len(etcd._watchers) == 1
     etcd.put(OURS, attrs("192.168.199.52"))
     for client in clients:
@@ -384,12 +384,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def config_of(served: Served, credentials: Credentials) -> bytes | None:
-    registry = RemoteRegistry(f"127.0.0.1:{served.server.port}", "", credentials, timeout=2)
+    registry = RemoteRegistry(f"127.0.0.1:{served.server.port}", "", credentials, timeout=10)
     with closing(registry):
         return registry.config()
 
 
-def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files):
+def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files, monkeypatch):
+    monkeypatch.setattr(handshake, "PATIENCE", 10)
     served = serve(files.server)
     config = config_of(served, files.client)
     assert config is not None

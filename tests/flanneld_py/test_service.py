@@ -91,6 +91,7 @@ class Daemon:
     def close(self): print("closed")
 
 machine.Machine = Daemon
+service.GRACE = 20
 sys.exit(service.run(Options()))
 """
 

@@ -144,10 +144,12 @@ def test_why_offload_was_turned_off_is_said(trials, caplog):
     assert "-vxlan-tx-checksum=off" in record.getMessage()
 
 
-def test_it_ends_at_once_when_told_to_in_the_middle_of_an_attempt():
+def test_it_ends_at_once_when_told_to_in_the_middle_of_an_attempt(monkeypatch):
+    monkeypatch.setattr(tx_checksum, "PATIENCE", 60)
     examiner = Examiner("lo", US, lambda _on: None)
     examiner.meet(ip_address("192.0.2.1"))
     examiner.stop()
+    examiner._thread.join(10)
     assert not examiner._thread.is_alive()
 
 
