@@ -126,7 +126,8 @@ def _start(argv: tuple[str, ...]) -> Engine:
         )
 
     def answers() -> Engine | wait.NotYet:
-        if process.poll() is not None:
+        # Another that was started at the same time was quicker: then ours ends, and that one is waited for.
+        if process.poll() is not None and _owner(PIDFILE) != "dockerd":
             tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-5:])
             raise Unfit(f"dockerd ended with exit status {process.returncode}; its log {LOG} ends:\n{tail}")
         return _answers()
@@ -150,11 +151,14 @@ def _process_name(pid: int) -> str | None:
 
 def _forget_dead(pidfile: Path) -> None:
     """Remove a pid file whose process is gone: dockerd refuses to start if another has that number now."""
-    if pidfile.exists():
-        text = pidfile.read_text().strip()
-        name = _process_name(int(text)) if text.isdigit() else None
-        if name not in {"dockerd", "containerd", "docker-containerd"}:
-            pidfile.unlink()
+    if pidfile.exists() and _owner(pidfile) not in {"dockerd", "containerd", "docker-containerd"}:
+        pidfile.unlink()
+
+
+def _owner(pidfile: Path) -> str | None:
+    """The name of the process that a pid file tells of, if there is one."""
+    text = pidfile.read_text().strip() if pidfile.exists() else ""
+    return _process_name(int(text)) if text.isdigit() else None
 
 
 def stop_engine() -> str:

@@ -197,9 +197,8 @@ class _Making:
             return done.exit_code == 0 or wait.NotYet(done.output.strip())
 
         # etcdctl gives up after 5 s, which an etcd on a busy disk may take.
-        wait.until(
-            put, what=f"etcd on {master.name} to take the configuration", timeout=60, cancel=self.cancel
-        )
+        what = f"etcd on {master.name} to take the configuration"
+        wait.until(put, what=what, timeout=60, cancel=self.cancel)
 
 
 def down(engine: Engine, name: str) -> Sequence[str]:

@@ -71,12 +71,8 @@ def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
     if not follow:
         return connect(engine, machine.container.id, ["journalctl", *options])
-    return connect(
-        engine,
-        machine.container.id,
-        ["sh", "-c", FOLLOW, "sh", "--follow", "--no-tail", *options],
-        leash=True,
-    )
+    following = ["sh", "-c", FOLLOW, "sh", "--follow", "--no-tail", *options]
+    return connect(engine, machine.container.id, following, leash=True)
 
 
 COMMANDS = (exec_, shell, logs)

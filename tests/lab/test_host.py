@@ -1,8 +1,14 @@
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 
+from lab import host
 from lab.engine import Engine, EngineUnavailable
+from lab.errors import Unfit
 from lab.host import Facts, is_debian_like, remedy, stop_engine
 
 # A fresh Debian machine as root, without systemd as PID 1 (a container, a minimal VM).
@@ -50,6 +56,46 @@ def test_an_engine_that_may_not_be_asked_is_not_reported_as_stopped(monkeypatch)
     monkeypatch.setattr(Engine, "connect", connect)
     with pytest.raises(EngineUnavailable, match="Permission denied"):
         stop_engine()
+
+
+ENGINE = cast(Engine, object())
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, float], Engine]:
+    """Starts a dockerd that ends at once; `owner` is whose number is in the pid file.
+
+    Some engine answers at the so many'th time that it is asked.
+    """
+
+    def start(owner: str, answers_at: float) -> Engine:
+        asked = 0
+
+        def connect() -> Engine:
+            nonlocal asked
+            asked += 1
+            if asked < answers_at:
+                raise EngineUnavailable("no Docker engine answers")
+            return ENGINE
+
+        (tmp_path / "docker.pid").write_text("4242")
+        monkeypatch.setattr(host, "PIDFILE", tmp_path / "docker.pid")
+        monkeypatch.setattr(host, "CONTAINERD_PIDFILE", tmp_path / "containerd.pid")
+        monkeypatch.setattr(host, "LOG", tmp_path / "log")
+        monkeypatch.setattr(host, "_process_name", lambda _: owner)
+        monkeypatch.setattr(Engine, "connect", connect)
+        return host._start(("sh", "-c", "echo it cannot >&2; exit 3"))
+
+    return start
+
+
+def test_of_two_that_are_started_at_once_the_one_that_runs_is_waited_for(start):
+    assert start("dockerd", answers_at=10) is ENGINE
+
+
+def test_an_engine_that_ends_is_told_with_its_last_words(start):
+    with pytest.raises(Unfit, match=r"ended with exit status 3; its log .* ends:\nit cannot"):
+        start("containerd", answers_at=math.inf)
 
 
 def test_a_socket_that_refuses_us_is_no_missing_engine():
