@@ -39,14 +39,15 @@ class History:
                 self._known.pop(_name(event), None)
                 self._add(event.revision, event)
 
-    def glance(self, snapshot: Snapshot) -> bool:
+    def glance(self, snapshot: Snapshot, listed: int) -> bool:
         """All leases, while a watch goes on that is still to tell what differs; whether it is a restoration.
 
-        Then what that watch may yet tell is of before it.
+        Then what that watch may yet tell is of before it. `listed` is what it was before the list was asked
+        for: the watch may have told of more meanwhile.
         """
-        if restored := snapshot.revision < self.listed:
+        if restored := snapshot.revision < listed:
             self._restore(snapshot)
-        self.listed = snapshot.revision
+        self.listed = max(self.listed, snapshot.revision)
         return restored
 
     def relist(self, snapshot: Snapshot) -> None:

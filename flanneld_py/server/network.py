@@ -170,11 +170,13 @@ class Network:
 
     def _snapshot(self) -> tuple[Snapshot, str]:
         with self._registry() as store:
+            with self._lock:
+                listed = 0 if self._history is None else self._history.listed
             snapshot = store.snapshot()
             with self._lock:
                 if self._history is None:
                     self._history = History(snapshot)
-                elif self._history.glance(snapshot):
+                elif self._history.glance(snapshot, listed):
                     self._wake()
                 epoch = self._epoch
         return snapshot, epoch
@@ -215,17 +217,18 @@ class Network:
                 self._wake()
         while True:
             message = self._time.receive(inbox, PROBE)
+            with self._lock:
+                # A list has shown it; what this watch tells is of before.
+                if self._history.restored != restored:
+                    return "the registry was restored"
+                if isinstance(message, Changes):
+                    self._history.take(message.events)
+                    self._wake()
             if message is None:
                 with self._registry() as store:
                     store.probe()
             elif isinstance(message, Reset):
                 return message.reason
-            elif isinstance(message, Changes):
-                with self._lock:
-                    if self._history.restored != restored:
-                        return "the registry was restored"  # and this is of before
-                    self._history.take(message.events)
-                    self._wake()
 
     def _wake(self) -> None:
         for descriptor in self._waiting:

@@ -61,15 +61,28 @@ def test_an_etcd_that_was_restored_begins_a_new_history():
     assert history.restored == 1
 
 
-@pytest.mark.parametrize("took_over", [History.glance, History.relist])
-def test_a_restoration_shows_by_a_revision_that_a_list_had_before_the_watch_told_of_it(took_over):
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_restoration_shows_by_a_revision_that_a_list_had_before_the_watch_told_of_it(watched):
     history = History(EMPTY)
-    assert not history.glance(Snapshot((FIRST.held, SECOND.held), 20))
+    assert not history.glance(Snapshot((FIRST.held, SECOND.held), 20), history.listed)
     assert history.since(10) == ()  # the watch is still to tell
-    took_over(history, Snapshot((FIRST.held,), 15))
+    restored = Snapshot((FIRST.held,), 15)
+    if watched:
+        assert history.glance(restored, history.listed)
+    else:
+        history.relist(restored)
     assert history.since(10) is None
     assert history.since(15) == ()
     assert history.restored == 1
+
+
+def test_a_list_that_a_watch_has_overtaken_is_no_restoration():
+    history = History(EMPTY)
+    listed = history.listed  # when the list was asked for
+    history.take([FIRST, SECOND])
+    assert not history.glance(Snapshot((FIRST.held,), 11), listed)
+    assert history.since(11) == (SECOND,)
+    assert history.restored == 0
 
 
 def test_an_etcd_that_was_restored_and_has_grown_past_what_was_known_begins_a_new_history():

@@ -1,8 +1,8 @@
-"""One network as its server has it, where its watch is slower than its clients."""
+"""One network as its server has it, where its watch is slower than its clients, or quicker."""
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from flanneld_py.allocate import Pick
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
-from flanneld_py.registry import Put
+from flanneld_py.registry import Put, Snapshot
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.wire import Told
 from flanneld_py.server.network import Network
@@ -36,6 +36,19 @@ class SlowToHear(Time):
         return super().receive(inbox, seconds)
 
 
+class Overtaken(MemoryRegistry):
+    """Once, somebody else writes when a list has been made, and the watch tells before the list is here."""
+
+    overtake: Callable[[], None] | None = None
+
+    def snapshot(self) -> Snapshot:
+        made = super().snapshot()
+        overtake, self.overtake = self.overtake, None
+        if overtake is not None:
+            overtake()
+        return made
+
+
 @pytest.fixture
 def time() -> SlowToHear:
     return SlowToHear()
@@ -47,8 +60,13 @@ def etcd() -> SharedEtcd:
 
 
 @pytest.fixture
-def network(time: SlowToHear, etcd: SharedEtcd) -> Iterator[Network]:
-    made = Network("", MemoryRegistry(etcd), lambda _: Pick(), time, Board(""))
+def store(etcd: SharedEtcd) -> Overtaken:
+    return Overtaken(etcd)
+
+
+@pytest.fixture
+def network(time: SlowToHear, store: Overtaken) -> Iterator[Network]:
+    made = Network("", store, lambda _: Pick(), time, Board(""))
     assert time.listens.wait(10)
     yield made
     time.stopping.set()
@@ -87,3 +105,23 @@ def test_an_etcd_that_was_restored_and_outgrew_its_past_before_the_watch_heard_o
     told = wait.until(heard, what="what happened since the restoration", timeout=10)
     assert [event.held.lease.subnet for event in told.events if isinstance(event, Put)] == [AFTER]
     assert len(told.events) == 1
+
+
+def test_a_list_that_the_watch_has_overtaken_costs_nobody_an_event(network, time, etcd, store):
+    time.hears.set()
+    before = network.list()
+
+    def overtake() -> None:
+        etcd.put(AFTER, attrs("192.168.199.77"))
+        wait.until(
+            lambda: network.since(before.cursor, before.epoch) is not None or wait.NotYet("nothing"),
+            what="the watch to be heard",
+            timeout=10,
+        )
+
+    store.overtake = overtake
+    listed = network.list()
+    assert (listed.cursor, listed.epoch) == (before.cursor, before.epoch)
+    told = network.since(listed.cursor, listed.epoch)
+    assert told is not None
+    assert [event.held.lease.subnet for event in told.events if isinstance(event, Put)] == [AFTER]

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.kernel
 
 BESIDE = f"{PREFIX}-ext/"
 
-# Sends 20,000 datagrams, 40 with each call (UDP_SEGMENT of linux/udp.h).
-# Short datagrams, 64 at a time: it is their number that is paced, and taking them in costs little. 400 times,
-# so that all have a place in flannel0's own queue: TUN_READQ_SIZE of drivers/net/tun.c.
+# Sends 25,600 datagrams, 64 with each call (UDP_SEGMENT of linux/udp.h). They are short: it is their number
+# that is paced, and taking them in costs little. 400 calls, so that all have a place in flannel0's own queue:
+# TUN_READQ_SIZE of drivers/net/tun.c.
 FLOOD = """
 import socket, struct, sys
 segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 100))]
