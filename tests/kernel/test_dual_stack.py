@@ -123,7 +123,7 @@ def way(subnet: IPv6Network, mac: str, address: str) -> list[str]:
     )
 
 
-def has(host: Host, expected: list[str], timeout: float = 12) -> None:
+def has(host: Host, expected: list[str], timeout: float = 20) -> None:
     def probe() -> bool | wait.NotYet:
         seen = ways(host)
         return seen == expected or wait.NotYet(seen)

@@ -368,4 +368,3 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
     )  # fmt: skip
     daemon.says("Subnet added: 10.2.0.0/24")
     assert daemon.log.count(f"we may not read what nodes say beside their leases: {GRANT}") == 1
-    assert "Watch subnets:" not in daemon.log

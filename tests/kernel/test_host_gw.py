@@ -19,7 +19,7 @@ def routes(host: Host, *words: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def gets(host: Host, route: str, timeout: float = 12) -> None:
+def gets(host: Host, route: str, timeout: float = 20) -> None:
     """Wait until the machine has exactly this route to its destination."""
     destination = route.split()[0]
     words = ["-6"] if ":" in destination else []
@@ -31,7 +31,7 @@ def gets(host: Host, route: str, timeout: float = 12) -> None:
     eventually(probe, f"the route {route!r} on {host.name}", timeout)
 
 
-def lacks(host: Host, destination: str, timeout: float = 12) -> None:
+def lacks(host: Host, destination: str, timeout: float = 20) -> None:
     def probe() -> bool | wait.NotYet:
         found = [line for line in routes(host) if line.split()[0] == destination]
         return not found or wait.NotYet(found)

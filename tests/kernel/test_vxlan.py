@@ -67,7 +67,7 @@ def way(subnet: str, mac: str, address: str) -> list[str]:
     ]
 
 
-def has(host: Host, expected: Sequence[str], timeout: float = 12, device: str = "flannel.1") -> None:
+def has(host: Host, expected: Sequence[str], timeout: float = 20, device: str = "flannel.1") -> None:
     """Wait until exactly these are there."""
 
     def probe() -> bool | wait.NotYet:
