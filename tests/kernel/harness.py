@@ -63,6 +63,13 @@ class Process:
 
     def signal(self, name: str) -> None:
         self.sandbox.run("kill", f"-{name}", str(self.pid))
+        if name == "STOP":  # which each of its threads does when it runs next
+            eventually(self._stands, f"process {self.pid} to stand")
+
+    def _stands(self) -> bool | wait.NotYet:
+        told = self.sandbox.run("sh", "-c", f"grep -h ^State: /proc/{self.pid}/task/*/status", check=False)
+        states = told.text.splitlines()
+        return (states != [] and all("(stopped)" in state for state in states)) or wait.NotYet(told.output)
 
     def ends(self, timeout: float = 10) -> int:
         """Wait for its end; its exit status."""
