@@ -56,9 +56,9 @@ class History:
         A registry was restored if its revision is lower than the last, or if what differs is not newer than
         what was known: then nothing from before counts.
         """
-        listed: dict[tuple[Subnet, str], HeldLease] = {_name(Put(held)): held for held in snapshot.leases}
-        gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - listed.keys()]
-        changed = [held for name, held in listed.items() if self._known.get(name) != held]
+        present: dict[tuple[Subnet, str], HeldLease] = {_name(Put(held)): held for held in snapshot.leases}
+        gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - present.keys()]
+        changed = [held for name, held in present.items() if self._known.get(name) != held]
         oldest = min([held.revision for held in changed] + [snapshot.revision] * bool(gone), default=math.inf)
         if snapshot.revision < self.listed or oldest <= self.head:
             self._restore(snapshot)
