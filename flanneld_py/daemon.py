@@ -32,7 +32,8 @@ class Daemon:
     """One network of one machine. Its surroundings are arguments, so that tests need neither etcd nor root.
 
     `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
-    with {} for the key; `ready` is called when subnet.env is there.
+    with {} for the key; `elsewhere` looks for the configuration where we would not, and says what to do if it
+    is there, else nothing; `ready` is called when subnet.env is there.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Daemon:
         subnet_file: Path,
         prefix: str = "",
         absent: str = NO_KEY,
+        elsewhere: Callable[[], str] = lambda: "",
         filters: Filters | None = None,
         ready: Callable[[], None] = lambda: None,
         time: Time | None = None,
@@ -56,6 +58,8 @@ class Daemon:
         self._subnet_file = subnet_file
         self._prefix = prefix
         self._absent = absent
+        self._elsewhere = elsewhere
+        self._advice = ""
         self._filters = filters or NoFilters()
         self._ready = ready
         self._time = time or Time()
@@ -111,29 +115,60 @@ class Daemon:
     # Until there is a lease
 
     def _await_config(self) -> tuple[bytes, NetworkConfig, Backend]:
-        """The network configuration, however long it takes to appear, and the backend that it asks for."""
+        """A network configuration that can be used, however long that takes, and the backend it asks for.
+
+        One that cannot is said with its key and the fix, and tried again as soon as it is another, or at
+        growing intervals, since what is in its way may be this machine's.
+        """
         patience = Patience()
         key = f"{self._prefix}/config"
-        self.board.doing = f"waiting for the network configuration, {key}"
+        waiting = f"waiting for the network configuration, {key}"
+        self.board.doing = waiting
+        unusable: bytes | None = None
         while True:
             try:
                 text = self._registry.config()
             except Unavailable as error:
                 self._complain(patience, f"Failed to retrieve network config: {error.trouble}", str(error))
+                text = None
             else:
                 self._heard()
-                if text is not None:
-                    break
-                self._complain(patience, f"Failed to retrieve network config: {self._absent.format(key)}")
+                if text is None:
+                    self.board.doing = waiting
+                    self._complain_of_absence(patience, key)
+            if text is not None:
+                if text != unusable:
+                    unusable, patience = text, Patience()
+                if patience.worth_saying("try", self._time.now()):
+                    try:
+                        return text, *self._open(text)
+                    except (config.ConfigError, Fatal) as error:
+                        if isinstance(error, Fatal) and error.code != Exit.CONFIG:
+                            raise
+                        reason = f"Bad network config in {key}: {error}"
+                    self.board.doing = f"waiting for another network configuration: {reason}"
+                    logger.error("%s. Waiting until it is put right", reason)
             self._rest(patience.delay())
-        try:
-            network = config.parse(text)
-            self._backend = self._open_backend(network)
-        except config.ConfigError as error:
-            raise Fatal(f"Bad network config in {key}: {error}", code=Exit.CONFIG) from error
+
+    def _open(self, text: bytes) -> tuple[NetworkConfig, Backend]:
+        """What this configuration asks for. Raises `ConfigError`, and `Fatal`."""
+        network = config.parse(text)
+        self._registry.require(network)
+        self._backend = self._open_backend(network)
         self.board.backend = network.backend.type
         self.board.mtu = self._backend.mtu
-        return text, network, self._backend
+        return network, self._backend
+
+    def _complain_of_absence(self, patience: Patience, key: str) -> None:
+        """Say, if it is worth saying, that there is no configuration, and look where else it may be."""
+        absent = f"Failed to retrieve network config: {self._absent.format(key)}"
+        worth_saying = patience.worth_saying(absent, self._time.now())
+        if worth_saying:
+            self._advice = self._elsewhere()
+        words = f"{absent}: {self._advice}" if self._advice else absent
+        self.board.trouble = words
+        if worth_saying:
+            logger.error("%s", words)
 
     def _acquire(
         self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick

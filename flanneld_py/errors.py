@@ -19,7 +19,7 @@ class Exit(IntEnum):
     INTERFACE = 4
     """No interface or address that fits: name one."""
     CONFIG = 5
-    """The network configuration in the registry: correct it."""
+    """The network configuration: correct it. The daemon waits for another one while it has no lease."""
     TAKEN = 6
     """A port or a device that something else has: free it."""
     FILE = 7

@@ -60,6 +60,7 @@ class Machine:
             subnet_file=self._subnet_file(network),
             prefix=prefix,
             absent=absent,
+            elsewhere=self._elsewhere(network),
             filters=_Rules(self._firewall, self._resync, network, self._subnets),
             ready=ready,
             board=board,
@@ -74,6 +75,14 @@ class Machine:
 
         files = Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile)
         return url_of(options.remote, network, files), ABSENT
+
+    def _elsewhere(self, network: str) -> Callable[[], str]:
+        """`elsewhere` of a daemon. A server looks at etcd itself."""
+        if self._options.remote:
+            return lambda: ""
+        from flanneld_py.registry import elsewhere
+
+        return partial(elsewhere.advice, self._options, network)
 
     def _subnet_file(self, network: str) -> Path:
         options = self._options

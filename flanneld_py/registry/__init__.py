@@ -123,6 +123,9 @@ class Registry(Protocol):
     def config(self) -> bytes | None:
         """The network configuration, or None where there is none yet."""
 
+    def require(self, network: NetworkConfig) -> None:
+        """Raise `Fatal` with `Exit.CONFIG` if leases of such a network cannot be kept here."""
+
     def snapshot(self) -> Snapshot:
         """All leases. What is no lease under the prefix is left out, with one warning each."""
 

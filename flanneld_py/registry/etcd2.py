@@ -6,6 +6,7 @@ Unlike v0.5.5 reads are quorum reads, and what we write over is compared with wh
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
 from flanneld_py.registry import (
@@ -16,7 +17,6 @@ from flanneld_py.registry import (
     Said,
     Snapshot,
     WatchMessage,
-    Wish,
     access,
     beside,
     tls,
@@ -103,11 +103,10 @@ class Etcd2Registry(Store):
         told = [self._beside.said(node.name, node.value) for node in self._turns.call(read)]
         return tuple(said for said in told if said is not None)
 
-    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
-        """See `Registry`. Raises `Fatal` for an overlay with IPv6."""
-        if wish.network.ipv6 is not None:
+    def require(self, network: NetworkConfig) -> None:
+        """See `Registry`. There is no place for IPv6."""
+        if network.ipv6 is not None:
             raise Fatal(_ONLY_IPV4, code=Exit.CONFIG)
-        return super().acquire(known, wish)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from flanneld_py.allocate import OutOfSubnets
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease import HeldLease, LeaseAttrs
 from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, tls, wire
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
@@ -60,6 +61,9 @@ class RemoteRegistry:
     def config(self) -> bytes | None:
         """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""
         return self._turns.here(self._config)
+
+    def require(self, network: NetworkConfig) -> None:
+        """See `Registry`. What the server's registry cannot keep, the server says."""
 
     def snapshot(self) -> Snapshot:
         """See `Registry`. Keys that are spoiled are the server's business: they are not told of."""

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from flanneld_py import allocate
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
 from flanneld_py.registry import Registry, Snapshot, Wish
 from flanneld_py.subnet import Subnet
@@ -28,6 +29,9 @@ class Store(Registry):
     @abstractmethod
     def remove(self, held: HeldLease) -> bool:
         """Give a lease back; false if it changed since `held.revision`."""
+
+    def require(self, network: NetworkConfig) -> None:
+        """See `Registry`. Any network's will do."""
 
     def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
         """See `Registry`."""

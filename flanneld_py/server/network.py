@@ -65,8 +65,12 @@ class Network:
         return text
 
     def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> HeldLease:
-        """A lease for the node that says this of itself. Raises `ConfigError` and `OutOfSubnets`, too."""
+        """A lease for the node that says this of itself.
+
+        Raises `ConfigError` and `OutOfSubnets`, too, and `Fatal` for a network that the registry cannot keep.
+        """
         network = config.parse(self.config())
+        self._store.require(network)
         for pool, address, flag in (
             (network.ipv4, attrs.public.ipv4, "PublicIP"),
             (network.ipv6, attrs.public.ipv6, "PublicIPv6"),

@@ -155,11 +155,18 @@ class World:
         # Of the free subnets from 10.2.1.0/24 up: 10.2.35.0/24, and while that is taken 10.2.36.0/24.
         self.picked = iter([34, 34])
 
-    def daemon(self, **options: Any) -> Daemon:
+    def daemon(
+        self,
+        *,
+        open_backend: Callable[[NetworkConfig], Backend] | None = None,
+        elsewhere: Callable[[], str] = lambda: "",
+        **options: Any,
+    ) -> Daemon:
         return Daemon(
             Options(**options),
             self.registry,
-            open_backend=lambda _config: self.backend,
+            open_backend=open_backend or (lambda _config: self.backend),
+            elsewhere=elsewhere,
             subnet_file=self.subnet_file,
             prefix="/coreos.com/network",
             filters=self.filters,

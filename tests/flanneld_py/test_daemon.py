@@ -5,8 +5,8 @@ from itertools import groupby
 
 import pytest
 
-from flanneld_py.errors import Fatal
-from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS
+from flanneld_py.errors import Exit, Fatal
+from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS, Stop
 from tests.flanneld_py.made import attrs, subnet
 
 
@@ -58,10 +58,78 @@ def test_without_a_configuration_it_waits_and_says_so(world, caplog):
     assert 1 <= len(told) <= 4
 
 
-def test_a_bad_configuration_is_fatal_and_named(world):
-    world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 8 }'
-    with pytest.raises(Fatal, match=r"/coreos\.com/network/config: SubnetLen"):
-        world.daemon().run()
+BAD = b'{ "Network": "10.2.0.0/16", "SubnetLen": 8 }'
+
+
+def told_of(caplog, text: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+
+def test_a_bad_configuration_is_said_with_key_and_fix_and_waited_for_until_it_is_put_right(world, caplog):
+    world.etcd.config = BAD
+    waited_for = []
+
+    def put_right() -> None:
+        world.etcd.config = b'{ "Network": "10.2.0.0/16" }'
+
+    world.script.at(30, lambda: waited_for.append(world.board.doing))
+    world.script.at(60, put_right)
+    world.script.at(63, lambda: waited_for.append(world.board.doing))
+    world.script.at(64, lambda: None)
+    world.run()
+    told = told_of(caplog, "Bad network config in /coreos.com/network/config: SubnetLen is 8")
+    # At once, then at growing intervals.
+    assert 3 <= len(told) <= 6
+    assert all("give" in text for text in told)
+    assert "Bad network config in /coreos.com/network/config: SubnetLen is 8" in waited_for[0]
+    assert waited_for[1] == ""
+    assert world.holders() == {"10.2.35.0/24": OUR_IP}
+
+
+def test_another_bad_configuration_is_said_at_once(world, caplog):
+    world.etcd.config = BAD
+
+    def change() -> None:
+        world.etcd.config = b'{ "Network": "10.2.0.0/99" }'
+
+    world.script.at(7, change)
+    world.script.at(10, lambda: None)
+    world.run()
+    assert told_of(caplog, "config: Network is")
+
+
+def test_a_backend_that_the_configuration_does_not_fit_is_waited_for_too(world, caplog):
+    opened = []
+
+    def open_backend(config):
+        opened.append(config)
+        if len(opened) < 3:  # the port is another network's, which gives it back
+            raise Fatal("UDP port 8285 carries the network blue: give another", code=Exit.CONFIG)
+        return world.backend
+
+    world.script.at(60, lambda: None)
+    with pytest.raises(Stop):
+        world.daemon(open_backend=open_backend).run()
+    assert len(told_of(caplog, "UDP port 8285 carries the network blue")) == 2
+    assert world.holders() == {"10.2.35.0/24": OUR_IP}
+
+
+def test_what_no_other_configuration_would_mend_is_fatal(world):
+    def open_backend(_config):
+        raise Fatal("This kernel has no vxlan", code=Exit.KERNEL)
+
+    with pytest.raises(Fatal, match="no vxlan"):
+        world.daemon(open_backend=open_backend).run()
+
+
+def test_a_configuration_that_stands_elsewhere_is_told_of(world, caplog):
+    world.etcd.config = None
+    world.script.at(20, lambda: None)
+    with pytest.raises(Stop):
+        world.daemon(elsewhere=lambda: "it is in etcd's v2 API").run()
+    (first, *_) = told_of(caplog, "has no key /coreos.com/network/config yet")
+    assert first.endswith("yet: it is in etcd's v2 API")
+    assert "it is in etcd's v2 API" in world.board.trouble
 
 
 def test_peers_come_and_go(world, caplog):

@@ -22,7 +22,7 @@ from urllib3.exceptions import ProtocolError
 
 from flanneld_py.errors import Fatal
 from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
-from flanneld_py.registry import Gone, Refused, Snapshot, Spoiled, Unavailable, Wish, etcd2_watch
+from flanneld_py.registry import Gone, Refused, Snapshot, Spoiled, Unavailable, etcd2_watch
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.etcd2_client import Answer, Etcd2Client, LongPoll
@@ -31,7 +31,6 @@ from lab import wait
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
 from tests.flanneld_py.registry_conformance import (
     DUAL,
-    LOWEST,
     OURS,
     PREFIX,
     THEIRS,
@@ -263,7 +262,7 @@ def test_watches_whose_connections_break_at_one_time_say_so_once(trouble):
 
 def test_an_overlay_with_ipv6_is_refused(registry):
     with pytest.raises(Fatal, match=r"v0\.5\.5, which knows IPv4 alone: use -etcd-api v3"):
-        registry.acquire(registry.snapshot(), Wish(DUAL, US, None, LOWEST))
+        registry.require(DUAL)
 
 
 def test_a_subnet_with_ipv6_is_refused(registry):

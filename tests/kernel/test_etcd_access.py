@@ -368,3 +368,14 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
     )  # fmt: skip
     daemon.says("Subnet added: 10.2.0.0/24")
     assert daemon.log.count(f"we may not read what nodes say beside their leases: {GRANT}") == 1
+
+
+def test_a_configuration_in_the_other_api_is_found_and_the_line_it_names_copies_it(host, old):
+    old.ctl("set", f"{PREFIX}/config", TUTORIAL, api=2)
+    daemon = host.flanneld("-etcd-api=v3", endpoints=old.endpoint)
+    daemon.says(f"etcd has no key {PREFIX}/config yet: it is in etcd's v2 API")
+    copy = f"ETCDCTL_API=2 etcdctl get {PREFIX}/config | ETCDCTL_API=3 etcdctl put {PREFIX}/config"
+    assert f"or copy it: {copy}" in daemon.log
+    at = f"etcdctl --endpoints={old.endpoint}"
+    old.sandbox.run("sh", "-ec", copy.replace("etcdctl", at))
+    daemon.says(READY)

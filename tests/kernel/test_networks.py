@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flanneld_py.errors import Exit
-from tests.kernel.harness import PREFIX, Host, Sandbox
+from tests.kernel.harness import PREFIX, Host, Process, Sandbox
 
 pytestmark = pytest.mark.kernel
 
@@ -56,35 +56,46 @@ def test_packets_of_each_network_reach_the_other_machine(sandbox):
         assert "ttl=62" in here.reaches(f"{subnet(there, name)}.1", f"{subnet(here, name)}.1")
 
 
-def test_a_network_without_a_usable_configuration_ends_all_and_is_named(sandbox):
+def test_a_network_without_a_usable_configuration_waits_alone(sandbox):
     configure(sandbox)
+    right = sandbox.etcdctl("get", "--print-value-only", f"{PREFIX}/green/config")
     sandbox.etcdctl("put", f"{PREFIX}/green/config", '{"Network": "10.3.0.0/99"}')
     host = sandbox.host("a")
     daemon = host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks")
-    assert daemon.ends(10) == 5
-    assert f"Network green: Bad network config in {PREFIX}/green/config: Network is" in daemon.log
-    assert "flannel0" not in host.links()
+    daemon.says(f"Bad network config in {PREFIX}/green/config: Network is")
+    daemon.says("Watching for new subnet leases")
+    assert subnet(host, "blue")
+    sandbox.etcdctl("put", f"{PREFIX}/green/config", right)
+    daemon.says("Watching for new subnet leases", times=2)
+    assert subnet(host, "green")
 
 
-@pytest.mark.parametrize(
-    ("backend", "reason"),
-    [
-        ({"Type": "udp"}, "UDP port 8285 carries the network {} of this flanneld already: give"),
-        ({"Type": "vxlan"}, "flannel.1 carries another network of this flanneld already: give"),
-    ],
-)
-def test_what_two_networks_cannot_share_ends_all_and_it_is_told_which_one_has_it(sandbox, backend, reason):
+def test_a_network_whose_port_another_has_waits_alone_and_it_is_told_which_one_has_it(sandbox):
+    daemon = both_with(sandbox, {"Type": "udp"})
+    reason = "UDP port 8285 carries the network {} of this flanneld already: give"
+    # Whichever came first.
+    told = [f"{PREFIX}/{name}/config: {reason.format(other)}" for name, other in (NAMES, NAMES[::-1])]
+    daemon.says("this flanneld already")
+    assert any(words in daemon.log for words in told)
+    daemon.says("Watching for new subnet leases")
+
+
+def test_networks_of_one_vxlan_device_end_with_the_reason(sandbox):
+    daemon = both_with(sandbox, {"Type": "vxlan"})
+    assert daemon.ends(10) == Exit.CONFIG
+    last = daemon.log.splitlines()[-1]
+    reason = "flannel.1 carries another network of this flanneld already: give"
+    assert any(f"Network {name}: {reason}" in last for name in NAMES)
+    assert "second flanneld" not in last
+
+
+def both_with(sandbox: Sandbox, backend: dict[str, str]) -> Process:
+    """A machine's flanneld with two networks of this backend, each with the backend's default settings."""
     for number, name in enumerate(NAMES):
         config = {"Network": f"10.{2 + number}.0.0/16", "Backend": backend}
         sandbox.etcdctl("put", f"{PREFIX}/{name}/config", json.dumps(config))
     host = sandbox.host("a")
-    daemon = host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks")
-    assert daemon.ends(10) == Exit.CONFIG
-    last = daemon.log.splitlines()[-1]
-    # Whichever came first.
-    told = [f"Network {name}: {reason.format(other)}" for name, other in (NAMES, NAMES[::-1])]
-    assert any(words in last for words in told)
-    assert "second flanneld" not in last
+    return host.flanneld("-networks=blue,green", f"-subnet-dir=/run/flannel-{host.name}/networks")
 
 
 def test_it_is_ready_once_all_are(sandbox):

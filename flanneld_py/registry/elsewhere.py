@@ -1,0 +1,46 @@
+"""A network configuration that is missing where we look, and stands under the other of etcd's APIs.
+
+Each API has a store of its own: what `etcdctl set` wrote through v2, nobody sees through v3.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from flanneld_py.errors import Fatal
+from flanneld_py.options import Options
+from flanneld_py.registry import Unavailable
+from flanneld_py.registry.choose import open_store, prefix_of
+
+__all__ = ["advice"]
+
+_OTHER: Final = {"v3": "v2", "v2": "v3"}
+
+_GET: Final = {"v2": "ETCDCTL_API=2 etcdctl get {}", "v3": "ETCDCTL_API=3 etcdctl get --print-value-only {}"}
+_SET: Final = {"v2": "ETCDCTL_API=2 etcdctl set {}", "v3": "ETCDCTL_API=3 etcdctl put {}"}
+"""Without a value both read it from standard input."""
+
+
+def advice(options: Options, network: str = "") -> str:
+    """What to do about it; empty if it is not there either, or if that API does not answer.
+
+    `network` is a name of -networks, empty for the only one. Takes some seconds where nobody answers.
+    """
+    ours, other = options.etcd_api, _OTHER[options.etcd_api]
+    try:
+        store = open_store(replace(options, etcd_api=other), network)
+    except Fatal:  # an endpoint that this API cannot be asked at
+        return ""
+    try:
+        found = store.config() is not None
+    except Unavailable:  # most etcds of today have no v2 API
+        return ""
+    finally:
+        store.close()
+    if not found:
+        return ""
+    key = f"{prefix_of(options, network)}/config"
+    copy = f"{_GET[other].format(key)} | {_SET[ours].format(key)}"
+    return (
+        f"it is in etcd's {other} API, and we look in {ours} (-etcd-api): "
+        f"start flanneld with -etcd-api={other}, or copy it: {copy}"
+    )
