@@ -4,9 +4,10 @@ import re
 
 __all__ = ["read"]
 
+# With blanks around the sign, or a colon, it is none to a shell, but to flannel's own reader (godotenv).
 # A value that a shell would expand or run ($, `, \, ;, &, |, <, >, parentheses) is no plain assignment.
 _LINE = re.compile(
-    r"""(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)="""
+    r"""(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*[=:]\s*"""
     r"""(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'#$`\\;&|<>()]*))(?:\s+#.*)?"""
 )
 

@@ -5,13 +5,13 @@ turn (all addresses before all names), -iface-can-reach, and only where none of 
 that holds the public address, or that of the default route.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Final, TypeAlias
 
+from flanneld_py.options import re2
 from flanneld_py.subnet import Address, Addresses
 
 __all__ = ["ANY", "Candidate", "Families", "Held", "Interface", "NoInterface", "Routes", "Way", "Wishes"]
@@ -190,7 +190,7 @@ def _with_address(candidates: Sequence[Candidate], address: Address) -> Found | 
 
 
 def _matching(candidates: Sequence[Candidate], pattern: str) -> Found | str:
-    regex = re.compile(pattern)
+    regex = re2.compiled(pattern)
     for candidate in candidates:
         for address in _usable(candidate):
             if regex.search(str(address)):

@@ -29,7 +29,7 @@ CORE = {
         "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
-        "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience",
+        "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience", "programs",
         "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",
         "server.protocol",        "subnet", "subnet_env",
     },

@@ -1,7 +1,7 @@
 """A command of the extension backend as the words of a process, without a shell in between.
 
-`$SUBNET` and `${SUBNET}` in it stand for flannel's variables; a value is never split, globbed or run,
-whatever a lease says.
+`$SUBNET` and `${SUBNET}` in it stand for flannel's variables, and `$HOME` for the daemon's own, as in the
+shell that flannel uses; a value is never split, globbed or run, whatever a lease says.
 """
 
 import re
@@ -17,13 +17,19 @@ __all__ = ["given", "of_node", "of_peer", "words"]
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
-def words(command: str, variables: Mapping[str, str]) -> list[str]:
+_LITERAL: Final = re.compile(r"'[^']*'|\\.", re.DOTALL)
+"""What a shell takes as it is: what is between single quotes, and what a backslash stands before."""
+
+
+def words(command: str, variables: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """The program and its arguments; ValueError for a quote that is not closed, or for nothing at all.
 
-    A variable that is not given stays as it is written.
+    `variables` are flannel's, which count everywhere; `environ` is the daemon's own environment, of which
+    none counts between single quotes, where a script for another shell may have variables of its own. A
+    variable that is in neither stays as it is written.
     """
     try:
-        parts = shlex.split(command)
+        parts = shlex.split(_with(environ, command, variables))
     except ValueError as error:
         raise ValueError(f"{command!r} cannot be taken apart: {error}") from None
     if not parts:
@@ -33,6 +39,26 @@ def words(command: str, variables: Mapping[str, str]) -> list[str]:
         return variables.get(match[1] or match[2], match[0])
 
     return [_VARIABLE.sub(value, part) for part in parts]
+
+
+def _with(environ: Mapping[str, str], command: str, but: Mapping[str, str]) -> str:
+    """The command with the environment's values, each of which stays within its word."""
+    parts: list[str] = []
+    position, quoted = 0, False  # by double quotes, between which a single one means nothing
+    while position < len(command):
+        literal, variable = _LITERAL.match(command, position), _VARIABLE.match(command, position)
+        name = "" if variable is None else variable[1] or variable[2]
+        if literal is not None and not (quoted and literal[0].startswith("'")):
+            part = shown = literal[0]
+        elif variable is not None and name in environ and name not in but:
+            part, value = variable[0], environ[name]
+            shown = value.replace("\\", r"\\").replace('"', r"\"") if quoted else shlex.quote(value)
+        else:
+            part = shown = command[position]
+            quoted ^= part == '"'
+        parts.append(shown)
+        position += len(part)
+    return "".join(parts)
 
 
 def of_node(overlay: Subnet, subnet: Subnet, public: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.programs import environment
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["ExtensionBackend"]
@@ -196,7 +197,7 @@ class ExtensionBackend:
 
     def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
         """What it printed, stripped. OSError or ValueError says what was run and what came of it."""
-        argv = commands.words(command, variables)
+        argv = commands.words(command, variables, os.environ)
         with os.fdopen(os.memfd_create("given"), "w+b") as stdin:
             stdin.write(f"{given}\n".encode())
             stdin.seek(0)
@@ -205,7 +206,7 @@ class ExtensionBackend:
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **variables},
+                env=environment(os.environ, **variables),
                 start_new_session=True,
             )
         try:

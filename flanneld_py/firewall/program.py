@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+from flanneld_py.programs import environment
+
 __all__ = ["Absent", "Refused", "run"]
 
 PATIENCE: Final = 15.0
@@ -35,7 +37,7 @@ def run(argv: Sequence[str], given: str = "") -> str:
     try:
         done = subprocess.run(
             argv, input=given, capture_output=True, encoding="utf-8", errors="surrogateescape",
-            timeout=PATIENCE, check=False, env={**os.environ, "LC_ALL": "C"},
+            timeout=PATIENCE, check=False, env=environment(os.environ, LC_ALL="C"),
         )  # fmt: skip
     except FileNotFoundError:
         raise Absent(argv[0]) from None

@@ -39,7 +39,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     for name, (_, instead) in KUBERNETES.items():
         if _last(given, name) not in ("", "false"):
             raise UsageError(f"-{name} is not supported: {instead}", show_usage=False)
-    return to_options(line, given, notices(given, unknown_variables(environ)))
+    return to_options(line, given, notices(given, unknown_variables(environ, argv)))
 
 
 def _last(given: Mapping[str, Sequence[str]], name: str) -> str:

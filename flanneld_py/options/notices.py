@@ -22,7 +22,7 @@ def _notices(last: Mapping[str, str]) -> Iterator[str]:
     if last.get("logtostderr") == "false":
         yield "-logtostderr=false has no effect: the log goes to standard error"
     endpoints = last.get("etcd-endpoints", "http://").lower()
-    if "https://" not in endpoints:
+    if all(part.strip().startswith(("http://", "unix:")) for part in endpoints.split(",")):
         for name in (name for name in _TLS if name in last):
             yield f"-{name} has no effect: no endpoint of -etcd-endpoints begins with https://"
     if "http://" in endpoints and "etcd-password" in last:

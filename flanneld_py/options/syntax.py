@@ -5,11 +5,11 @@
 """
 
 import re
-import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from flanneld_py.options import re2
 from flanneld_py.options.flags import (
     COMMANDS,
     FLAGS,
@@ -63,7 +63,7 @@ def read_arguments(argv: Iterable[str]) -> CommandLine:
     given: dict[str, list[str]] = {}
     words: list[str] = []
     flags = _ALL
-    rest = list(argv)
+    rest = [_whole_line(argument) for argument in argv]
     while rest:
         argument = rest.pop(0)
         if argument == "--":
@@ -104,7 +104,7 @@ def read_environment(environ: Mapping[str, str], skip: Container[str]) -> dict[s
     """The variables' values. Unlike flannel's, an unreadable one is an error and not ignored."""
     found: dict[str, Sequence[str]] = {}
     for name, flag in _ALL.items():
-        text = environ.get(variable(name), "")
+        text = _whole_line(environ.get(variable(name), ""))
         if not text or name in skip or name in FROM_COMMAND_LINE_ONLY:
             continue
         values = split_at_commas(text) if flag.repeats else [text]
@@ -116,12 +116,26 @@ def read_environment(environ: Mapping[str, str], skip: Container[str]) -> dict[s
     return found
 
 
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and are nobody's: a name that was mistyped, most likely."""
+def unknown_variables(environ: Mapping[str, str], argv: Iterable[str]) -> list[str]:
+    """Variables that look like ours and are nobody's: a name that was mistyped, most likely.
+
+    One that a unit file expands on the command line, as `ExecStart=flanneld $FLANNELD_OPTIONS`, is none.
+    """
     known = {variable(name) for name in _ALL}
+    line = " ".join(argv)
     return sorted(
-        name for name, text in environ.items() if name.startswith("FLANNELD_") and text and name not in known
+        name
+        for name, text in environ.items()
+        if name.startswith("FLANNELD_")
+        and name not in known
+        and text.strip()
+        and not all(word in line for word in text.split())
     )
+
+
+def _whole_line(text: str) -> str:
+    """Without the carriage return that a file written elsewhere leaves at the end of each line."""
+    return text.rstrip("\r")
 
 
 def split_at_commas(text: str) -> list[str]:
@@ -154,21 +168,10 @@ def _canonical(flag: Flag, value: str) -> str:
     if flag.kind == "int":
         return str(_go_int(value))
     if flag.kind == "regex":
-        _check_regex(value)
+        re2.compiled(value)
     if flag.choices and value not in flag.choices:
         raise ValueError(f"give {', '.join(flag.choices[:-1])} or {flag.choices[-1]}")
     return value
-
-
-def _check_regex(value: str) -> None:
-    if "[[:" in value:  # RE2 has these classes; Python reads them as something else
-        raise ValueError("classes such as [[:digit:]] are not known here: write [0-9]")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what would be understood otherwise than it is meant
-            re.compile(value)
-    except (re.error, RecursionError, OverflowError, Warning) as error:
-        raise ValueError(f"not a regular expression: {error}") from None
 
 
 _GO_INT: Final = re.compile(

@@ -19,8 +19,8 @@ def to_options(line: CommandLine, given: Mapping[str, Sequence[str]], notices: t
     """The options of a command line; `given` are its values, the environment's with them. Raises `Fatal`."""
     values = _Values(given)
     options = Options(
-        etcd_endpoints=_endpoints(values.text("etcd-endpoints")),
-        etcd_prefix=_prefix(values.text("etcd-prefix")),
+        etcd_endpoints=_endpoints(values),
+        etcd_prefix=_prefix(values.text("etcd-prefix"), values.text("etcd-api")),
         etcd_api=values.text("etcd-api"),
         etcd_keyfile=values.text("etcd-keyfile"),
         etcd_certfile=values.text("etcd-certfile"),
@@ -102,20 +102,30 @@ def _check_together(options: Options) -> None:
 
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _ENDPOINT: Final = re.compile(
-    rf"(?P<scheme>https?)://(?P<rest>{_HOST}:(?P<port>[0-9]{{1,5}}))", re.IGNORECASE
+    rf"(?:(?P<scheme>https?)://)?(?P<rest>{_HOST}:(?P<port>[0-9]{{1,5}}))", re.IGNORECASE
 )
 
 
-def _endpoints(text: str) -> tuple[str, ...]:
-    """Endpoints in the order given, without doubles and trailing slashes."""
-    given = [part.strip().rstrip("/") for part in text.split(",")]
-    return tuple(dict.fromkeys(_endpoint(part) for part in given))
+def _endpoints(values: _Values) -> tuple[str, ...]:
+    """Endpoints in the order given, without doubles and trailing slashes.
+
+    One without a scheme is encrypted if there is anything to encrypt with, as etcd's own client has it.
+    """
+    given = [part.strip().rstrip("/") for part in values.text("etcd-endpoints").split(",")]
+    files = [values.text(f"etcd-{name}file") for name in ("ca", "cert", "key")]
+    scheme = "https" if any(files) else "http"
+    found = tuple(dict.fromkeys(_endpoint(part, scheme) for part in given))
+    if values.text("etcd-api") == "v2" and any(each.startswith("unix:") for each in found):
+        raise _wrong("-etcd-endpoints: over unix:// etcd is asked by its v3 API alone: give http://HOST:PORT")
+    return found
 
 
-def _endpoint(endpoint: str) -> str:
+def _endpoint(endpoint: str, scheme: str) -> str:
     match = _ENDPOINT.fullmatch(endpoint)
     if match is not None and 0 < int(match["port"]) < 65536:
-        return f"{match['scheme'].lower()}://{match['rest']}"
+        return f"{(match['scheme'] or scheme).lower()}://{match['rest']}"
+    if re.fullmatch(r"unix:///[^\0]+", endpoint):
+        return endpoint
     if "@" in endpoint:  # with a password, perhaps, which is not for the log
         raise _wrong(
             "-etcd-endpoints: an endpoint is http://HOST:PORT or https://HOST:PORT:"
@@ -123,18 +133,21 @@ def _endpoint(endpoint: str) -> str:
         )
     raise _wrong(
         f"-etcd-endpoints: {quote(endpoint)} is not an endpoint:"
-        " give http://HOST:PORT or https://HOST:PORT, as in http://127.0.0.1:2379"
+        " give http://HOST:PORT, https://HOST:PORT or unix:///PATH, as in http://127.0.0.1:2379"
     )
 
 
-def _prefix(prefix: str) -> str:
-    """The prefix as path.Join cleans it, so that our keys are those that flannel would use."""
+def _prefix(prefix: str, etcd_api: str) -> str:
+    """The prefix as path.Join cleans it, so that our keys are those that flannel would use.
+
+    To etcd's v3 API the slash at the beginning is a part of the name, and v2 has one before every name.
+    """
     parts = [part for part in prefix.split("/") if part]
-    if not prefix.startswith("/") or not parts or {".", ".."} & set(parts):
+    if not parts or {".", ".."} & set(parts):
         raise _wrong(
             f"-etcd-prefix: {quote(prefix)} is not a directory of keys: give one such as /coreos.com/network"
         )
-    return "/" + "/".join(parts)
+    return ("/" if prefix.startswith("/") or etcd_api == "v2" else "") + "/".join(parts)
 
 
 def _address(name: str, text: str) -> str:

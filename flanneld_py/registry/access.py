@@ -29,16 +29,22 @@ NO_CREDENTIALS = Credentials()
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one member of etcd answers. `host` of an IPv6 address is without brackets."""
+    """Where one member of etcd answers. `host` of an IPv6 address is without brackets.
+
+    A socket in the file system has its `path`, and neither host nor port.
+    """
 
     url: str
     tls: bool
     host: str
     port: int
+    path: str = ""
 
     @classmethod
     def of(cls, url: str) -> "Endpoint":
-        """An endpoint such as `https://etcd-1:2379`; ValueError for what is none."""
+        """An endpoint such as `https://etcd-1:2379` or `unix:///run/etcd`; ValueError for what is none."""
+        if url.startswith("unix:///"):
+            return cls(url, False, "", 0, url.removeprefix("unix://"))
         try:
             parts = urlsplit(url.rstrip("/"))
             host, port = parts.hostname, parts.port

@@ -1,6 +1,7 @@
-"""A network configuration that is missing where we look, and stands under the other of etcd's APIs.
+"""A network configuration that is missing where we look, and is in etcd all the same.
 
-Each API has a store of its own: what `etcdctl set` wrote through v2, nobody sees through v3.
+Each of etcd's APIs has a store of its own: what `etcdctl set` wrote through v2, nobody sees through v3. And
+to v3 `coreos.com/network` is another key than `/coreos.com/network`.
 """
 
 from dataclasses import replace
@@ -26,21 +27,29 @@ def advice(options: Options, network: str = "") -> str:
     `network` is a name of -networks, empty for the only one. Takes some seconds where nobody answers.
     """
     ours, other = options.etcd_api, _OTHER[options.etcd_api]
+    with_slash = replace(options, etcd_prefix=f"/{options.etcd_prefix.lstrip('/')}")
+    usual = f"{prefix_of(with_slash, network)}/config"
+    if _stands(replace(with_slash, etcd_api=other), network):
+        wanted = f"{prefix_of(options, network)}/config"
+        copy = f"{_GET[other].format(usual)} | {_SET[ours].format(wanted)}"
+        return (
+            f"it is in etcd's {other} API, and we look in {ours} (-etcd-api): "
+            f"start flanneld with -etcd-api={other}, or copy it: {copy}"
+        )
+    if options != with_slash and _stands(with_slash, network):
+        return f"it is at {usual}: start flanneld with -etcd-prefix={with_slash.etcd_prefix}"
+    return ""
+
+
+def _stands(options: Options, network: str) -> bool:
+    """Whether there is a configuration where these options look for it."""
     try:
-        store = open_store(replace(options, etcd_api=other), network)
+        store = open_store(options, network)
     except Fatal:  # an endpoint that this API cannot be asked at
-        return ""
+        return False
     try:
-        found = store.config() is not None
+        return store.config() is not None
     except Unavailable:  # most etcds of today have no v2 API
-        return ""
+        return False
     finally:
         store.close()
-    if not found:
-        return ""
-    key = f"{prefix_of(options, network)}/config"
-    copy = f"{_GET[other].format(key)} | {_SET[ours].format(key)}"
-    return (
-        f"it is in etcd's {other} API, and we look in {ours} (-etcd-api): "
-        f"start flanneld with -etcd-api={other}, or copy it: {copy}"
-    )

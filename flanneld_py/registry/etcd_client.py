@@ -50,11 +50,13 @@ class EtcdClient:
         self._timeout = timeout
         self._authenticated = not credentials.username
         host, _, port = endpoint.authority.rpartition(":")
+        if endpoint.path:  # gRPC's target is HOST:PORT, and unix:PATH
+            host, port = "unix", endpoint.path
         files = {}
         if tls is not None and endpoint.tls:
             files = {"ca_cert": tls.cafile, "cert_cert": tls.certfile, "cert_key": tls.keyfile}
         try:
-            self._etcd = etcd3.client(host, int(port), timeout=timeout, grpc_options=CHANNEL, **files)
+            self._etcd = etcd3.client(host, port, timeout=timeout, grpc_options=CHANNEL, **files)
         except OSError as error:  # the files were readable at the start
             raise Unavailable(f"{error.filename} cannot be read any more: {error.strerror}") from error
 

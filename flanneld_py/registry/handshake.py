@@ -34,6 +34,8 @@ def diagnose(endpoint: Endpoint, tls: Tls | None, timeout: float, hints: Hints =
 
     For an endpoint that has just failed. `timeout` is in seconds.
     """
+    if endpoint.path:
+        return ""
     try:
         with socket.create_connection((endpoint.host, endpoint.port), timeout) as connection:
             if not endpoint.tls:

@@ -46,6 +46,12 @@ def test_it_is_looked_for_under_the_network_s_own_key(v2):
     assert elsewhere.advice(options, "green") == ""
 
 
+def test_of_one_behind_the_slash_that_the_prefix_lacks_it_names_the_prefix(v3):
+    v3.put(KEY, TEXT.encode())
+    told = elsewhere.advice(Options(etcd_endpoints=(v3.endpoint,), etcd_prefix="coreos.com/network"))
+    assert told == f"it is at {KEY}: start flanneld with -etcd-prefix=/coreos.com/network"
+
+
 def test_where_it_is_not_there_either_nothing_is_said(v2):
     assert elsewhere.advice(Options(etcd_endpoints=(v2.endpoint,))) == ""
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -279,12 +280,37 @@ def test_data_that_is_no_text_is_warned_of_and_no_command_gets_it(make, journal,
 @given(st.text(), st.dictionaries(st.sampled_from(["SUBNET", "PUBLIC_IP"]), st.text()))
 def test_any_command_is_words_or_an_error(command, variables):
     try:
-        argv = commands.words(command, variables)
+        argv = commands.words(command, variables, {})
     except ValueError:
         return
     assert argv
-    assert len(argv) == len(commands.words(command, {}))
+    assert len(argv) == len(commands.words(command, {}, {}))
 
 
 def test_an_unknown_variable_stays_as_it_is_written():
-    assert commands.words("echo $HOME ${SUBNET}x", {"SUBNET": "a b"}) == ["echo", "$HOME", "a bx"]
+    assert commands.words("echo $HOME ${SUBNET}x", {"SUBNET": "a b"}, {}) == ["echo", "$HOME", "a bx"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo $HOME/x ${HOME}",
+        'echo "$HOME/x" "a $TITLE b"',
+        "echo '$HOME'",
+        r"echo \$HOME \"$HOME",
+        """sh -c 'HOME=/y; echo $HOME'""",
+        """echo "it's $HOME" 'say "$HOME"'""",
+    ],
+)
+def test_the_daemons_own_variables_are_what_a_shell_makes_of_them(command):
+    environ = {"HOME": "/root", "TITLE": """a "b" c' \\ d"""}
+    shell = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {command}"],
+        capture_output=True, text=True, check=True, env={**environ, "PATH": os.defpath},
+    ).stdout.split("\0")[:-1]  # fmt: skip
+    assert commands.words(command, {}, environ) == shell
+
+
+def test_a_value_of_the_environment_stays_one_word():
+    """Where a shell would split it."""
+    assert commands.words("echo $TITLE", {}, {"TITLE": "a b; rm *"}) == ["echo", "a b; rm *"]

@@ -175,6 +175,8 @@ def test_a_renewal_margin_outside_a_leases_day_is_refused(minutes: int) -> None:
         (" http://a:1 , http://b:2 ,http://a:1", ("http://a:1", "http://b:2")),
         ("http://[::1]:2379", ("http://[::1]:2379",)),
         ("HTTPS://a:2379", ("https://a:2379",)),
+        ("a:2379,[::1]:2379", ("http://a:2379", "http://[::1]:2379")),
+        ("unix:///run/etcd.sock", ("unix:///run/etcd.sock",)),
     ],
 )
 def test_endpoints_are_tidied(text: str, expected: tuple[str, ...]) -> None:
@@ -186,7 +188,6 @@ def test_endpoints_are_tidied(text: str, expected: tuple[str, ...]) -> None:
     [
         ("", "http://HOST:PORT"),
         ("http://a:1,", "http://HOST:PORT"),
-        ("a:2379", "http://HOST:PORT"),
         ("http://a", "http://HOST:PORT"),
         ("http://:2379", "http://HOST:PORT"),
         ("http://a:0", "http://HOST:PORT"),
@@ -200,11 +201,43 @@ def test_an_endpoint_that_cannot_work_is_refused(text: str, why: str) -> None:
         parse(["-etcd-endpoints", text], {})
 
 
+def test_an_endpoint_without_a_scheme_is_encrypted_where_there_are_files_for_it() -> None:
+    """As go.etcd.io/etcd/client/v3, which v0.20.2 uses."""
+    options = parse(["-etcd-endpoints=a:2379", "-etcd-cafile=/ca.pem"], {})
+    assert options.etcd_endpoints == ("https://a:2379",)
+    assert options.notices == ()
+
+
+def test_a_socket_in_the_file_system_is_of_the_v3_api_alone() -> None:
+    with pytest.raises(Fatal, match="v3 API alone: give http://HOST:PORT"):
+        parse(["-etcd-endpoints=unix:///run/etcd.sock", "-etcd-api=v2"], {})
+
+
+@pytest.mark.parametrize(("api", "prefix"), [("v3", "coreos.com/network"), ("v2", "/coreos.com/network")])
+def test_a_prefix_without_its_slash_is_the_key_that_flannel_reads(api: str, prefix: str) -> None:
+    """v0.20.2 asks for the key as it is written; v2 of etcd has a slash before every key."""
+    assert parse(["-etcd-prefix=coreos.com/network", f"-etcd-api={api}"], {}).etcd_prefix == prefix
+
+
+def test_a_carriage_return_at_the_end_of_a_value_belongs_to_the_file_that_it_came_from() -> None:
+    options = parse(
+        ["-etcd-prefix=/x\r", "-iface", "eth0\r", "-ip-masq\r"], {"FLANNELD_PUBLIC_IP": "192.0.2.7\r"}
+    )
+    assert (options.etcd_prefix, options.iface) == ("/x", ("eth0",))
+    assert (options.ip_masq, options.public_ip) == (True, "192.0.2.7")
+
+
+def test_a_variable_that_the_unit_file_expands_is_no_mistake() -> None:
+    environ = {"FLANNELD_OPTIONS": "-iface=eth0 -ip-masq"}
+    assert parse(["-iface=eth0", "-ip-masq"], environ).notices == ()
+    assert parse([], environ).notices == ("FLANNELD_OPTIONS has no effect: no flag has this variable",)
+
+
 def test_the_prefix_is_cleaned_as_flannel_joins_paths() -> None:
     assert parse(["-etcd-prefix=//coreos.com//network/"], {}).etcd_prefix == "/coreos.com/network"
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "coreos.com/network", "/a/../b"])
+@pytest.mark.parametrize("prefix", ["", "/", "/a/../b"])
 def test_a_prefix_that_is_no_directory_is_refused(prefix: str) -> None:
     with pytest.raises(Fatal, match=r"^-etcd-prefix: "):
         parse([f"-etcd-prefix={prefix}"], {})
@@ -339,7 +372,7 @@ def test_a_comma_inside_brackets_belongs_to_the_regular_expression() -> None:
     assert regexes == ("eth[0-9]{1,2}", r"10\.(2,|3)", "[,]x")
 
 
-@pytest.mark.parametrize("regex", ["(", "[", "*", "[[:digit:]]", "a{2,1}"])
+@pytest.mark.parametrize("regex", ["(", "[", "*", "[[:numeric:]]", r"\pL", "a{2,1}"])
 def test_a_regex_that_is_none_is_an_error_at_once(regex: str) -> None:
     with pytest.raises(UsageError, match=r"for flag -iface-regex: "):
         parse(["-iface-regex", regex], {})

@@ -77,11 +77,15 @@ def test_a_plain_assignment_is_read_as_a_shell_would(line: str, value: str) -> N
     assert assignments.read(line) == ({"A": value}, ())
 
 
-@pytest.mark.parametrize(
-    "line", ["A=$(reboot)", "A=`x`", 'A="$B"', "A=b; reboot", "A=b c", "A = b", "reboot", "1=2"]
-)
+@pytest.mark.parametrize("line", ["A=$(reboot)", "A=`x`", 'A="$B"', "A=b; reboot", "A=b c", "reboot", "1=2"])
 def test_what_only_a_shell_could_read_is_not_guessed(line: str) -> None:
     assert assignments.read(line) == ({}, (line,))
+
+
+@pytest.mark.parametrize("line", ["A = b", "A =b", "A: b", 'A = "b" # why'])
+def test_an_assignment_is_also_what_flannels_own_reader_takes_for_one(line: str) -> None:
+    """github.com/joho/godotenv, by which v0.20.2 reads its subnet file."""
+    assert assignments.read(line) == ({"A": "b"}, ())
 
 
 def test_comments_and_blank_lines_are_nothing() -> None:

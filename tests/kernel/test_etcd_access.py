@@ -234,6 +234,15 @@ def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sa
     host.reaches(target, source)
 
 
+def test_an_etcd_behind_a_socket_of_the_file_system_is_reached(host, sandbox):
+    member = ready(start(sandbox, f"--listen-client-urls=http://192.168.50.1:{PORT},unix:///run/etcd.sock"))
+    member.ctl("put", f"{PREFIX}/config", TUTORIAL)
+    daemon = host.flanneld(endpoints="unix:///run/etcd.sock")
+    daemon.says(READY)
+    member.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
+    daemon.says("Subnet added: 10.2.0.0/24")
+
+
 # Several members
 
 

@@ -1,0 +1,16 @@
+"""The environment of the programs that we start."""
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["environment"]
+
+SYSTEM: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
+"""Where iptables, nft, ip and bridge are; a unit file or a user's shell often leaves out the first three."""
+
+
+def environment(environ: Mapping[str, str], **more: str) -> dict[str, str]:
+    """This one and `more`, with the system's own folders at the end of PATH where it lacks them."""
+    given = [folder for folder in environ.get("PATH", "").split(":") if folder]
+    folders = [*given, *(folder for folder in SYSTEM if folder not in given)]
+    return {**environ, "PATH": ":".join(folders), **more}
