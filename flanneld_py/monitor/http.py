@@ -14,6 +14,7 @@ from socketserver import TCPServer
 from flanneld_py import __version__, clock
 from flanneld_py.board import Board
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.http_limits import REQUEST_TIME, RequestStream, Slots
 from flanneld_py.monitor.state import health, readiness, state
 
 __all__ = ["Monitor"]
@@ -21,11 +22,8 @@ __all__ = ["Monitor"]
 logger = logging.getLogger(__name__)
 
 PLAIN = "text/plain; charset=utf-8"
-REQUEST_TIME = 10
-"""Seconds that a client may take for its request."""
-
 CLIENTS = 32
-"""Connections at a time; more are closed at once, so that none takes the daemon's last file descriptor."""
+"""Connections at a time, so that none takes the daemon's last file descriptor."""
 
 _Request = socket.socket | tuple[bytes, socket.socket]
 
@@ -94,7 +92,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], handler: type["_Handler"]) -> None:
-        self._free = threading.BoundedSemaphore(CLIENTS)
+        self.slots = Slots(CLIENTS)
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -103,18 +101,22 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: _Request, client_address: object) -> None:
-        """In a thread, if there are not too many."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        """In a thread, if not all there may be are at work."""
+        if not self.slots.take(_connection(request)):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads
+            self.slots.free(_connection(request))
+            raise
 
     def process_request_thread(self, request: _Request, client_address: object) -> None:
         """One connection, from its beginning to its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self.slots.free(_connection(request))
 
     def handle_error(self, request: _Request, client_address: object) -> None:  # noqa: ARG002
         """Clients go away in the middle of an answer: a probe that waits no longer, say."""
@@ -124,10 +126,28 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     pages: _Pages
     timeout = REQUEST_TIME
     server_version = f"flanneld/{__version__}"
     sys_version = ""
+
+    def setup(self) -> None:
+        """A whole request has a deadline, not each of its bytes."""
+        super().setup()
+        self._stream = RequestStream(self.connection, idle=REQUEST_TIME)
+        self.rfile = self._stream.buffered()
+
+    def handle_one_request(self) -> None:
+        """The request, or the end of the connection."""
+        try:
+            if not self._stream.begin():
+                self.close_connection = True
+                return
+        except TimeoutError:
+            self.close_connection = True
+            return
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -138,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
+        self.server.slots.answering(self.connection)
+        self.connection.settimeout(self.timeout)
         status, kind, content = self.pages.get(self.path)
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -149,6 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Requests are told with -v only: a probe comes every few seconds."""
         logger.debug("%s %s", self.address_string(), format % args)
+
+
+def _connection(request: _Request) -> socket.socket:
+    """What a server of TCP calls a request."""
+    return request if isinstance(request, socket.socket) else request[1]
 
 
 def _family(host: str) -> int:

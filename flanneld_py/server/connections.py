@@ -10,9 +10,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
+from flanneld_py.http_limits import RequestStream, Slots
 from flanneld_py.registry import Stopped
 from flanneld_py.server.protocol import LONGEST_BODY, Answer, Refusal
-from flanneld_py.server.reading import RequestStream
 
 __all__ = ["Connections"]
 
@@ -46,7 +46,7 @@ class Connections:
     def close(self) -> None:
         """End all connections."""
         self._server.server_close()
-        self._server.cut()
+        self._server.slots.cut()
 
 
 class _Server(ThreadingHTTPServer):
@@ -59,9 +59,7 @@ class _Server(ThreadingHTTPServer):
         self.socket = listening
         self.tls = tls
         self.respond = respond
-        self._slots = threading.Semaphore(_most())
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self.slots = Slots(_most())
         self._stopping = threading.Event()
 
     def service_actions(self) -> None:
@@ -75,14 +73,14 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """A thread for it, unless there are too many."""
-        if not self._slots.acquire(blocking=False):
+        if not self.slots.take(request):
             logger.warning("Too many connections: one from %s is closed", client_address)
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no more threads
-            self._slots.release()
+            self.slots.free(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -90,26 +88,11 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self.slots.free(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Called in an exception handler."""
         logger.debug("Connection of %s", client_address, exc_info=True)
-
-    def opened(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.add(connection)
-
-    def ended(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(connection)
-
-    def cut(self) -> None:
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):  # it has ended by itself
-                    # Not the SSL socket's own, which is not for another thread than the one that reads.
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _most() -> int:
@@ -135,15 +118,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.request.settimeout(WRITE_TIME)
+        self._accepted = self.request
         if self.server.tls is not None:
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+            self.request = self.server.tls.wrap_socket(
+                self.request, server_side=True, do_handshake_on_connect=False
+            )
+            self.server.slots.wrapped(self._accepted, self.request)
+            try:
+                self.request.do_handshake()
+            except OSError:  # the end of a handshake that fails is not the library's any more
+                self.request.close()
+                raise
         super().setup()
         self._stream = RequestStream(self.connection)
         self.rfile = self._stream.buffered()
-        self.server.opened(self.connection)
 
     def finish(self) -> None:
-        self.server.ended(self.connection)
         try:
             super().finish()
         finally:
@@ -152,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one_request(self) -> None:
         """One request, or the end of the connection."""
+        self.server.slots.waiting(self._accepted)
         try:
             if not self._stream.begin():
                 self.close_connection = True
@@ -192,7 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> Answer:
         try:
-            return self.server.respond(self.command, self.path, self._body(), self.connection)
+            body = self._body()
+            self.server.slots.answering(self._accepted)
+            return self.server.respond(self.command, self.path, body, self.connection)
         except Refusal as refusal:  # the body is still on its way
             self.close_connection = True
             return refusal.answer

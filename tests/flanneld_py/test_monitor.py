@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flanneld_py import http_limits
 from flanneld_py.backend import Flow, Statistics
 from flanneld_py.board import Board
 from flanneld_py.errors import Exit, Fatal
@@ -229,18 +230,30 @@ def test_a_client_that_goes_away_is_no_error(monitor, capfd, caplog):
     assert all(record.levelno == logging.DEBUG for record in caplog.records)
 
 
-def test_clients_that_say_nothing_take_no_more_than_so_many_connections(monitor):
-    clients = [socket.create_connection(("127.0.0.1", monitor.port), timeout=10) for _ in range(CLIENTS + 1)]
+def test_clients_that_are_slow_to_ask_keep_nobody_from_being_answered(monitor):
+    """As slowloris does: each has sent a part of its request, and will send a byte now and then."""
+    slow = [socket.create_connection(("127.0.0.1", monitor.port), timeout=10) for _ in range(CLIENTS + 1)]
     try:
-        assert clients[-1].recv(1) == b""
+        for client in slow:
+            client.sendall(b"GET /readyz HTTP/1.1\r\nX")
+        for _ in range(2 * CLIENTS):
+            assert get(monitor, "/healthz")[0] == 200
+        assert slow[0].recv(1) == b""  # the slowest made room
     finally:
-        for client in clients:
+        for client in slow:
             client.close()
 
-    def answered() -> bool | wait.NotYet:
-        try:
-            return get(monitor, "/healthz")[0] == 200
-        except OSError as error:
-            return wait.NotYet(str(error))
 
-    assert wait.until(answered, what="an answer, once they are gone", timeout=10)
+def test_a_request_that_comes_byte_by_byte_has_one_deadline_for_all_of_it(monitor, monkeypatch):
+    monkeypatch.setattr(http_limits, "REQUEST_TIME", 0.3)
+    with socket.create_connection(("127.0.0.1", monitor.port), timeout=10) as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\n")
+
+        def ended() -> bool | wait.NotYet:
+            try:
+                client.sendall(b"X")
+            except OSError:
+                return True
+            return wait.NotYet("its bytes are taken")
+
+        wait.until(ended, what="the slow client to be cut off", timeout=10)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py import clock
+from flanneld_py import clock, http_limits
 from flanneld_py.allocate import Pick
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor import metrics
@@ -24,7 +24,7 @@ from flanneld_py.registry import Refused, Stopped, Unavailable, handshake
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
-from flanneld_py.server import Server, connections, reading
+from flanneld_py.server import Server, connections
 from flanneld_py.server.listen import listen
 from tests.flanneld_py.certificates import Authority
 from tests.flanneld_py.made import attrs, subnet
@@ -247,7 +247,7 @@ def test_what_is_no_request_is_answered_with_an_error(served, head, status):
 
 
 def test_a_client_that_sends_its_request_byte_by_byte_is_cut_off(served, monkeypatch):
-    monkeypatch.setattr(reading, "REQUEST_TIME", 0.3)
+    monkeypatch.setattr(http_limits, "REQUEST_TIME", 0.3)
     with served.connect() as connection:
         begun = time.monotonic()
         with pytest.raises(ConnectionError):  # noqa: PT012 (any of the bytes may be the first that fails)
@@ -265,14 +265,30 @@ def test_a_client_that_sends_half_a_body_and_goes_is_forgotten(served):
     assert served.etcds[""].snapshot().leases == ()
 
 
-def test_more_connections_than_there_may_be_are_closed(monkeypatch, serve):
+def test_of_more_connections_than_there_may_be_the_slowest_to_ask_makes_room(monkeypatch, serve):
     monkeypatch.setattr(connections, "MOST", 2)
     served = serve()
-    with served.connect() as first, served.connect() as second, served.connect() as third:
-        assert third.recv(100) == b""
-        for connection in (first, second):
-            connection.sendall(b"GET /v1/_/config HTTP/1.1\r\n\r\n")
-            assert b"200 OK" in connection.recv(1000)
+    with served.connect() as first, served.connect() as second:
+        first.sendall(b"G")
+        second.sendall(b"GET /v1/_/config HTTP/1.1\r\n\r\n")
+        assert b"200 OK" in second.recv(1000)
+        with served.connect() as third:
+            assert first.recv(100) == b""
+            third.sendall(b"GET /v1/_/config HTTP/1.1\r\n\r\n")
+            assert b"200 OK" in third.recv(1000)
+            second.sendall(b"GET /v1/_/config HTTP/1.1\r\n\r\n")
+            assert b"200 OK" in second.recv(1000)
+
+
+def test_a_client_that_waits_for_news_is_no_slow_one(monkeypatch, serve):
+    monkeypatch.setattr(connections, "MOST", 2)
+    served = serve()
+    revision = served.etcds[""].revision
+    with poll(served, revision), poll(served, revision):
+        until(lambda: waiting(served) == 2, "both to wait")
+        with served.connect() as third:
+            assert third.recv(100) == b""
+        assert waiting(served) == 2
 
 
 def test_requests_are_logged_as_flannel_does_and_what_is_asked_again_and_again_only_once(served, caplog):
