@@ -45,10 +45,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How packets leave: the interface's index, and the source address that the route prefers."""
+    """How packets leave: the interface's index, the source address that the route prefers, and the router.
+
+    Without `gateway` the destination is on the interface's own link.
+    """
 
     index: int
     source: Address | None = None
+    gateway: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import HostGw, NetworkConfig
@@ -11,6 +12,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.entries import Change, Put, Route
+from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Lease, LeaseAttrs
 from flanneld_py.subnet import Address, Addresses, Subnet
 
@@ -28,8 +30,10 @@ class HostGwBackend(Programmed):
         public: Addresses,
         *,
         table: Table = kernel_table,
+        ways: WaysTo = ways_to,
     ) -> None:
-        super().__init__(network.overlay, interface, table)
+        self._peers = Reached(ways)
+        super().__init__(network.overlay, interface, table, self._peers)
         self.mtu = interface.mtu
         self._underlay = Underlay(interface, network.overlay)
         public = of_families(public, network.overlay)
@@ -53,15 +57,18 @@ class HostGwBackend(Programmed):
         return self._underlay.trouble()
 
     def _carried(self, lease: Lease) -> Carried:
-        return host_gw_entries(lease, self._interface, self._overlay, self._own)
+        return host_gw_entries(lease, self._interface, self._overlay, self._own, self._peers.known)
 
     def _devices(self) -> Mapping[str, int]:
         return {}
 
     def _explain(self, change: Change) -> str:
-        if isinstance(change, Put) and isinstance(change.entry, Route):
-            return not_on_link(change.entry, self._interface)
-        return ""
+        if not isinstance(change, Put) or not isinstance(change.entry, Route):
+            return ""
+        gateway, ways = change.entry.gateway, self._peers.known
+        if gateway is None or ((way := ways.get(gateway)) and way.gateway):  # which was warned of
+            return ""
+        return not_on_link(gateway, self._interface, ways)
 
 
 def _require_own(family: str, name: str, own: Address | None, public: Address | None) -> None:

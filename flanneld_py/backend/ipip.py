@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from ipaddress import ip_interface
 from typing import Final
 
-from flanneld_py.backend.peers import Carried, of_families
+from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import IPIP, ipip_entries
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import Ipip, NetworkConfig
@@ -13,6 +14,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
+from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -41,6 +43,7 @@ class IpipBackend(Programmed):
         public: Addresses,
         *,
         table: Table = kernel_table,
+        ways: WaysTo = ways_to,
     ) -> None:
         if network.ipv4 is None or network.ipv6 is not None:
             raise Fatal(
@@ -54,7 +57,7 @@ class IpipBackend(Programmed):
                 "another interface with -iface",
                 code=Exit.INTERFACE,
             )
-        super().__init__(network.overlay, interface, table)
+        super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
         self.mtu = interface.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
             raise Fatal(
@@ -65,7 +68,6 @@ class IpipBackend(Programmed):
         self._local = interface.ipv4
         self._attrs = LeaseAttrs(of_families(public, network.overlay), IPIP)
         self._underlay = Underlay(interface, network.overlay)
-        self._direct_on = interface if config.direct_routing else None
         # Whether the kernel has it at all is to be known before a lease is taken.
         self._index = self._ensure()
 
@@ -93,7 +95,8 @@ class IpipBackend(Programmed):
         return self._underlay.trouble() if found.up else f"The device {DEVICE} was set down"
 
     def _carried(self, lease: Lease) -> Carried:
-        return ipip_entries(lease, self._index, self._own, self._direct_on)
+        direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
+        return ipip_entries(lease, self._index, self._own, direct)
 
     def _devices(self) -> Mapping[str, int]:
         return {DEVICE: self._index}

@@ -1,21 +1,20 @@
 """One peer's part: what it takes to carry packets to it, and why there is nothing for it. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
-from flanneld_py.interface import Interface
+from flanneld_py.interface import Way
 from flanneld_py.kernel.entries import Entry
 from flanneld_py.lease import Lease
-from flanneld_py.subnet import Address, Addresses, Network, Subnet
+from flanneld_py.subnet import Address, Addresses, Subnet
 
 __all__ = [
     "Carried",
+    "Direct",
     "Remark",
     "cut",
     "foreign",
-    "links",
     "of_families",
-    "on_link",
     "overlapping",
     "unusable",
 ]
@@ -37,16 +36,20 @@ class Carried:
     remarks: tuple[Remark, ...] = ()
 
 
-def on_link(interface: Interface, address: Address) -> bool:
-    """Whether the address is of a network of the interface, so that no router is between."""
-    return any(address in network for network in links(interface, address))
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """The peers' addresses that are on the link of an interface, whose `index` it is: no router is between.
 
+    What the kernel's `ways` say counts, not the prefix of the interface's address: an administrator's route
+    may lead to a part of that by a router, and in a cloud the prefix is that of one address.
+    """
 
-def links(interface: Interface, address: Address) -> tuple[Network, ...]:
-    """The interface's networks of the address's family."""
-    if isinstance(address, IPv4Address):
-        return tuple(own.network for own in interface.ipv4_networks)
-    return tuple(own.network for own in interface.ipv6_networks)
+    index: int
+    ways: Mapping[Address, Way]
+
+    def __contains__(self, address: Address) -> bool:
+        way = self.ways.get(address)
+        return way is not None and way.index == self.index and way.gateway is None
 
 
 def of_families(public: Addresses, overlay: Subnet) -> Addresses:

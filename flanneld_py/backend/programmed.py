@@ -12,6 +12,7 @@ from flanneld_py.backend import Statistics
 from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
 from flanneld_py.backend.peers import Carried, Remark
+from flanneld_py.backend.reached import Reached
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, Slot, plan, slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -41,13 +42,17 @@ class Table(Protocol):
 class Programmed(ABC):
     """The part of a `backend.Backend` that keeps the kernel's entries as the leases say.
 
-    A subclass says what a lease takes (`_carried`), and which devices are its own (`_devices`).
+    A subclass says what a lease takes (`_carried`), and which devices are its own (`_devices`). Where that
+    depends on how peers are reached, it gives `reached`.
     """
 
-    def __init__(self, overlay: Subnet, interface: Interface, table: Table) -> None:
+    def __init__(
+        self, overlay: Subnet, interface: Interface, table: Table, reached: Reached | None = None
+    ) -> None:
         self._overlay = overlay
         self._interface = interface
         self._table = table
+        self._reached = reached
         self._own = Subnet()
         self._ledger = Ledger()
         self._refused: dict[Change, int] = {}
@@ -90,6 +95,8 @@ class Programmed(ABC):
         """See `Backend`. What is left of peers of the past is taken away. The kernel knows no deadline."""
         self._ledger = Ledger()
         self._refused.clear()
+        if self._reached is not None:
+            self._reached.begin(peers.values())
         for lease in peers.values():
             self._put(lease)
         self._ledger.changes()  # the whole of it is compared instead
@@ -99,11 +106,15 @@ class Programmed(ABC):
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
+        if self._reached is not None:
+            self._reached.learn(event.lease for event in events if isinstance(event, Added))
         for event in events:
             if isinstance(event, Added):
                 self._put(event.lease)
             else:
                 self._ledger.remove(event.lease.subnet)
+                if self._reached is not None:
+                    self._reached.forget(event.lease.subnet)
         self._perform(self._ledger.changes())
 
     def extend(self, until: float) -> None:  # noqa: B027 (nothing to do is the rule)
@@ -113,10 +124,13 @@ class Programmed(ABC):
         """See `Backend`. The devices stay, for the next lease."""
         self._ledger = Ledger()
         self._refused.clear()
+        if self._reached is not None:
+            self._reached.begin(())
         self._reconcile()
 
     def repair(self) -> int:
-        """See `Backend`. What the kernel has refused is tried again."""
+        """See `Backend`. What the kernel has refused is tried again, and its ways to peers are asked for."""
+        self._follow_routes()
         before = dict(self._refused)
         done = self._reconcile()
         if recovered := [change for change in done if change in before]:
@@ -135,6 +149,17 @@ class Programmed(ABC):
         """See `Backend`. The kernel goes on carrying packets, so that a restart loses none."""
 
     # The kernel
+
+    def _follow_routes(self) -> None:
+        """Peers that the machine's routes now lead to in another way may take other entries."""
+        if self._reached is None:
+            return
+        for lease in self._reached.renew():
+            self._put(lease)
+        changes = self._ledger.changes()
+        if changes:
+            logger.info("The routes to peers have changed: %s", self._names(changes))
+            self._perform(changes)
 
     def _put(self, lease: Lease) -> None:
         carried = self._carried(lease)

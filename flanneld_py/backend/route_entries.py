@@ -3,10 +3,11 @@
 As flannel's backend/route_network.go, hostgw.go and ipip.go.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from flanneld_py.backend.peers import Carried, Remark, foreign, links, on_link, overlapping, unusable
-from flanneld_py.interface import Interface
+from flanneld_py.backend.peers import Carried, Direct, Remark, foreign, overlapping, unusable
+from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import Entry, Route
 from flanneld_py.lease import Lease
 from flanneld_py.subnet import Address, Network, Subnet
@@ -17,10 +18,14 @@ HOST_GW: Final = "host-gw"
 IPIP: Final = "ipip"
 
 
-def host_gw_entries(lease: Lease, interface: Interface, overlay: Subnet, own: Subnet) -> Carried:
+def host_gw_entries(
+    lease: Lease, interface: Interface, overlay: Subnet, own: Subnet, ways: Mapping[Address, Way]
+) -> Carried:
     """Routes to the peer's subnets by its public addresses; for the families that the overlay has.
 
-    Whether a peer is on the interface's link the kernel decides: an administrator's route can make it so.
+    Whether a peer is on the interface's link the kernel decides: an administrator's route can make it so. But
+    it takes any gateway within the interface's own prefix, also one that it reaches itself by a router; as
+    flannel we have that route, and warn of it.
     """
     if ignored := _ignored(lease, HOST_GW, own):
         return Carried(remarks=(ignored,))
@@ -37,32 +42,41 @@ def host_gw_entries(lease: Lease, interface: Interface, overlay: Subnet, own: Su
         problem = unusable(gateway)
         if problem or gateway is None:
             remarks.append(Remark(f"{network} {problem}", f"Ignoring the subnet {network}: {problem}"))
-        else:
-            found.append(Route(network, interface.index, gateway=gateway))
+            continue
+        found.append(Route(network, interface.index, gateway=gateway))
+        if (way := ways.get(gateway)) is not None and way.gateway is not None:
+            far = not_on_link(gateway, interface, ways)
+            remarks.append(Remark(f"{network} {far}", f"Packets to the subnet {network} may be lost: {far}"))
     return Carried(tuple(found), tuple(remarks))
 
 
-def ipip_entries(lease: Lease, device: int, own: Subnet, direct_on: Interface | None) -> Carried:
-    """The IPv4 route by the ipip device, or, with DirectRouting and on one link, by `direct_on`."""
+def ipip_entries(lease: Lease, device: int, own: Subnet, direct: Direct | None) -> Carried:
+    """The IPv4 route by the ipip device, or, if it is `direct` (DirectRouting), by the interface."""
     if ignored := _ignored(lease, IPIP, own):
         return Carried(remarks=(ignored,))
     network, gateway = lease.subnet.ipv4, lease.attrs.public.ipv4
     if network is None or gateway is None:
         text = f"Ignoring the subnet {lease.subnet}: ipip carries IPv4 only"
         return Carried(remarks=(Remark(f"{lease.subnet} has no IPv4", text),))
-    if direct_on is not None and on_link(direct_on, gateway):
-        return Carried((Route(network, direct_on.index, gateway=gateway),))
+    if direct is not None and gateway in direct:
+        return Carried((Route(network, direct.index, gateway=gateway),))
     return Carried((Route(network, device, gateway=gateway, onlink=True),))
 
 
-def not_on_link(route: Route, interface: Interface) -> str:
-    """Why the kernel would not take a route by a gateway that is not on the link; "" if that is not why."""
-    if route.onlink or route.gateway is None or on_link(interface, route.gateway):
+def not_on_link(gateway: Address, interface: Interface, ways: Mapping[Address, Way]) -> str:
+    """Why host-gw cannot send to this peer; "" where the kernel sends to it on the interface's own link."""
+    if gateway in Direct(interface.index, ways):
         return ""
-    networks = ", ".join(map(str, links(interface, route.gateway))) or "none"
+    way = ways.get(gateway)
+    if way is None:
+        where = "this machine has no route to it"
+    elif way.gateway is not None:
+        where = f"its router is {way.gateway}"
+    else:
+        where = "it is behind another interface"
     return (
-        f"{route.gateway} is not on the link of {interface.name} (its networks: {networks}), and host-gw "
-        "needs all machines on one; use the backend vxlan, which crosses routers"
+        f"{gateway} is not on the link of {interface.name} ({where}), and host-gw needs all machines on one; "
+        "use the backend vxlan, which crosses routers"
     )
 
 

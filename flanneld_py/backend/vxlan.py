@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Final
 
 from flanneld_py.backend import vxlan_entries
-from flanneld_py.backend.peers import Carried, of_families
+from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
+from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
@@ -16,6 +17,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.subnet import Address, Addresses, Subnet
 
@@ -42,8 +44,9 @@ class VxlanBackend(Programmed):
         *,
         tx_checksum: str = "auto",
         table: Table = kernel_table,
+        ways: WaysTo = ways_to,
     ) -> None:
-        super().__init__(network.overlay, interface, table)
+        super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
         self._config = config
         self._underlay = Underlay(interface, network.overlay)
         self._public = of_families(public, network.overlay)
@@ -124,8 +127,8 @@ class VxlanBackend(Programmed):
 
     def _carried(self, lease: Lease) -> Carried:
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
-        direct_on = self._interface if self._config.direct_routing else None
-        return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct_on)
+        direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
+        return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct)
 
     def _meet(self, subnets: Iterable[Subnet]) -> None:
         """Have checksums examined with peers that packets are encapsulated to, once they can be sent."""

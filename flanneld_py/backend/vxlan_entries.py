@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.backend.peers import Carried, Remark, cut, foreign, on_link, overlapping, unusable
-from flanneld_py.interface import Interface
+from flanneld_py.backend.peers import Carried, Direct, Remark, cut, foreign, overlapping, unusable
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
@@ -63,11 +62,10 @@ def own_mac(device: str, public: Addresses) -> str:
     return bytes([first & ~1 | 2, *others]).hex(":")
 
 
-def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct_on: Interface | None) -> Carried:
+def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct: Direct | None) -> Carried:
     """What it takes to carry packets to this peer. `own` is our subnet; nothing of it is taken from us.
 
-    Where `direct_on` is given, peers on that interface's link are reached without encapsulation
-    (DirectRouting).
+    Those that are `direct` are reached without encapsulation (DirectRouting).
     """
     attrs = lease.attrs
     if attrs.backend_type != BACKEND_TYPE:
@@ -89,15 +87,13 @@ def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct_on: Interf
             remarks.append(Remark(f"{network} {problem}", f"Ignoring the subnet {network}: {problem}"))
             continue
         remarks.extend(_other_vni(network, data, vni))
-        found.extend(_ways(network, public, mac, device, direct_on))
+        found.extend(_ways(network, public, mac, device, direct))
     return Carried(tuple(found), tuple(remarks))
 
 
-def _ways(
-    network: Network, public: Address, mac: str, device: int, direct_on: Interface | None
-) -> Iterator[Entry]:
-    if direct_on is not None and on_link(direct_on, public):
-        yield Route(network, direct_on.index, gateway=public)
+def _ways(network: Network, public: Address, mac: str, device: int, direct: Direct | None) -> Iterator[Entry]:
+    if direct is not None and public in direct:
+        yield Route(network, direct.index, gateway=public)
         return
     gateway = network.network_address
     yield FdbEntry(device, mac, public)

@@ -29,6 +29,10 @@ NETLINK_GET_STRICT_CHK: Final = 12
 AT_ONCE: Final = 256
 """Requests in one datagram. Should the kernel refuse all of them, its answers fit in the default buffer."""
 
+ANSWERS_AT_ONCE: Final = 64
+"""Requests in one datagram where each is answered by a message of its own. The kernel counts 1 to 2 KiB for
+each, so all of them fit in the default buffer."""
+
 ANSWER: Final = 65536
 """Bytes; the kernel fills no more than 32 KiB of a dump into one datagram (netlink_dump of af_netlink.c)."""
 
@@ -143,6 +147,34 @@ class Channel:
                     if error := _error(data, message):
                         raise error
                     return found, not flags & NLM_F_DUMP_INTR
+
+    def ask_all(self, requests: Sequence[Request]) -> list[tuple[bytes, Message] | OSError]:
+        """The answer to each of these requests, none of which is a dump: what was asked for, or a refusal."""
+        found: list[tuple[bytes, Message] | OSError] = []
+        for first in range(0, len(requests), ANSWERS_AT_ONCE):
+            batch = requests[first : first + ANSWERS_AT_ONCE]
+            try:
+                found += self._answers(batch)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._drain()
+                for request in batch:
+                    found += self._answers([request])
+        return found
+
+    def _answers(self, requests: Sequence[Request]) -> list[tuple[bytes, Message] | OSError]:
+        first = self._next
+        self._next += len(requests)
+        self._socket.send(b"".join(request.frame(number) for number, request in enumerate(requests, first)))
+        found: dict[int, tuple[bytes, Message] | OSError] = {}
+        while len(found) < len(requests):
+            data = self._socket.recv(ANSWER)
+            for message in messages(data):
+                if first <= message.sequence < self._next:
+                    error = _error(data, message) if message.kind == NLMSG_ERROR else None
+                    found[message.sequence] = error or (data, message)
+        return [found[first + place] for place in range(len(requests))]
 
     def ask(self, request: Request) -> tuple[bytes, Message]:
         """The one answer to a request that is no dump. Raises the `OSError` that the kernel tells."""

@@ -1,6 +1,7 @@
 """Where packets leave the machine: rtnetlink's routes, as far as that matters (linux/rtnetlink.h). Pure."""
 
 import struct
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -11,20 +12,23 @@ from flanneld_py.kernel.rtnetlink import (
     AF_INET6,
     RT_TABLE_MAIN,
     RTA_DST,
+    RTA_GATEWAY,
     RTA_MULTIPATH,
     RTA_OIF,
     RTA_PREFSRC,
     RTA_PRIORITY,
     RTA_TABLE,
+    RTA_VIA,
     RTM_GETROUTE,
     RTMSG,
     RTN_UNICAST,
 )
 from flanneld_py.subnet import Address
 
-__all__ = ["default_way", "get_route", "way"]
+__all__ = ["default_way", "get_route", "way", "way_to_another"]
 
 RTNEXTHOP: Final = struct.Struct("=HBBi")  # length, flags, weight, index
+RTVIA: Final = struct.Struct("=H")  # family, and then the address
 
 
 def get_route(address: Address) -> Request:
@@ -37,13 +41,26 @@ def get_route(address: Address) -> Request:
 def way(data: bytes, start: int, end: int) -> Way | None:
     """The way of an RTM_NEWROUTE: its first next hop, where it has several."""
     found = attributes(data, start + RTMSG.size, end)
+    source = found.get(RTA_PREFSRC)
     index = number(found.get(RTA_OIF))
     if hops := found.get(RTA_MULTIPATH):
-        _, _, _, index = RTNEXTHOP.unpack_from(hops)
-    source = found.get(RTA_PREFSRC)
+        length, _, _, index = RTNEXTHOP.unpack_from(hops)
+        found = attributes(hops, RTNEXTHOP.size, min(length, len(hops)))
     if not index:
         return None
-    return Way(index, None if source is None else _address(source))
+    return Way(index, None if source is None else _address(source), _gateway(found))
+
+
+def way_to_another(data: bytes, start: int, end: int) -> Way | None:
+    """As `way`; None for what is sent to no other machine, or to several: our own address, a broadcast."""
+    *_, kind, _ = RTMSG.unpack_from(data, start)
+    return way(data, start, end) if kind == RTN_UNICAST else None
+
+
+def _gateway(found: Mapping[int, bytes]) -> Address | None:
+    if RTA_VIA in found:  # a router of the other family
+        return _address(found[RTA_VIA][RTVIA.size :])
+    return _address(found[RTA_GATEWAY]) if RTA_GATEWAY in found else None
 
 
 def _address(packed: bytes) -> Address:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flanneld_py.backend.peers import Direct
 from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
 from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_vtep_mac, own_mac
-from flanneld_py.interface import Interface
+from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
@@ -23,6 +24,16 @@ ETH0 = Interface(
     (IPv4Interface("192.168.50.11/24"),), (IPv6Interface("fd00:50::11/64"), IPv6Interface("fe80::1/64")),
 )  # fmt: skip
 BOTH = Vteps(7, 8)
+ROUTER = ip_address("192.168.50.1")
+WAYS = {
+    ip_address("192.168.50.12"): Way(2),
+    ip_address("fd00:50::12"): Way(2),
+    ip_address("192.168.50.13"): Way(2, gateway=ROUTER),  # within our /24, and yet behind a router
+    ip_address("192.168.50.14"): Way(3),
+    ip_address("192.168.51.12"): Way(2, gateway=ROUTER),
+    ip_address("198.51.100.12"): Way(2),  # by an on-link route of an administrator's
+}
+ON_LINK = Direct(ETH0.index, WAYS)
 
 
 def lease(name: str, value: str) -> Lease:
@@ -46,7 +57,7 @@ DUAL = lease(
 )
 
 
-def vxlan_entries(of: Lease, vteps: Vteps = BOTH, *, vni: int = 1, direct: Interface | None = None):
+def vxlan_entries(of: Lease, vteps: Vteps = BOTH, *, vni: int = 1, direct: Direct | None = None):
     return entries(of, vteps, vni, OWN, direct)
 
 
@@ -88,14 +99,25 @@ def test_a_lease_of_v0_5_5_names_no_vni_and_counts_as_any_other():
 
 
 def test_with_direct_routing_a_peer_on_our_link_takes_a_plain_route():
-    assert text(vxlan_entries(DUAL, direct=ETH0)) == [
+    assert text(vxlan_entries(DUAL, direct=ON_LINK)) == [
         "route 10.2.3.0/24 via 192.168.50.12 dev #2",
         "route 2001:cafe:42:3::/64 via fd00:50::12 dev #2",
     ]
 
 
-def test_with_direct_routing_a_peer_behind_a_router_is_encapsulated_still():
-    assert len(vxlan_entries(vxlan(address="192.168.51.12"), direct=ETH0).entries) == 3
+@pytest.mark.parametrize(
+    "address",
+    ["192.168.51.12", "192.168.50.13", "192.168.50.14", "203.0.113.12"],
+    ids=["a router", "a router within our prefix", "another interface", "no route"],
+)
+def test_with_direct_routing_a_peer_that_is_not_on_our_link_is_encapsulated_still(address):
+    assert len(vxlan_entries(vxlan(address=address), direct=ON_LINK).entries) == 3
+
+
+def test_with_direct_routing_a_peer_outside_our_prefix_that_a_route_puts_on_our_link_takes_a_plain_route():
+    assert text(vxlan_entries(vxlan(address="198.51.100.12"), direct=ON_LINK)) == [
+        "route 10.2.3.0/24 via 198.51.100.12 dev #2"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +184,7 @@ def test_a_lease_of_another_backend_is_ignored_in_flannels_words(kind):
 @pytest.mark.parametrize("name", ["10.2.1.0-24", "10.2.1.128-25", "10.2.0.0-20"])
 def test_nothing_of_our_own_subnet_is_given_to_a_peer(name):
     value = '{"PublicIP":"192.168.50.12","BackendType":"host-gw"}'
-    carried = host_gw_entries(lease(name, value), ETH0, OVERLAY, OWN)
+    carried = host_gw_entries(lease(name, value), ETH0, OVERLAY, OWN, {})
     assert not carried.entries
     assert "it overlaps ours" in carried.remarks[0].text
     assert not vxlan_entries(vxlan(name=name)).entries
@@ -195,7 +217,7 @@ HOST_GW = lease(
 
 
 def test_a_host_gw_peer_takes_a_route_of_each_family():
-    assert text(host_gw_entries(HOST_GW, ETH0, OVERLAY, OWN)) == [
+    assert text(host_gw_entries(HOST_GW, ETH0, OVERLAY, OWN, {})) == [
         "route 10.2.3.0/24 via 192.168.50.12 dev #2",
         "route 2001:cafe:42:3::/64 via fd00:50::12 dev #2",
     ]
@@ -203,41 +225,51 @@ def test_a_host_gw_peer_takes_a_route_of_each_family():
 
 def test_a_host_gw_peer_is_routed_in_the_families_of_our_overlay_alone():
     overlay = subnet("10.2.0.0/16")
-    assert text(host_gw_entries(HOST_GW, ETH0, overlay, OWN)) == [
+    assert text(host_gw_entries(HOST_GW, ETH0, overlay, OWN, {})) == [
         "route 10.2.3.0/24 via 192.168.50.12 dev #2"
     ]
 
 
 def test_a_host_gw_peer_without_an_ipv6_address_is_warned_of():
     half = lease("10.2.3.0-24&2001:cafe:42:3::-64", '{"PublicIP":"192.168.50.12","BackendType":"host-gw"}')
-    carried = host_gw_entries(half, ETH0, OVERLAY, OWN)
+    carried = host_gw_entries(half, ETH0, OVERLAY, OWN, {})
     assert len(carried.entries) == 1
     assert "2001:cafe:42:3::/64" in carried.remarks[0].text
 
 
 def test_host_gw_ignores_another_backend_in_flannels_words():
-    (remark,) = host_gw_entries(vxlan(), ETH0, OVERLAY, OWN).remarks
+    (remark,) = host_gw_entries(vxlan(), ETH0, OVERLAY, OWN, {}).remarks
     assert remark.text.startswith("Ignoring non-host-gw subnet: type=vxlan ")
 
 
-def test_why_a_gateway_is_refused_is_explained_if_it_is_off_the_link():
-    (route,) = host_gw_entries(
-        lease("10.2.3.0-24", '{"PublicIP":"192.168.51.12","BackendType":"host-gw"}'), ETH0, OVERLAY, OWN
-    ).entries
-    assert isinstance(route, Route)
-    assert "192.168.51.12 is not on the link of eth0 (its networks: 192.168.50.0/24)" in not_on_link(
-        route, ETH0
-    )
-    near = Route(route.destination, 2, gateway=ip_address("192.168.50.12"))
-    assert not_on_link(near, ETH0) == ""
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.168.50.13", "192.168.50.13 is not on the link of eth0 (its router is 192.168.50.1)"),
+        ("192.168.50.14", "192.168.50.14 is not on the link of eth0 (it is behind another interface)"),
+        ("203.0.113.12", "203.0.113.12 is not on the link of eth0 (this machine has no route to it)"),
+    ],
+)
+def test_why_a_gateway_is_refused_is_explained_if_it_is_off_the_link(address, reason):
+    assert reason in not_on_link(ip_address(address), ETH0, WAYS)
+    assert not_on_link(ip_address("192.168.50.12"), ETH0, WAYS) == ""
+
+
+def test_a_host_gw_peer_behind_a_router_is_routed_as_flannel_does_and_warned_of():
+    far = lease("10.2.3.0-24", '{"PublicIP":"192.168.50.13","BackendType":"host-gw"}')
+    carried = host_gw_entries(far, ETH0, OVERLAY, OWN, WAYS)
+    assert text(carried) == ["route 10.2.3.0/24 via 192.168.50.13 dev #2"]
+    (remark,) = carried.remarks
+    assert remark.text.startswith("Packets to the subnet 10.2.3.0/24 may be lost: 192.168.50.13 is not on")
+    assert not host_gw_entries(HOST_GW, ETH0, OVERLAY, OWN, WAYS).remarks
 
 
 def test_an_ipip_peer_takes_a_route_by_the_tunnel_or_with_direct_routing_by_the_link():
     near = lease("10.2.3.0-24", '{"PublicIP":"192.168.50.12","BackendType":"ipip"}')
     far = lease("10.2.3.0-24", '{"PublicIP":"192.168.51.12","BackendType":"ipip"}')
     assert text(ipip_entries(near, 9, OWN, None)) == ["route 10.2.3.0/24 via 192.168.50.12 dev #9 onlink"]
-    assert text(ipip_entries(near, 9, OWN, ETH0)) == ["route 10.2.3.0/24 via 192.168.50.12 dev #2"]
-    assert text(ipip_entries(far, 9, OWN, ETH0)) == ["route 10.2.3.0/24 via 192.168.51.12 dev #9 onlink"]
+    assert text(ipip_entries(near, 9, OWN, ON_LINK)) == ["route 10.2.3.0/24 via 192.168.50.12 dev #2"]
+    assert text(ipip_entries(far, 9, OWN, ON_LINK)) == ["route 10.2.3.0/24 via 192.168.51.12 dev #9 onlink"]
     assert "Ignoring non-ipip subnet: type=vxlan" in ipip_entries(vxlan(), 9, OWN, None).remarks[0].text
 
 
@@ -263,9 +295,9 @@ def test_whatever_a_lease_says_it_is_entries_of_that_peer_or_a_remark(data, data
     of = Lease(DUAL.subnet, attrs)
     for carried in (
         vxlan_entries(of),
-        vxlan_entries(of, direct=ETH0),
-        host_gw_entries(of, ETH0, OVERLAY, OWN),
-        ipip_entries(of, 9, OWN, ETH0),
+        vxlan_entries(of, direct=ON_LINK),
+        host_gw_entries(of, ETH0, OVERLAY, OWN, {}),
+        ipip_entries(of, 9, OWN, ON_LINK),
     ):
         assert carried.entries or carried.remarks
         for entry in carried.entries:

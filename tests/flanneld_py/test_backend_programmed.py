@@ -5,17 +5,19 @@ import errno
 import json
 import logging
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
 import pytest
 
 from flanneld_py.backend.host_gw import HostGwBackend
+from flanneld_py.backend.reached import WaysTo
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
+from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import Route, Seen
 from flanneld_py.lease import Added, Lease, Removed, decode, encode
-from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.subnet import Address, Addresses, Subnet
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
@@ -47,8 +49,12 @@ ROUTE_A = Route(ip_network("10.2.2.0/24"), LO.index, ip_address("192.168.50.12")
 ROUTE_B = Route(ip_network("10.2.3.0/24"), LO.index, ip_address("192.168.50.13"))
 
 
-def backend(table: FakeTable, network: NetworkConfig = NETWORK) -> HostGwBackend:
-    made = HostGwBackend(network, HostGw(), LO, addresses("127.0.0.1"), table=table)
+def on_link(asked: Sequence[Address], /) -> dict[Address, Way]:
+    return {address: Way(LO.index) for address in asked}
+
+
+def backend(table: FakeTable, network: NetworkConfig = NETWORK, ways: WaysTo = on_link) -> HostGwBackend:
+    made = HostGwBackend(network, HostGw(), LO, addresses("127.0.0.1"), table=table, ways=ways)
     made.claim(OWN)
     return made
 
@@ -198,14 +204,31 @@ def test_a_route_that_the_kernel_refuses_is_told_once_and_tried_at_every_repair(
 def test_a_peer_off_the_link_is_an_error_that_says_so_once(table, log):
     far = peer("10.2.4.0/24", "192.0.2.4")
     table.refusals[Route(ip_network("10.2.4.0/24"), LO.index, ip_address("192.0.2.4"))] = errno.ENETUNREACH
-    made = backend(table)
+    made = backend(table, ways=lambda asked: {at: Way(LO.index) for at in asked if str(at) != "192.0.2.4"})
     made.carry(peers(A, far), 0)
     made.repair()
     (error,) = [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
     assert "route 10.2.4.0/24 via 192.0.2.4 dev lo" in error
-    networks = "127.0.0.0/8, 192.168.50.0/24"
-    assert f"Network is unreachable: 192.0.2.4 is not on the link of lo (its networks: {networks})" in error
+    assert "Network is unreachable: 192.0.2.4 is not on the link of lo (this machine has no route" in error
     assert table.texts() == [str(ROUTE_A)]
+
+
+def test_a_peer_that_a_router_comes_to_be_before_is_warned_of_and_one_that_was_refused_is_told_once(
+    table, log
+):
+    router = ip_address("192.168.50.1")
+    known = {ip_address("192.168.50.12"): Way(LO.index)}
+    made = backend(table, ways=lambda _: known)
+    made.carry(peers(A), 0)
+    assert made.repair() == 0
+    assert not log.records
+    known[ip_address("192.168.50.12")] = Way(LO.index, gateway=router)
+    table.refusals[ROUTE_A] = errno.ENETUNREACH
+    table.entries.clear()
+    made.repair()
+    warning, error = [record.getMessage() for record in log.records if record.levelno >= logging.WARNING]
+    assert "192.168.50.12 is not on the link of lo (its router is 192.168.50.1)" in warning
+    assert error.endswith("Network is unreachable")
 
 
 def test_a_foreign_backend_type_is_told_once(table, log):

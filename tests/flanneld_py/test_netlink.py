@@ -383,3 +383,32 @@ def test_of_several_next_hops_the_first_counts():
 )
 def test_what_is_no_default_route_is_none(fields: str):
     assert default(fields, OIF) is None
+
+
+# struct rtmsg of an answer: dst_len 32, table main, RTM_F_CLONED.
+ROUTER = attribute(5, IPv4Address("192.0.2.9").packed)
+VIA6 = attribute(18, struct.pack("=H", AF_INET6) + ip_address("fe80::9").packed)  # RTA_VIA, struct rtvia
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ((OIF,), Way(7)),
+        ((OIF, ROUTER), Way(7, gateway=IPv4Address("192.0.2.9"))),
+        ((OIF, VIA6), Way(7, gateway=ip_address("fe80::9"))),
+        (
+            (attribute(9, struct.pack("=HBBi", 16, 0, 0, 5) + ROUTER),),
+            Way(5, gateway=IPv4Address("192.0.2.9")),
+        ),
+    ],
+    ids=["on the link", "a router", "a router of the other family", "several routers"],
+)
+def test_a_way_names_its_router(others: tuple[bytes, ...], expected: Way):
+    payload = bytes.fromhex("02 20 00 00 fe 00 00 01 00020000") + b"".join(others)
+    assert ways.way_to_another(payload, 0, len(payload)) == expected
+
+
+@pytest.mark.parametrize("kind", ["02", "03", "07"], ids=["RTN_LOCAL", "RTN_BROADCAST", "RTN_UNREACHABLE"])
+def test_what_is_sent_to_no_other_machine_has_no_way(kind: str):
+    payload = bytes.fromhex(f"02 20 00 00 fe 00 00 {kind} 00020000") + OIF
+    assert ways.way_to_another(payload, 0, len(payload)) is None

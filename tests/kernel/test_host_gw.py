@@ -139,7 +139,7 @@ def test_a_peer_off_the_link_is_an_error_and_the_others_are_reached(sandbox):
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.250.0-24", value)
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.251.0-24", lease(98))
     daemon = host.flanneld()
-    daemon.says("192.168.77.97 is not on the link of eth0 (its networks: 192.168.50.0/24)")
+    daemon.says("192.168.77.97 is not on the link of eth0 (this machine has no route to it)")
     gets(host, "10.2.251.0/24 via 192.168.50.98 dev eth0 proto 241")
 
 
