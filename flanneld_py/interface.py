@@ -17,11 +17,12 @@ from flanneld_py.subnet import Address, Addresses
 __all__ = ["ANY", "Candidate", "Families", "Held", "Interface", "NoInterface", "Routes", "Way", "Wishes"]
 __all__ += ["choose", "describe", "public_addresses"]
 
-IFF_UP: Final = 0x1  # linux/if.h
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 IFA_F_SECONDARY: Final = 0x01  # linux/if_addr.h; of IPv6, IFA_F_TEMPORARY: a privacy address, which changes
 IFA_F_DADFAILED: Final = 0x08
 IFA_F_DEPRECATED: Final = 0x20
 IFA_F_TENTATIVE: Final = 0x40
+IFA_F_PERMANENT: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An interface as the kernel lists it: `mtu` in bytes, `flags` IFF_*, addresses in the kernel's order."""
+    """An interface as the kernel lists it: `mtu` in bytes, `flags` IFF_*, addresses in the kernel's order.
+
+    `sources` are those of its addresses that the routes by it have as source, the best first.
+    """
 
     name: str
     index: int
     mtu: int
     flags: int = IFF_UP
     addresses: tuple[Held, ...] = ()
+    sources: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,10 @@ def choose(
         found = find()
         if isinstance(found, str):
             reasons.append(f"{wish}: {found}")
-        elif unfit := _unfit(*found, needs):
+        elif unfit := _unfit(*found, wishes.public, needs):
             reasons.append(f"{wish}: {found[0].name} {unfit}")
         else:
-            return _interface(*found)
+            return _interface(*found, _ours(candidates, wishes.public))
     raise NoInterface(
         f"Failed to find an interface to use: {'; '.join(reasons)}. There is: {describe(candidates)}. "
         "Name one that fits with -iface"
@@ -168,9 +173,11 @@ def _searches(
     if wishes.names or wishes.patterns or wishes.can_reach is not None:
         return
     for address in (wishes.public.ipv4, wishes.public.ipv6):
-        # Where no interface has it (NAT), today's flannel fails and v0.5.5 takes the default route's.
-        if address is not None and isinstance(_with_address(candidates, address), tuple):
-            yield f"the interface of {address}", partial(_with_address, candidates, address)
+        # Where no interface has it (NAT), today's flannel fails and v0.5.5 takes the default route's. As does
+        # this where the loopback interface has it: such an address is announced by a routing protocol.
+        outer = [candidate for candidate in candidates if not candidate.flags & IFF_LOOPBACK]
+        if address is not None and isinstance(_with_address(outer, address), tuple):
+            yield f"the interface of {address}", partial(_with_address, outer, address)
     if needs.ipv4 or not needs.ipv6:
         yield "default interface", partial(_by_default, candidates, routes.default_ipv4, "")
     if needs.ipv6 or not needs.ipv4:
@@ -212,18 +219,19 @@ def _by_way(candidates: Sequence[Candidate], way: Way | None, why: str) -> Found
 
 def _by_default(candidates: Sequence[Candidate], way: Way | None, family: str) -> Found | str:
     found = _by_way(candidates, way, f"Unable to find default {family}route")
-    return found if isinstance(found, str) else (found[0], None)  # flannel takes its first address
+    return found if isinstance(found, str) else (found[0], None)
 
 
 # Fitting
 
 
-def _unfit(candidate: Candidate, wanted: Address | None, needs: Families) -> str:
+def _unfit(candidate: Candidate, wanted: Address | None, public: Addresses, needs: Families) -> str:
     """What an interface lacks to be the external one; "" if nothing."""
     usable = _usable(candidate)
-    # A route may prefer the address of another interface, which is none of our business.
-    if wanted not in usable and any(held.address.ip == wanted for held in candidate.addresses):
-        return f"cannot use {wanted} (yet)"
+    for named in (wanted, public.ipv4, public.ipv6):
+        # A route may prefer the address of another interface, which is none of our business.
+        if named not in usable and any(held.address.ip == named for held in candidate.addresses):
+            return f"cannot use {named} (yet)"
     if not candidate.flags & IFF_UP:
         return "is down"
     if candidate.mtu <= 0:
@@ -239,7 +247,19 @@ def _unfit(candidate: Candidate, wanted: Address | None, needs: Families) -> str
 
 
 def _usable(candidate: Candidate) -> tuple[Address, ...]:
-    """Addresses that others could reach, the best first: link-local, deprecated, secondary ones come last."""
+    """Addresses that others could reach, the best first.
+
+    Link-local, deprecated and secondary ones come last. Of the others the first is that which the kernel has
+    as source on the interface's link, and the last one without a network: a virtual address, as keepalived
+    adds it, is another machine's tomorrow.
+    """
+
+    def rank(held: Held) -> tuple[bool, int, int, int, bool]:
+        address = held.address.ip
+        place = candidate.sources.index(address) if address in candidate.sources else len(candidate.sources)
+        last = held.flags & IFA_F_DEPRECATED, held.flags & IFA_F_SECONDARY
+        return address.is_link_local, *last, place, _stands_alone(held)
+
     good = [
         held
         for held in candidate.addresses
@@ -248,15 +268,24 @@ def _usable(candidate: Candidate) -> tuple[Address, ...]:
         and not held.address.ip.is_multicast
         and not held.address.ip.is_unspecified
     ]
-    return tuple(held.address.ip for held in sorted(good, key=_rank))
+    return tuple(held.address.ip for held in sorted(good, key=rank))
 
 
-def _rank(held: Held) -> tuple[bool, int, int]:
-    return held.address.ip.is_link_local, held.flags & IFA_F_DEPRECATED, held.flags & IFA_F_SECONDARY
+def _stands_alone(held: Held) -> bool:
+    """Whether it has no network. Of IPv6 those that DHCPv6 gives have none either, but end some time."""
+    alone = held.address.network.prefixlen == held.address.max_prefixlen
+    return alone and (held.address.version == 4 or bool(held.flags & IFA_F_PERMANENT))
 
 
-def _interface(candidate: Candidate, wanted: Address | None) -> Interface:
-    usable = (*([] if wanted is None else [wanted]), *_usable(candidate))
+def _ours(candidates: Sequence[Candidate], public: Addresses) -> tuple[Address, ...]:
+    """The public addresses that an interface of this machine has; behind NAT it is another machine's."""
+    held = {address for candidate in candidates for address in _usable(candidate)}
+    return tuple(address for address in (public.ipv4, public.ipv6) if address is not None and address in held)
+
+
+def _interface(candidate: Candidate, wanted: Address | None, ours: tuple[Address, ...]) -> Interface:
+    """`ours`: what peers send to is what we listen on and send from, if this machine has it."""
+    usable = (*ours, *([] if wanted is None else [wanted]), *_usable(candidate))
     everything = tuple(held.address for held in candidate.addresses)
     return Interface(
         candidate.name,

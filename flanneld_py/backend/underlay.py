@@ -3,17 +3,16 @@
 Asked every few seconds, so by what takes microseconds.
 """
 
-import errno
-import socket
 from typing import Final
 
 from flanneld_py.clock import now
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
+from flanneld_py.kernel.interfaces import is_held
 from flanneld_py.kernel.links import link
 from flanneld_py.subnet import Address, Subnet
 
-__all__ = ["Underlay", "is_local"]
+__all__ = ["Underlay"]
 
 PATIENCE: Final = 5.0
 """Seconds that an address may be gone; a DHCP client takes it away for a moment at times."""
@@ -39,7 +38,7 @@ class Underlay:
         if not found.up:  # the kernel takes IPv6 addresses away meanwhile, and what set them sets them again
             self._missed_at = None
             return ""
-        missing = next((address for address in self._addresses if not is_local(address)), None)
+        missing = next((address for address in self._addresses if not is_held(address)), None)
         if missing is None:
             self._missed_at = None
             return ""
@@ -55,15 +54,3 @@ class Underlay:
                 "interface and announces the new address",
                 code=Exit.INTERFACE,
             )
-
-
-def is_local(address: Address) -> bool:
-    """Whether this machine has the address. Always, where net.ipv4.ip_nonlocal_bind is set."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind((str(address), 0))
-        except OSError as error:
-            # A link-local IPv6 address cannot be bound without naming the interface; it is there, then.
-            return error.errno != errno.EADDRNOTAVAIL
-    return True

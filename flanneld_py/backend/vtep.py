@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, ip_interface
 from typing import Final
 
 from flanneld_py.backend.tx_checksum import Examiner
-from flanneld_py.backend.underlay import is_local
 from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac, own_mac
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload
 from flanneld_py.kernel.hold import HeldByAnother, Hold
+from flanneld_py.kernel.interfaces import is_held
 from flanneld_py.subnet import Address, Addresses
 
 __all__ = ["Vtep"]
@@ -113,7 +113,7 @@ class Vtep:
     def repair(self) -> int:
         """Put right its address and its MTU; 1 if that was necessary."""
         found = links.link(self.name)
-        if found is None or (found.mtu == self.mtu and is_local(self._address)):
+        if found is None or (found.mtu == self.mtu and is_held(self._address)):
             return 0
         try:
             self._set_up()

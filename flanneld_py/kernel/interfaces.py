@@ -1,15 +1,18 @@
 """The machine's interfaces, and where its packets leave: what the external interface is chosen from."""
 
+from collections.abc import Iterator, Sequence
+
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Candidate, Held, Routes, Way
 from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.devices import RTM_NEWLINK, device, dump_links
-from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes
-from flanneld_py.kernel.ways import default_way, get_route, way
+from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links
+from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes, seen_route
+from flanneld_py.kernel.ways import default_way, get_route, sources, way
 from flanneld_py.subnet import Address
 
-__all__ = ["look"]
+__all__ = ["is_held", "look"]
 
 
 def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
@@ -22,6 +25,19 @@ def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
         raise Fatal(f"Listing the interfaces of this machine: {reason}", code=Exit.KERNEL) from error
 
 
+def is_held(address: Address) -> bool:
+    """Whether an interface of this machine has the address, and it can be used. Raises `OSError`.
+
+    To bind a socket to it would tell less: net.ipv4.ip_nonlocal_bind, which goes with virtual addresses,
+    allows that with any address.
+    """
+    family = AF_INET if address.version == 4 else AF_INET6
+    with Channel() as channel:
+        dumped = channel.dump(dump_addresses(family), RTM_NEWADDR)
+    found = [held_address(data, message.start, message.end) for data, message in dumped]
+    return any(held is not None and held.address.ip == address and held.is_usable for held in found)
+
+
 def _candidates(channel: Channel) -> tuple[Candidate, ...]:
     addresses: dict[int, list[Held]] = {}
     for data, message in channel.dump(dump_addresses(0), RTM_NEWADDR):
@@ -31,10 +47,25 @@ def _candidates(channel: Channel) -> tuple[Candidate, ...]:
     found = [
         device(data, message.start, message.end) for data, message in channel.dump(dump_links(), RTM_NEWLINK)
     ]
+    routes: dict[int, list[Route]] = {}
+    for route in (*_main_table(channel, AF_INET), *_main_table(channel, AF_INET6)):
+        routes.setdefault(route.device, []).append(route)
     return tuple(
-        Candidate(link.name, link.index, link.mtu, link.flags, tuple(addresses.get(link.index, ())))
+        _candidate(link, addresses.get(link.index, []), routes.get(link.index, []))
         for link in sorted(found, key=lambda link: link.index)
     )
+
+
+def _candidate(link: Device, held: Sequence[Held], routes: Sequence[Route]) -> Candidate:
+    preferred = sources(routes, [item.address.ip for item in held])
+    return Candidate(link.name, link.index, link.mtu, link.flags, tuple(held), preferred)
+
+
+def _main_table(channel: Channel, family: int) -> Iterator[Route]:
+    for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
+        seen = seen_route(data, message.start, message.end)
+        if seen is not None and isinstance(seen.entry, Route):
+            yield seen.entry
 
 
 def _routes(channel: Channel, can_reach: Address | None) -> Routes:

@@ -1,11 +1,12 @@
 """Where packets leave the machine: rtnetlink's routes, as far as that matters (linux/rtnetlink.h). Pure."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from flanneld_py.interface import Way
+from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import Request, attribute, attributes, number
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
@@ -23,9 +24,9 @@ from flanneld_py.kernel.rtnetlink import (
     RTMSG,
     RTN_UNICAST,
 )
-from flanneld_py.subnet import Address
+from flanneld_py.subnet import Address, Network
 
-__all__ = ["default_way", "get_route", "way", "way_to_another"]
+__all__ = ["default_way", "get_route", "sources", "way", "way_to_another"]
 
 RTNEXTHOP: Final = struct.Struct("=HBBi")  # length, flags, weight, index
 RTVIA: Final = struct.Struct("=H")  # family, and then the address
@@ -65,6 +66,29 @@ def _gateway(found: Mapping[int, bytes]) -> Address | None:
 
 def _address(packed: bytes) -> Address:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
+def sources(routes: Sequence[Route], addresses: Sequence[Address]) -> tuple[Address, ...]:
+    """Those of an interface's addresses that the routes by it have as source, the best first.
+
+    That is the one towards the router of the default route, then those towards the rest of the link, in their
+    own order. What a route by a router names comes last: an administrator may have it be a virtual address.
+    """
+    near: list[tuple[Network, Address]] = []
+    far: list[Address] = []
+    for route in routes:
+        if route.source is not None and route.gateway is None:
+            near.append((route.destination, route.source))
+        elif route.source is not None:
+            far.append(route.source)
+    best: list[Address] = []
+    defaults = [route for route in routes if not route.destination.prefixlen and route.gateway is not None]
+    for default in sorted(defaults, key=lambda route: route.metric):
+        ways = [(to.prefixlen, source) for to, source in near if default.gateway in to]
+        best += [source for _, source in sorted(ways, key=lambda way: -way[0])[:1]]
+    on_link = {source for _, source in near}
+    ordered = (*best, *(address for address in addresses if address in on_link), *far)
+    return tuple(address for address in dict.fromkeys(ordered) if address in addresses)
 
 
 def default_way(family: int, data: bytes, start: int, end: int) -> tuple[int, Way] | None:

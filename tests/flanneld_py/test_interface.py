@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 
 import pytest
@@ -26,8 +27,9 @@ from flanneld_py.options import parse
 from flanneld_py.registry import Stopped
 from flanneld_py.subnet import Addresses
 
-SECONDARY, DADFAILED, DEPRECATED, TENTATIVE = 0x01, 0x08, 0x20, 0x40  # IFA_F_* of linux/if_addr.h
-UP, DOWN = 0x1, 0x0  # linux/if.h
+# IFA_F_* of linux/if_addr.h
+SECONDARY, DADFAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x08, 0x20, 0x40, 0x80
+UP, DOWN, LOOPBACK = 0x1, 0x0, 0x8  # linux/if.h
 IPV4, IPV6, BOTH = Families(ipv4=True), Families(ipv6=True), Families(ipv4=True, ipv6=True)
 
 
@@ -229,6 +231,70 @@ def test_public_addresses_are_the_interfaces_unless_given() -> None:
     nat = Addresses(IPv4Address("203.0.113.7"))
     assert public_addresses(found, Wishes()) == Addresses(found.ipv4, found.ipv6)
     assert public_addresses(found, Wishes(public=nat)) == Addresses(nat.ipv4, found.ipv6)
+
+
+# Who we are
+
+
+def vip(*addresses: str | Held, sources: Sequence[str] = ()) -> Candidate:
+    """eth0 as `nic`, and what the kernel's routes by it have as source."""
+    return replace(nic("eth0", 2, *addresses), sources=tuple(map(ip_address, sources)))
+
+
+def test_a_public_address_that_the_interface_has_is_the_one_to_listen_on_however_it_was_found() -> None:
+    eth0 = nic(
+        "eth0", 2, "192.168.50.11/24", held("192.168.50.99/24", SECONDARY), "2001:db8::1/64", "2001:db8::9/64"
+    )
+    public = Addresses(IPv4Address("192.168.50.99"), IPv6Address("2001:db8::9"))
+    for wishes in (
+        Wishes(public=public),
+        Wishes(names=("eth0",), public=public),
+        Wishes(names=("192.168.50.11",), public=public),
+        Wishes(patterns=("eth",), public=public),
+    ):
+        found = choose((LO, eth0), wishes, ROUTES, BOTH)
+        assert (found.ipv4, found.ipv6) == (public.ipv4, public.ipv6)
+
+
+def test_a_public_address_of_the_loopback_interface_leaves_the_default_routes_and_is_listened_on() -> None:
+    """As machines have it that announce one address by two interfaces, in BGP say."""
+    loopback = nic("lo", 1, "127.0.0.1/8", "198.51.100.7/32", flags=UP | LOOPBACK)
+    wishes = Wishes(public=Addresses(IPv4Address("198.51.100.7")))
+    assert chosen(wishes, candidates=(loopback, NAT)) == "eth0 198.51.100.7"
+
+
+def test_a_public_address_behind_nat_is_not_listened_on() -> None:
+    assert chosen(Wishes(public=Addresses(IPv4Address("203.0.113.7")))) == "eth0 10.0.2.15"
+
+
+def test_a_public_address_that_the_interface_cannot_use_yet_is_waited_for() -> None:
+    eth0 = nic("eth0", 2, "192.168.50.11/24", held("2001:db8::9/64", TENTATIVE))
+    wishes = Wishes(names=("eth0",), public=Addresses(None, IPv6Address("2001:db8::9")))
+    assert "eth0 cannot use 2001:db8::9 (yet)" in refused(wishes, candidates=(LO, eth0))
+
+
+def test_a_virtual_address_that_is_listed_first_is_not_announced() -> None:
+    """keepalived adds it as /32, and the next machine has it after a failover."""
+    eth0 = vip("192.168.50.100/32", "192.168.50.11/24")
+    assert chosen(Wishes(names=("eth0",)), candidates=(LO, eth0)) == "eth0 192.168.50.11"
+
+
+def test_of_several_addresses_it_is_the_kernels_source_and_else_the_first() -> None:
+    named = Wishes(names=("eth0",))
+    two = ("10.1.0.11/16", "192.168.50.11/24")
+    assert chosen(named, candidates=(LO, vip(*two))) == "eth0 10.1.0.11"
+    assert chosen(named, candidates=(LO, vip(*two, sources=["192.168.50.11"]))) == "eth0 192.168.50.11"
+    # A cloud's interface may have addresses without a network alone.
+    cloud = vip("10.128.0.99/32", "10.128.0.5/32", sources=["10.128.0.5"])
+    assert chosen(named, candidates=(LO, cloud)) == "eth0 10.128.0.5"
+    assert chosen(named, candidates=(LO, vip("10.128.0.99/32", "10.128.0.5/32"))) == "eth0 10.128.0.99"
+
+
+def test_an_ipv6_address_without_a_network_counts_if_dhcp_gave_it() -> None:
+    of_dhcp, by_hand = held("2001:db8::99/128"), held("2001:db8::99/128", PERMANENT)
+    for first, expected in ((of_dhcp, "2001:db8::99"), (by_hand, "2001:db8::11")):
+        found = choose((vip(first, "2001:db8::11/64"),), Wishes(names=("eth0",)), Routes(), IPV6)
+        assert found.ipv6 == IPv6Address(expected)
 
 
 ADDRESSES = st.sampled_from(

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.interface import Way
-from flanneld_py.kernel import addresses, devices, ways
+from flanneld_py.kernel import addresses, devices
 from flanneld_py.kernel.devices import IpipLink, VxlanLink
 from flanneld_py.kernel.entries import Change, Delete, Entry, FdbEntry, Neighbour, Put, Route, Seen
 from flanneld_py.kernel.netlink import Message, Refusal, Request, attribute, attributes, messages, refusal
@@ -347,68 +346,3 @@ def test_an_address_that_is_given_is_the_one_that_is_held(address, length, index
     held = addresses.held_address(payload, 0, len(payload))
     assert held is not None
     assert (held.device, held.address) == (index, wanted)
-
-
-# Ways
-
-
-def default(fields: str, *others: bytes) -> tuple[int, Way] | None:
-    payload = bytes.fromhex(fields) + b"".join(others)
-    return ways.default_way(AF_INET, payload, 0, len(payload))
-
-
-METRIC = attribute(6, struct.pack("=I", 20))
-
-
-def test_a_default_route_has_its_metric_and_where_it_leaves():
-    source = attribute(7, IPv4Address("192.0.2.1").packed)
-    assert default("02 00 00 00 fe 03 00 01 00000000", OIF, METRIC, source) == (
-        20, Way(7, IPv4Address("192.0.2.1")),
-    )  # fmt: skip
-
-
-def test_of_several_next_hops_the_first_counts():
-    hops = attribute(9, struct.pack("=HBBi", 8, 0, 0, 5) + struct.pack("=HBBi", 8, 0, 0, 8))
-    assert default("02 00 00 00 fe 03 00 01 00000000", hops) == (0, Way(5))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        "02 18 00 00 fe 03 00 01 00000000",  # to a network
-        "02 00 00 00 fe 03 00 07 00000000",  # unreachable
-        "02 00 00 00 0a 03 00 01 00000000",  # of another table
-        "0a 00 00 00 fe 03 00 01 00000000",  # of the other family
-    ],
-)
-def test_what_is_no_default_route_is_none(fields: str):
-    assert default(fields, OIF) is None
-
-
-# struct rtmsg of an answer: dst_len 32, table main, RTM_F_CLONED.
-ROUTER = attribute(5, IPv4Address("192.0.2.9").packed)
-VIA6 = attribute(18, struct.pack("=H", AF_INET6) + ip_address("fe80::9").packed)  # RTA_VIA, struct rtvia
-
-
-@pytest.mark.parametrize(
-    ("others", "expected"),
-    [
-        ((OIF,), Way(7)),
-        ((OIF, ROUTER), Way(7, gateway=IPv4Address("192.0.2.9"))),
-        ((OIF, VIA6), Way(7, gateway=ip_address("fe80::9"))),
-        (
-            (attribute(9, struct.pack("=HBBi", 16, 0, 0, 5) + ROUTER),),
-            Way(5, gateway=IPv4Address("192.0.2.9")),
-        ),
-    ],
-    ids=["on the link", "a router", "a router of the other family", "several routers"],
-)
-def test_a_way_names_its_router(others: tuple[bytes, ...], expected: Way):
-    payload = bytes.fromhex("02 20 00 00 fe 00 00 01 00020000") + b"".join(others)
-    assert ways.way_to_another(payload, 0, len(payload)) == expected
-
-
-@pytest.mark.parametrize("kind", ["02", "03", "07"], ids=["RTN_LOCAL", "RTN_BROADCAST", "RTN_UNREACHABLE"])
-def test_what_is_sent_to_no_other_machine_has_no_way(kind: str):
-    payload = bytes.fromhex(f"02 20 00 00 fe 00 00 {kind} 00020000") + OIF
-    assert ways.way_to_another(payload, 0, len(payload)) is None

@@ -172,6 +172,8 @@ def test_an_address_that_the_machine_loses_is_the_end_with_the_reason(sandbox, k
     # etcd stays in reach by another address of the interface.
     host.run("ip", "address", "add", "192.168.50.111/24", "dev", "eth0")
     host.run("sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
+    # As whoever has virtual addresses: then a socket can be bound to any address, had or not.
+    host.run("sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1")
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
     host.run("ip", "address", "delete", f"{host.address}/24", "dev", "eth0")

@@ -1,5 +1,7 @@
 """Which interface the daemon takes, on a machine that has several, or none yet."""
 
+import json
+
 import pytest
 
 from flanneld_py.errors import Exit
@@ -82,6 +84,36 @@ def test_a_secondary_address_that_is_named_is_announced(host, sandbox):
     host.run("ip", "address", "add", "192.168.50.99/24", "dev", "eth0")
     host.flanneld(iface="192.168.50.99").says("Subnet lease acquired")
     assert announced(sandbox) == lease_of("192.168.50.99")
+
+
+@pytest.mark.parametrize("kind", ["udp", "host-gw", "vxlan"])
+def test_a_public_ip_that_is_a_secondary_address_is_the_one_that_peers_reach(host, sandbox, kind):
+    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": kind}}))
+    host.run("ip", "address", "add", "192.168.50.99/24", "dev", "eth0")
+    other = sandbox.host("b")
+    for daemon in (host.flanneld("-public-ip=192.168.50.99"), other.flanneld()):
+        daemon.says("Subnet added: ")
+    for each in (host, other):
+        each.bridge()
+    # With udp each takes packets from the announced address alone.
+    host.reaches(f"{other.subnet}.1", f"{host.subnet}.1")
+
+
+def test_a_virtual_address_is_not_announced_though_it_is_listed_first(host, sandbox):
+    host.run("ip", "address", "flush", "dev", "eth0")
+    host.run("ip", "address", "add", "192.168.50.100/32", "dev", "eth0")
+    host.run("ip", "address", "add", "192.168.50.11/24", "dev", "eth0")
+    host.flanneld().says("Subnet lease acquired")
+    assert announced(sandbox) == lease_of("192.168.50.11")
+
+
+def test_of_two_networks_that_of_the_default_route_counts(host, sandbox):
+    host.run("ip", "address", "flush", "dev", "eth0")
+    host.run("ip", "address", "add", "198.51.100.11/24", "dev", "eth0")
+    host.run("ip", "address", "add", "192.168.50.11/24", "dev", "eth0")
+    host.run("ip", "route", "replace", "default", "via", "192.168.50.1")
+    host.flanneld().says("Subnet lease acquired")
+    assert announced(sandbox) == lease_of("192.168.50.11")
 
 
 def test_an_interface_that_comes_up_later_is_waited_for(host, sandbox):
