@@ -10,18 +10,21 @@ from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
-from flanneld_py.config.model import NetworkConfig, Udp
+from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
 from flanneld_py.daemon import NO_KEY, Daemon
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.external import wait_for_interface, wishes
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
+from flanneld_py.kernel import table
+from flanneld_py.kernel.entries import BLACKHOLE
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
+from flanneld_py.past import Past
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
-from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.subnet import Addresses, Network, Subnet
 
 __all__ = ["Machine"]
 
@@ -61,7 +64,9 @@ class Machine:
             prefix=prefix,
             absent=absent,
             elsewhere=self._elsewhere(network),
-            filters=_Rules(self._firewall, self._resync, network, self._subnets),
+            filters=_Rules(
+                self._firewall, self._resync, network, self._subnets, Past(self._subnet_file(network))
+            ),
             ready=ready,
             board=board,
         )
@@ -125,26 +130,39 @@ class Machine:
 
 
 class _Rules:
-    """See `upkeep.Filters`: the rules of one network, and its blackhole route if that is asked for."""
+    """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past."""
 
     def __init__(
-        self, firewall: Firewall, resync: Resync, network: str, subnets: dict[str, Subnet] | None
+        self, firewall: Firewall, resync: Resync, network: str, subnets: dict[str, Subnet] | None, past: Past
     ) -> None:
         """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
         self._resync = resync
         self._network = network
         self._subnets = subnets
+        self._past = past
 
     def set(self, network: NetworkConfig, subnet: Subnet) -> None:
         """See `Filters`."""
         self._firewall.set(network, subnet, self._network)
+        # These three have no entries of their own to compare with what there is.
+        carries = not isinstance(network.backend, Udp | Alloc | Extension)
+        self._past.leave(network.overlay, network.overlay if carries else None)
+        wanted: list[Network] = []
         if self._subnets is not None:
-            from flanneld_py.kernel import blackhole
-
             self._subnets[self._network] = subnet
-            blackhole.keep(part for each in list(self._subnets.values()) for part in each.networks)
+            wanted = [part for each in list(self._subnets.values()) for part in each.networks]
+        try:
+            if wanted or table.marked(BLACKHOLE):
+                from flanneld_py.kernel import blackhole
+
+                blackhole.keep(wanted, self._past.spares)
+        except OSError as error:
+            raise Fatal(
+                f"Looking for blackhole routes: {error.strerror or error}", code=Exit.KERNEL
+            ) from error
 
     def sync(self) -> int:
         """See `Filters`. In a thread of its own: the caller has a lease to look after."""
+        self._past.look()
         return self._resync()

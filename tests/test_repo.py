@@ -27,7 +27,7 @@ CORE = {
         "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
         "datapath.pacing", "datapath.segment", "datapath.sums", "datapath.trains", "datapath.vnet", "errors",
         "firewall.iptables_text", "firewall.nft_text",
-        "firewall.rules", "holder",
+        "firewall.rules", "former", "holder",
         "interface", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience", "programs",
         "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",

@@ -1,8 +1,8 @@
 """`flanneld cleanup`: take away all that flannel's daemons leave in this machine's kernel.
 
-That is every route with our mark, the devices of vxlan, ipip and wireguard with all their entries, and the
-rules of the packet filter. The lease in the registry and subnet.env stay: they are what brings the machine
-its subnet back.
+That is every route and neighbour with our mark, the devices of vxlan, ipip and wireguard with all their
+entries, the notes of who has which network, and the rules of the packet filter. The lease in the registry and
+subnet.env stay: they are what brings the machine its subnet back.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from flanneld_py import firewall, output
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel import blackhole, links, require_net_admin, table
+from flanneld_py.kernel import blackhole, links, notes, require_net_admin, table
 from flanneld_py.kernel.devices import Device
 from flanneld_py.kernel.entries import Delete
 from flanneld_py.options import Options
@@ -30,7 +30,7 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
     require_net_admin()
     removed, failures = 0, 0
     unprinted: Exception | None = None
-    for step in (_routes, blackhole.remove_all, _devices, _rules):
+    for step in (_entries, blackhole.remove_all, notes.forget_all, _devices, _rules):
         try:
             for what in step():
                 removed += 1
@@ -57,9 +57,9 @@ def is_flannels(device: Device) -> bool:
     return pattern is not None and pattern.fullmatch(device.name) is not None
 
 
-def _routes() -> Iterator[str]:
+def _entries() -> Iterator[str]:
     names = {device.index: device.name for device in links.listed()}
-    changes = [Delete(item.entry) for item in table.seen(()) if item.ours]
+    changes = [Delete(item.entry) for item in table.marked()]
     failed = dict(table.perform(changes)) if changes else {}
     for change in changes:
         if change not in failed:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6
 from typing import Final
@@ -11,13 +11,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel.entries import PROTOCOL as OF_PEERS
+from flanneld_py.kernel.entries import BLACKHOLE as PROTOCOL
 from flanneld_py.subnet import Network
 
 __all__ = ["keep", "remove_all"]
-
-PROTOCOL: Final = OF_PEERS + 1
-"""Another mark than that of routes to peers, which go when no lease asks for them."""
 
 RTN_BLACKHOLE: Final = 6  # linux/rtnetlink.h
 
@@ -25,14 +22,18 @@ LAST: Final = 0xFFFFFFFF
 """The metric of the route that is taken when there is no other: a bridge's own route comes first."""
 
 
-def keep(networks: Iterable[Network]) -> None:
-    """Have a blackhole route for each of these networks, and none else of ours. Raises `Fatal`."""
+def keep(networks: Iterable[Network], spares: Callable[[Network], bool]) -> None:
+    """Have a blackhole route for each of these networks, and none else of ours. Raises `Fatal`, `OSError`.
+
+    `spares`: whether one that is there is another's, whose mark is the same.
+    """
     wanted = set(networks)
     try:
         with IPRoute() as ip:
             there = set(_ours(ip))
             for network in there - wanted:
-                _change(ip, "del", network)
+                if not spares(network):
+                    _change(ip, "del", network)
             for network in wanted - there:
                 _change(ip, "add", network)
     except NetlinkError as error:

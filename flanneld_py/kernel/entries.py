@@ -9,7 +9,19 @@ from typing import Final, TypeAlias
 
 from flanneld_py.subnet import Address, Network
 
-__all__ = ["PROTOCOL", "Change", "Delete", "Entry", "FdbEntry", "Neighbour", "Put", "Route", "Seen", "Slot"]
+__all__ = [
+    "BLACKHOLE",
+    "PROTOCOL",
+    "Change",
+    "Delete",
+    "Entry",
+    "FdbEntry",
+    "Neighbour",
+    "Put",
+    "Route",
+    "Seen",
+    "Slot",
+]
 __all__ += ["plan", "slot"]
 
 PROTOCOL: Final = 0xF1
@@ -17,6 +29,9 @@ PROTOCOL: Final = 0xF1
 
 FDB entries have no such field; they are marked by NTF_EXT_LEARNED, which `bridge` shows as "extern_learn".
 """
+
+BLACKHOLE: Final = 0xF2
+"""Marks routes on which packets end (-ip-blackhole-route); those to peers go when no lease asks for them."""
 
 
 @dataclass(frozen=True, slots=True)

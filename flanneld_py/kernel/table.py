@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.entries import Change, Delete, Route, Seen, Slot
+from flanneld_py.kernel.entries import PROTOCOL, Change, Delete, Neighbour, Route, Seen, Slot
 from flanneld_py.kernel.netlink import Request
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
@@ -22,7 +22,7 @@ from flanneld_py.kernel.rtnetlink import (
     seen_route,
 )
 
-__all__ = ["FAMILIES", "perform", "seen"]
+__all__ = ["FAMILIES", "marked", "perform", "seen"]
 
 FAMILIES: Final = (AF_INET, AF_INET6)
 
@@ -44,6 +44,23 @@ def perform(changes: Sequence[Change]) -> list[tuple[Change, OSError]]:
     ]
 
 
+def marked(protocol: int = PROTOCOL) -> list[Seen]:
+    """Every route and every neighbour with this mark, whatever device they are of. Raises `OSError`."""
+    with Channel() as channel:
+        routes = [
+            item
+            for family in FAMILIES
+            for item, route in _routes(channel, family)
+            if route.protocol == protocol
+        ]
+        if protocol != PROTOCOL:
+            return routes
+        neighbours = [
+            item for family in FAMILIES for item in _neighbours(channel, dump_neighbours(family, 0))
+        ]
+    return routes + [item for item in neighbours if item.ours and isinstance(item.entry, Neighbour)]
+
+
 def seen(
     devices: Collection[int], families: Collection[int] = FAMILIES, wanted: Container[Slot] = ()
 ) -> list[Seen]:
@@ -55,13 +72,7 @@ def seen(
     found = []
     with Channel() as channel:
         for family in families:
-            version = 4 if family == AF_INET else 6
-            for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
-                item = seen_route(data, message.start, message.end)
-                if item is None or not isinstance(route := item.entry, Route):
-                    continue
-                if route.destination.version != version:  # a kernel without IPv6 lists IPv4's instead
-                    continue
+            for item, route in _routes(channel, family):
                 if item.ours or route.device in devices or route.destination in wanted:
                     found.append(item)
             for device in devices:
@@ -71,7 +82,18 @@ def seen(
     return found
 
 
-def _neighbours(channel: Channel, request: Request, device: int) -> Iterator[Seen]:
+def _routes(channel: Channel, family: int) -> Iterator[tuple[Seen, Route]]:
+    version = 4 if family == AF_INET else 6
+    for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
+        item = seen_route(data, message.start, message.end)
+        if item is None or not isinstance(route := item.entry, Route):
+            continue
+        if route.destination.version == version:  # a kernel without IPv6 lists IPv4's instead
+            yield item, route
+
+
+def _neighbours(channel: Channel, request: Request, device: int = 0) -> Iterator[Seen]:
+    """Those of a device, or of all."""
     try:
         listed = channel.dump(request, RTM_NEWNEIGH)
     except OSError as error:
@@ -80,7 +102,7 @@ def _neighbours(channel: Channel, request: Request, device: int) -> Iterator[See
         raise
     for data, message in listed:
         item = seen_neighbour(data, message.start, message.end)
-        if item is not None and item.entry.device == device:
+        if item is not None and item.entry.device == (device or item.entry.device):
             yield item
 
 
