@@ -14,7 +14,7 @@ setup:  ## Make .venv/ with lab, flanneld and mk-docker-opts.sh in its bin/
 lab-up: setup  ## Bring up the tutorial's cluster and prove it: engine, images, nodes, pods, logins
 	@$(BIN)/lab up
 
-lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster
+lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster; with PYTHON=python3.13 on that Python
 	@$(BIN)/lab images build
 	@$(BIN)/python -m pytest -n $(WORKERS)
 

@@ -1,6 +1,24 @@
-"""Hypothesis without a time limit per example: tests share the machine's cores, and none is timed."""
+"""Hypothesis without a time limit per example, and programs in which no error goes unheard."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
+# Tests share the machine's cores, and none is timed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+STRICT = Path(__file__).parent / "strict"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _strict_programs():
+    """Every Python that a test starts on this machine ends at an error in a finalizer or in a thread.
+
+    In the test's own process pytest makes a failure of those.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(STRICT), prepend=os.pathsep)
+        yield

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import docker
@@ -31,11 +31,14 @@ class Exec:
         # SDK's own readers then miss.
         self._socket = getattr(stream, "_sock", stream)
         self._socket.settimeout(None)
-        self._reader = stream._response.raw._fp.fp
+        self._response = stream._response
+        self._reader = self._response.raw._fp.fp
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only."""
-        with attempt("reading a command's output"), self._socket, self._reader:
+        # Closed by its owner, never below it: an answer flushes its file when it is collected, and where
+        # somebody else has closed that file, Python prints a traceback from 3.13 on.
+        with attempt("reading a command's output"), closing(self._response):
             if self._tty:
                 while data := self._reader.read1(CHUNK):
                     yield STDOUT, data

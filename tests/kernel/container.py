@@ -2,12 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
-from lab import images, lock
+from lab import context, images, lock
 from lab.cluster import NAME
-from lab.engine import Engine
+from lab.engine import Engine, FileContent
 from lab.payload import daemon_files
 from lab.progress import Silent
 from tests.kernel.harness import Agent, Sandbox
@@ -42,7 +43,17 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         identifier = str(node.get_wrapped_container().id)
         agent = Agent(engine, identifier)
         sandbox = Sandbox(engine, identifier, agent)
-        sandbox.put(daemon_files())
+        sandbox.put({**daemon_files(), **strict_files()})
         sandbox.run("umount", "/proc/sys")  # Docker mounts it read-only; hosts forward packets
         yield sandbox
         agent.close()
+
+
+def strict_files() -> Mapping[str, FileContent]:
+    """What makes every Python there, a `python3 -I` too, end at an error that it would only print."""
+    folder = f"/usr/local/lib/python{context.PYTHON}/dist-packages"
+    hooks = Path(__file__).parents[1] / "strict" / "sitecustomize.py"
+    return {
+        f"{folder}/strict.py": FileContent(hooks.read_bytes()),
+        f"{folder}/strict.pth": FileContent(b"import strict\n"),
+    }

@@ -3,6 +3,8 @@
 import http.client
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import docker
 import pytest
 
 from lab.engine import STDERR, STDOUT, Exec
+
+ROOT = Path(__file__).parents[2]
 
 UPGRADED = (
     b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\r\n"
@@ -56,3 +60,21 @@ def test_a_frame_that_comes_in_pieces_is_put_together(tmp_path):
     whole = frame(STDOUT, bytes(100_000))
     session = command(tmp_path, UPGRADED + whole[:3], whole[3:50_000], whole[50_000:])
     assert list(session.frames()) == [(STDOUT, bytes(100_000))]
+
+
+ONE_COMMAND = """
+import gc, sys
+from pathlib import Path
+from tests.lab.test_session import UPGRADED, command, frame
+session = command(Path(sys.argv[1]), UPGRADED + frame(1, b"hello"))
+assert list(session.frames()) == [(1, b"hello")]
+del session
+gc.collect()
+"""
+
+
+def test_nothing_is_left_for_the_garbage_collector_to_complain_of(tmp_path):
+    """In development mode every Python tells of errors in finalizers; 3.13 and later always do."""
+    argv = [sys.executable, "-X", "dev", "-W", "error", "-c", ONE_COMMAND, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.stderr, done.returncode) == ("", 0)
