@@ -104,7 +104,7 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
     if engine.image(image) is None and (why := engine.pull(image)) is not None:
         raise LabError(
             f"the image {image} is neither on the engine nor to be pulled: {why}",
-            hint="Put it on the engine that runs the lab: docker pull, docker build -t or docker load.",
+            hint="From an archive it gets there with: lab images load FILE",
         )
     name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
     result = engine.exec(

@@ -141,7 +141,7 @@ class _Making:
             except SubnetTaken as error:
                 taken = error
         raise LabError(
-            str(taken), hint="Another lab or network has it; see: docker network ls, lab ls"
+            str(taken), hint="Another lab has it, or a network that is no lab's; labs: lab ls"
         ) from taken
 
     def _make_node(self, action: MakeNode) -> None:

@@ -1,6 +1,7 @@
 """Rules about the source itself: lint, types, and which part may import which."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,6 +134,30 @@ def test_the_core_imports_nothing_but_the_core(package):
             if imported.split(".")[0] == package:
                 parents = {imported, imported.rpartition(".")[0]}
                 assert parents & allowed, f"{module_name(path)} imports {imported}"
+
+
+DOCKER_PROGRAM = re.compile(
+    r"\bdocker (build|buildx|context|cp|exec|image|images|info|inspect|kill|load|login|logs|network|ps|pull|"
+    r"push|rm|rmi|run|save|start|stop|system|tag|version|volume)\b"
+)
+
+
+def hints(path: Path) -> Iterator[str]:
+    """What a file's errors advise: the text of every `hint=` and `.hint =`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.keyword(arg="hint", value=advice) | ast.Assign([ast.Attribute(attr="hint")], advice):
+                yield " ".join(str(it.value) for it in ast.walk(advice) if isinstance(it, ast.Constant))
+
+
+def test_nobody_is_asked_to_run_dockers_own_program():
+    """Debian 13's docker.io has none: it is in another package, docker-cli."""
+    for path in SOURCES:
+        for advice in hints(path):
+            assert not DOCKER_PROGRAM.search(advice), f"{module_name(path)}: {advice}"
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        commands = [line for line in page.read_text().splitlines() if re.match(r"\s+(\$ )?docker ", line)]
+        assert commands == [], page
 
 
 def test_shell_scripts_parse():

@@ -1,6 +1,7 @@
 """Verbs about caches and the engine itself."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -36,6 +37,19 @@ def build(json_: bool) -> int:
 def context(image: str, directory: Path, arch: str | None) -> int:
     """Write an image's build context to a directory, for a builder other than the engine's own."""
     images_.write_context(image, directory, arch)
+    return 0
+
+
+@images.command()
+@click.argument("archive", type=click.File("rb"))
+@as_json
+def load(archive: BinaryIO, json_: bool) -> int:
+    """Put images for pods into the engine, from an archive such as podman and skopeo write."""
+    loaded = Engine.connect().load_images(archive)
+    if json_:
+        print_json({"loaded": loaded})
+    else:
+        echo("\n".join(f"loaded {name}" for name in loaded))
     return 0
 
 

@@ -137,6 +137,17 @@ class Engine:
             image.tag(repository, tag)
             yield from self._api.get_image(name)
 
+    def load_images(self, archive: BinaryIO) -> tuple[str, ...]:
+        """Put the images of an archive, as `save_image` gives one, into the engine; their names."""
+        said: list[str] = []
+        with attempt("loading images"):
+            for event in self._api.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
+                if "error" in event:
+                    raise LabError(f"loading images: {event['error']}")
+                said += str(event.get("stream", "")).splitlines()
+        loaded = ("Loaded image: ", "Loaded image ID: ")
+        return tuple(line.removeprefix(words) for line in said for words in loaded if line.startswith(words))
+
     def remove_image(self, reference: str) -> None:
         """Remove an image; absent is fine."""
         with attempt(f"removing image {reference}"):
