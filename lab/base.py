@@ -8,13 +8,14 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from lab import apt, host
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
 
-__all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name"]
+__all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name", "take"]
 
 SUITES = {"node": "trixie", "mysql": "sid"}
 """Image -> Debian suite. Real MySQL is in unstable only; the node's Docker is trixie's."""
@@ -77,7 +78,7 @@ def _require_mmdebstrap(progress: Progress) -> None:
         keyrings = Path("/usr/share/keyrings").glob("debian-archive-keyring.*")
         if shutil.which("mmdebstrap") and any(keyrings):
             return
-        facts = host.look("")
+        facts = host.look()
         packages = ("mmdebstrap", "debian-archive-keyring")
         if not facts.root or not facts.debian:
             raise Unfit(
@@ -106,7 +107,12 @@ def _bootstrap(engine: Engine, suite: str) -> None:
                 raise LabError(
                     message, hint="Debian's packages must be within reach, from here and in builds."
                 )
-            label = "".join(f" --change 'LABEL {key}={value}'" for key, value in LABELS.items())
-            raise Unfit(message, hint=f"As root: {by_hand} | docker import{label} - {imported_name(suite)}")
+            raise Unfit(message, hint=f"As root: {by_hand} | lab images base {suite} -")
         rootfs.seek(0)
-        engine.import_image(rootfs, tag=imported_name(suite), labels=LABELS)
+        take(engine, suite, rootfs)
+
+
+def take(engine: Engine, suite: str, rootfs: BinaryIO) -> str:
+    """Make a suite's base of a root file system, a tar; the image's name."""
+    engine.import_image(rootfs, tag=imported_name(suite), labels=LABELS)
+    return imported_name(suite)

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,8 @@ class Facts:
     debian: bool
     dockerd: bool
     systemd: bool
-    docker_host: str
+    named: str
+    """Who has named another engine than this machine's own; else empty."""
     seen: str
     """Why no engine answers."""
 
@@ -53,7 +53,7 @@ def remedy(facts: Facts) -> Remedy:
         if facts.systemd
         else ("dockerd", "--label", STARTED_BY_LAB, "--pidfile", str(PIDFILE))
     )
-    if advice := remedy_elsewhere(facts.docker_host, facts.seen):
+    if advice := remedy_elsewhere(facts.named, facts.seen):
         return Remedy(False, False, start, advice)
     install = not facts.dockerd
     if install and not facts.debian:
@@ -72,7 +72,7 @@ def is_debian_like(os_release: str) -> bool:
     return bool({"debian", "ubuntu"} & set(names.split()))
 
 
-def look(seen: str, environment: Mapping[str, str] = os.environ) -> Facts:
+def look(seen: str = "", named: str = "") -> Facts:
     """Look at this machine."""
     release = Path("/etc/os-release")
     return Facts(
@@ -82,7 +82,7 @@ def look(seen: str, environment: Mapping[str, str] = os.environ) -> Facts:
         and shutil.which("apt-get") is not None,
         dockerd=shutil.which("dockerd") is not None,
         systemd=Path("/run/systemd/system").is_dir(),
-        docker_host=environment.get("DOCKER_HOST", ""),
+        named=named,
         seen=seen,
     )
 
@@ -95,7 +95,7 @@ def ensure_engine(progress: Progress) -> Engine:
     try:
         return Engine.connect()
     except EngineUnavailable as error:
-        facts = look(error.message)
+        facts = look(error.message, error.named)
     plan = remedy(facts)
     if not plan.do:
         raise Unfit(facts.seen, hint=plan.advice)
@@ -166,7 +166,7 @@ def stop_engine() -> str:
     try:
         engine = Engine.connect()
     except EngineUnavailable as error:
-        if remedy_elsewhere(os.environ.get("DOCKER_HOST", ""), error.message):
+        if remedy_elsewhere(error.named, error.message):
             raise
         return "No engine answers: nothing to stop."
     if STARTED_BY_LAB not in engine.labels:

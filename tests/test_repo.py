@@ -137,8 +137,8 @@ def test_the_core_imports_nothing_but_the_core(package):
 
 
 DOCKER_PROGRAM = re.compile(
-    r"\bdocker (build|buildx|context|cp|exec|image|images|info|inspect|kill|load|login|logs|network|ps|pull|"
-    r"push|rm|rmi|run|save|start|stop|system|tag|version|volume)\b"
+    r"\bdocker (build|buildx|context|cp|exec|image|images|import|info|inspect|kill|load|login|logs|network|"
+    r"ps|pull|push|rm|rmi|run|save|start|stop|system|tag|version|volume)\b"
 )
 
 

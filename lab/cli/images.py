@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import click
 
-from lab import host, render
+from lab import base, host, render
 from lab import images as images_
 from lab.cli.common import as_json, echo, print_json
 from lab.context import NAMES
@@ -50,6 +50,15 @@ def load(archive: BinaryIO, json_: bool) -> int:
         print_json({"loaded": loaded})
     else:
         echo("\n".join(f"loaded {name}" for name in loaded))
+    return 0
+
+
+@images.command(name="base")
+@click.argument("suite", type=click.Choice(sorted(base.SUITES.values())))
+@click.argument("rootfs", type=click.File("rb"))
+def base_(suite: str, rootfs: BinaryIO) -> int:
+    """Take a root file system, a tar, for the base of that Debian suite, as mmdebstrap writes it."""
+    echo(base.take(Engine.connect(), suite, rootfs))
     return 0
 
 

@@ -12,6 +12,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 
+from lab.engine.endpoint import choose
 from lab.engine.failures import attempt, reason, remedy_elsewhere
 from lab.engine.model import (
     Container,
@@ -26,16 +27,19 @@ from lab.engine.model import (
     tar,
 )
 from lab.engine.session import STDERR, Exec
+from lab.engine.transport import Transport, transport_to
+from lab.engine.transport import client as client_of
 from lab.errors import LabError
 
 __all__ = ["Engine"]
 
 
 class Engine:
-    """One Docker engine, local or remote (`DOCKER_HOST`). Safe to use from several threads."""
+    """One Docker engine, local or remote. Safe to use from several threads."""
 
-    def __init__(self, client: docker.DockerClient, info: Mapping[str, Any]) -> None:
+    def __init__(self, client: docker.DockerClient, transport: Transport, info: Mapping[str, Any]) -> None:
         self._client = client
+        self._transport = transport
         self._api = client.api
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
@@ -46,24 +50,29 @@ class Engine:
 
     @classmethod
     def connect(cls) -> "Engine":
-        """The engine that the environment names. Raises `EngineUnavailable`.
+        """The engine that the environment names (`lab.engine.endpoint`). Raises `EngineUnavailable`.
 
         A `docker` command on the PATH says nothing about an engine, so this asks the API.
         """
+        endpoint = choose(os.environ)
+        transport = transport_to(endpoint)
         try:
-            client = docker.from_env(timeout=120, max_pool_size=32)
-            return cls(client, client.info())
-        except (DockerException, requests.RequestException) as error:
-            named, seen = os.environ.get("DOCKER_HOST", ""), reason(error)
+            client = client_of(transport, timeout=120)
+            return cls(client, transport, client.info())
+        except (DockerException, requests.RequestException, LabError) as error:
+            seen = error.message if isinstance(error, LabError) else transport.said() or reason(error)
+            transport.close()
             raise EngineUnavailable(
-                f"no Docker engine answers at {named or 'unix:///var/run/docker.sock'}: {seen}",
-                hint=remedy_elsewhere(named, seen)
+                f"no Docker engine answers at {endpoint}: {seen}",
+                hint=remedy_elsewhere(endpoint.named, seen)
                 or "`lab up` starts one where it can; DOCKER_HOST names another one.",
+                named=endpoint.named,
             ) from error
 
     def close(self) -> None:
         """Close the connections to it."""
         self._client.close()
+        self._transport.close()
 
     # Images
 
@@ -137,7 +146,7 @@ class Engine:
             image.tag(repository, tag)
             yield from self._api.get_image(name)
 
-    def load_images(self, archive: BinaryIO) -> tuple[str, ...]:
+    def load_images(self, archive: BinaryIO | Iterator[bytes]) -> tuple[str, ...]:
         """Put the images of an archive, as `save_image` gives one, into the engine; their names."""
         said: list[str] = []
         with attempt("loading images"):

@@ -23,13 +23,13 @@ def attempt(what: str) -> Iterator[None]:
         raise EngineUnavailable(f"{what}: the Docker engine does not answer: {reason(error)}") from error
 
 
-def remedy_elsewhere(docker_host: str, seen: str) -> str:
+def remedy_elsewhere(named: str, seen: str) -> str:
     """What to do about an engine that did not answer, where starting one here is no remedy; else empty.
 
-    `docker_host` is DOCKER_HOST or empty, `seen` why none answers.
+    `named` is who has named that engine, or empty; `seen` why it does not answer.
     """
-    if docker_host:
-        return f"DOCKER_HOST is {docker_host}: start that engine, or unset it."
+    if named:
+        return f"{named}: start that engine, or name another one."
     if "Permission denied" in seen:
         return "An engine is there, but not for you. As root: usermod -aG docker USER; then log in again."
     return ""

@@ -23,7 +23,11 @@ __all__ = [
 
 
 class EngineUnavailable(Unfit):
-    """No Docker engine answers."""
+    """No Docker engine answers. `named` is who has named one, such as "DOCKER_HOST is tcp://builder:2376"."""
+
+    def __init__(self, message: str, *, hint: str = "", named: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.named = named
 
 
 class SubnetTaken(LabError):

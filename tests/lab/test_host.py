@@ -12,7 +12,7 @@ from lab.errors import Unfit
 from lab.host import Facts, is_debian_like, remedy, stop_engine
 
 # A fresh Debian machine as root, without systemd as PID 1 (a container, a minimal VM).
-FRESH = Facts(root=True, debian=True, dockerd=False, systemd=False, docker_host="", seen="No such file")
+FRESH = Facts(root=True, debian=True, dockerd=False, systemd=False, named="", seen="No such file")
 
 
 def test_root_on_debian_installs_and_starts_an_engine():
@@ -44,7 +44,7 @@ def test_without_root_the_exact_commands_are_given_and_nothing_is_done():
 
 
 def test_an_engine_that_someone_else_named_is_never_replaced_by_a_local_one():
-    plan = remedy(replace(FRESH, docker_host="tcp://builder:2375"))
+    plan = remedy(replace(FRESH, named="DOCKER_HOST is tcp://builder:2375"))
     assert not plan.do
     assert "tcp://builder:2375" in plan.advice
 
