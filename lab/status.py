@@ -8,36 +8,39 @@ from lab.cluster import HOST, NAME, Lab, names
 from lab.engine import Engine
 from lab.lock import is_held
 from lab.node import Node
+from lab.services import Service, parse_services, show_argv
 from lab.spec import NodeSpec
 
 __all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
 
-# A line for each unit, also while systemd does not answer: just after a boot, or hung.
+# systemd may not answer: just after a boot, or hung. Nor may somebody's own flanneld.
 ASK = """
-    for unit; do
-        state=$(timeout 5 systemctl is-active "$unit" 2>/dev/null)
-        echo "${state:-unknown}"
-    done
+    timeout -k 1 5 "$@" 2>/dev/null
+    echo
     [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
-    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout 5 flanneld -version 2>&1 | tail -n 1)"
+    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout -k 1 5 flanneld -version 2>&1 | tail -n 1)"
 """
-
-SERVICES = {"master": ("etcd",), "minion": ("flanneld", "docker")}
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """One machine: its container's state, its services (unit -> active, inactive, failed...), its lease."""
+    """One machine: its container's state, its services, its lease."""
 
     name: str
     role: str
     address: str
     state: str
-    services: dict[str, str]
+    services: tuple[Service, ...]
+    """Those that its role asks for; none while its container does not run."""
     subnet: str
     """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
     flanneld: str = ""
     """Which one it runs: flanneld_py or the path that the lab file gives, and what `-version` says."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it runs, with every service that its role asks for."""
+        return self.state == "running" and all(service.ok for service in self.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +62,15 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
         address = str(lab.underlay[spec.host])
         node = lab.nodes.get(name)
         if node is None or node.container.state != "running":
-            return NodeStatus(name, spec.role, address, node.container.state if node else "absent", {}, "")
+            return NodeStatus(name, spec.role, address, node.container.state if node else "absent", (), "")
         return _running(node, address, spec)
 
     return together.each(look, [item.name for item in lab.spec.nodes])
 
 
 def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
-    units = SERVICES[node.role]
-    lines = node.run(["sh", "-c", ASK, "sh", *units], check=False).text.splitlines()
-    services = dict(zip(units, lines, strict=False))
-    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    told = node.run(["sh", "-c", ASK, "sh", *show_argv(node.role)], check=False).text
+    values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
     version = values.get("VERSION")
     return NodeStatus(
@@ -77,7 +78,7 @@ def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
         role=node.role,
         address=address,
         state="running",
-        services=services,
+        services=parse_services(node.role, told),
         subnet=values.get("FLANNEL_SUBNET", ""),
         flanneld=f"{program} {version}" if version else "",
     )

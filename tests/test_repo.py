@@ -19,7 +19,8 @@ CORE = {
         "bench.topology", "bench.ways",
         "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
         "checks.judge", "checks.outlook", "checks.parse", "document", "errors", "plan", "pods", "render",
-        "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
+        "services", "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step",
+        "tutorial.steps",
     },
     "flanneld_py": {
         "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",

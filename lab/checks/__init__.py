@@ -9,7 +9,7 @@ from lab.checks.collect import collect
 from lab.checks.devices import addresses, routes
 from lab.checks.facts import Facts
 from lab.checks.finding import Finding, report
-from lab.checks.judge import leases, logins, pings, pods
+from lab.checks.judge import leases, logins, pings, pods, services
 from lab.errors import LabError
 
 __all__ = [
@@ -26,12 +26,14 @@ __all__ = [
     "routes",
     "run_all",
     "run_or_tell",
+    "services",
 ]
 
 
 def judge(facts: Facts) -> list[Finding]:
     """Every check, on what was seen."""
-    return [*leases(facts), *addresses(facts), *routes(facts), *pods(facts), *pings(facts), *logins(facts)]
+    parts = (services, leases, addresses, routes, pods, pings, logins)
+    return [finding for part in parts for finding in part(facts)]
 
 
 def run_all(lab: LabAccess) -> list[Finding]:

@@ -18,6 +18,7 @@ from lab.checks.parse import (
 )
 from lab.errors import LabError
 from lab.pods import RunningPod
+from lab.services import parse_services, show_argv
 from lab.spec import LabSpec
 
 __all__ = ["collect", "mysql_argv", "run_batch"]
@@ -107,6 +108,12 @@ def collect(lab: LabAccess) -> Facts:
         pod_links={pod.name: _pod_links(pod, answers[pod.node]) for pod in pods},
         logins=tuple(login for name in answers for login in _logins(answers[name])),
         pings=tuple(ping for name in answers for ping in _pings(answers[name])),
+        services={
+            node.name: parse_services(
+                node.role, _text(node, "systemctl show", answers[node.name]["services"])
+            )
+            for node in nodes
+        },
     )
 
 
@@ -114,10 +121,12 @@ def _ask_etcd(spec: LabSpec) -> dict[str, Sequence[str]]:
     prefix = spec.etcd_prefix
     if spec.etcd_api == "v2":
         return {
+            "services": show_argv("master"),
             "config": ["etcdctl", "get", f"{prefix}/config"],
             "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets"],
         }
     return {
+        "services": show_argv("master"),
         "config": ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
         "leases": ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
     }
@@ -125,6 +134,7 @@ def _ask_etcd(spec: LabSpec) -> dict[str, Sequence[str]]:
 
 def _ask_minion(node: NodeAccess, pods: Sequence[RunningPod], foreign: bool) -> dict[str, Sequence[str]]:
     questions: dict[str, Sequence[str]] = {
+        "services": show_argv("minion"),
         "links": ["ip", "-json", "address", "show"],
         "routes": ["ip", "-4", "route", "show"],
         "neighbours": ["ip", "-4", "-json", "neighbour", "show"],

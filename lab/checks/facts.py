@@ -1,10 +1,11 @@
 """What was seen of a lab, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.pods import RunningPod
+from lab.services import Service
 from lab.spec import LabSpec
 
 __all__ = [
@@ -131,3 +132,5 @@ class Facts:
     """By pod, then by device."""
     logins: tuple[Login, ...]
     pings: tuple[Ping, ...] = ()
+    services: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
+    """By machine."""

@@ -9,13 +9,22 @@ from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Login, Ping
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, leases_of, masquerades, public_ip
 
-__all__ = ["leases", "logins", "pings", "pods"]
+__all__ = ["leases", "logins", "pings", "pods", "services"]
 
 LEASE_TTL = 86400
 """Seconds; flannel's subnetTTL."""
 
 TTL = 64
 """Of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
+
+
+def services(facts: Facts) -> list[Finding]:
+    """Each service that a machine's role asks for runs."""
+    return [
+        Finding(f"{service.unit} service", machine, service.ok, "active", service.describe())
+        for machine, found in facts.services.items()
+        for service in found
+    ]
 
 
 def leases(facts: Facts) -> list[Finding]:

@@ -97,7 +97,7 @@ def status_(name: str, json_: bool) -> int:
         raise LabError(
             f"the lab {name} is not finished", hint="It is being made, or its maker was killed: lab gc"
         )
-    return 0 if all(node.state == "running" for node in nodes) else 1
+    return 0 if all(node.ok for node in nodes) else 1
 
 
 @click.command()

@@ -1,12 +1,13 @@
 """Lists: labs, machines, images, and the steps of a plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from lab.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
 from lab.render.text import table
+from lab.services import Service
 
 __all__ = ["images", "labs", "plan", "status"]
 
@@ -21,7 +22,7 @@ class _Node(Protocol):
     @property
     def state(self) -> str: ...
     @property
-    def services(self) -> Mapping[str, str]: ...
+    def services(self) -> Sequence[Service]: ...
     @property
     def subnet(self) -> str: ...
     @property
@@ -68,7 +69,7 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:
             node.role,
             node.address,
             node.state,
-            ", ".join(f"{unit} {state}" for unit, state in node.services.items()) or "-",
+            "\n".join(f"{service.unit} {service.describe()}" for service in node.services) or "-",
             node.subnet or "-",
             node.flanneld or "-",
         ]

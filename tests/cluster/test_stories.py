@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from lab import spec
+from lab import spec, status
 from lab.cluster import NAME, Lab
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
@@ -44,6 +44,8 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     minion.run(["systemctl", "stop", "flanneld"])
     found = {(finding.check, finding.subject) for finding in wrong(lab)}
     assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= found
+    assert {("flanneld service", minion.name), ("docker service", minion.name)} <= found
+    assert [node.name for node in status.nodes(lab) if not node.ok] == [minion.name]
     assert not {subject for _, subject in found} & {"centos-master", "centos-minion02", "mysql01"}
     # Docker is required to have flanneld, so it has stopped with it; "failed" where that took long.
     states = minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split()

@@ -12,6 +12,7 @@ from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
 from lab.engine import ExecResult
 from lab.errors import CommandError
 from lab.pods import RunningPod
+from lab.services import SERVICES, Service
 from lab.spec import LabSpec
 
 SPEC = spec.tutorial()
@@ -95,6 +96,20 @@ def facts() -> Facts:
         ),
         # 64, less one for each machine's kernel and each machine's flanneld.
         pings=(Ping("mysql01", "mysql02", 60, ""), Ping("mysql02", "mysql01", 60, "")),
+        services={"centos-master": services("master")} | {name: services("minion") for name in MINIONS},
+    )
+
+
+def services(role: str) -> tuple[Service, ...]:
+    return tuple(Service(unit, "active", "running", CREATED) for unit in SERVICES[role])
+
+
+def systemctl_show(*found: Service) -> str:
+    """What `systemctl show --timestamp=unix` (systemd 257) prints of services that run."""
+    return "\n".join(
+        f"Result=success\nNRestarts={item.restarts}\nId={item.unit}.service\nActiveState={item.state}\n"
+        f"SubState={item.detail}\nActiveEnterTimestamp=@{CREATED.timestamp():.0f}\nInactiveEnterTimestamp=\n"
+        for item in found
     )
 
 
@@ -184,6 +199,7 @@ def fake_minion(seen: Minion) -> FakeNode:
         seen.name,
         seen.address,
         {
+            "services": (systemctl_show(*services("minion")), "", 0),
             "links": (ip_json(*seen.links.values()), "", 0),
             "routes": ("".join(f"{route} \n" for route in seen.routes), "", 0),
             "neighbours": ("[ ]\n", "", 0),
@@ -199,6 +215,7 @@ def fake_minion(seen: Minion) -> FakeNode:
 
 def fake_lab() -> FakeLab:
     etcd: dict[str, tuple[str, str, int]] = {
+        "services": (systemctl_show(*services("master")), "", 0),
         "config": ('{ "Network": "10.2.0.0/16" }\n', "", 0),
         "leases": (etcd_answer(*facts().leases), "", 0),
     }

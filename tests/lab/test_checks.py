@@ -49,6 +49,8 @@ def test_every_check_is_made_of_every_machine_and_every_pod() -> None:
         (what, node)
         for node in MINIONS
         for what in (
+            "flanneld service",
+            "docker service",
             "lease",
             "lease value",
             "lease TTL",
@@ -236,6 +238,23 @@ def test_a_pod_of_the_lab_that_is_missing_or_elsewhere_fails() -> None:
     assert failures(replace(facts(), pods=(moved, pod("mysql02")))) == {
         ("pod", "mysql01"): ("Running 1/1 on centos-minion02", "CrashLoopBackOff 0/1 on centos-minion02")
     }
+
+
+def test_a_service_that_does_not_run_fails_and_is_told_with_its_state() -> None:
+    flanneld, docker = facts().services[ONE]
+    dead = replace(flanneld, state="failed", detail="signal")
+    seen = replace(facts(), services={**facts().services, ONE: (dead, docker)})
+    assert failures(seen) == {
+        ("flanneld service", ONE): ("active", "failed (signal) since 2016-03-13 11:24:58 UTC")
+    }
+
+
+def test_a_service_that_came_back_by_itself_passes_and_its_restarts_are_shown() -> None:
+    flanneld, docker = facts().services[ONE]
+    seen = replace(facts(), services={**facts().services, ONE: (replace(flanneld, restarts=3), docker)})
+    assert failures(seen) == {}
+    (told,) = [item for item in checks.services(seen) if "restarted" in item.seen]
+    assert told.seen == "active since 2016-03-13 11:24:58 UTC, restarted 3 times"
 
 
 @pytest.mark.parametrize(("policy", "right"), [("Always", False), ("OnFailure", True), ("Never", True)])

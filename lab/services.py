@@ -1,0 +1,83 @@
+"""The services that a machine's role asks for, and how systemd says that each of them is doing. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+__all__ = ["SERVICES", "Service", "parse_services", "show_argv"]
+
+SERVICES: Mapping[str, tuple[str, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
+"""By role. What starts with them and fails them when it fails (containerd, lab-store) is told by them."""
+
+ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp"} | {
+    "failed": "InactiveEnterTimestamp",
+    "activating": "InactiveExitTimestamp",
+}
+"""The property that says since when a unit has been in a state (ActiveState of systemd's D-Bus interface)."""
+
+PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", *dict.fromkeys(ENTERED.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, as systemd sees it."""
+
+    unit: str
+    state: str
+    """systemd's ActiveState, such as active, inactive or failed; unknown when systemd did not say."""
+    detail: str = ""
+    """SubState, and why the service ended last where that was no success."""
+    since: datetime | None = None
+    """When it entered that state; None where systemd keeps no such time, as of a unit never started."""
+    restarts: int = 0
+    """How often systemd has started it again by itself (NRestarts) since somebody last started it."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it runs. That it had to be restarted is shown, and no fault: it came back, as it should."""
+        return self.state == "active"
+
+    def describe(self) -> str:
+        """State, since when, and restarts, in words."""
+        words = self.state if self.ok or not self.detail else f"{self.state} ({self.detail})"
+        if self.since is not None:
+            words += f" since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+        if self.restarts:
+            words += f", restarted {self.restarts} time{'s' if self.restarts > 1 else ''}"
+        return words
+
+
+def show_argv(role: str) -> list[str]:
+    """The command, on a machine of this role, whose output `parse_services` reads."""
+    units = [f"{unit}.service" for unit in SERVICES[role]]
+    return ["systemctl", "show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *units]
+
+
+def parse_services(role: str, text: str) -> tuple[Service, ...]:
+    """The services of a machine of this role; one that the output does not tell of is unknown."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")
+    ]
+    found = {block["Id"].removesuffix(".service"): block for block in blocks if "Id" in block}
+    return tuple(
+        _service(unit, found[unit]) if unit in found else Service(unit, "unknown") for unit in SERVICES[role]
+    )
+
+
+def _service(unit: str, block: Mapping[str, str]) -> Service:
+    state = block.get("ActiveState") or "unknown"
+    result, restarts = block.get("Result", ""), block.get("NRestarts", "")
+    details = [block.get("SubState", ""), result if result != "success" else ""]
+    return Service(
+        unit=unit,
+        state=state,
+        detail=", ".join(item for item in details if item and item != state),
+        since=_time(block.get(ENTERED.get(state, ""), "")),
+        restarts=int(restarts) if restarts.isdigit() else 0,
+    )
+
+
+def _time(text: str) -> datetime | None:
+    """`@SECONDS`, as `--timestamp=unix` writes it."""
+    seconds = text.removeprefix("@")
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds.isdigit() else None
