@@ -45,6 +45,9 @@ class LabAccess(Protocol):
     def nodes(self) -> Mapping[str, NodeAccess]:
         """Its machines, by host name."""
 
+    def node(self, name: str) -> NodeAccess:
+        """A machine that runs, by its host name. Raises `LabError`."""
+
     @property
     def master(self) -> NodeAccess:
         """The machine that runs etcd."""

@@ -18,9 +18,9 @@ CORE = {
         "access", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways",
         "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
-        "checks.judge", "checks.outlook", "checks.parse", "document", "errors", "plan", "pods", "render",
-        "services", "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step",
-        "tutorial.steps",
+        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "document", "errors", "plan",
+        "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof",
+        "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
         "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",

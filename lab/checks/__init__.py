@@ -9,7 +9,7 @@ from lab.checks.collect import collect
 from lab.checks.devices import addresses, routes
 from lab.checks.facts import Facts
 from lab.checks.finding import Finding, report
-from lab.checks.judge import leases, logins, pings, pods, services
+from lab.checks.judge import leases, logins, pings, pods, services, silences
 from lab.errors import LabError
 
 __all__ = [
@@ -27,23 +27,24 @@ __all__ = [
     "run_all",
     "run_or_tell",
     "services",
+    "silences",
 ]
 
 
 def judge(facts: Facts) -> list[Finding]:
     """Every check, on what was seen."""
-    parts = (services, leases, addresses, routes, pods, pings, logins)
+    parts = (silences, services, leases, addresses, routes, pods, pings, logins)
     return [finding for part in parts for finding in part(facts)]
 
 
 def run_all(lab: LabAccess) -> list[Finding]:
-    """Every check, on a lab that stands. Raises `LabError` when a machine cannot be asked."""
+    """Every check, on a lab that stands. Raises `LabError` when the lab as a whole cannot be asked."""
     return judge(collect(lab))
 
 
 def run_or_tell(lab: LabAccess) -> list[Finding]:
-    """Every check; or the one finding that a machine cannot be asked."""
+    """Every check; or the one finding that the lab cannot be asked."""
     try:
         return run_all(lab)
     except LabError as error:
-        return [Finding("machines", lab.spec.name, False, "each runs and answers", error.message)]
+        return [Finding("machines", lab.spec.name, False, "each machine runs and answers", error.message)]

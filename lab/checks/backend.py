@@ -45,12 +45,12 @@ class Expected:
     """What must be seen on a machine. None: the checks do not know, and nothing is compared."""
 
     mtu: int | None
-    """Of docker0 and pods; None where eth0 is missing."""
+    """Of docker0 and pods; None where eth0 is missing or not known."""
     value: str | None
     """The lease's."""
     device: str | None
     """flannel's own; empty for none."""
-    address: str
+    address: str | None
     """The device's."""
     queue: int | None
     """The device's transmit queue length in packets."""
@@ -71,10 +71,11 @@ def expected(
     network: IPv4Network,
     subnet: IPv4Network | None,
     peers: tuple[Peer, ...],
-    links: Mapping[str, Link],
+    links: Mapping[str, Link] | None,
 ) -> Expected:
-    """What a machine of this underlay address and lease must look like; `links` are its devices."""
-    eth0, base = links.get("eth0"), subnet.network_address if subnet else None
+    """What a machine of this underlay address and subnet must look like; `links`: its devices, if known."""
+    eth0 = links.get("eth0") if links is not None else None
+    base = subnet.network_address if subnet else None
     above = backend.mtu if backend.mtu and backend.type == "vxlan" else (eth0.mtu if eth0 else None)
     mtu = above - OVERHEAD.get(backend.type, 0) if above else None
     kernels = f"{network} dev {{}} proto kernel scope link src {base}"
@@ -84,15 +85,17 @@ def expected(
     if backend.type not in {"udp", "alloc"}:
         value["BackendType"] = backend.type
     device, on_device, queue, neighbours, fdb = "", 32, None, None, None
-    routes: set[str] = set()
+    routes: set[str] | None = set()
+    known = backend.type in COMPARED
     match backend.type:
         case "udp":
             device, queue = "flannel0", TUN_QUEUE
             routes = {kernels.format(device) if dialect.udp_network else f"{network} dev {device}"}
+            routes = routes if base or not dialect.udp_network else None
             on_device = network.prefixlen if dialect.udp_network else 32
         case "vxlan":
             device = f"flannel.{backend.vni}"
-            own = links.get(device)
+            own = links.get(device) if links is not None else None
             vni = {"VNI": backend.vni} if dialect.vni else {}
             value["BackendData"] = {**vni, "VtepMAC": own.mac if own else f"that of {device}"}
             through = () if backend.direct_routing else peers
@@ -105,17 +108,18 @@ def expected(
                 if backend.direct_routing:
                     routes = _direct(peers)
             else:
-                routes, on_device = {kernels.format(device)}, network.prefixlen
+                routes, on_device = {kernels.format(device)} if base else None, network.prefixlen
         case "host-gw":
             routes = _direct(peers)
-    known = backend.type in COMPARED
+    # Without its devices nobody can say which MAC a machine's lease must have.
+    certain = known and (links is not None or "BackendData" not in value)
     return Expected(
         mtu=mtu,
-        value=json.dumps(value, separators=(",", ":")) if known else None,
+        value=json.dumps(value, separators=(",", ":")) if certain else None,
         device=device if known else None,
-        address=f"{base}/{on_device}",
+        address=f"{base}/{on_device}" if base else None,
         queue=queue,
-        routes=frozenset(routes) if known else None,
+        routes=frozenset(routes) if known and routes is not None else None,
         neighbours=neighbours,
         fdb=fdb,
         fdb_only=dialect.fdb_clean,

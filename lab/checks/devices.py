@@ -1,17 +1,23 @@
 """Devices, routes and the kernel's tables of each machine: expected against seen."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Interface, IPv4Network
 
+from lab.checks.backend import Expected
 from lab.checks.facts import Facts, Link, Minion
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, masquerades, subnet_of
+from lab.checks.parse import parse_environment
 
 __all__ = ["addresses", "routes"]
 
 MARK = re.compile(r" proto (?!kernel\b)\S+")
 """Who made a route; one that flannel makes carries no mark, one of flanneld_py its own."""
+
+
+NO_SUBNET = "that of its lease, which it does not have"
+"""What is expected where neither etcd nor the machine says which subnet it has."""
 
 
 def addresses(facts: Facts) -> list[Finding]:
@@ -20,43 +26,57 @@ def addresses(facts: Facts) -> list[Finding]:
 
 
 def _addresses(facts: Facts, minion: Minion) -> Iterator[Finding]:
-    network = facts.spec.network
-    yield _has(
-        "eth0 address", minion.name, minion.links.get("eth0"), f"{minion.address}/{facts.underlay.prefixlen}"
-    )
     wanted, subnet = expected_on(facts, minion), subnet_of(facts, minion)
-    if subnet is None:
-        device = wanted.device or "docker0"
-        yield Finding(f"{device} address", minion.name, False, "as its lease says", "it has no lease")
-        return
-    if wanted.device:
-        link = minion.links.get(wanted.device)
-        yield _has(f"{wanted.device} address", minion.name, link, wanted.address)
-        yield _mtu(wanted.device, minion.name, link, wanted.mtu)
-        if wanted.queue is not None:
-            what = f"{wanted.device} queue length"
-            yield _link(what, minion.name, link, str(wanted.queue), lambda link: str(link.queue))
-        yield _link(
-            f"{wanted.device} state", minion.name, link, "UP", lambda link: "UP" if link.up else "DOWN"
-        )
-    docker0, gateway = minion.links.get("docker0"), subnet.network_address + 1
-    yield _has("docker0 address", minion.name, docker0, f"{gateway}/{subnet.prefixlen}")
-    yield _mtu("docker0", minion.name, docker0, wanted.mtu)
-    masquerade = str(masquerades(facts, minion.name)).lower()
-    text = (
-        f"FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={gateway}/{subnet.prefixlen}\n"
-        f"FLANNEL_MTU={wanted.mtu}\nFLANNEL_IPMASQ={masquerade}\n"
-    )
-    yield compare("subnet.env", minion.name, text, minion.subnet_env)
+    if minion.links is not None:
+        yield from _links(facts, minion, minion.links, wanted, subnet)
+    if minion.subnet_env is not None:
+        yield _subnet_env(facts, minion.name, minion.subnet_env, wanted.mtu, subnet)
     for pod in facts.pods:
-        if pod.node == minion.name and pod.status != "Completed":
-            link = facts.pod_links.get(pod.name, {}).get("eth0")
+        if pod.node == minion.name and pod.status != "Completed" and pod.name in facts.pod_links:
+            link = facts.pod_links[pod.name].get("eth0")
             yield _pod_address(pod.name, subnet, link)
-            yield _mtu("pod eth0", pod.name, link, wanted.mtu)
+            yield from _mtu("pod eth0", pod.name, link, wanted.mtu)
 
 
-def _pod_address(pod: str, subnet: IPv4Network, link: Link | None) -> Finding:
+def _links(
+    facts: Facts, minion: Minion, links: Mapping[str, Link], wanted: Expected, subnet: IPv4Network | None
+) -> Iterator[Finding]:
+    own = f"{minion.address}/{facts.underlay.prefixlen}"
+    yield _has("eth0 address", minion.name, links.get("eth0"), own)
+    if wanted.device:
+        device, link = wanted.device, links.get(wanted.device)
+        yield _has(f"{device} address", minion.name, link, wanted.address)
+        yield from _mtu(device, minion.name, link, wanted.mtu)
+        if wanted.queue is not None:
+            what = f"{device} queue length"
+            yield _link(what, minion.name, link, str(wanted.queue), lambda link: str(link.queue))
+        yield _link(f"{device} state", minion.name, link, "UP", lambda link: "UP" if link.up else "DOWN")
+    docker0, gateway = links.get("docker0"), _gateway(subnet)
+    yield _has("docker0 address", minion.name, docker0, gateway)
+    yield from _mtu("docker0", minion.name, docker0, wanted.mtu)
+
+
+def _gateway(subnet: IPv4Network | None) -> str | None:
+    """docker0's address on a machine of this subnet."""
+    return f"{subnet.network_address + 1}/{subnet.prefixlen}" if subnet is not None else None
+
+
+def _subnet_env(facts: Facts, minion: str, seen: str, mtu: int | None, subnet: IPv4Network | None) -> Finding:
+    """As flannel 0.5.5 writes it. A value that nobody can tell is taken as it is, if there is one."""
+    told = parse_environment(seen)
+    values = {
+        "FLANNEL_NETWORK": str(facts.spec.network),
+        "FLANNEL_SUBNET": _gateway(subnet) or NO_SUBNET,
+        "FLANNEL_MTU": str(mtu) if mtu is not None else told.get("FLANNEL_MTU", "that of its interface"),
+        "FLANNEL_IPMASQ": str(masquerades(facts, minion)).lower(),
+    }
+    return compare("subnet.env", minion, "".join(f"{key}={value}\n" for key, value in values.items()), seen)
+
+
+def _pod_address(pod: str, subnet: IPv4Network | None, link: Link | None) -> Finding:
     """From .2 on: .0 is flannel's, .1 docker0's."""
+    if subnet is None:
+        return Finding("pod eth0 address", pod, False, NO_SUBNET, _addresses_of(link))
     found = [IPv4Interface(address) for address in link.addresses] if link else []
     first, last = subnet.network_address + 2, subnet.broadcast_address - 1
     ok = len(found) == 1 and found[0].network == subnet and first <= found[0].ip <= last
@@ -74,20 +94,24 @@ def routes(facts: Facts) -> list[Finding]:
 
 def _routes(facts: Facts, minion: Minion) -> Iterator[Finding]:
     subnet, wanted = subnet_of(facts, minion), expected_on(facts, minion)
-    if subnet is not None and wanted.routes is not None:
-        docker0 = f"{subnet} dev docker0 proto kernel scope link src {subnet.network_address + 1}"
+    device = wanted.device
+    if wanted.routes is not None and minion.routes is not None:
         seen = {MARK.sub("", route) for route in minion.routes if _touches(route, facts.spec.network)}
-        yield _lists("overlay routes", minion.name, {*wanted.routes, docker0}, seen)
-        device = wanted.device
-        if wanted.neighbours is not None:
-            own = _on(device, minion.neighbours)
-            yield _lists(f"{device} neighbours", minion.name, wanted.neighbours, own)
-        if wanted.fdb is not None:
-            own = _on(device, minion.fdb)
-            old = set() if wanted.fdb_only else own - wanted.fdb
-            yield _lists(f"{device} FDB", minion.name, {*wanted.fdb, *old}, own)
-    default = {route for route in minion.routes if route.split()[0] in {"default", "0.0.0.0/0"}}
-    yield Finding("default route", minion.name, not default, "none", _lines(default))
+        if subnet is not None:
+            docker0 = {f"{subnet} dev docker0 proto kernel scope link src {subnet.network_address + 1}"}
+        else:  # whatever it is: that there is no lease is told elsewhere
+            docker0 = {route for route in seen if " dev docker0 " in route}
+        yield _lists("overlay routes", minion.name, wanted.routes | docker0, seen)
+    if wanted.neighbours is not None and minion.neighbours is not None:
+        own = _on(device, minion.neighbours)
+        yield _lists(f"{device} neighbours", minion.name, wanted.neighbours, own)
+    if wanted.fdb is not None and minion.fdb is not None:
+        own = _on(device, minion.fdb)
+        old = set() if wanted.fdb_only else own - wanted.fdb
+        yield _lists(f"{device} FDB", minion.name, {*wanted.fdb, *old}, own)
+    if minion.routes is not None:
+        default = {route for route in minion.routes if route.split()[0] in {"default", "0.0.0.0/0"}}
+        yield Finding("default route", minion.name, not default, "none", _lines(default))
 
 
 def _on(device: str | None, table: Iterable[tuple[str, str]]) -> set[str]:
@@ -104,10 +128,9 @@ def _lists(check: str, subject: str, expected: Iterable[str], seen: Iterable[str
     return Finding(check, subject, set(expected) == set(seen), _lines(expected), _lines(seen))
 
 
-def _has(check: str, subject: str, link: Link | None, address: str) -> Finding:
-    return Finding(
-        check, subject, link is not None and link.addresses == (address,), address, _addresses_of(link)
-    )
+def _has(check: str, subject: str, link: Link | None, address: str | None) -> Finding:
+    ok = address is not None and link is not None and link.addresses == (address,)
+    return Finding(check, subject, ok, address or NO_SUBNET, _addresses_of(link))
 
 
 def _addresses_of(link: Link | None) -> str:
@@ -116,8 +139,10 @@ def _addresses_of(link: Link | None) -> str:
     return ", ".join(link.addresses) or "no address"
 
 
-def _mtu(device: str, subject: str, link: Link | None, mtu: int | None) -> Finding:
-    return _link(f"{device} MTU", subject, link, str(mtu), lambda link: str(link.mtu))
+def _mtu(device: str, subject: str, link: Link | None, mtu: int | None) -> Iterator[Finding]:
+    """Nothing is compared where nobody can tell what it must be."""
+    if mtu is not None:
+        yield _link(f"{device} MTU", subject, link, str(mtu), lambda link: str(link.mtu))
 
 
 def _link(check: str, subject: str, link: Link | None, expected: str, read: Callable[[Link], str]) -> Finding:

@@ -18,6 +18,7 @@ __all__ = [
     "Minion",
     "Output",
     "Ping",
+    "Silence",
 ]
 
 PASSWORD = "MYSQL_ROOT_PASSWORD"  # noqa: S105 - the variable's name
@@ -40,6 +41,16 @@ class Output:
         """Its last line of complaint."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         return lines[-1] if lines else f"exit status {self.exit_code} and no output"
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A question that a machine did not answer, or not so that it can be read."""
+
+    machine: str
+    question: str
+    """The command; empty when the machine answers nothing at all."""
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +83,21 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Minion:
-    """One machine that runs flanneld."""
+    """One machine that runs flanneld. None: it did not say, and a `Silence` tells why."""
 
     name: str
     address: IPv4Address
     """That the lab gave it."""
-    links: Mapping[str, Link]
-    routes: tuple[str, ...]
+    links: Mapping[str, Link] | None = None
+    routes: tuple[str, ...] | None = None
     """The lines of `ip -4 route`."""
-    subnet_env: str
-    """The text of /run/flannel/subnet.env."""
+    subnet_env: str | None = None
+    """The text of /run/flannel/subnet.env, or why there is none."""
     version: str = ""
     """What its flanneld calls itself, if it is not ours."""
-    neighbours: tuple[tuple[str, str], ...] = ()
+    neighbours: tuple[tuple[str, str], ...] | None = ()
     """That do not time out: device, and "ADDRESS MAC"."""
-    fdb: tuple[tuple[str, str], ...] = ()
+    fdb: tuple[tuple[str, str], ...] | None = ()
     """That do not time out: device, and "MAC ADDRESS"."""
 
 
@@ -123,9 +134,10 @@ class Facts:
 
     spec: LabSpec
     underlay: IPv4Network
-    config: str
-    """The value of PREFIX/config in etcd."""
-    leases: tuple[Lease, ...]
+    config: str | None
+    """The value of PREFIX/config in etcd; None when etcd did not say."""
+    leases: tuple[Lease, ...] | None
+    """None when etcd did not say."""
     minions: tuple[Minion, ...]
     pods: tuple[RunningPod, ...]
     pod_links: Mapping[str, Mapping[str, Link]]
@@ -134,3 +146,4 @@ class Facts:
     pings: tuple[Ping, ...] = ()
     services: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
     """By machine."""
+    silences: tuple[Silence, ...] = ()

@@ -4,18 +4,32 @@ What is expected comes from the tutorial (its section in brackets) and from genu
 being whatever the lease says.
 """
 
+from collections.abc import Iterator, Sequence
+
 from lab.checks.backend import HOPS
-from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Login, Ping
+from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Lease, Login, Ping
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, leases_of, masquerades, public_ip
 
-__all__ = ["leases", "logins", "pings", "pods", "services"]
+__all__ = ["leases", "logins", "pings", "pods", "services", "silences"]
 
 LEASE_TTL = 86400
 """Seconds; flannel's subnetTTL."""
 
+NOT_TRIED = "not tried: one of the two pods does not run"
+
 TTL = 64
 """Of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
+
+
+def silences(facts: Facts) -> list[Finding]:
+    """What could not be looked at, and so is not compared: shown only when there is something."""
+    return [
+        Finding("machine", item.machine, False, f"an answer to: {item.question}", item.why)
+        if item.question
+        else Finding("machine", item.machine, False, "it runs and answers", item.why)
+        for item in facts.silences
+    ]
 
 
 def services(facts: Facts) -> list[Finding]:
@@ -29,34 +43,39 @@ def services(facts: Facts) -> list[Finding]:
 
 def leases(facts: Facts) -> list[Finding]:
     """Each minion has exactly one lease, inside the Network, of its own, and alive [3.7]."""
-    findings = [compare("flannel config", facts.spec.etcd_prefix, facts.spec.flannel_config, facts.config)]
+    prefix = facts.spec.etcd_prefix
+    findings: list[Finding] = []
+    if facts.config is not None:
+        findings.append(compare("flannel config", prefix, facts.spec.flannel_config, facts.config))
+    if facts.leases is not None:
+        findings += _leases(facts, facts.leases)
+    return findings
+
+
+def _leases(facts: Facts, found: Sequence[Lease]) -> Iterator[Finding]:
     for minion in facts.minions:
         own = leases_of(facts, minion)
         keys = "\n".join(lease.key for lease in own) or "none"
         where = f"one key {facts.spec.etcd_prefix}/subnets/SUBNET"
         alone = len(own) == 1 and own[0].subnet is not None
-        findings.append(Finding("lease", minion.name, alone, where, keys))
+        yield Finding("lease", minion.name, alone, where, keys)
         value = expected_on(facts, minion).value
         if value is not None:
-            seen = " and ".join(lease.value for lease in own) or _others(facts)
-            findings.append(compare("lease value", minion.name, value, seen))
+            seen = " and ".join(lease.value for lease in own) or _others(found)
+            yield compare("lease value", minion.name, value, seen)
         living = len(own) == 1 and 0 < own[0].ttl <= LEASE_TTL
         ages = " and ".join(f"{lease.ttl} s" for lease in own) or "no lease"
-        findings.append(
-            Finding("lease TTL", minion.name, living, f"more than 0 s, at most {LEASE_TTL} s", ages)
-        )
+        yield Finding("lease TTL", minion.name, living, f"more than 0 s, at most {LEASE_TTL} s", ages)
     known = {str(minion.address) for minion in facts.minions}
-    findings += [
-        Finding("lease owner", lease.key, False, "a minion of the lab", lease.value)
-        for lease in facts.leases
-        if public_ip(lease) not in known
-    ]
-    return [*findings, _subnets(facts)]
+    for lease in found:
+        if public_ip(lease) not in known:
+            yield Finding("lease owner", lease.key, False, "a minion of the lab", lease.value)
+    yield _subnets(facts, found)
 
 
-def _subnets(facts: Facts) -> Finding:
+def _subnets(facts: Facts, found: Sequence[Lease]) -> Finding:
     network = facts.spec.network
-    subnets = [lease.subnet for lease in facts.leases if lease.subnet is not None]
+    subnets = [lease.subnet for lease in found if lease.subnet is not None]
     apart = all(not a.overlaps(b) for i, a in enumerate(subnets) for b in subnets[:i])
     inside = all(subnet.subnet_of(network) for subnet in subnets)
     count = len(facts.minions)
@@ -100,7 +119,7 @@ def logins(facts: Facts) -> list[Finding]:
         if client != server
         for way in LOGIN_WAYS
         for finding in (
-            _login(client, server, way, tried.get((client, server, way))),
+            _login(client, server, way, tried.get((client, server, way)), _untried(facts, client)),
             *_source(facts, tried.get((client, server, way))),
         )
     ]
@@ -137,11 +156,15 @@ def _ping(ping: Ping, ttl: int | None) -> Finding:
     return Finding("ping", f"{ping.client} -> {ping.server}", ok, expected, seen)
 
 
-def _login(client: str, server: str, way: str, login: Login | None) -> Finding:
-    if login is None:
-        seen = "not tried: one of the two pods does not run"
-    else:
-        seen = login.error or f"MySQL {login.version} on host {login.host}"
+def _untried(facts: Facts, client: str) -> str:
+    """Why a login from this pod was not tried, if it was not."""
+    node = {pod.name: pod.node for pod in facts.pods}.get(client, "")
+    silent = {item.machine for item in facts.silences if not item.question}
+    return f"not tried: {node} does not answer" if node in silent else NOT_TRIED
+
+
+def _login(client: str, server: str, way: str, login: Login | None, untried: str) -> Finding:
+    seen = untried if login is None else login.error or f"MySQL {login.version} on host {login.host}"
     return Finding(
         check=f"login with {way}",
         subject=f"{client} -> {server}",
@@ -151,6 +174,6 @@ def _login(client: str, server: str, way: str, login: Login | None) -> Finding:
     )
 
 
-def _others(facts: Facts) -> str:
-    values = ", ".join(lease.value for lease in facts.leases)
+def _others(found: Sequence[Lease]) -> str:
+    values = ", ".join(lease.value for lease in found)
     return f"no lease of this address among: {values}" if values else "no lease at all"

@@ -1,11 +1,12 @@
 """What is to be expected of one machine, given what etcd and the other machines show."""
 
 import json
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from lab.checks.backend import Expected, Peer, expected
 from lab.checks.dialect import dialect
 from lab.checks.facts import Facts, Lease, Minion
+from lab.checks.parse import parse_environment
 
 __all__ = ["expected_on", "leases_of", "masquerades", "public_ip", "subnet_of"]
 
@@ -37,11 +38,22 @@ def masquerades(facts: Facts, minion: str) -> bool:
 
 
 def _peers(facts: Facts, minion: Minion) -> list[Peer]:
+    if facts.leases is None:  # etcd does not say: then the machines themselves do
+        subnet, device = _claim(minion), (minion.links or {}).get(f"flannel.{facts.spec.backend.vni}")
+        return [Peer(subnet, minion.address, device.mac if device else "")] if subnet else []
     return [
-        Peer(lease.subnet, IPv4Address(minion.address), _mac(lease))
+        Peer(lease.subnet, minion.address, _mac(lease))
         for lease in leases_of(facts, minion)
         if lease.subnet is not None
     ]
+
+
+def _claim(minion: Minion) -> IPv4Network | None:
+    """The subnet that a machine's own subnet.env tells of."""
+    try:
+        return IPv4Network(parse_environment(minion.subnet_env or "")["FLANNEL_SUBNET"], strict=False)
+    except (KeyError, ValueError):
+        return None
 
 
 def public_ip(lease: Lease) -> str:
@@ -61,10 +73,14 @@ def _mac(lease: Lease) -> str:
 
 def leases_of(facts: Facts, minion: Minion) -> list[Lease]:
     """The leases that name this machine's address: one, if all is well."""
-    return [lease for lease in facts.leases if public_ip(lease) == str(minion.address)]
+    return [lease for lease in facts.leases or () if public_ip(lease) == str(minion.address)]
 
 
 def subnet_of(facts: Facts, minion: Minion) -> IPv4Network | None:
-    """The subnet of this machine's lease, if there is exactly one."""
+    """The subnet of this machine's lease; without exactly one, that of its subnet.env.
+
+    So what a machine has made of a lease that is gone, or of one that etcd does not tell of, is compared all
+    the same. That the lease is missing is told by the checks of the lease.
+    """
     found = [lease.subnet for lease in leases_of(facts, minion)]
-    return found[0] if len(found) == 1 else None
+    return (found[0] if len(found) == 1 else None) or _claim(minion)

@@ -9,6 +9,7 @@ from lab.checks.facts import Lease, Link, Login, Output, Ping
 from lab.errors import LabError
 
 __all__ = [
+    "parse_environment",
     "parse_fdb",
     "parse_leases",
     "parse_leases_v2",
@@ -74,6 +75,11 @@ def parse_fdb(text: str) -> tuple[tuple[str, str], ...]:
 def parse_routes(text: str) -> tuple[str, ...]:
     """The lines of `ip -4 route`; a bridge without a port adds "linkdown", which is no part of the route."""
     return tuple(line.strip().removesuffix(" linkdown").strip() for line in text.splitlines() if line.strip())
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """The NAME=VALUE lines of a file such as subnet.env."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def subnet_of_key(key: str) -> IPv4Network | None:

@@ -53,10 +53,15 @@ def _differences(spec: LabSpec) -> list[str]:
 
 def _today(lab: LabAccess) -> Today:
     facts = collect(lab)
+    for item in facts.silences:
+        asked = item.question or "it cannot be asked"
+        raise LabError(f"{item.machine}: {asked}: {item.why}", hint="lab check")
     subnets: dict[str, IPv4Network] = {}
     for minion in facts.minions:
         own = [
-            lease.subnet for lease in facts.leases if lease.subnet and f'"{minion.address}"' in lease.value
+            lease.subnet
+            for lease in facts.leases or ()
+            if lease.subnet and f'"{minion.address}"' in lease.value
         ]
         if len(own) != 1:
             raise LabError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
 
 from lab import spec
 from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
@@ -14,6 +15,8 @@ from lab.errors import CommandError
 from lab.pods import RunningPod
 from lab.services import SERVICES, Service
 from lab.spec import LabSpec
+
+T = TypeVar("T")
 
 SPEC = spec.tutorial()
 UNDERLAY = IPv4Network("192.168.199.0/24")
@@ -113,6 +116,12 @@ def systemctl_show(*found: Service) -> str:
     )
 
 
+def known(value: T | None) -> T:
+    """What a machine has told."""
+    assert value is not None
+    return value
+
+
 def ip_json(*links: Link) -> str:
     """What `ip -json address show` (iproute2 6) prints of these."""
     return json.dumps(
@@ -187,6 +196,9 @@ class FakeLab:
     def nodes(self) -> dict[str, FakeNode]:
         return {node.name: node for node in (self.master, *self.minions)}
 
+    def node(self, name: str) -> FakeNode:
+        return self.nodes[name]
+
     def pods(self) -> Sequence[RunningPod]:
         return facts().pods
 
@@ -200,11 +212,11 @@ def fake_minion(seen: Minion) -> FakeNode:
         seen.address,
         {
             "services": (systemctl_show(*services("minion")), "", 0),
-            "links": (ip_json(*seen.links.values()), "", 0),
-            "routes": ("".join(f"{route} \n" for route in seen.routes), "", 0),
+            "links": (ip_json(*known(seen.links).values()), "", 0),
+            "routes": ("".join(f"{route} \n" for route in known(seen.routes)), "", 0),
             "neighbours": ("[ ]\n", "", 0),
             "fdb": ("[]\n", "", 0),
-            "subnet.env": (seen.subnet_env, "", 0),
+            "subnet.env": (known(seen.subnet_env), "", 0),
             f"ping {own.name} {other.name}": (PONG.format(other.address, 60), "", 0),
             f"links {own.name}": (ip_json(facts().pod_links[own.name]["eth0"]), "", 0),
             f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
@@ -217,7 +229,7 @@ def fake_lab() -> FakeLab:
     etcd: dict[str, tuple[str, str, int]] = {
         "services": (systemctl_show(*services("master")), "", 0),
         "config": ('{ "Network": "10.2.0.0/16" }\n', "", 0),
-        "leases": (etcd_answer(*facts().leases), "", 0),
+        "leases": (etcd_answer(*known(facts().leases)), "", 0),
     }
     master = FakeNode("centos-master", IPv4Address("192.168.199.51"), etcd, "master")
     return FakeLab(master, tuple(fake_minion(item) for item in facts().minions))

@@ -16,7 +16,7 @@ from lab.checks.facts import Facts, Lease, Link, Minion, Output, Ping
 from lab.checks.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
 from lab.errors import LabError
 from lab.spec import BackendSpec, Flanneld, LabSpec, Program, backend_of, tutorial
-from tests.lab.examples import FOLDER, facts, pod
+from tests.lab.examples import FOLDER, facts, known, pod
 
 ONE, TWO = "centos-minion01", "centos-minion02"
 UNDERLAY = IPv4Network("192.168.200.0/24")
@@ -180,7 +180,7 @@ def test_what_a_genuine_flannel_makes_passes_every_check(found: Facts) -> None:
 
 def test_our_vxlan_is_todays_whose_entries_may_be_marked() -> None:
     ours = of(VXLAN, {"Type": "vxlan"}, "v3", Flanneld())
-    routes = tuple(route.replace(" onlink", " proto 241 onlink") for route in ours.minions[0].routes)
+    routes = tuple(route.replace(" onlink", " proto 241 onlink") for route in known(ours.minions[0].routes))
     assert failures(on_first(ours, routes=routes)) == {}
 
 
@@ -192,7 +192,7 @@ def test_in_etcds_v2_store_our_lease_is_an_old_flannels_and_our_device_todays() 
 
 
 def test_a_peer_without_a_route_neighbour_or_fdb_entry_fails() -> None:
-    lone = on_first(VXLAN, routes=VXLAN.minions[0].routes[:2], neighbours=(), fdb=())
+    lone = on_first(VXLAN, routes=known(VXLAN.minions[0].routes)[:2], neighbours=(), fdb=())
     assert failures(lone) == {
         ("overlay routes", ONE): (
             "10.2.37.0/24 dev docker0 proto kernel scope link src 10.2.37.1\n"
@@ -206,21 +206,21 @@ def test_a_peer_without_a_route_neighbour_or_fdb_entry_fails() -> None:
 
 def test_an_entry_of_a_mac_that_a_peer_had_before_its_reboot_may_be_left_by_flannel_but_not_by_ours() -> None:
     ours = of(VXLAN, {"Type": "vxlan"}, "v3", Flanneld())
-    stale = (*VXLAN.minions[0].fdb, ("flannel.1", "de:ff:45:5a:09:e5 192.168.200.53"))
+    stale = (*known(VXLAN.minions[0].fdb), ("flannel.1", "de:ff:45:5a:09:e5 192.168.200.53"))
     assert failures(on_first(VXLAN, fdb=stale)) == {}
     assert set(failures(on_first(ours, fdb=stale))) == {("flannel.1 FDB", ONE)}
-    elsewhere = (*VXLAN.minions[0].fdb, ("docker0", "de:ff:45:5a:09:e5 192.168.200.53"))
+    elsewhere = (*known(VXLAN.minions[0].fdb), ("docker0", "de:ff:45:5a:09:e5 192.168.200.53"))
     assert failures(on_first(ours, fdb=elsewhere)) == {}
 
 
 def test_a_lease_with_another_mac_than_the_devices_fails() -> None:
-    links = dict(VXLAN.minions[0].links)
+    links = dict(known(VXLAN.minions[0].links))
     links["flannel.1"] = replace(links["flannel.1"], mac="0a:00:00:00:00:01")
     assert set(failures(on_first(VXLAN, links=links))) == {("lease value", ONE)}
 
 
 def test_a_host_gw_route_by_way_of_the_wrong_machine_fails() -> None:
-    routes = (*HOST_GW.minions[0].routes[:2], "10.2.7.0/24 via 192.168.200.54 dev eth0")
+    routes = (*known(HOST_GW.minions[0].routes)[:2], "10.2.7.0/24 via 192.168.200.54 dev eth0")
     assert set(failures(on_first(HOST_GW, routes=routes))) == {("overlay routes", ONE)}
 
 
@@ -235,7 +235,9 @@ def test_with_direct_routing_peers_on_the_same_network_need_no_tunnel() -> None:
 
 def test_of_a_backend_that_the_checks_do_not_know_they_compare_what_does_not_depend_on_it() -> None:
     found = of(HOST_GW, {"Type": "extension"}, "v3", Flanneld())
-    values = [replace(lease, value=lease.value.replace("host-gw", "extension")) for lease in found.leases]
+    values = [
+        replace(lease, value=lease.value.replace("host-gw", "extension")) for lease in known(found.leases)
+    ]
     found = replace(found, leases=tuple(values))
     assert failures(found) == {}
     made = {item.check for item in checks.judge(found)}

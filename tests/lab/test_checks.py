@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -9,10 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks
-from lab.checks.facts import Facts, Lease, Login, Output
+from lab.checks.facts import Facts, Lease, Login, Output, Silence
 from lab.checks.parse import parse_leases, parse_links, parse_login, parse_routes, subnet_of_key
-from lab.errors import CommandError, LabError
-from tests.lab.examples import FOLDER, MINIONS, SPEC, etcd_answer, facts, fake_lab, ip_json, link, minion, pod
+from lab.errors import LabError
+from lab.pods import RunningPod
+from tests.lab.examples import (
+    FOLDER,
+    MINIONS,
+    SPEC,
+    FakeLab,
+    etcd_answer,
+    facts,
+    fake_lab,
+    ip_json,
+    known,
+    link,
+    minion,
+    pod,
+)
 
 ONE, TWO = MINIONS
 
@@ -30,7 +45,7 @@ def with_minion(**changes: Any) -> Facts:
 
 
 def with_link(name: str, **changes: Any) -> Facts:
-    links = dict(minion(ONE).links)
+    links = dict(known(minion(ONE).links))
     links[name] = replace(links[name], **changes)
     return with_minion(links=links)
 
@@ -76,7 +91,7 @@ def test_every_check_is_made_of_every_machine_and_every_pod() -> None:
 
 
 def test_a_lease_without_publicipv6_is_not_what_flannel_writes() -> None:
-    first, second = facts().leases
+    first, second = known(facts().leases)
     seen = with_leases(replace(first, value='{"PublicIP":"192.168.199.52"}'), second)
     assert failures(seen) == {
         ("lease value", ONE): (
@@ -88,14 +103,14 @@ def test_a_lease_without_publicipv6_is_not_what_flannel_writes() -> None:
 
 @pytest.mark.parametrize("ttl", [-1, 0, 86401])
 def test_a_lease_that_is_bound_to_no_time_or_too_long_fails(ttl: int) -> None:
-    first, second = facts().leases
+    first, second = known(facts().leases)
     assert failures(with_leases(replace(first, ttl=ttl), second)) == {
         ("lease TTL", ONE): ("more than 0 s, at most 86400 s", f"{ttl} s")
     }
 
 
 def test_two_leases_of_one_minion_fail() -> None:
-    first, second = facts().leases
+    first, second = known(facts().leases)
     third = replace(first, key=f"{FOLDER}/10.2.36.0-24", subnet=IPv4Network("10.2.36.0/24"))
     seen = failures(with_leases(first, second, third))
     assert seen["lease", ONE] == (f"one key {FOLDER}/SUBNET", f"{first.key}\n{third.key}")
@@ -103,22 +118,67 @@ def test_two_leases_of_one_minion_fail() -> None:
 
 
 def test_a_minion_without_a_lease_fails_and_says_what_there_is() -> None:
-    _, second = facts().leases
+    _, second = known(facts().leases)
     seen = failures(with_leases(second))
     assert seen["lease value", ONE][1] == f"no lease of this address among: {second.value}"
-    assert seen["flannel0 address", ONE] == ("as its lease says", "it has no lease")
     assert failures(with_leases())["lease value", TWO][1] == "no lease at all"
+
+
+def test_of_a_minion_without_a_lease_all_is_compared_with_what_its_own_subnet_env_says() -> None:
+    _, second = known(facts().leases)
+    seen = with_leases(second)
+    missing = {"lease", "lease value", "lease TTL"}
+    assert {check for check, subject in failures(seen) if subject == ONE} == missing
+    links = dict(known(minion(ONE).links))
+    links["docker0"] = replace(links["docker0"], mtu=1500, addresses=("172.17.0.1/16",))
+    env = known(minion(ONE).subnet_env).replace("1472", "1400")
+    wrong = replace(seen, minions=(replace(minion(ONE), links=links, subnet_env=env), minion(TWO)))
+    found = failures(wrong)
+    assert found["docker0 MTU", ONE] == ("1472", "1500")
+    assert found["docker0 address", ONE] == ("10.2.35.1/24", "172.17.0.1/16")
+    assert found["subnet.env", ONE] == (minion(ONE).subnet_env, env)
+
+
+def test_of_a_minion_without_lease_and_subnet_env_is_compared_what_needs_no_subnet() -> None:
+    _, second = known(facts().leases)
+    missing = "cat: /run/flannel/subnet.env: No such file or directory"
+    links = dict(known(minion(ONE).links))
+    links["flannel0"] = replace(links["flannel0"], mtu=1500)
+    first = replace(minion(ONE), links=links, subnet_env=missing)
+    seen = replace(with_leases(second), minions=(first, minion(TWO)))
+    found = failures(seen)
+    assert found["flannel0 MTU", ONE] == ("1472", "1500")
+    assert found["flannel0 address", ONE] == ("that of its lease, which it does not have", "10.2.35.0/16")
+    assert found["subnet.env", ONE][1] == missing
+    assert ("pod eth0 address", "mysql02") in found
+    made = {item.check for item in checks.judge(seen) if item.subject == ONE}
+    assert {"flannel0 state", "flannel0 queue length", "docker0 MTU", "eth0 address", "default route"} <= made
+    assert not [expected for expected, _ in found.values() if "None" in expected]
+
+
+def test_without_etcd_the_machines_are_compared_with_their_own_word() -> None:
+    silence = Silence("centos-master", "etcdctl get", "Error: context deadline exceeded")
+    seen = replace(facts(), config=None, leases=None, silences=(silence,))
+    assert failures(seen) == {
+        ("machine", "centos-master"): ("an answer to: etcdctl get", "Error: context deadline exceeded")
+    }
+    made = {item.check for item in checks.judge(seen)}
+    assert {"flannel0 address", "overlay routes", "subnet.env", "pod eth0 address"} <= made
+    links = dict(known(minion(ONE).links))
+    links["docker0"] = replace(links["docker0"], mtu=1500)
+    wrong = replace(seen, minions=(replace(minion(ONE), links=links), minion(TWO)))
+    assert ("docker0 MTU", ONE) in failures(wrong)
 
 
 def test_a_lease_of_a_stranger_fails() -> None:
     stranger = Lease(f"{FOLDER}/10.2.9.0-24", IPv4Network("10.2.9.0/24"), '{"PublicIP":"192.168.199.99"}', 5)
-    seen = failures(with_leases(*facts().leases, stranger))
+    seen = failures(with_leases(*known(facts().leases), stranger))
     assert seen["lease owner", stranger.key] == ("a minion of the lab", stranger.value)
 
 
 @pytest.mark.parametrize("subnet", ["10.2.52.0/25", "10.3.35.0/24"])
 def test_subnets_that_overlap_or_lie_outside_fail(subnet: str) -> None:
-    first, second = facts().leases
+    first, second = known(facts().leases)
     assert ("subnets", "etcd") in failures(with_leases(replace(first, subnet=IPv4Network(subnet)), second))
 
 
@@ -158,7 +218,7 @@ def test_a_device_that_is_not_as_the_lease_says_fails(
 
 
 def test_a_minion_without_flannel0_fails_in_all_that_is_flannel0s() -> None:
-    links = {name: item for name, item in minion(ONE).links.items() if name != "flannel0"}
+    links = {name: item for name, item in known(minion(ONE).links).items() if name != "flannel0"}
     seen = failures(with_minion(links=links))
     assert {key[0] for key in seen} == {
         "flannel0 address",
@@ -190,7 +250,7 @@ def test_a_pod_whose_interface_has_another_mtu_fails() -> None:
 
 
 def test_subnet_env_is_compared_to_the_byte() -> None:
-    text = minion(ONE).subnet_env.replace("1472", "1450")
+    text = known(minion(ONE).subnet_env).replace("1472", "1450")
     assert failures(with_minion(subnet_env=text))["subnet.env", ONE][1] == text
 
 
@@ -220,13 +280,13 @@ def test_with_ip_masq_a_server_must_see_the_client_pods_own_address() -> None:
     ],
 )
 def test_a_route_out_of_the_lab_or_a_second_way_into_the_overlay_fails(route: str, check: str) -> None:
-    seen = failures(with_minion(routes=(*minion(ONE).routes, route)))
+    seen = failures(with_minion(routes=(*known(minion(ONE).routes), route)))
     assert set(seen) == {(check, ONE)}
     assert route in seen[check, ONE][1].splitlines()
 
 
 def test_a_missing_route_fails() -> None:
-    assert set(failures(with_minion(routes=minion(ONE).routes[1:]))) == {("overlay routes", ONE)}
+    assert set(failures(with_minion(routes=known(minion(ONE).routes)[1:]))) == {("overlay routes", ONE)}
 
 
 def test_a_pod_of_the_lab_that_is_missing_or_elsewhere_fails() -> None:
@@ -335,7 +395,7 @@ def test_a_bridge_without_a_port_is_still_the_same_route() -> None:
 
 
 def test_leases_are_read_from_etcdctl() -> None:
-    assert parse_leases(etcd_answer(*facts().leases)) == facts().leases
+    assert parse_leases(etcd_answer(*known(facts().leases))) == known(facts().leases)
     assert parse_leases('{"header": {}, "ttl": {}}') == ()
     key = base64.b64encode(f"{FOLDER}/junk".encode()).decode()
     assert parse_leases(json.dumps({"kvs": [{"key": key}], "ttl": {}})) == (
@@ -362,7 +422,7 @@ def test_the_client_is_the_tutorials_inside_the_other_pod_and_the_password_is_no
     lab = fake_lab()
     checks.collect(lab)
     argv = lab.nodes[ONE].asked["mysql mysql02 mysql01"]
-    assert argv[2:4] == ["docker", "exec"]  # after timeout(1) and its seconds
+    assert argv[:2] == ["docker", "exec"]
     client = argv[argv.index("mysql02_mysql02") + 1 :]
     assert client[:3] == ["mysql", "-uroot", "-h10.2.52.2"]
     assert not [word for word in client if "p123456" in word]
@@ -372,7 +432,7 @@ def test_pymysql_runs_on_the_node_inside_the_pods_network_namespace() -> None:
     lab = fake_lab()
     checks.collect(lab)
     argv = lab.nodes[ONE].asked["pymysql mysql02 mysql01"]
-    assert argv[2:6] == ["nsenter", "--target", "4711", "--net"]
+    assert argv[:4] == ["nsenter", "--target", "4711", "--net"]
 
 
 def test_a_flanneld_that_wrote_no_subnet_env_is_a_finding() -> None:
@@ -382,24 +442,49 @@ def test_a_flanneld_that_wrote_no_subnet_env_is_a_finding() -> None:
     assert failures(checks.collect(lab))["subnet.env", ONE][1] == words
 
 
-def test_an_etcd_that_does_not_answer_is_an_error_with_its_words() -> None:
+def test_an_etcd_that_does_not_answer_is_a_finding_with_its_words_and_all_else_is_compared() -> None:
     lab = fake_lab()
     lab.master.answers["config"] = ("", "Error: context deadline exceeded\n", 1)
-    with pytest.raises(LabError, match="centos-master: etcdctl get config: Error: context deadline exceeded"):
-        checks.collect(lab)
+    seen = checks.collect(lab)
+    asked = "etcdctl get --print-value-only /coreos.com/network/config"
+    assert failures(seen) == {
+        ("machine", "centos-master"): (f"an answer to: {asked}", "Error: context deadline exceeded")
+    }
+    made = {(item.check, item.subject) for item in checks.judge(seen) if item.ok}
+    every = {(item.check, item.subject) for item in checks.judge(facts())}
+    assert every - made == {("flannel config", "/coreos.com/network")}
 
 
-def test_a_machine_that_cannot_be_asked_is_an_error() -> None:
+def test_a_question_that_is_not_answered_in_time_is_a_finding_that_says_so() -> None:
+    lab = fake_lab()
+    lab.nodes[ONE].answers["routes"] = ("", "", 124)
+    assert failures(checks.collect(lab)) == {
+        ("machine", ONE): ("an answer to: ip -4 route show", "no answer within 10 s")
+    }
+
+
+def test_a_machine_that_cannot_be_asked_is_a_finding_and_the_others_are_compared() -> None:
     lab = fake_lab()
     lab.nodes[ONE].answers.clear()
-    with pytest.raises(CommandError, match="centos-minion01"):
-        checks.collect(lab)
+    seen = checks.collect(lab)
+    found = failures(seen)
+    expected, said = found.pop(("machine", ONE))
+    assert expected == "it runs and answers"
+    assert said.startswith("centos-minion01: exit status 127")
+    assert {check for check, _ in found} == {"login with mysql", "login with pymysql"}
+    assert {said for _, said in found.values()} == {"not tried: centos-minion01 does not answer"}
+    made = {(item.check, item.subject) for item in checks.judge(seen)}
+    assert {(what, TWO) for what in ("flannel0 address", "docker0 MTU", "overlay routes", "lease")} <= made
+    assert not {("flannel0 address", ONE), ("subnet.env", ONE), ("flanneld service", ONE)} & made
 
 
-def test_a_machine_that_cannot_be_asked_is_a_finding_with_what_it_said() -> None:
+def test_a_lab_that_cannot_be_asked_at_all_is_one_finding() -> None:
+    class Unreachable(FakeLab):
+        def pods(self) -> Sequence[RunningPod]:
+            raise LabError("listing containers: the Docker engine does not answer")
+
     lab = fake_lab()
     assert checks.run_or_tell(lab) == checks.run_all(lab)
-    lab.master.answers["config"] = ("", "Error: context deadline exceeded\n", 1)
-    (finding,) = checks.run_or_tell(lab)
-    assert (finding.ok, finding.expected) == (False, "each runs and answers")
-    assert finding.seen == "centos-master: etcdctl get config: Error: context deadline exceeded"
+    (finding,) = checks.run_or_tell(Unreachable(lab.master, lab.minions))
+    assert (finding.ok, finding.expected) == (False, "each machine runs and answers")
+    assert finding.seen == "listing containers: the Docker engine does not answer"

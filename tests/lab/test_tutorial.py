@@ -13,7 +13,7 @@ from lab.errors import Unfit
 from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Step, Today, examine, plain
 from lab.tutorial.steps import steps
-from tests.lab.examples import SPEC, fake_lab
+from tests.lab.examples import SPEC, etcd_answer, facts, fake_lab, known
 from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
 
 ONE, TWO = "centos-minion01", "centos-minion02"
@@ -279,6 +279,11 @@ def test_another_cluster_than_the_tutorials_is_refused_with_the_difference() -> 
 
 def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
     lab = replace(fake_lab(), spec=SPEC.with_name("demo"), underlay=IPv4Network("192.168.203.0/24"))
+    moved = [
+        replace(lease, value=lease.value.replace("192.168.199", "192.168.203"))
+        for lease in known(facts().leases)
+    ]
+    lab.master.answers["leases"] = (etcd_answer(*moved), "", 0)
     assert next(iter(replay(lab))).section == "2.1"
 
 

@@ -1,0 +1,41 @@
+"""The program that runs a machine's questions, here on this machine."""
+
+import json
+import subprocess
+import sys
+
+from lab.checks.inside import batch, program
+
+
+def test_every_command_ends_with_its_own_streams_and_status():
+    ends = batch.run(
+        {"one": ["sh", "-c", "echo out; echo err >&2; exit 3"], "two": ["printf", "%s", "a b"]}, 60
+    )
+    assert ends == {"one": ("out\n", "err\n", 3), "two": ("a b", "", 0)}
+
+
+def test_a_program_that_is_not_there_is_told_as_a_shell_tells_it():
+    assert batch.run({"one": ["no-such-program"]}, 60) == {
+        "one": ("", "no-such-program: No such file or directory\n", 127)
+    }
+
+
+def test_a_command_that_heeds_nothing_is_killed_with_its_children_and_keeps_what_it_had_said():
+    deaf = 'trap "" TERM; printf "%s\n" $$ said; (trap "" TERM; exec sleep 1000) & sleep 1000'
+    ends = batch.run({"deaf": ["sh", "-c", deaf], "quick": ["true"]}, 0.5)
+    out, _, status = ends["deaf"]
+    group, said = out.split()
+    assert (said, status, ends["quick"]) == ("said", 124, ("", "", 0))
+    alive = subprocess.run(["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False)
+    assert not [state for state in alive.stdout.split() if not state.startswith("Z")]
+
+
+def test_much_output_of_one_command_does_not_wait_for_another_one():
+    ends = batch.run({"slow": ["sleep", "1000"], "much": ["head", "-c", "1000000", "/dev/zero"]}, 0.5)
+    assert (len(ends["much"][0]), ends["much"][2], ends["slow"][2]) == (1000000, 0, 124)
+
+
+def test_as_a_program_it_reads_and_writes_json():
+    argv = [sys.executable, *program("batch", "60")[1:]]
+    done = subprocess.run(argv, input='{"one": ["echo", "é"]}', capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"one": ["é\n", "", 0]}
