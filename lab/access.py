@@ -8,7 +8,20 @@ from lab.engine import ExecResult
 from lab.pods import RunningPod
 from lab.spec import LabSpec
 
-__all__ = ["LabAccess", "NodeAccess"]
+__all__ = ["Conversation", "LabAccess", "NodeAccess"]
+
+
+class Conversation(Protocol):
+    """A command that runs on a machine, and that is talked with line by line."""
+
+    def hear(self, seconds: float) -> str:
+        """The next line that it prints. Raises `LabError` when none comes in time, or it has ended."""
+
+    def say(self, line: str) -> None:
+        """Give it a line on its standard input. Raises `LabError` when it has ended."""
+
+    def end(self, seconds: float) -> None:
+        """Give it an empty line, and wait for its end. Raises `LabError` when that does not come in time."""
 
 
 class NodeAccess(Protocol):
@@ -28,6 +41,9 @@ class NodeAccess(Protocol):
 
     def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
         """Run a command on it to its end. Raises `CommandError` on failure if `check`."""
+
+    def converse(self, argv: Sequence[str]) -> Conversation:
+        """Start a command to talk with; it has to end when it reads an empty line, or no more."""
 
 
 class LabAccess(Protocol):

@@ -1,15 +1,19 @@
 """One machine of a lab: commands and files in its container."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import TypeVar
 
-from lab import wait
-from lab.engine import Container, Engine, ExecResult
+from lab import together, wait
+from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError
 
-__all__ = ["Node"]
+__all__ = ["Node", "Talk"]
+
+T = TypeVar("T")
 
 LAST_WORDS = 25
 """Lines: flanneld names a bad option above its usage, which has 21."""
@@ -45,6 +49,10 @@ class Node:
         if check and result.exit_code != 0:
             raise CommandError(self.name, argv, result.exit_code, result.output)
         return result
+
+    def converse(self, argv: Sequence[str]) -> "Talk":
+        """Start a command to talk with; it has to end when it reads an empty line, or no more."""
+        return Talk(f"{argv[0]} on {self.name}", self.engine.open_exec(self.container.id, argv, stdin=True))
 
     def start_service(self, unit: str, *, timeout: float = 60, cancel: threading.Event | None = None) -> None:
         """Wait until systemd has started a unit, whose start may already be under way.
@@ -88,3 +96,58 @@ class Node:
         read = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
         own = self.run([*read, f"_SYSTEMD_UNIT={service}"], check=False).output.rstrip()
         return own or self.run([*read, f"--unit={service}"], check=False).output.rstrip()
+
+
+class Talk:
+    """A command that runs on a machine, and that is talked with line by line."""
+
+    def __init__(self, name: str, session: Exec) -> None:
+        self._name = name
+        self._session = session
+        self._frames = session.frames()
+        self._printed = b""
+        self._said = b""
+
+    def hear(self, seconds: float) -> str:
+        """The next line that it prints. Raises `LabError` when none comes in time, or it has ended."""
+        line = self._within(seconds, self._line)
+        if line is None:
+            words = self._said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise LabError(f"{self._name} has ended: {words[-1]}")
+        return line
+
+    def say(self, line: str) -> None:
+        """Give it a line on its standard input. Raises `LabError` when it has ended."""
+        try:
+            self._session.send(f"{line}\n".encode())
+        except OSError as error:
+            raise LabError(f"{self._name} has ended: {error.strerror}") from error
+
+    def end(self, seconds: float) -> None:
+        """Give it an empty line, and wait for its end. Raises `LabError` when that does not come in time."""
+        with suppress(LabError):  # it has ended by itself
+            self.say("")
+        self._within(seconds, self._rest)
+
+    def _within(self, seconds: float, act: Callable[[], T]) -> T:
+        try:
+            return together.start(act).result(seconds)
+        except together.Late:
+            raise LabError(f"{self._name} did not answer in {seconds:.0f} s") from None
+
+    def _line(self) -> str | None:
+        while b"\n" not in self._printed:
+            frame = next(self._frames, None)
+            if frame is None:
+                return None
+            stream, data = frame
+            if stream == STDERR:
+                self._said += data
+            else:
+                self._printed += data
+        line, _, self._printed = self._printed.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def _rest(self) -> None:
+        while self._line() is not None:
+            pass

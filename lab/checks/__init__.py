@@ -9,7 +9,7 @@ from lab.checks.collect import collect
 from lab.checks.devices import addresses, routes
 from lab.checks.facts import Facts
 from lab.checks.finding import Finding, report
-from lab.checks.judge import leases, logins, pings, pods, services, silences
+from lab.checks.judge import leases, logins, pings, pods, probes, services, silences
 from lab.errors import LabError
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "logins",
     "pings",
     "pods",
+    "probes",
     "report",
     "routes",
     "run_all",
@@ -33,7 +34,7 @@ __all__ = [
 
 def judge(facts: Facts) -> list[Finding]:
     """Every check, on what was seen."""
-    parts = (silences, services, leases, addresses, routes, pods, pings, logins)
+    parts = (silences, services, leases, addresses, routes, probes, pods, pings, logins)
     return [finding for part in parts for finding in part(facts)]
 
 

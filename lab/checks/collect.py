@@ -25,6 +25,7 @@ from lab.checks.parse import (
     parse_ping,
     parse_routes,
 )
+from lab.checks.probing import probe
 from lab.checks.questions import Questions
 from lab.errors import LabError
 from lab.pods import RunningPod
@@ -92,6 +93,7 @@ def collect(lab: LabAccess) -> Facts:
     """Everything that the checks look at. Raises `LabError` when the lab as a whole cannot be asked."""
     pods, spec = tuple(lab.pods()), lab.spec
     asked = {node.name: _questions(lab, node, pods) for node in spec.nodes}
+    probing = together.start(lambda: probe(lab, pods))
     found = together.each(lambda node: _ask(lab, node.name, asked[node.name]), spec.nodes)
     answers = dict(zip(asked, found, strict=True))
     etcd = answers[spec.master.name]
@@ -107,6 +109,7 @@ def collect(lab: LabAccess) -> Facts:
         },
         logins=tuple(login for item in found for login in _logins(item.outputs)),
         pings=tuple(ping for item in found for ping in _pings(item.outputs)),
+        probes=probing.result(),
         services=_services(spec.nodes, answers),
     )
     return replace(facts, silences=tuple(silence for item in found for silence in item.silences))

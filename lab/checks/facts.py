@@ -103,7 +103,7 @@ class Minion:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """An echo request from one pod to another."""
+    """An echo request from one pod, or from one minion's stand-in for one, to another."""
 
     client: str
     server: str
@@ -144,6 +144,9 @@ class Facts:
     """By pod, then by device."""
     logins: tuple[Login, ...]
     pings: tuple[Ping, ...] = ()
+    """From pod to pod."""
+    probes: tuple[Ping, ...] = ()
+    """From minion to minion, where a container would be."""
     services: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
     """By machine."""
     silences: tuple[Silence, ...] = ()

@@ -11,7 +11,7 @@ from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Lease, Login, Ping
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, leases_of, masquerades, public_ip
 
-__all__ = ["leases", "logins", "pings", "pods", "services", "silences"]
+__all__ = ["leases", "logins", "pings", "pods", "probes", "services", "silences"]
 
 LEASE_TTL = 86400
 """Seconds; flannel's subnetTTL."""
@@ -149,11 +149,28 @@ def pings(facts: Facts) -> list[Finding]:
     return found
 
 
-def _ping(ping: Ping, ttl: int | None) -> Finding:
+def probes(facts: Facts) -> list[Finding]:
+    """From each minion to each other one, the way of a container's packets, with the TTL that it leaves."""
+    kind = facts.spec.backend.type
+    tried = {(ping.client, ping.server): ping for ping in facts.probes}
+    names = [minion.name for minion in facts.minions] if kind != "alloc" else []
+    return [
+        _ping(
+            tried.get((client, server), Ping(client, server, None, "not tried")),
+            TTL - HOPS[kind] if kind in HOPS else None,
+            "overlay probe",
+        )
+        for client in names
+        for server in names
+        if client != server
+    ]
+
+
+def _ping(ping: Ping, ttl: int | None, check: str = "ping") -> Finding:
     ok = ping.ttl is not None and ttl in {None, ping.ttl}
     expected = "an answer" if ttl is None else f"an answer with TTL {ttl}"
     seen = ping.error if ping.ttl is None else f"an answer with TTL {ping.ttl}"
-    return Finding("ping", f"{ping.client} -> {ping.server}", ok, expected, seen)
+    return Finding(check, f"{ping.client} -> {ping.server}", ok, expected, seen)
 
 
 def _untried(facts: Facts, client: str) -> str:

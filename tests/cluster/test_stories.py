@@ -1,5 +1,6 @@
 """What happens to a lab over time: restarts, reboots, neighbours, removal."""
 
+import json
 from ipaddress import IPv4Address
 
 import pytest
@@ -55,6 +56,29 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
         lab.pod("mysql02")
     minion.run(["systemctl", "start", "docker"])
     wait_until_right(lab)
+
+
+def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_looking_leaves_nothing(worn):
+    lab = Lab.get(worn.engine, worn.name)
+    minion = lab.node("centos-minion02")
+    pod = lab.pod("mysql01")
+    assert pod.node == minion.name
+    lab.remove_pod(pod.name)
+    minion.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
+    probes = {finding.subject for finding in wrong(lab) if finding.check == "overlay probe"}
+    assert probes == {"centos-minion01 -> centos-minion02", "centos-minion02 -> centos-minion01"}
+    minion.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
+    # Only new connections towards containers: what a missing rule of flannel's leaves when FORWARD drops.
+    new = ["FORWARD", "-o", "docker0", "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"]
+    minion.run(["iptables", "-I", *new])
+    probes = {finding.subject for finding in wrong(lab) if finding.check == "overlay probe"}
+    assert probes == {"centos-minion01 -> centos-minion02"}
+    minion.run(["iptables", "-D", *new])
+    lab.create_pods([pod.spec])
+    wait_until_right(lab)
+    for node in lab.minions:
+        devices = [link["ifname"] for link in json.loads(node.run(["ip", "-json", "link"]).text)]
+        assert not [name for name in devices if name.startswith("lab")]
 
 
 def test_two_labs_stand_side_by_side(make_lab):

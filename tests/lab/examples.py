@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab import spec
 from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
 from lab.engine import ExecResult
-from lab.errors import CommandError
+from lab.errors import CommandError, LabError
 from lab.pods import RunningPod
 from lab.services import SERVICES, Service
 from lab.spec import LabSpec
@@ -99,6 +99,7 @@ def facts() -> Facts:
         ),
         # 64, less one for each machine's kernel and each machine's flanneld.
         pings=(Ping("mysql01", "mysql02", 60, ""), Ping("mysql02", "mysql01", 60, "")),
+        probes=tuple(Ping(one, two, 60, "") for one in MINIONS for two in MINIONS if one != two),
         services={"centos-master": services("master")} | {name: services("minion") for name in MINIONS},
     )
 
@@ -161,6 +162,31 @@ def etcd_answer(*leases: Lease) -> str:
     )
 
 
+@dataclass
+class FakeTalk:
+    """A stand-in for a container, that finds its place and gets an answer from each other one."""
+
+    place: dict[str, str]
+    answer: dict[str, Any]
+    peers: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
+    heard: int = 0
+
+    def hear(self, seconds: float) -> str:
+        assert seconds > 0
+        self.heard += 1
+        if self.heard == 1:
+            return json.dumps(self.place)
+        return json.dumps({"answers": dict.fromkeys(self.peers, self.answer)})
+
+    def say(self, line: str) -> None:
+        self.peers = json.loads(line)["peers"]
+
+    def end(self, seconds: float) -> None:
+        assert seconds > 0
+        self.ended = True
+
+
 @dataclass(frozen=True)
 class FakeNode:
     """Answers a batch as the tutorial's machine would, and a single command with what `said` has."""
@@ -171,7 +197,14 @@ class FakeNode:
     role: str = "minion"
     asked: dict[str, list[str]] = field(default_factory=dict)
     """What the batch was, for the test to look at."""
+    talk: FakeTalk | None = None
     said: dict[str, str] = field(default_factory=dict)
+
+    def converse(self, argv: Sequence[str]) -> "FakeTalk":
+        assert argv[:2] == ["/usr/bin/python3", "-c"]
+        if self.talk is None:
+            raise LabError(f"{self.name} cannot be asked")
+        return self.talk
 
     def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
         assert check == (stdin is not None)
@@ -222,6 +255,7 @@ def fake_minion(seen: Minion) -> FakeNode:
             f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
             f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
         },
+        talk=FakeTalk({"address": f"{MINIONS[seen.name][1]}.254"}, {"ttl": 60}),
     )
 
 

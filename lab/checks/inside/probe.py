@@ -1,0 +1,233 @@
+"""A stand-in for a container on this minion, that pings those on the others and answers their pings.
+
+It is a network namespace of its own behind docker0, with an address that Docker has given nobody, so its
+packets go the way of a container's: through docker0, the FORWARD chain and flannel's routes, in both
+directions. The namespace ends with this process, however that ends, and the pair of devices with it.
+
+It writes and reads lines of JSON:
+    -> {"address": ADDRESS}, or {"error": WORDS} and ends
+    <- {"peers": {NAME: ADDRESS}, "seconds": N}
+    -> {"answers": {NAME: {"ttl": N} or {"error": WORDS}}}
+    <- anything, or the end of input: it ends
+
+Arguments: PID ADDRESS of a container, whose namespace serves where docker0's subnet has no address left.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from typing import Any
+
+LIFE = 300
+"""Seconds after which it ends in any case."""
+
+CLONE_NEWNET = 0x40000000
+"""linux/sched.h."""
+
+BRIDGE = "docker0"
+DOCKER = "/var/run/docker.sock"
+PATIENCE = 2.0
+"""Seconds for Docker to say which addresses it has given; where it does not answer, none is being given."""
+
+ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
+"""ICMP types, RFC 792."""
+
+WORDS = {
+    (UNREACHABLE, 0): "network unreachable",
+    (UNREACHABLE, 1): "host unreachable",
+    (UNREACHABLE, 3): "port unreachable",
+    (UNREACHABLE, 13): "communication administratively prohibited",
+    (TIME_EXCEEDED, 0): "TTL exceeded in transit",
+}
+"""RFC 792 and 1812, 5.2.7.1."""
+
+AGAIN = 0.2
+"""Seconds after which who has not answered is asked again: a flannel may lose the first packet to a peer."""
+
+
+claimed: list[socket.socket] = []
+"""What holds our address: another one like us takes another."""
+
+
+class NoPlaceError(Exception):
+    """There is nowhere to ping from; says why."""
+
+
+def number(address: str) -> int:
+    """An IPv4 address as a number."""
+    return int.from_bytes(socket.inet_aton(address))
+
+
+def address(value: int) -> str:
+    """A number as an IPv4 address."""
+    return socket.inet_ntoa(value.to_bytes(4))
+
+
+def candidates(gateway: str, length: int, taken: set[str]) -> list[str]:
+    """The addresses of the bridge's subnet that nobody has, from the top: Docker gives them from below."""
+    mask = ~0 << 32 - length & 0xFFFFFFFF
+    first = number(gateway) & mask
+    last = first | ~mask & 0xFFFFFFFF
+    free = (address(value) for value in range(last - 1, max(first, last - 256), -1))
+    return [item for item in free if item != gateway and item not in taken]
+
+
+def given() -> set[str]:
+    """The addresses of Docker's bridge network that containers have."""
+    answer = b""
+    with socket.socket(socket.AF_UNIX) as docker, contextlib.suppress(OSError):
+        docker.settimeout(PATIENCE)
+        docker.connect(DOCKER)
+        docker.sendall(b"GET /networks/bridge HTTP/1.0\r\n\r\n")
+        while data := docker.recv(65536):
+            answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.partition(b"\r\n")[0]:
+        return set()
+    containers = json.loads(body)["Containers"]
+    return {item["IPv4Address"].partition("/")[0] for item in containers.values()}
+
+
+def run(*argv: str, text: str = "") -> str:
+    """What a command prints that has to succeed."""
+    done = subprocess.run(
+        argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10, check=False
+    )
+    if done.returncode != 0:
+        raise NoPlaceError(f"{' '.join(argv)}: {done.stdout.strip() or done.returncode}")
+    return done.stdout
+
+
+def bridge() -> tuple[str, int, int]:
+    """docker0's address, its length and its MTU."""
+    for item in json.loads(run("ip", "-json", "-4", "address", "show", "dev", BRIDGE)):
+        for own in item.get("addr_info", ()):
+            return own["local"], own["prefixlen"], item["mtu"]
+    raise NoPlaceError(f"{BRIDGE} has no address")
+
+
+def enter(kind: str, result: int) -> None:
+    """Raise what a call of the C library has failed with."""
+    if result != 0:
+        raise NoPlaceError(f"{kind}: {os.strerror(ctypes.get_errno())}")
+
+
+def settle(pod: list[str]) -> str:
+    """Move into a namespace behind docker0; the address there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = f"/proc/{os.getpid()}/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
+    gateway, length, mtu = bridge()
+    for own in candidates(gateway, length, given()):
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0lab-probe/{own}")
+        except OSError:
+            lock.close()
+            continue
+        claimed.append(lock)
+        enter("unshare", libc.unshare(CLONE_NEWNET))
+        pid = os.getpid()
+        run(
+            *("nsenter", f"--net={home}", "ip", "-batch", "-"),
+            text=f"link add lab{pid} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {pid}\n"
+            f"link set lab{pid} master {BRIDGE} up\n",
+        )
+        run(
+            *("ip", "-batch", "-"),
+            text=f"link set lo up\naddress add {own}/{length} dev eth0\nlink set eth0 up\n"
+            f"route add default via {gateway}\n",
+        )
+        return own
+    if not pod:
+        raise NoPlaceError(f"{BRIDGE} has no address left in {gateway}/{length}")
+    there = os.open(f"/proc/{pod[0]}/ns/net", os.O_RDONLY)
+    enter("setns", libc.setns(there, CLONE_NEWNET))
+    return pod[1]
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071, of an even number of bytes."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def request(identifier: int, sequence: int) -> bytes:
+    """An echo request as ping(8) sends it: 64 bytes."""
+    payload = bytes(56)
+    head = struct.pack("!BBHHH", ECHO, 0, 0, identifier, sequence)
+    return struct.pack("!BBHHH", ECHO, 0, checksum(head + payload), identifier, sequence) + payload
+
+
+def reading(packet: bytes, identifier: int) -> tuple[int, dict[str, Any]] | None:
+    """What an ICMP packet, with its IP header, says to one of our requests: its number, and the answer."""
+    size = (packet[0] & 15) * 4
+    kind, code = packet[size], packet[size + 1]
+    if kind == ECHO_REPLY:
+        asked, sequence = struct.unpack_from("!HH", packet, size + 4)
+        return (sequence, {"ttl": packet[8]}) if asked == identifier else None
+    inner = packet[size + 8 :]
+    if kind not in (UNREACHABLE, TIME_EXCEEDED) or len(inner) < 28:
+        return None
+    asked, sequence = struct.unpack_from("!HH", inner, (inner[0] & 15) * 4 + 4)
+    if asked != identifier:
+        return None
+    words = WORDS.get((kind, code), f"ICMP type {kind} code {code}")
+    return sequence, {"error": f"{socket.inet_ntoa(packet[12:16])} says: {words}"}
+
+
+def ask(peers: dict[str, str], seconds: float) -> dict[str, dict[str, Any]]:
+    """Ping each peer until it answers; the TTL that its answer had left, or what came in its place."""
+    names, identifier = list(peers), os.getpid() & 0xFFFF
+    answers: dict[str, dict[str, Any]] = {
+        name: {"error": f"no answer within {seconds:.0f} s"} for name in names
+    }
+    icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    icmp.setblocking(False)
+    now = time.monotonic()
+    due, deadline = now, now + seconds
+    while (waiting := [name for name in names if "ttl" not in answers[name]]) and now < deadline:
+        if now >= due:
+            for name in waiting:
+                try:
+                    icmp.sendto(request(identifier, names.index(name)), (peers[name], 0))
+                except OSError as error:
+                    answers[name] = {"error": error.strerror}
+            due = now + AGAIN
+        if select.select([icmp], [], [], max(0.0, due - now))[0]:
+            heard = reading(icmp.recv(65535), identifier)
+            if heard is not None and "ttl" not in answers[names[heard[0]]]:
+                answers[names[heard[0]]] = heard[1]
+        now = time.monotonic()
+    return answers
+
+
+def say(value: object) -> None:
+    """Write one line."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    signal.alarm(LIFE)
+    try:
+        own = settle(sys.argv[1:])
+    except NoPlaceError as error:
+        say({"error": str(error)})
+        sys.exit(1)
+    say({"address": own})
+    if line := sys.stdin.readline():
+        wanted = json.loads(line)
+        say({"answers": ask(wanted["peers"], wanted["seconds"])})
+        sys.stdin.readline()
+    if claimed:  # the end of the namespace would remove it as well, a moment later
+        run("ip", "link", "del", "eth0")

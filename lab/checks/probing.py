@@ -1,0 +1,91 @@
+"""From each minion to each other one, whether or not they have pods: would a container's packets arrive?
+
+One command for each machine (lab/checks/inside/probe.py), all at the same time. Every stand-in for a
+container is there before the first one pings, and stays until the last one has its answers.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lab import together
+from lab.access import Conversation, LabAccess
+from lab.checks.facts import Ping
+from lab.checks.inside import program
+from lab.errors import LabError
+from lab.pods import RunningPod
+from lab.spec import LabSpec
+
+__all__ = ["PROBE_SECONDS", "probe", "worth_probing"]
+
+PROBE_SECONDS = 5.0
+"""For an answer; a flannel that has just started may be about to learn of a peer."""
+
+PLACE_SECONDS = 15.0
+"""For a stand-in to find its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The stand-in on one minion, or why there is none."""
+
+    name: str
+    talk: Conversation | None
+    address: str
+    why: str = ""
+
+
+def worth_probing(spec: LabSpec) -> bool:
+    """Not with alloc, whose purpose is that somebody else carries the packets."""
+    return len(spec.minions) > 1 and spec.backend.type != "alloc"
+
+
+def probe(lab: LabAccess, pods: tuple[RunningPod, ...]) -> tuple[Ping, ...]:
+    """A ping from each minion to each other one, made or not."""
+    if not worth_probing(lab.spec):
+        return ()
+    places = together.each(lambda node: _place(lab, node.name, pods), lab.spec.minions)
+    try:
+        found = together.each(lambda place: _ask(place, places), places)
+    finally:
+        together.each(_end, places)
+    return tuple(ping for pings in found for ping in pings)
+
+
+def _place(lab: LabAccess, name: str, pods: tuple[RunningPod, ...]) -> _Place:
+    own = [pod for pod in pods if pod.node == name and pod.infra_pid and pod.address is not None]
+    spare = (str(own[0].infra_pid), str(own[0].address)) if own else ()
+    try:
+        talk = lab.node(name).converse(program("probe", *spare))
+    except LabError as error:
+        return _Place(name, None, "", error.message)
+    try:
+        said = json.loads(talk.hear(PLACE_SECONDS))
+    except LabError as error:
+        said = {"error": error.message}
+    return _Place(name, talk, said.get("address", ""), f"{name}: {said.get('error', '')}")
+
+
+def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
+    """What one stand-in sees of all others; none is sought where there is none."""
+    peers = {other.name: other.address for other in places if other is not place and other.address}
+    why, answers = "", {}
+    if place.talk is not None and place.address and peers:
+        try:
+            place.talk.say(json.dumps({"peers": peers, "seconds": PROBE_SECONDS}))
+            answers = json.loads(place.talk.hear(PLACE_SECONDS + PROBE_SECONDS))["answers"]
+        except LabError as error:
+            why = error.message
+    return [
+        Ping(place.name, other.name, answer.get("ttl"), answer.get("error", ""))
+        for other in places
+        if other is not place
+        for answer in [answers.get(other.name, {"error": why or (other if place.address else place).why})]
+    ]
+
+
+def _end(place: _Place) -> None:
+    """One that does not heed this ends by its own clock."""
+    if place.talk is not None:
+        with suppress(LabError):
+            place.talk.end(PLACE_SECONDS)
