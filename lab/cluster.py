@@ -7,11 +7,13 @@ from ipaddress import IPv4Network
 from lab import kubelet, together
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
+from lab.naming import Maker, name_option
 from lab.node import Node
 from lab.pods import PodSpec, RunningPod, place
-from lab.spec import LabSpec, name_option
+from lab.spec import LabSpec
 
-__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "Lab", "names", "remove_all"]
+__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "USER"]
+__all__ += ["Lab", "maker_of", "names", "remove_all"]
 
 NAME = "lab.name"
 NODE = "lab.node"
@@ -19,6 +21,8 @@ ROLE = "lab.role"
 SPEC = "lab.spec"
 HOST = "lab.host"
 """On the network: the machine whose `lab` made it. Only there can one tell whether its maker still runs."""
+USER = "lab.user"
+"""On the network: who made it."""
 COMPLETE = "lab.complete"
 """On a volume that is made last of all: the lab was finished, and is to stay when its maker has ended."""
 
@@ -66,6 +70,11 @@ class Lab:
     def name(self) -> str:
         """The lab's name."""
         return self.spec.name
+
+    @property
+    def maker(self) -> Maker:
+        """Who made it."""
+        return _maker(self.network)
 
     @property
     def complete(self) -> bool:
@@ -145,6 +154,16 @@ class Lab:
     def remove_pod(self, name: str) -> None:
         """Remove a pod with its containers and their anonymous volumes."""
         kubelet.remove_pod(self.node(self.pod(name).node), name)
+
+
+def maker_of(engine: Engine, name: str) -> Maker | None:
+    """Who made the lab of this name; None where nothing of it says so, as when there is no such lab."""
+    networks = engine.networks({NAME: name})
+    return _maker(networks[0]) if networks else None
+
+
+def _maker(network: Network) -> Maker:
+    return Maker(network.labels.get(USER, ""), network.labels.get(HOST, ""))
 
 
 def _pods_if_known(node: Node) -> Sequence[RunningPod]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from lab import wait
 from lab.engine import Engine
 from lab.errors import LabError
+from lab.naming import name_option
 from lab.node import Node
 from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
-from lab.spec import name_option
 
 __all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
 

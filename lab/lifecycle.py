@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lab import checks, images, kubelet, lock, wait
-from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, Lab, names, remove_all
+from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
 from lab.engine import Engine, FileContent, Network, SubnetTaken
-from lab.errors import LabError
+from lab.errors import LabError, Unfit
+from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
 from lab.payload import node_files
 from lab.perform import perform
@@ -27,9 +28,9 @@ from lab.plan import (
 )
 from lab.progress import Progress
 from lab.signals import shielded
-from lab.spec import LabSpec, name_option, wrong_store
+from lab.spec import LabSpec, wrong_store
 
-__all__ = ["Outcome", "build", "down", "gc", "up"]
+__all__ = ["Outcome", "another_maker", "build", "down", "gc", "up"]
 
 SETTLED_WITHIN = 5.0
 """Seconds that the machines have, once every pod answers, until every check is expected to hold."""
@@ -55,6 +56,7 @@ def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = Fals
         there = Lab.find(engine, spec.name)
         if there is not None and there.complete:
             return _look(there, spec)
+        _refuse_anothers(engine, spec.name)
         for leftover in remove_all(engine, spec.name):
             progress.note(f"removed what an unfinished run left: {leftover}")
         outcome = build(engine, spec, progress, retain=retain)
@@ -65,6 +67,8 @@ def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = Fals
 
 def _look(there: Lab, spec: LabSpec) -> Outcome:
     again = f"First: lab down{name_option(spec.name)}; then this again."
+    if there.maker != ourselves():
+        again = f"{there.maker} made it; a lab of one's own has another --name, which LAB_NAME sets."
     if there.missing:
         raise LabError(f"the lab {spec.name} is up, but not whole: {', '.join(there.missing)}", hint=again)
     if there.spec != spec:
@@ -131,7 +135,8 @@ class _Making:
         return Lab.get(self.engine, self.spec.name)
 
     def _make_network(self, action: MakeNetwork) -> Network:
-        labels = {NAME: self.spec.name, SPEC: self.spec.to_json(), HOST: socket.gethostname()}
+        us = ourselves()
+        labels = {NAME: self.spec.name, SPEC: self.spec.to_json(), HOST: us.host, USER: us.user}
         taken: SubnetTaken | None = None
         for underlay in action.underlays:
             try:
@@ -201,9 +206,30 @@ class _Making:
         wait.until(put, what=what, timeout=60, cancel=self.cancel)
 
 
-def down(engine: Engine, name: str) -> Sequence[str]:
-    """Remove a lab; answers what was removed. Raises `LabError` when there is none, or it is being made."""
+def another_maker(engine: Engine, name: str) -> Maker | None:
+    """Who made the lab of this name, if that was not us."""
+    maker = maker_of(engine, name)
+    return None if maker == ourselves() else maker
+
+
+def _refuse_anothers(engine: Engine, name: str) -> None:
+    maker = another_maker(engine, name)
+    if maker is not None:
+        raise Unfit(
+            f"the lab {name} is not ours: {maker} made it, and this is {ourselves()}",
+            hint=f"To remove it all the same: lab down{name_option(name)} --force\n"
+            "A lab of one's own has another --name, which LAB_NAME sets for all commands.",
+        )
+
+
+def down(engine: Engine, name: str, *, force: bool = False) -> Sequence[str]:
+    """Remove a lab, another's only if `force`; answers what was removed: nothing, if there is none.
+
+    Raises `LabError` when it is being made, or somebody else has made it.
+    """
     with lock.held(engine.id, name), shielded():
+        if not force:
+            _refuse_anothers(engine, name)
         return list(remove_all(engine, name))
 
 

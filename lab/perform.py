@@ -29,7 +29,7 @@ def perform(
     def run(step: Step) -> None:
         try:
             with progress.step(step.name):
-                act(step.action)
+                _act(act, step.action, cancel)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
             results.put((step, error))
         else:
@@ -52,6 +52,16 @@ def perform(
         cancel.set()
         first = _settle(results, running, error)
         raise first from None
+
+
+def _act(act: Callable[[Action], None], action: Action, cancel: threading.Event) -> None:
+    """Perform an action; however it ends once the plan was called off, that is no failure."""
+    try:
+        act(action)
+    except Exception as error:
+        if cancel.is_set() and not isinstance(error, Cancelled):
+            raise Cancelled(str(error)) from error
+        raise
 
 
 def _settle(

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from lab.wait import Cancelled
+
 __all__ = ["Lines", "Progress", "Silent"]
 
 
@@ -73,6 +75,9 @@ class Lines:
         try:
             yield
             mark = ""
+        except (Cancelled, KeyboardInterrupt):
+            mark = "called off: "
+            raise
         finally:
             took = self.durations[name] = time.monotonic() - began
             self._bars.remove_task(task)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import together
-from lab.cluster import HOST, NAME, Lab, names
+from lab.cluster import NAME, Lab, names
 from lab.engine import Engine
 from lab.lock import is_held
 from lab.node import Node
@@ -51,7 +51,8 @@ class LabStatus:
     state: str
     underlay: str
     nodes: int
-    made_on: str
+    made_by: str
+    """USER@HOST."""
 
 
 def nodes(lab: Lab) -> Sequence[NodeStatus]:
@@ -97,4 +98,4 @@ def _lab(engine: Engine, name: str) -> LabStatus:
         state = "up" if not lab.missing else f"not whole: {', '.join(lab.missing)}"
     else:
         state = "in use by a running process" if is_held(engine.id, name) else "left over"
-    return LabStatus(name, state, str(lab.underlay), len(lab.nodes), lab.network.labels.get(HOST, ""))
+    return LabStatus(name, state, str(lab.underlay), len(lab.nodes), str(lab.maker))

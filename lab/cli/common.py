@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
-from lab import spec
+from lab import naming, spec
 from lab.errors import Unfit
 from lab.pods import PodSpec, to_document
 
-__all__ = ["as_json", "as_text", "echo", "lab_name", "print_json"]
+__all__ = ["as_json", "as_text", "default_lab", "echo", "lab_name", "print_json"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,18 +21,26 @@ def lab_name(function: F) -> F:
     return click.option(
         "--name",
         metavar="LAB",
-        default=spec.TUTORIAL,
-        show_default=True,
         callback=_lab_name,
-        help="Which lab.",
+        help=f"Which lab  [default: ${naming.VARIABLE}, or {spec.TUTORIAL}]",
     )(function)
 
 
-def _lab_name(_context: click.Context, _option: click.Parameter, value: str) -> str:
+def default_lab() -> str:
+    """The lab that is meant where none is named. Raises `Unfit`."""
+    try:
+        return spec.lab_name(naming.default_name())
+    except ValueError as error:
+        raise Unfit(f"{naming.VARIABLE} in the environment: {error}") from error
+
+
+def _lab_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    if value is None:
+        return default_lab()
     try:
         return spec.lab_name(value)
     except ValueError as error:
-        raise Unfit(str(error)) from error
+        raise Unfit(f"--name: {error}") from error
 
 
 def as_json(function: F) -> F:

@@ -1,11 +1,12 @@
 """Verbs about whole labs: up, down, ls, status, gc."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from lab import checks, host, lifecycle, plan, render, spec, status
-from lab.cli.common import as_json, echo, lab_name, print_json
+from lab.cli.common import as_json, default_lab, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError
@@ -18,7 +19,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "-f", "--file", "file", type=Path, metavar="FILE", help="A lab file; without it, the tutorial's cluster."
 )
-@click.option("--name", metavar="LAB", help="The lab's name  [default: the file's, or tutorial]")
+@click.option("--name", metavar="LAB", help="The lab's name  [default: the file's, $LAB_NAME, or tutorial]")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
@@ -31,7 +32,7 @@ def up(file: Path | None, name: str | None, dry_run: bool, retain: bool, json_: 
     or stale images, starts the machines and the pods, and runs every check of `lab check`. On a lab that
     is up it changes nothing and says so.
     """
-    wanted = spec.load_file(file) if file else spec.tutorial()
+    wanted = spec.load_file(file, default_lab()) if file else spec.tutorial().with_name(default_lab())
     if name is not None:
         wanted = wanted.with_name(name)
     if dry_run:
@@ -53,17 +54,28 @@ def up(file: Path | None, name: str | None, dry_run: bool, retain: bool, json_: 
         print_json({"lab": outcome.lab.name, "made": outcome.made, **checks.report(outcome.findings)})
     else:
         if not outcome.made:
-            echo(f"The lab {outcome.lab.name} is up already; nothing was changed.")
+            made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"
+            echo(f"{made}; nothing was changed.")
         echo(render.up(outcome.lab, outcome.findings))
     return 0 if all(finding.ok for finding in outcome.findings) else 1
 
 
 @click.command()
+@click.option("--force", is_flag=True, help="Also if somebody else has made it, and without asking.")
 @lab_name
 @as_json
-def down(name: str, json_: bool) -> int:
-    """Remove a lab: containers, network and volumes. Images and the seed volume stay as caches."""
-    removed = lifecycle.down(Engine.connect(), name)
+def down(name: str, force: bool, json_: bool) -> int:
+    """Remove a lab: containers, network and volumes.
+
+    Images and the seed volume stay as caches. A lab that somebody else has made, another user or on another
+    machine, is removed only after a question on a terminal, or with --force.
+    """
+    engine = Engine.connect()
+    if not force and sys.stdin.isatty() and (maker := lifecycle.another_maker(engine, name)) is not None:
+        force = click.confirm(f"{maker} has made the lab {name}. Remove it?", err=True)
+        if not force:
+            raise LabError(f"the lab {name} stays as it is")
+    removed = lifecycle.down(engine, name, force=force)
     if json_:
         print_json({"removed": removed})
     else:

@@ -39,7 +39,7 @@ class _Lab(Protocol):
     @property
     def nodes(self) -> int: ...
     @property
-    def made_on(self) -> str: ...
+    def made_by(self) -> str: ...
 
 
 class _Image(Protocol):
@@ -57,8 +57,8 @@ def labs(found: Sequence[_Lab]) -> str:
     """`lab ls`."""
     if not found:
         return "There is no lab."
-    rows = [[lab.name, lab.underlay or "-", str(lab.nodes), lab.made_on or "-", lab.state] for lab in found]
-    return table(["NAME", "UNDERLAY", "NODES", "MADE ON", "STATE"], rows)
+    rows = [[lab.name, lab.underlay or "-", str(lab.nodes), lab.made_by or "-", lab.state] for lab in found]
+    return table(["NAME", "UNDERLAY", "NODES", "MADE BY", "STATE"], rows)
 
 
 def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:

@@ -5,7 +5,7 @@ The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/
 
 from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.file import dump, load, load_file, tutorial
-from lab.spec.model import TUTORIAL, EtcdApi, LabSpec, NodeSpec, lab_name, name_option
+from lab.spec.model import TUTORIAL, EtcdApi, LabSpec, NodeSpec, lab_name
 from lab.spec.program import Flanneld, Program, program_bytes, wrong_store
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "lab_name",
     "load",
     "load_file",
-    "name_option",
     "program_bytes",
     "tutorial",
     "wrong_store",

@@ -10,7 +10,7 @@ import yaml
 from lab.document import load_yaml, validate
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse, to_document
-from lab.spec.model import LabSpec, NodeSpec, underlay_of
+from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, underlay_of
 from lab.spec.program import Flanneld, Program, read_program
 from lab.spec.schema import File, FlanneldKey
 
@@ -22,9 +22,9 @@ def tutorial() -> LabSpec:
     return load("{}", "the tutorial's cluster")
 
 
-def load_file(path: Path) -> LabSpec:
-    """The lab that a file describes. Raises `Unfit`."""
-    return load(_read(path), str(path))
+def load_file(path: Path, default_name: str = TUTORIAL) -> LabSpec:
+    """The lab that a file describes; `default_name` is for one that has no name. Raises `Unfit`."""
+    return load(_read(path), str(path), default_name=default_name)
 
 
 def load(
@@ -32,6 +32,8 @@ def load(
     source: str | Path,
     read: Callable[[Path], str] | None = None,
     program: Callable[[Path], Program] = read_program,
+    *,
+    default_name: str = TUTORIAL,
 ) -> LabSpec:
     """The lab that the YAML `text` describes; `source` is its path, to which the paths in it are relative.
 
@@ -58,9 +60,10 @@ def load(
     wrong += more
     if wrong:
         raise Unfit("\n".join(wrong))
+    name = file.name or default_name
     spec = LabSpec(
-        name=file.name,
-        underlay=underlay_of(file.name),
+        name=name,
+        underlay=underlay_of(name),
         nodes=nodes,
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,

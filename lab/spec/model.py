@@ -13,7 +13,7 @@ from lab.pods import PodSpec
 from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.program import Flanneld
 
-__all__ = ["TUTORIAL", "EtcdApi", "LabSpec", "Machine", "NodeSpec", "lab_name", "name_option", "underlay_of"]
+__all__ = ["TUTORIAL", "EtcdApi", "LabSpec", "Machine", "NodeSpec", "lab_name", "underlay_of"]
 
 TUTORIAL = "tutorial"
 """The name of the lab that has the tutorial's addresses."""
@@ -39,11 +39,6 @@ def lab_name(value: str) -> str:
     if not LAB_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is no lab name: at most 32 lower-case letters, digits and '-'")
     return value
-
-
-def name_option(name: str) -> str:
-    """What a command needs to mean this lab, for a hint: empty, or " --name NAME"."""
-    return "" if name == TUTORIAL else f" --name {name}"
 
 
 def underlay_of(name: str) -> IPv4Network | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, StrictBool, ValidationInfo, field_validator
 
 from lab.document import Model, short
-from lab.spec.model import TUTORIAL, EtcdApi, Machine, lab_name
+from lab.spec.model import EtcdApi, Machine, lab_name
 
 __all__ = ["File", "FlanneldKey"]
 
@@ -90,7 +90,8 @@ TUTORIAL_NODES = (
 class File(Model):
     """A lab file."""
 
-    name: str = TUTORIAL
+    name: str | None = None
+    """Left out: what the command line or the environment says, else the tutorial's."""
     nodes: tuple[Node, ...] = TUTORIAL_NODES
     flannel: Flannel = Flannel()
     flanneld: FlanneldKey = FlanneldKey()

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lab import cli
+from lab.spec import LabSpec
+
 
 def lab(*argv: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lab", *argv]
@@ -37,3 +40,48 @@ def test_a_flanneld_that_is_not_there_is_bad_input_that_starts_nothing(tmp_path:
     done = lab("up", "-f", str(file))
     words = f"lab: {file}: flanneld.binary: {tmp_path}/flanneld cannot be read: No such file or directory\n"
     assert (done.returncode, done.stderr) == (2, words)
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "variable", "name"),
+    [
+        (None, None, None, "tutorial"),
+        (None, None, "from-variable", "from-variable"),
+        (None, "{}", "from-variable", "from-variable"),
+        (None, "name: from-file", "from-variable", "from-file"),
+        ("from-option", "name: from-file", "from-variable", "from-option"),
+    ],
+)
+def test_a_lab_is_called_by_its_option_its_file_or_lab_name(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    option: str | None,
+    file: str | None,
+    variable: str | None,
+    name: str,
+) -> None:
+    monkeypatch.delenv("LAB_NAME", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("LAB_NAME", variable)
+    words = ["--dry-run", "--name", option] if option else ["--dry-run"]
+    if file is not None:
+        (tmp_path / "lab.yaml").write_text(file)
+        words += ["-f", str(tmp_path / "lab.yaml")]
+    wanted: list[LabSpec] = []
+
+    def plan_up(spec: LabSpec) -> tuple[()]:
+        wanted.append(spec)
+        return ()
+
+    monkeypatch.setattr("lab.plan.plan_up", plan_up)
+    assert cli.main(["up", *words]) == 0
+    assert [spec.name for spec in wanted] == [name]
+    assert (wanted[0].underlay is not None) == (name == "tutorial")
+
+
+def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_NAME", "No Name")
+    assert cli.main(["down"]) == 2
+    assert capsys.readouterr().err.startswith("lab: LAB_NAME in the environment: 'No Name' is no lab name")

@@ -4,7 +4,7 @@ import pytest
 
 from lab.perform import perform
 from lab.plan import Action, PutConfig, Step
-from lab.progress import Silent
+from lab.progress import Lines, Silent
 from lab.wait import Cancelled
 
 
@@ -69,3 +69,34 @@ def test_a_failure_calls_off_the_steps_that_still_run():
 
     with pytest.raises(ValueError, match="hasty failed"):
         perform([step("patient"), step("hasty")], act, Silent(), cancel)
+
+
+def test_what_becomes_of_a_step_after_the_plan_was_called_off_is_no_failure(capsys):
+    began = threading.Event()
+    cancel = threading.Event()
+
+    def act(action: Action) -> None:
+        assert isinstance(action, PutConfig)
+        if action.key == "first":
+            assert began.wait(timeout=10)
+            raise KeyboardInterrupt
+        began.set()
+        assert cancel.wait(timeout=10)
+        raise ValueError("its machine is gone")
+
+    with pytest.raises(KeyboardInterrupt), Lines() as progress:
+        perform([step("talks"), step("first")], act, progress, cancel)
+    said = capsys.readouterr().err
+    assert "called off: talks" in said
+    assert "failed" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "mark"),
+    [(Cancelled("x"), "called off: "), (KeyboardInterrupt(), "called off: "), (ValueError(), "failed: ")],
+)
+def test_a_step_that_was_called_off_has_not_failed(error, mark, capsys):
+    progress = Lines()
+    with pytest.raises(type(error)), progress.step("some step"):
+        raise error
+    assert f"] {mark}some step (" in capsys.readouterr().err

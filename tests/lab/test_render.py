@@ -74,7 +74,7 @@ class FakeLab:
     state: str = "up"
     underlay: str = "192.168.199.0/24"
     nodes: int = 3
-    made_on: str = "here"
+    made_by: str = "anna@here"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FakeNode:
 
 def test_a_lab_is_listed_with_its_state() -> None:
     line = render.labs([FakeLab()]).splitlines()[1]
-    assert line.split() == ["tutorial", "192.168.199.0/24", "3", "here", "up"]
+    assert line.split() == ["tutorial", "192.168.199.0/24", "3", "anna@here", "up"]
 
 
 def test_the_status_shows_services_lease_and_pods() -> None:

@@ -1,0 +1,101 @@
+"""Which lab is meant, whose it is, and that nobody removes another's by mistake."""
+
+import secrets
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from lab import lifecycle, naming, spec
+from lab.cluster import HOST, NAME, SPEC, USER
+from lab.engine import Container, Network, Volume
+from lab.errors import LabError, Unfit
+from lab.naming import Maker
+from lab.progress import Silent
+
+
+@dataclass
+class FakeEngine:
+    """An engine with what one lab is made of."""
+
+    labels: dict[str, str]
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    removed: list[str] = field(default_factory=list)
+
+    def networks(self, _labels):
+        network = Network("n", "lab-shared", self.labels, ("192.168.200.0/24",))
+        return (network,) if "n" not in self.removed else ()
+
+    def containers(self, _labels):
+        return (Container("c", "lab-shared-m", self.labels, "running", "Up"),)
+
+    def volumes(self, _labels):
+        return ()
+
+    def remove(self, name):
+        self.removed.append(name)
+
+    remove_network = remove
+
+
+def engine(maker: Maker) -> Any:
+    lab = spec.tutorial().with_name("shared")
+    return FakeEngine({NAME: "shared", SPEC: lab.to_json(), USER: maker.user, HOST: maker.host})
+
+
+OURS = naming.ourselves()
+OTHERS = [Maker(f"not-{OURS.user}", OURS.host), Maker(OURS.user, f"not-{OURS.host}"), Maker("", OURS.host)]
+
+
+def test_a_lab_of_ones_own_is_removed_without_more_ado():
+    ours = engine(OURS)
+    assert lifecycle.another_maker(ours, "shared") is None
+    assert lifecycle.down(ours, "shared") == ["container lab-shared-m", "network lab-shared"]
+
+
+@pytest.mark.parametrize("maker", OTHERS, ids=str)
+def test_anothers_lab_is_removed_only_by_force(maker):
+    theirs = engine(maker)
+    assert lifecycle.another_maker(theirs, "shared") == maker
+    with pytest.raises(Unfit) as refusal:
+        lifecycle.down(theirs, "shared")
+    assert refusal.value.message == f"the lab shared is not ours: {maker} made it, and this is {OURS}"
+    assert "lab down --name shared --force" in refusal.value.hint
+    assert theirs.removed == []
+    lifecycle.down(theirs, "shared", force=True)
+    assert theirs.removed == ["c", "n"]
+
+
+@pytest.mark.parametrize("maker", OTHERS, ids=str)
+def test_up_does_not_clear_away_what_another_is_making(maker):
+    # Its lock, if it is on another machine, is not to be seen from here.
+    theirs = engine(maker)
+    with pytest.raises(Unfit, match="the lab shared is not ours"):
+        lifecycle.up(theirs, spec.tutorial().with_name("shared"), Silent())
+    assert theirs.removed == []
+
+
+def test_up_tells_who_has_made_a_lab_that_is_in_its_way(monkeypatch):
+    theirs = engine(OTHERS[0])
+    monkeypatch.setattr(theirs, "volumes", lambda _labels: (Volume("v", {}),))
+    with pytest.raises(LabError, match="is up, but not whole") as refusal:
+        lifecycle.up(theirs, spec.tutorial().with_name("shared"), Silent())
+    assert str(OTHERS[0]) in refusal.value.hint
+    assert "lab down" not in refusal.value.hint
+
+
+def test_behind_sudo_the_maker_is_the_one_who_asked(monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert naming.ourselves({"SUDO_UID": "1"}) == Maker("daemon", socket.gethostname())
+    assert naming.ourselves({"SUDO_UID": "4000000001"}).user == "4000000001"
+    assert naming.ourselves({}).user == "root"
+    monkeypatch.setattr("os.getuid", lambda: 1)
+    assert naming.ourselves({"SUDO_UID": "0"}).user == "daemon"
+
+
+def test_a_hint_names_the_lab_unless_the_command_means_it_anyway(monkeypatch):
+    monkeypatch.delenv("LAB_NAME", raising=False)
+    assert (naming.name_option("tutorial"), naming.name_option("demo")) == ("", " --name demo")
+    monkeypatch.setenv("LAB_NAME", "demo")
+    assert (naming.name_option("tutorial"), naming.name_option("demo")) == (" --name tutorial", "")
