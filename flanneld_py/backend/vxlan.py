@@ -54,6 +54,7 @@ class VxlanBackend(Programmed):
         if config.mtu > outer:  # the kernel would not have it either
             text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
             logger.warning(text, config.mtu, interface.name, outer)
+        self._older = False
         self._ipv4 = self._ipv6 = None
         if network.ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
@@ -72,9 +73,9 @@ class VxlanBackend(Programmed):
         return tuple(vtep for vtep in (self._ipv4, self._ipv6) if vtep is not None)
 
     def attrs(self) -> LeaseAttrs:
-        """See `Backend`. The MAC may change while we run, by a hand that is not ours."""
+        """See `Backend`. The MAC may change while we run, by a hand that is not ours, and the VNI's form."""
         ipv4, ipv6 = (
-            None if vtep is None else announced(self._config.vni, vtep.mac)
+            None if vtep is None else announced(self._config.vni, vtep.mac, older=self._older)
             for vtep in (self._ipv4, self._ipv6)
         )
         return LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
@@ -126,6 +127,10 @@ class VxlanBackend(Programmed):
         return {vtep.name: vtep.index for vtep in self._vteps if vtep.index}
 
     def _carried(self, lease: Lease) -> Carried:
+        if not self._older and vxlan_entries.is_older(lease, self._config.vni):
+            text = "%s announces the VNI as flannel before 0.24, and cannot read a larger one: so do we"
+            logger.info(text, lease.attrs.public)
+            self._older = True
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
         return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct)

@@ -16,7 +16,7 @@ from flanneld_py.lease import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
 __all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]
-__all__ += ["is_vtep_mac", "own_mac"]
+__all__ += ["is_older", "is_vtep_mac", "own_mac"]
 
 BACKEND_TYPE: Final = "vxlan"
 
@@ -25,8 +25,9 @@ BACKEND_TYPE: Final = "vxlan"
 OVERHEAD_IPV4: Final = 14 + 8 + 8 + 20
 OVERHEAD_IPV6: Final = 14 + 8 + 8 + 40
 
-# Go's type of the VNI in a lease is uint16: that is how flannel cuts it, and a larger one it cannot read.
-_ANNOUNCED_VNI: Final = 0xFFFF
+# Go's type of the VNI in a lease was uint16 before flannel 0.24: so it cuts its own, and cannot read a lease
+# with a larger one. Today's reads both, and compares neither.
+_OLDER_VNI: Final = 0xFFFF
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -39,9 +40,15 @@ class Vteps:
     ipv6: int | None = None
 
 
-def announced(vni: int, mac: str) -> dict[str, object]:
-    """A lease's BackendData, or BackendV6Data."""
-    return {"VNI": vni & _ANNOUNCED_VNI, "VtepMAC": mac}
+def announced(vni: int, mac: str, *, older: bool = False) -> dict[str, object]:
+    """A lease's BackendData, or BackendV6Data; `older`: in the form of flannels before 0.24."""
+    return {"VNI": vni & _OLDER_VNI if older else vni, "VtepMAC": mac}
+
+
+def is_older(lease: Lease, vni: int) -> bool:
+    """Whether the peer announces our VNI as flannels before 0.24 do, which can read it in this form alone."""
+    said = {_vni(data) for data in (lease.attrs.backend_data, lease.attrs.backend_v6_data)}
+    return vni > _OLDER_VNI and vni & _OLDER_VNI in said
 
 
 def is_vtep_mac(mac: str) -> bool:
@@ -114,9 +121,14 @@ def _vtep_mac(data: object, name: str) -> tuple[str, str]:
 
 def _other_vni(network: Network, data: object, vni: int) -> Iterator[Remark]:
     """v0.5.5 announces no VNI; a different one means that neither hears the other."""
+    other = _vni(data)
+    if other is not None and other not in (vni, vni & _OLDER_VNI):
+        text = f"The peer of {network} uses VNI {other} and we {vni}: restart what is older there"
+        yield Remark(f"VNI {network} {other}", text)
+
+
+def _vni(data: object) -> object:
     if not isinstance(data, dict):
-        return
-    other = next((value for key, value in data.items() if str(key).lower() == "vni"), None)
-    if other is not None and other != vni & _ANNOUNCED_VNI:
-        text = f"The peer of {network} uses VNI {cut(other)} and we {vni}: restart what is older there"
-        yield Remark(f"VNI {network} {cut(other)}", text)
+        return None
+    found = next((value for key, value in data.items() if str(key).lower() == "vni"), None)
+    return found if found is None or isinstance(found, int) else cut(found)

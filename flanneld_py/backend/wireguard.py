@@ -61,12 +61,13 @@ class WireguardBackend(Programmed):
         table: Table = kernel_table,
     ) -> None:
         super().__init__(network.overlay, interface, table)
-        self.mtu = config.mtu or interface.mtu - OVERHEAD
+        outer = config.mtu or interface.mtu
+        self.mtu = outer - OVERHEAD
         lowest = LOWEST_MTU if network.ipv6 is None else LOWEST_MTU_IPV6
         if self.mtu < lowest:
+            origin = "Backend.MTU" if config.mtu else f"MTU of {interface.name}"
             raise Fatal(
-                f"MTU {interface.mtu} of {interface.name} is too small for wireguard: {lowest + OVERHEAD} is "
-                "the least",
+                f"{origin} {outer} is too small for wireguard: {lowest + OVERHEAD} is the least",
                 code=Exit.INTERFACE,
             )
         self._config = config
@@ -78,13 +79,11 @@ class WireguardBackend(Programmed):
             for network in network.overlay.networks
         }
         self._private, key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
-        data = announced(key)
-        self._attrs = LeaseAttrs(
-            self._public,
-            BACKEND_TYPE,
-            data if 4 in self._device_of else None,
-            data if 6 in self._device_of else None,
+        ipv4, ipv6 = (
+            announced(key, self._port(self._device_of[version])) if version in self._device_of else None
+            for version in (4, 6)
         )
+        self._attrs = LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
         self._indices: dict[str, int] = {}
         self._wanted: dict[str, dict[str, Peer]] = {}
         self._of_lease: dict[Subnet, dict[str, Peer]] = {}
@@ -109,8 +108,11 @@ class WireguardBackend(Programmed):
 
     def _ensure(self) -> None:
         for name in dict.fromkeys(self._device_of.values()):
-            port = self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
-            self._indices[name] = kernel_wireguard.ensure(name, self.mtu, self._private, port)
+            self._indices[name] = kernel_wireguard.ensure(name, self.mtu, self._private, self._port(name))
+
+    def _port(self, name: str) -> int:
+        """Where a device listens."""
+        return self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
 
     def broken(self) -> str:
         """See `Backend`."""

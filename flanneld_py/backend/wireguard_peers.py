@@ -42,9 +42,9 @@ class PeerChange:
     remove: bool = False
 
 
-def announced(key: str) -> dict[str, object]:
-    """A lease's BackendData, or BackendV6Data."""
-    return {"PublicKey": key}
+def announced(key: str, port: int) -> dict[str, object]:
+    """A lease's BackendData, or BackendV6Data, as of flannel since 0.26.6; older ones ignore the port."""
+    return {"PublicKey": key, "Port": port}
 
 
 def is_key(text: object) -> bool:
@@ -81,22 +81,46 @@ def peers_of(
             continue
         version = next(iter(group))
         key, endpoint = _key(lease, group), _endpoint(lease, config, version, public, separate)
+        port = _port(lease, config, version, separate)
         problem = unusable(endpoint)
         if not is_key(key):
             problem = f"its lease has no public key of {KEY_LENGTH} bytes"
-        if problem or endpoint is None:
+        elif port is None:
+            problem = "the Port of its lease is no UDP port"
+        if problem or endpoint is None or port is None:
             text = f"Ignoring the subnet {', '.join(map(str, group.values()))}: {problem}"
             remarks.append(Remark(text, text))
             continue
-        port = config.listen_port_v6 if separate and version == 6 else config.listen_port
         found[devices[version]] = Peer(str(key), endpoint, port, tuple(group.values()))
     return found, tuple(remarks)
 
 
 def _key(lease: Lease, group: Mapping[int, Network]) -> object:
     """IPv6's where there is IPv6, as flannel takes it; both are the same but in the mode `separate`."""
-    data = lease.attrs.backend_v6_data if 6 in group else lease.attrs.backend_data
-    return data.get("PublicKey") if isinstance(data, dict) else None
+    return _said(lease.attrs.backend_v6_data if 6 in group else lease.attrs.backend_data, "PublicKey")
+
+
+def _said(data: object, name: str) -> object:
+    """What backend data has by this name, whose case does not matter, as in Go's JSON."""
+    if not isinstance(data, dict):
+        return None
+    return next((value for key, value in data.items() if str(key).lower() == name.lower()), None)
+
+
+def _port(lease: Lease, config: Wireguard, version: int, separate: bool) -> int | None:
+    """Where the peer listens; None if it says nonsense. flannel before 0.26.6 says nothing: as we do.
+
+    With one device for both families today's flannel writes its ListenPortV6 beside IPv6 all the same, where
+    it does not listen.
+    """
+    ipv4, ipv6 = (_said(data, "Port") for data in (lease.attrs.backend_data, lease.attrs.backend_v6_data))
+    if separate:
+        port, default = (ipv4, config.listen_port) if version == 4 else (ipv6, config.listen_port_v6)
+    else:
+        port, default = ipv4 or (None if ipv6 == config.listen_port_v6 else ipv6), config.listen_port
+    if port is None or port == 0:
+        return default
+    return port if isinstance(port, int) and not isinstance(port, bool) and 0 < port < 1 << 16 else None
 
 
 def _endpoint(

@@ -21,6 +21,10 @@ VXLAN_IPV4, VXLAN_IPV6 = 50, 70
 """Bytes that VXLAN adds to a packet: Ethernet 14, VXLAN 8, UDP 8, and IPv4 20 or IPv6 40."""
 
 
+WIREGUARD: Final = 80
+"""Bytes that WireGuard adds at most: IPv6 40, UDP 8, and its own 16 and 16 (its whitepaper, 5.4.6)."""
+
+
 def misfits(backend: BackendConfig, *, ipv4: bool, ipv6: bool) -> Iterator[Problem]:
     """Everything that is wrong with the backend in an overlay of these families."""
     if isinstance(backend, Udp | Ipip) and ipv6:
@@ -51,7 +55,7 @@ def _wireguard(backend: Wireguard, *, ipv4: bool, ipv6: bool) -> Iterator[Proble
     if ipv4 and ipv6 and backend.mode == "separate" and backend.listen_port == backend.listen_port_v6:
         text = f"is {backend.listen_port_v6} as Backend.ListenPort is, and two devices cannot share a port"
         yield Problem("Backend.ListenPortV6", text, 'give another one, or "Mode": "auto" for one device')
-    yield from _mtu(backend.mtu, LOWEST_MTU_IPV6 if ipv6 else LOWEST_MTU)
+    yield from _mtu(backend.mtu, (LOWEST_MTU_IPV6 if ipv6 else LOWEST_MTU) + WIREGUARD)
 
 
 def _mtu(given: int, lowest: int) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flanneld_py.backend.peers import Direct
 from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
-from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_vtep_mac, own_mac
+from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_older, is_vtep_mac, own_mac
 from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease, LeaseAttrs, decode, encode
@@ -190,10 +190,20 @@ def test_nothing_of_our_own_subnet_is_given_to_a_peer(name):
     assert not vxlan_entries(vxlan(name=name)).entries
 
 
-def test_a_large_vni_is_announced_as_flannel_cuts_it_because_flannel_could_not_read_it():
-    # Go: VNI is uint16 in vxlanLeaseAttrs; encoding/json refuses a larger number, and flannel that lease.
-    assert announced(70_000, MAC) == {"VNI": 4464, "VtepMAC": MAC}
-    assert not vxlan_entries(vxlan({"VNI": 4464, "VtepMAC": MAC}), vni=70_000).remarks
+def test_a_large_vni_is_announced_whole_as_flannel_does_since_0_24():
+    assert announced(100_000, MAC) == {"VNI": 100_000, "VtepMAC": MAC}
+    assert not vxlan_entries(vxlan({"VNI": 100_000, "VtepMAC": MAC}), vni=100_000).remarks
+    assert not is_older(vxlan({"VNI": 100_000, "VtepMAC": MAC}), 100_000)
+
+
+def test_a_flannel_before_0_24_cuts_a_large_vni_and_so_do_we_where_there_is_one():
+    # Go: VNI was uint16 in vxlanLeaseAttrs; encoding/json refuses a larger number, and flannel that lease.
+    older = vxlan({"VNI": 34_464, "VtepMAC": MAC})
+    assert not vxlan_entries(older, vni=100_000).remarks
+    assert is_older(older, 100_000)
+    assert announced(100_000, MAC, older=True) == {"VNI": 34_464, "VtepMAC": MAC}
+    assert not is_older(older, 34_464)
+    assert announced(34_464, MAC, older=True) == announced(34_464, MAC)
 
 
 def test_our_own_lease_is_what_flannel_would_write():

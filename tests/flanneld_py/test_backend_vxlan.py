@@ -1,6 +1,7 @@
 """What the vxlan and ipip backends announce and refuse, before there is a device; and devices' counters."""
 
 import dataclasses
+import logging
 import socket
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
@@ -16,7 +17,7 @@ from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import links, offload
-from flanneld_py.lease import encode
+from flanneld_py.lease import Added, Lease, LeaseAttrs, encode
 from flanneld_py.options import Options
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
@@ -46,6 +47,28 @@ def test_an_ipv4_lease_names_a_locally_administered_mac_of_one_machine():
     assert first & 3 == 2  # IEEE 802: locally administered, individual
     assert value.backend_v6_data is None
     assert encode(value).startswith(b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"vxlan",')
+
+
+def test_a_large_vni_is_announced_as_the_oldest_peer_can_read_it(caplog):
+    caplog.set_level(logging.INFO)
+    vni = VNI + 100_000
+    made = vxlan(IPV4, vni=vni)
+
+    def said() -> object:
+        data = made.attrs().backend_data
+        return data["VNI"] if isinstance(data, dict) else data
+
+    def peer(number: int, announced: int) -> Lease:
+        data = {"VNI": announced, "VtepMAC": "8e:1e:31:c7:4b:37"}
+        return Lease(subnet(f"10.2.{number}.0/24"), LeaseAttrs(addresses("192.168.50.12"), "vxlan", data))
+
+    assert said() == vni
+    made.change([Added(peer(2, vni))])
+    assert said() == vni
+    made.change([Added(peer(3, vni & 0xFFFF)), Added(peer(4, vni & 0xFFFF))])
+    assert said() == vni & 0xFFFF
+    assert caplog.text.count("announces the VNI as flannel before 0.24") == 1
+    assert "uses VNI" not in caplog.text
 
 
 def test_a_dual_stack_lease_names_a_mac_for_each_family():

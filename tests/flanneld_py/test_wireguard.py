@@ -3,7 +3,8 @@
 import base64
 import stat
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,13 @@ OWN = subnet("10.2.35.0/24", "2001:cafe:42:35::/64")
 SEPARATE, ONE = {4: "flannel-wg", 6: "flannel-wg-v6"}, {4: "flannel-wg", 6: "flannel-wg"}
 
 
-def dual(key: object = KEY, *public: str) -> Lease:
-    data = {"PublicKey": key}
+def dual(key: object = KEY, *public: str, ports: tuple[object, object] = (None, None)) -> Lease:
+    """A peer; `ports` are those beside IPv4 and IPv6, which flannel writes since 0.26.6."""
+    data, data6 = (
+        {"PublicKey": key, "Port": port} if port is not None else {"PublicKey": key} for port in ports
+    )
     where = addresses(*(public or ("192.168.50.12", "fd00:50::12")))
-    return Lease(subnet("10.2.52.0/24", "2001:cafe:42:52::/64"), LeaseAttrs(where, "wireguard", data, data))
+    return Lease(subnet("10.2.52.0/24", "2001:cafe:42:52::/64"), LeaseAttrs(where, "wireguard", data, data6))
 
 
 def test_each_family_has_a_device_and_a_port_of_its_own():
@@ -64,6 +68,32 @@ def test_one_device_for_both_families_has_one_peer_at_the_likelier_address(mode,
     assert str(peer.endpoint) == endpoint
     assert peer.port == 51820
     assert peer.allowed == (IPv4Network("10.2.52.0/24"), IPv6Network("2001:cafe:42:52::/64"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "ports", "expected"),
+    [
+        ("separate", (51900, 51901), [51900, 51901]),
+        ("separate", (0, None), [51820, 51821]),  # flannel before 0.26.6 names none
+        ("ipv4", (51900, 51821), [51900]),
+        # Today's flannel writes ListenPortV6 beside IPv6, but its one device listens on ListenPort.
+        ("ipv6", (51900, 51821), [51900]),
+        ("ipv6", (None, 51821), [51820]),
+        ("ipv6", (None, 51900), [51900]),
+    ],
+)
+def test_a_peer_is_sent_to_at_the_port_that_its_lease_names(mode, ports, expected):
+    devices = SEPARATE if mode == "separate" else ONE
+    found, remarks = peers_of(dual(ports=ports), Wireguard(mode=mode), devices, OWN, OURS)
+    assert [peer.port for peer in found.values()] == expected
+    assert remarks == ()
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "51820", 1.5, True, []])
+def test_a_peer_with_a_port_that_is_none_is_ignored_and_told(port):
+    found, remarks = peers_of(dual(ports=(port, port)), Wireguard(mode="ipv4"), ONE, OWN, OURS)
+    assert found == {}
+    assert "the Port of its lease is no UDP port" in remarks[0].text
 
 
 @pytest.mark.parametrize("key", ["", "short", None, 7, base64.b64encode(bytes(31)).decode(), "=" * 44])
@@ -140,7 +170,30 @@ def test_the_key_is_made_once_and_only_its_owner_reads_it(kernel, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
     private = X25519PrivateKey.from_private_bytes(base64.b64decode(path.read_text()))
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
-    assert first == LeaseAttrs(addresses("192.168.50.11"), "wireguard", {"PublicKey": public})
+    assert first == LeaseAttrs(addresses("192.168.50.11"), "wireguard", {"PublicKey": public, "Port": 51820})
+
+
+def test_our_own_lease_names_the_port_of_each_device(kernel):
+    config = Wireguard(listen_port=51900, listen_port_v6=51901)
+    eth0 = replace(ETH0, ipv6=IPv6Address("fd00:50::11"))
+
+    def ports(config: Wireguard) -> list[object]:
+        attrs = WireguardBackend(
+            NetworkConfig(POOL4, POOL6, config), config, eth0, OURS, table=FakeTable()
+        ).attrs()
+        return [
+            data["Port"] for data in (attrs.backend_data, attrs.backend_v6_data) if isinstance(data, dict)
+        ]
+
+    assert ports(config) == [51900, 51901]
+    assert ports(replace(config, mode="auto")) == [51900, 51900]
+
+
+def test_the_mtu_is_that_of_the_outer_packets_as_in_flannel(kernel):
+    assert backend(FakeTable(), Wireguard(mtu=1400)).mtu == 1320
+    assert kernel.devices["flannel-wg"][0] == 1320
+    with pytest.raises(Fatal, match=r"Backend\.MTU 100 is too small for wireguard: 148 is the least"):
+        backend(FakeTable(), Wireguard(mtu=100))
 
 
 def test_a_key_that_is_none_is_named_and_not_replaced(kernel, tmp_path):
