@@ -10,6 +10,7 @@ from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
+from flanneld_py.config import uncarried
 from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
 from flanneld_py.daemon import NO_KEY, Daemon
 from flanneld_py.errors import Exit, Fatal
@@ -95,6 +96,8 @@ class Machine:
 
     def _open_backend(self, name: str, network: NetworkConfig) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
+        if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
+            raise Fatal(str(problem), code=Exit.CONFIG)
         if isinstance(network.backend, Udp):
             self._reserve(network.backend.port, name)
         needs = Families(network.ipv4 is not None, network.ipv6 is not None)

@@ -2,17 +2,24 @@
 
 Two things are done better than by the original script: subnet.env is read, not executed, and the output
 file is renamed into place, so that docker never reads half of it. It runs at every boot: imports stay
-small.
+small. As today's script it tells of a route that leads to the subnet by another machine, in its words; but
+that one ends with 1, and docker, which asks for the whole file in its unit, then does not start.
 """
 
 import os
+import socket
 import stat
 import sys
 from pathlib import Path
 
 from flanneld_py import assignments
 
-__all__ = ["main", "render"]
+__all__ = ["elsewhere", "main", "render"]
+
+ROUTES = Path("/proc/net/route")
+"""The kernel's IPv4 routes, of the table main (proc(5))."""
+
+RTF_GATEWAY = 0x2  # linux/route.h
 
 _USAGE = """\
 usage: {program} [-f FLANNEL-ENV] [-d DOCKER-ENV] [-i] [-c] [-m] [-k KEY]
@@ -58,6 +65,30 @@ def render(
     return "".join(lines)
 
 
+def elsewhere(subnet: str, routes: str) -> str:
+    """The route to exactly this subnet by another machine, as `ip route` has it; empty where there is none.
+
+    `subnet` is FLANNEL_SUBNET, a bridge's address in it; `routes` is /proc/net/route.
+    """
+    address, _, length = subnet.partition("/")
+    try:
+        number = int.from_bytes(socket.inet_aton(address), "big")
+        mask = (0xFFFFFFFF << (32 - int(length))) & 0xFFFFFFFF
+    except (OSError, ValueError):  # nothing that docker could use: it says so itself
+        return ""
+    for line in routes.splitlines()[1:]:
+        device, to, via, flags, _, _, _, of, *_ = line.split()
+        if (_host(to), _host(of)) == (number & mask, mask) and int(flags, 16) & RTF_GATEWAY:
+            network, gateway = (socket.inet_ntoa(n.to_bytes(4, "big")) for n in (number & mask, _host(via)))
+            return f"{network}/{length} via {gateway} dev {device}"
+    return ""
+
+
+def _host(text: str) -> int:
+    """An address of /proc/net/route: there its four bytes are one number, in this machine's order."""
+    return int.from_bytes(int(text, 16).to_bytes(4, sys.byteorder), "big")
+
+
 def main() -> int:
     """The console script: 0, or 1 with a line on stderr."""
     program = sys.argv[0]
@@ -80,6 +111,8 @@ def main() -> int:
             key=values.get("k", "DOCKER_OPTS"),
         )
         _write(Path(values.get("d", "/run/docker_opts.env")), text)
+        if way := elsewhere(found.get("FLANNEL_SUBNET", ""), _read(ROUTES)):
+            sys.stderr.write(f"{program}: Your routing table already contains the subnet: {way}\n")
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -9,6 +9,7 @@ from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import IPIP, ipip_entries
 from flanneld_py.backend.underlay import Underlay
+from flanneld_py.config import uncarried
 from flanneld_py.config.model import Ipip, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
@@ -45,12 +46,8 @@ class IpipBackend(Programmed):
         table: Table = kernel_table,
         ways: WaysTo = ways_to,
     ) -> None:
-        if network.ipv4 is None or network.ipv6 is not None:
-            raise Fatal(
-                "The ipip backend carries IPv4 only: set EnableIPv4 and not EnableIPv6, or choose the "
-                "backend vxlan",
-                code=Exit.CONFIG,
-            )
+        if (problem := uncarried(network)) is not None:
+            raise Fatal(str(problem), code=Exit.CONFIG)
         if interface.ipv4 is None or public.ipv4 is None:
             raise Fatal(
                 f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name "

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from flanneld_py import kernel
 from flanneld_py.backend import Statistics
 from flanneld_py.backend.underlay import Underlay
+from flanneld_py.config import uncarried
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
@@ -38,9 +39,10 @@ class UdpBackend:
         *,
         device: str = DEVICE,
     ) -> None:
+        if (problem := uncarried(network)) is not None:
+            raise Fatal(str(problem), code=Exit.CONFIG)
         if network.ipv4 is None:
-            message = "The udp backend carries IPv4 only: set EnableIPv4, or choose the backend vxlan"
-            raise Fatal(message, code=Exit.CONFIG)
+            raise ValueError("a network of no family")
         if interface.ipv4 is None:
             message = f"The udp backend carries IPv4 only, and {interface.name} has no IPv4 address"
             raise Fatal(message, code=Exit.INTERFACE)

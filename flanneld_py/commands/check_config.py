@@ -25,6 +25,8 @@ def run(options: Options) -> int:
     (name,) = options.arguments
     try:
         network = config.parse(_read(name))
+        if (problem := config.uncarried(network)) is not None:
+            raise config.ConfigError((problem,))
     except config.ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")

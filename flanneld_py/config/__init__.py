@@ -6,13 +6,13 @@ absent.
 
 from flanneld_py.config.backends import backend
 from flanneld_py.config.families import IPV4, IPV6
-from flanneld_py.config.fit import misfits
+from flanneld_py.config.fit import misfits, uncarried
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.config.pools import pool
 from flanneld_py.config.reader import ConfigError, Problem, Problems, Section, read
 from flanneld_py.config.words import changes, settings
 
-__all__ = ["ConfigError", "NetworkConfig", "Problem", "changes", "parse", "settings"]
+__all__ = ["ConfigError", "NetworkConfig", "Problem", "changes", "parse", "settings", "uncarried"]
 
 
 def parse(text: str | bytes) -> NetworkConfig:
@@ -24,8 +24,8 @@ def parse(text: str | bytes) -> NetworkConfig:
     if not has_ipv4 and not has_ipv6:
         problems.add("EnableIPv4", "is false and EnableIPv6 is not true", "enable one of them, or both")
     config = NetworkConfig(
-        pool(section, IPV4, wanted=has_ipv4),
-        pool(section, IPV6, wanted=has_ipv6),
+        pool(section, IPV4, wanted=has_ipv4, instead='set "EnableIPv4": false' if has_ipv6 else ""),
+        pool(section, IPV6, wanted=has_ipv6, instead="leave EnableIPv6 out" if has_ipv4 else ""),
         backend(fields, problems),
         section.boolean("EnableNFTables", False),
     )

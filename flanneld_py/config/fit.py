@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from flanneld_py.config.model import BackendConfig, Ipip, Udp, Vxlan, Wireguard
+from flanneld_py.config.model import BackendConfig, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
 from flanneld_py.config.reader import Problem
 
-__all__ = ["misfits"]
+__all__ = ["misfits", "uncarried"]
 
 LONGEST_NAME: Final = 15
 """Characters of a device's name: IFNAMSIZ of linux/if.h, without the zero at the end."""
@@ -26,14 +26,24 @@ WIREGUARD: Final = 80
 
 
 def misfits(backend: BackendConfig, *, ipv4: bool, ipv6: bool) -> Iterator[Problem]:
-    """Everything that is wrong with the backend in an overlay of these families."""
-    if isinstance(backend, Udp | Ipip) and ipv6:
-        text = f"{backend.type} carries IPv4 only, and EnableIPv6 is true"
-        yield Problem("Backend.Type", text, "leave EnableIPv6 out, or choose the backend vxlan")
-    elif isinstance(backend, Vxlan):
+    """Everything that is wrong with what is written of the backend in an overlay of these families."""
+    if isinstance(backend, Vxlan):
         yield from _vxlan(backend, ipv4=ipv4, ipv6=ipv6)
     elif isinstance(backend, Wireguard):
         yield from _wireguard(backend, ipv4=ipv4, ipv6=ipv6)
+
+
+def uncarried(network: NetworkConfig) -> Problem | None:
+    """What the backend of this network cannot carry.
+
+    The configuration is right all the same: flannel reads it, and its server hands out leases for it.
+    """
+    kind = network.backend.type
+    if not isinstance(network.backend, Udp | Ipip) or network.ipv6 is None:
+        return None
+    default = ", which is the backend where none is given," if isinstance(network.backend, Udp) else ""
+    text = f"{kind}{default} carries IPv4 only, and EnableIPv6 is true"
+    return Problem("Backend.Type", text, "leave EnableIPv6 out, or choose the backend vxlan")
 
 
 def _vxlan(backend: Vxlan, *, ipv4: bool, ipv6: bool) -> Iterator[Problem]:

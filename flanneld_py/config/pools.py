@@ -27,9 +27,10 @@ class _Given(Generic[N]):
     highest: IPv4Address | IPv6Address | None
 
 
-def pool(section: Section, family: Family[N], *, wanted: bool) -> Pool[N] | None:
+def pool(section: Section, family: Family[N], *, wanted: bool, instead: str) -> Pool[N] | None:
     """The family's pool if it is wanted; None where the section's problems say why there is none.
 
+    `instead`: how to do without this family, where the overlay has the other one too.
     What cannot be read is a problem of a family that is not wanted too, as today's flannel has it.
     """
     before = len(section.problems.found)
@@ -41,7 +42,7 @@ def pool(section: Section, family: Family[N], *, wanted: bool) -> Pool[N] | None
     )
     if not wanted:
         return None
-    network = _usable(section, family, given.network)
+    network = _usable(section, family, given.network, instead)
     length = _prefix(section, family, network, given.length)
     limits = _limits(section, family, given, network, length)
     return None if limits is None or len(section.problems.found) > before else Pool(*limits)
@@ -101,12 +102,12 @@ def _address(section: Section, family: Family[N], name: str) -> IPv4Address | IP
 # What follows from it
 
 
-def _usable(section: Section, family: Family[N], network: N | None) -> N | None:
+def _usable(section: Section, family: Family[N], network: N | None, instead: str) -> N | None:
     """The network, if an overlay can have it."""
     if network is None:
         if not section.problems.about(family.key):
             fix = f"please define a correct {family.key} parameter in the flannel config: {family.wanted}"
-            section.problems.add(family.key, "is missing", fix)
+            section.problems.add(family.key, "is missing", f"{fix}; or {instead}" if instead else fix)
         return None
     for meaning, reserved in family.reserved.items():
         if network.overlaps(reserved):

@@ -48,6 +48,17 @@ def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch
         check("-")
 
 
+def test_what_the_backend_cannot_carry_is_told_though_it_parses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"Network": "10.2.0.0/16", "EnableIPv6": true, "IPv6Network": "fd00::/48"}')
+    assert check(file) == Exit.CONFIG
+    assert (
+        "Backend.Type udp, which is the backend where none is given, carries IPv4" in capsys.readouterr().err
+    )
+
+
 def test_all_problems_are_told_at_once_a_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

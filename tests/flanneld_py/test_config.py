@@ -201,7 +201,14 @@ WG = {"Type": "wireguard"}
             NET | {"SubnetMax": "10.1.0.0"},
             r"SubnetMin 10\.1\.1\.0 \(where it is not given\) is above SubnetMax 10\.1\.0\.0",
         ),
-        (NET | {"EnableIPv6": True, "Backend": VXLAN}, "IPv6Network is missing"),
+        (
+            NET | {"EnableIPv6": True, "Backend": VXLAN},
+            "IPv6Network is missing: .* such as .*; or leave EnableIPv6 out$",
+        ),
+        (
+            {"EnableIPv6": True, "IPv6Network": "fd00::/48", "Backend": VXLAN},
+            'Network is missing: .* such as "10.2.0.0/16"; or set "EnableIPv4": false$',
+        ),
         # Go reads every member, whether it is then used or not.
         (NET | {"IPv6Network": "10.1.0.0/16"}, 'IPv6Network is "10.1.0.0/16"'),
         (V6 | {"SubnetMin": "fd00::"}, 'SubnetMin is "fd00::"'),
@@ -222,8 +229,6 @@ WG = {"Type": "wireguard"}
             "IPv6SubnetMax fd00::5 is not on a SubnetLen boundary: give fd00::",
         ),
         (V6 | {"IPv6SubnetMin": "fd00:0:0:1::%eth0"}, "IPv6SubnetMin is"),
-        (NET | {"EnableIPv6": True, "IPv6Network": "fd00::/48"}, "Backend.Type udp carries IPv4 only"),
-        (V6 | {"Backend": {"Type": "ipip"}}, "Backend.Type ipip carries IPv4 only"),
         (NET | {"EnableNFTables": "yes"}, 'EnableNFTables is "yes"'),
         (NET | {"EnableIPv6": 1}, "EnableIPv6 is 1"),
         ({"EnableIPv4": False}, "EnableIPv4 is false and EnableIPv6 is not true"),

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from flanneld_py.config import ConfigError, parse
-from flanneld_py.config.model import BackendConfig
+from flanneld_py.config import ConfigError, parse, uncarried
+from flanneld_py.config.model import BackendConfig, Udp
 
 V4 = {"Network": "10.1.0.0/16"}
 V6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00::/48"}
@@ -61,14 +61,8 @@ def test_two_wireguard_devices_need_two_ports() -> None:
 @pytest.mark.parametrize("kind", ["vxlan", "host-gw", "alloc", "extension", "wireguard"])
 @pytest.mark.parametrize("network", [V4, V6, DUAL], ids=["IPv4", "IPv6", "both"])
 def test_backends_of_both_families(kind: str, network: Mapping[str, object]) -> None:
-    assert accepted(network, kind).type == kind
-
-
-@pytest.mark.parametrize("kind", ["udp", "ipip"])
-def test_backends_of_ipv4_alone_say_so(kind: str) -> None:
-    assert accepted(V4, kind).type == kind
-    assert f"{kind} carries IPv4 only" in refused(DUAL, kind)
-    assert f"{kind} carries IPv4 only" in refused(V6, kind)
+    parsed = parse(json.dumps({**network, "Backend": {"Type": kind}}))
+    assert (parsed.backend.type, uncarried(parsed)) == (kind, None)
 
 
 @pytest.mark.parametrize("kind", ["aws-vpc", "gce", "ali-vpc", "tencent-vpc", "ipsec", "AWS-VPC"])
@@ -92,3 +86,21 @@ def test_a_command_that_cannot_be_taken_apart_is_told_before_it_is_needed(name: 
     for command, told in wrong.items():
         fields: dict[str, object] = {key: command}
         assert f"Backend.{key} {told}" in refused(V4, "extension", **fields)
+
+
+@pytest.mark.parametrize("network", [V6, DUAL], ids=["IPv6", "both"])
+def test_ipv6_without_a_backend_parses_as_flannels_and_udp_does_not_carry_it(
+    network: Mapping[str, object],
+) -> None:
+    parsed = parse(json.dumps(network))
+    assert (parsed.backend, parsed.ipv6 is not None) == (Udp(), True)
+    told = str(uncarried(parsed))
+    assert told.startswith("Backend.Type udp, which is the backend where none is given, carries IPv4 only")
+    assert told.endswith("leave EnableIPv6 out, or choose the backend vxlan")
+
+
+def test_ipip_carries_ipv4_only() -> None:
+    for network in (V6, DUAL):
+        told = str(uncarried(parse(json.dumps({**network, "Backend": {"Type": "ipip"}}))))
+        assert told.startswith("Backend.Type ipip carries IPv4 only, and EnableIPv6 is true")
+    assert uncarried(parse(json.dumps({**V4, "Backend": {"Type": "ipip"}}))) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py.mk_docker_opts import main
+from flanneld_py.mk_docker_opts import elsewhere, main
 
 FULL = "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.74.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"
 BIP = 'DOCKER_OPT_BIP="--bip=10.1.74.1/24"\n'
@@ -209,3 +209,47 @@ def test_an_output_that_cannot_be_written_is_an_error(
     script.out = tmp_path / "missing" / "docker"
     assert script.run() == 1
     assert "No such file or directory" in capsys.readouterr().err
+
+
+# /proc/net/route of a little-endian machine with these routes: default via 192.0.2.1, 10.1.74.0/24 via
+# 192.0.2.9, 10.1.0.0/16 dev flannel0.
+HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+DEFAULT = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+BY_ANOTHER = "eth0\t004A010A\t090200C0\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+OVERLAY = "flannel0\t0000010A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+BRIDGE = "docker0\t004A010A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the routes above are of a little-endian machine")
+@pytest.mark.parametrize(
+    ("routes", "told"),
+    [
+        (
+            BY_ANOTHER,
+            "mk-docker-opts.sh: Your routing table already contains the subnet: "
+            "10.1.74.0/24 via 192.0.2.9 dev eth0\n",
+        ),
+        (BRIDGE, ""),
+        ("", ""),
+    ],
+    ids=["another machine", "docker's own", "nobody"],
+)
+def test_a_subnet_that_is_routed_elsewhere_is_warned_of_in_todays_scripts_words(
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    routes: str,
+    told: str,
+) -> None:
+    table = tmp_path / "route"
+    table.write_text(HEAD + DEFAULT + OVERLAY + routes)
+    monkeypatch.setattr("flanneld_py.mk_docker_opts.ROUTES", table)
+    assert script.run() == 0
+    assert script.out.read_text() == BIP + IPMASQ + MTU + COMBINED
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("subnet", ["", "10.1.74.1", "10.1.74.1/33", "10.1.74.1/x", "fd00::1/64", "x/24"])
+def test_what_is_no_subnet_is_routed_nowhere(subnet: str) -> None:
+    assert elsewhere(subnet, HEAD + DEFAULT + BY_ANOTHER) == ""
