@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from lab import wait
+from lab.deadlines import APT_LOCK
 from lab.errors import LabError, Unfit
 
 __all__ = ["install"]
-
-PATIENCE = 300
-"""Seconds. A machine that has just booted may bring itself up to date first (apt-daily.service)."""
 
 # With -oDPkg::Lock::Timeout apt would wait by itself, but silently, and for dpkg's locks alone.
 LOCKED = "Could not get lock"
@@ -46,7 +44,7 @@ def install(*packages: str, busy: Callable[[str], None], interval: float = 1) ->
         return wait.NotYet(holder)
 
     for argv in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *packages]):
-        wait.until(partial(run, argv), what="apt's lock", timeout=PATIENCE, interval=interval)
+        wait.until(partial(run, argv), what="apt's lock", timeout=APT_LOCK.seconds, interval=interval)
 
 
 def main() -> int:

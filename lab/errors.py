@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-__all__ = ["CommandError", "LabError", "Unfit"]
+__all__ = ["CommandError", "LabError", "NoAnswer", "Unfit"]
 
 
 class LabError(Exception):
@@ -21,6 +21,19 @@ class Unfit(LabError):
     """This machine, or this input, cannot serve: nothing was started. `lab` exits 2."""
 
     exit_code = 2
+
+
+class NoAnswer(LabError):
+    """What a machine was asked, it did not answer in time: it hangs, or is slower than we have patience."""
+
+    def __init__(self, where: str, what: str, seconds: float) -> None:
+        super().__init__(
+            f"{where}: no answer within {seconds:.0f} s from: {what}",
+            hint="If the machine is only slow, LAB_PATIENCE=3 lets everything take three times as long.",
+        )
+        self.where = where
+        self.what = what
+        self.seconds = seconds
 
 
 class CommandError(LabError):

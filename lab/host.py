@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import apt, wait
+from lab.deadlines import ENGINE_ENDS, ENGINE_STARTS
 from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
@@ -112,7 +113,7 @@ def _start(argv: tuple[str, ...]) -> Engine:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Unfit(f"{' '.join(argv)}: {done.stderr.strip()}", hint="See: journalctl -u docker")
-        return wait.until(_answers, what="the Docker engine", timeout=60)
+        return wait.until(_answers, what="the Docker engine", timeout=ENGINE_STARTS.seconds)
     for pidfile in (PIDFILE, CONTAINERD_PIDFILE):
         _forget_dead(pidfile)
     try:
@@ -132,7 +133,9 @@ def _start(argv: tuple[str, ...]) -> Engine:
             raise Unfit(f"dockerd ended with exit status {process.returncode}; its log {LOG} ends:\n{tail}")
         return _answers()
 
-    return wait.until(answers, what="the Docker engine", timeout=60, hint=f"Its log: {LOG}")
+    return wait.until(
+        answers, what="the Docker engine", timeout=ENGINE_STARTS.seconds, hint=f"Its log: {LOG}"
+    )
 
 
 def _answers() -> Engine | wait.NotYet:
@@ -184,5 +187,5 @@ def stop_engine() -> str:
         name = _process_name(pid)
         return True if name != "dockerd" else wait.NotYet(f"process {pid} ({name}) is still there")
 
-    wait.until(gone, what="dockerd to end", timeout=30, hint=f"Its log: {LOG}")
+    wait.until(gone, what="dockerd to end", timeout=ENGINE_ENDS.seconds, hint=f"Its log: {LOG}")
     return f"The engine (process {pid}) has ended. Images and volumes stay on disk."

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from lab import base, context, lock, seed, together, wait
 from lab.context import write_context
+from lab.deadlines import ANOTHER_BUILD
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.progress import Progress
@@ -36,9 +37,6 @@ LOCK = "images/"
 """No lab can have this name."""
 
 FILLER = ("files/usr/local/sbin/lab-seed", "files/etc/docker/daemon.json")
-
-PATIENCE = 900.0
-"""Seconds for another process to build everything, on a slow line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,8 @@ def _alone(engine: Engine) -> Iterator[None]:
                 return wait.NotYet("it is still at work")
             return True
 
-        wait.until(take, what="another process to finish the images", timeout=PATIENCE, interval=0.2)
+        what = "another process to finish the images"
+        wait.until(take, what=what, timeout=ANOTHER_BUILD.seconds, interval=0.2)
         yield
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from lab import wait
+from lab.deadlines import PACKET, POD_ANSWERS, QUESTION
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.naming import name_option
@@ -11,9 +12,6 @@ from lab.node import Node
 from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
 
 __all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
-
-READY_WITHIN = 60.0
-"""Seconds for a pod's containers to run and its ports to answer."""
 
 
 class DockerDown(LabError):
@@ -23,14 +21,16 @@ class DockerDown(LabError):
 def list_pods(node: Node) -> Sequence[RunningPod]:
     """The pods on a node. Raises `DockerDown`."""
     script = """
-        ids=$(timeout 20 docker ps --all --quiet --filter label=lab.pod) || exit
+        ids=$(timeout "$0" docker ps --all --quiet --filter label=lab.pod) || exit
         if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
     """
-    listing = node.run(["sh", "-c", script], check=False)
+    limit = QUESTION.seconds
+    listing = node.run(["sh", "-c", script, f"{limit:g}"], check=False)
     if listing.exit_code != 0:
         option = name_option(node.lab)
         raise DockerDown(
-            f"{node.name}: its Docker does not answer: {listing.output.strip() or 'nothing within 20 s'}",
+            f"{node.name}: its Docker does not answer: "
+            f"{listing.output.strip() or f'nothing within {limit:.0f} s'}",
             hint=f"See: lab logs{option} {node.name} docker; "
             f"start it: lab exec{option} {node.name} -- systemctl start docker",
         )
@@ -51,7 +51,7 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
         wait.until(
             lambda: _ready(node, pod),
             what=f"the pod {pod.name} on {node.name} to answer on its ports",
-            timeout=READY_WITHIN,
+            timeout=POD_ANSWERS.seconds,
             cancel=cancel,
         )
     except BaseException:
@@ -83,7 +83,7 @@ def _ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:
             raise LabError(f"the pod {pod.name} has failed: {told}")
         return wait.NotYet(told)
     for port in _tcp_ports(pod):
-        probe = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
+        probe = ["timeout", f"{PACKET.seconds:g}", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
         if node.run(probe, check=False).exit_code != 0:
             return wait.NotYet(f"{seen.address} does not accept a connection on port {port}")
     return True

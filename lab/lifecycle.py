@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lab import checks, images, kubelet, lock, wait
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
+from lab.deadlines import CONFIG_TAKEN, SETTLED
 from lab.engine import Engine, FileContent, Network, SubnetTaken
 from lab.errors import LabError, Unfit
 from lab.naming import Maker, name_option, ourselves
@@ -31,9 +32,6 @@ from lab.signals import shielded
 from lab.spec import LabSpec, wrong_store
 
 __all__ = ["Outcome", "another_maker", "build", "down", "gc", "up"]
-
-SETTLED_WITHIN = 5.0
-"""Seconds that the machines have, once every pod answers, until every check is expected to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,9 @@ def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = F
             progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
         else:
             with shielded():
-                progress.note(f"removing what was made of the lab {spec.name}")
+                progress.note(
+                    f"removing what was made of the lab {spec.name} (lab up --retain leaves it to look at)"
+                )
                 list(remove_all(engine, spec.name))
         raise
     return Outcome(Lab.get(engine, spec.name), making.findings, made=True)
@@ -191,7 +191,7 @@ class _Making:
             return all(finding.ok for finding in self.findings) or wait.NotYet("told by the findings")
 
         with suppress(wait.TimedOut):  # then the findings say what is wrong
-            wait.until(right, what="every check to hold", timeout=SETTLED_WITHIN, cancel=self.cancel)
+            wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
 
     def _put_config(self, action: PutConfig) -> None:
         master = self._lab.master
@@ -201,9 +201,8 @@ class _Making:
             done = master.run(action.argv, check=False)
             return done.exit_code == 0 or wait.NotYet(done.output.strip())
 
-        # etcdctl gives up after 5 s, which an etcd on a busy disk may take.
         what = f"etcd on {master.name} to take the configuration"
-        wait.until(put, what=what, timeout=60, cancel=self.cancel)
+        wait.until(put, what=what, timeout=CONFIG_TAKEN.seconds, cancel=self.cancel)
 
 
 def another_maker(engine: Engine, name: str) -> Maker | None:

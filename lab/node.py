@@ -1,5 +1,6 @@
 """One machine of a lab: commands and files in its container."""
 
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -8,8 +9,9 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from lab import together, wait
+from lab.deadlines import COMMAND, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
-from lab.errors import CommandError, LabError
+from lab.errors import CommandError, LabError, NoAnswer
 
 __all__ = ["Node", "Talk"]
 
@@ -43,9 +45,15 @@ class Node:
         return self.container.labels["lab.role"]
 
     def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
-        """Run a command on the machine to its end. Raises `CommandError` on failure if `check`."""
+        """Run a command on the machine to its end. Raises `CommandError` on failure if `check`.
+
+        Raises `NoAnswer` when that end does not come in time.
+        """
         feed = None if stdin is None else [stdin]
-        result = self.engine.exec(self.container.id, argv, stdin=feed)
+        try:
+            result = self.engine.exec(self.container.id, argv, stdin=feed, within=COMMAND.seconds)
+        except TimeoutError as error:
+            raise NoAnswer(self.name, shlex.join(argv), COMMAND.seconds) from error
         if check and result.exit_code != 0:
             raise CommandError(self.name, argv, result.exit_code, result.output)
         return result
@@ -54,7 +62,7 @@ class Node:
         """Start a command to talk with; it has to end when it reads an empty line, or no more."""
         return Talk(f"{argv[0]} on {self.name}", self.engine.open_exec(self.container.id, argv, stdin=True))
 
-    def start_service(self, unit: str, *, timeout: float = 60, cancel: threading.Event | None = None) -> None:
+    def start_service(self, unit: str, *, cancel: threading.Event | None = None) -> None:
         """Wait until systemd has started a unit, whose start may already be under way.
 
         Raises `TimedOut` with the unit's last log lines when it does not come up in time, and
@@ -63,7 +71,7 @@ class Node:
 
         def started() -> bool | wait.NotYet:
             # Joins a start job that is queued already. 124 is timeout(1)'s: the job is still waiting.
-            result = self.run(["timeout", "2", "systemctl", "start", unit], check=False)
+            result = self.run(["timeout", f"{JOINED.seconds:g}", "systemctl", "start", unit], check=False)
             if result.exit_code == 0:
                 return True
             failed = self.failed_units()
@@ -83,7 +91,7 @@ class Node:
             log = self.journal("flanneld" if self.role == "minion" else unit)
             return wait.NotYet(result.output.strip() or f"{unit} is not started yet\n{log}")
 
-        wait.until(started, what=f"{unit} on {self.name}", timeout=timeout, cancel=cancel)
+        wait.until(started, what=f"{unit} on {self.name}", timeout=UNIT_STARTS.seconds, cancel=cancel)
 
     def failed_units(self) -> list[str]:
         """The units that systemd counts as failed."""

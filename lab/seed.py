@@ -8,6 +8,7 @@ half made, whatever killed its maker, and is made anew.
 import io
 import uuid
 
+from lab.deadlines import SEED_ENGINE_STARTS
 from lab.engine import ContainerConfig, Engine, tar
 from lab.errors import LabError
 
@@ -66,7 +67,11 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
             container,
             ["/usr/local/sbin/lab-init"],
             stdin=engine.save_image(mysql, mysql),
-            environment={"LAB_ROLE": "seed", "LAB_IMAGE": mysql},
+            environment={
+                "LAB_ROLE": "seed",
+                "LAB_IMAGE": mysql,
+                "LAB_SECONDS": f"{SEED_ENGINE_STARTS.seconds:.0f}",
+            },
         )
     finally:
         engine.remove(container)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lab import together
 from lab.cluster import NAME, Lab, names
+from lab.deadlines import PACKET
 from lab.engine import Engine
 from lab.lock import is_held
 from lab.node import Node
@@ -15,10 +16,10 @@ __all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
 
 # systemd may not answer: just after a boot, or hung. Nor may somebody's own flanneld.
 ASK = """
-    timeout -k 1 5 "$@" 2>/dev/null
+    timeout -k 1 "$0" "$@" 2>/dev/null
     echo
     [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
-    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout -k 1 5 flanneld -version 2>&1 | tail -n 1)"
+    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout -k 1 "$0" flanneld -version 2>&1 | tail -n 1)"
 """
 
 
@@ -70,7 +71,7 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
 
 
 def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
-    told = node.run(["sh", "-c", ASK, "sh", *show_argv(node.role)], check=False).text
+    told = node.run(["sh", "-c", ASK, f"{PACKET.seconds:g}", *show_argv(node.role)], check=False).text
     values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
     version = values.get("VERSION")

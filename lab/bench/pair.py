@@ -12,11 +12,9 @@ from lab.bench.inside import FILES
 from lab.bench.plan import WAIT, Place, Test, client, server
 from lab.bench.topology import MTU, Machine, argv, machines, make_machines, make_pod, static_subnet
 from lab.bench.ways import Settings, Way
+from lab.deadlines import COMMAND, WAY_STARTS
 
 __all__ = ["Absent", "Failed", "Pair"]
-
-START = 20.0
-"""Seconds for a daemon to have its lease, and for its peer to be reachable."""
 
 OUTAGE = 30.0
 """Seconds that traffic may stay away before the measurement gives up."""
@@ -97,7 +95,7 @@ class Pair:
             return wait.NotYet(self.box.read(daemon.log).strip()[-300:] or "nothing in its log")
 
         try:
-            return wait.until(probe, what="a lease", timeout=START)
+            return wait.until(probe, what="a lease", timeout=WAY_STARTS.seconds)
         except wait.TimedOut as error:
             raise Absent(error.message) from error
 
@@ -119,7 +117,7 @@ class Pair:
             return ping.exit == 0 or wait.NotYet(ping.said.strip()[-300:])
 
         try:
-            wait.until(probe, what=f"a ping, {place.value}", timeout=START)
+            wait.until(probe, what=f"a ping, {place.value}", timeout=WAY_STARTS.seconds)
         except wait.TimedOut as error:
             raise Absent(error.message) from error
 
@@ -142,7 +140,7 @@ class Pair:
             return "listening" in said or wait.NotYet(said or f"nothing; exit status {self.box.status(pid)}")
 
         try:
-            wait.until(probe, what=f"{words[0]} to listen", timeout=START, interval=0.01)
+            wait.until(probe, what=f"{words[0]} to listen", timeout=WAY_STARTS.seconds, interval=0.01)
         except BaseException:
             self.box.kill(pid)
             raise
@@ -180,11 +178,13 @@ class Pair:
             done = self.box.run(
                 *self._enter(0, place),
                 *("python3", FILES["stream"], "connect", source, destination, str(amount)),
-                timeout=60 + amount / 5e6,
+                timeout=COMMAND.seconds + amount / 5e6,
             )
             if done.exit != 0:
                 raise Failed(done.said.strip()[-300:])
-            wait.until(lambda: self._ended(waiting), what="the receiver to report", timeout=START)
+            wait.until(
+                lambda: self._ended(waiting), what="the receiver to report", timeout=WAY_STARTS.seconds
+            )
             return reading.streams_equal(done.out, self.box.read(log), amount)
         finally:
             self.box.kill(waiting)

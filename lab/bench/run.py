@@ -12,6 +12,7 @@ from lab.bench.pair import Absent, Failed, Pair
 from lab.bench.plan import Place, Step, Test, duration, order, steps
 from lab.bench.topology import SWITCH
 from lab.bench.ways import Genuine, Settings, Way, ways
+from lab.deadlines import UNIT_STARTS
 from lab.engine import Engine, FileContent
 from lab.errors import CommandError, Unfit
 from lab.progress import Progress
@@ -102,7 +103,7 @@ def _start_etcd(box: Box) -> None:
         said = box.read(log)
         return "ready to serve client requests" in said or wait.NotYet(said[-300:])
 
-    wait.until(probe, what="etcd", timeout=30)
+    wait.until(probe, what="etcd", timeout=UNIT_STARTS.seconds)
 
 
 def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:

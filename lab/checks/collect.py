@@ -27,6 +27,7 @@ from lab.checks.parse import (
 )
 from lab.checks.probing import probe
 from lab.checks.questions import Questions
+from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
 from lab.pods import RunningPod
 from lab.services import Service, parse_services
@@ -35,9 +36,6 @@ from lab.spec import NodeSpec
 __all__ = ["collect", "run_batch"]
 
 T = TypeVar("T")
-
-LIMIT = 10.0
-"""Seconds for any one question to a machine."""
 
 NOT_DONE = 124
 """The exit status of what was not done in time (lab/checks/inside/batch.py)."""
@@ -48,10 +46,11 @@ LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 def run_batch(node: NodeAccess, commands: Questions) -> dict[str, Output]:
     """Run commands on a machine, all at once, in one call of the engine. Raises `LabError`.
 
-    One that is not done in `LIMIT` seconds is killed, and says so as its last line of complaint.
+    One that is not done in time is killed, and says so as its last line of complaint.
     """
-    result = node.run(program("batch", str(LIMIT)), stdin=json.dumps(commands).encode())
-    late = f"no answer within {LIMIT:.0f} s"
+    seconds = QUESTION.seconds
+    result = node.run(program("batch", str(seconds)), stdin=json.dumps(commands).encode())
+    late = f"no answer within {seconds:.0f} s"
     return {
         name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err)
         for name, (out, err, code) in json.loads(result.text).items()
@@ -117,8 +116,9 @@ def collect(lab: LabAccess) -> Facts:
 
 def _questions(lab: LabAccess, node: NodeSpec, pods: tuple[RunningPod, ...]) -> Questions:
     if node.role == "master":
-        return questions.of_master(lab.spec)
-    return questions.of_minion(node.name, pods, foreign=node.flanneld.program is not None)
+        return questions.of_master(lab.spec, PACKET.seconds)
+    foreign = node.flanneld.program is not None
+    return questions.of_minion(node.name, pods, PACKET.seconds, foreign=foreign)
 
 
 def _ask(lab: LabAccess, name: str, asked: Questions) -> _Answers:

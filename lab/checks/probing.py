@@ -12,17 +12,12 @@ from lab import together
 from lab.access import Conversation, LabAccess
 from lab.checks.facts import Ping
 from lab.checks.inside import program
+from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
 from lab.pods import RunningPod
 from lab.spec import LabSpec
 
-__all__ = ["PROBE_SECONDS", "probe", "worth_probing"]
-
-PROBE_SECONDS = 5.0
-"""For an answer; a flannel that has just started may be about to learn of a peer."""
-
-PLACE_SECONDS = 15.0
-"""For a stand-in to find its place."""
+__all__ = ["probe", "worth_probing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ def _place(lab: LabAccess, name: str, pods: tuple[RunningPod, ...]) -> _Place:
     except LabError as error:
         return _Place(name, None, "", error.message)
     try:
-        said = json.loads(talk.hear(PLACE_SECONDS))
+        said = json.loads(talk.hear(QUESTION.seconds))
     except LabError as error:
         said = {"error": error.message}
     return _Place(name, talk, said.get("address", ""), f"{name}: {said.get('error', '')}")
@@ -72,8 +67,9 @@ def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
     why, answers = "", {}
     if place.talk is not None and place.address and peers:
         try:
-            place.talk.say(json.dumps({"peers": peers, "seconds": PROBE_SECONDS}))
-            answers = json.loads(place.talk.hear(PLACE_SECONDS + PROBE_SECONDS))["answers"]
+            # For an answer; a flannel that has just started may be about to learn of a peer.
+            place.talk.say(json.dumps({"peers": peers, "seconds": PACKET.seconds}))
+            answers = json.loads(place.talk.hear(QUESTION.seconds + PACKET.seconds))["answers"]
         except LabError as error:
             why = error.message
     return [
@@ -88,4 +84,4 @@ def _end(place: _Place) -> None:
     """One that does not heed this ends by its own clock."""
     if place.talk is not None:
         with suppress(LabError):
-            place.talk.end(PLACE_SECONDS)
+            place.talk.end(QUESTION.seconds)

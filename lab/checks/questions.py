@@ -1,5 +1,6 @@
 """What each machine is asked: commands, by the name under which their output is looked up. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from lab.checks.facts import PASSWORD
@@ -30,7 +31,8 @@ print(json.dumps(answer))
 LEASES_V2 = """\
 import sys, urllib.error, urllib.request
 try:
-    answer = urllib.request.urlopen(f"http://127.0.0.1:2379/v2/keys{sys.argv[1]}?quorum=true", timeout=5)
+    key, seconds = sys.argv[1], float(sys.argv[2])
+    answer = urllib.request.urlopen(f"http://127.0.0.1:2379/v2/keys{key}?quorum=true", timeout=seconds)
 except urllib.error.HTTPError as error:
     answer = error
 sys.stdout.write(answer.read().decode())
@@ -39,21 +41,21 @@ sys.stdout.write(answer.read().decode())
 PYMYSQL = """\
 import os, pymysql, sys
 password = os.environ["MYSQL_PWD"]
-server = pymysql.connect(host=sys.argv[1], user="root", password=password, connect_timeout=5)
+server = pymysql.connect(host=sys.argv[1], user="root", password=password, connect_timeout=int(sys.argv[3]))
 with server, server.cursor() as cursor:
     cursor.execute(sys.argv[2])
     print(*cursor.fetchone(), sep="\\t")
 """
 
 
-def of_master(spec: LabSpec) -> Questions:
-    """Its services, and flannel's keys in etcd."""
+def of_master(spec: LabSpec, seconds: float) -> Questions:
+    """Its services, and flannel's keys in etcd; `seconds`: for an answer over the network."""
     prefix, services = spec.etcd_prefix, show_argv("master")
     if spec.etcd_api == "v2":
         return {
             "services": services,
             "config": ["etcdctl", "get", f"{prefix}/config"],
-            "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets"],
+            "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets", str(seconds)],
         }
     return {
         "services": services,
@@ -62,8 +64,12 @@ def of_master(spec: LabSpec) -> Questions:
     }
 
 
-def of_minion(name: str, pods: Sequence[RunningPod], *, foreign: bool) -> Questions:
-    """Its services and its network, and from each of its pods, pings and logins to every other one."""
+def of_minion(name: str, pods: Sequence[RunningPod], seconds: float, *, foreign: bool) -> Questions:
+    """Its services and its network, and from each of its pods, pings and logins to every other one.
+
+    `seconds` is for an answer over the network, and for somebody's own flanneld to say which one it is.
+    """
+    limit = str(math.ceil(seconds))
     questions: dict[str, Sequence[str]] = {
         "services": show_argv("minion"),
         "links": ["ip", "-json", "address", "show"],
@@ -73,7 +79,7 @@ def of_minion(name: str, pods: Sequence[RunningPod], *, foreign: bool) -> Questi
         "subnet.env": ["cat", "/run/flannel/subnet.env"],
     }
     if foreign:
-        questions["version"] = ["flanneld", "-version"]
+        questions["version"] = ["timeout", limit, "flanneld", "-version"]
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
     for pod in pods:
         if pod.node != name or not pod.infra_pid:
@@ -83,13 +89,13 @@ def of_minion(name: str, pods: Sequence[RunningPod], *, foreign: bool) -> Questi
         for other in pods if pod.status == "Running" else ():
             if other is not pod and other.address is not None and other.status == "Running":
                 # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
-                probe = ["ping", "-n", "-c", "1", "-w", "5", str(other.address)]
+                probe = ["ping", "-n", "-c", "1", "-w", limit, str(other.address)]
                 questions[f"ping {pod.name} {other.name}"] = [*inside, *probe]
         for server in servers:
             if server is not pod and pod in servers:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
-                probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.address), QUERY]
-                questions[f"mysql {pod.name} {server.name}"] = _client(pod, server)
+                probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.address), QUERY, limit]
+                questions[f"mysql {pod.name} {server.name}"] = _client(pod, server, limit)
                 questions[f"pymysql {pod.name} {server.name}"] = [*inside, "env", password, *probe]
     return questions
 
@@ -104,10 +110,9 @@ def mysql_argv(pod: RunningPod, server: RunningPod, *options: str) -> list[str]:
     ]
 
 
-def _client(pod: RunningPod, server: RunningPod) -> Sequence[str]:
+def _client(pod: RunningPod, server: RunningPod, limit: str) -> Sequence[str]:
+    options = (f"--connect-timeout={limit}", "--batch", "--skip-column-names", f"--execute={QUERY}")
     try:
-        return mysql_argv(
-            pod, server, "--connect-timeout=5", "--batch", "--skip-column-names", f"--execute={QUERY}"
-        )
+        return mysql_argv(pod, server, *options)
     except LabError as error:  # the client's container has gone: that is how this login ends
         return ["sh", "-c", 'echo "$0" >&2; exit 1', error.message]

@@ -12,6 +12,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 
+from lab.deadlines import ENGINE_ANSWERS
 from lab.engine.endpoint import choose
 from lab.engine.failures import attempt, reason, remedy_elsewhere
 from lab.engine.model import (
@@ -57,7 +58,7 @@ class Engine:
         endpoint = choose(os.environ)
         transport = transport_to(endpoint)
         try:
-            client = client_of(transport, timeout=120)
+            client = client_of(transport, timeout=ENGINE_ANSWERS.seconds)
             return cls(client, transport, client.info())
         except (DockerException, requests.RequestException, LabError) as error:
             seen = error.message if isinstance(error, LabError) else transport.said() or reason(error)
@@ -343,13 +344,17 @@ class Engine:
         *,
         stdin: Iterable[bytes] | None = None,
         environment: Mapping[str, str] | None = None,
+        within: float | None = None,
     ) -> ExecResult:
-        """Run a command in a container to its end. Nothing is added to what it prints."""
+        """Run a command in a container to its end. Nothing is added to what it prints.
+
+        Raises `TimeoutError` when it has not ended within so many seconds; then it goes on unheard.
+        """
         out, err = bytearray(), bytearray()
         session = self.open_exec(container, argv, stdin=stdin is not None, environment=environment)
         if stdin is not None:
             session.feed(stdin)
-        for stream, data in session.frames():
+        for stream, data in session.frames(within):
             (err if stream == STDERR else out).extend(data)
         return ExecResult(session.exit_code(), bytes(out), bytes(err))
 

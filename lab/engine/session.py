@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from typing import Any
@@ -34,19 +35,31 @@ class Exec:
         self._response = stream._response
         self._reader = self._response.raw._fp.fp
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only."""
+    def frames(self, within: float | None = None) -> Iterator[tuple[int, bytes]]:
+        """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only.
+
+        Raises `TimeoutError` when it has not come to its end within so many seconds.
+        """
+        deadline = None if within is None else time.monotonic() + within
         # Closed by its owner, never below it: an answer flushes its file when it is collected, and where
         # somebody else has closed that file, Python prints a traceback from 3.13 on.
         with attempt("reading a command's output"), closing(self._response):
-            if self._tty:
-                while data := self._reader.read1(CHUNK):
-                    yield STDOUT, data
-            else:
-                # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
-                while len(head := self._reader.read(HEAD.size)) == HEAD.size:
-                    stream, length = HEAD.unpack(head)
-                    yield stream, self._reader.read(length)
+            while frame := self._next(deadline):
+                yield frame
+
+    def _next(self, deadline: float | None) -> tuple[int, bytes] | None:
+        if deadline is not None:
+            # At least a moment: 0 would mean a socket that never waits.
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        if self._tty:
+            data = self._reader.read1(CHUNK)
+            return (STDOUT, data) if data else None
+        # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
+        head = self._reader.read(HEAD.size)
+        if len(head) < HEAD.size:
+            return None
+        stream, length = HEAD.unpack(head)
+        return stream, self._reader.read(length)
 
     def send(self, data: bytes) -> None:
         """Give the command this on its standard input. Raises `BrokenPipeError` when it has ended."""

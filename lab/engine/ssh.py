@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from lab import wait
+from lab.deadlines import SSH_LOGIN
 from lab.engine.endpoint import Endpoint
 from lab.errors import LabError, Unfit
 
 __all__ = ["Forwarding", "argv"]
-
-LOGGED_IN_WITHIN = 60.0
-"""Seconds."""
 
 # The folder goes with ssh, and ssh with its standard input, which we hold: however we end, nothing stays.
 RUN = 'ssh "$@"; rm -rf "$0"'
@@ -30,7 +28,7 @@ RUN = 'ssh "$@"; rm -rf "$0"'
 def argv(endpoint: Endpoint, socket: Path) -> list[str]:
     """The arguments of ssh that make `socket` the engine's, for as long as its standard input is open."""
     settings = {
-        "ConnectTimeout": "30",
+        "ConnectTimeout": f"{SSH_LOGIN.seconds:.0f}",
         "ServerAliveInterval": "15",
         # Whatever ssh_config(5) says of that host: a connection of our own, with one command.
         "ControlMaster": "no",
@@ -80,7 +78,7 @@ class Forwarding:
             return socket.exists() or wait.NotYet(self.said() or "nothing")
 
         try:
-            wait.until(listens, what=f"ssh to log in to {self._endpoint.host}", timeout=LOGGED_IN_WITHIN)
+            wait.until(listens, what=f"ssh to log in to {self._endpoint.host}", timeout=SSH_LOGIN.seconds)
         except BaseException:
             self._end(process)
             raise

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 from lab.access import LabAccess
 from lab.checks import collect
+from lab.deadlines import CONVERSATION
 from lab.errors import LabError, Unfit
 from lab.pods import to_document
 from lab.render.pods import pods
@@ -84,6 +85,7 @@ def _run(lab: LabAccess, step: Step) -> tuple[str, int]:
     argv = shlex.split(step.command)
     if "-it" in argv:
         typist = files("lab").joinpath("tutorial", "typist.py").read_text(encoding="utf-8")
-        argv = ["/usr/bin/python3", "-c", typist, "p123456", *argv]
+        limit = f"{CONVERSATION.seconds:g}"
+        argv = ["/usr/bin/python3", "-c", typist, limit, "p123456", *argv]
     result = lab.nodes[step.node].run(argv, check=False)
     return plain(result.output), result.exit_code

@@ -1,7 +1,8 @@
 """Types at a prompt, as the reader of the tutorial does: a password, then the end.
 
 This file runs on a machine of the lab, where the tutorial's reader sits, and imports nothing of ours:
-`python3 -c TEXT PASSWORD COMMAND...`. It prints what the terminal shows, and ends as the command does.
+`python3 -c TEXT SECONDS PASSWORD COMMAND...`. It prints what the terminal shows, and ends as the command
+does.
 """
 
 import os
@@ -10,16 +11,16 @@ import select
 import sys
 import time
 
-LIMIT = 20.0
-"""Seconds for the whole conversation."""
 
+def converse(argv: list[str], answers: list[tuple[bytes, bytes]], seconds: float) -> tuple[bytes, int]:
+    """Run a command on a terminal of its own; to each prompt, in this order, type its answer.
 
-def converse(argv: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
-    """Run a command on a terminal of its own; to each prompt, in this order, type its answer."""
+    It is killed when the whole conversation takes longer than so many seconds.
+    """
     child, terminal = pty.fork()
     if child == 0:
         os.execvp(argv[0], argv)  # noqa: S606 - no shell, on purpose
-    seen, read, deadline = b"", 0, time.monotonic() + LIMIT
+    seen, read, deadline = b"", 0, time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 0.5)[0]:
             continue
@@ -37,6 +38,7 @@ def converse(argv: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[bytes
 
 
 if __name__ == "__main__":
-    output, status = converse(sys.argv[2:], [(b"password:", sys.argv[1].encode()), (b"mysql>", b"\\q")])
+    typed = [(b"password:", sys.argv[2].encode()), (b"mysql>", b"\\q")]
+    output, status = converse(sys.argv[3:], typed, float(sys.argv[1]))
     sys.stdout.buffer.write(output)
     sys.exit(status if status >= 0 else 128 - status)

@@ -25,8 +25,11 @@ def frame(stream: int, data: bytes) -> bytes:
     return struct.pack(">BxxxL", stream, len(data)) + data
 
 
-def command(folder: Path, *parts: bytes, tty: bool = False) -> Exec:
-    """A command whose output follows the head of the engine's answer, each part in one write."""
+def command(folder: Path, *parts: bytes, tty: bool = False, until: threading.Event | None = None) -> Exec:
+    """A command whose output follows the head of the engine's answer, each part in one write.
+
+    It ends then, or when `until` is set.
+    """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "engine"))
     listener.listen()
@@ -38,6 +41,8 @@ def command(folder: Path, *parts: bytes, tty: bool = False) -> Exec:
             request.read(length)
             for part in parts:
                 connection.sendall(part)
+            if until is not None:
+                until.wait(30)
 
     threading.Thread(target=answer, daemon=True).start()
     api = docker.APIClient(base_url=f"unix://{folder}/engine", version="1.41")
@@ -60,6 +65,16 @@ def test_a_frame_that_comes_in_pieces_is_put_together(tmp_path):
     whole = frame(STDOUT, bytes(100_000))
     session = command(tmp_path, UPGRADED + whole[:3], whole[3:50_000], whole[50_000:])
     assert list(session.frames()) == [(STDOUT, bytes(100_000))]
+
+
+def test_a_command_that_does_not_end_is_waited_for_no_longer_than_said(tmp_path):
+    hold = threading.Event()
+    session = command(tmp_path, UPGRADED + frame(STDOUT, b"hello"), until=hold)
+    frames = session.frames(within=0.05)
+    assert next(frames) == (STDOUT, b"hello")
+    with pytest.raises(TimeoutError):
+        next(frames)
+    hold.set()
 
 
 ONE_COMMAND = """

@@ -292,7 +292,7 @@ TYPIST = files("lab").joinpath("tutorial", "typist.py").read_text(encoding="utf-
 
 def typed(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", TYPIST, "p123456", "sh", "-c", script],
+        [sys.executable, "-c", TYPIST, "60", "p123456", "sh", "-c", script],
         capture_output=True,
         text=True,
         check=False,

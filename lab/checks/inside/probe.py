@@ -26,7 +26,7 @@ import sys
 import time
 from typing import Any
 
-LIFE = 300
+LIFE = 3600
 """Seconds after which it ends in any case."""
 
 CLONE_NEWNET = 0x40000000
@@ -34,8 +34,8 @@ CLONE_NEWNET = 0x40000000
 
 BRIDGE = "docker0"
 DOCKER = "/var/run/docker.sock"
-PATIENCE = 2.0
-"""Seconds for Docker to say which addresses it has given; where it does not answer, none is being given."""
+PATIENCE = 10.0
+"""Seconds for a command, and for Docker to say which addresses it has given: if silent, it gives none."""
 
 ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
 """ICMP types, RFC 792."""
@@ -99,7 +99,13 @@ def given() -> set[str]:
 def run(*argv: str, text: str = "") -> str:
     """What a command prints that has to succeed."""
     done = subprocess.run(
-        argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10, check=False
+        argv,
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     if done.returncode != 0:
         raise NoPlaceError(f"{' '.join(argv)}: {done.stdout.strip() or done.returncode}")

@@ -1,0 +1,113 @@
+"""How long the lab waits: the one place for it. A deadline is for what hangs, not for what is slow.
+
+Each is many times what a busy machine with two cores needs; for a slower one LAB_PATIENCE multiplies it.
+This needs Python's library alone: `lab.apt` runs before there is a virtual environment.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.errors import Unfit
+
+__all__ = [
+    "ANOTHER_BUILD",
+    "APT_LOCK",
+    "COMMAND",
+    "CONFIG_TAKEN",
+    "CONVERSATION",
+    "ENGINE_ANSWERS",
+    "ENGINE_ENDS",
+    "ENGINE_STARTS",
+    "JOINED",
+    "PACKET",
+    "POD_ANSWERS",
+    "QUESTION",
+    "SEED_ENGINE_STARTS",
+    "SETTLED",
+    "SSH_LOGIN",
+    "UNIT_STARTS",
+    "WAY_STARTS",
+    "Deadline",
+    "patience",
+]
+
+VARIABLE = "LAB_PATIENCE"
+
+
+def patience(environment: Mapping[str, str] = os.environ) -> float:
+    """What LAB_PATIENCE says: a factor, 1 if it is not set. Raises `Unfit` where it is none."""
+    text = environment.get(VARIABLE, "")
+    if not text:
+        return 1.0
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0 < factor < math.inf:
+        raise Unfit(f"{VARIABLE} is {text!r}; expected a number above 0, such as 3")
+    return factor
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How long something may take on an ordinary machine, in seconds."""
+
+    usual: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take here."""
+        return self.usual * patience()
+
+
+ENGINE_STARTS = Deadline(180)
+"""From the start of a Docker engine on this machine to its first answer."""
+
+ENGINE_ENDS = Deadline(90)
+
+ENGINE_ANSWERS = Deadline(300)
+"""For any one answer of the engine; a long one may pause so long."""
+
+SSH_LOGIN = Deadline(60)
+"""Until ssh has logged in where the engine is."""
+
+APT_LOCK = Deadline(900)
+"""While another apt works: a machine that has just booted may bring itself up to date (apt-daily.service)."""
+
+ANOTHER_BUILD = Deadline(3600)
+"""While another process builds everything, on a slow line."""
+
+SEED_ENGINE_STARTS = Deadline(120)
+"""Each time that the engine which fills the seed volume is started."""
+
+UNIT_STARTS = Deadline(180)
+"""For etcd, flanneld or docker on a machine, from its boot on."""
+
+JOINED = Deadline(2)
+"""Each time that a unit's start is waited for, before its log is looked at."""
+
+CONFIG_TAKEN = Deadline(180)
+"""For etcd to take flannel's configuration; etcdctl by itself gives up after 5 s, and is tried again."""
+
+POD_ANSWERS = Deadline(180)
+"""For a pod's containers to run and its ports to answer."""
+
+SETTLED = Deadline(10)
+"""That the machines have, once every pod answers, until every check is expected to hold."""
+
+COMMAND = Deadline(600)
+"""For any one command that the lab itself runs on a machine."""
+
+QUESTION = Deadline(60)
+"""For any one question to a machine, such as `ip route`."""
+
+PACKET = Deadline(10)
+"""For a packet there and back, or a connection, from pod to pod."""
+
+CONVERSATION = Deadline(60)
+"""For the tutorial's login: the client's start, the prompts, and the server's answers."""
+
+WAY_STARTS = Deadline(30)
+"""In a measurement, for each thing that has to be there before: a lease, a ping, a server that listens."""
