@@ -12,9 +12,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def as_interrupt() -> None:
     """Let SIGTERM and SIGHUP end this program as Ctrl-C does: by `KeyboardInterrupt`, so it cleans up."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) ignores it
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) ignores SIGHUP, `lab ... &` SIGINT
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

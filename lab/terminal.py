@@ -1,6 +1,8 @@
 """Connecting this process's standard streams to a command in a container."""
 
+import inspect
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -12,17 +14,21 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from types import FrameType
 
+from lab import hangup, streams
 from lab.engine import STDERR, STDOUT, Engine, Exec
 from lab.errors import Unfit
 
-__all__ = ["Refusal", "connect"]
+__all__ = ["MARK", "Refusal", "connect"]
+
+MARK = hangup.VARIABLE
+"""In the environment of a command: by it the command is found when its output is not wanted any more."""
 
 REFUSED = b"OCI runtime exec failed: "
 """How Docker begins what it says, on standard output, of a command that cannot be started."""
 
 ABSENT = (b"executable file not found", b"no such file or directory")
-CANNOT_RUN, NOT_FOUND = 126, 127
-"""A shell's exit statuses, 2.8.2 of the shell language in POSIX."""
+CANNOT_RUN, NOT_FOUND, BY_SIGNAL = 126, 127, 128
+"""A shell's exit statuses, 2.8.2 of the shell language in POSIX; with the last one, a signal's number."""
 
 
 def connect(
@@ -39,18 +45,30 @@ def connect(
     Nothing is added to what it prints. `stdin` hands on our standard input; `terminal` gives the command
     a terminal of its own, as `docker exec -t` does, which makes one stream of its output. `leash` gives it
     a standard input on which nothing comes, and which ends when we do, however we end.
+
+    Where our own output cannot be written any more, the command is ended as the writer of a pipe is.
+    Raises `OutputLost` then, unless somebody has just stopped reading.
     """
     if stdin and terminal and not sys.stdin.isatty():
         raise Unfit("-i with -t needs a terminal here, and standard input is none", hint="Leave out -t.")
-    session = engine.open_exec(container, argv, stdin=stdin or leash, tty=terminal)
+    mark = secrets.token_hex(8)
+    session = engine.open_exec(container, argv, stdin=stdin or leash, tty=terminal, environment={MARK: mark})
     refusal = Refusal()
     with _raw_terminal() if stdin and terminal else nullcontext(), _size(session, terminal):
         if stdin:
             threading.Thread(target=_pump, args=(session,), daemon=True).start()
-        for stream, data in refusal.sift(session.frames()):
-            ours = sys.stderr.buffer if stream == STDERR else sys.stdout.buffer
-            ours.write(data)
-            ours.flush()
+        frames = session.frames()
+        for stream, data in refusal.sift(frames):
+            ours = streams.STDERR if stream == STDERR else streams.STDOUT
+            try:
+                streams.write_all(ours, data)
+            except OSError as error:
+                frames.close()  # while nobody reads, the engine answers nothing more about this machine
+                program = inspect.getsource(hangup)
+                engine.exec(container, ["/usr/bin/python3", "-c", program, mark])
+                if isinstance(error, BrokenPipeError):
+                    return BY_SIGNAL + signal.SIGPIPE
+                raise streams.lost(ours, error) from error
     return refusal.exit_code(session.exit_code())
 
 
@@ -83,9 +101,17 @@ class Refusal:
 
 def _pump(session: Exec) -> None:
     with suppress(OSError):  # the command has ended; its exit status says the rest
-        while data := os.read(sys.stdin.fileno(), 65536):
+        while data := _read():
             session.send(data)
         session.end_input()
+
+
+def _read() -> bytes:
+    try:
+        return os.read(streams.STDIN, 65536)
+    except OSError as error:  # a folder, say: as for cat(1), that is told, and nothing comes
+        print(f"lab: cannot read standard input: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return b""
 
 
 @contextmanager

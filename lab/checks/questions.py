@@ -40,7 +40,7 @@ sys.stdout.write(answer.read().decode())
 
 PYMYSQL = """\
 import os, pymysql, sys
-password = os.environ["MYSQL_PWD"]
+password = os.fsencode(os.environ["MYSQL_PWD"])  # pymysql itself would make Latin-1 of it
 server = pymysql.connect(host=sys.argv[1], user="root", password=password, connect_timeout=int(sys.argv[3]))
 with server, server.cursor() as cursor:
     cursor.execute(sys.argv[2])

@@ -1,5 +1,5 @@
-"""The command `lab`: verbs, one thin function each. Only `main` turns errors into an exit status."""
+"""The command `lab`: verbs, one thin function each. Only `group.run` turns errors into an exit status."""
 
-from lab.cli.main import main
+from lab.cli.entry import main
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
 from lab.pods import PodSpec, parse
-from lab.terminal import connect
+from lab.terminal import MARK, connect
 
 __all__ = ["pod"]
 
@@ -80,7 +80,7 @@ def exec_(
     lab = Lab.get(engine, name)
     running = lab.pod(pod_name)
     flags = [flag for flag, wanted in (("--interactive", stdin), ("--tty", terminal)) if wanted]
-    inner = ["docker", "exec", *flags, running.container(container), *command]
+    inner = ["docker", "exec", "--env", MARK, *flags, running.container(container), *command]
     return connect(engine, lab.node(running.node).container.id, inner, stdin=stdin, terminal=terminal)
 
 

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
 from typing import Any
 
@@ -35,17 +35,22 @@ class Exec:
         self._response = stream._response
         self._reader = self._response.raw._fp.fp
 
-    def frames(self, within: float | None = None) -> Iterator[tuple[int, bytes]]:
+    def frames(self, within: float | None = None) -> Generator[tuple[int, bytes], None, None]:
         """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only.
 
+        Closed early, it closes the connection; the command goes on.
         Raises `TimeoutError` when it has not come to its end within so many seconds.
         """
         deadline = None if within is None else time.monotonic() + within
         # Closed by its owner, never below it: an answer flushes its file when it is collected, and where
         # somebody else has closed that file, Python prints a traceback from 3.13 on.
         with attempt("reading a command's output"), closing(self._response):
-            while frame := self._next(deadline):
-                yield frame
+            try:
+                while frame := self._next(deadline):
+                    yield frame
+            finally:  # of a stream that nobody reads on, the engine would wait for us to
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
     def _next(self, deadline: float | None) -> tuple[int, bytes] | None:
         if deadline is not None:

@@ -1,13 +1,15 @@
 """The tutorial's cluster, as it stands after `lab up`. These tests look; they change nothing."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
-from lab import checks
+from lab import checks, wait
 
 pytestmark = pytest.mark.cluster
 
@@ -178,6 +180,36 @@ def test_exec_takes_what_follows_the_dashes_as_it_is(lab):
 def test_pod_exec_runs_in_the_pod(lab):
     command = [sys.executable, "-m", "lab", "pod", "exec", "--name", lab.name, "mysql01", "--", "hostname"]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "mysql01\n"
+
+
+@pytest.mark.parametrize("words", [("exec", "centos-minion02"), ("pod", "exec", "mysql01")], ids=" ".join)
+def test_a_command_ends_when_nobody_reads_on(lab, words):
+    command = [sys.executable, "-m", "lab", *words, "--name", lab.name, "--", "yes", "some unusual words"]
+    reader, writer = os.pipe()
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE) as running:
+        os.close(writer)
+        assert os.read(reader, 5) == b"some "
+        os.close(reader)
+        assert running.communicate()[1] == b""
+    assert running.returncode == 128 + signal.SIGPIPE
+
+    def gone():
+        processes = lab.node("centos-minion02").run(["ps", "-eo", "args"]).text
+        return "yes some unusual words" not in processes or wait.NotYet(processes)
+
+    wait.until(gone, what="yes to end", timeout=30)
+
+
+def test_arguments_arrive_as_they_were_typed_whatever_the_locale(lab):
+    command = [sys.executable, "-m", "lab", "exec", "--name", lab.name, "centos-minion02", "--"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*command, "printf", "%s", "größe 密码"],
+        capture_output=True,
+        env={**os.environ, **ascii_only},
+        check=True,
+    )
+    assert done.stdout.decode() == "größe 密码"
 
 
 def test_a_node_that_is_not_there_is_named_with_those_that_are(lab):

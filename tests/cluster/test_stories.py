@@ -81,8 +81,15 @@ def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_
         assert not [name for name in devices if name.startswith("lab")]
 
 
-def test_two_labs_stand_side_by_side(make_lab):
-    one, two = make_lab(spec.tutorial()).lab, make_lab(spec.tutorial()).lab
+def with_password(password):
+    """The tutorial's cluster, whose MySQL servers have this password."""
+    text = spec.dump(spec.tutorial())
+    assert text.count("p123456") == 2
+    return spec.load(text.replace("p123456", password), "other-passwords.yaml")
+
+
+def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(make_lab):
+    one, two = make_lab(spec.tutorial()).lab, make_lab(with_password("größe 密码")).lab
     assert one.underlay != two.underlay
     first_free = IPv4Address("192.168.200.0")
     assert all(lab.underlay.network_address >= first_free for lab in (one, two))

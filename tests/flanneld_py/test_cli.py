@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,3 +229,19 @@ def test_an_interrupt_before_the_daemon_listens_to_it_is_no_traceback(
 ) -> None:
     assert flanneld(run=failing(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_while_the_program_loads_ends_it_without_a_word():
+    # As the first module after the entry is looked for.
+    script = """
+import importlib.abc, os, signal, sys
+class Moment(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "flanneld_py.cli.program":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Moment())
+from flanneld_py.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli
+from lab.cli import group
 from lab.spec import LabSpec
 
 
@@ -74,7 +74,7 @@ def test_a_lab_is_called_by_its_option_its_file_or_lab_name(
         return ()
 
     monkeypatch.setattr("lab.plan.plan_up", plan_up)
-    assert cli.main(["up", *words]) == 0
+    assert group.run(["up", *words]) == 0
     assert [spec.name for spec in wanted] == [name]
     assert (wanted[0].underlay is not None) == (name == "tutorial")
 
@@ -83,5 +83,5 @@ def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LAB_NAME", "No Name")
-    assert cli.main(["down"]) == 2
+    assert group.run(["down"]) == 2
     assert capsys.readouterr().err.startswith("lab: LAB_NAME in the environment: 'No Name' is no lab name")

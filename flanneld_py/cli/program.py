@@ -1,4 +1,4 @@
-"""`flanneld`: the only place that turns errors into exit statuses, `errors.Exit`."""
+"""The daemon, or a command: the only place that turns errors into exit statuses, `errors.Exit`."""
 
 import logging
 import os
@@ -10,12 +10,12 @@ from flanneld_py import __version__, log
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options, UsageError, parse, usage
 
-__all__ = ["main"]
+__all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 
 
-def main() -> int:
+def run() -> int:
     """Run the daemon, or a command, with the process's arguments and environment; the exit status."""
     program = Path(sys.argv[0]).name
     log.setup()

@@ -1,5 +1,6 @@
 """The group of verbs, and the one place where errors become output and an exit status."""
 
+import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,9 @@ from dataclasses import dataclass
 import click
 
 from lab.cli import bench, images, labs, nodes, pods, verify
-from lab.errors import LabError
-from lab.signals import as_interrupt
+from lab.errors import LabError, Unfit
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "run"]
 
 EPILOG = """
 Exit status: 0 done and right; 1 something failed or is not right; 2 bad usage, or this machine is not fit
@@ -20,7 +20,7 @@ Exit status: 0 done and right; 1 something failed or is not right; 2 bad usage, 
 
 @dataclass(slots=True)
 class Settings:
-    """What the group's own options said; `main` needs it after a verb has failed."""
+    """What the group's own options said; `run` needs it after a verb has failed."""
 
     verbose: bool = False
 
@@ -43,16 +43,35 @@ for command in (*labs.COMMANDS, *nodes.COMMANDS, *OTHERS):
     cli.add_command(command)
 
 
+def _name_whole_sentences(command: click.Command) -> None:
+    """Let help list a verb with its whole first sentence; click wraps it, but would cut it off first."""
+    command.short_help = (command.help or "").partition("\n\n")[0]
+    for verb in command.commands.values() if isinstance(command, click.Group) else ():
+        _name_whole_sentences(verb)
+
+
+_name_whole_sentences(cli)
+
+
+def _refuse_bytes(argv: Sequence[str]) -> None:
+    """What is no text cannot be handed on: the engine takes JSON, which is UTF-8."""
+    for number, word in enumerate(argv, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise Unfit(f"argument {number} is not UTF-8 text: {os.fsencode(word)!r}") from error
+
+
 def _runs_a_command(command: click.Command) -> bool:
     return any(parameter.name == "command" for parameter in command.params)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run the command line; its exit status."""
     settings = Settings()
-    as_interrupt()
     try:
-        status = cli.main(argv, prog_name="lab", standalone_mode=False, obj=settings)
+        _refuse_bytes(argv)
+        status = cli.main(list(argv), prog_name="lab", standalone_mode=False, obj=settings)
     except click.ClickException as error:
         error.show()
         if isinstance(error, click.NoSuchOption) and error.ctx and _runs_a_command(error.ctx.command):
