@@ -12,6 +12,7 @@ from lab import together, wait
 from lab.deadlines import COMMAND, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
+from lab.services import parse_failed
 
 __all__ = ["Node", "Talk"]
 
@@ -66,7 +67,7 @@ class Node:
         """Wait until systemd has started a unit, whose start may already be under way.
 
         Raises `TimedOut` with the unit's last log lines when it does not come up in time, and
-        `LabError` at once when it has failed.
+        `LabError` at once when it, or the whole machine, has failed.
         """
 
         def started() -> bool | wait.NotYet:
@@ -74,8 +75,8 @@ class Node:
             result = self.run(["timeout", f"{JOINED.seconds:g}", "systemctl", "start", unit], check=False)
             if result.exit_code == 0:
                 return True
-            failed = self.failed_units()
-            if result.exit_code != 124 and failed:
+            failed = self.failed_units(waits=result.exit_code == 124)
+            if failed:
                 # What it said last may be on its way to the journal yet.
                 self.run(["journalctl", "--sync"], check=False)
                 logs = "\n".join(
@@ -91,12 +92,23 @@ class Node:
             log = self.journal("flanneld" if self.role == "minion" else unit)
             return wait.NotYet(result.output.strip() or f"{unit} is not started yet\n{log}")
 
-        wait.until(started, what=f"{unit} on {self.name}", timeout=UNIT_STARTS.seconds, cancel=cancel)
+        try:
+            wait.until(started, what=f"{unit} on {self.name}", timeout=UNIT_STARTS.seconds, cancel=cancel)
+        except LabError as error:
+            self._tell_its_end(error)
+            raise
 
-    def failed_units(self) -> list[str]:
-        """The units that systemd counts as failed."""
-        argv = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager"]
-        return [line.split()[0] for line in self.run(argv, check=False).text.splitlines() if line.strip()]
+    def _tell_its_end(self, error: LabError) -> None:
+        """Raise `LabError` with what the machine has said, if it has ended."""
+        for found in self.engine.containers({"lab.name": self.lab, "lab.node": self.name}):
+            if found.state != "running":
+                said = self.engine.container_logs(self.container.id, LAST_WORDS).strip() or "it said nothing"
+                raise LabError(f"{self.name} has ended ({found.status}): {said}") from error
+
+    def failed_units(self, *, waits: bool = False) -> list[str]:
+        """The units that will not come up; with `waits`, while a job for them still runs."""
+        argv = ["systemctl", "show", "--property=Id,ActiveState,NRestarts", "*"]
+        return parse_failed(self.run(argv, check=False).text, waits=waits)
 
     def journal(self, unit: str, lines: int = 8) -> str:
         """The last lines that a service has printed; systemd's own about it if there are none."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["SERVICES", "Service", "parse_services", "show_argv"]
+__all__ = ["SERVICES", "Service", "parse_failed", "parse_services", "show_argv"]
 
 SERVICES: Mapping[str, tuple[str, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
 """By role. What starts with them and fails them when it fails (containerd, lab-store) is told by them."""
@@ -16,6 +16,9 @@ ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp
 """The property that says since when a unit has been in a state (ActiveState of systemd's D-Bus interface)."""
 
 PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", *dict.fromkeys(ENTERED.values()))
+
+VAIN_RESTARTS = 3
+"""So often systemd has started a service again, and it has not come up: it will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,31 @@ def show_argv(role: str) -> list[str]:
 
 def parse_services(role: str, text: str) -> tuple[Service, ...]:
     """The services of a machine of this role; one that the output does not tell of is unknown."""
-    blocks = [
-        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")
-    ]
-    found = {block["Id"].removesuffix(".service"): block for block in blocks if "Id" in block}
+    found = {block["Id"].removesuffix(".service"): block for block in _blocks(text)}
     return tuple(
         _service(unit, found[unit]) if unit in found else Service(unit, "unknown") for unit in SERVICES[role]
     )
+
+
+def parse_failed(text: str, *, waits: bool = False) -> list[str]:
+    """The units, of `systemctl show` with Id, ActiveState and NRestarts, that will not come up.
+
+    They have failed, or are started again and again; while a start job still waits, those alone.
+    """
+    return [
+        block["Id"]
+        for block in _blocks(text)
+        if (block.get("ActiveState") == "failed" and not waits)
+        or (block.get("ActiveState") == "activating" and int(block.get("NRestarts", 0)) >= VAIN_RESTARTS)
+    ]
+
+
+def _blocks(text: str) -> list[dict[str, str]]:
+    """The properties of each unit that `systemctl show` tells of; none while systemd does not answer."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")
+    ]
+    return [block for block in blocks if "Id" in block]
 
 
 def _service(unit: str, block: Mapping[str, str]) -> Service:

@@ -5,8 +5,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from lab import spec, status
+from lab import spec, status, wait
 from lab.cluster import NAME, Lab
+from lab.engine import FileContent
+from lab.errors import LabError
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
 from tests.cluster.judging import subnets, wait_until_right, wrong
@@ -27,6 +29,39 @@ def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(worn):
     lab.node("centos-minion01").run(["systemctl", "restart", "flanneld"])
     wait_until_right(lab)
     assert subnets(lab) == before
+
+
+def test_a_flanneld_that_was_killed_comes_back_by_itself_with_its_subnet(worn):
+    lab = Lab.get(worn.engine, worn.name)
+    minion, before = lab.node("centos-minion01"), subnets(lab)
+    killed = minion.run(["systemctl", "show", "--property=MainPID", "--value", "flanneld"]).text.strip()
+    minion.run(["kill", "-KILL", killed])
+    wait.until(lambda: _runs_again(minion, killed), what="another flanneld", timeout=60)
+    wait_until_right(lab)
+    assert subnets(lab) == before
+
+
+def _runs_again(minion, killed):
+    shown = minion.run(["systemctl", "show", "--property=MainPID,ActiveState", "--value", "flanneld"]).text
+    pid, state = shown.split()
+    return (pid not in {"0", killed} and state == "active") or wait.NotYet(shown)
+
+
+def test_a_flanneld_that_systemd_starts_in_vain_is_told_with_its_reason(worn):
+    lab = Lab.get(worn.engine, worn.name)
+    minion = lab.node("centos-minion01")
+    minion.run(["mv", "/usr/bin/flanneld", "/usr/bin/flanneld.right"])
+    lab.engine.put_files(
+        minion.container.id,
+        {"/usr/bin/flanneld": FileContent(b"#!/bin/sh\necho no tea >&2\nexit 1\n", 0o755)},
+    )
+    minion.run(["systemctl", "restart", "flanneld"], check=False)
+    with pytest.raises(LabError, match=r"because flanneld\.service failed\n(.*\n)*flanneld\.service: no tea"):
+        minion.start_service("docker")
+    minion.run(["mv", "/usr/bin/flanneld.right", "/usr/bin/flanneld"])
+    minion.run(["systemctl", "reset-failed", "flanneld"])
+    minion.start_service("docker")
+    wait_until_right(lab)
 
 
 def test_a_rebooted_node_keeps_its_subnet_and_its_pod(worn):

@@ -1,11 +1,15 @@
+"""A machine of a lab, on an engine that only remembers."""
+
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import cast
 
 import pytest
 
-from lab.engine import Container, Engine
-from lab.errors import NoAnswer
+from lab.engine import Container, Engine, ExecResult
+from lab.errors import LabError, NoAnswer
 from lab.node import Node
+from lab.services import parse_failed
 
 
 class HangingEngine:
@@ -24,3 +28,54 @@ def test_a_machine_that_does_not_answer_is_named_with_the_time_that_it_had(monke
         node.run(["ip", "-json", "link"])
     assert (told.value.where, told.value.what, told.value.seconds) == ("a", "ip -json link", 6)
     assert "LAB_PATIENCE" in told.value.hint
+
+
+LABELS = {"lab.name": "demo", "lab.node": "centos-master", "lab.role": "master"}
+
+
+class EndedEngine:
+    """An engine on which a machine's first program has ended."""
+
+    def containers(self, labels: Mapping[str, str]) -> tuple[Container, ...]:
+        assert labels.items() <= LABELS.items()
+        return (Container("9d5b", "lab-demo-centos-master", LABELS, "exited", "Exited (1) 2 seconds ago"),)
+
+    def exec(self, container: str, argv: Sequence[str], **_: object) -> ExecResult:
+        raise LabError(f"running {argv[0]} in container {container}: Container {container} is not running")
+
+    def container_logs(self, container: str, lines: int) -> str:
+        assert (container, lines > 0) == ("9d5b", True)
+        return "lab-init: LAB_ROLE is 'mister'\n"
+
+
+def test_a_machine_that_has_ended_tells_its_last_words():
+    running = Container("9d5b", "lab-demo-centos-master", LABELS, "running", "Up 1 second")
+    node = Node(cast(Engine, EndedEngine()), running, IPv4Address("192.168.200.51"))
+    with pytest.raises(LabError) as failed:
+        node.start_service("etcd")
+    assert failed.value.message == (
+        "centos-master has ended (Exited (1) 2 seconds ago): lab-init: LAB_ROLE is 'mister'"
+    )
+
+
+def unit(name: str, state: str, restarts: int | None) -> str:
+    """As systemctl shows it; a unit that is no service has no restarts."""
+    return (f"NRestarts={restarts}\n" if restarts is not None else "") + f"Id={name}\nActiveState={state}\n"
+
+
+def test_a_unit_has_failed_when_systemd_gave_up_or_starts_it_in_vain():
+    shown = [
+        unit("flanneld.service", "activating", 3),
+        unit("docker.service", "inactive", 0),
+        unit("etcd.service", "active", 7),  # it came back
+        unit("containerd.service", "activating", 1),
+        unit("lab-store.service", "failed", 0),
+        unit("tmp.mount", "failed", None),
+    ]
+    assert parse_failed("\n".join(shown)) == ["flanneld.service", "lab-store.service", "tmp.mount"]
+    # What has failed may be about to be started while a job waits.
+    assert parse_failed("\n".join(shown), waits=True) == ["flanneld.service"]
+
+
+def test_a_systemd_that_does_not_answer_yet_tells_of_no_unit():
+    assert parse_failed("") == parse_failed("\n") == []
