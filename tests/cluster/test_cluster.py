@@ -10,6 +10,7 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from lab import checks, wait
+from tests.writable import FIND, foreign
 
 pytestmark = pytest.mark.cluster
 
@@ -40,6 +41,25 @@ def lab_command(lab, *argv):
 
 def test_every_check_of_lab_check_holds(lab):
     assert [finding for finding in checks.run_all(lab) if not finding.ok] == []
+
+
+@pytest.mark.parametrize("node", ["centos-master", *MINIONS])
+def test_root_of_a_machine_can_write_the_settings_of_its_own_namespaces_and_no_others(lab, node):
+    found = lab.node(node).run(["/usr/bin/python3", "-c", FIND]).text
+    own = ["net/ipv4/ip_forward", "fs/mqueue/msg_max", "kernel/hostname", "kernel/sem", "kernel/shmmax"]
+    assert [path for path in own if f"/proc/sys/{path}\n" not in found] == []
+    assert foreign(found) == []
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_root_of_a_pod_can_write_no_settings(lab, pod):
+    script = """
+        for each in kernel/core_pattern kernel/hostname vm/drop_caches net/ipv4/ip_forward; do
+            (: >> /proc/sys/$each) && echo $each  # opens it, and writes nothing
+        done 2>&1 | grep -v "Read-only file system"
+        true
+    """
+    assert in_pod(lab, pod, "sh", "-c", script) == ""
 
 
 @pytest.mark.parametrize("node", MINIONS)
@@ -138,6 +158,13 @@ def test_the_tutorials_client_logs_in_across_the_nodes(lab, client, server):
     host, version = seen.split()
     assert host == server
     assert int(version.split(".")[0]) >= 8
+
+
+def test_each_server_has_keys_of_its_own(lab):
+    for name in ("private_key.pem", "server-key.pem", "ca-key.pem"):
+        keys = {in_pod(lab, pod, "cat", f"/var/lib/mysql/{name}") for pod in PODS}
+        assert len(keys) == len(PODS), name
+        assert all(key.startswith("-----BEGIN ") for key in keys)
 
 
 @pytest.mark.parametrize("client", PODS)
