@@ -33,6 +33,7 @@ class Lab:
 
     engine: Engine
     spec: LabSpec
+    """As the engine's label has it: without what the pods' variables hold."""
     network: Network
     underlay: IPv4Network
     nodes: Mapping[str, Node]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from lab import wait
 from lab.deadlines import PACKET, POD_ANSWERS, QUESTION
 from lab.engine import Engine
-from lab.errors import LabError
+from lab.errors import CommandError, LabError
 from lab.naming import name_option
 from lab.node import Node
-from lab.pods import SEEDED_IMAGE, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
+from lab.pods import SEEDED_IMAGE, ContainerSpec, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
 
 __all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
 
@@ -47,7 +47,7 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
     try:
         node.run(infra_argv(pod))
         for container in pod.containers:
-            node.run(docker_argv(pod, container))
+            _run_container(node, pod, container)
         wait.until(
             lambda: _ready(node, pod),
             what=f"the pod {pod.name} on {node.name} to answer on its ports",
@@ -66,6 +66,16 @@ def remove_pod(node: Node, name: str, *, check: bool = True) -> None:
         [ -z "$ids" ] || docker rm --force --volumes $ids
     """
     node.run(["sh", "-c", script, name], check=check)
+
+
+def _run_container(node: Node, pod: PodSpec, container: ContainerSpec) -> None:
+    """Start one; that it failed is told without what its variables hold."""
+    argv = docker_argv(pod, container)
+    done = node.run(argv, check=False)
+    if done.exit_code != 0:
+        open_ = pod.without_values()
+        (told,) = [docker_argv(open_, item) for item in open_.containers if item.name == container.name]
+        raise CommandError(node.name, told, done.exit_code, done.output)
 
 
 def _ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:

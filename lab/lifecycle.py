@@ -13,7 +13,7 @@ from lab.engine import Engine, FileContent, Network, SubnetTaken
 from lab.errors import LabError, Unfit
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
-from lab.payload import node_files
+from lab.payload import SPEC_FILE, node_files
 from lab.perform import perform
 from lab.plan import (
     Action,
@@ -69,7 +69,8 @@ def _look(there: Lab, spec: LabSpec) -> Outcome:
         again = f"{there.maker} made it; a lab of one's own has another --name, which LAB_NAME sets."
     if there.missing:
         raise LabError(f"the lab {spec.name} is up, but not whole: {', '.join(there.missing)}", hint=again)
-    if there.spec != spec:
+    made_from = there.master.run(["cat", SPEC_FILE], check=False).output
+    if there.spec != spec.public() or made_from != spec.to_json():
         raise LabError(f"the lab {spec.name} is up, but was made from another lab file", hint=again)
     return Outcome(there, tuple(checks.run_all(there)), made=False)
 
@@ -136,7 +137,7 @@ class _Making:
 
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()
-        labels = {NAME: self.spec.name, SPEC: self.spec.to_json(), HOST: us.host, USER: us.user}
+        labels = {NAME: self.spec.name, SPEC: self.spec.public().to_json(), HOST: us.host, USER: us.user}
         taken: SubnetTaken | None = None
         for underlay in action.underlays:
             try:

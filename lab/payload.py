@@ -11,7 +11,10 @@ from lab.engine import FileContent
 from lab.errors import Unfit
 from lab.spec import LabSpec, NodeSpec, program_bytes
 
-__all__ = ["daemon_files", "node_files", "sysconfig"]
+__all__ = ["SPEC_FILE", "daemon_files", "node_files", "sysconfig"]
+
+SPEC_FILE = "/etc/overlay-lab/spec.json"
+"""On the master, for root: all that the lab was made from, with the pods' passwords, which no label has."""
 
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
@@ -31,8 +34,9 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
     units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
     """
     if node.role == "master":
+        whole = {SPEC_FILE: FileContent(spec.to_json().encode(), 0o600)}
         etcd = {"/etc/systemd/system/etcd.service.d/v2.conf": FileContent(V2_STORE.encode())}
-        return etcd if spec.etcd_api == "v2" else {}
+        return {**whole, **etcd} if spec.etcd_api == "v2" else whole
     files = {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
     program = node.flanneld.program
     if program is not None:

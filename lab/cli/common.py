@@ -58,7 +58,7 @@ def echo(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as one JSON document; dataclasses as objects, Pods as
-    Kubernetes writes them, addresses and times as text.
+    Kubernetes writes them but for what their variables hold, addresses and times as text.
     """
     click.echo(as_text(value))
 
@@ -72,7 +72,7 @@ def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, PodSpec):
-        return to_document(value)
+        return to_document(value.without_values())
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence | frozenset | set):

@@ -90,10 +90,11 @@ def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
 
 
 def _labels(pod: PodSpec, part: str) -> list[str]:
+    """Whose a container is. What the pod's variables hold stands in its environment alone."""
     labels = {
         POD: pod.name,
         PART: part,
         RESTART: pod.restart_policy,
-        SPEC: pod.model_dump_json(exclude_defaults=True),
+        SPEC: pod.without_values().model_dump_json(exclude_defaults=True),
     }
     return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]

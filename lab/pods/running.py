@@ -69,9 +69,16 @@ def parse_inspect(node: str, text: str) -> tuple[RunningPod, ...]:
 
 
 def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod:
-    spec = PodSpec.model_validate_json(parts[0]["Config"]["Labels"][SPEC])
+    labelled = PodSpec.model_validate_json(parts[0]["Config"]["Labels"][SPEC])
     infra = next((item for item in parts if item["Config"]["Labels"][PART] == "infra"), None)
     found = {item["Name"].lstrip("/"): item for item in parts if item is not infra}
+    spec = labelled.with_values(
+        {
+            container.name: _environment(found[full])
+            for container in labelled.containers
+            if (full := container_name(name, container.name)) in found
+        }
+    )
     names = tuple(container_name(name, container.name) for container in spec.containers)
     states = [found[key]["State"] if key in found else None for key in names]
     alive = infra is not None and infra["State"]["Status"] == "running"
@@ -88,6 +95,11 @@ def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod
         containers=tuple(key for key in names if key in found),
         infra_pid=infra["State"]["Pid"] if infra is not None and alive else 0,
     )
+
+
+def _environment(container: Mapping[str, Any]) -> Mapping[str, str]:
+    """The image's variables are among them."""
+    return dict(item.split("=", 1) for item in container["Config"]["Env"] or () if "=" in item)
 
 
 def _address(infra: Mapping[str, Any]) -> IPv4Address | None:

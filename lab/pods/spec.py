@@ -1,7 +1,7 @@
 """Kubernetes Pod YAML, parsed once into frozen types."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, field_validator
@@ -98,6 +98,27 @@ class PodSpec(Model):
     def environment(self) -> Mapping[str, str]:
         """The variables of all its containers."""
         return {name: value for container in self.containers for name, value in container.environment.items()}
+
+    def without_values(self) -> "PodSpec":
+        """The same without what its variables hold: a password has no place where everybody reads."""
+        return self._with_env(lambda _container, variable: EnvVar(name=variable.name))
+
+    def with_values(self, values: Mapping[str, Mapping[str, str]]) -> "PodSpec":
+        """The same with what its variables hold, by container: values as they are, nothing to be replaced."""
+
+        def found(container: ContainerSpec, variable: EnvVar) -> EnvVar:
+            value = values.get(container.name, {}).get(variable.name, "")
+            literal = value.replace("$", "$$") if REFERENCE.search(value) else value
+            return EnvVar(name=variable.name, value=literal)
+
+        return self._with_env(found)
+
+    def _with_env(self, change: Callable[[ContainerSpec, EnvVar], EnvVar]) -> "PodSpec":
+        containers = tuple(
+            item.model_copy(update={"env": tuple(change(item, variable) for variable in item.env)})
+            for item in self.containers
+        )
+        return self.model_copy(update={"containers": containers})
 
 
 class _Metadata(Model):

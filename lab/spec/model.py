@@ -127,8 +127,12 @@ class LabSpec(Model):
             raise Unfit(f"the lab {name}: {named.no_underlay}")
         return named
 
+    def public(self) -> "LabSpec":
+        """The same without what the pods' variables hold, for where everybody reads."""
+        return self.model_copy(update={"pods": tuple(pod.without_values() for pod in self.pods)})
+
     def to_json(self) -> str:
-        """All of it, for the engine's label `lab.spec`."""
+        """All of it as text."""
         return self.model_dump_json()
 
     @classmethod

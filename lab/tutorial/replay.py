@@ -9,7 +9,6 @@ from lab.access import LabAccess
 from lab.checks import collect
 from lab.deadlines import CONVERSATION
 from lab.errors import LabError, Unfit
-from lab.pods import to_document
 from lab.render.pods import pods
 from lab.spec import LabSpec, tutorial
 from lab.tutorial.proof import POD_FILES, POD_LS
@@ -24,7 +23,7 @@ def replay(lab: LabAccess) -> Iterator[StepResult]:
 
     Raises `Unfit` when the lab is not the tutorial's cluster, and `LabError` when a machine cannot be asked.
     """
-    differences = _differences(lab.spec)
+    differences = [*_differences(lab.spec), *_other_values(lab)]
     if differences:
         raise Unfit(
             f"the lab {lab.spec.name} is not the tutorial's cluster: its {' and '.join(differences)} differ",
@@ -47,9 +46,17 @@ def _differences(spec: LabSpec) -> list[str]:
         "flannel configuration": (spec.flannel_config, default.flannel_config),
         "etcd prefix": (spec.etcd_prefix, default.etcd_prefix),
         "flanneld options": (spec.flanneld_options, default.flanneld_options),
-        "pods": ([to_document(pod) for pod in spec.pods], [to_document(pod) for pod in default.pods]),
+        "pods": (spec.public().pods, default.public().pods),
     }
     return [what for what, (here, there) in pairs.items() if here != there]
+
+
+def _other_values(lab: LabAccess) -> list[str]:
+    """What the pods' variables hold is not in the lab's description, but in the pods."""
+    default = {pod.name: pod.environment for pod in tutorial().pods}
+    whole = [pod for pod in lab.pods() if len(pod.containers) == len(pod.spec.containers)]
+    seen = {pod.name: pod.spec.environment for pod in whole if pod.name in default}
+    return ["pods' variables"] if any(default[name] != values for name, values in seen.items()) else []
 
 
 def _today(lab: LabAccess) -> Today:

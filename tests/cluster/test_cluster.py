@@ -10,6 +10,7 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from lab import checks, wait
+from lab.cluster import NAME
 from tests.writable import FIND, foreign
 
 pytestmark = pytest.mark.cluster
@@ -185,6 +186,20 @@ def test_a_wrong_password_is_refused_across_the_nodes(lab, client):
     )
     assert refused.exit_code == 1
     assert "Access denied for user 'root'" in refused.output
+
+
+def test_a_pods_password_stands_in_no_label_and_in_no_report(lab):
+    labels = [item.labels for item in lab.engine.networks({NAME: lab.name})]
+    for node in MINIONS:
+        script = "docker inspect --format '{{json .Config.Labels}}' $(docker ps --all --quiet)"
+        labels += map(json.loads, lab.node(node).run(["sh", "-c", script]).text.splitlines())
+    assert len([found for found in labels if "MYSQL_ROOT_PASSWORD" in str(found)]) == 5
+    assert "p123456" not in str(labels)
+    for verb in (["status"], ["pod", "ls"], ["check"]):
+        command = [sys.executable, "-m", "lab", *verb, "--name", lab.name, "--json"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        assert "mysql01" in told
+        assert "p123456" not in told
 
 
 def test_exec_gives_the_commands_own_streams_and_exit_status(lab):

@@ -131,7 +131,7 @@ def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(make_lab):
     assert [*wrong(one), *wrong(two)] == []
 
 
-def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_of):
+def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_of, tmp_path):
     first = run_lab("up", "--name", name)
     assert first.returncode == 0, first.stderr
     containers = engine.containers({NAME: name})
@@ -143,6 +143,12 @@ def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_o
     assert again.returncode == 0
     assert "up already" in again.stdout
     assert {item.id for item in engine.containers({NAME: name})} == {item.id for item in containers}
+
+    file = tmp_path / "lab.yaml"
+    file.write_text(spec.dump(spec.tutorial()).replace("p123456", "p654321"))
+    other = run_lab("up", "--name", name, "-f", str(file))
+    assert other.returncode == 1
+    assert "was made from another lab file" in other.stderr
 
     gone = run_lab("down", "--name", name)
     assert gone.returncode == 0

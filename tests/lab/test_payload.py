@@ -2,7 +2,7 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
-from lab.payload import daemon_files, node_files, sysconfig
+from lab.payload import SPEC_FILE, daemon_files, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
 
@@ -31,6 +31,16 @@ def test_another_prefix_reaches_flanneld_as_an_option():
     assert 'FLANNEL_OPTIONS="-iface=eth0 -etcd-prefix=/kube-centos/network"' in text
 
 
+def test_what_the_label_lacks_is_on_the_master_for_root_alone():
+    lab = spec.tutorial()
+    assert "p123456" not in lab.public().to_json()
+    assert spec.LabSpec.from_json(lab.public().to_json()) == lab.public()
+    file = node_files(lab, lab.master, "amd64")[SPEC_FILE]
+    assert spec.LabSpec.from_json(file.data.decode()) == lab
+    assert file.mode == 0o600
+    assert SPEC_FILE not in node_files(lab, MINION, "amd64")
+
+
 def binary(tmp_path, data=b"#!/bin/sh\n", **options):
     path = tmp_path / "flanneld"
     path.write_bytes(data)
@@ -44,7 +54,7 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    assert node_files(lab, lab.master, "amd64") == {}
+    assert node_files(lab, lab.master, "amd64").keys() == {SPEC_FILE}
 
 
 def test_a_flanneld_has_its_own_options_after_the_labs(tmp_path):
@@ -70,7 +80,7 @@ def test_a_flanneld_for_another_architecture_is_refused_with_both(tmp_path):
 
 def test_with_the_v2_store_etcd_offers_it_and_only_our_daemon_is_told(tmp_path):
     lab = binary(tmp_path).model_copy(update={"etcd_api": "v2"})
-    (etcd,) = node_files(lab, lab.master, "amd64").values()
+    etcd = node_files(lab, lab.master, "amd64")["/etc/systemd/system/etcd.service.d/v2.conf"]
     assert "Environment=ETCD_ENABLE_V2=true" in etcd.data.decode().splitlines()
     # flannel 0.5.5 knows no other store, and no such option.
     assert "-etcd-api" not in sysconfig(lab, lab.minions[0]).data.decode()

@@ -2,6 +2,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import pods
+from lab.cli.common import as_text
 from lab.errors import LabError, Unfit
 from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
@@ -58,15 +60,37 @@ def test_a_key_with_nothing_after_it_means_its_absence() -> None:
 
 
 @given(pod_specs)
+def test_what_a_pods_variables_hold_is_read_from_its_containers_and_stands_in_no_label(pod: PodSpec) -> None:
+    parts = []
+    for item in pod.containers:
+        argv = pods.docker_argv(pod, item)
+        labels = dict(word.split("=", 1) for flag, word in pairwise(argv) if flag == "--label")
+        values = [word for flag, word in pairwise(argv) if flag == "--env"]
+        parts.append(
+            inspected("container")
+            | {
+                "Name": f"/{pods.container_name(pod.name, item.name)}",
+                "Config": {"Labels": labels, "Env": ["PATH=/usr/bin", *values]},
+            }
+        )
+        label = pods.PodSpec.model_validate_json(labels["lab.pod.spec"])
+        assert not any(label.environment.values())
+        assert label == pod.without_values()
+    found = seen(*parts).spec
+    assert [item.environment for item in found.containers] == [item.environment for item in pod.containers]
+    assert found.without_values() == pod.without_values()
+
+
+@given(pod_specs)
 def test_a_pod_written_as_yaml_is_read_back_the_same(pod: PodSpec) -> None:
     assert pods.parse(yaml.safe_dump(pods.to_document(pod), allow_unicode=True), "f") == (pod,)
 
 
 @given(pod_specs)
-def test_a_pods_label_gives_back_the_pod(pod: PodSpec) -> None:
+def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: PodSpec) -> None:
     argv = pods.infra_argv(pod)
     (text,) = [word.partition("=")[2] for word in argv if word.startswith("lab.pod.spec=")]
-    assert PodSpec.model_validate_json(text) == pod
+    assert PodSpec.model_validate_json(text) == pod.without_values()
 
 
 @pytest.mark.parametrize(
@@ -292,12 +316,14 @@ def inspected(part: str, status: str = "running", **state: Any) -> dict[str, Any
     labels = {
         "lab.pod": pod.name,
         "lab.pod.part": part,
-        "lab.pod.spec": pod.model_dump_json(exclude_defaults=True),
+        "lab.pod.spec": pod.without_values().model_dump_json(exclude_defaults=True),
     }
+    environment = ["LC_ALL=C.UTF-8"]
+    environment += [f"{name}={value}" for name, value in pod.environment.items() if part == "container"]
     return {
         "Name": "/lab-pod-mysql01" if part == "infra" else "/mysql01_mysql01",
         "Created": "2016-03-13T11:24:58.123456789Z",
-        "Config": {"Labels": labels},
+        "Config": {"Labels": labels, "Env": environment},
         "State": {"Status": status, "Pid": 4711, "ExitCode": 0} | state,
         "RestartCount": 0 if part == "infra" else 2,
         "NetworkSettings": {
@@ -379,3 +405,9 @@ def test_a_container_that_the_pod_has_not_is_refused_with_those_it_has() -> None
 def test_what_is_not_dockers_answer_is_reported_with_its_text(text: str) -> None:
     with pytest.raises(LabError, match="n: reading the pods from docker inspect"):
         pods.parse_inspect("n", text)
+
+
+def test_json_shows_a_pods_variables_without_what_they_hold() -> None:
+    text = as_text(seen(inspected("container"), inspected("infra")))
+    assert "MYSQL_ROOT_PASSWORD" in text
+    assert "p123456" not in text

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from ipaddress import IPv4Network
@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import Unfit
+from lab.pods import RunningPod
 from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Step, Today, examine, plain
 from lab.tutorial.steps import steps
-from tests.lab.examples import SPEC, etcd_answer, facts, fake_lab, known
+from tests.lab.examples import SPEC, FakeLab, etcd_answer, facts, fake_lab, known
 from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
 
 ONE, TWO = "centos-minion01", "centos-minion02"
@@ -275,6 +276,19 @@ def test_another_cluster_than_the_tutorials_is_refused_with_the_difference() -> 
     spec = SPEC.model_copy(update={"etcd_prefix": "/x", "pods": ()})
     with pytest.raises(Unfit, match="is not the tutorial's cluster: its etcd prefix and pods differ"):
         next(iter(replay(replace(fake_lab(), spec=spec))))
+
+
+def test_a_pod_with_another_password_is_not_the_tutorials() -> None:
+    (one, two) = fake_lab().pods()
+    other = replace(one, spec=one.spec.with_values({one.name: {"MYSQL_ROOT_PASSWORD": "p654321"}}))
+
+    class WithOther(FakeLab):
+        def pods(self) -> Sequence[RunningPod]:
+            return (other, two)
+
+    lab = fake_lab()
+    with pytest.raises(Unfit, match="its pods' variables differ"):
+        next(iter(replay(WithOther(lab.master, lab.minions))))
 
 
 def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
