@@ -157,8 +157,9 @@ def choose_subnet(
 
     `previous` is the subnet that this node had, `taken` are subnets whose key exists though its value says
     nothing readable. Where `public` holds several leases that the configuration allows, `previous` is
-    chosen if among them, else the lowest; the others are left to expire. Where all it holds are no longer
-    allowed, the lowest is replaced. A replaced lease does not block its own range.
+    chosen if among them, else the one whose key is the oldest, for that is a peer's (see `admission`); the
+    others are left to expire. Where all it holds are no longer allowed, that one is replaced. A replaced
+    lease does not block its own range.
     """
     ours = sorted(
         (
@@ -166,7 +167,7 @@ def choose_subnet(
             for held in leases
             if held.lease.attrs.public.is_same_machine(public) and _has_canonical_key(held)
         ),
-        key=_by_subnet,
+        key=_by_age,
     )
     usable = [held for held in ours if config.allows(held.lease.subnet)]
     if usable:
@@ -209,5 +210,5 @@ def _has_canonical_key(held: HeldLease) -> bool:
     return held.name in ("", key(held.lease.subnet))
 
 
-def _by_subnet(held: HeldLease) -> Subnet:
-    return held.lease.subnet
+def _by_age(held: HeldLease) -> tuple[int, Subnet]:
+    return held.created, held.lease.subnet

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flanneld_py.admission import Refusals
 from flanneld_py.backend import Statistics
 from flanneld_py.lease import Lease
 from flanneld_py.subnet import Subnet
@@ -38,6 +39,7 @@ class Board:
     watches: int = 0
     watch_lag: float = 0.0
     filter_repairs: int = 0
+    refusals: Refusals = field(default_factory=Refusals)
 
     @property
     def ready(self) -> bool:

@@ -11,9 +11,10 @@ from flanneld_py.allocate import OutOfSubnets, Pick, picker
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
-from flanneld_py.config.model import NetworkConfig
+from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.holder import Claim, View
+from flanneld_py.judgement import Needs, Rules, too_wide
 from flanneld_py.keeper import Inbox, Keeper
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
@@ -33,7 +34,8 @@ class Daemon:
 
     `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
     with {} for the key; `elsewhere` looks for the configuration where we would not, and says what to do if it
-    is there, else nothing; `ready` is called when subnet.env is there.
+    is there, else nothing; `ready` is called when subnet.env is there. `needs` tells, at once, which
+    addresses this machine has and needs.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Daemon:
         time: Time | None = None,
         randrange: Callable[[int], int] = random.randrange,
         board: Board | None = None,
+        needs: Callable[[], Needs] = Needs,
     ) -> None:
         self._options = options
         self._registry = registry
@@ -65,6 +68,7 @@ class Daemon:
         self._time = time or Time()
         self._randrange = randrange
         self.board = board or Board()
+        self._needs = needs
         self._inbox: Inbox = queue.SimpleQueue()
         self._backend: Backend | None = None
 
@@ -75,7 +79,10 @@ class Daemon:
         public = backend.attrs().public
         if backend.announcement():
             self._registry.beside(network.backend.type)
-        view = View(public)
+        view = View(Rules(network, public=public))
+        kept = isinstance(network.backend, Udp)
+        if warning := too_wide(Rules(network, public=public, needs=self._needs()), kept):
+            logger.warning("%s", warning)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
         resync = self._options.iptables_resync
         upkeep = Upkeep(backend, self._filters, self._time, self.board, resync=resync)
@@ -83,6 +90,7 @@ class Daemon:
             self._registry, backend, upkeep, view, self._time, self._inbox, self.board,
             config=(text, network),
             renew_margin=self._options.subnet_lease_renew_margin,
+            needs=self._needs,
         )  # fmt: skip
         while True:
             claim, snapshot = self._acquire(network, backend, previous, pick)

@@ -4,14 +4,16 @@ The decisions are here; the daemon performs them. Nothing here blocks or knows a
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from flanneld_py.admission import Admission, Refused
+from flanneld_py.judgement import Rules
 from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, agree, diff, news
 from flanneld_py.registry import TTL, Gone, Put, Said, Snapshot, Spoiled, beside
 from flanneld_py.registry import Event as Change
-from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.subnet import Subnet
 
 __all__ = ["GUARD", "Claim", "Lost", "View", "words"]
 
@@ -106,18 +108,34 @@ def _of(change: Change) -> tuple[Subnet, int, str]:
 
 @dataclass(slots=True)
 class View:
-    """The other machines' leases, as far as we know them: `peers`.
+    """The other machines' leases, as far as we know them, and of those the ones that are `peers`.
 
     Of several keys for one subnet flannel's canonical one counts. A lease of our own address is no
-    peer's, whatever subnet it is of: its packets would come back to us.
+    peer's, whatever subnet it is of: its packets would come back to us. Of the others, those that `admission`
+    refuses are none either.
     """
 
-    public: Addresses
-    peers: dict[Subnet, Lease] = field(default_factory=dict)
+    rules: Rules
+    admission: Admission = field(init=False)
     _canonical: dict[Subnet, HeldLease] = field(default_factory=dict)
     _aliases: dict[Subnet, dict[str, HeldLease]] = field(default_factory=dict)
     """Leases under other keys than flannel's own, of which there are hardly ever any."""
     _said: dict[Subnet, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.rules)
+
+    @property
+    def peers(self) -> Mapping[Subnet, Lease]:
+        """Those that packets are carried to and from."""
+        return self.admission.admitted
+
+    def judge_by(self, rules: Rules) -> tuple[Event, ...]:
+        """Go by other rules from now on; what that changes. The cost is that of a list."""
+        if rules == self.rules:
+            return ()
+        self.rules = rules
+        return self._judge_all()
 
     def reset(self, snapshot: Snapshot) -> tuple[Event, ...]:
         """Take over a list of everything; what that changes."""
@@ -125,11 +143,20 @@ class View:
         self._said = {said.subnet: said.text for said in snapshot.said}
         for held in snapshot.leases:
             self._put(held.lease.subnet, held.name, held)
-        before = self.peers
-        subnets = self._canonical.keys() | self._aliases.keys()
-        found = {subnet: self._peer(subnet) for subnet in subnets}
-        self.peers = {subnet: lease for subnet, lease in found.items() if lease is not None}
-        return diff(before, self.peers)
+        return self._judge_all()
+
+    def _judge_all(self) -> tuple[Event, ...]:
+        before = self.admission
+        candidates = map(self._candidate, self._canonical.keys() | self._aliases.keys())
+        self.admission = Admission.of(self.rules, [held for held in candidates if held is not None])
+        fresh = self.admission.fresh
+        fresh[:] = [refused for refused in fresh if not _is_known(refused, before)]
+        return diff(before.admitted, self.admission.admitted)
+
+    def newly_refused(self) -> Sequence[Refused]:
+        """Leases that are refused since this was last asked, or for another fault than before."""
+        fresh, self.admission.fresh = self.admission.fresh, []
+        return fresh
 
     def apply(self, changes: Iterable[Change]) -> tuple[Event, ...]:
         """Take over what happened; what that changes, in its order."""
@@ -149,14 +176,15 @@ class View:
         return tuple(self._look(said.subnet))
 
     def _look(self, subnet: Subnet) -> Iterator[Event]:
-        """See what the subnet's peer is by now."""
-        before, after = self.peers.pop(subnet, None), self._peer(subnet)
-        if after is not None:
-            self.peers[subnet] = after
-            if after != before:
+        """See what the subnet's lease is by now, and what that means for it and for others."""
+        held = self._candidate(subnet)
+        changed = self.admission.remove(subnet) if held is None else self.admission.put(held)
+        for before, after in changed:
+            if after is None:
+                if before is not None:
+                    yield Removed(before)
+            elif after != before:
                 yield news(before, after)
-        elif before is not None:
-            yield Removed(before)
 
     def _put(self, subnet: Subnet, alias: str, lease: HeldLease | None) -> None:
         """What is under the key now; None for nothing. `alias` is empty for flannel's own key."""
@@ -169,17 +197,23 @@ class View:
         if alias and not known:
             del self._aliases[subnet]
 
-    def _peer(self, subnet: Subnet) -> Lease | None:
-        """The lease of the subnet that counts, if it is a peer's."""
+    def _candidate(self, subnet: Subnet) -> HeldLease | None:
+        """The lease of the subnet that counts, unless it is our own."""
         held = self._canonical.get(subnet)
         if held is None:
             held = next(reversed(self._aliases.get(subnet, {}).values()), None)
-        if held is None or held.lease.attrs.public.is_same_machine(self.public):
+        if held is None or held.lease.attrs.public.is_same_machine(self.rules.public):
             return None
         said = self._said.get(subnet, b"")
         # Said of another lease, it is of no meaning, or of one that has become another flannel's.
         counts = said and not held.name and beside.revision_of(said) == held.revision
-        return replace(held.lease, announced=said) if counts else held.lease
+        return replace(held, lease=replace(held.lease, announced=said)) if counts else held
+
+
+def _is_known(refused: Refused, before: Admission) -> bool:
+    """Whether it was refused for the same fault already."""
+    known = before.refused.get(refused.held.lease.subnet)
+    return known is not None and known.fault is refused.fault
 
 
 def words(event: Event) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.holder import Claim, Lost, View, words
+from flanneld_py.judgement import Needs
 from flanneld_py.lease import Added, Event, HeldLease, Lease
 from flanneld_py.patience import Patience
 from flanneld_py.registry import (
@@ -25,6 +26,7 @@ from flanneld_py.registry import (
     Unavailable,
     WatchMessage,
 )
+from flanneld_py.sparing import Sparing
 from flanneld_py.upkeep import Upkeep
 
 __all__ = ["Inbox", "Keeper"]
@@ -46,6 +48,12 @@ RENEW_RETRY = 10.0
 Also between two times that we write over what another wrote in our name, who may be as stubborn.
 """
 
+LOOK = 10.0
+"""Seconds between two looks at which addresses this machine needs."""
+
+EXAMPLES = 20
+"""Refused leases that the state names."""
+
 MANY = 100
 """Peers that come or go at once and are told of by their number; fewer are told one by one."""
 
@@ -57,7 +65,7 @@ class _WatchEnded(Exception):
 class Keeper:
     """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
 
-    `config` is the configuration that the daemon runs with, as text and read.
+    `config` is the configuration that the daemon runs with, as text and read; `needs` answers at once.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Keeper:
         *,
         config: tuple[bytes, NetworkConfig],
         renew_margin: int,
+        needs: Callable[[], Needs] = Needs,
     ) -> None:
         self._registry = registry
         self._backend = backend
@@ -89,6 +98,10 @@ class Keeper:
         self._listed: Snapshot | None = None
         self._arrived_at = 0.0
         self._others = Patience()  # with those who write in our name
+        self._needs = needs
+        self._look_at = float("-inf")
+        self._sparing = Sparing()
+        self._counted = (0, 0)
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -97,9 +110,12 @@ class Keeper:
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
         self._probe_at = self._time.now() + PROBE
+        rules, self._look_at = self._view.rules, self._time.now() + LOOK
+        self._view.judge_by(replace(rules, own=claim.subnet, needs=self._needs()))
         events = self._view.reset(snapshot)
         self._backend.carry(self._view.peers, claim.expires_at)
         self._told(events)
+        self._tell_refused()
         # The subnet is what makes others read the rest.
         self._board.expires_at, self._board.subnet = claim.expires_at, claim.subnet
         self._upkeep.begin()
@@ -128,6 +144,7 @@ class Keeper:
                         patience = Patience()
                     if changes and (lost := self._take(changes)):
                         return lost
+                    self._look_around()
                     self._upkeep.tend(self.claim, self._view.peers)
             except (Unavailable, _WatchEnded) as error:
                 trouble = f": {error.trouble}" if isinstance(error, Unavailable) else ""
@@ -220,6 +237,26 @@ class Keeper:
         if events:
             self._backend.change(events)
             self._told(events)
+        self._tell_refused()
+
+    def _look_around(self) -> None:
+        """Judge the leases anew where this machine has other addresses or gateways than it had."""
+        if self._time.now() < self._look_at:
+            return
+        self._look_at = self._time.now() + LOOK
+        self._pass_on(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
+
+    def _tell_refused(self) -> None:
+        """Say, sparingly, which leases are none of a peer, and count them all on the board."""
+        for refused in self._view.newly_refused():
+            lease = refused.held.lease
+            text = f"Refusing the lease of {lease.subnet} by {lease.attrs.public}: {refused.refusal.reason}"
+            if told := self._sparing.tell(text, self._time.now()):
+                logger.warning("%s", told)
+        admission = self._view.admission
+        if self._counted != (id(admission), admission.changes):
+            self._counted = id(admission), admission.changes
+            self._board.refusals = admission.refusals(EXAMPLES)
 
     def _told(self, events: Sequence[Event]) -> None:
         """Say in the log, and on the board, what is in force by now."""

@@ -5,7 +5,7 @@ Formats are flannel's: pkg/lease/lease.go and subnet/subnet.go of v0.20.2, whose
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias, TypeVar
 
@@ -47,13 +47,15 @@ class HeldLease:
 
     `revision` is the registry's revision of its last change. `name` is the last part of its key where that
     is not `key(lease.subnet)` (an unaligned one): such a lease takes its range, but is never ours to renew.
-    A lease that is `permanent` has no end: flannel's reservation.
+    A lease that is `permanent` has no end: flannel's reservation. `created` is the revision at which its key
+    came to be, 0 where nobody tells; it says nothing of what the lease is.
     """
 
     lease: Lease
     revision: int
     name: str = ""
     permanent: bool = False
+    created: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

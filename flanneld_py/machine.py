@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel import table
+from flanneld_py.kernel.astray import Astray
 from flanneld_py.kernel.entries import BLACKHOLE
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
@@ -26,6 +28,7 @@ from flanneld_py.past import Past
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
 from flanneld_py.subnet import Addresses, Network, Subnet
+from flanneld_py.surroundings import Surroundings, hosts
 
 __all__ = ["Machine"]
 
@@ -49,7 +52,10 @@ class Machine:
             random_fully=not options.ip_masq_fully_random_disable,
             forward_rules=options.iptables_forward_rules,
         )
+        self._astray = Astray(self._interface.index)
         self._resync = Resync(self._firewall.sync)
+        places = (options.remote,) if options.remote else options.etcd_endpoints
+        self._surroundings = Surroundings(hosts(places), time)
         self._udp_ports: dict[int, str] = {}  # which network has which
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
@@ -66,10 +72,16 @@ class Machine:
             absent=absent,
             elsewhere=self._elsewhere(network),
             filters=_Rules(
-                self._firewall, self._resync, network, self._subnets, Past(self._subnet_file(network))
+                self._firewall,
+                self._resync,
+                network,
+                self._subnets,
+                Past(self._subnet_file(network)),
+                self._astray,
             ),
             ready=ready,
             board=board,
+            needs=self._surroundings.needs,
         )
 
     def _place(self, network: str) -> tuple[str, str]:
@@ -112,6 +124,7 @@ class Machine:
             self._options,
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
+            needs=self._surroundings.needs,
         )
 
     def _reserve(self, port: int, name: str) -> None:
@@ -133,10 +146,19 @@ class Machine:
 
 
 class _Rules:
-    """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past."""
+    """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past.
+
+    With them, that no route of a former life leads our own subnet away.
+    """
 
     def __init__(
-        self, firewall: Firewall, resync: Resync, network: str, subnets: dict[str, Subnet] | None, past: Past
+        self,
+        firewall: Firewall,
+        resync: Resync,
+        network: str,
+        subnets: dict[str, Subnet] | None,
+        past: Past,
+        astray: Astray,
     ) -> None:
         """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
@@ -144,10 +166,15 @@ class _Rules:
         self._network = network
         self._subnets = subnets
         self._past = past
+        self._astray = astray
+        self._own = Subnet()
 
     def set(self, network: NetworkConfig, subnet: Subnet) -> None:
         """See `Filters`."""
         self._firewall.set(network, subnet, self._network)
+        self._own = subnet
+        with suppress(OSError):  # `sync` tells, and tries again
+            self._astray.put_right(subnet)
         # These three have no entries of their own to compare with what there is.
         carries = not isinstance(network.backend, Udp | Alloc | Extension)
         self._past.leave(network.overlay, network.overlay if carries else None)
@@ -168,4 +195,6 @@ class _Rules:
     def sync(self) -> int:
         """See `Filters`. In a thread of its own: the caller has a lease to look after."""
         self._past.look()
-        return self._resync()
+        repaired = self._resync()
+        self._astray.put_right(self._own)
+        return repaired

@@ -1,8 +1,11 @@
 """The backend that a network's configuration asks for; its module is imported only then."""
 
+from collections.abc import Callable
+
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
 from flanneld_py.interface import Interface
+from flanneld_py.judgement import Needs
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses
 
@@ -16,13 +19,14 @@ def open_backend(
     options: Options,
     *,
     udp_device: str = "flannel0",
+    needs: Callable[[], Needs] = Needs,
 ) -> Backend:
-    """Make it. Raises `Fatal` where this machine cannot have it."""
+    """Make it; `needs` as in `Daemon`. Raises `Fatal` where this machine cannot have it."""
     match network.backend:
         case Udp() as udp:
             from flanneld_py.backend.udp import UdpBackend
 
-            return UdpBackend(network, udp, interface, public, options, device=udp_device)
+            return UdpBackend(network, udp, interface, public, options, device=udp_device, needs=needs)
         case Vxlan() as vxlan:
             from flanneld_py.backend.vxlan import VxlanBackend
 

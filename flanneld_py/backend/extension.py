@@ -21,6 +21,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.programs import environment
+from flanneld_py.sparing import Sparing
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["ExtensionBackend"]
@@ -33,6 +34,9 @@ LONGEST = 60.0
 
 MOST_OUTPUT = 64 * 1024
 """Bytes of a command's output that are kept."""
+
+REMEMBERED = 10_000
+"""Leases of other backends that are remembered, so as to be told of once."""
 
 LOOK = 50
 """Milliseconds between two looks at whether a command that prints nothing has ended."""
@@ -60,6 +64,7 @@ class ExtensionBackend:
         self._peers: dict[Subnet, Lease] = {}
         self._subnet = Subnet()
         self._ignored: set[str] = set()
+        self._sparing = Sparing()
         self._end = threading.Lock()  # held by who ends it
         self._ended = False
         self._beginning = threading.Lock()  # held while a command runs in the caller's thread
@@ -159,9 +164,12 @@ class ExtensionBackend:
 
     def _ignore(self, lease: Lease) -> None:
         if str(lease.subnet) not in self._ignored:
+            if len(self._ignored) >= REMEMBERED:
+                self._ignored.clear()
             self._ignored.add(str(lease.subnet))
-            kind = lease.attrs.backend_type
-            logger.warning("Ignoring non-extension subnet %s: type=%s", lease.subnet, kind)
+            text = f"Ignoring non-extension subnet {lease.subnet}: type={lease.attrs.backend_type}"
+            if told := self._sparing.tell(text, clock.now()):
+                logger.warning("%s", told)
 
     def _later(self, name: str, command: str, lease: Lease) -> None:
         if not command:

@@ -13,9 +13,11 @@ from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
 from flanneld_py.backend.peers import Carried, Remark
 from flanneld_py.backend.reached import Reached
+from flanneld_py.clock import now
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, Slot, plan, slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.sparing import Sparing
 from flanneld_py.subnet import Network, Subnet
 
 __all__ = ["Programmed", "Table"]
@@ -57,6 +59,7 @@ class Programmed(ABC):
         self._ledger = Ledger()
         self._refused: dict[Change, int] = {}
         self._said: set[str] = set()
+        self._sparing = Sparing()
         self._repairs = 0
 
     # What a backend is made of
@@ -238,7 +241,8 @@ class Programmed(ABC):
         if len(self._said) >= REMEMBERED:
             self._said.clear()
         self._said.add(remark.topic)
-        logger.warning("%s", remark.text)
+        if text := self._sparing.tell(remark.text, now()):
+            logger.warning("%s", text)
 
     def _names(self, changes: Sequence[Change]) -> str:
         """The first few, and how many more."""

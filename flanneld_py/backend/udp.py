@@ -1,11 +1,12 @@
 """The udp backend: a TUN device, and each packet as it is in one UDP datagram (flannel's backend/udp)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from flanneld_py import kernel
 from flanneld_py.backend import Statistics
+from flanneld_py.backend.spared import Spared
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import NetworkConfig, Udp
@@ -16,9 +17,10 @@ from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
+from flanneld_py.judgement import Needs
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.options import Options
-from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.subnet import Address, Addresses, Subnet
 
 __all__ = ["UdpBackend"]
 
@@ -38,6 +40,7 @@ class UdpBackend:
         options: Options,
         *,
         device: str = DEVICE,
+        needs: Callable[[], Needs] = Needs,
     ) -> None:
         if (problem := uncarried(network)) is not None:
             raise Fatal(str(problem), code=Exit.CONFIG)
@@ -59,6 +62,8 @@ class UdpBackend:
         self._outside = Outside(
             sockets.bind(interface.ipv4, config.port), interface.ipv4, config.port, interface.name
         )
+        self._needs = needs
+        self._spared = Spared(self._network, interface)
         self._options = options
         self._wanted_device = device
         self._carrier: Carrier | None = None
@@ -82,6 +87,7 @@ class UdpBackend:
         if self._carrier is not None and self._carrier.failure is not None:
             self._drop()
         self._own = subnet.ipv4
+        self._spared.begin(self._needed())  # before there is the device, whose route takes them along
         if self._carrier is not None:
             self._configure(self._carrier.device)
             return
@@ -107,6 +113,7 @@ class UdpBackend:
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
+        self._spared.begin(self._needed(), peers.values())
         known = [of for of in map(self._of, peers.values()) if of is not None]
         self._table = ForwardTable.of({of.subnet: of.peer for of in known}, self._network)
         if self._carrier is not None:
@@ -115,6 +122,7 @@ class UdpBackend:
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
+        self._spared.follow(events)
         for event in events:
             of = self._of(event.lease)
             if of is None:
@@ -129,6 +137,12 @@ class UdpBackend:
                 self._carrier.put(of.subnet, of.peer, fast=of.fast)
             else:
                 self._carrier.remove(of.subnet)
+
+    def _needed(self) -> Iterator[Address]:
+        """What must be reached past the overlay, whoever the peers are."""
+        needs = self._needs()
+        yield from needs.registries
+        yield from needs.gateways
 
     def _of(self, lease: Lease) -> "_Neighbour | None":
         """Where a lease's packets go; None for one without IPv4."""
@@ -161,8 +175,9 @@ class UdpBackend:
         return self._underlay.trouble()
 
     def repair(self) -> int:
-        """See `Backend`. The tables are ours alone, so nobody can have changed them."""
-        return 0
+        """See `Backend`. The tables are ours alone, so nobody can have changed them; routes are not."""
+        self._spared.refresh(self._needed())
+        return self._spared.repair()
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
@@ -171,6 +186,7 @@ class UdpBackend:
     def close(self) -> None:
         """See `Backend`."""
         self._drop()
+        self._spared.close()
         self._outside.socket.close()
 
     def _drop(self) -> None:

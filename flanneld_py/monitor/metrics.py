@@ -92,6 +92,15 @@ class _Boards(Collector):
             for board in self._boards:
                 count.add_metric([board.name], counter(board))
             yield count
+        refused = GaugeMetricFamily(
+            "flanneld_refused_leases",
+            "Leases of other machines that are refused, by the fault.",
+            labels=["network", "fault"],
+        )
+        for board in self._boards:
+            for fault, number in board.refusals.counts.items():
+                refused.add_metric([board.name, fault], number)
+        yield refused
         yield from self._traffic()
 
     def _traffic(self) -> Iterator[Metric]:

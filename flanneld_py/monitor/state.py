@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 
+from flanneld_py.admission import Refusals
 from flanneld_py.board import Board
 from flanneld_py.lease import Lease
 
@@ -73,6 +74,7 @@ def _network(board: Board, now: float) -> dict[str, object]:
             "firewall_repairs": board.filter_repairs,
         },
         "traffic": asdict(board.statistics),
+        "refused_leases": _refused(board.refusals),
         "peers": [_peer(lease) for lease in sorted(peers, key=lambda lease: lease.subnet)],
     }
 
@@ -84,6 +86,14 @@ def _peer(lease: Lease) -> dict[str, object]:
         "public_ip": _text(lease.attrs.public.ipv4),
         "public_ipv6": _text(lease.attrs.public.ipv6),
         "backend_type": lease.attrs.backend_type,
+    }
+
+
+def _refused(refusals: Refusals) -> dict[str, object]:
+    """Leases that are no peer's: all of them by the fault, and the first few with the reason."""
+    return {
+        "by_fault": dict(refusals.counts),
+        "some": [{**_peer(lease), "reason": reason} for lease, reason in refusals.some],
     }
 
 

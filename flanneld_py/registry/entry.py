@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from flanneld_py import clock
 from flanneld_py.lease import HeldLease, Lease, decode
 from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from flanneld_py.sparing import Sparing
 from flanneld_py.subnet import key, parse_key
 
 __all__ = ["Reader"]
@@ -15,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST: Final = 200
 """Characters of a key that are told and remembered; etcd has keys of more than a MiB."""
+
+REMEMBERED: Final = 10_000
+"""Keys that are remembered, so as to be told once."""
 
 
 @dataclass(slots=True)
@@ -26,9 +31,10 @@ class Reader:
 
     folder: str
     _warned: set[str] = field(default_factory=set)
+    _sparing: Sparing = field(default_factory=Sparing)
 
     def written(
-        self, name: str, value: bytes, revision: int, *, permanent: bool = False
+        self, name: str, value: bytes, revision: int, *, permanent: bool = False, created: int = 0
     ) -> Put | Spoiled | None:
         """A key that was written, `permanent` without an end; None for one that stands for no subnet."""
         subnet = parse_key(name)
@@ -42,7 +48,7 @@ class Reader:
             self._warn(name, str(error))
             return Spoiled(subnet, revision, alias)
         self._warned.discard(name[:LONGEST])
-        return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent))
+        return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent, created))
 
     def deleted(self, name: str, revision: int) -> Gone | None:
         """A key that was deleted or ran out; None for one that stood for no subnet."""
@@ -50,12 +56,12 @@ class Reader:
         subnet = parse_key(name)
         return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
 
-    def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool]], revision: int) -> Snapshot:
-        """All keys (name, value, revision of its last change, permanent) at a revision."""
+    def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool, int]], revision: int) -> Snapshot:
+        """All keys (name, value, revision of its last change, permanent, of its first) at a revision."""
         read = [
             event
-            for name, value, changed, permanent in entries
-            if (event := self.written(name, value, changed, permanent=permanent)) is not None
+            for name, value, changed, permanent, created in entries
+            if (event := self.written(name, value, changed, permanent=permanent, created=created)) is not None
         ]
         return Snapshot(
             tuple(event.held for event in read if isinstance(event, Put)),
@@ -65,6 +71,10 @@ class Reader:
 
     def _warn(self, name: str, reason: str) -> None:
         name = name[:LONGEST]
-        if name not in self._warned:
-            self._warned.add(name)
-            logger.warning("Ignoring the key %s%s: %s", self.folder, name, reason)
+        if name in self._warned:
+            return
+        if len(self._warned) >= REMEMBERED:
+            self._warned.clear()
+        self._warned.add(name)
+        if text := self._sparing.tell(f"Ignoring the key {self.folder}{name}: {reason}", clock.now()):
+            logger.warning("%s", text)

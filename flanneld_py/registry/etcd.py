@@ -65,7 +65,10 @@ class EtcdRegistry(Store):
     def snapshot(self) -> Snapshot:
         """See `Registry`. Linearizable: etcd's default for v3 reads."""
         response = self._call(lambda client: client.get_prefix_response(self._folder))
-        entries = ((self._name(kv.key), kv.value, kv.mod_revision, not kv.lease) for kv in response.kvs)
+        entries = (
+            (self._name(kv.key), kv.value, kv.mod_revision, not kv.lease, kv.create_revision)
+            for kv in response.kvs
+        )
         snapshot = self._reader.snapshot(entries, response.header.revision)
         return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
@@ -223,4 +226,10 @@ class EtcdRegistry(Store):
         name = self._name(event.kv.key)
         if event.type == DELETE:
             return self._reader.deleted(name, event.kv.mod_revision)
-        return self._reader.written(name, event.kv.value, event.kv.mod_revision, permanent=not event.kv.lease)
+        return self._reader.written(
+            name,
+            event.kv.value,
+            event.kv.mod_revision,
+            permanent=not event.kv.lease,
+            created=event.kv.create_revision,
+        )

@@ -64,7 +64,7 @@ class Etcd2Registry(Store):
         """See `Registry`."""
         answer = self._ask("GET", self._directory, {**QUORUM, "recursive": "true"})
         nodes = () if answer.error else answer.node.nodes
-        entries = ((node.name, node.value, node.modified, node.permanent) for node in nodes)
+        entries = ((node.name, node.value, node.modified, node.permanent, node.created) for node in nodes)
         snapshot = self._reader.snapshot(entries, answer.index)
         return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
@@ -208,7 +208,9 @@ class Etcd2Registry(Store):
             return None
         if answer.action in DELETIONS:
             return self._reader.deleted(node.name, node.modified)
-        return self._reader.written(node.name, node.value, node.modified, permanent=node.permanent)
+        return self._reader.written(
+            node.name, node.value, node.modified, permanent=node.permanent, created=node.created
+        )
 
     def _has_lost_all(self, answer: Answer) -> bool:
         """Whether our directory, or one above it, was deleted: one event tells of all that was in it."""

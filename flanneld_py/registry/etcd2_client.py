@@ -47,7 +47,8 @@ TELLING = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NODE_EXISTS, EVE
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A key or a directory, as an answer tells of it. `modified` is the index of its last change.
+    """A key or a directory, as an answer tells of it. `modified` is the index of its last change, `created`
+    of its first.
 
     `ttl` is in seconds, 0 where it has no end.
     """
@@ -58,6 +59,7 @@ class Node:
     permanent: bool = True
     ttl: int = 0
     nodes: tuple["Node", ...] = ()
+    created: int = 0
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ def _node(data: object, depth: int = 2) -> Node:
         "expiration" not in data,
         _number(data.get("ttl")),
         tuple(_node(item, depth - 1) for item in below) if depth > 1 and isinstance(below, list) else (),
+        _number(data.get("createdIndex")),
     )
 
 

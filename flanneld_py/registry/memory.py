@@ -31,6 +31,7 @@ class Stored:
     value: bytes
     revision: int
     expires_at: float
+    created: int
 
     @property
     def permanent(self) -> bool:
@@ -65,8 +66,11 @@ class MemoryEtcd:
     def put_raw(self, name: str, value: bytes, *, ttl: float = TTL) -> int:
         """Write anything, to live for so many seconds; its revision."""
         self.revision += 1
-        stored = self._stored[name] = Stored(value, self.revision, self._clock() + ttl)
-        self._tell(self._reader.written(name, value, self.revision, permanent=stored.permanent))
+        created = self._stored[name].created if name in self._stored else self.revision
+        stored = self._stored[name] = Stored(value, self.revision, self._clock() + ttl, created)
+        self._tell(
+            self._reader.written(name, value, self.revision, permanent=stored.permanent, created=created)
+        )
         return self.revision
 
     def delete(self, subnet: Subnet) -> None:
@@ -123,7 +127,10 @@ class MemoryEtcd:
     def snapshot(self) -> Snapshot:
         """All leases."""
         self._expire()
-        entries = ((name, item.value, item.revision, item.permanent) for name, item in self._stored.items())
+        entries = (
+            (name, item.value, item.revision, item.permanent, item.created)
+            for name, item in self._stored.items()
+        )
         return self._reader.snapshot(entries, self.revision)
 
     def compact(self) -> None:

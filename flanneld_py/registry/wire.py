@@ -1,8 +1,9 @@
 """The JSON of flannel's client/server protocol, as v0.5.5 has it (its remote/ and subnet/subnet.go).
 
-Four members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
-(later flannels' name for it), its `IPv6Subnet`, `PreviousSubnet` of a request for a lease, and `epoch` of a
-list, which its client gives back. A time of year 1 is Go's for "none": a lease without an end.
+Five members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
+(later flannels' name for it), and `Created`, that of its first; its `IPv6Subnet`, `PreviousSubnet` of a
+request for a lease, and `epoch` of a list, which its client gives back. A time of year 1 is Go's for "none":
+a lease without an end.
 """
 
 import json
@@ -92,6 +93,7 @@ def lease_members(held: HeldLease, expiration: str) -> dict[str, object]:
         "Attrs": {name: value for name, value in attrs.items() if value is not None},
         "Expiration": expiration,
         "Asof": held.revision,
+        **({"Created": held.created} if held.created else {}),
     }
 
 
@@ -102,7 +104,8 @@ def lease_of(members: Mapping[str, object]) -> HeldLease:
         attrs = attrs_of(json.dumps(members.get("attrs")).encode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return HeldLease(Lease(subnet, attrs), asof(members), name, members.get("expiration") == NEVER)
+    permanent = members.get("expiration") == NEVER
+    return HeldLease(Lease(subnet, attrs), asof(members), name, permanent, asof(members, "created"))
 
 
 def attrs_of(body: bytes) -> LeaseAttrs:
@@ -112,9 +115,9 @@ def attrs_of(body: bytes) -> LeaseAttrs:
     return attrs
 
 
-def asof(members: Mapping[str, object]) -> int:
+def asof(members: Mapping[str, object], name: str = "asof") -> int:
     """A lease's revision; 0 where none is told."""
-    value = members.get("asof")
+    value = members.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 

@@ -77,9 +77,12 @@ class FakeEtcd(etcdrpc.KVServicer, etcdrpc.LeaseServicer, etcdrpc.WatchServicer,
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
         with self.lock:
             self.revision += 1
+            known = self.keys.get(key.encode())
+            created = self.revision if known is None else known.create_revision
             kv = mvccpb.KeyValue(
-                key=key.encode(), value=value, mod_revision=self.revision, version=1, lease=lease
-            )
+                key=key.encode(), value=value, mod_revision=self.revision, create_revision=created,
+                version=1, lease=lease,
+            )  # fmt: skip
             self.keys[kv.key] = kv
             self._happened(mvccpb.Event(kv=kv))
 

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -272,3 +273,12 @@ def test_every_free_subnet_may_be_picked(pool: Pool[IPv4Network], leases: list[H
     for out_of_range in (-1, len(expected)):
         with pytest.raises(IndexError):
             free[out_of_range]
+
+
+def test_of_several_leases_of_ours_the_oldest_is_renewed_for_that_is_the_one_that_peers_take():
+    newer = replace(held("10.2.20.0/24", "192.168.199.52", 9), created=9)
+    older = replace(held("10.2.52.0/24", "192.168.199.52", 12), created=5)
+    network = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
+    pick = picker("lowest", addresses("192.168.199.52"), lambda _count: 0)
+    choice = choose_subnet(network, [newer, older], addresses("192.168.199.52"), None, pick)
+    assert choice == Reuse(older)

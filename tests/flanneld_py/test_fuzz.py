@@ -33,6 +33,7 @@ from flanneld_py.datapath.forward import (
 )
 from flanneld_py.datapath.packet import checksum, decrement_ttl, fragments
 from flanneld_py.holder import View
+from flanneld_py.judgement import Rules
 from flanneld_py.kernel.addresses import dump_addresses, held_address
 from flanneld_py.kernel.devices import device
 from flanneld_py.kernel.entries import Put as PutEntry
@@ -47,8 +48,9 @@ from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.subnet import Subnet, key, parse_key
 from tests.flanneld_py.fake_etcd import FakeEtcd
-from tests.flanneld_py.made import addresses, held, subnet
+from tests.flanneld_py.made import addresses, config, held, pool4, subnet
 
+NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
 MEGABYTE = 1 << 20
 LARGEST = 3 * MEGABYTE // 2
 """Bytes of a value in etcd (its --max-request-bytes)."""
@@ -135,7 +137,10 @@ def test_any_key_is_that_of_a_subnet_or_of_none(name: str) -> None:
 
 
 ENTRIES = st.lists(
-    st.tuples(mutations(NAMES, 60), ANY_VALUE, st.integers(1, 1 << 62), st.booleans()), max_size=5
+    st.tuples(
+        mutations(NAMES, 60), ANY_VALUE, st.integers(1, 1 << 62), st.booleans(), st.integers(1, 1 << 62)
+    ),
+    max_size=5,
 )
 
 
@@ -158,7 +163,7 @@ def test_any_keys_and_values_are_a_snapshot_and_each_warning_one_short_line(entr
     lines = said.getvalue().splitlines()
     assert len(lines) <= len(entries)
     assert all(" Ignoring the key /coreos.com/network/subnets/" in line for line in lines)
-    View(addresses("192.168.50.11")).reset(snapshot)
+    View(Rules(NETWORK, public=addresses("192.168.50.11"))).reset(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,7 @@ CHANGES = st.lists(
 @given(CHANGES)
 def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) -> None:
     ours = addresses("192.168.50.11")
-    followed, listed = View(ours), View(ours)
+    followed, listed = View(Rules(NETWORK, public=ours)), View(Rules(NETWORK, public=ours))
     there: dict[tuple[Subnet, str], Put] = {}
     for change in changes:
         followed.apply([change])
@@ -233,17 +238,21 @@ def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) 
 
 
 def test_leases_that_come_and_go_for_ever_leave_nothing_behind() -> None:
-    view = View(addresses("192.168.50.11"))
+    view = View(Rules(NETWORK, public=addresses("192.168.50.11")))
 
     def churn(first: int, count: int) -> None:
         for number in range(first, first + count):
-            of = Subnet(IPv4Network((number << 8, 24)))
-            view.apply([Put(held(str(of), "192.168.50.12"))])
+            of = Subnet(IPv4Network(((10 << 24) + (2 << 16) + (number % 200 << 8), 24)))
+            view.apply([Put(held(str(of), f"192.168.{number % 100}.12"))])
+            view.apply([Put(held("10.3.0.0/24", f"192.168.{number % 100}.12"))])
+            view.apply([Put(held("10.2.250.0/24", f"192.168.{number % 100}.12"))])
+            view.apply([Gone(subnet("10.3.0.0/24"), 2), Gone(subnet("10.2.250.0/24"), 2)])
+            view.newly_refused()
             view.apply([Gone(of, 2)])
 
     churn(1, 100)
     tracemalloc.start()
-    churn(1000, 3_000)
+    churn(1000, 1_000)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert view.peers == {}

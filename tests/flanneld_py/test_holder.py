@@ -4,13 +4,15 @@ from dataclasses import replace
 import pytest
 
 from flanneld_py.holder import Claim, Lost, View, words
+from flanneld_py.judgement import Rules
 from flanneld_py.lease import Added, HeldLease, Lease, Removed
 from flanneld_py.registry import Gone, Put, Said, Snapshot, Spoiled
-from tests.flanneld_py.made import addresses, held, subnet
+from tests.flanneld_py.made import addresses, config, held, pool4, subnet
 
 # The tutorial's two minions.
 OURS, THEIRS = "10.2.35.0/24", "10.2.52.0/24"
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
+NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
 
 
 CLAIM = Claim(held(OURS, OUR_IP, 10), asked_at=1000.0)
@@ -103,7 +105,7 @@ def test_a_lease_ends_24_hours_after_it_was_asked_for_and_is_renewed_before():
 
 
 def view(*leases: HeldLease) -> View:
-    made = View(addresses(OUR_IP))
+    made = View(Rules(NETWORK, subnet(OURS), addresses(OUR_IP)))
     made.reset(Snapshot(leases, 20))
     return made
 

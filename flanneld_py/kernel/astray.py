@@ -1,0 +1,89 @@
+"""Routes that lead packets for our own subnet away from this machine.
+
+Of a former life mostly: the subnet was another's once, and host-gw or vxlan had a route to that. As long as
+Docker's bridge is down, or where the route is narrower than the bridge's, no container is reached.
+"""
+
+import logging
+import socket
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
+
+from flanneld_py.kernel import table
+from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.entries import PROTOCOL, Delete, Route
+from flanneld_py.kernel.lookup import Match, lookup
+from flanneld_py.subnet import Network, Subnet
+
+__all__ = ["Astray", "is_astray"]
+
+logger = logging.getLogger(__name__)
+
+FLANNELS = "flannel"
+"""How the names of flannel's devices begin."""
+
+
+class Astray:
+    """Looks for them; `under` is the external interface's index."""
+
+    def __init__(self, under: int) -> None:
+        self._under = under
+        self._told: set[str] = set()
+
+    def put_right(self, own: Subnet) -> int:
+        """Remove those that are a flannel's, and warn once of others; how many were removed."""
+        removed = 0
+        told: set[str] = set()
+        for network in own.networks:
+            for match, name in self._found(network):
+                words = str(_route(match)).replace(f"dev #{match.device}", f"dev {name}")
+                if _is_flannels(match, name) and self._remove(match):
+                    removed += 1
+                    text = "Removed the %s, which led packets for our own subnet %s away from this machine"
+                    logger.warning(text, words, network)
+                    continue
+                told.add(words)
+                if words not in self._told:
+                    logger.warning(
+                        "The %s leads packets for our own subnet %s away from this machine: remove it (ip "
+                        "route delete %s)",
+                        words,
+                        network,
+                        words.removeprefix("route "),
+                    )
+        self._told = told
+        return removed
+
+    def _found(self, network: Network) -> list[tuple[Match, str]]:
+        # The first address that a container may have, and the last: what covers the subnet covers both.
+        first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
+        kind = IPv4Address if network.version == 4 else IPv6Address
+        found: dict[Match, str] = {}
+        with Channel() as channel:
+            for number in dict.fromkeys((first, last)):
+                match = lookup(channel, kind(number))
+                if match is not None:
+                    name = ""
+                    with suppress(OSError):
+                        name = socket.if_indextoname(match.device)
+                    if is_astray(match, network, self._under, name):
+                        found[match] = name
+        return list(found.items())
+
+    def _remove(self, match: Match) -> bool:
+        return not table.perform([Delete(_route(match))])
+
+
+def is_astray(match: Match, own: Network, under: int, name: str) -> bool:
+    """Whether the route is of our subnet, or of a part of it, and leads to another machine."""
+    if match.destination.prefixlen < own.prefixlen:
+        return False
+    return match.gateway is not None or match.device == under or name.startswith(FLANNELS)
+
+
+def _is_flannels(match: Match, name: str) -> bool:
+    return match.protocol == PROTOCOL or name.startswith(FLANNELS)
+
+
+def _route(match: Match) -> Route:
+    return Route(match.destination, match.device, match.gateway, metric=match.metric, protocol=match.protocol)

@@ -1,0 +1,48 @@
+"""This machine's own addresses, and the gateways that it leaves its networks by."""
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from typing import Final
+
+from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
+from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.lookup import lookup
+from flanneld_py.subnet import Address
+
+__all__ = ["ELSEWHERE", "Around", "look"]
+
+ELSEWHERE: Final[tuple[Address, ...]] = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
+"""Of nobody (RFC 5737, RFC 3849): packets to them would leave by the default route."""
+
+OVERLAY: Final = "flannel"
+"""How the names of flannel's devices begin. What their addresses are the lease says, and not they."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """`own` has the device's name for each address; `broadcasts` are those of the devices' networks."""
+
+    own: Mapping[Address, str]
+    broadcasts: frozenset[Address]
+    gateways: frozenset[Address]
+
+
+def look(reached: Iterable[Address]) -> Around:
+    """As it is now; `gateways` are those to other networks, and to these addresses. Raises `OSError`."""
+    own: dict[Address, str] = {}
+    broadcasts: set[Address] = set()
+    names = dict(socket.if_nameindex())
+    with Channel() as channel:
+        for data, message in channel.dump(dump_addresses(0), RTM_NEWADDR):
+            held = held_address(data, message.start, message.end)
+            if held is None or names.get(held.device, OVERLAY).startswith(OVERLAY):
+                continue
+            own[held.address.ip] = names[held.device]
+            # RFC 3021: a network of two addresses has none.
+            if isinstance(held.address, IPv4Interface) and held.address.network.prefixlen < 31:
+                broadcasts.add(held.address.network.broadcast_address)
+        found = [lookup(channel, to) for to in (*ELSEWHERE, *reached)]
+    gateways = {match.gateway for match in found if match is not None and match.gateway is not None}
+    return Around(own, frozenset(broadcasts), frozenset(gateways))
