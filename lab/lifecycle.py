@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lab import checks, images, kubelet, lock, wait
+from lab import checks, images, kubelet, lock, underlay, wait
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
 from lab.deadlines import CONFIG_TAKEN, SETTLED
-from lab.engine import Engine, FileContent, Network, SubnetTaken
+from lab.engine import Engine, FileContent, Network
 from lab.errors import LabError, Unfit
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
@@ -138,27 +138,17 @@ class _Making:
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()
         labels = {NAME: self.spec.name, SPEC: self.spec.public().to_json(), HOST: us.host, USER: us.user}
-        taken: SubnetTaken | None = None
-        for underlay in action.underlays:
-            try:
-                return self.engine.create_network(
-                    f"lab-{self.spec.name}", str(underlay), labels, internal=not action.bare
-                )
-            except SubnetTaken as error:
-                taken = error
-        raise LabError(
-            str(taken), hint="Another lab has it, or a network that is no lab's; labs: lab ls"
-        ) from taken
+        return underlay.make(self.engine, self.spec.name, action.underlays, labels, internal=not action.bare)
 
     def _make_node(self, action: MakeNode) -> None:
         node = action.node
-        underlay = self.network.underlay
+        subnet = self.network.underlay
         container = self.engine.create(
             node_config(
                 self.spec,
                 node,
                 network=self.network.name,
-                addresses={item.name: underlay[item.host] for item in self.spec.nodes},
+                addresses={item.name: subnet[item.host] for item in self.spec.nodes},
                 image=self.images.node,
                 seed=self.images.seed,
                 labels={NAME: self.spec.name, NODE: node.name, ROLE: node.role},

@@ -20,12 +20,20 @@ __all__ = ["COMMANDS"]
     "-f", "--file", "file", type=Path, metavar="FILE", help="A lab file; without it, the tutorial's cluster."
 )
 @click.option("--name", metavar="LAB", help="The lab's name  [default: the file's, $LAB_NAME, or tutorial]")
+@click.option(
+    "--underlay",
+    metavar="NETWORK",
+    help="The machines' network, a /24  [default: the file's; else 192.168.199.0/24 for tutorial, "
+    "for others the first from 192.168.200.0/24 that is free]",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
 )
 @as_json
-def up(file: Path | None, name: str | None, dry_run: bool, retain: bool, json_: bool) -> int:
+def up(
+    file: Path | None, name: str | None, underlay: str | None, dry_run: bool, retain: bool, json_: bool
+) -> int:
     """Bring a lab up, whole, and prove that it works.
 
     Installs and starts a Docker engine where none answers (as root on Debian or Ubuntu), builds missing
@@ -35,6 +43,8 @@ def up(file: Path | None, name: str | None, dry_run: bool, retain: bool, json_: 
     wanted = spec.load_file(file, default_lab()) if file else spec.tutorial().with_name(default_lab())
     if name is not None:
         wanted = wanted.with_name(name)
+    if underlay is not None:
+        wanted = wanted.with_underlay(underlay)
     if dry_run:
         steps = plan.plan_up(wanted)
         if json_:

@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 
 from lab.deadlines import ENGINE_ANSWERS
-from lab.engine.endpoint import choose
+from lab.engine.endpoint import Endpoint, choose, is_here
 from lab.engine.failures import attempt, reason, remedy_elsewhere
 from lab.engine.model import (
     Container,
@@ -38,13 +38,17 @@ __all__ = ["Engine"]
 class Engine:
     """One Docker engine, local or remote. Safe to use from several threads."""
 
-    def __init__(self, client: docker.DockerClient, transport: Transport, info: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: docker.DockerClient, endpoint: Endpoint, transport: Transport, info: Mapping[str, Any]
+    ) -> None:
         self._client = client
         self._transport = transport
         self._api = client.api
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
         self.version: str = info["ServerVersion"]
+        self.is_here = is_here(endpoint, info)
+        """Whether its networks are this machine's own."""
         self.arch: str = {"x86_64": "amd64", "aarch64": "arm64"}.get(
             info["Architecture"], info["Architecture"]
         )
@@ -59,7 +63,7 @@ class Engine:
         transport = transport_to(endpoint)
         try:
             client = client_of(transport, timeout=ENGINE_ANSWERS.seconds)
-            return cls(client, transport, client.info())
+            return cls(client, endpoint, transport, client.info())
         except (DockerException, requests.RequestException, LabError) as error:
             seen = error.message if isinstance(error, LabError) else transport.said() or reason(error)
             transport.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from lab.errors import Unfit
 
-__all__ = ["SOCKET", "Endpoint", "Tls", "choose", "parse"]
+__all__ = ["SOCKET", "Endpoint", "Tls", "choose", "is_here", "parse"]
 
 SOCKET = "/var/run/docker.sock"
 
@@ -72,6 +73,16 @@ def choose(environment: Mapping[str, str]) -> Endpoint:
     if context == "default":
         return Endpoint("unix")
     return _in_context(folder / "contexts", context, named)
+
+
+def is_here(endpoint: Endpoint, info: Mapping[str, Any]) -> bool:
+    """Whether an engine makes its networks on this very machine; `info` is what it says of itself.
+
+    One behind a socket may be another machine's (a virtual one of Docker Desktop, a container's that has the
+    socket of its host), and a rootless one has a network namespace of its own.
+    """
+    rootless = any("name=rootless" in option for option in info.get("SecurityOptions") or ())
+    return endpoint.scheme == "unix" and info.get("Name") == socket.gethostname() and not rootless
 
 
 def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:

@@ -63,7 +63,7 @@ def load(
     name = file.name or default_name
     spec = LabSpec(
         name=name,
-        underlay=underlay_of(name),
+        underlay=file.underlay or underlay_of(name),
         nodes=nodes,
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
@@ -81,6 +81,7 @@ def dump(spec: LabSpec) -> str:
     """The lab file of a lab, with everything written out; `load` reads it back."""
     document = {
         "name": spec.name,
+        **({"underlay": str(spec.underlay)} if spec.underlay != underlay_of(spec.name) else {}),
         "nodes": [_node_document(node) for node in spec.nodes],
         "flannel": {
             "config": spec.flannel_config,

@@ -2,18 +2,28 @@
 
 import json
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, ValidationError, field_validator
 
-from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model
+from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short
 from lab.errors import LabError, Unfit
 from lab.pods import PodSpec
 from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.program import Flanneld
 
-__all__ = ["TUTORIAL", "EtcdApi", "LabSpec", "Machine", "NodeSpec", "lab_name", "underlay_of"]
+__all__ = [
+    "TUTORIAL",
+    "EtcdApi",
+    "LabSpec",
+    "Machine",
+    "NodeSpec",
+    "lab_name",
+    "underlay_network",
+    "underlay_of",
+]
 
 TUTORIAL = "tutorial"
 """The name of the lab that has the tutorial's addresses."""
@@ -24,6 +34,7 @@ UNDERLAYS = tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 2
 
 LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 HOST_NAME = re.compile(DNS_LABEL)
+NOWHERE = ("is_loopback", "is_multicast", "is_link_local", "is_reserved", "is_unspecified")
 Role = Literal["master", "minion"]
 EtcdApi = Literal["v2", "v3"]
 
@@ -39,6 +50,19 @@ def lab_name(value: str) -> str:
     if not LAB_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is no lab name: at most 32 lower-case letters, digits and '-'")
     return value
+
+
+def underlay_network(value: object) -> IPv4Network:
+    """The network that is meant, if machines can have it. Raises `ValueError`."""
+    try:
+        network = IPv4Network(str(value))
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen != 24 or any(getattr(network, kind) for kind in NOWHERE):
+        raise ValueError(
+            f"expected an IPv4 network of length 24, such as 192.168.50.0/24; got {short(value)}"
+        )
+    return network
 
 
 def underlay_of(name: str) -> IPv4Network | None:
@@ -117,15 +141,26 @@ class LabSpec(Model):
         return f"the Network {self.network} overlaps the network of the machines themselves, {every}"
 
     def with_name(self, name: str) -> "LabSpec":
-        """This lab under another name. Only `tutorial` has the tutorial's underlay. Raises `Unfit`."""
+        """This lab under another name, with the underlay that goes with it, or its own. Raises `Unfit`."""
         try:
             lab_name(name)
         except ValueError as error:
             raise Unfit(str(error)) from error
-        named = self.model_copy(update={"name": name, "underlay": underlay_of(name)})
-        if named.no_underlay:
-            raise Unfit(f"the lab {name}: {named.no_underlay}")
-        return named
+        own = underlay_of(name) if self.underlay == underlay_of(self.name) else self.underlay
+        return self._checked({"name": name, "underlay": own})
+
+    def with_underlay(self, value: str) -> "LabSpec":
+        """This lab with its machines in that network. Raises `Unfit`."""
+        try:
+            return self._checked({"underlay": underlay_network(value)})
+        except ValueError as error:
+            raise Unfit(str(error)) from error
+
+    def _checked(self, update: Mapping[str, object]) -> "LabSpec":
+        changed = self.model_copy(update=update)
+        if changed.no_underlay:
+            raise Unfit(f"the lab {changed.name}: {changed.no_underlay}")
+        return changed
 
     def public(self) -> "LabSpec":
         """The same without what the pods' variables hold, for where everybody reads."""

@@ -5,10 +5,10 @@ import re
 from ipaddress import IPv4Network
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StrictBool, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo, field_validator
 
 from lab.document import Model, short
-from lab.spec.model import EtcdApi, Machine, lab_name
+from lab.spec.model import EtcdApi, Machine, lab_name, underlay_network
 
 __all__ = ["File", "FlanneldKey"]
 
@@ -92,6 +92,8 @@ class File(Model):
 
     name: str | None = None
     """Left out: what the command line or the environment says, else the tutorial's."""
+    underlay: Annotated[IPv4Network | None, BeforeValidator(underlay_network)] = None
+    """Left out: the one that goes with the name."""
     nodes: tuple[Node, ...] = TUTORIAL_NODES
     flannel: Flannel = Flannel()
     flanneld: FlanneldKey = FlanneldKey()

@@ -364,3 +364,30 @@ def test_a_flannel_that_cannot_read_the_labs_store_is_told_which_one_it_needs(
     assert spec.wrong_store(version, api).endswith(f"the lab file needs flannel.etcdApi: {needed}")
     assert spec.wrong_store(version, needed) == ""
     assert spec.wrong_store("devel", api) == ""
+
+
+def test_a_lab_file_names_the_network_of_the_machines() -> None:
+    wanted = load("underlay: 10.77.5.0/24")
+    assert wanted.underlays == (IPv4Network("10.77.5.0/24"),)
+    assert wanted.address(wanted.master, wanted.underlays[0]) == IPv4Address("10.77.5.51")
+    assert wanted.with_name("demo").underlay == IPv4Network("10.77.5.0/24")
+    assert spec.load(spec.dump(wanted), "again.yaml") == wanted
+
+
+def test_so_does_the_command_line() -> None:
+    assert spec.tutorial().with_underlay("10.77.5.0/24").underlays == (IPv4Network("10.77.5.0/24"),)
+
+
+@pytest.mark.parametrize(
+    "text", ["10.77.5.0", "10.77.5.1/24", "10.77.0.0/16", "127.0.0.0/24", "fd00::/64", "a"]
+)
+def test_a_network_that_machines_cannot_have_is_refused(text: str) -> None:
+    with pytest.raises(Unfit, match=r"underlay: expected an IPv4 network of length 24.*; got"):
+        load(f"underlay: '{text}'")
+    with pytest.raises(Unfit, match="expected an IPv4 network of length 24"):
+        spec.tutorial().with_underlay(text)
+
+
+def test_the_network_that_is_named_is_not_the_overlays() -> None:
+    with pytest.raises(Unfit, match=r"the Network 10\.2\.0\.0/16 overlaps"):
+        spec.tutorial().with_underlay("10.2.7.0/24")
