@@ -192,6 +192,10 @@ class Daemon:
             try:
                 asked_at = self._time.now()
                 known = self._registry.snapshot()
+                public = backend.attrs().public
+                ours = [item for item in known.leases if item.lease.attrs.public.is_same_machine(public)]
+                if ours:
+                    backend.recall(min(ours, key=lambda item: item.created).lease.attrs)
                 wish = Wish(network, backend.attrs(), previous, pick)
                 held = self._registry.acquire(known, wish)
             except Unavailable as error:

@@ -31,9 +31,10 @@ CORE = {
         "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "former", "holder",
         "interface", "judgement", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
+        "kernel.nft_elements",
         "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience", "programs",
         "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",
-        "server.protocol",        "subnet", "subnet_env",
+        "server.protocol", "sparing", "subnet", "subnet_env",
     },
 }  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {

@@ -43,6 +43,9 @@ class Backend(Protocol):
     def attrs(self) -> LeaseAttrs:
         """What our lease must say for peers to reach us; when that changes, the lease is written anew."""
 
+    def recall(self, said: LeaseAttrs) -> None:
+        """What a lease of ours says from before this start: what peers know of us stays so, where it can."""
+
     def announcement(self) -> bytes:
         """What to say beside our lease, as a JSON object, once it is claimed; empty: nothing, never."""
 

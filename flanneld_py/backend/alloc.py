@@ -24,6 +24,9 @@ class AllocBackend:
         """See `Backend`. flannel's leases of this kind name no backend."""
         return LeaseAttrs(self._public)
 
+    def recall(self, said: LeaseAttrs) -> None:
+        """See `Backend`. All that it says can be said anew."""
+
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""

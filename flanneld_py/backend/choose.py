@@ -30,7 +30,12 @@ def open_backend(
         case Vxlan() as vxlan:
             from flanneld_py.backend.vxlan import VxlanBackend
 
-            return VxlanBackend(network, vxlan, interface, public, tx_checksum=options.vxlan_tx_checksum)
+            made = VxlanBackend(
+                network, vxlan, interface, public,
+                tx_checksum=options.vxlan_tx_checksum, source_check=options.vxlan_source_check,
+            )  # fmt: skip
+            made.try_out()
+            return made
         case HostGw() as host_gw:
             from flanneld_py.backend.host_gw import HostGwBackend
 

@@ -81,6 +81,9 @@ class ExtensionBackend:
         """See `Backend`."""
         return self._attrs
 
+    def recall(self, said: LeaseAttrs) -> None:
+        """See `Backend`. All that it says can be said anew."""
+
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""

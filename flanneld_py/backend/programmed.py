@@ -68,6 +68,9 @@ class Programmed(ABC):
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
 
+    def recall(self, said: LeaseAttrs) -> None:  # noqa: B027 (nothing to do is the rule)
+        """See `Backend`. All that it says can be said anew."""
+
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""

@@ -74,6 +74,9 @@ class UdpBackend:
         """See `Backend`. flannel's udp leases say no more than the address."""
         return LeaseAttrs(self._public)
 
+    def recall(self, said: LeaseAttrs) -> None:
+        """See `Backend`. All that it says can be said anew."""
+
     def announcement(self) -> bytes:
         """See `Backend`."""
         fast = self._carrier is not None and self._carrier.fast

@@ -2,18 +2,19 @@
 
 import errno
 import logging
+from collections.abc import Sequence
 from functools import partial
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 from typing import Final
 
 from flanneld_py.backend.tx_checksum import Examiner
-from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac, own_mac
+from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload
 from flanneld_py.kernel.hold import HeldByAnother, Hold
 from flanneld_py.kernel.interfaces import is_held
-from flanneld_py.subnet import Address, Addresses
+from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
 
@@ -32,8 +33,8 @@ LOWEST_MTU_IPV6: Final = 1280
 class Vtep:
     """`outer` is the MTU of the packets that it sends, `local` their source, `under` the device they go by.
 
-    Its MAC is that of a device of this name that is there, so that peers do not notice a restart, and else
-    made from our `public` addresses, so that they do not notice a reboot.
+    Its MAC is that of a device of this name that is there, so that peers do not notice a restart, or that of
+    our lease from before a reboot. A new one is random: who can guess it can send us packets of the overlay.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Vtep:
         local: Address,
         outer: int,
         tx_checksum: str,
-        public: Addresses,
     ) -> None:
         if local.version == 4:
             self.name, self.mtu, lowest = f"flannel.{config.vni}", outer - OVERHEAD_IPV4, LOWEST_MTU
@@ -70,26 +70,40 @@ class Vtep:
         self._hold: Hold | None = None
         self.index = 0
         found = links.link(self.name)
-        self.mac = found.mac if found is not None and is_vtep_mac(found.mac) else own_mac(self.name, public)
+        self._new = found is None or not is_vtep_mac(found.mac)
+        self.mac = links.new_mac() if found is None or self._new else found.mac
+
+    def recall(self, mac: str) -> None:
+        """Have this MAC again, unless there is a device already, or it is none."""
+        if self._new and is_vtep_mac(mac):
+            self.mac = mac
+
+    def try_out(self) -> None:
+        """See whether the kernel has such a device, and the port is free, before a lease is taken for it.
+
+        Nothing is left. Raises `Fatal`.
+        """
+        _reserve(self)
+        if links.link(self.name) is not None:
+            return
+        links.ensure_vxlan(self._spec())
+        try:
+            self._set_up([])
+        finally:
+            links.delete_link(self.name)
 
     def make(self, address: Address) -> None:
         """Have the device, with this address alone, and up. Raises `Fatal`."""
         _reserve(self)
         if self._hold is None:
             self._hold = _held(self.name)
-        config = self._config
-        link = links.ensure_vxlan(
-            links.VxlanLink(
-                self.name, config.vni, self._under, self._local,
-                port=config.port, gbp=config.gbp, learning=config.learning, mtu=self.mtu, mac=self.mac,
-            )
-        )  # fmt: skip
-        self.index, self.mac, self._address = link.index, link.mac, address
+        link = links.ensure_vxlan(self._spec())
+        self.index, self.mac, self._address, self._new = link.index, link.mac, address, False
         try:
-            self._set_up()
-        except Fatal as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
-                raise self._port_taken() from error
+            self._set_up([ip_interface(address)])
+        except Fatal:
+            if link.created:  # a device that cannot be used is of no use to anybody
+                links.delete_link(self.name)
             raise
         self._see_to_checksums()
 
@@ -116,7 +130,7 @@ class Vtep:
         if found is None or (found.mtu == self.mtu and is_held(self._address)):
             return 0
         try:
-            self._set_up()
+            self._set_up([ip_interface(self._address)])
         except Fatal as error:  # `trouble` is asked soon, and leads to more
             logger.error("%s. It is tried again", error)  # noqa: TRY400
             return 0
@@ -143,9 +157,21 @@ class Vtep:
             self._hold.close()
             self._hold = None
 
-    def _set_up(self) -> None:
-        # A network of one address, so that there is no route to a network or for broadcasts.
-        links.set_up(self.name, [ip_interface(self._address)], self.mtu)
+    def _spec(self) -> links.VxlanLink:
+        config = self._config
+        return links.VxlanLink(
+            self.name, config.vni, self._under, self._local,
+            port=config.port, gbp=config.gbp, learning=config.learning, mtu=self.mtu, mac=self.mac,
+        )  # fmt: skip
+
+    def _set_up(self, addresses: Sequence[IPv4Interface | IPv6Interface]) -> None:
+        """With networks of one address, so that there is no route to a network or for broadcasts."""
+        try:
+            links.set_up(self.name, addresses, self.mtu)
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+                raise self._port_taken() from error
+            raise
 
     def _port_taken(self) -> Fatal:
         port = self._config.port or links.VXLAN_PORT

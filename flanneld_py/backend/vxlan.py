@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from flanneld_py.backend import vxlan_entries
+from flanneld_py.backend import Statistics, vxlan_entries
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
@@ -14,7 +15,10 @@ from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
 from flanneld_py.config.model import NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.firewall import sources
+from flanneld_py.firewall.sources import Guarded, Sources
 from flanneld_py.interface import Interface
+from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.reach import ways_to
@@ -25,6 +29,8 @@ __all__ = ["VxlanBackend"]
 
 logger = logging.getLogger(__name__)
 
+NO_PEER: Final = "the sending node holds no lease"
+
 MANY: Final = 100
 """New peers, of which those who examine checksums are told; one that answers is enough."""
 
@@ -32,7 +38,8 @@ MANY: Final = 100
 class VxlanBackend(Programmed):
     """See `backend.Backend`: a device for each family, and three entries for each peer in each.
 
-    `tx_checksum` is "on", "off", or "auto": on unless TCP gets through only without.
+    `tx_checksum` is "on", "off", or "auto": on unless TCP gets through only without. With `source_check`
+    packets are taken from the public addresses of peers only.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class VxlanBackend(Programmed):
         public: Addresses,
         *,
         tx_checksum: str = "auto",
+        source_check: bool = False,
         table: Table = kernel_table,
         ways: WaysTo = ways_to,
     ) -> None:
@@ -58,10 +66,13 @@ class VxlanBackend(Programmed):
         self._ipv4 = self._ipv6 = None
         if network.ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
-            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum, public)
+            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum)
         if network.ipv6 is not None:
             local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
-            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum, public)
+            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum)
+        self._source_check = source_check
+        self._sources: Sources | None = None
+        self._senders: dict[Subnet, tuple[Address, ...]] = {}
         # What a pod may send: docker has one MTU for both families.
         self.mtu = min(vtep.mtu for vtep in self._vteps)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"
@@ -80,6 +91,18 @@ class VxlanBackend(Programmed):
         )
         return LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
 
+    def try_out(self) -> None:
+        """See whether this machine can have the devices; nothing is left. Raises `Fatal`."""
+        for vtep in self._vteps:
+            vtep.try_out()
+
+    def recall(self, said: LeaseAttrs) -> None:
+        """See `Backend`. A machine that was booted has no device yet, and peers may remember its MAC."""
+        if said.backend_type == BACKEND_TYPE:
+            for vtep, data in ((self._ipv4, said.backend_data), (self._ipv6, said.backend_v6_data)):
+                if vtep is not None:
+                    vtep.recall(vxlan_entries.announced_mac(data))
+
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`. An existing device stays as it is, if it is what is wanted."""
         self._underlay.require()
@@ -89,14 +112,26 @@ class VxlanBackend(Programmed):
                 if network is None:
                     raise ValueError(f"a lease without the family of {vtep.name}: {subnet}")
                 vtep.make(network.network_address)
+        versions = tuple(network.version for network in subnet.networks)
+        guarded = Guarded(self._config.vni, self._config.port or links.default_port(), versions)
+        if not self._source_check:
+            sources.remove(guarded)
+            return
+        if self._sources is None:
+            self._sources = Sources(guarded)
+        self._sources.begin()
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
+        self._senders = {subnet: self._public_of(lease) for subnet, lease in peers.items()}
+        if self._sources is not None:
+            self._sources.allow(address for sender in self._senders.values() for address in sender)
         super().carry(peers, until)
         self._meet(peers)
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
+        self._follow(events)
         super().change(events)
         self._meet([event.lease.subnet for event in events if isinstance(event, Added)])
 
@@ -104,6 +139,9 @@ class VxlanBackend(Programmed):
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.end_examination()
+        self._senders.clear()
+        if self._sources is not None:
+            self._sources.allow(())
         super().release()
 
     def broken(self) -> str:
@@ -114,13 +152,23 @@ class VxlanBackend(Programmed):
     def repair(self) -> int:
         """See `Backend`. Also the devices' own addresses and MTU."""
         repaired = sum(vtep.repair() for vtep in self._vteps)
+        repaired += 0 if self._sources is None else self._sources.repair()
         self._repairs += repaired
         return super().repair() + repaired
+
+    def statistics(self) -> Statistics:
+        """See `Backend`. What the source check drops does not come to the device."""
+        found = super().statistics()
+        if self._sources is None:
+            return found
+        return replace(found, dropped={**found.dropped, NO_PEER: self._sources.dropped()})
 
     def close(self) -> None:
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.close()
+        if self._sources is not None:
+            self._sources.close()
         super().close()
 
     def _devices(self) -> Mapping[str, int]:
@@ -134,6 +182,25 @@ class VxlanBackend(Programmed):
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
         return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct)
+
+    def _public_of(self, lease: Lease) -> tuple[Address, ...]:
+        """From where its holder sends."""
+        if lease.attrs.backend_type != BACKEND_TYPE:
+            return ()
+        public = lease.attrs.public
+        return tuple(address for address in (public.ipv4, public.ipv6) if address is not None)
+
+    def _follow(self, events: Sequence[Event]) -> None:
+        """Who may send is known before anything is sent to them, and whose answer would be dropped."""
+        more: set[Address] = set()
+        less: set[Address] = set()
+        for event in events:
+            less.update(self._senders.pop(event.lease.subnet, ()))
+            if isinstance(event, Added):
+                self._senders[event.lease.subnet] = self._public_of(event.lease)
+                more.update(self._senders[event.lease.subnet])
+        if self._sources is not None:
+            self._sources.change(more, less)
 
     def _meet(self, subnets: Iterable[Subnet]) -> None:
         """Have checksums examined with peers that packets are encapsulated to, once they can be sent."""

@@ -4,7 +4,6 @@ As flannel since 0.9.0 (backend/vxlan/vxlan_network.go): nothing is resolved whe
 packet to a peer is not lost.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from typing import Final
 from flanneld_py.backend.peers import Carried, Direct, Remark, cut, foreign, overlapping, unusable
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease
-from flanneld_py.subnet import Address, Addresses, Network, Subnet
+from flanneld_py.subnet import Address, Network, Subnet
 
 __all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]
-__all__ += ["is_older", "is_vtep_mac", "own_mac"]
+__all__ += ["announced_mac", "is_older", "is_vtep_mac"]
 
 BACKEND_TYPE: Final = "vxlan"
 
@@ -59,14 +58,9 @@ def is_vtep_mac(mac: str) -> bool:
     return _MAC.fullmatch(mac) is not None and not int(mac[:2], 16) & 1 and mac.strip("0:") != ""
 
 
-def own_mac(device: str, public: Addresses) -> str:
-    """The MAC of our device where there is none yet: one machine's, locally administered (IEEE 802).
-
-    A hash of the machine's public addresses, so that it is the same after a reboot and peers that remember
-    it (0.5.5's keep a neighbour for half a minute) still reach us. flannel's is random.
-    """
-    first, *others = hashlib.sha256(f"{device} {public}".encode()).digest()[:6]
-    return bytes([first & ~1 | 2, *others]).hex(":")
+def announced_mac(data: object) -> str:
+    """The MAC of a lease's BackendData, or BackendV6Data; empty if there is none."""
+    return _vtep_mac(data, "")[0]
 
 
 def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct: Direct | None) -> Carried:

@@ -26,6 +26,8 @@ NETLINK_CAP_ACK: Final = 10
 NETLINK_EXT_ACK: Final = 11
 NETLINK_GET_STRICT_CHK: Final = 12
 
+SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h
+
 AT_ONCE: Final = 256
 """Requests in one datagram. Should the kernel refuse all of them, its answers fit in the default buffer."""
 
@@ -46,10 +48,9 @@ DUMPS: Final = 5
 class Channel:
     """A socket, for one thread. Its methods raise `OSError` where the kernel does not answer as it should."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        """`protocol` is a NETLINK_ number of linux/netlink.h."""
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._next = 1
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             with suppress(OSError):  # of kernels older than 4.12 and 4.20: less said, more dumped
@@ -63,6 +64,10 @@ class Channel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ask no more."""
         self._socket.close()
 
     def request(self, requests: Sequence[Request]) -> dict[int, OSError]:
@@ -111,6 +116,29 @@ class Channel:
                 if error.errno != errno.ENOBUFS:
                     raise
         self._socket.settimeout(TIMEOUT)
+
+    def transact(self, begin: Request, requests: Sequence[Request], end: Request) -> None:
+        """Have all of them done or none, as nfnetlink does it. Raises the first `OSError` that is told."""
+        first, self._next = self._next, self._next + len(requests) + 2
+        all_of_it = [begin, *requests, end]
+        last = first + len(requests)  # `end` is never answered
+        frames = [request.frame(number, number == last) for number, request in enumerate(all_of_it, first)]
+        datagram = b"".join(frames)
+        with suppress(OSError):  # beyond net.core.wmem_max, which the privilege allows
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(datagram) + ANSWER)
+        self._socket.send(datagram)
+        failure: OSError | None = None
+        while True:
+            data = self._socket.recv(ANSWER)
+            for message in messages(data):
+                if message.kind != NLMSG_ERROR or not first <= message.sequence <= last:
+                    continue
+                failure = failure or _error(data, message)
+                # Where it cannot even begin, or does not take effect as a whole, that is all that is told.
+                if message.sequence == last or (message.sequence == first and failure is not None):
+                    if failure is not None:
+                        raise failure
+                    return
 
     def execute(self, request: Request) -> None:
         """Have this done. Raises the `OSError` that the kernel tells."""

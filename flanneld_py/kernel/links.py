@@ -22,8 +22,17 @@ from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, VxlanLink
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
 
-__all__ = ["IpipLink", "Link", "VxlanLink", "configure", "delete_link", "ensure_ipip", "ensure_vxlan"]
-__all__ += ["link", "listed", "set_up"]
+__all__ = [
+    "IpipLink",
+    "Link",
+    "VxlanLink",
+    "configure",
+    "default_port",
+    "delete_link",
+    "ensure_ipip",
+    "ensure_vxlan",
+]
+__all__ += ["link", "listed", "new_mac", "set_up"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +88,7 @@ def ensure_vxlan(wanted: VxlanLink) -> Link:
     One that is there is kept with its MAC and all that belongs to it, if it is as wanted. Otherwise it is
     deleted and made anew with the MAC that it had. Raises `Fatal`.
     """
-    port = wanted.port or _default_port()
+    port = wanted.port or default_port()
     made = _ensure(wanted, port)
     _refuse_router_advertisements(wanted.name)
     return made
@@ -115,7 +124,7 @@ def _ensure(wanted: LinkSpec, port: int) -> Link:
                 )
                 mac = mac or (there.mac if there.kind == "vxlan" else "")
                 channel.execute(devices.delete(there.index))
-            channel.execute(devices.create(wanted, port, mac or _new_mac()))
+            channel.execute(devices.create(wanted, port, mac or new_mac()))
             return _link(_existing(channel, wanted.name), created=True, reason=reason)
     except OSError as error:
         raise _fatal(wanted, error) from error
@@ -192,7 +201,7 @@ def _link(found: Device, created: bool = False, reason: str = "") -> Link:
     return Link(found.name, found.index, found.mac, found.mtu, bool(found.flags & IFF_UP), created, reason)
 
 
-def _new_mac() -> str:
+def new_mac() -> str:
     """One that is locally administered, and of one machine.
 
     Given at once, for systemd's udev changes a MAC that the kernel made up some time after the device is up
@@ -202,8 +211,8 @@ def _new_mac() -> str:
     return bytes([first & 0xFE | 0x02, *others]).hex(":")
 
 
-def _default_port() -> int:
-    """What the kernel takes where no port is given."""
+def default_port() -> int:
+    """The port that the kernel takes for a vxlan device where none is given."""
     try:
         return int(Path("/sys/module/vxlan/parameters/udp_port").read_text()) or VXLAN_PORT
     except (OSError, ValueError):  # the module is not loaded yet, or there is no /sys

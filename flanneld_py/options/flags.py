@@ -89,6 +89,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "udp-source-check": _choice("udp: take packets only from the node that holds their source", "on", "off"),
     "v": Flag("int", "how much to log: 0, 1 or 2", "0"),
     "version": Flag("bool", "print the version"),
+    "vxlan-source-check": _choice("vxlan: take packets only from machines that hold a lease", "on", "off"),
     "vxlan-tx-checksum": _choice("vxlan: checksums left to the network card", "auto", "on", "off"),
 }  # fmt: skip
 

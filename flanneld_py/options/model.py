@@ -46,6 +46,7 @@ class Options:
     udp_fast_path: str = "auto"
     udp_offloads: str = "auto"
     udp_source_check: bool = True
+    vxlan_source_check: bool = True
     vxlan_tx_checksum: str = "auto"
     healthz_ip: str = "0.0.0.0"  # noqa: S104 (flannel's default; port 0 listens nowhere)
     healthz_port: int = 0

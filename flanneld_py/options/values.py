@@ -51,6 +51,7 @@ def to_options(line: CommandLine, given: Mapping[str, Sequence[str]], notices: t
         udp_fast_path=values.text("udp-fast-path"),
         udp_offloads=values.text("udp-offloads"),
         udp_source_check=values.text("udp-source-check") == "on",
+        vxlan_source_check=values.text("vxlan-source-check") == "on",
         vxlan_tx_checksum=values.text("vxlan-tx-checksum"),
         healthz_ip=_address("healthz-ip", values.text("healthz-ip")),
         healthz_port=_number("healthz-port", values, 0, 65535, "a port, 0 for none"),

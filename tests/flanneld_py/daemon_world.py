@@ -81,6 +81,9 @@ class Recorder(Backend):
         self.said = attrs(OUR_IP)
         self.repairs = 0
 
+    def recall(self, _said: LeaseAttrs) -> None:
+        pass
+
     def announcement(self) -> bytes:
         return b""
 

@@ -72,6 +72,9 @@ class Wire:
         self.subnet: Subnet | None = None
         self.until = float("-inf")
 
+    def recall(self, said: LeaseAttrs) -> None:
+        pass
+
     def announcement(self) -> bytes:
         return b""
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from flanneld_py.backend.peers import Direct
 from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
-from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_older, is_vtep_mac, own_mac
+from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_older, is_vtep_mac
 from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
-from tests.flanneld_py.made import addresses, subnet
+from tests.flanneld_py.made import subnet
 
 MAC = "8e:1e:31:c7:4b:37"
 OWN = subnet("10.2.1.0/24", "2001:cafe:42:1::/64")
@@ -314,13 +314,3 @@ def test_whatever_a_lease_says_it_is_entries_of_that_peer_or_a_remark(data, data
             if isinstance(entry, Route):
                 assert entry.destination in DUAL.subnet.networks
         assert all(len(remark.text) < 300 for remark in carried.remarks)
-
-
-def test_the_mac_of_a_new_device_is_one_machines_and_the_same_after_a_reboot():
-    here, there = addresses("192.168.50.11"), addresses("192.168.50.12")
-    macs = {own_mac(device, public) for device in ("flannel.1", "flannel.2") for public in (here, there)}
-    assert len(macs) == 4
-    assert own_mac("flannel.1", here) == own_mac("flannel.1", addresses("192.168.50.11"))
-    for mac in macs:
-        assert is_vtep_mac(mac)
-        assert int(mac[:2], 16) & 2  # locally administered (IEEE 802)

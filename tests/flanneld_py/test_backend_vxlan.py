@@ -71,6 +71,18 @@ def test_a_large_vni_is_announced_as_the_oldest_peer_can_read_it(caplog):
     assert "uses VNI" not in caplog.text
 
 
+def test_the_mac_of_a_new_device_cannot_be_guessed_and_is_that_of_our_lease_after_a_reboot():
+    first, second = vxlan(IPV4, IPV6), vxlan(IPV4, IPV6)
+    assert first.attrs().backend_data != second.attrs().backend_data
+    second.recall(first.attrs())
+    assert second.attrs() == first.attrs()
+    # What says nothing usable, or is of another backend, is not taken.
+    for data in (None, {"VtepMAC": "01:00:5e:00:00:01"}, {"VtepMAC": "junk"}):
+        second.recall(dataclasses.replace(first.attrs(), backend_data=data))
+    second.recall(dataclasses.replace(vxlan(IPV4, IPV6).attrs(), backend_type="wireguard"))
+    assert second.attrs() == first.attrs()
+
+
 def test_a_dual_stack_lease_names_a_mac_for_each_family():
     value = vxlan(IPV4, IPV6).attrs()
     assert value.public == PUBLIC

@@ -495,6 +495,8 @@ def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_fr
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.TAKEN
     assert "flannel.1 needs the UDP port 8472, which is taken" in daemon.log.splitlines()[-1]
+    assert "flannel.1" not in host.links()
+    assert sandbox.leases() == {}
     other.signal("KILL")
     other.ends(5)
     host.flanneld().says("Watching for new subnet leases")

@@ -1,0 +1,211 @@
+"""Who may send to a vxlan device of ours: the machines that hold leases, by an nft set of their addresses.
+
+Whoever knows its MAC, and reaches the VXLAN port, could otherwise send packets into the overlay as anybody.
+The table is our own, whatever makes the other rules; like the device it stays when flanneld ends. It looks
+at our VNI only, for another's devices may have the port, too.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flanneld_py.firewall.program import Absent, Refused, run
+from flanneld_py.firewall.resync import Resync
+from flanneld_py.kernel.nft_sets import NftSets
+from flanneld_py.subnet import Address
+
+__all__ = ["COUNTER", "Guarded", "Sources", "remove", "remove_all", "text"]
+
+logger = logging.getLogger(__name__)
+
+COUNTER: Final = "dropped"
+
+_SETS: Final[dict[int, tuple[str, str]]] = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
+
+_TABLES: Final = "flannel-vxlan."
+"""How the names of these tables begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The packets of one VNI that come to a UDP port, by IP of these versions."""
+
+    vni: int
+    port: int
+    versions: tuple[int, ...]
+
+    @property
+    def table(self) -> str:
+        """The name of the table, of the family inet."""
+        return f"{_TABLES}{self.vni}"
+
+
+def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
+    """What nft makes it of, or makes it anew, with these addresses in its sets; elements and counter stay."""
+    table = f"inet {guarded.table}"
+    lines = [
+        f"add table {table}",
+        f"add counter {table} {COUNTER}",
+        *(f"add set {table} {name} {{ type {name}_addr ; }}" for name, _ in _SETS.values()),
+    ]
+    for name, members in _by_set(addresses).items():
+        lines.append(f"add element {table} {name} {{ {', '.join(map(str, members))} }}")
+    # Before anybody's rules, after the kernel has put fragments together.
+    lines.append(f"add chain {table} input {{ type filter hook input priority -10 ; policy accept ; }}")
+    lines.append(f"flush chain {table} input")
+    for version in guarded.versions:
+        name, family = _SETS[version]
+        # RFC 7348: the VNI is behind the UDP header (8 bytes), flags (1) and reserved bits (3).
+        which = f"udp dport {guarded.port} @th,96,24 {guarded.vni} {family} saddr != @{name}"
+        lines.append(f"add rule {table} input meta nfproto ipv{version} {which} counter name {COUNTER} drop")
+    return "".join(f"{line}\n" for line in lines)
+
+
+class Sources:
+    """Keeps the set as the leases say. Where there is no nft, that is said once, and all are let in."""
+
+    def __init__(self, guarded: Guarded) -> None:
+        self._guarded = guarded
+        self._sets = NftSets(guarded.table)
+        self._wanted: set[Address] = set()
+        self._active = False
+        self._told = ""
+        self._generation = -1
+        self._printed = ""
+        self._resync = Resync(self._see_to_rules)
+
+    def begin(self) -> None:
+        """Have the table; nobody is let in yet that was not before."""
+        self._make()
+
+    def allow(self, addresses: Iterable[Address]) -> None:
+        """These, and nobody else."""
+        self._wanted = set(addresses)
+        self._compare()
+
+    def change(self, more: Collection[Address], less: Collection[Address]) -> None:
+        """Some more, and some no more; one message to the kernel."""
+        gone = {address for address in less if address in self._wanted and address not in more}
+        new = {address for address in more if address not in self._wanted}
+        self._wanted |= new
+        self._wanted -= gone
+        if not self._active or not (new or gone):
+            return
+        try:
+            self._sets.change(_by_set(new), _by_set(gone))
+        except OSError as error:
+            logger.debug("Changing who may send: %s: comparing all", error)
+            self._generation = -1
+            self._compare()
+
+    def repair(self) -> int:
+        """Put right what others changed; how many addresses. The rules are seen to in a thread."""
+        if not self._active:
+            return 0
+        try:
+            generation = self._sets.generation()
+        except OSError as error:
+            logger.debug("Asking nftables for its generation: %s", error)
+            return 0
+        if generation == self._generation:
+            return 0
+        self._generation = generation
+        return self._resync() + self._compare()
+
+    def dropped(self) -> int:
+        """Packets that came from elsewhere, since the table was made. For any thread."""
+        if not self._active:
+            return 0
+        try:
+            return self._sets.packets(COUNTER)
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """The table stays as it is."""
+        self._active = False
+        self._sets.close()
+
+    def _see_to_rules(self) -> int:
+        """Have the table as it was made, with all who may send in one go: nobody is kept out for a moment."""
+        try:
+            if self._printed and self._print() == self._printed:
+                return 0
+        except Refused as error:
+            logger.debug("Looking at the rules for the VXLAN port: %s", error)
+        return int(self._make())
+
+    def _make(self) -> bool:
+        try:
+            run(["nft", "-f", "-"], text(self._guarded, tuple(self._wanted)))
+        except Refused as error:
+            self._tell(error)
+            return False
+        if not self._active:
+            self._active = True
+            port, vni = self._guarded.port, self._guarded.vni
+            logger.info("Taking packets of VNI %d at UDP port %d from peers only (nft)", vni, port)
+        try:
+            self._printed = self._print()
+        except Refused as error:  # an old nft does not know -t: made anew each time, then
+            logger.debug("Looking at the rules for the VXLAN port: %s", error)
+        return True
+
+    def _print(self) -> str:
+        return run(["nft", "-t", "list", "chain", "inet", self._guarded.table, "input"])
+
+    def _compare(self) -> int:
+        """Have exactly the wanted ones in the sets; how many were not right."""
+        if not self._active:
+            return 0
+        wanted = _by_set(self._wanted)
+        try:
+            there = {name: self._sets.listed(name) for name, _ in _SETS.values()}
+            more = {name: set(wanted.get(name, ())) - there[name] for name in there}
+            less = {name: there[name] - set(wanted.get(name, ())) for name in there}
+            self._sets.change(
+                {name: addresses for name, addresses in more.items() if addresses},
+                {name: addresses for name, addresses in less.items() if addresses},
+            )
+        except OSError as error:  # the table is gone, say: `repair` makes it anew
+            logger.debug("Comparing who may send: %s", error)
+            self._generation = -1
+            return 0
+        return sum(map(len, (*more.values(), *less.values())))
+
+    def _tell(self, error: OSError) -> None:
+        if str(error) == self._told:
+            return
+        self._told = str(error)
+        remedy = "install the package nftables" if isinstance(error, Absent) else "put that right"
+        logger.warning(
+            "Packets for the VXLAN port are taken from whoever knows our MAC, not from peers only: %s; %s, "
+            "or have it so with -vxlan-source-check=off",
+            error,
+            remedy,
+        )
+
+
+def _by_set(addresses: Iterable[Address]) -> Mapping[str, list[Address]]:
+    found: dict[str, list[Address]] = {}
+    for address in addresses:
+        found.setdefault(_SETS[address.version][0], []).append(address)
+    return found
+
+
+def remove(guarded: Guarded) -> None:
+    """Have no such table, where that can be done: most machines have none."""
+    try:
+        run(["nft", "-f", "-"], f"add table inet {guarded.table}\ndelete table inet {guarded.table}\n")
+    except Refused as error:
+        logger.debug("No rules of an earlier run were looked for: %s", error)
+
+
+def remove_all() -> Iterator[str]:
+    """Take all of them away; what there was. Raises `Refused`."""
+    for line in run(["nft", "list", "tables", "inet"]).splitlines():
+        name = line.split()[-1]
+        if name.startswith(_TABLES) and name.removeprefix(_TABLES).isdecimal():
+            run(["nft", "delete", "table", "inet", name])
+            yield f"nft inet {name}"

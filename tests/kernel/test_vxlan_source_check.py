@@ -1,0 +1,133 @@
+"""Whose packets a vxlan device takes: those from the public address of a machine that holds a lease."""
+
+import pytest
+
+from lab import wait
+from tests.kernel.faults import Node, configure, nodes, start
+from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
+
+pytestmark = pytest.mark.kernel
+
+NO_PEER = "the sending node holds no lease"
+
+LISTEN = """
+import socket, sys
+listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+listener.bind((sys.argv[1], 4242))
+print("listening", flush=True)
+while True:
+    data, source = listener.recvfrom(2000)
+    print(source[0], data.decode(), flush=True)
+"""
+# What a machine sends that knows our MAC: an Ethernet frame in VXLAN (RFC 7348), with a UDP packet in it.
+FORGE = """
+import socket, struct, sys
+machine, mac, vni, source, destination, words = sys.argv[1:7]
+data = words.encode()
+udp = struct.pack("!HHHH", 4242, 4242, 8 + len(data), 0) + data
+head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
+                   socket.inet_aton(source), socket.inet_aton(destination))
+total = sum(struct.unpack("!10H", head))
+total = (total & 0xFFFF) + (total >> 16)
+head = head[:10] + struct.pack("!H", (total & 0xFFFF) + (total >> 16) ^ 0xFFFF) + head[12:]
+frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000001") + b"\\x08\\x00" + head + udp
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.sendto(struct.pack("!II", 0x08000000, int(vni) << 8) + frame, (machine, 8472))
+"""
+
+
+def forge(host: Host, at: Node, words: str, source: str, vni: int = 1) -> None:
+    link = at.host.link("flannel.1")
+    assert link is not None
+    pod = at.inside.address
+    host.run("python3", "-c", FORGE, at.host.address, link["address"], str(vni), source, pod, words)
+
+
+def listening(node: Node) -> Process:
+    listener = node.inside.spawn("python3", "-c", LISTEN, node.inside.address)
+    listener.says("listening")
+    return listener
+
+
+def allowed(node: Node, table: str = "flannel-vxlan.1") -> str:
+    return node.host.run("nft", "list", "set", "inet", table, "ipv4").text
+
+
+def test_a_packet_from_a_machine_without_a_lease_never_arrives_and_is_counted(sandbox: Sandbox) -> None:
+    configure(sandbox, "vxlan")
+    here, there = nodes(sandbox)
+    heard = listening(here)
+    stranger = sandbox.host("x")
+    forge(stranger, here, "forged", there.inside.address)
+    here.has_dropped(NO_PEER, 1)
+    forge(there.host, here, "genuine", there.inside.address)
+    heard.says("genuine")
+    assert "forged" not in heard.log
+    # Another device of this machine may have the port, too.
+    forge(stranger, here, "other", there.inside.address, vni=2)
+    assert here.dropped(NO_PEER) == 1
+    # It is let in as soon as it holds a lease, and as long as it does.
+    data = '"BackendType":"vxlan","BackendData":{"VtepMAC":"52:08:00:00:00:09"}'
+    value = f'{{"PublicIP":"{stranger.address}",{data}}}'
+    sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.250.0-24", value)
+    here.daemon.says("Subnet added: 10.2.250.0/24")
+    forge(stranger, here, "leased", "10.2.250.7")
+    heard.says("leased")
+    sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.250.0-24")
+    here.daemon.says("Subnet removed: 10.2.250.0/24")
+    forge(stranger, here, "too late", "10.2.250.7")
+    here.has_dropped(NO_PEER, 2)
+    assert "too late" not in heard.log
+
+
+def test_peers_go_on_over_a_restart_and_what_others_do_to_the_table_is_put_right(sandbox: Sandbox) -> None:
+    configure(sandbox, "vxlan")
+    here, there = nodes(sandbox)
+    ping = here.inside.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", there.inside.address)
+    here.restart("KILL")
+    here.daemon.says("Watching for new subnet leases")
+    assert ping.ends(20) == 0
+    assert " 0% packet loss" in ping.log
+    for harm in (
+        "delete table inet flannel-vxlan.1",
+        f"delete element inet flannel-vxlan.1 ipv4 {{ {there.host.address} }}",
+        "flush chain inet flannel-vxlan.1 input",
+    ):
+        here.host.run("nft", harm)
+
+        def repaired() -> bool | wait.NotYet:
+            shown = here.host.run("nft", "list", "table", "inet", "flannel-vxlan.1", check=False).output
+            whole = there.host.address in shown and "@th,96,24" in shown
+            return whole or wait.NotYet(shown)
+
+        eventually(repaired, f"{harm} to be undone", 40)
+    here.inside.run("ping", "-c1", "-W5", there.inside.address)
+
+
+def test_behind_a_nat_the_check_is_turned_off_and_leaves_nothing(sandbox: Sandbox) -> None:
+    configure(sandbox, "vxlan")
+    here, there = nodes(sandbox)
+    assert there.host.address in allowed(here)
+    here.daemon.signal("TERM")
+    here.daemon.ends(10)
+    here.daemon = start(here.host, "-vxlan-source-check=off")
+    here.daemon.says("Subnet added: ")
+    assert "flannel-vxlan" not in here.host.run("nft", "list", "tables").text
+    heard = listening(here)
+    forge(sandbox.host("x"), here, "behind a NAT", there.inside.address)
+    heard.says("behind a NAT")
+
+
+def test_without_nft_that_is_said_once_and_peers_are_reached(sandbox: Sandbox) -> None:
+    configure(sandbox, "vxlan")
+    # A folder of programs in which nft is not.
+    sandbox.run("sh", "-ec", "mkdir -p /run/bin && for p in /usr/bin/* /usr/sbin/*; do "
+                "[ ${p##*/} = nft ] || ln -sf $p /run/bin/; done")  # fmt: skip
+    host = sandbox.host("a")
+    daemon = host.spawn(
+        "env", "PATH=/run/bin", "/usr/bin/flanneld", "-etcd-endpoints=http://192.168.50.1:2379",
+        "-iface=eth0", f"-subnet-file={host.subnet_file}",
+    )  # fmt: skip
+    daemon.says("nft was not found; install the package nftables")
+    daemon.says("Watching for new subnet leases")
+    assert daemon.log.count("nft was not found") == 1
