@@ -1,24 +1,34 @@
-"""The subnet file: it is replaced as a whole, so that nobody ever reads half of it."""
+"""The subnet file: it is replaced as a whole, so that nobody ever reads half of it.
 
+Its folder may be one that others write to, /tmp say. So nothing that is found there is followed, waited for
+or written to.
+"""
+
+import errno
 import logging
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from flanneld_py import subnet_env
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.subnet import Subnet
 
-__all__ = ["previous_subnet", "replace", "require_writable"]
+__all__ = ["make_folder", "previous_subnet", "read", "replace", "require_writable"]
 
 logger = logging.getLogger(__name__)
+
+LONGEST: Final = 64 * 1024
+"""Bytes of a file that are read; a subnet file has some 200."""
 
 
 def previous_subnet(path: Path) -> Subnet | None:
     """The subnet that the file says this machine held."""
     try:
-        return subnet_env.previous_subnet(path.read_text())
+        return subnet_env.previous_subnet(read(path, follow=False))
     except FileNotFoundError:
         return None  # the first start
     except (OSError, UnicodeDecodeError) as error:
@@ -26,10 +36,20 @@ def previous_subnet(path: Path) -> Subnet | None:
         return None
 
 
+def read(path: Path, *, follow: bool = True) -> str:
+    """A small file. Raises `OSError`, also for what is no file, such as a FIFO, and `UnicodeDecodeError`."""
+    # What is no file is opened at once, and told apart, where it would be waited for.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(LONGEST).decode()
+
+
 def require_writable(path: Path) -> None:
     """Make the directory, and see that a file can be made there. Raises `Fatal`."""
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         if path.is_dir():
             raise IsADirectoryError(None, "it is a directory")
         with tempfile.TemporaryFile(dir=path.parent):
@@ -41,24 +61,36 @@ def require_writable(path: Path) -> None:
 def replace(path: Path, text: str) -> None:
     """Write the text to a new file, mode 0644, and rename that into place. Raises `Fatal`."""
     temporary = path.with_name(f".{path.name}")  # flannel's own name for it
+    made = False
     try:
-        _make_folder(path.parent)
-        with temporary.open("w") as file:
+        make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # whatever it is: ours, of a daemon that was killed, or another's
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )
+        made = True
+        with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(descriptor, 0o644)
         temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
+        if made:
+            with suppress(OSError):
+                temporary.unlink()
         raise _fatal(path, error) from error
 
 
-def _make_folder(folder: Path) -> None:
-    """With mode 0755 as flannel's, whatever the umask is."""
+def make_folder(folder: Path) -> None:
+    """With mode 0755 as flannel's, and so all above it that are not there, whatever the umask is."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        with suppress(FileExistsError):  # another flanneld makes it, too
+            each.mkdir()
+            each.chmod(0o755)
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 def _fatal(path: Path, error: OSError) -> Fatal:

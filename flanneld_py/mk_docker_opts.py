@@ -167,7 +167,9 @@ def _put(path: Path, data: bytes) -> None:
         return
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # nothing that others put there is followed
+            file.write(data)
         temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644)
         temporary.replace(target)
     except OSError:

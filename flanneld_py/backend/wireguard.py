@@ -9,6 +9,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Final
 
+from flanneld_py import files
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.underlay import Underlay
@@ -221,7 +222,7 @@ def _keys(path: Path) -> tuple[str, str]:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     try:
-        text = path.read_text().strip()
+        text = files.read(path).strip()
     except FileNotFoundError:
         text = base64.b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()
         _keep(path, text)
@@ -237,7 +238,7 @@ def _keys(path: Path) -> tuple[str, str]:
 def _keep(path: Path, text: str) -> None:
     """Write a new file that nobody else ever could read."""
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
     except OSError as error:
         raise Fatal(f"Keeping the wireguard key in {path}: {error.strerror}", code=Exit.FILE) from error
