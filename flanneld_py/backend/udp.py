@@ -1,11 +1,12 @@
 """The udp backend: a TUN device, and each packet as it is in one UDP datagram (flannel's backend/udp)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 from flanneld_py import kernel
 from flanneld_py.backend import Statistics
+from flanneld_py.backend.senders import Senders
 from flanneld_py.backend.spared import Spared
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config import uncarried
@@ -16,6 +17,7 @@ from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.firewall.sources import Guarded
 from flanneld_py.interface import Interface
 from flanneld_py.judgement import Needs
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -64,6 +66,8 @@ class UdpBackend:
         )
         self._needs = needs
         self._spared = Spared(self._network, interface)
+        self._senders = Senders(check=options.udp_source_check)
+        self._guarded = Guarded(config.port, (4,), interface.index)
         self._options = options
         self._wanted_device = device
         self._carrier: Carrier | None = None
@@ -90,6 +94,7 @@ class UdpBackend:
         if self._carrier is not None and self._carrier.failure is not None:
             self._drop()
         self._own = subnet.ipv4
+        self._senders.begin(self._guarded)
         self._spared.begin(self._needed())  # before there is the device, whose route takes them along
         if self._carrier is not None:
             self._configure(self._carrier.device)
@@ -116,6 +121,7 @@ class UdpBackend:
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
+        self._senders.carry(peers)
         self._spared.begin(self._needed(), peers.values())
         known = [of for of in map(self._of, peers.values()) if of is not None]
         self._table = ForwardTable.of({of.subnet: of.peer for of in known}, self._network)
@@ -125,6 +131,7 @@ class UdpBackend:
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
+        self._senders.follow(events)
         self._spared.follow(events)
         for event in events:
             of = self._of(event.lease)
@@ -180,16 +187,18 @@ class UdpBackend:
     def repair(self) -> int:
         """See `Backend`. The tables are ours alone, so nobody can have changed them; routes are not."""
         self._spared.refresh(self._needed())
-        return self._spared.repair()
+        return self._spared.repair() + self._senders.repair()
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
-        return Statistics() if self._carrier is None else self._carrier.statistics()
+        found = Statistics() if self._carrier is None else self._carrier.statistics()
+        return replace(found, dropped={**found.dropped, **self._senders.dropped()})
 
     def close(self) -> None:
         """See `Backend`."""
         self._drop()
         self._spared.close()
+        self._senders.close()
         self._outside.socket.close()
 
     def _drop(self) -> None:

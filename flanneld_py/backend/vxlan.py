@@ -10,13 +10,13 @@ from flanneld_py.backend import Statistics, vxlan_entries
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
+from flanneld_py.backend.senders import Senders
 from flanneld_py.backend.underlay import Underlay
 from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
 from flanneld_py.config.model import NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall import sources
-from flanneld_py.firewall.sources import Guarded, Sources
+from flanneld_py.firewall.sources import Guarded
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
@@ -28,8 +28,6 @@ from flanneld_py.subnet import Address, Addresses, Subnet
 __all__ = ["VxlanBackend"]
 
 logger = logging.getLogger(__name__)
-
-NO_PEER: Final = "the sending node holds no lease"
 
 MANY: Final = 100
 """New peers, of which those who examine checksums are told; one that answers is enough."""
@@ -70,9 +68,9 @@ class VxlanBackend(Programmed):
         if network.ipv6 is not None:
             local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
             self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum)
-        self._source_check = source_check
-        self._sources: Sources | None = None
-        self._senders: dict[Subnet, tuple[Address, ...]] = {}
+        self._senders = Senders(
+            check=source_check, sends=lambda lease: lease.attrs.backend_type == BACKEND_TYPE
+        )
         # What a pod may send: docker has one MTU for both families.
         self.mtu = min(vtep.mtu for vtep in self._vteps)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"
@@ -113,25 +111,18 @@ class VxlanBackend(Programmed):
                     raise ValueError(f"a lease without the family of {vtep.name}: {subnet}")
                 vtep.make(network.network_address)
         versions = tuple(network.version for network in subnet.networks)
-        guarded = Guarded(self._config.vni, self._config.port or links.default_port(), versions)
-        if not self._source_check:
-            sources.remove(guarded)
-            return
-        if self._sources is None:
-            self._sources = Sources(guarded)
-        self._sources.begin()
+        port = self._config.port or links.default_port()
+        self._senders.begin(Guarded(port, versions, self._interface.index, self._config.vni))
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
-        self._senders = {subnet: self._public_of(lease) for subnet, lease in peers.items()}
-        if self._sources is not None:
-            self._sources.allow(address for sender in self._senders.values() for address in sender)
+        self._senders.carry(peers)
         super().carry(peers, until)
         self._meet(peers)
 
     def change(self, events: Sequence[Event]) -> None:
         """See `Backend`."""
-        self._follow(events)
+        self._senders.follow(events)
         super().change(events)
         self._meet([event.lease.subnet for event in events if isinstance(event, Added)])
 
@@ -139,9 +130,7 @@ class VxlanBackend(Programmed):
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.end_examination()
-        self._senders.clear()
-        if self._sources is not None:
-            self._sources.allow(())
+        self._senders.release()
         super().release()
 
     def broken(self) -> str:
@@ -152,23 +141,20 @@ class VxlanBackend(Programmed):
     def repair(self) -> int:
         """See `Backend`. Also the devices' own addresses and MTU."""
         repaired = sum(vtep.repair() for vtep in self._vteps)
-        repaired += 0 if self._sources is None else self._sources.repair()
+        repaired += self._senders.repair()
         self._repairs += repaired
         return super().repair() + repaired
 
     def statistics(self) -> Statistics:
         """See `Backend`. What the source check drops does not come to the device."""
         found = super().statistics()
-        if self._sources is None:
-            return found
-        return replace(found, dropped={**found.dropped, NO_PEER: self._sources.dropped()})
+        return replace(found, dropped={**found.dropped, **self._senders.dropped()})
 
     def close(self) -> None:
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.close()
-        if self._sources is not None:
-            self._sources.close()
+        self._senders.close()
         super().close()
 
     def _devices(self) -> Mapping[str, int]:
@@ -182,25 +168,6 @@ class VxlanBackend(Programmed):
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
         return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct)
-
-    def _public_of(self, lease: Lease) -> tuple[Address, ...]:
-        """From where its holder sends."""
-        if lease.attrs.backend_type != BACKEND_TYPE:
-            return ()
-        public = lease.attrs.public
-        return tuple(address for address in (public.ipv4, public.ipv6) if address is not None)
-
-    def _follow(self, events: Sequence[Event]) -> None:
-        """Who may send is known before anything is sent to them, and whose answer would be dropped."""
-        more: set[Address] = set()
-        less: set[Address] = set()
-        for event in events:
-            less.update(self._senders.pop(event.lease.subnet, ()))
-            if isinstance(event, Added):
-                self._senders[event.lease.subnet] = self._public_of(event.lease)
-                more.update(self._senders[event.lease.subnet])
-        if self._sources is not None:
-            self._sources.change(more, less)
 
     def _meet(self, subnets: Iterable[Subnet]) -> None:
         """Have checksums examined with peers that packets are encapsulated to, once they can be sent."""

@@ -1,11 +1,17 @@
-"""Who may send to a vxlan device of ours: the machines that hold leases, by an nft set of their addresses.
+"""Who may send packets of the overlay: the machines that hold leases, by an nft set of their addresses.
 
-Whoever knows its MAC, and reaches the VXLAN port, could otherwise send packets into the overlay as anybody.
-The table is our own, whatever makes the other rules; like the device it stays when flanneld ends. It looks
-at our VNI only, for another's devices may have the port, too.
+Whoever knows the MAC of a vxlan device, and reaches its port, could otherwise send packets into the overlay
+as anybody. It looks at our VNI only, for another's devices may have the port, too. udp checks that itself.
+
+And a container that may send raw packets, as Docker's may, could send to a peer in another peer's name, for
+that comes from no machine's own address: such a packet is dropped on its way out, by the way back to its
+source, which is not where it came from.
+
+The table is our own, whatever makes the other rules; like a vxlan device it stays when flanneld ends.
 """
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,30 +21,35 @@ from flanneld_py.firewall.resync import Resync
 from flanneld_py.kernel.nft_sets import NftSets
 from flanneld_py.subnet import Address
 
-__all__ = ["COUNTER", "Guarded", "Sources", "remove", "remove_all", "text"]
+__all__ = ["Guarded", "Sources", "remove", "remove_all", "text", "text_of_forged"]
 
 logger = logging.getLogger(__name__)
 
 COUNTER: Final = "dropped"
+FORGED: Final = "forged"
 
 _SETS: Final[dict[int, tuple[str, str]]] = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
 
-_TABLES: Final = "flannel-vxlan."
-"""How the names of these tables begin."""
+_TABLES: Final = re.compile(r"flannel-(vxlan|udp)\.[0-9]+")
+"""The names of these tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """The packets of one VNI that come to a UDP port, by IP of these versions."""
+    """The packets of the overlay that come to a UDP port, and those that go there, by IP of these versions.
 
-    vni: int
+    `vni` is that of vxlan, None for udp; `under` is the external interface's index.
+    """
+
     port: int
     versions: tuple[int, ...]
+    under: int
+    vni: int | None = None
 
     @property
     def table(self) -> str:
         """The name of the table, of the family inet."""
-        return f"{_TABLES}{self.vni}"
+        return f"flannel-udp.{self.port}" if self.vni is None else f"flannel-vxlan.{self.vni}"
 
 
 def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
@@ -47,10 +58,13 @@ def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
     lines = [
         f"add table {table}",
         f"add counter {table} {COUNTER}",
+        f"add counter {table} {FORGED}",
         *(f"add set {table} {name} {{ type {name}_addr ; }}" for name, _ in _SETS.values()),
     ]
     for name, members in _by_set(addresses).items():
         lines.append(f"add element {table} {name} {{ {', '.join(map(str, members))} }}")
+    if guarded.vni is None:
+        return "".join(f"{line}\n" for line in lines)
     # Before anybody's rules, after the kernel has put fragments together.
     lines.append(f"add chain {table} input {{ type filter hook input priority -10 ; policy accept ; }}")
     lines.append(f"flush chain {table} input")
@@ -59,6 +73,21 @@ def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
         # RFC 7348: the VNI is behind the UDP header (8 bytes), flags (1) and reserved bits (3).
         which = f"udp dport {guarded.port} @th,96,24 {guarded.vni} {family} saddr != @{name}"
         lines.append(f"add rule {table} input meta nfproto ipv{version} {which} counter name {COUNTER} drop")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def text_of_forged(guarded: Guarded) -> str:
+    """The rest of it: what some kernels cannot do (CONFIG_NFT_FIB_INET), so it is asked for by itself."""
+    table = f"inet {guarded.table}"
+    lines = [
+        f"add chain {table} forward {{ type filter hook forward priority -10 ; policy accept ; }}",
+        f"flush chain {table} forward",
+    ]
+    for version in guarded.versions:
+        name, family = _SETS[version]
+        which = f"meta nfproto ipv{version} udp dport {guarded.port} {family} daddr @{name}"
+        away = f"iif != {guarded.under} fib saddr . iif oif missing counter name {FORGED} drop"
+        lines.append(f"add rule {table} forward {which} {away}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -71,6 +100,7 @@ class Sources:
         self._wanted: set[Address] = set()
         self._active = False
         self._told = ""
+        self._told_forged = False
         self._generation = -1
         self._printed = ""
         self._resync = Resync(self._see_to_rules)
@@ -113,14 +143,17 @@ class Sources:
         self._generation = generation
         return self._resync() + self._compare()
 
-    def dropped(self) -> int:
-        """Packets that came from elsewhere, since the table was made. For any thread."""
+    def dropped(self) -> dict[str, int]:
+        """Packets by reason, since the table was made. For any thread."""
         if not self._active:
-            return 0
+            return {}
+        reasons = {FORGED: "forged in a peer's name on this machine"}
+        if self._guarded.vni is not None:
+            reasons[COUNTER] = "the sending node holds no lease"
         try:
-            return self._sets.packets(COUNTER)
+            return {words: self._sets.packets(name) for name, words in reasons.items()}
         except OSError:
-            return 0
+            return {}
 
     def close(self) -> None:
         """The table stays as it is."""
@@ -144,8 +177,13 @@ class Sources:
             return False
         if not self._active:
             self._active = True
-            port, vni = self._guarded.port, self._guarded.vni
-            logger.info("Taking packets of VNI %d at UDP port %d from peers only (nft)", vni, port)
+            if self._guarded.vni is not None:
+                port, vni = self._guarded.port, self._guarded.vni
+                logger.info("Taking packets of VNI %d at UDP port %d from peers only (nft)", vni, port)
+        try:
+            run(["nft", "-f", "-"], text_of_forged(self._guarded))
+        except Refused as error:
+            self._tell_forged(error)
         try:
             self._printed = self._print()
         except Refused as error:  # an old nft does not know -t: made anew each time, then
@@ -153,7 +191,10 @@ class Sources:
         return True
 
     def _print(self) -> str:
-        return run(["nft", "-t", "list", "chain", "inet", self._guarded.table, "input"])
+        chains = ["input"] * (self._guarded.vni is not None) + ["forward"] * (not self._told_forged)
+        return "".join(
+            run(["nft", "-t", "list", "chain", "inet", self._guarded.table, chain]) for chain in chains
+        )
 
     def _compare(self) -> int:
         """Have exactly the wanted ones in the sets; how many were not right."""
@@ -174,7 +215,19 @@ class Sources:
             return 0
         return sum(map(len, (*more.values(), *less.values())))
 
+    def _tell_forged(self, error: OSError) -> None:
+        if not self._told_forged:
+            self._told_forged = True
+            text = (
+                "Packets that a container of this machine sends in a peer's name are not dropped: %s; "
+                "containers without CAP_NET_RAW cannot send any"
+            )
+            logger.info(text, error)
+
     def _tell(self, error: OSError) -> None:
+        if self._guarded.vni is None:
+            self._tell_forged(error)
+            return
         if str(error) == self._told:
             return
         self._told = str(error)
@@ -206,6 +259,6 @@ def remove_all() -> Iterator[str]:
     """Take all of them away; what there was. Raises `Refused`."""
     for line in run(["nft", "list", "tables", "inet"]).splitlines():
         name = line.split()[-1]
-        if name.startswith(_TABLES) and name.removeprefix(_TABLES).isdecimal():
+        if _TABLES.fullmatch(name):
             run(["nft", "delete", "table", "inet", name])
             yield f"nft inet {name}"

@@ -131,3 +131,49 @@ def test_without_nft_that_is_said_once_and_peers_are_reached(sandbox: Sandbox) -
     daemon.says("nft was not found; install the package nftables")
     daemon.says("Watching for new subnet leases")
     assert daemon.log.count("nft was not found") == 1
+
+
+# As a container with CAP_NET_RAW does: a UDP datagram to a peer, from an address that is another peer's.
+FORGE_OUTER = """
+import socket, struct, sys
+source, destination, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+udp = struct.pack("!HHHH", port, port, 16, 0) + b"8 bytes."
+head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
+                   socket.inet_aton(source), socket.inet_aton(destination))
+sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+sender.sendto(head + udp, (destination, 0))
+"""
+COUNT = """
+add table ip seen
+add chain ip seen in { type filter hook prerouting priority -400 ; }
+add rule ip seen in udp length 16 counter
+"""
+
+
+@pytest.mark.parametrize(("kind", "port"), [("udp", 8285), ("vxlan", 8472)])
+def test_what_a_container_sends_to_a_peer_in_another_peers_name_does_not_leave_the_machine(
+    sandbox, kind, port
+):
+    configure(sandbox, kind)
+    here, there, third = nodes(sandbox, 3)
+    for address in (there.host.address, third.host.address):
+        assert address in here.host.run("nft", "list", "ruleset").text
+    there.host.run("nft", COUNT)
+    here.host.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
+    here.host.run("sysctl", "-qw", "net.ipv4.conf.docker0.rp_filter=0")
+
+    def send(source: str) -> None:
+        here.inside.run("python3", "-c", FORGE_OUTER, source, there.host.address, str(port))
+
+    send(third.host.address)
+    here.has_dropped("forged in a peer's name on this machine", 1)
+    # What bears its own address is none of ours, and nor is another port.
+    send(here.inside.address)
+    here.inside.run("python3", "-c", FORGE_OUTER, third.host.address, there.host.address, "9999")
+
+    def arrived() -> bool | wait.NotYet:
+        shown = there.host.run("nft", "list", "table", "ip", "seen").text
+        return "packets 2 " in shown or wait.NotYet(shown)
+
+    eventually(arrived, "the other two to arrive, and no more")
+    assert here.dropped("forged in a peer's name on this machine") == 1
