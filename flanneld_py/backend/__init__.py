@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from flanneld_py.lease import Event, Lease, LeaseAttrs
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Backend", "Flow", "Statistics"]
+__all__ = ["OTHERS", "Backend", "Flow", "Statistics"]
+
+OTHERS: Final = ""
+"""In place of a peer's address: machines that are none, or none any more, together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,10 @@ class Flow:
 class Statistics:
     """What a backend has done since it began.
 
-    `sent` and `received` are by the peer's public address, or under "" where the kernel does not tell peers
-    apart; `dropped` are packets by reason; `repairs` are entries of the kernel that were put right. `ways`
-    are what it chose to do, or why it could not, by a short name.
+    `sent` and `received` are by the public address of each machine that is a peer now, and under `OTHERS` of
+    all that have left, or where the kernel does not tell peers apart; `dropped` are packets by reason;
+    `repairs` are entries of the kernel that were put right. `ways` are what it chose to do, or why it could
+    not, by a short name.
     """
 
     sent: Mapping[str, Flow] = field(default_factory=dict)
@@ -71,7 +75,10 @@ class Backend(Protocol):
         """Put right what differs from what was last asked for; how many things did."""
 
     def statistics(self) -> Statistics:
-        """What was done so far. For any thread."""
+        """What was done so far. For any thread, at any time; whoever asks holds nothing up.
+
+        Raises `OSError` where it cannot be read.
+        """
 
     def close(self) -> None:
         """Stop for good, and take away what ends with us."""

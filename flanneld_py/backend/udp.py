@@ -191,7 +191,8 @@ class UdpBackend:
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
-        found = Statistics() if self._carrier is None else self._carrier.statistics()
+        carrier = self._carrier  # which may be made anew meanwhile
+        found = Statistics() if carrier is None else carrier.statistics()
         return replace(found, dropped={**found.dropped, **self._senders.dropped()})
 
     def close(self) -> None:

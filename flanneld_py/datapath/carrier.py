@@ -5,7 +5,8 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from flanneld_py.backend import Flow, Statistics
@@ -15,6 +16,7 @@ from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.plain import PlainLoop
+from flanneld_py.datapath.roster import Roster
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.tun import Tun, open_tun
 from flanneld_py.errors import Exit, Fatal
@@ -45,6 +47,7 @@ class Carrier:
         self._wanted = fast_path
         self._fast: FastPath | None = None
         self._traffic = Traffic()
+        self._roster = Roster()
         self._ways = {"loop": "plain", "fast_path": "off"}
         tun = open_tun(device, offloads=offloads == "auto")
         self._tun, self.device = tun.descriptor, tun.name
@@ -92,19 +95,37 @@ class Carrier:
             self._ways["fast_path"] = "on"
 
     def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
-        """These peers and no others; of each, whether it takes super-packets. The table has them, too."""
-        for peer, _ in peers.values():
-            self._traffic.know(peer.node)
-        self._tell(lambda programs: programs.replace(peers))
+        """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
+        for subnet in self._roster.beyond(peers):
+            self.remove(subnet)
+        for subnet, (peer, fast) in peers.items():
+            self.put(subnet, peer, fast=fast)
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
-        """From now on the subnet is that node's, in the fast path as well; the table has it."""
-        self._traffic.know(peer.node)
+        """From now on the subnet is that node's, in the fast path as well; the table has it.
+
+        `fast`: it takes super-packets.
+        """
+        move = self._roster.put(subnet, peer.node)
+        self._meet(move.came)
         self._tell(lambda programs: programs.put(subnet, peer, fast=fast))
+        self._part(move.left)
 
     def remove(self, subnet: IPv4Network) -> None:
         """From now on the subnet is nobody's."""
+        move = self._roster.remove(subnet)
         self._tell(lambda programs: programs.remove(subnet))
+        self._part(move.left)
+
+    def _meet(self, node: str | None) -> None:
+        if node is not None:
+            self._traffic.know(node)
+            self._tell(lambda programs: programs.know(node))
+
+    def _part(self, node: str | None) -> None:
+        if node is not None:
+            self._traffic.forget(node)
+            self._tell(lambda programs: programs.forget(node))
 
     def allow(self, mandate: Mandate) -> None:
         """Carry packets by this mandate."""
@@ -129,24 +150,25 @@ class Carrier:
             logger.error("The fast path could not be kept up, so it has ended: %s", error.strerror)  # noqa: TRY400
 
     def statistics(self) -> Statistics:
-        """What was carried and dropped either way, and how."""
-        done = self._traffic.statistics()
-        if self._fast is None:
-            return Statistics(done.sent, done.received, done.dropped, ways=self._ways)
-        fast = self._fast.statistics()
+        """What was carried and dropped either way, and how. For any thread."""
+        fast, done = self._fast, self._traffic.statistics()
+        if fast is None:
+            return replace(done, ways=dict(self._ways))
+        also = fast.statistics()
         return Statistics(
-            _sum(done.sent, fast.sent),
-            _sum(done.received, fast.received),
-            Counter(done.dropped) + Counter(fast.dropped),
-            ways=self._ways,
+            _sum(done.sent, also.sent),
+            _sum(done.received, also.received),
+            dict(Counter(done.dropped) + Counter(also.dropped)),
+            ways=dict(self._ways),
         )
 
     def close(self) -> None:
-        """End it; the device goes with its descriptor."""
-        if self._fast is not None:
-            self._fast.close()
-        self._loop.close()
-        os.close(self._tun)
+        """End it; the device goes with its descriptor, whatever else fails."""
+        with ExitStack() as stack:
+            stack.callback(os.close, self._tun)
+            stack.callback(self._loop.close)
+            if self._fast is not None:
+                stack.callback(self._fast.close)
 
 
 def _sum(one: Mapping[str, Flow], other: Mapping[str, Flow]) -> dict[str, Flow]:

@@ -51,8 +51,18 @@ class Pacer:
                 line.due = now + train.packets * (self._each if train.joined else self._single)
                 if not line.trains:
                     del self._waiting[node]
+                self._used(node, now)
                 return train
         return None
+
+    def _used(self, node: str, now: float) -> None:
+        """It is the last that was sent to. Those that may be sent to again, and are not, are forgotten."""
+        self._lines[node] = self._lines.pop(node)
+        while self._lines:
+            oldest, line = next(iter(self._lines.items()))
+            if line.trains or line.due > now:
+                break
+            del self._lines[oldest]
 
     def next(self) -> float | None:
         """When there will be another to take; None where none waits."""

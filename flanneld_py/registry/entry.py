@@ -58,9 +58,11 @@ class Reader:
 
     def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool, int]], revision: int) -> Snapshot:
         """All keys (name, value, revision of its last change, permanent, of its first) at a revision."""
+        listed = list(entries)
+        self._warned &= {entry[0][:LONGEST] for entry in listed}  # the others have gone, while nobody watched
         read = [
             event
-            for name, value, changed, permanent, created in entries
+            for name, value, changed, permanent, created in listed
             if (event := self.written(name, value, changed, permanent=permanent, created=created)) is not None
         ]
         return Snapshot(

@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -133,7 +133,9 @@ def test_peers_are_laid_out_as_in_c():
 def test_counters_are_the_sum_of_all_cpus():
     """After the counters a struct flow has what its CPU remembers: a tick, an Ethernet header, 2 bytes."""
     cpus = [struct.pack("<4Q", 1, 2, 3, 4) + bytes(24), struct.pack("<4Q", 10, 20, 30, 40) + b"\xff" * 24]
-    assert layouts.flows(cpus) == [11, 22, 33, 44]
+    assert layouts.flow(cpus) == layouts.Counts(sent=Flow(11, 22), received=Flow(33, 44))
+    assert layouts.flow(cpus[:1]).and_of(cpus[1:]) == layouts.flow(cpus)
+    assert layouts.flow([]) == layouts.Counts(Flow(0, 0), Flow(0, 0))
     assert layouts.number([struct.pack("<Q", 2), struct.pack("<Q", 3)]) == 5
 
 
@@ -201,8 +203,11 @@ class Programs:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
-        self.told.append(dict(peers))
+    def know(self, node: str) -> None:
+        self.told.append(("know", node))
+
+    def forget(self, node: str) -> None:
+        self.told.append(("forget", node))
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
         self.told.append((subnet, peer, fast))
@@ -278,11 +283,15 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
     made.allow(MANDATE)
     made.put(SUBNET, PEER, fast=False)
     made.remove(SUBNET)
+    made.replace({})
     made.forbid()
     seen = made.statistics()
     made.close()
+    node = PEER.node
+    # It is a peer from its first subnet to its last.
     assert programs.told == [
-        {THEIRS: (PEER, True)}, MANDATE, (SUBNET, PEER, False), SUBNET, "forbid", "close",
+        ("know", node), (THEIRS, PEER, True), MANDATE, (SUBNET, PEER, False), SUBNET,
+        THEIRS, ("forget", node), "forbid", "close",
     ]  # fmt: skip
     assert seen.sent == {PEER.node: Flow(5, 500)}
     assert seen.dropped == {"the destination is not in our subnet": 3}
@@ -302,7 +311,47 @@ def test_programs_that_cannot_be_kept_up_end_and_the_loop_serves(outside, monkey
     made.allow(MANDATE)
     made.forbid()
     assert not made.fast
-    assert programs.told == [MANDATE, "close"]
+    assert programs.told == [MANDATE, ("know", PEER.node), "close"]
     assert made.statistics().ways["fast_path"] == "off: it could not be kept up: No space left on device"
     assert "could not be kept up" in caplog.text
     made.close()
+
+
+def test_of_peers_that_have_left_only_the_sum_is_kept(outside, monkeypatch):
+    made = carrier(outside, monkeypatch, "off", refuse)
+    made.begin()
+    for number in range(1000):
+        peer = Peer((f"192.168.{number // 250}.{number % 250 + 1}", 8285), 1472)
+        made.put(THEIRS, peer, fast=False)  # the subnet of the one before
+        made._traffic.sent.add(peer.node, 100)
+        made._traffic.received.add(peer.node, 60, packets=2)
+    seen = made.statistics()
+    made.close()
+    assert seen.sent == {"": Flow(999, 99_900), peer.node: Flow(1, 100)}
+    assert seen.received == {"": Flow(1998, 59_940), peer.node: Flow(2, 60)}
+
+
+def test_a_peer_that_comes_back_is_counted_from_the_beginning(outside, monkeypatch):
+    made = carrier(outside, monkeypatch, "off", refuse)
+    made.begin()
+    for _ in range(2):
+        made.put(THEIRS, PEER, fast=False)
+        made._traffic.sent.add(PEER.node, 100)
+        made.remove(THEIRS)
+    made.put(THEIRS, PEER, fast=False)
+    made._traffic.sent.add(PEER.node, 1)
+    assert made.statistics().sent == {"": Flow(2, 200), PEER.node: Flow(1, 1)}
+    made.close()
+
+
+def test_all_of_a_carrier_ends_though_its_fast_path_cannot_be_taken_away(outside, monkeypatch):
+    class Stuck(Programs):
+        def close(self) -> None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    made = carrier(outside, monkeypatch, "auto", lambda *_: Stuck())
+    made.begin()
+    with pytest.raises(OSError, match="No such device"):
+        made.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(made._tun)

@@ -91,6 +91,14 @@ def test_one_node_does_not_hold_up_another():
     assert pacer.next() == 3.0
 
 
+def test_nodes_that_are_not_sent_to_any_more_are_forgotten():
+    pacer = Pacer(each=1.0, single=1.0)
+    for number in range(1000):
+        assert pacer.put(Peer((f"192.168.9.{number}", 8285), 1472, paced=True), data(100, 3), 100) == 0
+        assert pacer.take(10.0 * number) is not None
+    assert list(pacer._lines) == ["192.168.9.999"]
+
+
 def test_as_many_wait_as_in_flannels_device_and_the_others_are_lost():
     pacer = Pacer(each=1.0, single=1.0)
     lost = [pacer.put(PEER, data(1400, 46), 1400) for _ in range(12)]

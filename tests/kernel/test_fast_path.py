@@ -4,6 +4,7 @@ Whether it is the programs that carry packets shows when the daemon is stopped: 
 """
 
 import json
+import re
 
 import pytest
 
@@ -144,6 +145,39 @@ def test_packets_are_carried_while_both_daemons_are_stopped(sandbox):
     gets_all(there.inside, here.inside, here.inside.address)
     gets_all(here.host, there.host, f"{there.host.subnet}.1")
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
+
+
+def carried(of: Node) -> dict[tuple[str, str], int]:
+    """Packets by direction and peer, as /metrics tells."""
+    found = {}
+    for line in of.get("/metrics").splitlines():
+        if match := re.fullmatch(
+            r'flanneld_packets_total\{direction="(.*)",network="",peer="(.*)"\} (.*)', line
+        ):
+            found[match[1], match[2]] = int(float(match[3]))
+    return found
+
+
+def test_what_was_counted_of_a_peer_that_has_left_stays_in_one_sum(sandbox):
+    here, there = pair(sandbox)
+    key, address = f"{PREFIX}/subnets/{there.host.subnet}.0-24", there.host.address
+    # No more than this: the daemons announce nothing, and nobody else sends.
+    here.inside.run("ping", "-c", "20", "-i", "0.01", there.inside.address)
+    before = carried(here)
+    assert before["sent", address] >= 20
+    assert before["received", address] >= 20
+    there.daemon.signal("TERM")
+    there.daemon.ends()
+    sandbox.etcdctl("del", key)
+
+    def left() -> dict[tuple[str, str], int] | wait.NotYet:
+        now = carried(here)
+        return now if ("sent", address) not in now else wait.NotYet(str(now))
+
+    after = eventually(left, "the peer to be told of no more")
+    for direction in ("sent", "received"):
+        assert after[direction, ""] == before.get((direction, ""), 0) + before[direction, address]
+    assert json.loads(here.get("/state").partition(" ")[2])["networks"][0]["peers"] == []
 
 
 def mixed(sandbox: Sandbox, way: str) -> tuple[Node, Node]:

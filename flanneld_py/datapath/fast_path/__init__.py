@@ -7,6 +7,7 @@ end with this process, however it ends; the loop of the next one carries on, and
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from flanneld_py.backend import Flow, Statistics
+from flanneld_py.backend import OTHERS, Statistics
 from flanneld_py.datapath.fast_path import bpf, layouts
 from flanneld_py.datapath.fast_path.image import Image, read_image
 from flanneld_py.datapath.fast_path.inlet import name_of, open_inlet
@@ -49,7 +50,9 @@ class FastPath:
 
     def __init__(self, maps: Mapping[str, bpf.Map], place: layouts.Place, detach: Callable[[], None]) -> None:
         self._maps, self._place, self._detach = maps, place, detach
-        self._subnets: set[IPv4Network] = set()
+        self._left = layouts.flow(())  # of all nodes that were peers
+        self._open = True
+        self._opening = threading.Lock()  # held while descriptors come or go, and for nothing longer
 
     def allow(self, mandate: Mandate) -> None:
         """Carry packets by this mandate and the peers that were put; its table is not looked at."""
@@ -59,46 +62,48 @@ class FastPath:
         """Carry nothing until the next `allow`."""
         self._maps["mandates"].put(layouts.FIRST, layouts.NO_MANDATE)
 
-    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
-        """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
-        for subnet in self._subnets - peers.keys():
-            self.remove(subnet)
-        for subnet, (peer, fast) in peers.items():
-            self.put(subnet, peer, fast=fast)
+    def know(self, node: str) -> None:
+        """Count what goes to this node and comes from it."""
+        key = socket.inet_aton(node)
+        if not self._maps["flows"].get(key):
+            self._maps["flows"].put(key, layouts.NO_FLOW)
+
+    def forget(self, node: str) -> None:
+        """It is no peer any more: what was counted of it is one with that of all others that have left."""
+        self._left = self._left.and_of(self._maps["flows"].take(socket.inet_aton(node)))
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
         """From now on the subnet is that node's; `fast`: it takes super-packets, so send to it from here."""
-        node = layouts.node(peer)
-        if not self._maps["flows"].get(node):
-            self._maps["flows"].put(node, layouts.NO_FLOW)
         self._maps["peers"].put(layouts.prefix(subnet), layouts.peer(peer, fast=fast))
-        self._subnets.add(subnet)
 
     def remove(self, subnet: IPv4Network) -> None:
-        """From now on the subnet is nobody's. What was counted of its node stays."""
+        """From now on the subnet is nobody's."""
         self._maps["peers"].remove(layouts.prefix(subnet))
-        self._subnets.discard(subnet)
 
     def statistics(self) -> Statistics:
-        """What the programs have carried and dropped."""
-        sent: dict[str, Flow] = {}
-        received: dict[str, Flow] = {}
-        for node in self._maps["flows"]:
-            name, counts = socket.inet_ntoa(node), layouts.flows(self._maps["flows"].get(node))
-            sent[name], received[name] = Flow(*counts[:2]), Flow(*counts[2:])
-        drops = {
-            reason: layouts.number(self._maps["drops"].get(layouts.index(place)))
-            for place, reason in enumerate(layouts.DROPS)
-        }
+        """What the programs have carried and dropped; nothing once this is closed. For any thread."""
+        with ExitStack() as opened:
+            with self._opening:
+                if not self._open:
+                    return Statistics()
+                flows, drops = (
+                    opened.enter_context(self._maps[name].reader()) for name in ("flows", "drops")
+                )
+            found = {OTHERS: self._left}
+            found |= {socket.inet_ntoa(node): layouts.flow(values) for node, values in flows.items()}
+            dropped = {place: layouts.number(values) for place, values in drops.items()}
+        reasons = {reason: dropped.get(layouts.index(place), 0) for place, reason in enumerate(layouts.DROPS)}
         return Statistics(
-            {node: flow for node, flow in sent.items() if flow.packets},
-            {node: flow for node, flow in received.items() if flow.packets},
-            {reason: number for reason, number in drops.items() if number},
+            {node: flow.sent for node, flow in found.items() if flow.sent.packets},
+            {node: flow.received for node, flow in found.items() if flow.received.packets},
+            {reason: number for reason, number in reasons.items() if number},
         )
 
     def close(self) -> None:
         """Detach the programs: everything comes to the loop from now on."""
-        self._detach()
+        with self._opening:
+            self._open = False
+            self._detach()
 
 
 def is_compiled() -> bool:

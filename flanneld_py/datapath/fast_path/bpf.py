@@ -4,14 +4,15 @@ import ctypes
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from flanneld_py.datapath.fast_path.image import MapShape
 
-__all__ = ["Map", "Rejected", "attach", "load_program"]
+__all__ = ["Map", "MapReader", "Rejected", "attach", "load_program"]
 
 NR_BPF: Final = {"x86_64": 321, "aarch64": 280}  # asm/unistd.h
 
@@ -19,8 +20,9 @@ BPF_MAP_CREATE: Final = 0
 BPF_MAP_LOOKUP_ELEM: Final = 1
 BPF_MAP_UPDATE_ELEM: Final = 2
 BPF_MAP_DELETE_ELEM: Final = 3
-BPF_MAP_GET_NEXT_KEY: Final = 4
 BPF_PROG_LOAD: Final = 5
+BPF_MAP_LOOKUP_AND_DELETE_ELEM: Final = 21
+BPF_MAP_LOOKUP_BATCH: Final = 24
 BPF_LINK_CREATE: Final = 28
 
 BPF_PROG_TYPE_SCHED_CLS: Final = 3
@@ -30,10 +32,14 @@ PER_CPU: Final = frozenset({5, 6})  # BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PER
 
 # The first fields of union bpf_attr, for each command; what is not given is 0.
 _MAP_CREATE: Final = struct.Struct("=IIIII")  # map_type, key_size, value_size, max_entries, map_flags
-_ELEMENT: Final = struct.Struct("=I4xQQQ")  # map_fd, key, value or next_key, flags
+_ELEMENT: Final = struct.Struct("=I4xQQQ")  # map_fd, key, value, flags
+_BATCH: Final = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, two flags
 # prog_type, insn_cnt, insns, license, log_level, log_size, log_buf
 _PROG_LOAD: Final = struct.Struct("=IIQQIIQ")
 _LINK_CREATE: Final = struct.Struct("=IIII32x")  # prog_fd, target_ifindex, attach_type, flags
+
+AT_ONCE: Final = 1024
+"""Entries that one call reads. It must take a whole bucket of a hash table, of which each has a few."""
 
 LOG_SIZE: Final = 1 << 20
 INSTRUCTION: Final = 8  # bytes
@@ -52,9 +58,13 @@ class Rejected(OSError):
 
 def _bpf(command: int, attr: bytes) -> int:
     """Its result, a new descriptor for some commands. Raises OSError; ENOSYS on an unknown architecture."""
+    return _call(command, ctypes.create_string_buffer(attr, len(attr)))
+
+
+def _call(command: int, attr: "ctypes.Array[ctypes.c_char]") -> int:
+    """The same, where the kernel answers in `attr` as well."""
     number = NR_BPF.get(platform.machine(), -1)
-    buffer = ctypes.create_string_buffer(attr, len(attr))
-    result: int = _libc.syscall(number, command, buffer, len(attr))
+    result: int = _libc.syscall(number, command, attr, len(attr))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -94,30 +104,91 @@ class Map:
             self._element(BPF_MAP_LOOKUP_ELEM, key, value)
         except FileNotFoundError:
             return []
-        raw, size = value.raw, self._shape.value_size
-        return [raw[at : at + size] for at in range(0, len(raw), self._step)]
+        return self._values(value.raw)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Every key, while nobody else changes the map."""
-        following = ctypes.create_string_buffer(self._shape.key_size)
-        key: bytes | None = None
-        while True:
-            try:
-                self._element(BPF_MAP_GET_NEXT_KEY, key, following)
-            except FileNotFoundError:
-                return
-            key = following.raw
-            yield key
+    def take(self, key: bytes) -> list[bytes]:
+        """Forget a key; its value as from `get`, to the last that was written."""
+        value = ctypes.create_string_buffer(self._step * self._copies)
+        try:
+            self._element(BPF_MAP_LOOKUP_AND_DELETE_ELEM, key, value)
+        except FileNotFoundError:
+            return []
+        return self._values(value.raw)
+
+    def reader(self) -> "MapReader":
+        """What reads the whole map, also when this is closed meanwhile."""
+        return MapReader(os.dup(self.fd), self._shape.key_size, self._step * self._copies, self._values)
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self.fd)
 
-    def _element(self, command: int, key: bytes | None, value: "ctypes.Array[ctypes.c_char] | None") -> None:
+    def _values(self, raw: bytes) -> list[bytes]:
+        """One for each CPU of such a map."""
+        size = self._shape.value_size
+        return [raw[at : at + size] for at in range(0, len(raw), self._step)]
+
+    def _element(self, command: int, key: bytes, value: "ctypes.Array[ctypes.c_char] | None") -> None:
         # What a command does not use must be 0.
-        held = None if key is None else ctypes.create_string_buffer(key, len(key))
-        places = [0 if buffer is None else _address(buffer) for buffer in (held, value)]
-        _bpf(command, _ELEMENT.pack(self.fd, *places, 0))
+        held = ctypes.create_string_buffer(key, len(key))
+        place = 0 if value is None else _address(value)
+        _bpf(command, _ELEMENT.pack(self.fd, _address(held), place, 0))
+
+
+class MapReader:
+    """Reads a whole map by a descriptor of its own: for any thread, whatever others do to the map.
+
+    Keys have 4 bytes at least. Methods raise OSError.
+    """
+
+    def __init__(
+        self, descriptor: int, key_size: int, room: int, values: Callable[[bytes], list[bytes]]
+    ) -> None:
+        self._descriptor = descriptor
+        self._key_size = key_size
+        self._room = room  # bytes of an entry's value
+        self._values = values
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+    def items(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Every key with its value, as from `Map.get`; one that comes or goes meanwhile may be missing."""
+        keys = ctypes.create_string_buffer(self._key_size * AT_ONCE)
+        values = ctypes.create_string_buffer(self._room * AT_ONCE)
+        place = ctypes.create_string_buffer(self._key_size)  # where to go on, as the kernel has it
+        start, more = 0, True
+        while more:
+            count, more = self._batch(start, place, keys, values)
+            start = _address(place)
+            names, contents = keys.raw, values.raw
+            for at in range(count):
+                name = names[at * self._key_size : (at + 1) * self._key_size]
+                yield name, self._values(contents[at * self._room : (at + 1) * self._room])
+
+    def _batch(
+        self,
+        start: int,
+        place: "ctypes.Array[ctypes.c_char]",
+        keys: "ctypes.Array[ctypes.c_char]",
+        values: "ctypes.Array[ctypes.c_char]",
+    ) -> tuple[int, bool]:
+        """Read the next entries; how many there are, and whether more may follow."""
+        told = (start, _address(place), _address(keys), _address(values), AT_ONCE, self._descriptor, 0, 0)
+        attr = ctypes.create_string_buffer(_BATCH.pack(*told), _BATCH.size)
+        try:
+            _call(BPF_MAP_LOOKUP_BATCH, attr)
+        except FileNotFoundError:  # these are the last
+            more = False
+        else:
+            more = True
+        count: int = _BATCH.unpack(attr.raw)[4]
+        return count, more
 
 
 def load_program(instructions: bytes, license_: str) -> int:

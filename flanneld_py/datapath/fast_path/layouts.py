@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
+from flanneld_py.backend import Flow
 from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
 
-__all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Place", "flows", "index", "mandate", "node", "number"]
-__all__ += ["SIZES", "peer", "prefix"]
+__all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Counts", "Place", "flow", "index", "mandate", "node"]
+__all__ += ["SIZES", "number", "peer", "prefix"]
 
 _MANDATE: Final = struct.Struct("=Q8x4s4s4sII2sH2s6x")
 _PREFIX: Final = struct.Struct("=I4s")
@@ -84,9 +85,23 @@ def node(of: Peer) -> bytes:
     return IPv4Address(of.node).packed
 
 
-def flows(values: Iterable[bytes]) -> list[int]:
-    """What the CPUs' structs flow add up to: packets sent, their bytes, packets received, their bytes."""
-    return [sum(column) for column in zip(*(_FLOW.unpack(value) for value in values), strict=True)]
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted of a node, or of several."""
+
+    sent: Flow
+    received: Flow
+
+    def and_of(self, values: Iterable[bytes]) -> "Counts":
+        """This, and what the CPUs' structs flow of one more add up to."""
+        here = (self.sent.packets, self.sent.bytes, self.received.packets, self.received.bytes)
+        total = [sum(column) for column in zip(here, *map(_FLOW.unpack, values), strict=True)]
+        return Counts(Flow(*total[:2]), Flow(*total[2:]))
+
+
+def flow(values: Iterable[bytes]) -> Counts:
+    """What the CPUs' structs flow add up to."""
+    return Counts(Flow(0, 0), Flow(0, 0)).and_of(values)
 
 
 def index(place: int) -> bytes:

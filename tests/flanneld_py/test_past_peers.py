@@ -1,0 +1,43 @@
+"""Whoever has left costs nothing any more: no memory, and nothing at each event."""
+
+from ipaddress import IPv4Network
+
+from flanneld_py.datapath.roster import Move, Roster
+from flanneld_py.registry.entry import Reader
+
+FIRST, SECOND = IPv4Network("10.2.35.0/24"), IPv4Network("10.2.52.0/24")
+HERE, THERE = "192.168.199.52", "192.168.199.53"
+
+
+def test_a_node_is_a_peer_from_its_first_subnet_to_its_last():
+    roster = Roster()
+    assert roster.put(FIRST, HERE) == Move(came=HERE)
+    assert roster.put(FIRST, HERE) == roster.put(SECOND, HERE) == Move()
+    assert roster.remove(FIRST) == roster.remove(FIRST) == Move()
+    assert roster.remove(SECOND) == Move(left=HERE)
+    assert vars(roster) == vars(Roster())
+
+
+def test_a_subnet_that_changes_hands_makes_one_node_a_peer_and_another_none():
+    roster = Roster()
+    roster.put(FIRST, HERE)
+    assert roster.put(FIRST, THERE) == Move(came=THERE, left=HERE)
+    assert roster.put(SECOND, HERE) == Move(came=HERE)
+    assert roster.put(SECOND, THERE) == Move(left=HERE)
+
+
+def test_the_subnets_beyond_some_are_told():
+    roster = Roster()
+    roster.put(FIRST, HERE)
+    roster.put(SECOND, THERE)
+    assert roster.beyond([SECOND]) == (FIRST,)
+    assert roster.beyond([FIRST, SECOND]) == ()
+
+
+def test_keys_that_went_while_nobody_watched_are_not_remembered(caplog):
+    reader = Reader("/coreos.com/network/subnets/")
+    for number in range(100):
+        reader.snapshot([("10.2.35.0-24", b"junk", 1, False), (f"junk-{number}", b"", 1, False)], number)
+    assert caplog.text.count("Ignoring the key /coreos.com/network/subnets/10.2.35.0-24") == 1
+    assert caplog.text.count("junk-") == 100
+    assert reader._warned == {"10.2.35.0-24", "junk-99"}
