@@ -3,11 +3,25 @@
 import queue
 import threading
 import time
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-__all__ = ["Time", "now"]
+__all__ = ["Queue", "Time", "now"]
 
 T = TypeVar("T")
+Next = TypeVar("Next", covariant=True)
+
+
+class Queue(Protocol[Next]):
+    """The end of a queue at which things are taken out, such as a `queue.SimpleQueue`."""
+
+    def empty(self) -> bool:
+        """Whether there is nothing to take."""
+
+    def get_nowait(self) -> Next:
+        """The next. Raises `queue.Empty`."""
+
+    def get(self, *, timeout: float) -> Next:
+        """The next, waited for so many seconds. Raises `queue.Empty`."""
 
 
 def now() -> float:
@@ -32,7 +46,7 @@ class Time:
         """Do nothing for so long, or until we are to stop."""
         self.stopping.wait(seconds)
 
-    def receive(self, inbox: "queue.SimpleQueue[T]", seconds: float) -> T | None:
+    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
         """The next of the inbox, or None if nothing comes for so long."""
         try:
             return inbox.get(timeout=seconds)

@@ -1,24 +1,26 @@
 """The sequence: config -> lease -> backend -> subnet.env -> READY -> watch and renew."""
 
 import logging
-import queue
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from flanneld_py import config, files, subnet_env
 from flanneld_py.allocate import OutOfSubnets, Pick, picker
 from flanneld_py.backend import Backend
-from flanneld_py.board import Board
+from flanneld_py.board import Board, listed
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.holder import Claim, View
+from flanneld_py.fence import Fence
+from flanneld_py.holder import Claim, Lost, View
+from flanneld_py.inbox import Inbox
 from flanneld_py.judgement import Needs, Rules, too_wide
-from flanneld_py.keeper import Inbox, Keeper
+from flanneld_py.keeper import Keeper
 from flanneld_py.options import Options
 from flanneld_py.patience import Patience
-from flanneld_py.registry import Registry, Reset, Snapshot, Stopped, Unavailable, Wish
+from flanneld_py.registry import Registry, Snapshot, Stopped, Unavailable, Wish
 from flanneld_py.subnet import Subnet
 from flanneld_py.upkeep import Filters, NoFilters, Upkeep
 
@@ -27,6 +29,9 @@ __all__ = ["NO_KEY", "Daemon"]
 logger = logging.getLogger(__name__)
 
 NO_KEY = "etcd has no key {} yet"
+
+LONG = 2.0
+"""Seconds from asking for a lease until it is used, after which it is asked whether it is ours still."""
 
 
 class Daemon:
@@ -69,8 +74,9 @@ class Daemon:
         self._randrange = randrange
         self.board = board or Board()
         self._needs = needs
-        self._inbox: Inbox = queue.SimpleQueue()
+        self._inbox = Inbox(self._time.now)
         self._backend: Backend | None = None
+        self._fence: Fence | None = None
 
     def run(self) -> None:
         """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
@@ -83,6 +89,9 @@ class Daemon:
         kept = isinstance(network.backend, Udp)
         if warning := too_wide(Rules(network, public=public, needs=self._needs()), kept):
             logger.warning("%s", warning)
+        self.board.statistics, self.board.oldest = backend.statistics, self._inbox.oldest
+        self.board.peers = lambda: listed(view.peers)
+        fence = self._fence = Fence(backend, self._time, self.board)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
         resync = self._options.iptables_resync
         upkeep = Upkeep(backend, self._filters, self._time, self.board, resync=resync)
@@ -93,18 +102,24 @@ class Daemon:
             needs=self._needs,
         )  # fmt: skip
         while True:
-            claim, snapshot = self._acquire(network, backend, previous, pick)
+            claim, snapshot = self._acquire(network, backend, previous, pick, fence)
             backend.claim(claim.subnet)
             self._filters.set(network, claim.subnet)
+            held = self._looked_at_again(claim, snapshot)
+            if isinstance(held, Lost):
+                previous = claim.subnet
+                logger.error("Lease of %s lost before it was used: %s", previous, held.reason)
+                continue
+            claim, snapshot = held
             # Nobody is told of us before the others can be reached.
             keeper.begin(claim, snapshot)
+            fence.lift()
             self._announce(network, backend, claim.subnet, previous)
             reason = keeper.keep()
+            previous, self.board.subnet = keeper.claim.subnet, None
             # Fenced before anything else, whatever the rest may take.
-            backend.release()
-            self.board.subnet = None
+            fence.shut(previous)
             self.board.lost += 1
-            previous = keeper.claim.subnet
             logger.error(
                 "Lease of %s lost: %s. Nothing is forwarded until a lease is held again", previous, reason
             )
@@ -112,13 +127,16 @@ class Daemon:
     def stop(self) -> None:
         """Have `run` end, soon. For any thread."""
         self._time.stopping.set()
-        self._inbox.put((0, 0.0, Reset("we are to stop")))
+        self._inbox.wake()
         self._registry.close()
 
     def close(self) -> None:
         """Take away what `run` made, once it has ended."""
-        if self._backend is not None:
-            self._backend.close()
+        with ExitStack() as stack:
+            if self._backend is not None:
+                stack.callback(self._backend.close)
+            if self._fence is not None:
+                stack.callback(self._fence.close)
 
     # Until there is a lease
 
@@ -179,7 +197,7 @@ class Daemon:
             logger.error("%s", words)
 
     def _acquire(
-        self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick
+        self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick, fence: Fence
     ) -> tuple[Claim, Snapshot]:
         """Hold a lease, however long it takes, and what was known when it was chosen."""
         patience = Patience()
@@ -211,6 +229,20 @@ class Daemon:
                     return Claim(held, asked_at), known
                 continue  # somebody was quicker: look again, at once
             self._rest(patience.delay())
+            fence.look()
+
+    def _looked_at_again(self, claim: Claim, snapshot: Snapshot) -> tuple[Claim, Snapshot] | Lost:
+        """The lease as it is by now, where it took long until packets can be carried by it."""
+        if self._time.now() - claim.asked_at < LONG:
+            return claim, snapshot
+        try:
+            snapshot = self._registry.snapshot()
+        except Unavailable as error:
+            return Lost(f"whether it is ours still cannot be told: {error}")
+        if self._time.now() >= claim.expires_at:  # in a suspended machine, say
+            return Lost("it could not be renewed in time")
+        now = claim.after_list(snapshot)
+        return now if isinstance(now, Lost) else (now, snapshot)
 
     def _announce(
         self, network: NetworkConfig, backend: Backend, subnet: Subnet, previous: Subnet | None

@@ -57,6 +57,11 @@ class Claim:
         """When to renew it, `margin` minutes before it runs out; at once if it is spoiled."""
         return self.asked_at if self.spoiled else self.expires_at + GUARD - margin * 60
 
+    def concerns(self, change: Change) -> bool:
+        """Whether it is a change of our own key."""
+        subnet, _, name = _of(change)
+        return (subnet, name) == (self.subnet, "")
+
     def after(self, change: Change) -> "Claim | Lost":
         """What this change leaves of it. `Lost` when the key is gone or another machine's.
 

@@ -1,40 +1,27 @@
 """While a lease is held: follow the others' leases, and renew ours."""
 
 import logging
-import queue
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
 from flanneld_py import config
 from flanneld_py.announcer import Announcer
 from flanneld_py.backend import Backend
-from flanneld_py.board import Board
+from flanneld_py.board import BEHIND, Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.holder import Claim, Lost, View, words
+from flanneld_py.inbox import Inbox
 from flanneld_py.judgement import Needs
 from flanneld_py.lease import Added, Event, HeldLease, Lease
 from flanneld_py.patience import Patience
-from flanneld_py.registry import (
-    Changes,
-    Registry,
-    Reset,
-    Said,
-    Snapshot,
-    Stopped,
-    Unavailable,
-    WatchMessage,
-)
+from flanneld_py.registry import Changes, Registry, Reset, Said, Snapshot, Stopped, Unavailable
 from flanneld_py.sparing import Sparing
 from flanneld_py.upkeep import Upkeep
 
-__all__ = ["Inbox", "Keeper"]
+__all__ = ["Keeper"]
 
 logger = logging.getLogger(__name__)
-
-Inbox: TypeAlias = "queue.SimpleQueue[tuple[int, float, WatchMessage]]"
-"""What watches tell, each with the watch's number and the time of its arrival."""
 
 PROBE = 2.0
 """Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
@@ -53,6 +40,12 @@ LOOK = 10.0
 
 EXAMPLES = 20
 """Refused leases that the state names."""
+
+MOMENT = 0.01
+"""Seconds that are waited at least: a difference of times may be too small to bring the clock on."""
+
+AT_ONCE = 256
+"""Changes that the backend gets at a time; between two times our own lease is looked after."""
 
 MANY = 100
 """Peers that come or go at once and are told of by their number; fewer are told one by one."""
@@ -92,16 +85,15 @@ class Keeper:
         self._board = board
         self._config_text, self._network = config
         self._renew_margin = renew_margin
-        self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
         self._retry_renewal_at = float("-inf")
-        self._probe_at = float("-inf")
+        self._silent_at = self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
-        self._arrived_at = 0.0
         self._others = Patience()  # with those who write in our name
         self._needs = needs
         self._look_at = float("-inf")
         self._sparing = Sparing()
         self._counted = (0, 0)
+        self._late = Patience()
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -109,7 +101,7 @@ class Keeper:
         self.claim, self._listed = claim, snapshot
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
-        self._probe_at = self._time.now() + PROBE
+        self._probe_at = self._silent_at = self._time.now() + PROBE
         rules, self._look_at = self._view.rules, self._time.now() + LOOK
         self._view.judge_by(replace(rules, own=claim.subnet, needs=self._needs()))
         events = self._view.reset(snapshot)
@@ -123,37 +115,59 @@ class Keeper:
     def keep(self) -> str:
         """Follow the other leases and renew ours, until it is lost; answers why."""
         reason = self._keep()
-        self._watch += 1  # nobody reads what the watch tells until the next lease is held
+        self._inbox.end()
         return reason
 
     def _keep(self) -> str:
         logger.info("Watching for new subnet leases")
         patience = Patience()
+        steps = (self._renew_if_due, self._announce, self._hear, self._look_around, self._tend)
         while True:
             try:
                 begun_at = self._time.now()
                 if lost := self._list_and_watch():
                     return lost
                 while True:
-                    if lost := self._renew_if_due():
-                        return lost
-                    self._announcer.say_if_due(self.claim.held)
-                    changes = self._next_changes()
+                    for step in steps:
+                        if lost := self._lost() or step():
+                            return lost
                     # A watch that stood for a while, and not one that breaks as soon as it is begun.
                     if self._time.now() - begun_at > PROBE:
                         patience = Patience()
-                    if changes and (lost := self._take(changes)):
-                        return lost
-                    self._look_around()
-                    self._upkeep.tend(self.claim, self._view.peers)
             except (Unavailable, _WatchEnded) as error:
                 trouble = f": {error.trouble}" if isinstance(error, Unavailable) else ""
                 self._complain(patience, f"Watch subnets{trouble}", str(error))
-                if self._time.now() >= self.claim.expires_at:
-                    return "it could not be renewed in time"
-                self._upkeep.tend(self.claim, self._view.peers)
-                self._time.rest(patience.delay())
+                if lost := self._lost() or self._tend():
+                    return lost
+                self._time.rest(self._until_the_end(patience.delay()))
                 self._heed_stop()
+                if lost := self._lost():
+                    return lost
+
+    def _lost(self) -> str:
+        """Why our lease is lost by now; "" if it is not. Asked before each step, for any may take long."""
+        self._heed_stop()
+        if self._time.now() >= self.claim.expires_at:
+            return "it could not be renewed in time"
+        for change in self._inbox.own():
+            if lost := self._follow(self.claim.after(change)):
+                return lost
+        return ""
+
+    def _until_the_end(self, seconds: float) -> float:
+        """So many seconds, or what is left of our lease, if that is less."""
+        return max(MOMENT, min(seconds, self.claim.expires_at - self._time.now()))
+
+    def _announce(self) -> str:
+        self._announcer.say_if_due(self.claim.held)
+        return ""
+
+    def _tend(self) -> str:
+        """Look after this machine; answers why our lease is lost, if it is meanwhile."""
+        for _ in self._upkeep.tend(self.claim, self._view.peers):
+            if lost := self._lost():
+                return lost
+        return ""
 
     # What the registry tells
 
@@ -162,53 +176,44 @@ class Keeper:
         listed, self._listed = self._listed, None
         snapshot = listed or self._registry.snapshot()
         self._heard()
-        self._watch += 1
-        number = self._watch
         self._board.watches += 1
-
-        def arrived(message: WatchMessage) -> None:
-            if number == self._watch:
-                self._inbox.put((number, self._time.now(), message))
-
-        self._registry.watch(snapshot.revision, arrived)
+        self._registry.watch(snapshot.revision, self._inbox.begin(self.claim.concerns))
         if listed:  # from before our own lease was written
             return ""
         if lost := self._follow(self.claim.after_list(snapshot)):
             return lost
         self._announcer.listed(self.claim.subnet, snapshot.said)
-        self._pass_on(self._view.reset(snapshot))
-        return ""
+        return self._pass_on(self._view.reset(snapshot))
 
-    def _next_changes(self) -> Changes | Said | None:
-        """What the watch says next, or None. Raises `_WatchEnded`, or `Unavailable` where nobody answers."""
-        received = self._time.receive(self._inbox, PROBE)
-        self._heed_stop()
-        if received is None or self._time.now() >= self._probe_at:
+    def _hear(self) -> str:
+        """Take over what the watch says next. Raises `_WatchEnded`, or `Unavailable` where nobody answers."""
+        now = self._time.now()
+        if now >= self._probe_at or (now >= self._silent_at and self._inbox.empty()):
             self._compare(self._registry.probe())
             self._heard()
             self._probe_at = self._time.now() + PROBE_ANYWAY
-        if received is None:
-            return None
-        number, self._arrived_at, message = received
-        if number != self._watch:
-            return None
+        silence = self._silent_at - self._time.now()
+        message = self._time.receive(self._inbox, self._until_the_end(silence))
+        self._heed_stop()
+        if message is None:
+            return ""
         if isinstance(message, Reset):
             raise _WatchEnded(message.reason)
         self._heard()
-        return message
+        return self._take(message)
 
-    def _take(self, changes: Changes | Said) -> str:
-        """Take over what happened; answers why our lease is lost, if it is by that."""
-        if isinstance(changes, Said):
-            self._announcer.told(self.claim.subnet, changes)
-            self._pass_on(self._view.hear(changes))
-            return ""
-        for change in changes.events:
-            if lost := self._follow(self.claim.after(change)):
-                return lost
-        self._pass_on(self._view.apply(changes.events))
-        self._board.watch_lag = self._time.now() - self._arrived_at
-        return ""
+    def _take(self, message: Changes | Said) -> str:
+        """Take over what happened to the others; answers why our lease is lost, if it is meanwhile."""
+        if isinstance(message, Said):
+            self._announcer.told(self.claim.subnet, message)
+            lost = self._pass_on(self._view.hear(message))
+        else:
+            lost = self._pass_on(self._view.apply(message.events))
+        self._board.last_lag = lag = self._inbox.done()
+        if lag > BEHIND and self._late.worth_saying("", self._time.now()):
+            text = "A change of a lease has waited %.1f s to be in force: this machine is too slow for them"
+            logger.warning(text, lag)
+        return lost
 
     def _follow(self, claim: Claim | Lost) -> str:
         """Go by what is left of our lease; answers why it is lost, if it is."""
@@ -233,18 +238,22 @@ class Keeper:
         self._backend.extend(self.claim.expires_at)
         self._board.expires_at = self.claim.expires_at
 
-    def _pass_on(self, events: Sequence[Event]) -> None:
-        if events:
-            self._backend.change(events)
-            self._told(events)
+    def _pass_on(self, events: Sequence[Event]) -> str:
+        """Put into force what happened to the others; answers why our lease is lost, if it is meanwhile."""
+        for first in range(0, len(events), AT_ONCE):
+            if lost := self._lost():
+                return lost
+            self._backend.change(events[first : first + AT_ONCE])
+        self._told(events)
         self._tell_refused()
+        return ""
 
-    def _look_around(self) -> None:
+    def _look_around(self) -> str:
         """Judge the leases anew where this machine has other addresses or gateways than it had."""
         if self._time.now() < self._look_at:
-            return
+            return ""
         self._look_at = self._time.now() + LOOK
-        self._pass_on(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
+        return self._pass_on(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
 
     def _tell_refused(self) -> None:
         """Say, sparingly, which leases are none of a peer, and count them all on the board."""
@@ -259,7 +268,7 @@ class Keeper:
             self._board.refusals = admission.refusals(EXAMPLES)
 
     def _told(self, events: Sequence[Event]) -> None:
-        """Say in the log, and on the board, what is in force by now."""
+        """Say in the log what is in force by now."""
         told = [event for event in events if not (isinstance(event, Added) and event.again)]
         if len(told) > MANY:
             added = sum(isinstance(event, Added) for event in told)
@@ -267,7 +276,6 @@ class Keeper:
         else:
             for event in told:
                 logger.info("%s", words(event))
-        self._board.peers = self._view.peers
 
     def _compare(self, text: bytes | None) -> None:
         """Warn, once, when the configuration is not any more the one that we run with."""
@@ -288,8 +296,6 @@ class Keeper:
     def _renew_if_due(self) -> str:
         """Renew our lease when it is time; answers why it is lost, if it is."""
         now = self._time.now()
-        if now >= self.claim.expires_at:
-            return "it could not be renewed in time"
         due = self.claim.renew_at(self._renew_margin)
         if self._backend.attrs() != self.claim.held.lease.attrs:
             due = now
@@ -321,6 +327,7 @@ class Keeper:
     def _heard(self) -> None:
         self._board.trouble = ""
         self._board.heard_at = self._time.now()
+        self._silent_at = self._board.heard_at + PROBE
 
     def _heed_stop(self) -> None:
         if self._time.stopping.is_set():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Patience"]
+__all__ = ["FIRST_DELAY", "Patience"]
 
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 2.0

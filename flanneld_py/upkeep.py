@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from flanneld_py.backend import Backend
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 REPAIR = 10.0
 """Seconds between two looks at the kernel, as flannel's own check of routes."""
+
+LOOK = 0.5
+"""Seconds between two looks at whether all is there still, however much happens in between."""
 
 PASSING = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
@@ -56,7 +59,8 @@ class Upkeep:
         self._time = time
         self._board = board
         self._resync = resync
-        self._repair_at = self._sync_at = float("-inf")
+        self._look_at = self._repair_at = self._sync_at = float("-inf")
+        self._bare = False  # what was made anew carries nothing yet
         self._patience = Patience()
         self._making = Patience()
 
@@ -64,40 +68,58 @@ class Upkeep:
         """All is as it should be: it was just made."""
         now = self._time.now()
         self._repair_at, self._sync_at = now + REPAIR, now + self._resync
-        self._board.statistics = self._backend.statistics()
+        self._bare = False
 
-    def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
+    def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> Iterator[None]:
         """Put right what is not, when it is time to look; that takes no registry. Raises `Fatal`.
 
-        Not on a lease that ran out meanwhile, in a suspended machine say: giving it up comes first.
+        Step by step, for each may take long: whoever asks looks after the lease before the first and after
+        each, and goes on no more once it is lost.
         """
-        if self._time.now() >= claim.expires_at:
-            return
-        try:
-            self._tend(claim, peers)
-        except OSError as error:  # no file descriptor is free, say
-            kind = f"Looking after this machine: {error.strerror or error}"
-            if self._patience.worth_saying(kind, self._time.now()):
-                logger.error("%s. It is tried again", kind)  # noqa: TRY400
-
-    def _tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
-        if reason := self._backend.broken():
-            if self._making.worth_saying(reason, self._time.now()):
-                logger.error("%s: making it anew", reason)
+        steps: tuple[Callable[[Claim, Mapping[Subnet, Lease]], None], ...]
+        steps = (self._make_anew, self._carry_again, self._repair, self._sync)
+        for step in steps:
             try:
-                self._backend.claim(claim.subnet)
-            except Fatal as error:
-                if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
-                    raise error.__cause__ from error
-                raise
+                step(claim, peers)
+            except OSError as error:  # no file descriptor is free, say
+                kind = f"Looking after this machine: {error.strerror or error}"
+                if self._patience.worth_saying(kind, self._time.now()):
+                    logger.error("%s. It is tried again", kind)  # noqa: TRY400
+                return
+            yield
+
+    def _make_anew(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
+        now = self._time.now()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK
+        reason = self._backend.broken()
+        if not reason:
+            return
+        if self._making.worth_saying(reason, now):
+            logger.error("%s: making it anew", reason)
+        try:
+            self._backend.claim(claim.subnet)
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
+                raise error.__cause__ from error
+            raise
+        self._bare = True
+
+    def _carry_again(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
+        if self._bare:
             self._backend.carry(peers, claim.expires_at)
-            self._making = Patience()
+            self._bare, self._making = False, Patience()
+
+    def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         now = self._time.now()
         if now >= self._repair_at:
             self._repair_at = now + REPAIR
             if repaired := self._backend.repair():
                 logger.warning("Put right %d entries of the kernel that others had changed", repaired)
+
+    def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        now = self._time.now()
         if now >= self._sync_at:
             self._sync_at = now + self._resync
             self._board.filter_repairs += self._filters.sync()
-        self._board.statistics = self._backend.statistics()

@@ -24,7 +24,7 @@ CORE = {
     },
     "flanneld_py": {
         "admission", "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
-        "backend.route_entries", "backend.vxlan_entries", "backend.wireguard_peers", "config",
+        "backend.route_entries", "backend.told", "backend.vxlan_entries", "backend.wireguard_peers", "config",
         "datapath.allowance", "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
         "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
         "datapath.pacing", "datapath.roster", "datapath.segment", "datapath.sums", "datapath.trains",

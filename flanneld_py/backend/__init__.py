@@ -66,7 +66,10 @@ class Backend(Protocol):
         """Our lease ends later."""
 
     def release(self) -> None:
-        """Carry nothing until the next `carry`: the subnet is not ours any more."""
+        """Carry nothing until the next `carry`: the subnet is not ours any more.
+
+        Raises `OSError` where that is not done; then it is asked for again, until it is.
+        """
 
     def broken(self) -> str:
         """What has befallen that only another `claim` and `carry` repair; empty if all is well."""

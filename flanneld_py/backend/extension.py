@@ -16,6 +16,7 @@ from typing import IO, cast
 
 from flanneld_py import clock, ending
 from flanneld_py.backend import Statistics, commands
+from flanneld_py.backend.told import Told
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
@@ -35,8 +36,8 @@ LONGEST = 60.0
 MOST_OUTPUT = 64 * 1024
 """Bytes of a command's output that are kept."""
 
-REMEMBERED = 10_000
-"""Leases of other backends that are remembered, so as to be told of once."""
+NAMED = 3
+"""Subnets that a message names."""
 
 LOOK = 50
 """Milliseconds between two looks at whether a command that prints nothing has ended."""
@@ -62,8 +63,9 @@ class ExtensionBackend:
         named = {"PUBLIC_IP": public.ipv4, "PUBLIC_IPV6": public.ipv6}
         self._named = {name: str(address) for name, address in named.items() if address}
         self._peers: dict[Subnet, Lease] = {}
+        self._left: dict[Subnet, Lease] = {}  # whose SubnetRemoveCommand has failed when the lease was lost
         self._subnet = Subnet()
-        self._ignored: set[str] = set()
+        self._ignored = Told()
         self._sparing = Sparing()
         self._end = threading.Lock()  # held by who ends it
         self._ended = False
@@ -95,8 +97,12 @@ class ExtensionBackend:
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:  # noqa: ARG002
         """See `Backend`. SubnetRemoveCommand for each peer that is none any more, then SubnetAddCommand."""
+        left, self._left = self._left, {}
         for subnet in [subnet for subnet in self._peers if subnet not in peers]:
-            self._remove(self._peers.pop(subnet))
+            left[subnet] = self._peers.pop(subnet)
+        for subnet, lease in left.items():
+            if subnet not in peers:
+                self._remove(lease)
         for subnet, lease in peers.items():
             if self._peers.get(subnet) != lease:
                 self._add(lease)
@@ -113,11 +119,16 @@ class ExtensionBackend:
         """See `Backend`. Commands know of no deadline."""
 
     def release(self) -> None:
-        """See `Backend`. SubnetRemoveCommand for every peer; it is waited for."""
-        for lease in self._peers.values():
-            self._remove(lease)
+        """See `Backend`. SubnetRemoveCommand for every peer, which is waited for; again, where it fails."""
+        asked = {**self._left, **self._peers}
         self._peers.clear()
+        left: dict[Subnet, Lease] = {}
+        self._left = left
+        for lease in asked.values():
+            self._remove(lease, left)
         self._wait()
+        if left:
+            raise OSError(f"SubnetRemoveCommand has failed for {', '.join(map(str, [*left][:NAMED]))}")
 
     def broken(self) -> str:
         """See `Backend`."""
@@ -162,19 +173,19 @@ class ExtensionBackend:
         self._peers[lease.subnet] = lease
         self._later("SubnetAddCommand", self._config.subnet_add_command, lease)
 
-    def _remove(self, lease: Lease) -> None:
-        self._later("SubnetRemoveCommand", self._config.subnet_remove_command, lease)
+    def _remove(self, lease: Lease, left: dict[Subnet, Lease] | None = None) -> None:
+        """A lease for which the command fails is put into `left`."""
+        self._later("SubnetRemoveCommand", self._config.subnet_remove_command, lease, left)
 
     def _ignore(self, lease: Lease) -> None:
-        if str(lease.subnet) not in self._ignored:
-            if len(self._ignored) >= REMEMBERED:
-                self._ignored.clear()
-            self._ignored.add(str(lease.subnet))
+        if self._ignored.is_new(str(lease.subnet)):
             text = f"Ignoring non-extension subnet {lease.subnet}: type={lease.attrs.backend_type}"
             if told := self._sparing.tell(text, clock.now()):
                 logger.warning("%s", told)
 
-    def _later(self, name: str, command: str, lease: Lease) -> None:
+    def _later(
+        self, name: str, command: str, lease: Lease, failed: dict[Subnet, Lease] | None = None
+    ) -> None:
         if not command:
             return
         try:
@@ -182,7 +193,12 @@ class ExtensionBackend:
         except ValueError as error:
             logger.warning("%s is not run: %s", name, error)
             return
-        self._work.put(lambda: self._attempt(name, command, commands.of_peer(lease), given))
+
+        def run() -> None:
+            if not self._attempt(name, command, commands.of_peer(lease), given) and failed is not None:
+                failed[lease.subnet] = lease
+
+        self._work.put(run)
 
     def _begin(self, name: str, command: str, variables: Mapping[str, str]) -> str:
         """Run a command that we cannot do without; its output."""
@@ -198,13 +214,15 @@ class ExtensionBackend:
         logger.info("Ran %s: %s", name, output)
         return output
 
-    def _attempt(self, name: str, command: str, variables: Mapping[str, str], given: str) -> None:
+    def _attempt(self, name: str, command: str, variables: Mapping[str, str], given: str) -> bool:
+        """Run it; whether that went well."""
         try:
             output = self._execute(command, variables, given)
         except (OSError, ValueError) as error:
             logger.error("Running %s: %s", name, error)  # noqa: TRY400
-        else:
-            logger.info("Ran %s: %s", name, output)
+            return False
+        logger.info("Ran %s: %s", name, output)
+        return True
 
     def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
         """What it printed, stripped. OSError or ValueError says what was run and what came of it."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_interface
 from typing import Final
 
+from flanneld_py.backend.device_names import IPIP as DEVICE
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
@@ -20,8 +21,6 @@ from flanneld_py.lease import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["IpipBackend"]
-
-DEVICE: Final = "flannel.ipip"
 
 OVERHEAD: Final = 20
 """Bytes of an IPv4 header without options (RFC 2003)."""

@@ -13,6 +13,7 @@ from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
 from flanneld_py.backend.peers import Carried, Remark
 from flanneld_py.backend.reached import Reached
+from flanneld_py.backend.told import Told
 from flanneld_py.clock import now
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, Slot, plan, slot
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 NAMED: Final = 3
 """Entries that a message names; the rest it counts."""
-
-REMEMBERED: Final = 10_000
-"""Remarks that are remembered, so as to be made once."""
 
 
 class Table(Protocol):
@@ -58,7 +56,7 @@ class Programmed(ABC):
         self._own = Subnet()
         self._ledger = Ledger()
         self._refused: dict[Change, int] = {}
-        self._said: set[str] = set()
+        self._told = Told()
         self._sparing = Sparing()
         self._repairs = 0
 
@@ -132,7 +130,12 @@ class Programmed(ABC):
         self._refused.clear()
         if self._reached is not None:
             self._reached.begin(())
-        self._reconcile()
+        _, changes = self._compare()
+        failed = self._table.perform(changes) if changes else []
+        if failed:
+            why = str(failed[0][1].strerror)
+            more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+            raise OSError(failed[0][1].errno, self._with_names(why + more))
 
     def repair(self) -> int:
         """See `Backend`. What the kernel has refused is tried again, and its ways to peers are asked for."""
@@ -176,19 +179,23 @@ class Programmed(ABC):
 
     def _reconcile(self) -> list[Change]:
         """Compare everything and put it right; what was changed, one change for each slot."""
-        devices = self._devices()
         try:
-            seen = self._table.seen(tuple(devices.values()), wanted=self._ledger.wanted)
+            mine, changes = self._compare()
         except OSError as error:
             logger.error("Listing the kernel's routes and neighbours: %s. It is tried again", error)  # noqa: TRY400
             return []
-        mine = [self._in_scope(item, devices.values()) for item in seen]
-        changes = plan(self._ledger.wanted, mine)
         self._refused = {change: self._refused[change] for change in changes if change in self._refused}
         put = {slot(change.entry): change for change in changes if isinstance(change, Put)}
         self._tell_of_foreign_routes([item.entry for item in mine if not item.ours], put)
         done = self._perform(changes)
         return [change for change in done if isinstance(change, Put) or slot(change.entry) not in put]
+
+    def _compare(self) -> tuple[Sequence[Seen], Sequence[Change]]:
+        """What there is, and what makes it what is wanted. Raises `OSError`."""
+        devices = self._devices()
+        seen = self._table.seen(tuple(devices.values()), wanted=self._ledger.wanted)
+        mine = [self._in_scope(item, devices.values()) for item in seen]
+        return mine, plan(self._ledger.wanted, mine)
 
     def _tell_of_foreign_routes(self, foreign: Sequence[Entry], put: Mapping[Slot, Put]) -> None:
         """Warn of those that are about to be replaced, unless they say the same: an earlier flannel's."""
@@ -239,12 +246,7 @@ class Programmed(ABC):
     # Words
 
     def _remark(self, remark: Remark) -> None:
-        if remark.topic in self._said:
-            return
-        if len(self._said) >= REMEMBERED:
-            self._said.clear()
-        self._said.add(remark.topic)
-        if text := self._sparing.tell(remark.text, now()):
+        if self._told.is_new(remark.topic) and (text := self._sparing.tell(remark.text, now())):
             logger.warning("%s", text)
 
     def _names(self, changes: Sequence[Change]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -128,10 +129,11 @@ class VxlanBackend(Programmed):
 
     def release(self) -> None:
         """See `Backend`."""
-        for vtep in self._vteps:
-            vtep.end_examination()
-        self._senders.release()
-        super().release()
+        with ExitStack() as stack:
+            for vtep in self._vteps:
+                stack.callback(vtep.end_examination)
+            stack.callback(self._senders.release)
+            super().release()  # first, for an examination takes a moment to end
 
     def broken(self) -> str:
         """See `Backend`. Asked every few seconds, so it is here that a new MAC is noticed."""

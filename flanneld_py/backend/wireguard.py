@@ -1,15 +1,18 @@
 """The wireguard backend: encrypted, where the kernel has it (flannel's backend/wireguard)."""
 
 import base64
+import errno
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Final
 
 from flanneld_py import files
+from flanneld_py.backend.device_names import WIREGUARD as DEVICE
+from flanneld_py.backend.device_names import WIREGUARD_V6 as DEVICE_V6
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.underlay import Underlay
@@ -35,8 +38,6 @@ from flanneld_py.subnet import Addresses, Subnet
 __all__ = ["WireguardBackend"]
 
 logger = logging.getLogger(__name__)
-
-DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"
 
 OVERHEAD: Final = 80
 """Bytes: an IPv6 header 40, UDP 8, and WireGuard's 16 and 16 (its whitepaper, 5.4.6)."""
@@ -144,10 +145,11 @@ class WireguardBackend(Programmed):
 
     def release(self) -> None:
         """See `Backend`."""
-        super().release()
         self._wanted = {name: {} for name in self._indices}
         self._of_lease.clear()
-        self._sync()
+        with ExitStack() as stack:  # the one also where the other fails
+            stack.callback(self._forget_peers)
+            super().release()
 
     def repair(self) -> int:
         """See `Backend`."""
@@ -182,6 +184,19 @@ class WireguardBackend(Programmed):
             if before.get(name) != peer:
                 asked.append(PeerChange(name, peer))
         return asked
+
+    def _forget_peers(self) -> None:
+        """Have none on any device. Raises `OSError`."""
+        for name in self._indices:
+            try:
+                seen = kernel_wireguard.peers(name)
+            except OSError as error:
+                if error.errno == errno.ENODEV:  # a device that is gone has none
+                    continue
+                raise
+            changes = [self._for_kernel(change) for change in plan_peers(name, {}, seen)]
+            for _, refusal in kernel_wireguard.set_peers(name, changes) if changes else ():
+                raise refusal
 
     def _sync(self) -> int:
         """Compare the peers of the devices with those that are wanted; how many differed."""

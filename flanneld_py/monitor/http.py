@@ -73,7 +73,7 @@ class _Pages:
             case "/healthz":
                 status, words = health()
             case "/readyz":
-                status, words = readiness(self._boards)
+                status, words = readiness(self._boards, self._now())
             case "/state":
                 data = state(self._boards, self._now(), __version__)
                 return HTTPStatus.OK, "application/json", f"{json.dumps(data, indent=2)}\n".encode()

@@ -1,5 +1,6 @@
 """The same as Prometheus metrics (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,17 +8,29 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flanneld_py.backend import Statistics
 from flanneld_py.board import Board
 
 __all__ = ["CONTENT_TYPE", "text"]
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Name, help, and where the value is; a counter's name gets _total.
 _GAUGES: tuple[tuple[str, str, Callable[[Board, float], float]], ...] = (
     ("flanneld_ready", "1 while a lease is held and packets are carried.", lambda b, _: b.ready),
-    ("flanneld_degraded", "1 while the registry does not answer.", lambda b, _: bool(b.trouble)),
-    ("flanneld_peers", "Leases of other machines.", lambda b, _: len(b.peers)),
+    (
+        "flanneld_degraded",
+        "1 while the registry does not answer, or changes of leases wait for more than 2 s.",
+        lambda b, now: bool(b.degraded(now)),
+    ),
+    (
+        "flanneld_unfenced",
+        "1 while something of a lost lease is in force because it cannot be taken away.",
+        lambda b, _: bool(b.unfenced),
+    ),
+    ("flanneld_peers", "Leases of other machines.", lambda b, _: len(b.peers())),
     ("flanneld_mtu_bytes", "Bytes that an inner packet may have.", lambda b, _: b.mtu),
     (
         "flanneld_lease_seconds_left",
@@ -31,8 +44,8 @@ _GAUGES: tuple[tuple[str, str, Callable[[Board, float], float]], ...] = (
     ),
     (
         "flanneld_watch_lag_seconds",
-        "Seconds from the arrival of the last change of a lease until it was in force.",
-        lambda b, _: b.watch_lag,
+        "Seconds that the oldest change of a lease waits to be in force; else, that the last one did.",
+        lambda b, now: b.lag(now),
     ),
 )
 _COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
@@ -45,11 +58,6 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
         lambda b: b.renewal_failures,
     ),
     ("flanneld_watches", "Watches begun.", lambda b: b.watches),
-    (
-        "flanneld_kernel_repairs",
-        "Routes, neighbours and forwarding entries that were put right.",
-        lambda b: b.statistics.repairs,
-    ),
     ("flanneld_firewall_repairs", "Times that filter rules were put right.", lambda b: b.filter_repairs),
 )
 
@@ -77,11 +85,6 @@ class _Boards(Collector):
             if board.subnet is not None:
                 lease.add_metric([board.name], {"subnet": str(board.subnet), "backend": board.backend})
         yield lease
-        ways = InfoMetricFamily("flanneld_backend", "How the backend carries packets.", labels=["network"])
-        for board in self._boards:
-            if board.statistics.ways:
-                ways.add_metric([board.name], dict(board.statistics.ways))
-        yield ways
         for name, words, gauge in _GAUGES:
             family = GaugeMetricFamily(name, words, labels=["network"])
             for board in self._boards:
@@ -101,21 +104,44 @@ class _Boards(Collector):
             for fault, number in board.refusals.counts.items():
                 refused.add_metric([board.name, fault], number)
         yield refused
-        yield from self._traffic()
-
-    def _traffic(self) -> Iterator[Metric]:
-        labels = ["network", "direction", "peer"]
-        packets = CounterMetricFamily("flanneld_packets", "Packets carried, by peer.", labels=labels)
-        octets = CounterMetricFamily("flanneld_bytes", "Bytes carried, by peer.", labels=labels)
-        dropped = CounterMetricFamily(
-            "flanneld_dropped_packets", "Packets dropped, by reason.", labels=["network", "reason"]
+        yield from _traffic(
+            [(board.name, done) for board in self._boards if (done := _statistics(board)) is not None]
         )
-        for board in self._boards:
-            done = board.statistics
-            for direction, flows in (("sent", done.sent), ("received", done.received)):
-                for peer, flow in flows.items():
-                    packets.add_metric([board.name, direction, peer], flow.packets)
-                    octets.add_metric([board.name, direction, peer], flow.bytes)
-            for reason, number in done.dropped.items():
-                dropped.add_metric([board.name, reason], number)
-        yield from (packets, octets, dropped)
+
+
+def _statistics(board: Board) -> Statistics | None:
+    """None where it cannot be read, as when no file descriptor is free: then the rest is told without."""
+    try:
+        return board.statistics()
+    except OSError as error:
+        logger.debug("Reading the statistics of a backend: %s", error)
+        return None
+
+
+def _traffic(networks: Sequence[tuple[str, Statistics]]) -> Iterator[Metric]:
+    """What the networks' backends have done."""
+    ways = InfoMetricFamily("flanneld_backend", "How the backend carries packets.", labels=["network"])
+    repairs = CounterMetricFamily(
+        "flanneld_kernel_repairs",
+        "Routes, neighbours and forwarding entries that were put right.",
+        labels=["network"],
+    )
+    labels = ["network", "direction", "peer"]
+    packets = CounterMetricFamily(
+        "flanneld_packets", "Packets carried, by peer; empty: not by those that are peers now.", labels=labels
+    )
+    octets = CounterMetricFamily("flanneld_bytes", "Bytes carried, likewise.", labels=labels)
+    dropped = CounterMetricFamily(
+        "flanneld_dropped_packets", "Packets dropped, by reason.", labels=["network", "reason"]
+    )
+    for name, done in networks:
+        if done.ways:
+            ways.add_metric([name], dict(done.ways))
+        repairs.add_metric([name], done.repairs)
+        for direction, flows in (("sent", done.sent), ("received", done.received)):
+            for peer, flow in flows.items():
+                packets.add_metric([name, direction, peer], flow.packets)
+                octets.add_metric([name, direction, peer], flow.bytes)
+        for reason, number in done.dropped.items():
+            dropped.add_metric([name, reason], number)
+    yield from (ways, repairs, packets, octets, dropped)

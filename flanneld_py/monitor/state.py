@@ -1,11 +1,11 @@
 """Readiness and state, in words and as JSON data, from what the daemon wrote on its boards."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from flanneld_py.admission import Refusals
+from flanneld_py.backend import Flow
 from flanneld_py.board import Board
 from flanneld_py.lease import Lease
 
@@ -17,15 +17,16 @@ def health() -> tuple[HTTPStatus, str]:
     return HTTPStatus.OK, "flanneld is running\n"
 
 
-def readiness(boards: Sequence[Board]) -> tuple[HTTPStatus, str]:
-    """Whether every network has a lease and carries packets.
+def readiness(boards: Sequence[Board], now: float) -> tuple[HTTPStatus, str]:
+    """Whether every network has a lease and carries packets; `now` in the boards' seconds.
 
-    A registry that is away does not end that: it is still ready, and says that it is degraded and why.
+    A registry that is away does not end that, nor does a machine that is late: it is still ready, and says
+    that it is degraded and why.
     """
     waiting = [f"{_title(board)}{_waiting(board)}" for board in boards if not board.ready]
     if waiting:
         return HTTPStatus.SERVICE_UNAVAILABLE, f"flanneld is not ready yet: {'; '.join(waiting)}\n"
-    degraded = [f"{_title(board)}{board.trouble}" for board in boards if board.trouble]
+    degraded = [f"{_title(board)}{why}" for board in boards if (why := board.degraded(now))]
     if degraded:
         return HTTPStatus.OK, f"flanneld is ready, degraded: {'; '.join(degraded)}\n"
     return HTTPStatus.OK, "flanneld is ready\n"
@@ -42,18 +43,19 @@ def _title(board: Board) -> str:
 
 def _waiting(board: Board) -> str:
     doing = board.doing or "its lease is lost"
-    return f"{doing} ({board.trouble})" if board.trouble else doing
+    why = "; ".join(filter(None, (board.trouble, board.unfenced)))
+    return f"{doing} ({why})" if why else doing
 
 
 def _network(board: Board, now: float) -> dict[str, object]:
     subnet, left = board.subnet, board.expires_at - now  # another thread may take the subnet away
-    peers = list(board.peers.values())  # one operation, for another thread changes them
     return {
         "name": board.name,
         "ready": board.ready,
-        "degraded": bool(board.trouble),
+        "degraded": bool(board.degraded(now)),
         "doing": board.doing,
         "trouble": board.trouble,
+        "unfenced": board.unfenced,
         "backend": board.backend,
         "mtu": board.mtu,
         "lease": None
@@ -65,6 +67,7 @@ def _network(board: Board, now: float) -> dict[str, object]:
             "seconds_left": None if left == math.inf else round(left, 3),
         },
         "registry_silent_seconds": None if math.isinf(board.heard_at) else round(now - board.heard_at, 3),
+        "watch_lag_seconds": round(board.lag(now), 3),
         "counters": {
             "leases_acquired": board.acquired,
             "leases_lost": board.lost,
@@ -73,10 +76,28 @@ def _network(board: Board, now: float) -> dict[str, object]:
             "watches_begun": board.watches,
             "firewall_repairs": board.filter_repairs,
         },
-        "traffic": asdict(board.statistics),
+        "traffic": _traffic(board),
         "refused_leases": _refused(board.refusals),
-        "peers": [_peer(lease) for lease in sorted(peers, key=lambda lease: lease.subnet)],
+        "peers": [_peer(lease) for lease in sorted(board.peers(), key=lambda lease: lease.subnet)],
     }
+
+
+def _traffic(board: Board) -> dict[str, object]:
+    try:
+        done = board.statistics()
+    except OSError as error:
+        return {"unreadable": error.strerror or str(error)}
+    return {
+        "sent": _flows(done.sent),
+        "received": _flows(done.received),
+        "dropped": dict(done.dropped),
+        "repairs": done.repairs,
+        "ways": dict(done.ways),
+    }
+
+
+def _flows(flows: Mapping[str, Flow]) -> dict[str, object]:
+    return {peer: {"packets": flow.packets, "bytes": flow.bytes} for peer, flow in flows.items()}
 
 
 def _peer(lease: Lease) -> dict[str, object]:

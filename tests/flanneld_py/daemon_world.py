@@ -1,6 +1,5 @@
 """A daemon in virtual time, with an etcd in memory and a backend that writes down what it is asked."""
 
-import queue
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ import pytest
 
 from flanneld_py.backend import Backend, Statistics
 from flanneld_py.board import Board
-from flanneld_py.clock import Time
+from flanneld_py.clock import Queue, Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
@@ -53,7 +52,7 @@ class Script(Time):
         if not self.actions:
             raise Stop
 
-    def receive(self, inbox: "queue.SimpleQueue[T]", seconds: float) -> T | None:
+    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
         if not inbox.empty():
             return inbox.get_nowait()
         end = self.second + seconds

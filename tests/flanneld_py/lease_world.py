@@ -11,22 +11,21 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from flanneld_py.backend import Statistics
-from flanneld_py.clock import Time
+from flanneld_py.clock import Queue, Time
 from flanneld_py.daemon import Daemon
 from flanneld_py.lease import Event, HeldLease, Lease, LeaseAttrs
 from flanneld_py.options import Options
-from flanneld_py.registry import Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.subnet import Addresses, Subnet
 from tests.flanneld_py.made import addresses
 
-__all__ = ["MARGIN", "Node", "Violation", "World"]
+__all__ = ["MARGIN", "Node", "Routes", "Violation", "Wire", "World"]
 
 T = TypeVar("T")
 
@@ -56,24 +55,31 @@ class Clock(Time):
     def rest(self, seconds: float) -> None:
         self._node.wait(seconds, lambda: False)
 
-    def receive(self, inbox: "SimpleQueue[T]", seconds: float) -> T | None:
+    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
         if inbox.empty():
             self._node.wait(seconds, lambda: not inbox.empty())
         return None if inbox.empty() else inbox.get_nowait()
 
 
 class Wire:
-    """What a daemon carries, as its backend."""
+    """What a daemon carries, as its backend: up to a deadline, as udp. Each call takes `World.slowness`."""
 
     mtu = 1472
 
-    def __init__(self, public: Addresses) -> None:
-        self._public = public
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._public = node.public
         self.subnet: Subnet | None = None
         self.until = float("-inf")
 
     def recall(self, said: LeaseAttrs) -> None:
         pass
+
+    def _work(self) -> None:
+        """Let time pass, and others act."""
+        slowness = self._node.world.slowness
+        if slowness and not self._node.clock.stopping.is_set():
+            self._node.wait(slowness, lambda: False)
 
     def announcement(self) -> bytes:
         return b""
@@ -83,30 +89,46 @@ class Wire:
 
     def claim(self, subnet: Subnet) -> None:
         self.subnet, self.until = subnet, float("-inf")
+        self._node.told_at.pop(subnet, None)
+        self._work()
 
     def carry(self, _peers: Mapping[Subnet, Lease], until: float) -> None:
         self.until = until
+        self._work()
 
     def change(self, _events: Sequence[Event]) -> None:
-        pass
+        self._work()
 
     def extend(self, until: float) -> None:
         self.until = until
 
     def release(self) -> None:
-        self.until = float("-inf")
+        self._work()
+        self.close()
 
     def broken(self) -> str:
+        self._work()
         return ""
 
     def repair(self) -> int:
+        self._work()
         return 0
 
     def statistics(self) -> Statistics:
         return Statistics()
 
     def close(self) -> None:
-        self.release()
+        self.until = float("-inf")
+
+
+class Routes(Wire):
+    """As the backends whose packets the kernel carries: it does so until it is told that it may not."""
+
+    def carry(self, peers: Mapping[Subnet, Lease], _until: float) -> None:
+        super().carry(peers, float("inf"))
+
+    def extend(self, until: float) -> None:
+        """The kernel knows no deadline."""
 
 
 class Line(MemoryRegistry):
@@ -142,7 +164,12 @@ class Line(MemoryRegistry):
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         self._node.yield_turn()
-        super().watch(revision, deliver)
+
+        def told(message: WatchMessage) -> None:
+            self._node.hear(message)
+            deliver(message)
+
+        super().watch(revision, told)
 
     def lose(self) -> None:
         """The connection breaks: the watch ends, and what happens later is not told."""
@@ -166,12 +193,14 @@ class Node:
     wire: Wire = field(init=False)
     line: Line = field(init=False)
     process: greenlet | None = None
+    told_at: dict[Subnet, float] = field(default_factory=dict)
+    """When its watch told it that a subnet is not its own any more."""
     _due: float = 0.0
     _ready: Callable[[], bool] = field(default=lambda: False)
 
     def __post_init__(self) -> None:
         self.public = addresses(f"192.168.199.{51 + self.number}")
-        self.clock, self.wire = self.world.clock(self), Wire(self.public)
+        self.clock, self.wire = self.world.clock(self), self.world.wire(self)
 
     @property
     def subnet_file(self) -> Path:
@@ -193,7 +222,8 @@ class Node:
 
     def start(self) -> None:
         self.paused = False
-        self.clock, self.wire = self.world.clock(self), Wire(self.public)
+        self.clock, self.wire = self.world.clock(self), self.world.wire(self)
+        self.told_at.clear()
         self.line = self.world.line(self.world.etcd, self)
         daemon = Daemon(
             Options(subnet_lease_renew_margin=MARGIN, subnet_allocation="lowest"), self.line,
@@ -217,7 +247,7 @@ class Node:
         """kill -9: not another line of it runs; the kernel closes its connections."""
         process, self.process = self.process, None
         self.line.close()
-        self.wire.release()
+        self.wire.close()
         if process is not None and not process.dead:
             process.throw(GreenletExit)
 
@@ -228,6 +258,16 @@ class Node:
         self._due = self.world.now
         self.world.settle()
         assert not self.runs
+
+    def hear(self, message: WatchMessage) -> None:
+        """What its watch tells."""
+        for event in message.events if isinstance(message, Changes) else ():
+            if isinstance(event, Put) and event.held.lease.attrs.public == self.public:
+                self.told_at.pop(event.held.lease.subnet, None)
+            elif isinstance(event, Put):
+                self.told_at.setdefault(event.held.lease.subnet, self.world.now)
+            elif isinstance(event, Gone):
+                self.told_at.setdefault(event.subnet, self.world.now)
 
     def wait(self, seconds: float, ready: Callable[[], bool]) -> None:
         """Hand over until so much time has passed, or `ready`; called in the daemon's greenlet."""
@@ -257,11 +297,11 @@ class Node:
 
 
 class World:
-    """Up to four machines and their etcd; each call to it takes `latency` seconds.
+    """Up to four machines and their etcd; each call to it takes `latency` seconds, to a backend `slowness`.
 
-    `line` and `clock` make a daemon's connection and clock, or mutants of them. `unaware` are the nodes that
-    acted on a subnet when somebody outside deleted or overwrote its key: until they hear of it, another may
-    rightfully hold it too.
+    `line`, `clock` and `wire` make a daemon's connection, clock and backend, or mutants of them. `unaware`
+    are the nodes that acted on a subnet when somebody outside deleted or overwrote its key: until they hear
+    of it, another may rightfully hold it too. From then on they have `prompt` seconds to give it up.
     """
 
     def __init__(
@@ -269,13 +309,16 @@ class World:
         machines: int = 4,
         line: Callable[[MemoryEtcd, Node], Line] = Line,
         clock: Callable[[Node], Clock] = Clock,
+        wire: Callable[[Node], Wire] = Wire,
+        prompt: float = float("inf"),
     ) -> None:
         logging.disable()
         self.now = 1000.0
-        self.latency = 0.0
+        self.latency = self.slowness = 0.0
+        self.prompt = prompt
         self.etcd = MemoryEtcd(lambda: self.now)
         self.etcd.config = CONFIG
-        self.line, self.clock = line, clock
+        self.line, self.clock, self.wire = line, clock, wire
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
         self.nodes = [Node(self, number) for number in range(machines)]
@@ -332,6 +375,13 @@ class World:
         """Never two: no subnet is acted on by two daemons, unless one cannot know yet of a meddled key."""
         acting = [(node.number, subnet) for node in self.nodes if (subnet := node.acts_on) is not None]
         self.unaware.intersection_update(acting)
+        for number, subnet in acting:
+            late = self.now - self.nodes[number].told_at.get(subnet, self.now)
+            if late > self.prompt:
+                public = self.nodes[number].public
+                raise Violation(
+                    f"{public} still acts on {subnet}, {late} s after it was told that it is lost"
+                )
         aware = [item for item in acting if item not in self.unaware]
         for index, (number, subnet) in enumerate(aware):
             for other, theirs in aware[:index]:

@@ -301,3 +301,27 @@ def test_an_interface_of_the_same_name_that_is_another_is_noticed(table):
         "is another one than it was"
         in HostGwBackend(NETWORK, HostGw(), other, Addresses(other.ipv4), table=table).broken()
     )
+
+
+def test_routes_that_cannot_be_listed_are_not_released(table):
+    made = backend(table)
+    made.carry(peers(A, B), 0)
+    table.deaf = errno.EMFILE
+    with pytest.raises(OSError, match="Too many open files"):
+        made.release()
+    assert table.texts() == sorted(map(str, (ROUTE_A, ROUTE_B)))
+    table.deaf = 0
+    made.release()
+    assert table.texts() == []
+
+
+def test_a_route_that_the_kernel_keeps_is_not_released_and_the_others_are(table):
+    made = backend(table)
+    made.carry(peers(A, B), 0)
+    table.kept[ROUTE_A] = errno.EPERM
+    with pytest.raises(OSError, match=r"Deleting route 10\.2\.2\.0/24 .*: Operation not permitted"):
+        made.release()
+    assert table.texts() == [str(ROUTE_A)]
+    table.kept.clear()
+    made.release()
+    assert table.texts() == []

@@ -204,7 +204,7 @@ def test_the_board_tells_readiness_and_trouble(world):
 
     def look() -> None:
         board = world.board
-        seen.append((board.ready, bool(board.trouble), len(board.peers)))
+        seen.append((board.ready, bool(board.trouble), len(board.peers())))
 
     def outage() -> None:
         world.etcd.reachable = False

@@ -1,12 +1,14 @@
 """The daemon's own lease in others' hands: deleted, stolen, written over, made a reservation."""
 
+import errno
 import math
+import os
 from dataclasses import replace
 
 import pytest
 
 from flanneld_py.lease import encode, encode_v2
-from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP
+from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, Stop
 from tests.flanneld_py.made import attrs, subnet
 
 
@@ -147,3 +149,62 @@ def test_attributes_that_changed_are_announced_at_once(world):
     world.run()
     assert world.etcd.held(own).lease.attrs.backend_data == {"VtepMAC": "52:08:1a:2b:3c:4d"}
     assert "release" not in world.backend.calls
+
+
+def cannot_let_go() -> None:
+    raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
+def test_what_a_lost_lease_has_in_force_is_withdrawn_however_often_that_fails(world, monkeypatch, caplog):
+    own, seen = subnet("10.2.35.0/24"), []
+
+    def fail() -> None:
+        # Nor is there another lease to be had.
+        monkeypatch.setattr(world.backend, "release", cannot_let_go)
+        world.etcd.put(own, attrs(THEIR_IP))
+        world.etcd.reachable = False
+
+    world.script.at(10, fail)
+    world.script.at(100, lambda: seen.append((world.board.ready, world.board.unfenced)))
+    world.script.at(101, monkeypatch.undo)
+    world.script.at(115, lambda: seen.append((world.board.ready, world.board.unfenced)))
+    world.run()
+    why = "Withdrawing what the lease of 10.2.35.0/24 had in force: No buffer space available"
+    assert seen == [(False, why), (False, "")]
+    assert world.backend.calls.count("release") == 1
+    told = [record.getMessage() for record in caplog.records if why in record.getMessage()]
+    assert 2 <= len(told) <= 6
+    assert "What the lease of 10.2.35.0/24 had in force is withdrawn by now" in caplog.text
+
+
+def test_another_lease_is_held_though_the_lost_one_could_not_be_withdrawn(world, monkeypatch):
+    own = subnet("10.2.35.0/24")
+
+    def fail() -> None:
+        monkeypatch.setattr(world.backend, "release", cannot_let_go)
+        world.etcd.put(own, attrs(THEIR_IP))
+
+    world.script.at(10, fail)
+    world.script.at(20, lambda: None)
+    world.run()
+    assert world.subnet == "FLANNEL_SUBNET=10.2.36.1/24"
+    assert world.board.ready
+    assert world.board.unfenced == ""  # all of the old lease's was replaced by `carry`
+    assert set(world.backend.peers) == {own}
+
+
+def test_a_daemon_that_ends_withdraws_once_more_what_is_in_force_of_a_lost_lease(world, monkeypatch):
+    def fail() -> None:
+        monkeypatch.setattr(world.backend, "release", cannot_let_go)
+        world.etcd.put(subnet("10.2.35.0/24"), attrs(THEIR_IP))
+        world.etcd.reachable = False
+
+    world.script.at(10, fail)
+    world.script.at(20, monkeypatch.undo)
+    world.script.at(20, lambda: None)
+    daemon = world.daemon()
+    with pytest.raises(Stop):
+        daemon.run()
+    world.backend.calls.clear()
+    daemon.close()
+    assert world.backend.calls == ["release", "close"]

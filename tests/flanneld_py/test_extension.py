@@ -314,3 +314,33 @@ def test_the_daemons_own_variables_are_what_a_shell_makes_of_them(command):
 def test_a_value_of_the_environment_stays_one_word():
     """Where a shell would split it."""
     assert commands.words("echo $TITLE", {}, {"TITLE": "a b; rm *"}) == ["echo", "a b; rm *"]
+
+
+def test_peers_whose_command_fails_when_the_lease_is_lost_are_removed_again(make, journal, tmp_path):
+    marker = tmp_path / "works"
+    backend = make(subnet_remove_command=f"sh -c 'test -e {marker} && TELL remove'")
+    backend.claim(OURS)
+    backend.carry({THEIRS: peer()}, 0)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"SubnetRemoveCommand has failed for 10\.2\.52\.0/24"):
+            backend.release()
+    marker.touch()
+    backend.release()
+    assert journal.read_text() == "remove|10.2.52.0/24|192.168.199.53|hello\n"
+    backend.release()
+    assert journal.read_text().count("remove") == 1
+    backend.close()
+
+
+def test_a_peer_that_is_carried_to_again_is_not_removed_any_more(make, journal):
+    backend = make(subnet_remove_command="false", subnet_add_command="TELL add")
+    backend.claim(OURS)
+    backend.carry({THEIRS: peer()}, 0)
+    with pytest.raises(OSError, match="SubnetRemoveCommand"):
+        backend.release()
+    backend.carry({THEIRS: peer()}, 0)
+    backend.change([])
+    with pytest.raises(OSError, match="SubnetRemoveCommand"):
+        backend.release()
+    assert journal.read_text().count("add") == 2
+    backend.close()

@@ -6,6 +6,7 @@
 import math
 import os
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -18,11 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from flanneld_py import holder, keeper, patience, upkeep
+from flanneld_py import daemon, holder, keeper, patience, upkeep
+from flanneld_py.inbox import Inbox
 from flanneld_py.lease import HeldLease, LeaseAttrs
-from flanneld_py.registry import TTL
+from flanneld_py.registry import TTL, Event, WatchMessage
 from flanneld_py.subnet import key
-from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Violation, World
+from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
 from tests.flanneld_py.made import attrs, subnet
 
 HISTORIES = int(os.environ.get("LEASE_HISTORIES", "200"))
@@ -48,10 +50,12 @@ class Histories(RuleBasedStateMachine):
 
     line: type[Line] = Line
     clock: type[Clock] = Clock
+    wire: type[Wire] = Wire
+    prompt = math.inf
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(line=self.line, clock=self.clock)
+        self.world = World(line=self.line, clock=self.clock, wire=self.wire, prompt=self.prompt)
 
     def teardown(self) -> None:
         self.world.close()
@@ -119,6 +123,10 @@ class Histories(RuleBasedStateMachine):
     def calls_take(self, seconds: float) -> None:
         self.world.latency = seconds
 
+    @rule(seconds=st.sampled_from([0.0, 60.0, HOUR]))
+    def the_kernel_takes(self, seconds: float) -> None:
+        self.world.slowness = seconds
+
     @rule(leased=SUBNETS)
     def somebody_deletes_a_key(self, leased) -> None:
         if self.world.etcd.revision_of(leased) is not None:
@@ -168,7 +176,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def four_quiet_hours(self) -> None:
         """Who runs and is connected has then heard of everything."""
-        self.world.latency = 0.0
+        self.world.latency = self.world.slowness = 0.0
         self.world.advance(4 * HOUR)
         self.world.check_connected()
 
@@ -193,6 +201,35 @@ def test_no_history_has_two_holders_of_one_subnet():
     # A portion at a time, for hypothesis remembers each history of a run.
     for begun in range(0, HISTORIES, PORTION):
         histories(Histories, min(PORTION, HISTORIES - begun), fresh=begun > 0)
+
+
+class SlowKernels(Histories):
+    """Backends that know no deadline and take seconds for all they do, as does etcd: what no machine can do
+    in time, because it stands still, is left out."""
+
+    wire = Routes
+    prompt = holder.GUARD
+    pause = resume = the_time_of_day_jumps = None  # type: ignore[assignment]
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 3.0]))
+    def calls_take(self, seconds: float) -> None:
+        self.world.latency = seconds
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0]))
+    def the_kernel_takes(self, seconds: float) -> None:
+        self.world.slowness = seconds
+
+    @rule(leased=SUBNETS, then=SUBNETS)
+    def a_stranger_is_busy_and_takes_another_subnet(self, leased, then) -> None:
+        """Changes of a peer, and of somebody's own lease behind them."""
+        for number in range(20):
+            busy = replace(STRANGER, backend_data={"number": number})
+            self.world.meddle(leased, partial(self.world.etcd.put, leased, busy))
+        self.world.meddle(then, lambda: self.world.etcd.put(then, STRANGER))
+
+
+def test_with_slow_kernels_a_lost_lease_is_given_up_in_time():
+    histories(SlowKernels, HISTORIES)
 
 
 class Overwriting(Line):
@@ -229,13 +266,17 @@ class Fewer(Histories):
     etcd_stops = etcd_is_back = etcd_is_full_or_not = history_is_compacted = None  # type: ignore[assignment]
 
 
-class WithFlannelsRenewal(Fewer):
+class FewerAndQuick(Fewer):
+    the_kernel_takes = None  # type: ignore[assignment]
+
+
+class WithFlannelsRenewal(FewerAndQuick):
     line = Overwriting
     pause = cut_off = the_time_of_day_jumps = etcd_restarts = None  # type: ignore[assignment]
     somebody_deletes_a_key = four_quiet_hours = None  # type: ignore[assignment]
 
 
-class WithTimeOfDay(Fewer):
+class WithTimeOfDay(FewerAndQuick):
     clock = TimeOfDay
 
 
@@ -258,3 +299,34 @@ def test_the_model_finds_a_lease_that_is_used_longer_than_it_lives(monkeypatch):
 def test_the_model_finds_a_deadline_that_is_kept_on_the_time_of_day():
     with pytest.raises(Violation, match=r"acts? on"):
         histories(WithTimeOfDay, 5000)
+
+
+class SlowWithPeers(Fewer, SlowKernels):
+    cut_off = etcd_restarts = four_quiet_hours = somebody_deletes_a_key = None  # type: ignore[assignment]
+
+
+class SlowWithoutEtcd(Fewer, SlowKernels):
+    etcd_restarts = four_quiet_hours = somebody_deletes_a_key = None  # type: ignore[assignment]
+    a_stranger_takes_a_subnet = a_stranger_is_busy_and_takes_another_subnet = None  # type: ignore[assignment]
+
+
+class InTurn(Inbox):
+    """Our own key has its turn when all that came earlier has had it."""
+
+    def own(self) -> tuple[Event, ...]:
+        return () if self._waiting else super().own()
+
+    def get_nowait(self) -> WatchMessage | None:
+        return self._waiting.popleft()[1] if self._waiting else super().get_nowait()
+
+
+def test_the_model_finds_a_lost_lease_that_waits_for_its_turn(monkeypatch):
+    monkeypatch.setattr(daemon, "Inbox", InTurn)
+    with pytest.raises(Violation, match="still acts on"):
+        histories(SlowWithPeers, 5000)
+
+
+def test_the_model_finds_a_lease_whose_end_is_slept_through(monkeypatch):
+    monkeypatch.setattr(keeper.Keeper, "_until_the_end", lambda _, seconds: seconds)
+    with pytest.raises(Violation, match="both act on"):
+        histories(SlowWithoutEtcd, 5000)

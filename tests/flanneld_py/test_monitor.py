@@ -1,21 +1,33 @@
 """What /healthz, /readyz, /metrics and /state say."""
 
+import errno
 import json
 import logging
 import math
+import os
 import socket
 import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flanneld_py import http_limits
 from flanneld_py.backend import Flow, Statistics
-from flanneld_py.board import Board
+from flanneld_py.backend.counters import device_statistics
+from flanneld_py.board import Board, ServerBoard, listed, waiting_on
+from flanneld_py.datapath import forward
+from flanneld_py.datapath.carrier import Carrier
+from flanneld_py.datapath.fast_path import FastPath, layouts
+from flanneld_py.datapath.loop import NO_LEASE
+from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor import Monitor
 from flanneld_py.monitor.http import CLIENTS
@@ -35,8 +47,8 @@ def board() -> Board:
         mtu=1472,
         backend="udp",
         heard_at=NOW - 2,
-        peers={peer.subnet: peer},
-        statistics=Statistics(
+        peers=lambda: (peer,),
+        statistics=lambda: Statistics(
             sent={"192.168.199.53": Flow(7, 700)},
             received={"192.168.199.53": Flow(6, 600), "": Flow(1, 84)},
             dropped={"TTL reached zero": 3},
@@ -46,7 +58,7 @@ def board() -> Board:
         renewed=4,
         renewal_failures=5,
         filter_repairs=6,
-        watch_lag=0.003,
+        last_lag=0.003,
     )
 
 
@@ -98,6 +110,32 @@ def test_readyz_says_degraded_while_the_registry_is_away_and_stays_ready(monitor
         200,
         "flanneld is ready, degraded: Watch subnets: etcd does not answer\n",
     )
+
+
+def test_readyz_says_degraded_while_changes_wait_to_be_in_force(monitor, boards):
+    boards[0].oldest = lambda: NOW - 2.0
+    assert get(monitor, "/readyz")[2] == "flanneld is ready\n"
+    boards[0].oldest = lambda: NOW - 15.26
+    status, _, text = get(monitor, "/readyz")
+    assert status == 200
+    assert text.startswith(
+        "flanneld is ready, degraded: changes of leases have waited 15.3 s to be in force: "
+    )
+    found = samples(get(monitor, "/metrics")[2])
+    assert found["flanneld_watch_lag_seconds", "network="] == pytest.approx(15.26)
+    assert found["flanneld_degraded", "network="] == 1
+    assert json.loads(get(monitor, "/state")[2])["networks"][0]["watch_lag_seconds"] == 15.26
+    assert json.loads(get(monitor, "/state")[2])["networks"][0]["degraded"] is True
+
+
+def test_what_a_lost_lease_still_has_in_force_is_told(monitor, boards):
+    boards[0].subnet, boards[0].doing = None, "acquiring a lease"
+    boards[0].unfenced = "Withdrawing what the lease of 10.2.35.0/24 had in force: Too many open files"
+    status, _, text = get(monitor, "/readyz")
+    assert status == 503
+    assert text == f"flanneld is not ready yet: acquiring a lease ({boards[0].unfenced})\n"
+    assert samples(get(monitor, "/metrics")[2])["flanneld_unfenced", "network="] == 1
+    assert json.loads(get(monitor, "/state")[2])["networks"][0]["unfenced"] == boards[0].unfenced
 
 
 def test_of_several_networks_all_must_be_ready(monitor, boards):
@@ -257,3 +295,137 @@ def test_a_request_that_comes_byte_by_byte_has_one_deadline_for_all_of_it(monito
             return wait.NotYet("its bytes are taken")
 
         wait.until(ended, what="the slow client to be cut off", timeout=10)
+
+
+# Everything in every state
+
+
+def waiting_for_the_interface() -> Board:
+    return Board(doing="waiting for an interface that fits")
+
+
+def waiting_for_its_configuration() -> Board:
+    return Board(doing="waiting for the network configuration, /coreos.com/network/config", trouble="no key")
+
+
+def without_etcd() -> Board:
+    return replace(board(), trouble="Watch subnets: etcd does not answer")
+
+
+def late() -> Board:
+    return replace(board(), oldest=lambda: NOW - 60)
+
+
+def lost() -> Board:
+    return replace(board(), subnet=None, doing="", unfenced="Withdrawing: No buffer space available")
+
+
+def reserved() -> Board:
+    return replace(board(), expires_at=math.inf)
+
+
+STATES = [Board, waiting_for_the_interface, waiting_for_its_configuration, board, without_etcd, late, lost]
+STATES += [reserved, partial(ServerBoard, "blue", doing=""), partial(ServerBoard, doing="", trouble="away")]
+
+
+def on_the_fast_path() -> Statistics:
+    """A carrier's, with drops for every reason that there is, in the loop and in the programs."""
+    made = object.__new__(Carrier)
+    made._ways = {"loop": "offloads: tso, gro", "fast_path": "on"}
+    made._traffic = Traffic()
+    made._traffic.know("192.168.199.53")
+    made._traffic.sent.add("192.168.199.53", 84)
+    made._traffic.received.add("10.9.9.9", 84)
+    reasons = [drop.reason for drop in vars(forward).values() if isinstance(drop, forward.Drop)]
+    assert len(reasons) > 5
+    for reason in (*reasons, NO_LEASE, "sending: Message too long", 'what "they" say\\\n'):
+        made._traffic.dropped[reason] += 1
+    made._fast = Mock(spec=FastPath)
+    made._fast.statistics.return_value = Statistics(
+        {"192.168.199.53": Flow(1, 2)}, {"": Flow(3, 4)}, dict.fromkeys(layouts.DROPS, 5)
+    )
+    return made.statistics()
+
+
+def of_the_loop() -> Statistics:
+    traffic = Traffic()
+    traffic.dropped[NO_LEASE] += 1
+    return replace(traffic.statistics(), ways={"loop": "plain", "fast_path": "off: no clang"})
+
+
+def unreadable() -> Statistics:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+BACKENDS = [Statistics, on_the_fast_path, of_the_loop, partial(device_statistics, ["lo"], 3)]
+BACKENDS += [partial(device_statistics, ["none0"], 0), unreadable]
+
+
+@pytest.mark.parametrize("made", STATES)
+@pytest.mark.parametrize("statistics", BACKENDS)
+def test_everything_is_told_in_every_state_of_every_backend(monitor, boards, made, statistics):
+    of_a_kind = made()
+    of_a_kind.statistics = statistics
+    boards[:] = [of_a_kind, board()]
+    assert get(monitor, "/healthz")[0] == 200
+    assert get(monitor, "/readyz")[0] == (200 if of_a_kind.ready else 503)
+    status, _, text = get(monitor, "/metrics")
+    assert status == 200
+    assert samples(text)["flanneld_ready", f"network={of_a_kind.name}"] in (0, 1)
+    status, _, text = get(monitor, "/state")
+    assert status == 200
+    # RFC 8259 knows neither infinity nor NaN.
+    first, second = json.loads(text, parse_constant=pytest.fail)["networks"]
+    assert (first["ready"], second["ready"]) == (of_a_kind.ready, True)
+
+
+def test_what_the_fast_path_has_dropped_is_told(monitor, boards):
+    boards[0].statistics = on_the_fast_path
+    traffic = json.loads(get(monitor, "/state")[2])["networks"][0]["traffic"]
+    assert traffic["dropped"]["the sending node does not hold the source's subnet"] == 1 + 5
+    assert traffic["sent"] == {"192.168.199.53": {"packets": 2, "bytes": 86}}
+    found = samples(get(monitor, "/metrics")[2])
+    reason = "reason=the destination is not in our subnet"
+    assert found["flanneld_dropped_packets_total", "network=", reason] == 6
+
+
+def test_statistics_that_cannot_be_read_keep_nothing_else_from_being_told(monitor, boards):
+    boards[0].statistics = unreadable
+    (network,) = json.loads(get(monitor, "/state")[2])["networks"]
+    assert network["traffic"] == {"unreadable": "Too many open files"}
+    assert "flanneld_ready" in get(monitor, "/metrics")[2]
+
+
+def test_peers_are_listed_while_another_thread_changes_them():
+    peers = {number: number for number in range(500)}
+    over = threading.Event()
+
+    def change() -> None:
+        number = 500
+        while not over.is_set():
+            del peers[number - 500]
+            peers[number] = number
+            number += 1
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(2000):
+            seen = listed(peers)
+            assert 499 <= len(seen) <= 500
+            assert list(seen) == sorted(set(seen))
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_readyz_says_that_an_interface_is_waited_for_and_afterwards_what_it_said_before(monitor, boards):
+    boards[:] = [Board("blue"), Board("green", doing="waiting for the network configuration")]
+    with waiting_on(boards) as doing:
+        doing("waiting for an interface that fits")
+        assert get(monitor, "/readyz")[::2] == (
+            503,
+            "flanneld is not ready yet: network blue: waiting for an interface that fits; "
+            "network green: waiting for an interface that fits\n",
+        )
+    assert [each.doing for each in boards] == ["starting", "waiting for the network configuration"]

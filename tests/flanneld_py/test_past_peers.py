@@ -2,6 +2,8 @@
 
 from ipaddress import IPv4Network
 
+from flanneld_py.backend import told
+from flanneld_py.backend.told import Told
 from flanneld_py.datapath.roster import Move, Roster
 from flanneld_py.registry.entry import Reader
 
@@ -34,10 +36,21 @@ def test_the_subnets_beyond_some_are_told():
     assert roster.beyond([FIRST, SECOND]) == ()
 
 
+def test_what_was_told_is_remembered_for_so_many_topics(monkeypatch):
+    monkeypatch.setattr(told, "REMEMBERED", 3)
+    topics = Told()
+    assert [topics.is_new(topic) for topic in "abcabc"] == [True] * 3 + [False] * 3
+    assert topics.is_new("d")
+    assert topics.is_new("a")  # the one that came first had to go
+    assert not topics.is_new("c")
+    assert len(topics._topics) == 3
+
+
 def test_keys_that_went_while_nobody_watched_are_not_remembered(caplog):
     reader = Reader("/coreos.com/network/subnets/")
     for number in range(100):
-        reader.snapshot([("10.2.35.0-24", b"junk", 1, False), (f"junk-{number}", b"", 1, False)], number)
+        junk = [("10.2.35.0-24", b"junk", 1, False, 1), (f"junk-{number}", b"", 1, False, 1)]
+        reader.snapshot(junk, number)
     assert caplog.text.count("Ignoring the key /coreos.com/network/subnets/10.2.35.0-24") == 1
-    assert caplog.text.count("junk-") == 100
+    assert caplog.text.count("junk-0:") == 1
     assert reader._warned == {"10.2.35.0-24", "junk-99"}

@@ -473,30 +473,30 @@ def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):
 
 
 def test_a_server_whose_etcd_is_away_is_ready_and_degraded_until_it_is_back(served):
-    assert readiness(served.server.boards) == (200, "flanneld is ready\n")
+    assert readiness(served.server.boards, clock.now()) == (200, "flanneld is ready\n")
     served.etcds[""].reachable = False
     assert served.ask("GET", "/v1/_/leases")[0] == 500
-    status, words = readiness(served.server.boards)
+    status, words = readiness(served.server.boards, clock.now())
     assert status == 200
     assert words.startswith("flanneld is ready, degraded: ")
     served.etcds[""].reachable = True
     assert served.ask("GET", "/v1/_/leases")[0] == 200
-    assert readiness(served.server.boards) == (200, "flanneld is ready\n")
+    assert readiness(served.server.boards, clock.now()) == (200, "flanneld is ready\n")
 
 
 def test_a_server_that_nobody_asks_finds_out_by_itself(served):
     served.etcds[""].reachable = False
     served.etcds[""].break_watches()
-    until(lambda: "degraded" in readiness(served.server.boards)[1], "it is degraded")
+    until(lambda: "degraded" in readiness(served.server.boards, clock.now())[1], "it is degraded")
     served.etcds[""].reachable = True
-    until(lambda: "degraded" not in readiness(served.server.boards)[1], "it is well again")
+    until(lambda: "degraded" not in readiness(served.server.boards, clock.now())[1], "it is well again")
 
 
 def test_of_several_networks_that_are_served_the_one_in_trouble_is_named(serve):
     served = serve(networks=("blue", "green"))
     served.etcds["green"].reachable = False
     served.ask("GET", "/v1/green/leases")
-    assert "degraded: network green: " in readiness(served.server.boards)[1]
+    assert "degraded: network green: " in readiness(served.server.boards, clock.now())[1]
     blue, green = (state([board], clock.now(), "0.1.0")["networks"] for board in served.server.boards)
     assert json.dumps(blue).startswith('[{"name": "blue", "ready": true, "degraded": false')
     assert json.dumps(green).startswith('[{"name": "green", "ready": true, "degraded": true')

@@ -1,6 +1,5 @@
 """One network as its server has it, where its watch is slower than its clients, or quicker."""
 
-import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -9,7 +8,7 @@ import pytest
 
 from flanneld_py.allocate import Pick
 from flanneld_py.board import Board
-from flanneld_py.clock import Time
+from flanneld_py.clock import Queue, Time
 from flanneld_py.registry import Put, Snapshot
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.wire import Told
@@ -30,7 +29,7 @@ class SlowToHear(Time):
         super().__init__()
         self.listens, self.hears = threading.Event(), threading.Event()
 
-    def receive(self, inbox: "queue.SimpleQueue[T]", seconds: float) -> T | None:
+    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
         self.listens.set()
         assert self.hears.wait(10)
         return super().receive(inbox, seconds)

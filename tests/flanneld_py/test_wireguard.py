@@ -1,6 +1,8 @@
 """The wireguard backend, against a kernel that is only remembered: this project's test machines have none."""
 
 import base64
+import errno
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
@@ -232,6 +234,45 @@ def test_peers_are_set_with_their_routes_repaired_and_withdrawn(kernel):
     made.carry({theirs: peer}, until=100.0)
     made.release()
     assert kernel.set["flannel-wg"] == {}
+    assert not table.entries
+
+
+def test_peers_that_the_kernel_keeps_are_not_released_and_their_routes_are(kernel, monkeypatch):
+    table = FakeTable()
+    made = backend(table)
+    theirs = Subnet(IPv4Network("10.2.52.0/24"))
+    peer = Lease(theirs, LeaseAttrs(addresses("192.168.50.12"), "wireguard", {"PublicKey": KEY}))
+    made.carry({theirs: peer}, until=100.0)
+
+    def keep(_: str, changes: Sequence[WgPeer]) -> list[tuple[WgPeer, OSError]]:
+        return [(change, OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))) for change in changes]
+
+    monkeypatch.setattr(kernel, "set_peers", keep)
+    with pytest.raises(OSError, match="No buffer space available"):
+        made.release()
+    assert not table.entries
+    assert set(kernel.set["flannel-wg"]) == {KEY}
+
+
+def test_where_routes_cannot_be_released_the_peers_are_and_a_device_that_is_gone_has_none(
+    kernel, monkeypatch
+):
+    table = FakeTable()
+    made = backend(table)
+    theirs = Subnet(IPv4Network("10.2.52.0/24"))
+    peer = Lease(theirs, LeaseAttrs(addresses("192.168.50.12"), "wireguard", {"PublicKey": KEY}))
+    made.carry({theirs: peer}, until=100.0)
+    table.deaf = errno.EMFILE
+    with pytest.raises(OSError, match="Too many open files"):
+        made.release()
+    assert kernel.set["flannel-wg"] == {}
+    table.deaf = 0
+
+    def gone(_: str) -> None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(kernel, "peers", gone)
+    made.release()
     assert not table.entries
 
 

@@ -1,0 +1,24 @@
+"""What was said already, so as to be said once. Pure."""
+
+from typing import Final
+
+__all__ = ["Told"]
+
+REMEMBERED: Final = 10_000
+"""Topics; peers come and go for as long as the daemon runs."""
+
+
+class Told:
+    """The topics that were told of last."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, None] = {}
+
+    def is_new(self, topic: str) -> bool:
+        """Whether this one was not; from now on it was."""
+        if topic in self._topics:
+            return False
+        if len(self._topics) >= REMEMBERED:
+            del self._topics[next(iter(self._topics))]
+        self._topics[topic] = None
+        return True

@@ -1,0 +1,127 @@
+"""What the watch tells, on its way to the lease loop: news of our own key come before all others'."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from flanneld_py.registry import Changes, Event, Reset, Said, WatchMessage
+
+__all__ = ["Inbox"]
+
+
+class Inbox:
+    """A queue from the thread of a watch to that of the loop. `now` is the clock of `oldest`, in seconds.
+
+    A change of our own key stands in it twice: in its place among the others, and in `own`, which the loop
+    looks at before all else. So a lease that is lost is not held for as long as peers' changes take.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._filled = threading.Condition()
+        self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
+        self._is_own: Callable[[Event], bool] = lambda _: False
+        self._own: deque[Event] = deque()
+        self._reset: Reset | None = None
+        self._waiting: deque[tuple[float, Changes | Said]] = deque()
+        self._taken_at: float | None = None
+        self._awake = False
+
+    # For the watch
+
+    def begin(self, is_own: Callable[[Event], bool]) -> Callable[[WatchMessage], None]:
+        """Forget what came so far; what a new watch is to call with what it tells."""
+        with self._filled:
+            self._watch += 1
+            self._is_own = is_own
+            self._clear()
+            number = self._watch
+
+        def arrived(message: WatchMessage) -> None:
+            with self._filled:
+                if number == self._watch:
+                    self._put(message)
+                    self._filled.notify()
+
+        return arrived
+
+    def end(self) -> None:
+        """Take nothing any more, until the next watch."""
+        with self._filled:
+            self._watch += 1
+            self._clear()
+
+    def _put(self, message: WatchMessage) -> None:
+        if isinstance(message, Reset):
+            # A list follows, of which what still waits is a part.
+            self._reset = message
+            self._waiting.clear()
+            return
+        self._waiting.append((self._now(), message))
+        if isinstance(message, Changes):
+            self._own += filter(self._is_own, message.events)
+
+    def _clear(self) -> None:
+        self._own.clear()
+        self._waiting.clear()
+        self._reset = self._taken_at = None
+
+    # For the loop
+
+    def own(self) -> tuple[Event, ...]:
+        """What has happened to our own key since this was last asked. Returns at once."""
+        with self._filled:
+            own = tuple(self._own)
+            self._own.clear()
+            return own
+
+    def empty(self) -> bool:
+        """Whether `get` would wait."""
+        return not (self._awake or self._own or self._reset or self._waiting)
+
+    def get_nowait(self) -> WatchMessage | None:
+        """The next message; None if something has happened to our own key, or after `wake`.
+
+        Raises `queue.Empty`. It counts as waiting until `done`.
+        """
+        with self._filled:
+            if self._awake or self._own:
+                return None
+            if self._reset is not None:
+                reset, self._reset = self._reset, None
+                return reset
+            if not self._waiting:
+                raise queue.Empty
+            # Before it is taken away: whoever asks for the oldest sees the one or the other.
+            self._taken_at = self._waiting[0][0]
+            return self._waiting.popleft()[1]
+
+    def get(self, *, timeout: float) -> WatchMessage | None:
+        """The same, after waiting for so many seconds at most."""
+        with self._filled:
+            self._filled.wait_for(lambda: not self.empty(), timeout)
+        return self.get_nowait()
+
+    def done(self) -> float:
+        """What was taken last is in force; seconds since it came, 0 for what came before the last `begin`."""
+        taken_at, self._taken_at = self._taken_at, None
+        return 0.0 if taken_at is None else self._now() - taken_at
+
+    # For any thread
+
+    def wake(self) -> None:
+        """Let nobody wait any more."""
+        with self._filled:
+            self._awake = True
+            self._filled.notify()
+
+    def oldest(self) -> float | None:
+        """When the oldest came of what is not in force yet; None if all is. Waits for nobody."""
+        taken_at = self._taken_at
+        if taken_at is not None:
+            return taken_at
+        try:
+            return self._waiting[0][0]
+        except IndexError:
+            return None
