@@ -1,7 +1,7 @@
 """This machine's side of things: its interface, its kernel, and a daemon for each network."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from flanneld_py import files, kernel
 from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
-from flanneld_py.board import Board
+from flanneld_py.board import Board, waiting_on
 from flanneld_py.clock import Time
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
@@ -27,6 +27,7 @@ from flanneld_py.options import Options
 from flanneld_py.past import Past
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
+from flanneld_py.reservations import Reservations, needs
 from flanneld_py.subnet import Addresses, Network, Subnet
 from flanneld_py.surroundings import Surroundings, hosts
 
@@ -38,14 +39,17 @@ logger = logging.getLogger(__name__)
 class Machine:
     """What all networks of this machine share."""
 
-    def __init__(self, options: Options, time: Time) -> None:
-        """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`."""
+    def __init__(self, options: Options, time: Time, boards: Sequence[Board]) -> None:
+        """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`.
+
+        `time` is that of all daemons: when it is stopping, so are they. The boards say what is waited for.
+        """
         self._options = options
         self._time = time
         kernel.require_net_admin()
         if not (options.iface or options.iface_regex or options.iface_can_reach):
             logger.info("Determining IP address of default interface")
-        self._interface = self._find(ANY)
+        self._interface = self._find(ANY, boards)
         self._subnets: dict[str, Subnet] | None = {} if options.ip_blackhole_route else None
         self._firewall = Firewall(
             ip_masq=options.ip_masq,
@@ -56,17 +60,18 @@ class Machine:
         self._resync = Resync(self._firewall.sync)
         places = (options.remote,) if options.remote else options.etcd_endpoints
         self._surroundings = Surroundings(hosts(places), time)
-        self._udp_ports: dict[int, str] = {}  # which network has which
+        self._reservations = Reservations()
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
 
-    def daemon(self, network: str, board: Board, ready: Callable[[], None]) -> Daemon:
-        """The daemon of a network, by its name in -networks; empty for the only one. Raises `Fatal`."""
+    def daemon(self, board: Board, ready: Callable[[], None]) -> Daemon:
+        """The daemon of the network whose board this is. Raises `Fatal`."""
+        network = board.name
         prefix, absent = self._place(network)
         return Daemon(
             self._options,
             open_registry(self._options, network),
-            open_backend=partial(self._open_backend, network),
+            open_backend=partial(self._open_backend, board),
             subnet_file=self._subnet_file(network),
             prefix=prefix,
             absent=absent,
@@ -80,6 +85,7 @@ class Machine:
                 self._astray,
             ),
             ready=ready,
+            time=self._time,
             board=board,
             needs=self._surroundings.needs,
         )
@@ -106,39 +112,29 @@ class Machine:
         options = self._options
         return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
 
-    def _open_backend(self, name: str, network: NetworkConfig) -> Backend:
+    def _open_backend(self, board: Board, network: NetworkConfig) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
         if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
             raise Fatal(str(problem), code=Exit.CONFIG)
-        if isinstance(network.backend, Udp):
-            self._reserve(network.backend.port, name)
-        needs = Families(network.ipv4 is not None, network.ipv6 is not None)
+        self._reservations.take(board.name, needs(network))
+        families = Families(network.ipv4 is not None, network.ipv6 is not None)
         interface = self._interface
-        if (needs.ipv4 and interface.ipv4 is None) or (needs.ipv6 and interface.ipv6 is None):
-            interface = self._find(needs)
+        if (families.ipv4 and interface.ipv4 is None) or (families.ipv6 and interface.ipv6 is None):
+            interface = self._find(families, [board])
         public = public_addresses(interface, wishes(self._options))
         return open_backend(
             network,
             interface,
-            Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
+            Addresses(public.ipv4 if families.ipv4 else None, public.ipv6 if families.ipv6 else None),
             self._options,
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
             needs=self._surroundings.needs,
         )
 
-    def _reserve(self, port: int, name: str) -> None:
-        """Raise `Fatal` where another network of ours has the UDP port."""
-        holder = self._udp_ports.setdefault(port, name)
-        if holder != name:
-            raise Fatal(
-                f"UDP port {port} carries the network {holder} of this flanneld already: give each network "
-                "its own Backend.Port",
-                code=Exit.CONFIG,
-            )
-
-    def _find(self, needs: Families) -> Interface:
-        interface = wait_for_interface(self._options, look, self._time, needs)
+    def _find(self, families: Families, boards: Sequence[Board]) -> Interface:
+        with waiting_on(boards) as doing:
+            interface = wait_for_interface(self._options, look, self._time, families, doing)
         public = public_addresses(interface, wishes(self._options))
         logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
         logger.info("Using %s as external endpoint", public)

@@ -91,10 +91,10 @@ class _Service:
         boards = [Board(name) for name in self._options.networks or ("",)]
         monitor = self._monitor(boards)
         try:
-            machine = Machine(self._options, self._time)
+            machine = Machine(self._options, self._time, boards)
             ready = fleet.Countdown(len(boards), lambda: notify("READY=1"))
             for number, board in enumerate(boards):
-                self._daemons.append(machine.daemon(board.name, board, ready.member(number)))
+                self._daemons.append(machine.daemon(board, ready.member(number)))
             # `stop` may have come too early to find them.
             if not self._time.stopping.is_set():
                 fleet.run(self._daemons, [board.name for board in boards])

@@ -7,6 +7,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 from typing import Final
 
+from flanneld_py.backend import device_names
 from flanneld_py.backend.tx_checksum import Examiner
 from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
 from flanneld_py.config.model import Vxlan
@@ -45,10 +46,11 @@ class Vtep:
         outer: int,
         tx_checksum: str,
     ) -> None:
+        self.name = device_names.vxlan(config.vni, local.version)
         if local.version == 4:
-            self.name, self.mtu, lowest = f"flannel.{config.vni}", outer - OVERHEAD_IPV4, LOWEST_MTU
+            self.mtu, lowest = outer - OVERHEAD_IPV4, LOWEST_MTU
         else:
-            self.name, self.mtu, lowest = f"flannel-v6.{config.vni}", outer - OVERHEAD_IPV6, LOWEST_MTU_IPV6
+            self.mtu, lowest = outer - OVERHEAD_IPV6, LOWEST_MTU_IPV6
         if len(self.name) > LONGEST_NAME:
             raise Fatal(
                 f"Backend.VNI makes the name {self.name}, and a device's has at most {LONGEST_NAME} "
@@ -83,7 +85,6 @@ class Vtep:
 
         Nothing is left. Raises `Fatal`.
         """
-        _reserve(self)
         if links.link(self.name) is not None:
             return
         links.ensure_vxlan(self._spec())
@@ -94,7 +95,6 @@ class Vtep:
 
     def make(self, address: Address) -> None:
         """Have the device, with this address alone, and up. Raises `Fatal`."""
-        _reserve(self)
         if self._hold is None:
             self._hold = _held(self.name)
         link = links.ensure_vxlan(self._spec())
@@ -151,8 +151,6 @@ class Vtep:
     def close(self) -> None:
         """Have no more to do with the device, which stays."""
         self.end_examination()
-        if _makers.get(self.name) is self:
-            del _makers[self.name]
         if self._hold is not None:
             self._hold.close()
             self._hold = None
@@ -198,20 +196,6 @@ class Vtep:
                 logger.info(text, self.name)
         except OSError as error:
             logger.warning("The transmit checksum offload of %s stays as it is: %s", self.name, error)
-
-
-_makers: dict[str, Vtep] = {}
-"""Who has made which device: one daemon may carry several networks."""
-
-
-def _reserve(vtep: Vtep) -> None:
-    """Raise `Fatal` where another network has the device: they would take it from each other for ever."""
-    if _makers.setdefault(vtep.name, vtep) is not vtep:
-        raise Fatal(
-            f"{vtep.name} carries another network of this flanneld already: give each network its own "
-            "Backend.VNI",
-            code=Exit.CONFIG,
-        )
 
 
 def _held(name: str) -> Hold:

@@ -14,5 +14,8 @@ def require_net_admin() -> None:
     """Raise `Fatal` unless this process may configure the network."""
     effective = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
     if not effective >> CAP_NET_ADMIN & 1:
-        message = "Making flannel0 needs CAP_NET_ADMIN, which this process lacks: run flanneld as root"
-        raise Fatal(message, code=Exit.KERNEL)
+        raise Fatal(
+            "Setting up devices, routes and packet filter rules needs CAP_NET_ADMIN, which this process "
+            "lacks: run flanneld as root, or grant it that capability",
+            code=Exit.KERNEL,
+        )

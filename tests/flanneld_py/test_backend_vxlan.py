@@ -164,21 +164,6 @@ def test_the_device_has_the_mac_that_the_lease_names(made):
     backend.close()
 
 
-@pytest.mark.usefixtures("made")
-def test_two_networks_of_one_daemon_cannot_have_one_vni():
-    first, second = vxlan(IPV4, interface=LO), vxlan(IPV4, interface=LO)
-    first.claim(subnet("10.2.1.0/24"))
-    with pytest.raises(Fatal, match=r"give each network its own Backend\.VNI") as caught:
-        second.claim(subnet("10.3.1.0/24"))
-    assert caught.value.code == Exit.CONFIG
-    other = vxlan(IPV4, interface=LO, vni=VNI - 1)
-    other.claim(subnet("10.3.1.0/24"))
-    first.close()
-    second.claim(subnet("10.3.1.0/24"))
-    for backend in (second, other):
-        backend.close()
-
-
 def test_a_device_that_is_not_there_is_broken():
     assert vxlan(IPV4, interface=LO).broken() == f"The device flannel.{VNI} is gone"
 

@@ -39,7 +39,7 @@ def made_by(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Recorder]) -> No
     """Have the machine make its daemon so."""
 
     class Machine:
-        def __init__(self, _options: Options, _time: object) -> None:
+        def __init__(self, *_: object) -> None:
             pass
 
         def daemon(self, *_: object) -> Recorder:

@@ -1,0 +1,92 @@
+"""What the networks of one machine share: its interface, its devices and ports, and their end."""
+
+import json
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+import pytest
+
+from flanneld_py import clock, fleet, kernel, machine
+from flanneld_py.board import Board
+from flanneld_py.clock import Time
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.interface import Candidate, Held, Routes, Way
+from flanneld_py.machine import Machine
+from flanneld_py.options import Options
+from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.subnet import Address
+from lab import wait
+
+ETH0 = Candidate("eth0", 2, 1500, addresses=(Held(IPv4Interface("192.168.50.11/24")),))
+IPV6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00:42::/48", "Backend": {"Type": "vxlan"}}
+
+
+def look(_: Address | None) -> tuple[list[Candidate], Routes]:
+    """A machine that has IPv4 only."""
+    return [ETH0], Routes(default_ipv4=Way(2))
+
+
+class Patient(MemoryRegistry):
+    """Its configuration is there once a board says that an interface is waited for."""
+
+    def __init__(self, etcd: MemoryEtcd, board: Board) -> None:
+        super().__init__(etcd)
+        self._board = board
+
+    def config(self) -> bytes | None:
+        def waits() -> bool | wait.NotYet:
+            return self._board.doing == "waiting for an interface that fits" or wait.NotYet(self._board.doing)
+
+        wait.until(waits, what="the other network to wait for its interface", timeout=60)
+        return super().config()
+
+
+def etcd(config: object) -> MemoryEtcd:
+    made = MemoryEtcd(clock.now)
+    made.config = json.dumps(config).encode()
+    return made
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Options:
+    monkeypatch.setattr(kernel, "require_net_admin", lambda: None)
+    monkeypatch.setattr(machine, "look", look)
+    return Options(networks=("blue", "green"), subnet_dir=str(tmp_path), iface_wait=3600)
+
+
+def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(options, monkeypatch):
+    boards, time = [Board("blue"), Board("green")], Time()
+    registries = {
+        "blue": Patient(etcd({"Network": "10.2.0.0/99"}), boards[1]),
+        "green": MemoryRegistry(etcd(IPV6)),
+    }
+    monkeypatch.setattr(machine, "open_registry", lambda _, name: registries[name])
+    made = Machine(options, time, boards)
+    daemons = [made.daemon(board, lambda: None) for board in boards]
+    with pytest.raises(Fatal, match="Network blue: Bad network config") as ended:
+        fleet.run(daemons, ["blue", "green"])
+    assert ended.value.code == Exit.CONFIG
+    assert time.stopping.is_set()
+
+
+def test_all_networks_say_that_the_first_interface_is_waited_for(options, monkeypatch):
+    boards, seen = [Board("blue"), Board("green")], []
+
+    def later(_: Address | None) -> tuple[list[Candidate], Routes]:
+        seen.append({board.doing for board in boards})
+        return look(None) if len(seen) > 1 else ([], Routes())
+
+    monkeypatch.setattr(machine, "look", later)
+    Machine(options, Time(), boards)
+    assert seen == [{"starting"}, {"waiting for an interface that fits"}]
+    assert {board.doing for board in boards} == {"starting"}
+
+
+def test_what_is_missing_is_the_privilege_for_whatever_backend(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    status.write_text("Name:\tflanneld\nCapEff:\t0000000000000000\n")
+    monkeypatch.setattr("flanneld_py.kernel.privileges.Path", lambda _: status)
+    with pytest.raises(
+        Fatal, match=r"^Setting up devices, routes and packet filter rules needs CAP_NET_ADMIN"
+    ):
+        kernel.require_net_admin()
