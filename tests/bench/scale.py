@@ -21,6 +21,7 @@ __all__ = ["measure"]
 
 PEERS = 4000
 CURVE = (100, 1000, 4000, 10_000)
+PAST = (100, 1000, 10_000)
 DAEMONS = 50
 OURS, THEIRS = "/usr/bin/flanneld", "/usr/lib/reference/flanneld"
 
@@ -81,6 +82,64 @@ daemon.wait(30)
 print(json.dumps([ready, memory, joined]))
 """
 
+# Runs in the host's namespace: starts a flanneld, lets N peers come and go, then has 200 more come, one by
+# one and 20 a second, and at last overwrites the daemon's own key. Prints as JSON the CPU time of an event in
+# seconds (proc(5)), and the seconds until the overwritten key was given up. Arguments: N, the prefix, the
+# file for subnet.env, the program and its arguments.
+PAST_PROBE = """
+import json, os, subprocess, sys, time, urllib.request
+sys.path.insert(0, "/usr/lib/flanneld")
+from flanneld_py.registry.etcd_library import etcd3
+count, prefix, env, *argv = sys.argv[1:]
+count, more = int(count), 200
+client = etcd3.client("192.168.50.1", 2379)
+lease = client.lease(86400)
+def key(number):
+    return f"{prefix}/subnets/10.{64 + number // 250}.{number % 250 + 1}.0-24"
+def value(number):
+    return json.dumps({"PublicIP": f"192.168.{100 + number // 250}.{number % 250 + 1}", "PublicIPv6": None})
+def peers():
+    with urllib.request.urlopen("http://127.0.0.1:9000/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line for line in lines if line.startswith("flanneld_peers{")).split()[-1])
+def cpu():
+    fields = open(f"/proc/{daemon.pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def log():
+    return open("/run/past.log").read()
+def until(done, pause):
+    deadline = time.monotonic() + 300
+    while not done():
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            daemon.kill()
+            sys.exit(log()[-300:])
+        time.sleep(pause)
+with open("/run/past.log", "w") as file:
+    daemon = subprocess.Popen([*argv, "-healthz-ip=127.0.0.1", "-healthz-port=9000"], stderr=file)
+until(lambda: os.path.exists(env), 0.05)
+come = lambda at: client.transactions.put(key(at), value(at), lease=lease)
+go = lambda at: client.transactions.delete(key(at))
+for act, left in ((come, count), (go, 0)):
+    for start in range(0, count, 100):
+        client.transaction([], [act(at) for at in range(start, min(start + 100, count))], [])
+    until(lambda: peers() == left, 0.1)
+began, spent = time.monotonic(), cpu()
+for at in range(more):
+    client.put(key(count + at), value(count + at), lease=lease)
+    time.sleep(max(0, began + (at + 1) / 20 - time.monotonic()))
+# Of the same time for all, however long the last of them takes.
+event = (cpu() - spent) / more
+until(lambda: peers() == more, 0.1)
+own = next(line for line in open(env) if line.startswith("FLANNEL_SUBNET=")).strip().partition("=")[2]
+began = time.monotonic()
+client.put(f"{prefix}/subnets/" + own.replace(".1/24", ".0-24"), value(count + more), lease=lease)
+until(lambda: " lost: " in log(), 0.01)
+fenced = time.monotonic() - began
+daemon.terminate()
+daemon.wait(30)
+print(json.dumps([event, fenced]))
+"""
+
 # Starts one flanneld in each of the named namespaces at once and waits for as many leases.
 HERD = """
 import subprocess, sys, time
@@ -125,6 +184,7 @@ def measure(engine: Engine, rounds: int, reference: Path | None) -> None:
         for backend, share in (("vxlan", 0.5), ("host-gw", 0.1)):
             _compare(sandbox, backend, share, rounds, reference is not None)
         _curve(sandbox, rounds)
+        _past(sandbox, rounds)
         _herd(sandbox, rounds)
 
 
@@ -157,6 +217,31 @@ def _curve(sandbox: Sandbox, rounds: int) -> None:
         ready = [_among(sandbox, "vxlan", count, OURS).ready for _ in range(rounds)]
         line(f"vxlan, {count} peers: all programmed", ready, "s")
         line(f"vxlan, {count} peers: for each", [value / count * 1e6 for value in ready], "us")
+
+
+def _past(sandbox: Sandbox, rounds: int) -> None:
+    """What an event costs the udp backend, with its fast path, after so many peers have come and gone."""
+    for count in PAST:
+        figures = [_after(sandbox, count) for _ in range(rounds)]
+        who = f"udp, {count} past peers"
+        line(f"{who}: CPU of an event", [event * 1000 for event, _ in figures], "ms", "target: flat")
+        line(f"{who}: lost lease given up", [fenced for _, fenced in figures], "s", "target <= 0.5")
+
+
+def _after(sandbox: Sandbox, count: int) -> tuple[float, float]:
+    """Seconds of CPU for an event, and until a lost lease is given up."""
+    sandbox.begin()
+    try:
+        config = {"Network": "10.0.0.0/8", "SubnetLen": 24, "Backend": {"Type": "udp"}}
+        sandbox.configure(json.dumps(config))
+        host = sandbox.host("a")
+        argv = [OURS, f"-etcd-endpoints={ETCD}", "-iface=eth0", "-iptables-forward-rules=false"]
+        argv += ["-udp-fast-path=require", f"-subnet-file={host.subnet_file}"]
+        done = host.run("python3", "-c", PAST_PROBE, str(count), PREFIX, host.subnet_file, *argv)
+        event, fenced = json.loads(done.text)
+        return event, fenced
+    finally:
+        sandbox.end()
 
 
 def _among(sandbox: Sandbox, backend: str, count: int, program: str) -> Figures:
