@@ -40,7 +40,7 @@ class NodeAccess(Protocol):
         """Its address in the underlay."""
 
     def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
-        """Run a command on it to its end. Raises `CommandError` on failure if `check`."""
+        """Run a command on it to its end. Raises `CommandError` on failure if `check`, and `NoAnswer`."""
 
     def converse(self, argv: Sequence[str]) -> Conversation:
         """Start a command to talk with; it has to end when it reads an empty line, or no more."""

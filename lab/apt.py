@@ -4,13 +4,12 @@ Before there is a virtual environment: `python3 -m lab.apt PACKAGE...`. So this 
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lab import wait
-from lab.deadlines import APT_LOCK
+from lab import programs, wait
+from lab.deadlines import APT_LOCK, DOWNLOAD
 from lab.errors import LabError, Unfit
 
 __all__ = ["install"]
@@ -30,7 +29,7 @@ def install(*packages: str, busy: Callable[[str], None], interval: float = 1) ->
     def run(argv: Sequence[str]) -> wait.NotYet | None:
         nonlocal told
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        done = programs.run(argv, within=DOWNLOAD.seconds, environment=environment)
         if done.returncode == 0:
             return None
         lines = (done.stdout + done.stderr).strip().splitlines()

@@ -3,14 +3,14 @@
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from lab import apt, host
+from lab import apt, host, programs
+from lab.deadlines import DOWNLOAD
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.progress import Progress
@@ -94,9 +94,7 @@ def _bootstrap(engine: Engine, suite: str) -> None:
     argv = bootstrap_argv(suite, engine.arch, root=root)
     # By way of a file: an import of half a tar would look like a whole image.
     with tempfile.TemporaryFile() as rootfs, tempfile.TemporaryFile() as log:
-        status = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=rootfs, stderr=log, check=False
-        ).returncode
+        status = programs.run(argv, within=DOWNLOAD.seconds, stdout=rootfs, stderr=log).returncode
         if status != 0:
             log.seek(0)
             lines = log.read().decode(errors="replace").strip().splitlines()

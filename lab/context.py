@@ -8,12 +8,13 @@ every machine while the pip that made this environment can.
 import hashlib
 import platform
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab import programs
+from lab.deadlines import DOWNLOAD
 from lab.engine import FileContent
 from lab.errors import LabError, Unfit
 
@@ -133,7 +134,7 @@ def _pip(command: str, *arguments: str) -> None:
         sys.executable, "-m", "pip", command, "--quiet", "--no-input", "--disable-pip-version-check",
         *arguments,
     )  # fmt: skip
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = programs.run(argv, within=DOWNLOAD.seconds)
     if done.returncode != 0:
         tail = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-8:])
         raise LabError(

@@ -17,14 +17,19 @@ __all__ = [
     "COMMAND",
     "CONFIG_TAKEN",
     "CONVERSATION",
+    "DOWNLOAD",
+    "END_TOLD",
     "ENGINE_ANSWERS",
     "ENGINE_ENDS",
     "ENGINE_STARTS",
+    "IMAGE_CARRIED",
+    "INPUT_ENDS",
     "JOINED",
     "PACKET",
     "POD_ANSWERS",
     "QUESTION",
     "SEED_ENGINE_STARTS",
+    "SEED_FILLED",
     "SETTLED",
     "SSH_LOGIN",
     "UNIT_STARTS",
@@ -82,6 +87,12 @@ ANOTHER_BUILD = Deadline(3600)
 SEED_ENGINE_STARTS = Deadline(120)
 """Each time that the engine which fills the seed volume is started."""
 
+SEED_FILLED = Deadline(3600)
+"""For that engine to start, also at the third try, and to load an image of some 250 MB."""
+
+DOWNLOAD = Deadline(7200)
+"""For a program of this machine that downloads, on a slow line."""
+
 UNIT_STARTS = Deadline(180)
 """For etcd, flanneld or docker on a machine, from its boot on."""
 
@@ -99,6 +110,15 @@ SETTLED = Deadline(10)
 
 COMMAND = Deadline(600)
 """For any one command that the lab itself runs on a machine."""
+
+END_TOLD = Deadline(30)
+"""For the engine to tell of the end of a command, after that command was to have ended."""
+
+INPUT_ENDS = Deadline(5)
+"""For what feeds a command to notice that the command has ended."""
+
+IMAGE_CARRIED = Deadline(3600)
+"""For an image of any size to be carried to a machine."""
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""

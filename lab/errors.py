@@ -24,7 +24,7 @@ class Unfit(LabError):
 
 
 class NoAnswer(LabError):
-    """What a machine was asked, it did not answer in time: it hangs, or is slower than we have patience."""
+    """What was asked did not answer in time: it hangs, or it is slower than we have patience."""
 
     def __init__(self, where: str, what: str, seconds: float) -> None:
         super().__init__(

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import apt, wait
+from lab import apt, programs, wait
 from lab.deadlines import ENGINE_ENDS, ENGINE_STARTS
 from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
@@ -110,7 +110,7 @@ def ensure_engine(progress: Progress) -> Engine:
 
 def _start(argv: tuple[str, ...]) -> Engine:
     if argv[0] == "systemctl":
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = programs.run(argv, within=ENGINE_STARTS.seconds)
         if done.returncode != 0:
             raise Unfit(f"{' '.join(argv)}: {done.stderr.strip()}", hint="See: journalctl -u docker")
         return wait.until(_answers, what="the Docker engine", timeout=ENGINE_STARTS.seconds)

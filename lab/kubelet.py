@@ -4,9 +4,9 @@ import threading
 from collections.abc import Sequence
 
 from lab import wait
-from lab.deadlines import PACKET, POD_ANSWERS, QUESTION
+from lab.deadlines import IMAGE_CARRIED, PACKET, POD_ANSWERS, QUESTION
 from lab.engine import Engine
-from lab.errors import CommandError, LabError
+from lab.errors import CommandError, LabError, NoAnswer
 from lab.naming import name_option
 from lab.node import Node
 from lab.pods import SEEDED_IMAGE, ContainerSpec, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
@@ -21,20 +21,25 @@ class DockerDown(LabError):
 def list_pods(node: Node) -> Sequence[RunningPod]:
     """The pods on a node. Raises `DockerDown`."""
     script = """
-        ids=$(timeout "$0" docker ps --all --quiet --filter label=lab.pod) || exit
+        ids=$(docker ps --all --quiet --filter label=lab.pod) || exit
         if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
     """
-    limit = QUESTION.seconds
-    listing = node.run(["sh", "-c", script, f"{limit:g}"], check=False)
+    try:
+        listing = node.run(["sh", "-c", script], check=False, within=QUESTION.seconds)
+    except NoAnswer as error:
+        raise _docker_down(node, f"nothing within {error.seconds:.0f} s") from error
     if listing.exit_code != 0:
-        option = name_option(node.lab)
-        raise DockerDown(
-            f"{node.name}: its Docker does not answer: "
-            f"{listing.output.strip() or f'nothing within {limit:.0f} s'}",
-            hint=f"See: lab logs{option} {node.name} docker; "
-            f"start it: lab exec{option} {node.name} -- systemctl start docker",
-        )
+        raise _docker_down(node, listing.output.strip())
     return parse_inspect(node.name, listing.text)
+
+
+def _docker_down(node: Node, seen: str) -> DockerDown:
+    option = name_option(node.lab)
+    return DockerDown(
+        f"{node.name}: its Docker does not answer: {seen}",
+        hint=f"See: lab logs{option} {node.name} docker; "
+        f"start it: lab exec{option} {node.name} -- systemctl start docker",
+    )
 
 
 def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event | None = None) -> None:
@@ -117,8 +122,7 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
             hint="From an archive it gets there with: lab images load FILE",
         )
     name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-    result = engine.exec(
-        node.container.id, ["docker", "load", "--quiet"], stdin=engine.save_image(image, name)
-    )
+    load, archive = ["docker", "load", "--quiet"], engine.save_image(image, name)
+    result = engine.exec(node.container.id, load, stdin=archive, within=IMAGE_CARRIED.seconds)
     if result.exit_code != 0:
         raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")

@@ -1,7 +1,9 @@
 """One machine of a lab: commands and files in its container."""
 
 import shlex
+import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,17 +11,21 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from lab import together, wait
-from lab.deadlines import COMMAND, JOINED, UNIT_STARTS
+from lab.deadlines import COMMAND, END_TOLD, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
-from lab.services import parse_failed
+from lab.journal import telling
+from lab.services import Service, parse_failed, parse_services, show_argv
 
 __all__ = ["Node", "Talk"]
 
 T = TypeVar("T")
 
-LAST_WORDS = 25
-"""Lines: flanneld names a bad option above its usage, which has 21."""
+KILLED = 128 + signal.SIGKILL
+"""timeout(1)'s exit status when it has killed."""
+
+SPAN = 300
+"""Lines of a log, in which those that tell are sought: a usage text has more than a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +51,31 @@ class Node:
         """master or minion."""
         return self.container.labels["lab.role"]
 
-    def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        stdin: bytes | None = None,
+        within: float | None = None,
+    ) -> ExecResult:
         """Run a command on the machine to its end. Raises `CommandError` on failure if `check`.
 
-        Raises `NoAnswer` when that end does not come in time.
+        Raises `NoAnswer` when it has not ended within so many seconds, by default those of COMMAND; then it
+        is killed with its children.
         """
+        seconds = COMMAND.seconds if within is None else within
         feed = None if stdin is None else [stdin]
+        began = time.monotonic()
+        killed = ["timeout", "--signal=KILL", f"{seconds:.3f}", *argv]
         try:
-            result = self.engine.exec(self.container.id, argv, stdin=feed, within=COMMAND.seconds)
-        except TimeoutError as error:
-            raise NoAnswer(self.name, shlex.join(argv), COMMAND.seconds) from error
+            result = self.engine.exec(
+                self.container.id, killed, stdin=feed, within=seconds + END_TOLD.seconds
+            )
+        except NoAnswer as error:
+            raise NoAnswer(self.name, shlex.join(argv), seconds) from error
+        if result.exit_code == KILLED and time.monotonic() - began >= seconds:
+            raise NoAnswer(self.name, shlex.join(argv), seconds)
         if check and result.exit_code != 0:
             raise CommandError(self.name, argv, result.exit_code, result.output)
         return result
@@ -75,22 +96,15 @@ class Node:
             result = self.run(["timeout", f"{JOINED.seconds:g}", "systemctl", "start", unit], check=False)
             if result.exit_code == 0:
                 return True
-            failed = self.failed_units(waits=result.exit_code == 124)
-            if failed:
-                # What it said last may be on its way to the journal yet.
-                self.run(["journalctl", "--sync"], check=False)
-                logs = "\n".join(
-                    f"{name}: {line}"
-                    for name in failed
-                    for line in self.journal(name, LAST_WORDS).splitlines()
-                )
+            if failed := self.failed_units(waits=result.exit_code == 124):
                 raise LabError(
-                    f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n{logs}"
+                    f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n"
+                    + "\n".join(self._last_words(name) for name in failed)
                 )
+            if result.exit_code == 124:
+                return wait.NotYet(self._held_up(unit))
             # The bus answers only some 0.3 s after the container's start.
-            # On a minion everything waits for flanneld; its log says what for.
-            log = self.journal("flanneld" if self.role == "minion" else unit)
-            return wait.NotYet(result.output.strip() or f"{unit} is not started yet\n{log}")
+            return wait.NotYet(result.output.strip() or f"{unit} is not started yet")
 
         try:
             wait.until(started, what=f"{unit} on {self.name}", timeout=UNIT_STARTS.seconds, cancel=cancel)
@@ -102,8 +116,20 @@ class Node:
         """Raise `LabError` with what the machine has said, if it has ended."""
         for found in self.engine.containers({"lab.name": self.lab, "lab.node": self.name}):
             if found.state != "running":
-                said = self.engine.container_logs(self.container.id, LAST_WORDS).strip() or "it said nothing"
+                said = telling(self.engine.container_logs(self.container.id, SPAN)) or "it said nothing"
                 raise LabError(f"{self.name} has ended ({found.status}): {said}") from error
+
+    def _held_up(self, unit: str) -> str:
+        """What a service that is being started waits for: on a minion everything waits for flanneld."""
+        services = parse_services(self.role, self.run(show_argv(self.role), check=False).text)
+        late = next((service for service in services if not service.ok), Service(unit, "unknown"))
+        return f"{late.waiting()}\n{self._last_words(late.unit)}".rstrip()
+
+    def _last_words(self, unit: str) -> str:
+        """What a service has said of what is wrong with it."""
+        self.run(["journalctl", "--sync"], check=False)  # it may be on its way to the journal yet
+        lines = telling(self.journal(unit, SPAN)).splitlines()
+        return "\n".join(f"{unit.removesuffix('.service')}: {line}" for line in lines)
 
     def failed_units(self, *, waits: bool = False) -> list[str]:
         """The units that will not come up; with `waits`, while a job for them still runs."""

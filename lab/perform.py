@@ -4,10 +4,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lab.plan import Action, Step, ready
 from lab.progress import Progress
-from lab.together import receive
+from lab.together import receive, start
 from lab.wait import Cancelled
 
 __all__ = ["perform"]
@@ -42,7 +43,7 @@ def perform(
             for step in ready(steps, done):
                 if step.name not in running:
                     running.add(step.name)
-                    threading.Thread(target=run, args=(step,), name=step.name, daemon=True).start()
+                    start(partial(run, step), name=step.name)
             step, error = receive(results)
             running.discard(step.name)
             if error is not None:

@@ -8,7 +8,7 @@ half made, whatever killed its maker, and is made anew.
 import io
 import uuid
 
-from lab.deadlines import SEED_ENGINE_STARTS
+from lab.deadlines import SEED_ENGINE_STARTS, SEED_FILLED
 from lab.engine import ContainerConfig, Engine, tar
 from lab.errors import LabError
 
@@ -72,6 +72,7 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
                 "LAB_IMAGE": mysql,
                 "LAB_SECONDS": f"{SEED_ENGINE_STARTS.seconds:.0f}",
             },
+            within=SEED_FILLED.seconds,
         )
     finally:
         engine.remove(container)

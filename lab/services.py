@@ -49,6 +49,13 @@ class Service:
             words += f", restarted {self.restarts} time{'s' if self.restarts > 1 else ''}"
         return words
 
+    def waiting(self) -> str:
+        """What is known of a service that does not run yet, in words."""
+        if self.state == "activating" and self.detail == "start":
+            since = f" since {self.since:%H:%M:%S} UTC" if self.since is not None else ""
+            return f"{self.unit} has been running{since}, and has not told systemd READY=1"
+        return f"{self.unit} is {self.describe()}"
+
 
 def show_argv(role: str) -> list[str]:
     """The command, on a machine of this role, whose output `parse_services` reads."""

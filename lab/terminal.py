@@ -7,10 +7,9 @@ import shutil
 import signal
 import sys
 import termios
-import threading
 import tty
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from types import FrameType
 
@@ -55,8 +54,7 @@ def connect(
     session = engine.open_exec(container, argv, stdin=stdin or leash, tty=terminal, environment={MARK: mark})
     refusal = Refusal()
     with _raw_terminal() if stdin and terminal else nullcontext(), _size(session, terminal):
-        if stdin:
-            threading.Thread(target=_pump, args=(session,), daemon=True).start()
+        feeding = session.feed(iter(_read, b"")) if stdin else None
         frames = session.frames()
         for stream, data in refusal.sift(frames):
             ours = streams.STDERR if stream == STDERR else streams.STDOUT
@@ -69,6 +67,8 @@ def connect(
                 if isinstance(error, BrokenPipeError):
                     return BY_SIGNAL + signal.SIGPIPE
                 raise streams.lost(ours, error) from error
+    if feeding is not None and feeding.ended:
+        feeding.result()  # raises why our standard input could not be handed on to its end
     return refusal.exit_code(session.exit_code())
 
 
@@ -97,13 +97,6 @@ class Refusal:
     def exit_code(self, code: int) -> int:
         """The exit status to end with, after all frames, when the engine's is `code`."""
         return NOT_FOUND if code == CANNOT_RUN and any(word in self._said for word in ABSENT) else code
-
-
-def _pump(session: Exec) -> None:
-    with suppress(OSError):  # the command has ended; its exit status says the rest
-        while data := _read():
-            session.send(data)
-        session.end_input()
 
 
 def _read() -> bytes:

@@ -18,9 +18,9 @@ CORE = {
         "access", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways",
         "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
-        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "document", "errors", "plan",
-        "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers", "tutorial.proof",
-        "tutorial.step", "tutorial.steps",
+        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "document", "errors", "journal",
+        "plan", "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers",
+        "tutorial.proof", "tutorial.step", "tutorial.steps",
     },
     "flanneld_py": {
         "admission", "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
@@ -101,6 +101,29 @@ def test_the_laboratory_and_the_daemon_never_import_each_other():
 )
 def test_one_module_alone_speaks_with_each_outside_library(library, owner):
     assert {name for name in importers(library) if not name.startswith(owner)} == set()
+
+
+# Both are told what to run by a deadline of their own: the machine's questions, the measurement's agent.
+INSIDE = ("lab.checks.inside.", "lab.bench.inside.")
+
+
+def of_the_lab(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith("lab.") and not name.startswith(INSIDE)}
+
+
+def test_no_program_of_this_machine_is_run_without_a_deadline():
+    # These start what is to stay: the engine, and the connection to one behind ssh.
+    to_stay = {"lab.host", "lab.engine.ssh"}
+    assert of_the_lab(importers("subprocess")) == {"lab.programs", *to_stay}
+    ran = {module_name(path) for path in SOURCES if "subprocess.run" in path.read_text()}
+    assert ran & to_stay == set()
+
+
+def test_no_thread_of_the_lab_can_fail_unheard():
+    starters = {
+        module_name(path) for path in SOURCES if re.search(r"\bThread(PoolExecutor)?\(", path.read_text())
+    }
+    assert of_the_lab(starters) == {"lab.together"}
 
 
 def test_nothing_sleeps():

@@ -10,8 +10,9 @@ from typing import Any
 from lab import lock
 from lab.bench.inside import FILES
 from lab.cluster import NAME
-from lab.engine import STDOUT, ContainerConfig, Engine, FileContent
-from lab.errors import CommandError, LabError
+from lab.engine import ContainerConfig, Engine, FileContent
+from lab.errors import CommandError
+from lab.node import Talk
 from lab.payload import daemon_files
 from lab.signals import shielded
 
@@ -46,27 +47,18 @@ class Box:
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container
-        self._session = engine.open_exec(container, ["python3", FILES["agent"]], stdin=True)
-        self._frames = self._session.frames()
-        self._received = b""
+        session = engine.open_exec(container, ["python3", FILES["agent"]], stdin=True)
+        self._talk = Talk("the agent in the container", session)
         self._logs = 0
         self._usable = True
 
-    def ask(self, **request: object) -> Any:
+    def ask(self, **request: Any) -> Any:
         """Have the agent do one thing. Raises `LabError` if the agent is gone."""
         self._usable = False  # until the answer is whole: after Ctrl-C half of it may still be to come
-        try:
-            self._session.send(json.dumps(request).encode() + b"\n")
-        except OSError as error:
-            raise LabError(f"the agent in the container is gone: {error}") from error
-        while b"\n" not in self._received:
-            stream, data = next(self._frames, (None, b"it ended"))
-            if stream != STDOUT:
-                raise LabError(f"the agent in the container failed: {data.decode(errors='replace')}")
-            self._received += data
-        answer, _, self._received = self._received.partition(b"\n")
+        self._talk.say(json.dumps(request))
+        answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + LONG))
         self._usable = True
-        return json.loads(answer)
+        return answer
 
     def run(self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None) -> Answer:
         """Run a program to its end, or for so many seconds."""

@@ -4,7 +4,9 @@ What to create is decided elsewhere.
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import docker
@@ -12,7 +14,8 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 
-from lab.deadlines import ENGINE_ANSWERS
+from lab import together
+from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
 from lab.engine.endpoint import Endpoint, choose, is_here
 from lab.engine.failures import attempt, reason, remedy_elsewhere
 from lab.engine.model import (
@@ -30,7 +33,7 @@ from lab.engine.model import (
 from lab.engine.session import STDERR, Exec
 from lab.engine.transport import Transport, transport_to
 from lab.engine.transport import client as client_of
-from lab.errors import LabError
+from lab.errors import LabError, NoAnswer
 
 __all__ = ["Engine"]
 
@@ -352,14 +355,23 @@ class Engine:
     ) -> ExecResult:
         """Run a command in a container to its end. Nothing is added to what it prints.
 
-        Raises `TimeoutError` when it has not ended within so many seconds; then it goes on unheard.
+        Raises `NoAnswer` when it has not ended within so many seconds, by default those of COMMAND; then it
+        goes on unheard. Raises what `stdin` raises.
         """
+        seconds = COMMAND.seconds if within is None else within
         out, err = bytearray(), bytearray()
         session = self.open_exec(container, argv, stdin=stdin is not None, environment=environment)
-        if stdin is not None:
-            session.feed(stdin)
-        for stream, data in session.frames(within):
-            (err if stream == STDERR else out).extend(data)
+        feeding = None if stdin is None else session.feed(stdin)
+        try:
+            for stream, data in session.frames(seconds):
+                (err if stream == STDERR else out).extend(data)
+        except TimeoutError as error:
+            if feeding is not None and feeding.ended:
+                feeding.result()  # raises why the input did not come to its end, and so the command neither
+            raise NoAnswer(f"container {container[:12]}", shlex.join(argv), seconds) from error
+        if feeding is not None:
+            with suppress(together.Late):  # what it did not wait for is nothing to it
+                feeding.result(INPUT_ENDS.seconds)
         return ExecResult(session.exit_code(), bytes(out), bytes(err))
 
 

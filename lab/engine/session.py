@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import threading
 import time
 from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
@@ -12,6 +11,7 @@ import docker
 
 from lab.engine.failures import attempt
 from lab.errors import LabError
+from lab.together import Task, start
 
 __all__ = ["STDERR", "STDOUT", "Exec"]
 
@@ -75,16 +75,25 @@ class Exec:
         shutdown = getattr(self._socket, "shutdown_write", None)  # an SSH channel's name for it
         shutdown() if shutdown else self._socket.shutdown(socket.SHUT_WR)
 
-    def feed(self, chunks: Iterable[bytes]) -> None:
-        """Send all of it from a thread of its own, then end the input; a command that ends early is fine."""
+    def feed(self, chunks: Iterable[bytes]) -> Task[None]:
+        """Send all of it from a thread of its own, then end the input; a command that ends early is fine.
+
+        The input ends also where the chunks do not come to their end, so that the command does; the result
+        raises why they did not.
+        """
 
         def pump() -> None:
-            with suppress(OSError):  # the command has ended: its exit status says the rest
+            try:
                 for chunk in chunks:
-                    self.send(chunk)
-                self.end_input()
+                    try:
+                        self.send(chunk)
+                    except OSError:  # it has ended: its exit status says the rest
+                        return
+            finally:
+                with suppress(OSError):
+                    self.end_input()
 
-        threading.Thread(target=pump, daemon=True).start()
+        return start(pump, name="feed")
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the command's terminal its size, in characters."""

@@ -8,11 +8,11 @@ encryption is done here between two sockets, by one thread.
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from lab.engine.endpoint import Tls
+from lab.together import Task, start
 
 __all__ = ["client_context", "connect"]
 
@@ -64,7 +64,8 @@ def connect(
             except OSError as error:
                 failed(error)
 
-    threading.Thread(target=carry, name=f"TLS with {address[0]}", daemon=True).start()
+    # Nobody waits for it; what it raises beyond those, the thread itself tells, as it is a fault of ours.
+    start(carry, name=f"TLS with {address[0]}", tell=Task.result)
     ours.settimeout(timeout)
     return ours
 

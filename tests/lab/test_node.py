@@ -17,7 +17,7 @@ class HangingEngine:
 
     def exec(self, _container, _argv, *, within, **_):
         assert within is not None
-        raise TimeoutError("timed out")
+        raise NoAnswer("container id", "timeout ip", within)
 
 
 def test_a_machine_that_does_not_answer_is_named_with_the_time_that_it_had(monkeypatch):

@@ -66,6 +66,18 @@ def test_a_service_that_waits_to_be_started_again_is_not_right() -> None:
     assert flanneld.describe() == "activating (auto-restart, signal) since 2026-11-28 20:31:05 UTC"
 
 
+def test_a_service_that_runs_and_is_not_ready_is_told_apart_from_one_that_does_not_run() -> None:
+    starting = MINION.replace("ActiveState=failed", "ActiveState=activating")
+    silent, _ = parse_services(
+        "minion", starting.replace("SubState=failed", "SubState=start").replace("=signal", "=success")
+    )
+    assert (
+        silent.waiting() == "flanneld has been running since 20:31:05 UTC, and has not told systemd READY=1"
+    )
+    again, _ = parse_services("minion", starting.replace("SubState=failed", "SubState=auto-restart"))
+    assert again.waiting() == "flanneld is activating (auto-restart, signal) since 2026-11-28 20:31:05 UTC"
+
+
 @pytest.mark.parametrize("text", ["", "Failed to connect to bus: Connection refused\n"])
 def test_a_service_of_which_systemd_says_nothing_is_unknown_and_not_right(text: str) -> None:
     (etcd,) = parse_services("master", text)
