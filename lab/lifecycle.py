@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lab import checks, images, kubelet, lock, underlay, wait
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
-from lab.deadlines import CONFIG_TAKEN, SETTLED
+from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
 from lab.engine import Engine, FileContent, Network
-from lab.errors import LabError, Unfit
+from lab.errors import LabError, NoAnswer, Unfit
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
 from lab.payload import SPEC_FILE, node_files
@@ -32,6 +32,8 @@ from lab.signals import shielded
 from lab.spec import LabSpec, wrong_store
 
 __all__ = ["Outcome", "another_maker", "build", "down", "gc", "up"]
+
+OWN_DAEMON = "What a flanneld of your own must do, and what is read of it: docs/own-daemon.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,15 @@ class _Making:
         except LabError as error:
             (spec,) = [item for item in self.spec.nodes if item.name == node.name]
             if spec.flanneld.program is not None and not error.hint:
-                said = node.run(["flanneld", "-version"], check=False).output.strip()
-                error.hint = wrong_store(said, self.spec.etcd_api)
+                error.hint = "\n".join(filter(None, (self._wrong_store(node), OWN_DAEMON)))
             raise
+
+    def _wrong_store(self, node: Node) -> str:
+        try:
+            said = node.run(["flanneld", "-version"], check=False, within=PACKET.seconds).output
+        except NoAnswer:  # it does something else than to tell its version: then nothing is known of it
+            return ""
+        return wrong_store(said, self.spec.etcd_api)
 
     def _verify(self) -> None:
         """Look until all is right, for a moment: a flanneld may be about to make the last route."""

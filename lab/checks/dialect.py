@@ -3,10 +3,9 @@
 The versions are those of flannel's own history: the first release that has the change.
 """
 
-import re
 from dataclasses import dataclass, replace
 
-from lab.spec import EtcdApi, Flanneld
+from lab.spec import EtcdApi, Flanneld, flannel_version
 
 __all__ = ["OURS_V3", "Dialect", "dialect"]
 
@@ -28,19 +27,21 @@ class Dialect:
     """vxlan: no FDB entry stays of a MAC that a peer had before its reboot. No flannel so far removes it."""
 
 
+TODAY = (1, 0)
+"""Later than any change that is known here."""
+
 OURS_V3 = Dialect(public_ipv6=True, vni=True, udp_network=True, vxlan_static=True, fdb_clean=True)
 """flanneld_py: the tutorial's flannel0, and everything else as flannel has it today."""
 
 
 def dialect(flanneld: Flanneld, version: str, api: EtcdApi) -> Dialect:
-    """The dialect of a machine's flanneld, whose `-version` says `version`.
+    """The dialect of a machine's flanneld, whose `-version` says `version`; if that is no flannel's, today's.
 
     In etcd's v2 store flanneld_py writes what the flannels of that time read and wrote.
     """
     if flanneld.program is None:
         return OURS_V3 if api == "v3" else replace(OURS_V3, public_ipv6=False, vni=False)
-    numbers = re.search(r"(\d+)\.(\d+)", version)
-    age = (int(numbers[1]), int(numbers[2])) if numbers else (1, 0)
+    age = flannel_version(version) or TODAY
     return Dialect(
         public_ipv6=age >= (0, 15),
         vni=age >= (0, 11),

@@ -6,7 +6,7 @@ The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/
 from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.file import dump, load, load_file, tutorial
 from lab.spec.model import TUTORIAL, EtcdApi, LabSpec, NodeSpec, lab_name
-from lab.spec.program import Flanneld, Program, program_bytes, wrong_store
+from lab.spec.program import Flanneld, Program, flannel_version, program_bytes, wrong_store
 
 __all__ = [
     "TUTORIAL",
@@ -18,6 +18,7 @@ __all__ = [
     "Program",
     "backend_of",
     "dump",
+    "flannel_version",
     "lab_name",
     "load",
     "load_file",

@@ -307,6 +307,10 @@ def test_a_version_says_what_a_flannel_does() -> None:
     assert dialect(GENUINE, "devel", "v3") == dialect(GENUINE, "v0.20.2", "v3")
 
 
+def test_a_daemon_of_somebodys_own_is_not_taken_for_an_old_flannel() -> None:
+    assert dialect(GENUINE, "mydaemon 0.1", "v3") == dialect(GENUINE, "v0.20.2", "v3")
+
+
 def test_neighbours_and_fdb_entries_are_read_from_iproute2() -> None:
     # iproute2 6.15's output for `ip -4 -json neighbour show` and `bridge -json fdb show`.
     neighbours = [

@@ -391,3 +391,10 @@ def test_a_network_that_machines_cannot_have_is_refused(text: str) -> None:
 def test_the_network_that_is_named_is_not_the_overlays() -> None:
     with pytest.raises(Unfit, match=r"the Network 10\.2\.0\.0/16 overlaps"):
         spec.tutorial().with_underlay("10.2.7.0/24")
+
+
+@pytest.mark.parametrize(
+    "said", ["mydaemon 0.1", "mydaemon 0.1.0", "0.1", "", "error: line 3.1.4", "v1.0.0 beta"]
+)
+def test_what_is_no_flannels_version_says_nothing_of_etcd(said: str) -> None:
+    assert [spec.wrong_store(said, api) for api in ("v2", "v3")] == ["", ""]
