@@ -9,9 +9,25 @@ from lab.engine import Engine
 from lab.errors import CommandError, LabError, NoAnswer
 from lab.naming import name_option
 from lab.node import Node
-from lab.pods import SEEDED_IMAGE, ContainerSpec, PodSpec, RunningPod, docker_argv, infra_argv, parse_inspect
+from lab.pods import (
+    SEEDED_IMAGE,
+    ContainerSpec,
+    PodSpec,
+    RunningPod,
+    docker_argv,
+    image_name,
+    infra_argv,
+    name_on_machine,
+    parse_inspect,
+)
 
 __all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
+
+# It says "Loaded image ID: sha256:DIGITS".
+LOAD = """
+    said=$(docker load --quiet) || exit
+    docker tag "${said##*: }" "$1"
+"""
 
 
 class DockerDown(LabError):
@@ -114,15 +130,23 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
 
     Machines have no way out, so nothing is pulled on them.
     """
-    if image in SEEDED_IMAGE or node.run(["docker", "image", "inspect", image], check=False).exit_code == 0:
+    local = name_on_machine(image)
+    if (
+        image_name(image) == SEEDED_IMAGE
+        or node.run(["docker", "image", "inspect", local], check=False).exit_code == 0
+    ):
         return
-    if engine.image(image) is None and (why := engine.pull(image)) is not None:
-        raise LabError(
-            f"the image {image} is neither on the engine nor to be pulled: {why}",
-            hint="From an archive it gets there with: lab images load FILE",
-        )
-    name = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-    load, archive = ["docker", "load", "--quiet"], engine.save_image(image, name)
+    found = engine.image(image)
+    if found is None:
+        why = engine.pull(image) or "it was pulled, and is not there"
+        found = engine.image(image)
+        if found is None:
+            raise LabError(
+                f"the image {image} is neither on the engine nor to be pulled: {why}",
+                hint="From an archive it gets there with: lab images load FILE",
+            )
+    # Carried by its identifier, and named there: no name is made on the engine that runs the lab.
+    load, archive = ["sh", "-c", LOAD, "sh", local], engine.save_image(found.id)
     result = engine.exec(node.container.id, load, stdin=archive, within=IMAGE_CARRIED.seconds)
     if result.exit_code != 0:
         raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")

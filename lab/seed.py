@@ -66,7 +66,7 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
         done = engine.exec(
             container,
             ["/usr/local/sbin/lab-init"],
-            stdin=engine.save_image(mysql, mysql),
+            stdin=engine.save_image(mysql),
             environment={
                 "LAB_ROLE": "seed",
                 "LAB_IMAGE": mysql,

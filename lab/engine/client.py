@@ -13,6 +13,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
+from docker.utils import parse_repository_tag
 
 from lab import together
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
@@ -99,9 +100,10 @@ class Engine:
 
     def pull(self, reference: str) -> str | None:
         """Pull an image; answers None when it is there, or why it cannot be had."""
-        name, _, tag = reference.partition(":") if "@" not in reference else (reference, "", "")
         try:
-            self._client.images.pull(name, tag=tag or None)
+            named, _, digest = reference.partition("@")
+            repository, tag = parse_repository_tag(named)
+            self._client.images.pull(repository, tag=digest or tag)
         except APIError as error:
             return str(error.explanation or error)
         except (DockerException, requests.RequestException) as error:
@@ -146,13 +148,10 @@ class Engine:
                 changes=[f"LABEL {key}={value}" for key, value in labels.items()],
             )
 
-    def save_image(self, reference: str, name: str) -> Iterator[bytes]:
-        """The image as `docker save` writes it, tagged `name`."""
+    def save_image(self, reference: str) -> Iterator[bytes]:
+        """The image as `docker save` writes it: under this name, or without a name if that is its id."""
         with attempt(f"saving {reference}"):
-            image = self._client.images.get(reference)
-            repository, _, tag = name.rpartition(":")
-            image.tag(repository, tag)
-            yield from self._api.get_image(name)
+            yield from self._api.get_image(reference)
 
     def load_images(self, archive: BinaryIO | Iterator[bytes]) -> tuple[str, ...]:
         """Put the images of an archive, as `save_image` gives one, into the engine; their names."""

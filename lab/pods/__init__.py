@@ -7,6 +7,7 @@ in that namespace: Kubernetes' own way with Docker. Names and labels carry all s
 
 from lab.pods.containers import INFRA_IMAGE, SEEDED_IMAGE, container_name, docker_argv, infra_argv, infra_name
 from lab.pods.placement import place
+from lab.pods.reference import ImageName, image_name, name_on_machine
 from lab.pods.running import RunningPod, parse_inspect
 from lab.pods.spec import ContainerSpec, EnvVar, PodSpec, Port, from_document, parse, to_document
 
@@ -15,14 +16,17 @@ __all__ = [
     "SEEDED_IMAGE",
     "ContainerSpec",
     "EnvVar",
+    "ImageName",
     "PodSpec",
     "Port",
     "RunningPod",
     "container_name",
     "docker_argv",
     "from_document",
+    "image_name",
     "infra_argv",
     "infra_name",
+    "name_on_machine",
     "parse",
     "parse_inspect",
     "place",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from lab.pods.reference import image_name, name_on_machine
 from lab.pods.spec import ContainerSpec, PodSpec, RestartPolicy, expand
 
 __all__ = [
@@ -24,8 +25,8 @@ RESTART: Final = "lab.pod.restart"
 SPEC: Final = "lab.pod.spec"
 
 INFRA_IMAGE: Final = "lab-pause"
-SEEDED_IMAGE: Final = frozenset({"mysql", "mysql:latest"})
-"""What the MySQL image that every minion starts with may be called."""
+SEEDED_IMAGE: Final = image_name("mysql")
+"""The MySQL image that every minion starts with."""
 
 DOCKER_RESTART: Mapping[RestartPolicy, str] = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}
 
@@ -84,7 +85,7 @@ def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
         *(word for name, value in values.items() for word in ("--env", f"{name}={value}")),
         *(("--workdir", container.working_dir) if container.working_dir else ()),
         *entrypoint,
-        container.image,
+        name_on_machine(container.image),
         *words,
     ]
 

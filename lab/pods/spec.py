@@ -8,6 +8,7 @@ from pydantic import Field, StrictInt, field_validator
 
 from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, load_yaml, validate
 from lab.errors import Unfit
+from lab.pods.reference import image_name
 
 __all__ = [
     "ContainerSpec",
@@ -28,9 +29,8 @@ REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 
-def _not_empty(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
+def _image_name(value: str) -> str:
+    image_name(value)
     return value
 
 
@@ -74,7 +74,7 @@ class ContainerSpec(Model):
     working_dir: str = ""
 
     _name = field_validator("name")(_dns_label)
-    _image = field_validator("image")(_not_empty)
+    _image = field_validator("image")(_image_name)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -83,9 +83,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
 
             wait.until(answers, what="the remote machine's engine", timeout=120)
             for image in (made.node, made.mysql):
-                loaded = engine.exec(
-                    machine, ["docker", "load", "--quiet"], stdin=engine.save_image(image, image)
-                )
+                loaded = engine.exec(machine, ["docker", "load", "--quiet"], stdin=engine.save_image(image))
                 assert loaded.exit_code == 0, loaded.output
             yield RemoteMachine(address, folder / "certificates", folder / "programs")
         finally:

@@ -11,7 +11,9 @@ from lab.engine import FileContent
 from lab.errors import LabError
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
+from lab.pods import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
+from tests.cluster.registry import registry
 
 pytestmark = pytest.mark.cluster
 
@@ -114,6 +116,25 @@ def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_
     for node in lab.minions:
         devices = [link["ifname"] for link in json.loads(node.run(["ip", "-json", "link"]).text)]
         assert not [name for name in devices if name.startswith("lab")]
+
+
+def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn):
+    lab = Lab.get(worn.engine, worn.name)
+    program = lab.node("centos-minion01").run(["cat", "/usr/bin/busybox"]).stdout
+    with registry(program, lab.engine.arch) as (address, digest):
+        image = f"{address}/tiny:1@{digest}"
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tiny"}}
+        container = {"name": "tiny", "image": image, "command": ["/busybox", "sleep", "infinity"]}
+        try:
+            lab.create_pods([from_document({**manifest, "spec": {"containers": [container]}}, "tiny.yaml")])
+        finally:
+            if (pulled := lab.engine.image(f"{address}/tiny@{digest}")) is not None:
+                lab.engine.remove_image(pulled.id)
+    assert (lab.pod("tiny").status, lab.pod("tiny").ready) == ("Running", "1/1")
+    lab.remove_pod("tiny")
+    missing = {**container, "image": f"127.0.0.1:9/tiny@sha256:{'0' * 64}"}
+    with pytest.raises(LabError, match="is neither on the engine nor to be pulled"):
+        lab.create_pods([from_document({**manifest, "spec": {"containers": [missing]}}, "tiny.yaml")])
 
 
 def with_password(password):

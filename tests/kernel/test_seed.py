@@ -52,7 +52,7 @@ def filled(engine: Engine, name: str, *, times: int) -> ExecResult:
     return engine.exec(
         container,
         ["/usr/local/sbin/lab-init"],
-        stdin=engine.save_image(tiny, tiny),
+        stdin=engine.save_image(tiny),
         environment={"LAB_ROLE": "seed", "LAB_IMAGE": tiny, "LAB_SECONDS": "60"},
     )
 

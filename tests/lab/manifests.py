@@ -49,7 +49,7 @@ text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 containers = st.builds(
     lambda **values: ContainerSpec(**values),
     name=label,
-    image=text.filter(bool),
+    image=st.sampled_from(["mysql", "localhost:5000/a/b:1.2", f"tiny:1@sha256:{'0f' * 32}"]),
     command=st.lists(text, max_size=3).map(tuple),
     args=st.lists(text, max_size=3).map(tuple),
     env=st.lists(

@@ -110,7 +110,18 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
         ("kind: Pod\n", "", "kind: required"),
         ("kind: Pod\n", "kind: Deployment\n", "kind: expected 'Pod'; got 'Deployment'"),
         ("    image: mysql\n", "", "spec.containers[0].image: required"),
-        ("image: mysql", "image: ''", "spec.containers[0].image: must not be empty"),
+        (
+            "image: mysql",
+            "image: MySQL",
+            "spec.containers[0].image: 'MySQL' is no image's name: "
+            "expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]; a name has small letters only",
+        ),
+        (
+            "image: mysql",
+            "image: ''",
+            "spec.containers[0].image: '' is no image's name: "
+            "expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]",
+        ),
         (
             "containerPort: 3306",
             "containerPort: '3306'",
