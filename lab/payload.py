@@ -11,7 +11,7 @@ from lab.engine import FileContent
 from lab.errors import Unfit
 from lab.spec import LabSpec, NodeSpec, program_bytes
 
-__all__ = ["SPEC_FILE", "daemon_files", "node_files", "sysconfig"]
+__all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "sysconfig"]
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On the master, for root: all that the lab was made from, with the pods' passwords, which no label has."""
@@ -34,9 +34,12 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
     units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
     """
     if node.role == "master":
-        whole = {SPEC_FILE: FileContent(spec.to_json().encode(), 0o600)}
-        etcd = {"/etc/systemd/system/etcd.service.d/v2.conf": FileContent(V2_STORE.encode())}
-        return {**whole, **etcd} if spec.etcd_api == "v2" else whole
+        v2 = {"/etc/systemd/system/etcd.service.d/v2.conf": FileContent(V2_STORE.encode())}
+        return {
+            SPEC_FILE: FileContent(spec.to_json().encode(), 0o600),
+            "/etc/etcd/etcd.conf": etcd_conf(node),
+            **(v2 if spec.etcd_api == "v2" else {}),
+        }
     files = {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
     program = node.flanneld.program
     if program is not None:
@@ -56,6 +59,23 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
         for path in sorted(package.rglob("*"))
         if path.suffix in (".py", ".o")
     }
+
+
+def etcd_conf(master: NodeSpec) -> FileContent:
+    """The tutorial's /etc/etcd/etcd.conf (its section 2.2), with the lab's own name of the master."""
+    text = f"""\
+# [member]
+ETCD_NAME=default
+ETCD_DATA_DIR="/var/lib/etcd/default.etcd"
+ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"
+# One member holds its election within 0.2 s instead of a second (milliseconds).
+ETCD_HEARTBEAT_INTERVAL=20
+ETCD_ELECTION_TIMEOUT=200
+
+# [cluster]
+ETCD_ADVERTISE_CLIENT_URLS="http://{master.name}:2379"
+"""
+    return FileContent(text.encode())
 
 
 def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:

@@ -43,7 +43,7 @@ def etcd(today: Today) -> tuple[Step, ...]:
             'ETCD_LISTEN_CLIENT_URLS="http://localhost:2379"',
             "cat /etc/etcd/etcd.conf",
             (Expect("where etcd listens", '"http://0.0.0.0:2379"', r"^ETCD_LISTEN_CLIENT_URLS=(.*)$"),),
-            "The node image has the file as the document leaves it.",
+            "lab up has written the file as the document leaves it.",
         ),
     )
 

@@ -175,9 +175,11 @@ def test_tcp_carries_data_between_pods_both_ways(hosts):
 
 def test_a_packet_of_the_full_mtu_crosses_whole_and_a_larger_one_does_not(hosts):
     here, there = (host.pod() for host in hosts)
-    here.run("ip", "link", "set", "eth0", "mtu", "1450")
-    there.run("ip", "link", "set", "eth0", "mtu", "1450")
+    # IP's and ICMP's headers have 28 bytes. Both pods may send 1500.
     here.run("ping", "-c1", "-M", "do", "-s", str(1450 - 28), there.address)
+    larger = here.run("ping", "-c1", "-W2", "-M", "do", "-s", str(1451 - 28), there.address, check=False)
+    assert larger.exit_code == 1
+    assert "mtu = 1450" in larger.text  # the machine's answer: "Frag needed and DF set"
 
 
 def test_on_an_underlay_of_1400_bytes_pods_have_1350(sandbox):

@@ -2,7 +2,7 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
-from lab.payload import SPEC_FILE, daemon_files, node_files, sysconfig
+from lab.payload import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
 
@@ -54,7 +54,17 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    assert node_files(lab, lab.master, "amd64").keys() == {SPEC_FILE}
+    assert node_files(lab, lab.master, "amd64").keys() == {SPEC_FILE, "/etc/etcd/etcd.conf"}
+
+
+def test_etcd_is_the_tutorials_and_advertises_the_name_that_the_lab_file_gives_its_master():
+    # The tutorial's etcd.conf is a CentOS package's with localhost changed to 0.0.0.0.
+    lab = spec.tutorial()
+    renamed = lab.master.model_copy(update={"name": "head"})
+    for master, name in ((lab.master, "centos-master"), (renamed, "head")):
+        lines = etcd_conf(master).data.decode().splitlines()
+        assert 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"' in lines
+        assert f'ETCD_ADVERTISE_CLIENT_URLS="http://{name}:2379"' in lines
 
 
 def test_a_flanneld_has_its_own_options_after_the_labs(tmp_path):
