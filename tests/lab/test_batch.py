@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from lab import wait
 from lab.checks.inside import batch, program
 
 
@@ -26,8 +27,15 @@ def test_a_command_that_heeds_nothing_is_killed_with_its_children_and_keeps_what
     out, _, status = ends["deaf"]
     group, said = out.split()
     assert (said, status, ends["quick"]) == ("said", 124, ("", "", 0))
-    alive = subprocess.run(["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False)
-    assert not [state for state in alive.stdout.split() if not state.startswith("Z")]
+
+    def gone() -> bool | wait.NotYet:
+        listed = subprocess.run(
+            ["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False
+        )
+        alive = [state for state in listed.stdout.split() if not state.startswith("Z")]
+        return wait.NotYet(alive) if alive else True
+
+    wait.until(gone, what="the kernel to end those that were killed", timeout=60)
 
 
 def test_much_output_of_one_command_does_not_wait_for_another_one():
