@@ -40,6 +40,9 @@ T = TypeVar("T")
 NOT_DONE = 124
 """The exit status of what was not done in time (lab/checks/inside/batch.py)."""
 
+KILLED = 137
+"""The exit status of timeout(1) when it has killed."""
+
 LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 
 
@@ -137,7 +140,7 @@ def _services(nodes: tuple[NodeSpec, ...], answers: Mapping[str, _Answers]) -> d
 
 
 def _minion(lab: LabAccess, node: NodeSpec, answers: _Answers) -> Minion:
-    env, version = answers.outputs.get("subnet.env"), answers.outputs.get("version")
+    env = answers.outputs.get("subnet.env")
     return Minion(
         name=node.name,
         address=lab.spec.address(node, lab.underlay),
@@ -145,10 +148,22 @@ def _minion(lab: LabAccess, node: NodeSpec, answers: _Answers) -> Minion:
         routes=answers.read("routes", parse_routes),
         # That there is no such file is an answer.
         subnet_env=None if env is None else env.stdout if env.exit_code == 0 else env.error,
-        version=version.error if version is not None else "",
+        version=_version(answers),
         neighbours=answers.read("neighbours", parse_neighbours),
         fdb=answers.read("fdb", parse_fdb),
     )
+
+
+def _version(answers: _Answers) -> str:
+    """What somebody's own flanneld says of itself; one that does something else instead was killed."""
+    output = answers.outputs.get("version")
+    if output is None:
+        return ""
+    if output.exit_code != KILLED:
+        return output.error
+    why = f"it did not end in {PACKET.seconds:.0f} s, and was killed"
+    answers.silences.append(Silence(answers.name, "flanneld -version", why))
+    return ""
 
 
 def _pod_links(pod: RunningPod, answers: _Answers) -> Mapping[str, Link]:

@@ -79,7 +79,7 @@ def of_minion(name: str, pods: Sequence[RunningPod], seconds: float, *, foreign:
         "subnet.env": ["cat", "/run/flannel/subnet.env"],
     }
     if foreign:
-        questions["version"] = ["timeout", limit, "flanneld", "-version"]
+        questions["version"] = ["timeout", "--signal=KILL", limit, "flanneld", "-version"]
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
     for pod in pods:
         if pod.node != name or not pod.infra_pid:

@@ -14,6 +14,7 @@ from lab.checks.facts import Facts, Lease, Login, Output, Silence
 from lab.checks.parse import parse_leases, parse_links, parse_login, parse_routes, subnet_of_key
 from lab.errors import LabError
 from lab.pods import RunningPod
+from lab.spec import Flanneld, Program
 from tests.lab.examples import (
     FOLDER,
     MINIONS,
@@ -465,6 +466,23 @@ def test_a_question_that_is_not_answered_in_time_is_a_finding_that_says_so(
     assert failures(checks.collect(lab)) == {
         ("machine", ONE): ("an answer to: ip -4 route show", "no answer within 120 s")
     }
+
+
+def test_a_flanneld_of_somebodys_own_that_runs_when_asked_for_its_version_is_a_finding() -> None:
+    program = Program(path="/mine", digest="0", architecture="any")
+    nodes = [
+        node.model_copy(update={"flanneld": Flanneld(program=program)}) if node.name == ONE else node
+        for node in SPEC.nodes
+    ]
+    lab = replace(fake_lab(), spec=SPEC.model_copy(update={"nodes": tuple(nodes)}))
+    lab.nodes[ONE].answers["version"] = ("", "", 137)
+    found = failures(checks.collect(lab))
+    assert found["machine", ONE] == (
+        "an answer to: flanneld -version",
+        "it did not end in 10 s, and was killed",
+    )
+    lab.nodes[ONE].answers["version"] = ("mydaemon 0.1\n", "", 0)
+    assert ("machine", ONE) not in failures(checks.collect(lab))
 
 
 def test_a_machine_that_cannot_be_asked_is_a_finding_and_the_others_are_compared() -> None:
