@@ -17,15 +17,15 @@ def bases(results: Results, metric: Metric) -> Sequence[Way]:
     return [found[kind] for kind in metric.bases if kind in found]
 
 
-def text(results: Results, settings: Settings) -> str:
+def text(results: Results, settings: Settings, *, width: int | None = None) -> str:
     """For a person: a table for each metric, then what else was looked at."""
     parts = [
         "\n".join(f"{name}: {value}" for name, value in results.machine.items()),
         f"{settings.rounds} rounds of {settings.seconds} s, every way in each: median (least - greatest)."
         f" Ratios are of two values of one round.\nUDP is offered at {OFFERED:,} datagrams a second.",
-        *(_metric(results, metric, place) for metric in Metric for place in Place),
-        _targets(results),
-        _integrity(results),
+        *(_metric(results, metric, place, width) for metric in Metric for place in Place),
+        _targets(results, width),
+        _integrity(results, width),
         "\n".join(f"{_title(results, name)}: not here: {why}" for name, why in results.absent.items()),
         "\n".join(
             f"FAILED in round {item.round + 1}: {_title(results, item.way)}, {item.what}: {item.reason}"
@@ -39,7 +39,7 @@ def _title(results: Results, name: str) -> str:
     return next(way.title for way in results.ways if way.name == name)
 
 
-def _metric(results: Results, metric: Metric, place: Place) -> str:
+def _metric(results: Results, metric: Metric, place: Place, width: int | None) -> str:
     against = bases(results, metric)
     rows = []
     for way in results.here:
@@ -54,7 +54,7 @@ def _metric(results: Results, metric: Metric, place: Place) -> str:
     if not rows:
         return ""
     header = [f"{metric.value}, {place.value}".upper(), metric.unit, *(f"x {base.title}" for base in against)]
-    return table(header, rows)
+    return table(header, rows, width)
 
 
 def _spread(found: Spread | None, digits: int) -> str:
@@ -65,7 +65,7 @@ def _spread(found: Spread | None, digits: int) -> str:
     return f"{found.median:.{digits}f} ({found.low:.{digits}f} - {found.high:.{digits}f})"
 
 
-def _targets(results: Results) -> str:
+def _targets(results: Results, width: int | None) -> str:
     rows = [
         [
             "ok" if item.met else "MISSED",
@@ -77,10 +77,11 @@ def _targets(results: Results) -> str:
         ]
         for item in judge(results)
     ]
-    return table(["", "TARGET", "WAY", "IN TERMS OF", "WANTED", "SEEN"], rows) if rows else ""
+    header = ["", "TARGET", "WAY", "IN TERMS OF", "WANTED", "SEEN"]
+    return table(header, rows, width) if rows else ""
 
 
-def _integrity(results: Results) -> str:
+def _integrity(results: Results, width: int | None) -> str:
     rows = [
         [
             "ok" if item.equal else "FAILED",
@@ -94,7 +95,7 @@ def _integrity(results: Results) -> str:
         ["ok" if count == 0 else "FAILED", _title(results, name), "everywhere", f"{count} wrong checksums"]
         for name, count in results.checksum_errors.items()
     ]
-    return table(["", "INTEGRITY", "PLACE", "SEEN"], rows) if rows else ""
+    return table(["", "INTEGRITY", "PLACE", "SEEN"], rows, width) if rows else ""
 
 
 def document(results: Results, settings: Settings) -> Mapping[str, object]:

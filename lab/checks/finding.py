@@ -25,11 +25,11 @@ def compare(check: str, subject: str, expected: str, seen: str) -> Finding:
     return Finding(check, subject, expected == seen, expected, seen)
 
 
-def report(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The document that `lab check --json` prints."""
+def report(findings: Sequence[Finding], *, failed: bool = False) -> dict[str, Any]:
+    """The document that `lab check --json` prints: all of the findings, or those that `failed`."""
     passed = sum(finding.ok for finding in findings)
     return {
         "passed": passed,
         "failed": len(findings) - passed,
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [asdict(finding) for finding in findings if not (failed and finding.ok)],
     }

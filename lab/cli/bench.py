@@ -8,6 +8,7 @@ from lab import bench as bench_
 from lab import host
 from lab.cli.common import as_json, as_text, echo
 from lab.progress import Lines
+from lab.streams import width
 
 __all__ = ["bench"]
 
@@ -57,5 +58,5 @@ def bench(
             document = as_text(bench_.document(results, settings))
             (output / "bench.json").write_text(document + "\n")
             bench_.draw(results, settings, output / "bench")
-    echo(document if json_ else bench_.text(results, settings))
+    echo(document if json_ else bench_.text(results, settings, width=width()))
     return 0 if results.sound else 1

@@ -11,6 +11,7 @@ from lab.cli.common import as_json, echo, print_json
 from lab.context import NAMES
 from lab.engine import Engine
 from lab.progress import Lines
+from lab.streams import width
 
 __all__ = ["engine", "images"]
 
@@ -67,7 +68,7 @@ def base_(suite: str, rootfs: BinaryIO) -> int:
 def ls(json_: bool) -> int:
     """List them, with size and whether they are current."""
     found = images_.listing(Engine.connect())
-    print_json(found) if json_ else echo(render.images(found))
+    print_json(found) if json_ else echo(render.images(found, width=width()))
     return 0
 
 

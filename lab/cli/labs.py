@@ -11,6 +11,7 @@ from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.progress import Lines
+from lab.streams import width
 
 __all__ = ["COMMANDS"]
 
@@ -55,7 +56,7 @@ def up(
                 ]
             )
         else:
-            echo(render.plan(steps))
+            echo(render.plan(steps, width=width()))
         return 0
     with Lines() as progress:
         engine = host.ensure_engine(progress)
@@ -66,7 +67,7 @@ def up(
         if not outcome.made:
             made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"
             echo(f"{made}; nothing was changed.")
-        echo(render.up(outcome.lab, outcome.findings))
+        echo(render.up(outcome.lab, outcome.findings, width=width()))
     return 0 if all(finding.ok for finding in outcome.findings) else 1
 
 
@@ -100,7 +101,7 @@ def down(name: str, force: bool, json_: bool) -> int:
 def ls(json_: bool) -> int:
     """List the labs."""
     found = status.labs(Engine.connect())
-    print_json(found) if json_ else echo(render.labs(found))
+    print_json(found) if json_ else echo(render.labs(found, width=width()))
     return 0
 
 
@@ -114,7 +115,7 @@ def status_(name: str, json_: bool) -> int:
     if json_:
         print_json({"lab": name, "complete": lab.complete, "nodes": nodes, "pods": pods})
     else:
-        echo(render.status(nodes, pods))
+        echo(render.status(nodes, pods, width=width()))
     if not lab.complete:
         raise LabError(
             f"the lab {name} is not finished", hint="It is being made, or its maker was killed: lab gc"

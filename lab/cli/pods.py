@@ -12,6 +12,7 @@ from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
 from lab.pods import PodSpec, parse
+from lab.streams import width
 from lab.terminal import MARK, connect
 
 __all__ = ["pod"]
@@ -58,7 +59,7 @@ def create(file: str, name: str, json_: bool) -> int:
 def ls(output: str | None, name: str, json_: bool) -> int:
     """List the pods."""
     pods = Lab.get(Engine.connect(), name).pods()
-    print_json(pods) if json_ else echo(render.pods(pods, wide=output == "wide"))
+    print_json(pods) if json_ else echo(render.pods(pods, wide=output == "wide", width=width()))
     return 0
 
 

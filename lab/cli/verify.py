@@ -6,17 +6,22 @@ from lab import checks, render, tutorial
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
+from lab.streams import width
 
 __all__ = ["COMMANDS"]
 
 
 @click.command()
+@click.option("--failed", is_flag=True, help="Show only the checks that do not hold.")
 @lab_name
 @as_json
-def check(name: str, json_: bool) -> int:
+def check(name: str, failed: bool, json_: bool) -> int:
     """Compare a lab with what the tutorial and flannel say it must be; expected against seen."""
     findings = checks.run_or_tell(Lab.get(Engine.connect(), name))
-    print_json(checks.report(findings)) if json_ else echo(render.findings(findings))
+    if json_:
+        print_json(checks.report(findings, failed=failed))
+    else:
+        echo(render.findings(findings, failed=failed, width=width()))
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -29,7 +34,7 @@ def tutorial_(name: str, json_: bool) -> int:
     for result in tutorial.replay(Lab.get(Engine.connect(), name)):
         results.append(result)
         if not json_:
-            echo(render.step(result))
+            echo(render.step(result, width=width()))
     if json_:
         print_json(results)
     else:

@@ -1,4 +1,7 @@
-"""What a person reads: values in, text out. Plain aligned columns, the same on a terminal and in a pipe."""
+"""What a person reads: values in, text out. Plain aligned columns.
+
+`width` is that of the terminal; None, as in a pipe, lets lines be as long as they are.
+"""
 
 from lab.render.listings import images, labs, plan, status
 from lab.render.pods import age, pods

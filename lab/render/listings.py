@@ -53,15 +53,15 @@ class _Image(Protocol):
     def state(self) -> str: ...
 
 
-def labs(found: Sequence[_Lab]) -> str:
+def labs(found: Sequence[_Lab], *, width: int | None = None) -> str:
     """`lab ls`."""
     if not found:
         return "There is no lab."
     rows = [[lab.name, lab.underlay or "-", str(lab.nodes), lab.made_by or "-", lab.state] for lab in found]
-    return table(["NAME", "UNDERLAY", "NODES", "MADE BY", "STATE"], rows)
+    return table(["NAME", "UNDERLAY", "NODES", "MADE BY", "STATE"], rows, width)
 
 
-def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:
+def status(nodes: Sequence[_Node], running: Sequence[RunningPod], *, width: int | None = None) -> str:
     """`lab status`: machines with their services and leases, then the pods."""
     rows = [
         [
@@ -75,11 +75,12 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod]) -> str:
         ]
         for node in nodes
     ]
-    machines = table(["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"], rows)
-    return f"{machines}\n\n{pods(running, wide=True)}"
+    header = ["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"]
+    machines = table(header, rows, width)
+    return f"{machines}\n\n{pods(running, wide=True, width=width)}"
 
 
-def images(found: Sequence[_Image]) -> str:
+def images(found: Sequence[_Image], *, width: int | None = None) -> str:
     """`lab images ls`."""
     if not found:
         return "There are no images of the lab."
@@ -87,13 +88,13 @@ def images(found: Sequence[_Image]) -> str:
         [item.name, item.kind, f"{item.size / 1e6:.0f} MB" if item.size else "-", item.state]
         for item in found
     ]
-    return table(["NAME", "KIND", "SIZE", "STATE"], rows)
+    return table(["NAME", "KIND", "SIZE", "STATE"], rows, width)
 
 
-def plan(steps: Sequence[Step]) -> str:
+def plan(steps: Sequence[Step], *, width: int | None = None) -> str:
     """`lab up --dry-run`."""
     rows = [[item.name, item.action.describe(), _after(item, len(steps))] for item in steps]
-    return table(["STEP", "DOES", "AFTER"], rows)
+    return table(["STEP", "DOES", "AFTER"], rows, width)
 
 
 def _after(step: Step, count: int) -> str:

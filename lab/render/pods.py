@@ -28,7 +28,13 @@ def age(created: datetime, now: datetime) -> str:
     return f"{days}d"
 
 
-def pods(found: Sequence[RunningPod], *, wide: bool = False, now: datetime | None = None) -> str:
+def pods(
+    found: Sequence[RunningPod],
+    *,
+    wide: bool = False,
+    now: datetime | None = None,
+    width: int | None = None,
+) -> str:
     """`kubectl get pods`, with `-o wide` if `wide`."""
     if not found:
         return "No pods."
@@ -39,4 +45,4 @@ def pods(found: Sequence[RunningPod], *, wide: bool = False, now: datetime | Non
         + ([str(pod.address or "<none>"), pod.node] if wide else [])
         for pod in found
     ]
-    return table(header, rows)
+    return table(header, rows, width)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from lab.render.text import indent, table
+from lab.render.text import indent, less, table
 
 __all__ = ["replay_summary", "step"]
 
@@ -42,7 +42,7 @@ class _Result(Protocol):
     def why(self) -> str: ...
 
 
-def step(result: _Result) -> str:
+def step(result: _Result, *, width: int | None = None) -> str:
     """One step of the replay: the document's command, today's, its output, and what it shows."""
     where = f" on {result.node}" if result.node else ""
     lines = [
@@ -61,7 +61,7 @@ def step(result: _Result) -> str:
         for item in result.shown
     ]
     if shown:
-        lines.append(indent(table(shown[0], shown[1:])))
+        lines.append(indent(table(shown[0], shown[1:], less(width))))
     if result.why:
         lines.append(f"  why it differs: {result.why}")
     return "\n".join(lines) + "\n"

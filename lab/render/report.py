@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from typing import Protocol
 
 from lab.checks import Finding
-from lab.render.text import indent, table
+from lab.render.text import indent, less, table
 from lab.spec import LabSpec
 
 __all__ = ["findings", "up"]
@@ -21,12 +21,13 @@ class _Lab(Protocol):
     def underlay(self) -> IPv4Network: ...
 
 
-def findings(found: Sequence[Finding]) -> str:
-    """`lab check`: expected against seen, a mark before each, and the sum."""
-    return f"{_table(found)}\n\n{_sum(found)}"
+def findings(found: Sequence[Finding], *, failed: bool = False, width: int | None = None) -> str:
+    """`lab check`: expected against seen, a mark before each, and the sum; if `failed`, of those only."""
+    shown = [item for item in found if not (failed and item.ok)]
+    return f"{_table(shown, width)}\n\n{_sum(found)}" if shown else _sum(found)
 
 
-def _table(found: Sequence[Finding]) -> str:
+def _table(found: Sequence[Finding], width: int | None) -> str:
     rows = [
         [
             "ok" if item.ok else "FAILED",
@@ -37,7 +38,7 @@ def _table(found: Sequence[Finding]) -> str:
         ]
         for item in found
     ]
-    return table(["", "CHECK", "SUBJECT", "EXPECTED", "SEEN"], rows)
+    return table(["", "CHECK", "SUBJECT", "EXPECTED", "SEEN"], rows, width)
 
 
 def _sum(found: Sequence[Finding]) -> str:
@@ -53,7 +54,7 @@ def _devices(found: Sequence[Finding], node: str) -> list[str]:
     ]
 
 
-def up(lab: _Lab, found: Sequence[Finding]) -> str:
+def up(lab: _Lab, found: Sequence[Finding], *, width: int | None = None) -> str:
     """The end of `lab up`: what the tutorial ends with, and every check that failed."""
     seen = {(item.check, item.subject): item.seen for item in found}
     minions = [node.name for node in lab.spec.minions]
@@ -77,7 +78,7 @@ def up(lab: _Lab, found: Sequence[Finding]) -> str:
     ]
     title = f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd"
     text = "\n\n".join(
-        f"{name}\n{indent(table(header, rows))}"
+        f"{name}\n{indent(table(header, rows, less(width)))}"
         for name, header, rows in (
             (title, ["NODE", "LEASE", "VALUE"], leases),
             ("Devices", ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"], devices),
@@ -87,5 +88,5 @@ def up(lab: _Lab, found: Sequence[Finding]) -> str:
         if rows
     )
     if failed := [item for item in found if not item.ok]:
-        text += f"\n\n{_table(failed)}"
+        text += f"\n\n{_table(failed, width)}"
     return f"{text}\n\n{_sum(found)}"

@@ -23,6 +23,53 @@ def test_a_tables_columns_stand_under_each_other_and_no_line_ends_in_blanks(
     assert all(set(line[start - 3 : start]) <= {" "} for line in lines)
 
 
+WORDS = st.lists(st.text("abc", min_size=1, max_size=12), min_size=1, max_size=6).map(" ".join)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=4), st.integers(20, 100))
+def test_a_table_is_no_wider_than_the_terminal_and_divides_no_word(
+    rows: list[tuple[str, str, str]], width: int
+) -> None:
+    text = render.table(["A", "B", "C"], rows, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    words = [word for row in rows for cell in row for word in cell.split()]
+    assert sorted(word for word in text.split() if word not in {"A", "B", "C"}) == sorted(words)
+
+
+def test_a_table_that_fits_is_the_same_on_a_terminal_and_in_a_pipe() -> None:
+    rows = [["one", "two three"]]
+    assert render.table(["A", "B"], rows, 15) == render.table(["A", "B"], rows)
+    assert render.table(["A", "B"], rows, 14).splitlines() == ["A     B", "one   two", "      three"]
+
+
+def test_a_checks_row_fits_an_80_column_terminal_and_no_name_or_number_is_divided() -> None:
+    value = '{"PublicIP":"192.168.199.52","PublicIPv6":null}'
+    key = "/coreos.com/network/subnets/10.2.127.0-24"
+    rows = [["ok", "lease value", "centos-minion01", value, "the same"], ["ok", "lease", "n", "key", key]]
+    text = render.table(["", "CHECK", "SUBJECT", "EXPECTED", "SEEN"], rows, 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    for undivided in (
+        "PublicIPv6",
+        "192.168.199.52",
+        "coreos.com",
+        "subnets",
+        "10.2.127.0-24",
+        "centos-minion01",
+    ):
+        assert undivided in text
+
+
+def test_where_no_columns_fit_each_row_is_a_paragraph() -> None:
+    rows = [["centos-minion01", "10.2.127.0/16"], ["centos-minion02", "10.2.247.0/16"]]
+    assert render.table(["NODE", "ADDRESS"], rows, 24).splitlines() == [
+        "NODE      centos-minion01",
+        "ADDRESS   10.2.127.0/16",
+        "",
+        "NODE      centos-minion02",
+        "ADDRESS   10.2.247.0/16",
+    ]
+
+
 # Duration.HumanDuration of Kubernetes' apimachinery, as `kubectl get` shows it.
 @pytest.mark.parametrize(
     ("seconds", "words"),
@@ -119,6 +166,20 @@ def test_a_check_that_failed_shows_expected_and_seen() -> None:
     assert lines[1] == ["FAILED", "flannel0", "MTU", "centos-minion01", "1472", "1500"]
     assert lines[2] == ["ok", "flannel0", "MTU", "centos-minion02", "1472", "the", "same"]
     assert text.endswith("1 of 2 checks FAILED.")
+
+
+def test_only_what_failed_is_shown_when_asked_for_and_the_sum_is_of_all() -> None:
+    found = [Finding("one", "a", False, "1", "2"), Finding("two", "b", True, "1", "1")]
+    assert [line.split() for line in render.findings(found, failed=True).splitlines()] == [
+        ["CHECK", "SUBJECT", "EXPECTED", "SEEN"],
+        ["FAILED", "one", "a", "1", "2"],
+        [],
+        ["1", "of", "2", "checks", "FAILED."],
+    ]
+    assert render.findings(found[1:], failed=True) == "All 1 checks passed."
+    report = checks.report(found, failed=True)
+    assert (report["passed"], report["failed"]) == (1, 1)
+    assert [item["check"] for item in report["findings"]] == ["one"]
 
 
 class StandingLab:
