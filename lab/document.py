@@ -3,22 +3,36 @@
 All errors of a document are told at once, one a line: `FILE: PATH: what is wrong`.
 """
 
-from collections.abc import Hashable, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from lab.errors import Unfit
+from lab.yamltext import Misread
 
-__all__ = ["DNS_LABEL", "DNS_LABEL_WORDS", "Model", "load_yaml", "problems", "short", "validate"]
+__all__ = [
+    "ANYTHING",
+    "DNS_LABEL",
+    "DNS_LABEL_WORDS",
+    "Model",
+    "parts",
+    "problems",
+    "short",
+    "similar",
+    "validate",
+]
 
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """RFC 1123, section 2.1, as Kubernetes applies it to names."""
 
 DNS_LABEL_WORDS = "at most 63 lower-case letters, digits and '-', with a letter or digit at both ends"
+
+ANYTHING: tuple[object, ...] = ()
+"""In `Model.ignored`: whatever the value, it changes nothing."""
 
 M = TypeVar("M", bound="Model")
 NOT_A_MAPPING = frozenset({"model_type", "model_attributes_type", "dict_type"})
@@ -31,42 +45,30 @@ class Model(BaseModel):
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
 
+    ignored: ClassVar[Mapping[str, tuple[object, ...]]] = {}
+    """Keys that a document may have, with the values that change nothing."""
+
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
+    def _without_what_changes_nothing(cls, data: Any) -> Any:
         """`key:` with nothing after it means what leaving the key out means, as in Kubernetes."""
         if not isinstance(data, dict):
             return data
         known = {name for field, info in cls.model_fields.items() for name in (field, info.alias)}
-        return {key: value for key, value in data.items() if value is not None or key not in known}
+        known |= set(cls.ignored)
+        return {
+            key: value
+            for key, value in data.items()
+            if not (value is None and key in known) and not _is_ignored(cls, key, value)
+        }
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which on its own lets the last of two equal keys win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping whose keys differ."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node)
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} is there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str, source: str) -> tuple[Any, ...]:
-    """The documents of a YAML text that are not empty. Raises `Unfit` with line and column."""
-    try:
-        return tuple(item for item in yaml.load_all(text, Loader=_Loader) if item is not None)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise Unfit(f"{source}: {where}{error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2016-99-99
-        raise Unfit(f"{source}: {error}") from error
+def _is_ignored(model: type[Model], key: object, value: object) -> bool:
+    if not isinstance(key, str) or key not in model.ignored:
+        return False
+    allowed = model.ignored[key]
+    # False is no 0 here.
+    return allowed is ANYTHING or any(type(value) is type(item) and value == item for item in allowed)
 
 
 def validate(model: type[M], data: object, source: str, at: str = "") -> M:
@@ -77,18 +79,74 @@ def validate(model: type[M], data: object, source: str, at: str = "") -> M:
     try:
         return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise Unfit("\n".join(problems(error, source, at))) from error
+        raise Unfit("\n".join(problems(error, model, source, at))) from error
 
 
-def problems(error: ValidationError, source: str, at: str = "") -> list[str]:
-    """A line for each thing that is wrong."""
+def parts(model: type[M], data: object, source: str) -> tuple[M, frozenset[str], list[str]]:
+    """As much of a `model` as can be had, which of the keys that are given are right, and what is wrong."""
+    try:
+        return validate(model, data, source), frozenset(data if isinstance(data, dict) else ()), []
+    except Unfit as error:
+        wrong = error.message.splitlines()
+    right = {}
+    for key, value in data.items() if isinstance(data, dict) else ():
+        try:
+            model.model_validate({key: value}, by_alias=True, by_name=False)
+        except ValidationError:
+            continue
+        right[key] = value
+    return model.model_validate(right, by_alias=True, by_name=False), frozenset(right), wrong
+
+
+def problems(error: ValidationError, model: type[Model], source: str, at: str = "") -> list[str]:
+    """A line for each thing that is wrong, but for what was told when the YAML was read."""
     lines = []
     for item in error.errors(include_url=False, include_context=False):
+        if isinstance(item["input"], Misread):
+            continue
         path = _path(item["loc"], at)
-        lines.append(
-            f"{source}: {path + ': ' if path else ''}{_words(item['type'], item['msg'], item['input'])}"
-        )
+        words = _words(item["type"], item["msg"], item["input"])
+        if item["type"] == "extra_forbidden":
+            words = _not_supported(_model_at(model, item["loc"][:-1]), str(item["loc"][-1]), item["input"])
+        lines.append(f"{source}: {path + ': ' if path else ''}{words}")
     return lines
+
+
+def _not_supported(model: type[Model] | None, key: str, value: object) -> str:
+    if model is None:
+        return "not supported by the lab"
+    if only := " or ".join(_as_yaml(item) for item in model.ignored.get(key, ()) if item):
+        return f"the lab has only {only} here; got {short(value)}"
+    known = [info.alias or name for name, info in model.model_fields.items()]
+    return f"not supported by the lab{similar(key, known)}"
+
+
+def _as_yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """A question after a word that is not known, if one that is known is near; else empty."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _model_at(model: type[Model] | None, loc: Sequence[int | str]) -> type[Model] | None:
+    """The model that stands at a place of another."""
+    for part in loc:
+        if isinstance(part, str) and model is not None:
+            fields = model.model_fields.items()
+            found = [info.annotation for name, info in fields if part in (name, info.alias)]
+            model = _model_in(found[0]) if found else None
+    return model
+
+
+def _model_in(annotation: object) -> type[Model] | None:
+    """`Port` in `tuple[Port, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    inner = [found for part in get_args(annotation) if (found := _model_in(part)) is not None]
+    return inner[0] if inner else None
 
 
 def _path(loc: Sequence[int | str], at: str) -> str:
@@ -103,13 +161,12 @@ def _path(loc: Sequence[int | str], at: str) -> str:
 
 def _words(kind: str, message: str, value: object) -> str:
     """What is wrong, in the words of someone who writes the file."""
-    if kind == "extra_forbidden":
-        return "not supported by the lab"
     if kind == "missing":
         return "required"
     if kind == "string_type":
         if isinstance(value, bool | int | float | date):  # a datetime is a date too
-            return f"a string is required, and {value} is none in YAML: put it in quotes"
+            written = str(value).lower() if isinstance(value, bool) else str(value)
+            return f"a string is required, and {written} is none in YAML: put it in quotes"
         return f"expected a string; got {short(value)}"
     if kind in NOT_A_MAPPING:
         return f"expected a mapping; got {short(value)}"

@@ -20,7 +20,7 @@ CORE = {
         "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
         "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "document", "errors", "journal",
         "plan", "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers",
-        "tutorial.proof", "tutorial.step", "tutorial.steps",
+        "tutorial.proof", "tutorial.step", "tutorial.steps", "yamltext",
     },
     "flanneld_py": {
         "admission", "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",

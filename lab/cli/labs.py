@@ -41,7 +41,7 @@ def up(
     or stale images, starts the machines and the pods, and runs every check of `lab check`. On a lab that
     is up it changes nothing and says so.
     """
-    wanted = spec.load_file(file, default_lab()) if file else spec.tutorial().with_name(default_lab())
+    wanted = spec.load_file(file, name or default_lab()) if file else spec.tutorial().with_name(default_lab())
     if name is not None:
         wanted = wanted.with_name(name)
     if underlay is not None:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from lab import lock, render
+from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cli.nodes import argv, streams
 from lab.cluster import Lab
 from lab.engine import Engine
-from lab.errors import Unfit
 from lab.pods import PodSpec, parse
 from lab.streams import width
 from lab.terminal import MARK, connect
@@ -24,12 +23,10 @@ def pod() -> None:
 
 
 def _read(file: str) -> tuple[PodSpec, ...]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Unfit(f"{file}: cannot be read: {words}") from error
-    return parse(text, "standard input" if file == "-" else file)
+    if file != "-":
+        return parse(yamltext.read(Path(file)), file)
+    source = "standard input"
+    return parse(yamltext.decode(sys.stdin.buffer.read(yamltext.LIMIT + 1), source), source)
 
 
 @pod.command()

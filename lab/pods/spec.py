@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, field_validator
 
-from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, load_yaml, validate
+from lab import yamltext
+from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short, validate
 from lab.errors import Unfit
+from lab.pods import ignored as harmless
 from lab.pods.reference import image_name
 
 __all__ = [
@@ -57,6 +59,8 @@ class EnvVar(Model):
 class Port(Model):
     """A port that a container listens on. Pods reach each other without publishing it."""
 
+    ignored = harmless.PORT
+
     container_port: Annotated[StrictInt, Field(ge=1, le=65535)]
     name: str = ""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
@@ -72,6 +76,8 @@ class ContainerSpec(Model):
     env: tuple[EnvVar, ...] = ()
     ports: tuple[Port, ...] = ()
     working_dir: str = ""
+
+    ignored = harmless.CONTAINER
 
     _name = field_validator("name")(_dns_label)
     _image = field_validator("image")(_image_name)
@@ -125,6 +131,8 @@ class _Metadata(Model):
     name: str
     labels: dict[str, str] = Field(default_factory=dict)
 
+    ignored = harmless.METADATA
+
     _name = field_validator("name")(_dns_label)
 
 
@@ -133,13 +141,13 @@ class _Body(Model):
     restart_policy: RestartPolicy = "Always"
     containers: tuple[ContainerSpec, ...]
 
+    ignored = harmless.SPEC
+
     @field_validator("containers")
     @classmethod
-    def _distinct(cls, value: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:
+    def _some(cls, value: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:
         if not value:
             raise ValueError("a Pod has at least one container")
-        if double := _doubles([container.name for container in value]):
-            raise ValueError(f"two containers are called {', '.join(double)}")
         return value
 
 
@@ -151,19 +159,22 @@ class _Document(Model):
     metadata: _Metadata
     spec: _Body
 
+    ignored = harmless.POD
+
 
 def parse(text: str, source: str) -> tuple[PodSpec, ...]:
     """The Pods of a YAML text of one or more documents.
 
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
-    documents = load_yaml(text, source)
+    read = yamltext.load(text, source)
+    documents = read.items
     if not documents:
-        raise Unfit(f"{source}: no Pod in it")
+        raise Unfit("\n".join([*read.problems, f"{source}: no Pod in it"]))
     names = (
         [source] if len(documents) == 1 else [f"{source}, document {n}" for n in range(1, len(documents) + 1)]
     )
-    pods, wrong = [], []
+    pods, wrong = [], read.problems
     for document, name in zip(documents, names, strict=True):
         try:
             pods.append(from_document(document, name))
@@ -177,7 +188,20 @@ def parse(text: str, source: str) -> tuple[PodSpec, ...]:
 
 def from_document(document: object, source: str, at: str = "") -> PodSpec:
     """One Pod from parsed YAML that stands at the path `at` of `source`. Raises `Unfit`."""
-    pod = validate(_Document, document, source, at)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if isinstance(kind, str) and kind != "Pod":
+        path = f"{at}.kind" if at else "kind"
+        raise Unfit(f"{source}: {path}: the lab runs only Pods; got {short(kind)}")
+    wrong = []
+    if double := _doubles(_container_names(document)):
+        path = f"{at}.spec.containers" if at else "spec.containers"
+        wrong.append(f"{source}: {path}: two containers are called {', '.join(double)}")
+    try:
+        pod = validate(_Document, document, source, at)
+    except Unfit as error:
+        raise Unfit("\n".join([error.message, *wrong])) from error
+    if wrong:
+        raise Unfit("\n".join(wrong))
     return PodSpec(
         name=pod.metadata.name,
         labels=pod.metadata.labels,
@@ -185,6 +209,15 @@ def from_document(document: object, source: str, at: str = "") -> PodSpec:
         restart_policy=pod.spec.restart_policy,
         containers=pod.spec.containers,
     )
+
+
+def _container_names(document: object) -> list[str]:
+    """Those of a document that may be wrong."""
+    body = document.get("spec") if isinstance(document, dict) else None
+    containers = body.get("containers") if isinstance(body, dict) else None
+    entries = containers if isinstance(containers, list) else []
+    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def to_document(pod: PodSpec) -> dict[str, Any]:

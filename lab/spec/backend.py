@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from lab.spec.network import lower
 
 __all__ = ["BackendSpec", "backend_of"]
 
@@ -31,14 +32,11 @@ class BackendSpec:
 
 
 def backend_of(config: str) -> BackendSpec:
-    """The backend of a network configuration, which must be a JSON object.
-
-    Go's JSON decoder, which flannel uses, does not tell a key's capital letters from small ones.
-    """
-    backend = _lower(json.loads(config)).get("backend")
+    """The backend of a network configuration, which must be a JSON object."""
+    backend = lower(json.loads(config)).get("backend")
     if not isinstance(backend, Mapping):
         return BackendSpec("udp")
-    keys = _lower(backend)
+    keys = lower(backend)
     vni, mtu = keys.get("vni", DEFAULT_VNI), keys.get("mtu")
     return BackendSpec(
         type=str(keys.get("type", "")).lower(),
@@ -46,7 +44,3 @@ def backend_of(config: str) -> BackendSpec:
         mtu=mtu if isinstance(mtu, int) and mtu else None,
         direct_routing=keys.get("directrouting") is True,
     )
-
-
-def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.lower(): value for key, value in document.items()}

@@ -1,18 +1,22 @@
 """The lab file: YAML in, a `LabSpec` out. What a file leaves out is the tutorial's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab.document import load_yaml, validate
+from lab import yamltext
+from lab.document import parts
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse, to_document
-from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, underlay_of
-from lab.spec.program import Flanneld, Program, read_program
-from lab.spec.schema import File, FlanneldKey
+from lab.spec.interface import no_interface
+from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, no_underlay, underlay_of
+from lab.spec.network import config_problems, network_of
+from lab.spec.program import ANY, Flanneld, Program, read_program
+from lab.spec.schema import File, FlanneldKey, FlannelKey, nodes_problems
 
 __all__ = ["dump", "load", "load_file", "tutorial"]
 
@@ -24,7 +28,7 @@ def tutorial() -> LabSpec:
 
 def load_file(path: Path, default_name: str = TUTORIAL) -> LabSpec:
     """The lab that a file describes; `default_name` is for one that has no name. Raises `Unfit`."""
-    return load(_read(path), str(path), default_name=default_name)
+    return load(yamltext.read(path), str(path), default_name=default_name)
 
 
 def load(
@@ -40,30 +44,37 @@ def load(
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
     source = str(source)
-    documents = load_yaml(text, source)
-    if len(documents) > 1:
-        raise Unfit(f"{source}: one document expected; it has {len(documents)}")
-    document = documents[0] if documents else {}
-    wrong = []
-    try:
-        file = validate(File, document, source)
-    except Unfit as error:
-        wrong, file = [error.message], File()
-    entries = document.get("pods") if isinstance(document, dict) else None
+    read_text = yamltext.load(text, source)
+    if len(read_text.items) > 1:
+        raise Unfit(f"{source}: one document expected; it has {len(read_text.items)}")
+    document = read_text.items[0] if read_text.items else {}
+    file, right, wrong = parts(File, document, source)
+    wrong = [*read_text.problems, *wrong]
+    given = document if isinstance(document, dict) else {}
+    name = file.name or default_name
+    underlay = file.underlay or underlay_of(name)
+
+    def is_right(key: str) -> bool:
+        return key in right or given.get(key) is None
+
+    wrong += [f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes") or None)]
+    entries = given.get("pods")
     minions = [node.name for node in file.nodes if node.role == "minion"]
+    pods: tuple[PodSpec, ...] = ()
     if entries is None:
         pods = _tutorial_pods(minions)
     elif isinstance(entries, list):
-        pods, more = _pods(entries, minions if not wrong else None, source, read or _read)
+        pods, more = _pods(entries, minions if is_right("nodes") else None, source, read or yamltext.read)
         wrong += more
     nodes, more = _nodes(file, source, program)
     wrong += more
+    if is_right("flannel"):
+        wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, underlay)]
     if wrong:
         raise Unfit("\n".join(wrong))
-    name = file.name or default_name
-    spec = LabSpec(
+    return LabSpec(
         name=name,
-        underlay=file.underlay or underlay_of(name),
+        underlay=underlay,
         nodes=nodes,
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
@@ -72,9 +83,24 @@ def load(
         pods=pods,
         privileged=file.privileged,
     )
-    if spec.no_underlay:
-        raise Unfit(f"{source}: flannel.config: {spec.no_underlay}")
-    return spec
+
+
+def _flannel_problems(
+    flannel: FlannelKey, nodes: Sequence[NodeSpec], underlay: IPv4Network | None
+) -> Iterator[str]:
+    """What would fail only once the machines are there."""
+    minions = [node for node in nodes if node.role == "minion"]
+    ours = any(node.flanneld.program is None for node in minions)
+    problems = list(config_problems(flannel.config, ours=ours))
+    yield from (f"flannel.config.{problem}" for problem in problems)
+    if not problems and (why := no_underlay(network_of(flannel.config), underlay)):
+        yield f"flannel.config: {why}"
+    for node in minions:
+        program = node.flanneld.program
+        address = underlay[node.host] if underlay else None
+        why = no_interface([*flannel.options, *node.flanneld.options], address)
+        if why and (program is None or program.architecture != ANY):  # a script may make it first
+            yield f"flannel.options: on {node.name}: {why}"
 
 
 def dump(spec: LabSpec) -> str:
@@ -163,11 +189,3 @@ def _pods(
         if pod.node is not None and minions is not None and pod.node not in minions:
             wrong.append(f"{where}spec.nodeName: {pod.node} is no minion; there is: {', '.join(minions)}")
     return tuple(pod for _, pod in found), wrong
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Unfit(f"{path}: cannot be read: {words}") from error

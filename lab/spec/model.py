@@ -1,6 +1,5 @@
 """What a lab is made of, as frozen values."""
 
-import json
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
@@ -12,6 +11,7 @@ from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short
 from lab.errors import LabError, Unfit
 from lab.pods import PodSpec
 from lab.spec.backend import BackendSpec, backend_of
+from lab.spec.network import network_of
 from lab.spec.program import Flanneld
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Machine",
     "NodeSpec",
     "lab_name",
+    "no_underlay",
     "underlay_network",
     "underlay_of",
 ]
@@ -68,6 +69,19 @@ def underlay_network(value: object) -> IPv4Network:
 def underlay_of(name: str) -> IPv4Network | None:
     """The underlay that goes with a lab's name; None for the next free one."""
     return TUTORIAL_UNDERLAY if name == TUTORIAL else None
+
+
+def no_underlay(network: IPv4Network, underlay: IPv4Network | None) -> str:
+    """What is wrong when a lab with this overlay network can have no underlay; else empty."""
+    if _underlays(network, underlay):
+        return ""
+    every = underlay or f"{UNDERLAYS[0]} to {UNDERLAYS[-1]}"
+    return f"the Network {network} overlaps the network of the machines themselves, {every}"
+
+
+def _underlays(network: IPv4Network, underlay: IPv4Network | None) -> tuple[IPv4Network, ...]:
+    every = UNDERLAYS if underlay is None else (underlay,)
+    return tuple(item for item in every if not item.overlaps(network))
 
 
 class Machine(Model):
@@ -119,7 +133,7 @@ class LabSpec(Model):
     @property
     def network(self) -> IPv4Network:
         """The overlay network, from flannel's configuration."""
-        return IPv4Network(json.loads(self.flannel_config)["Network"], strict=False)
+        return network_of(self.flannel_config)
 
     @property
     def backend(self) -> BackendSpec:
@@ -129,16 +143,12 @@ class LabSpec(Model):
     @property
     def underlays(self) -> tuple[IPv4Network, ...]:
         """The underlays that it may have, best first: none that the overlay would take addresses from."""
-        every = UNDERLAYS if self.underlay is None else (self.underlay,)
-        return tuple(item for item in every if not item.overlaps(self.network))
+        return _underlays(self.network, self.underlay)
 
     @property
     def no_underlay(self) -> str:
         """What is wrong when there is none that it may have; else empty."""
-        if self.underlays:
-            return ""
-        every = self.underlay or f"{UNDERLAYS[0]} to {UNDERLAYS[-1]}"
-        return f"the Network {self.network} overlaps the network of the machines themselves, {every}"
+        return no_underlay(self.network, self.underlay)
 
     def with_name(self, name: str) -> "LabSpec":
         """This lab under another name, with the underlay that goes with it, or its own. Raises `Unfit`."""

@@ -69,6 +69,8 @@ def examine(path: Path, data: bytes) -> Program:
 def read_program(path: Path) -> Program:
     """The program in this file, which must be one that a machine could run. Raises `ValueError`."""
     absolute = path.resolve()
+    if absolute.exists() and not absolute.is_file() and not absolute.is_dir():
+        raise ValueError(f"{absolute} cannot be read: it is no regular file")
     try:
         return examine(absolute, absolute.read_bytes())
     except OSError as error:

@@ -1,6 +1,5 @@
 """The lab file's keys. What a file leaves out is the tutorial's."""
 
-import json
 import re
 from ipaddress import IPv4Network
 from typing import Annotated, Any
@@ -9,8 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo
 
 from lab.document import Model, short
 from lab.spec.model import EtcdApi, Machine, lab_name, underlay_network
+from lab.spec.network import config_text
 
-__all__ = ["File", "FlanneldKey"]
+__all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
 
 
 def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
 Options = Annotated[tuple[str, ...], AfterValidator(_plain_options)]
 
 
-class Flannel(Model):
+class FlannelKey(Model):
     """What flannel is told."""
 
     config: Any = '{ "Network": "10.2.0.0/16" }'
@@ -36,19 +36,7 @@ class Flannel(Model):
     @field_validator("config")
     @classmethod
     def _config(cls, value: Any) -> str:
-        try:
-            text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
-            network = json.loads(text)["Network"]
-            if not isinstance(network, str):
-                raise TypeError(f"Network is {short(network)}")
-            IPv4Network(network, strict=False)
-        except (ValueError, TypeError, LookupError) as error:
-            words = f"{type(error).__name__}: {error}"
-            raise ValueError(
-                f"expected flannel's JSON object with a Network such as 10.2.0.0/16; "
-                f"got {short(value)} ({words})"
-            ) from error
-        return text
+        return config_text(value)
 
     @field_validator("prefix")
     @classmethod
@@ -95,7 +83,7 @@ class File(Model):
     underlay: Annotated[IPv4Network | None, BeforeValidator(underlay_network)] = None
     """Left out: the one that goes with the name."""
     nodes: tuple[Node, ...] = TUTORIAL_NODES
-    flannel: Flannel = Flannel()
+    flannel: FlannelKey = FlannelKey()
     flanneld: FlanneldKey = FlanneldKey()
     """Of every minion that does not say its own."""
     pods: tuple[Any, ...] | None = None
@@ -104,17 +92,20 @@ class File(Model):
 
     _name = field_validator("name")(lab_name)
 
-    @field_validator("nodes")
-    @classmethod
-    def _nodes(cls, value: tuple[Node, ...]) -> tuple[Node, ...]:
-        roles = [node.role for node in value]
-        if roles.count("master") != 1 or "minion" not in roles:
-            raise ValueError(
-                f"a lab has one master and at least one minion; "
-                f"this has {roles.count('master')} and {roles.count('minion')}"
-            )
-        for what in ("name", "host"):
-            keys = [str(getattr(node, what)) for node in value]
-            if double := sorted({key for key in keys if keys.count(key) > 1}):
-                raise ValueError(f"two nodes have the same {what}: {', '.join(double)}")
-        return value
+
+def nodes_problems(entries: object) -> list[str]:
+    """What is wrong with a lab file's nodes taken together, also where some are wrong in themselves."""
+    nodes = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    roles = [node.get("role") for node in nodes]
+    masters, minions = roles.count("master"), roles.count("minion")
+    wrong = []
+    # A role that is misspelt may be the one that is missing.
+    if masters > 1 or (
+        isinstance(entries, list) and masters + minions == len(entries) and not (masters and minions)
+    ):
+        wrong.append(f"a lab has one master and at least one minion; this has {masters} and {minions}")
+    for what in ("name", "host"):
+        keys = [str(node[what]) for node in nodes if isinstance(node.get(what), str | int)]
+        if double := sorted({key for key in keys if keys.count(key) > 1}):
+            wrong.append(f"two nodes have the same {what}: {', '.join(double)}")
+    return wrong

@@ -98,7 +98,7 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
     [
         (
             "    image: mysql\n",
-            "    image: mysql\n    volumeMounts: []\n",
+            "    image: mysql\n    volumeMounts: [{name: data, mountPath: /data}]\n",
             "spec.containers[0].volumeMounts: not supported by the lab",
         ),
         ("spec:\n", "spec:\n  hostNetwork: true\n", "spec.hostNetwork: not supported by the lab"),
@@ -108,7 +108,19 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
             "spec.containers[0].ports[0].hostPort: not supported by the lab",
         ),
         ("kind: Pod\n", "", "kind: required"),
-        ("kind: Pod\n", "kind: Deployment\n", "kind: expected 'Pod'; got 'Deployment'"),
+        ("kind: Pod\n", "kind: Deployment\n", "kind: the lab runs only Pods; got 'Deployment'"),
+        (
+            "    image: mysql\n",
+            "    image: mysql\n    imagePullPolicy: Sometimes\n",
+            "spec.containers[0].imagePullPolicy: "
+            "the lab has only Always or IfNotPresent or Never here; got 'Sometimes'",
+        ),
+        (
+            "  containers:",
+            "  dnsPolicy: None\n  containers:",
+            "spec.dnsPolicy: the lab has only ClusterFirst here; got 'None'",
+        ),
+        ("  labels:", "  lables:", "metadata.lables: not supported by the lab; did you mean labels?"),
         ("    image: mysql\n", "", "spec.containers[0].image: required"),
         (
             "image: mysql",
@@ -135,9 +147,9 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
         ),
         (
             "value: p123456",
-            "value: 2016-03-13",
-            "spec.containers[0].env[0].value: a string is required, "
-            "and 2016-03-13 is none in YAML: put it in quotes",
+            "value: 1.10",
+            "spec.containers[0].env[0].value: "
+            "a string is required, and 1.10 is none in YAML: put it in quotes",
         ),
         ("value: p123456", "value: [p]", "spec.containers[0].env[0].value: expected a string; got ['p']"),
         (
@@ -161,7 +173,8 @@ def test_all_errors_are_told_at_once() -> None:
     text = changed("image: mysql", "volumes: 1").replace("value:", "values:")
     assert refused(f"{TUTORIAL_POD}---\n{text}") == [
         "mysqlpod01.yaml, document 2: spec.containers[0].image: required",
-        "mysqlpod01.yaml, document 2: spec.containers[0].env[0].values: not supported by the lab",
+        "mysqlpod01.yaml, document 2: spec.containers[0].env[0].values: "
+        "not supported by the lab; did you mean value?",
         "mysqlpod01.yaml, document 2: spec.containers[0].volumes: not supported by the lab",
     ]
 
@@ -177,7 +190,57 @@ def test_all_errors_are_told_at_once() -> None:
     ],
 )
 def test_a_text_that_is_no_pod_says_where_and_why(text: str, complaint: str) -> None:
-    assert refused(text) == [f"mysqlpod01.yaml: {complaint}"]
+    assert refused(text)[0] == f"mysqlpod01.yaml: {complaint}"
+
+
+# `kubectl run web --image=mysql --port=80 --dry-run=client -o yaml`, kubectl 1.29.
+KUBECTL_RUN = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  creationTimestamp: null
+  labels:
+    run: web
+  name: web
+spec:
+  containers:
+  - image: mysql
+    name: web
+    ports:
+    - containerPort: 80
+    resources: {}
+  dnsPolicy: ClusterFirst
+  restartPolicy: Always
+status: {}
+"""
+
+
+def test_what_kubectl_run_prints_is_read() -> None:
+    container = ContainerSpec(name="web", image="mysql", ports=(Port(container_port=80),))
+    assert one(KUBECTL_RUN) == PodSpec(name="web", labels={"run": "web"}, containers=(container,))
+
+
+def test_what_changes_nothing_is_taken() -> None:
+    text = changed("  labels", "  namespace: default\n  uid: 3\n  labels").replace(
+        "    image: mysql\n",
+        "    image: mysql\n    imagePullPolicy: IfNotPresent\n    volumeMounts: []\n    tty: false\n",
+    )
+    assert (
+        one(text.replace("spec:\n", "spec:\n  volumes: []\n  hostNetwork: false\n  priority: 0\n")) == one()
+    )
+
+
+def test_a_date_is_text_as_for_kubernetes() -> None:
+    assert one(changed("p123456", "2016-03-13")).environment == {"MYSQL_ROOT_PASSWORD": "2016-03-13"}
+
+
+def test_what_is_no_pod_is_one_line() -> None:
+    deployment = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, template: {}}\n"
+    )
+    assert refused(f"{TUTORIAL_POD}---\n{deployment}") == [
+        "mysqlpod01.yaml, document 2: kind: the lab runs only Pods; got 'Deployment'"
+    ]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=5)

@@ -149,7 +149,9 @@ def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("nodez: []", "nodez: not supported by the lab"),
+        ("nodez: []", "nodez: not supported by the lab; did you mean nodes?"),
+        ("flannel: {etcdapi: v2}", "flannel.etcdapi: not supported by the lab; did you mean etcdApi?"),
+        (TWO_NODES.replace("role", "rolle", 1), "nodes[0].role: required"),
         ("nodes: 3", "nodes: expected a list; got 3"),
         ("privileged: 'yes'", "privileged: expected true or false; got 'yes'"),
         ("name: No Name", "name: 'No Name' is no lab name: at most 32 lower-case letters, digits and '-'"),
@@ -196,12 +198,102 @@ def test_what_is_wrong_is_named_by_its_path(text: str, complaint: str) -> None:
     assert refused(text)[0] == f"labs/demo.yaml: {complaint}"
 
 
-@pytest.mark.parametrize(
-    "config", ["3", "'{'", "{}", "{Network: 7}", "{Network: 10.2.0.0/99}", "[]", "2016-03-13"]
-)
-def test_a_configuration_that_flannel_could_not_use_is_refused(config: str) -> None:
+@pytest.mark.parametrize("config", ["3", "'{'", "[]", "2016-03-13", "{Network: .nan}"])
+def test_a_configuration_that_is_no_json_object_is_refused(config: str) -> None:
     (line,) = refused(f"flannel: {{config: {config}}}")
-    assert line.startswith("labs/demo.yaml: flannel.config: expected flannel's JSON object with a Network")
+    assert line.startswith("labs/demo.yaml: flannel.config: expected flannel's JSON object")
+
+
+# flannel's docs/configuration.md and CheckNetworkConfig, of 0.20.2.
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ("{}", "Network: required, such as 10.2.0.0/16"),
+        ("Network: 7", "Network: expected an IPv4 network such as 10.2.0.0/16; got 7"),
+        ("Network: 10.2.0.0/99", "Network: expected an IPv4 network such as 10.2.0.0/16; got '10.2.0.0/99'"),
+        ("Network: 10.2.0.0/29", "Network: 10.2.0.0/29 is too small for four subnets: expected at most /28"),
+        (
+            "Network: 10.2.0.0/16, SubnetLen: 33",
+            "SubnetLen: expected at most 30, so that a subnet has room for pods; got 33",
+        ),
+        (
+            "Network: 10.2.0.0/16, SubnetLen: 17",
+            "SubnetLen: expected 18 to 30, with room for four subnets in 10.2.0.0/16; got 17",
+        ),
+        ("Network: 10.2.0.0/16, SubnetLen: x", "SubnetLen: expected a prefix length such as 24; got 'x'"),
+        (
+            "Network: 10.2.0.0/16, SubnetMin: 10.3.1.0",
+            "SubnetMin: 10.3.1.0 is not in the Network 10.2.0.0/16",
+        ),
+        (
+            "Network: 10.2.0.0/16, SubnetMax: 10.2.1.7",
+            "SubnetMax: 10.2.1.7 is not the first address of a subnet",
+        ),
+        (
+            "Network: 10.2.0.0/16, SubnetMin: 10.2.9.0, SubnetMax: 10.2.1.0",
+            "SubnetMin: 10.2.9.0 is above SubnetMax, 10.2.1.0",
+        ),
+        (
+            "Network: 10.2.0.0/16, Backend: vxlan",
+            'Backend: expected an object such as {"Type": "udp"}; got \'vxlan\'',
+        ),
+        (
+            "Network: 10.2.0.0/16, Backend: {Type: vxlann}",
+            "Backend.Type: flanneld_py has no vxlann; did you mean vxlan?; "
+            "it has udp, vxlan, host-gw, alloc, extension, wireguard, ipip",
+        ),
+    ],
+)
+def test_a_configuration_that_flannel_could_not_use_is_refused(config: str, complaint: str) -> None:
+    text = config if config.startswith("{") else f"{{{config}}}"
+    assert refused(f"flannel: {{config: {text}}}") == [f"labs/demo.yaml: flannel.config.{complaint}"]
+
+
+def test_capital_letters_of_a_configurations_keys_do_not_count_as_for_flannel() -> None:
+    lab = load("flannel: {config: {network: 10.9.0.0/16, SUBNETLEN: 26, backend: {TYPE: VXLAN}}}")
+    assert (lab.network, lab.backend.type) == (IPv4Network("10.9.0.0/16"), "vxlan")
+
+
+@pytest.mark.parametrize(
+    "config", ["{Network: 10.2.0.0/16, SubnetLen: 17}", "{Network: 10.2.0.0/16, Backend: {Type: gce}}"]
+)
+def test_what_only_another_flannel_takes_is_for_labs_that_run_only_that(programs: Path, config: str) -> None:
+    others = f"flanneld: {{binary: flanneld}}\nflannel: {{config: {config}}}"
+    assert spec.load(others, programs / "lab.yaml").flannel_config
+    assert len(refused(f"flannel: {{config: {config}}}")) == 1
+
+
+# The machines of a lab have lo and eth0.
+@pytest.mark.parametrize(
+    ("options", "refusals"),
+    [
+        ("[-iface=eth0]", 0),
+        ("[--iface=eth1]", 2),
+        ("[-iface=eth1, -iface=eth0]", 0),
+        ("[-iface=eth1, -iface-regex=eth.]", 0),
+        ("[-iface=192.168.199.52]", 1),
+        ("[]", 0),
+    ],
+)
+def test_an_interface_that_a_machine_has_not_is_refused_before_it_is_made(
+    options: str, refusals: int
+) -> None:
+    text = f"flannel: {{options: {options}}}"
+    lines = refused(text) if refusals else []
+    assert len(lines) == refusals
+    assert all("it has no such interface, but eth0 (192.168.199.5" in line for line in lines)
+    if not refusals:
+        assert load(text)
+
+
+def test_a_script_may_make_the_interface_that_it_names(programs: Path) -> None:
+    text = "flanneld: {binary: flanneld}\nflannel: {options: [-iface=dummy0]}"
+    assert spec.load(text, programs / "lab.yaml")
+
+
+def test_the_file_s_name_may_be_given_from_outside() -> None:
+    assert spec.load("{}", "f", default_name="other").name == "other"
+    assert spec.load("name: own", "f", default_name="other").name == "own"
 
 
 def test_all_errors_are_told_at_once_those_of_pods_too() -> None:
@@ -215,6 +307,27 @@ def test_all_errors_are_told_at_once_those_of_pods_too() -> None:
         "labs/one.yaml: metadata: required",
         "labs/one.yaml: spec: required",
         "labs/demo.yaml: pods[1].spec.containers: required",
+    ]
+
+
+def test_what_is_wrong_between_nodes_is_told_beside_what_is_wrong_in_them() -> None:
+    text = """\
+name: Bad Name
+nodes:
+- {name: a, role: master, host: 2, size: 3}
+- {name: a, role: master, host: 2}
+- {name: b, role: worker, host: 2}
+flannel: {config: {Network: 10.2.0.0/16, SubnetLen: 33}}
+flannel: {}
+"""
+    assert refused(text) == [
+        "labs/demo.yaml: line 7, column 1: the key flannel is there twice",
+        "labs/demo.yaml: name: 'Bad Name' is no lab name: at most 32 lower-case letters, digits and '-'",
+        "labs/demo.yaml: nodes[0].size: not supported by the lab",
+        "labs/demo.yaml: nodes[2].role: expected 'master' or 'minion'; got 'worker'",
+        "labs/demo.yaml: nodes: a lab has one master and at least one minion; this has 2 and 0",
+        "labs/demo.yaml: nodes: two nodes have the same name: a",
+        "labs/demo.yaml: nodes: two nodes have the same host: 2",
     ]
 
 
@@ -391,6 +504,8 @@ def test_a_network_that_machines_cannot_have_is_refused(text: str) -> None:
 def test_the_network_that_is_named_is_not_the_overlays() -> None:
     with pytest.raises(Unfit, match=r"the Network 10\.2\.0\.0/16 overlaps"):
         spec.tutorial().with_underlay("10.2.7.0/24")
+    with pytest.raises(Unfit, match=r"flannel\.config: the Network 10\.2\.0\.0/16 overlaps"):
+        load("underlay: 10.2.7.0/24")
 
 
 @pytest.mark.parametrize(
