@@ -4,12 +4,12 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import checks, images, kubelet, lock, underlay, wait
 from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
 from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
-from lab.engine import Engine, FileContent, Network
+from lab.engine import Engine, EngineUnavailable, FileContent, Network
 from lab.errors import LabError, NoAnswer, Unfit
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
@@ -22,6 +22,7 @@ from lab.plan import (
     MakeNetwork,
     MakeNode,
     PutConfig,
+    Step,
     Verify,
     WaitForDocker,
     node_config,
@@ -31,7 +32,7 @@ from lab.progress import Progress
 from lab.signals import shielded
 from lab.spec import LabSpec, wrong_store
 
-__all__ = ["Outcome", "another_maker", "build", "down", "gc", "up"]
+__all__ = ["Outcome", "another_maker", "build", "down", "foresee", "gc", "up"]
 
 OWN_DAEMON = "What a flanneld of your own must do, and what is read of it: docs/own-daemon.md"
 
@@ -65,7 +66,35 @@ def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = Fals
         return outcome
 
 
+def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:
+    """The steps that `up` would take now, and in words what it would find; it makes and starts nothing.
+
+    Raises `LabError` where `up` would, for what can be seen beforehand.
+    """
+    steps = plan_up(spec)
+    try:
+        engine = Engine.connect()
+    except EngineUnavailable as error:
+        return steps, f"An engine first: {error.message}"
+    there = Lab.find(engine, spec.name)
+    if there is None:
+        return steps, ""
+    if there.complete:
+        _must_be(there, spec)
+        return (replace(steps[-1], needs=frozenset()),), f"The lab {spec.name} is up already."
+    if lock.is_held(engine.id, spec.name):
+        return steps, f"Another process is working on the lab {spec.name} right now."
+    _refuse_anothers(engine, spec.name)
+    return steps, f"What an unfinished run left of the lab {spec.name} would be removed first."
+
+
 def _look(there: Lab, spec: LabSpec) -> Outcome:
+    _must_be(there, spec)
+    return Outcome(there, tuple(checks.run_all(there)), made=False)
+
+
+def _must_be(there: Lab, spec: LabSpec) -> None:
+    """Raise unless the lab that is up is whole, and the one that is wanted."""
     again = f"First: lab down{name_option(spec.name)}; then this again."
     if there.maker != ourselves():
         again = f"{there.maker} made it; a lab of one's own has another --name, which LAB_NAME sets."
@@ -74,7 +103,6 @@ def _look(there: Lab, spec: LabSpec) -> Outcome:
     made_from = there.master.run(["cat", SPEC_FILE], check=False).output
     if there.spec != spec.public() or made_from != spec.to_json():
         raise LabError(f"the lab {spec.name} is up, but was made from another lab file", hint=again)
-    return Outcome(there, tuple(checks.run_all(there)), made=False)
 
 
 def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:

@@ -136,6 +136,14 @@ class Node:
         argv = ["systemctl", "show", "--property=Id,ActiveState,NRestarts", "*"]
         return parse_failed(self.run(argv, check=False).text, waits=waits)
 
+    def knows_unit(self, unit: str) -> bool:
+        """Whether systemd has a unit of that name, or once had, so that it has logged something."""
+        asked = self.run(["systemctl", "show", "--property=LoadState", "--value", "--", unit], check=False)
+        if asked.text.strip() not in {"not-found", ""}:
+            return True
+        log = self.run(["journalctl", "--quiet", "--lines=1", "--output=cat", f"--unit={unit}"], check=False)
+        return bool(log.text.strip())
+
     def journal(self, unit: str, lines: int = 8) -> str:
         """The last lines that a service has printed; systemd's own about it if there are none."""
         service = unit if "." in unit else f"{unit}.service"

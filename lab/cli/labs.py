@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lab import checks, host, lifecycle, plan, render, spec, status
+from lab import checks, host, lifecycle, render, spec, status
 from lab.cli.common import as_json, default_lab, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
@@ -47,7 +47,9 @@ def up(
     if underlay is not None:
         wanted = wanted.with_underlay(underlay)
     if dry_run:
-        steps = plan.plan_up(wanted)
+        steps, found = lifecycle.foresee(wanted)
+        if found:
+            click.echo(found, err=True)
         if json_:
             print_json(
                 [

@@ -8,9 +8,11 @@ import click
 from lab.cli.common import lab_name
 from lab.cluster import Lab
 from lab.engine import Engine
+from lab.errors import Unfit
+from lab.naming import name_option
 from lab.terminal import connect
 
-__all__ = ["COMMANDS", "argv", "streams"]
+__all__ = ["COMMANDS", "FOLLOW", "argv", "streams"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,8 +57,8 @@ def shell(node: str, name: str) -> int:
     return connect(engine, machine.container.id, ["bash", "--login"], stdin=True, terminal=True)
 
 
-# Runs on a leash (`connect`): cat ends when we do, and journalctl with it.
-FOLLOW = 'journalctl "$@" & cat >/dev/null; kill $!'
+# A command on a leash (`connect`): cat ends when we do, and the command with it.
+FOLLOW = '"$@" & cat >/dev/null; kill $!'
 
 
 @click.command()
@@ -69,9 +71,13 @@ def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     engine = Engine.connect()
     machine = Lab.get(engine, name).node(node)
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
+    if unit and not machine.knows_unit(unit):
+        raise Unfit(
+            f"{node} has no unit {unit}; see: lab exec{name_option(name)} {node} -- systemctl list-units"
+        )
     if not follow:
         return connect(engine, machine.container.id, ["journalctl", *options])
-    following = ["sh", "-c", FOLLOW, "sh", "--follow", "--no-tail", *options]
+    following = ["sh", "-c", FOLLOW, "sh", "journalctl", "--follow", "--no-tail", *options]
     return connect(engine, machine.container.id, following, leash=True)
 
 

@@ -1,4 +1,4 @@
-"""Verbs about pods: create, ls, exec, rm."""
+"""Verbs about pods: create, ls, exec, logs, rm."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 
 from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
-from lab.cli.nodes import argv, streams
+from lab.cli.nodes import FOLLOW, argv, streams
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.pods import PodSpec, parse
@@ -19,7 +19,7 @@ __all__ = ["pod"]
 
 @click.group()
 def pod() -> None:
-    """Pods: create, list, talk with, remove."""
+    """Pods: create, list, talk with, read, remove."""
 
 
 def _read(file: str) -> tuple[PodSpec, ...]:
@@ -80,6 +80,25 @@ def exec_(
     flags = [flag for flag, wanted in (("--interactive", stdin), ("--tty", terminal)) if wanted]
     inner = ["docker", "exec", "--env", MARK, *flags, running.container(container), *command]
     return connect(engine, lab.node(running.node).container.id, inner, stdin=stdin, terminal=terminal)
+
+
+@pod.command()
+@click.argument("pod_name", metavar="POD")
+@click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
+@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
+@lab_name
+def logs(pod_name: str, container: str | None, follow: bool, tail: int | None, name: str) -> int:
+    """Show what a pod's container has printed, on standard output and standard error as it did."""
+    engine = Engine.connect()
+    lab = Lab.get(engine, name)
+    running = lab.pod(pod_name)
+    words = ["docker", "logs", *(["--tail", str(tail)] if tail is not None else [])]
+    node = lab.node(running.node).container.id
+    if not follow:
+        return connect(engine, node, [*words, running.container(container)])
+    following = ["sh", "-c", FOLLOW, "sh", *words, "--follow", running.container(container)]
+    return connect(engine, node, following, leash=True)
 
 
 @pod.command()

@@ -273,6 +273,20 @@ def test_following_a_log_needs_no_standard_input(lab):
     assert follower.returncode == 130
 
 
+def test_the_log_of_a_unit_that_is_not_there_is_an_error(lab):
+    done = lab_command(lab, "logs", "centos-minion01", "nosuch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("lab: centos-minion01 has no unit nosuch; see: lab exec ")
+    assert "Starting" in lab_command(lab, "logs", "centos-minion01", "flanneld").stdout
+
+
+def test_a_pods_log_is_what_its_container_has_printed(lab):
+    command = [sys.executable, "-m", "lab", "pod", "logs", "--name", lab.name, "mysql01", "--tail", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "mysqld" in done.stderr
+    assert len(done.stderr.splitlines() + done.stdout.splitlines()) == 3
+
+
 def test_lab_check_reports_as_json(lab):
     done = lab_command(lab, "check", "--json")
     report = json.loads(done.stdout)

@@ -28,7 +28,7 @@ def test_an_option_of_the_command_to_run_is_told_its_place(argv: tuple[str, ...]
 
 def test_a_dry_run_says_which_flanneld_a_machine_is_going_to_run(tmp_path: Path) -> None:
     (tmp_path / "flanneld").write_text("#!/bin/sh\n")
-    (tmp_path / "lab.yaml").write_text("flanneld: {binary: flanneld}\n")
+    (tmp_path / "lab.yaml").write_text("name: never-made\nflanneld: {binary: flanneld}\n")
     done = lab("up", "--dry-run", "-f", str(tmp_path / "lab.yaml"))
     assert done.returncode == 0
     assert done.stdout.count(f" with {tmp_path}/flanneld as its flanneld ") == 2
@@ -69,11 +69,11 @@ def test_a_lab_is_called_by_its_option_its_file_or_lab_name(
         words += ["-f", str(tmp_path / "lab.yaml")]
     wanted: list[LabSpec] = []
 
-    def plan_up(spec: LabSpec) -> tuple[()]:
+    def foresee(spec: LabSpec) -> tuple[tuple[()], str]:
         wanted.append(spec)
-        return ()
+        return (), ""
 
-    monkeypatch.setattr("lab.plan.plan_up", plan_up)
+    monkeypatch.setattr("lab.lifecycle.foresee", foresee)
     assert group.run(["up", *words]) == 0
     assert [spec.name for spec in wanted] == [name]
     assert (wanted[0].underlay is not None) == (name == "tutorial")

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from lab import lifecycle, naming, spec
-from lab.cluster import HOST, NAME, SPEC, USER
-from lab.engine import Container, Network, Volume
+from lab.cluster import HOST, NAME, NODE, SPEC, USER, Lab
+from lab.engine import Container, Engine, ExecResult, Network, Volume
 from lab.errors import LabError, Unfit
 from lab.naming import Maker
+from lab.payload import SPEC_FILE
 from lab.progress import Silent
+
+SHARED = spec.tutorial().with_name("shared")
 
 
 @dataclass
@@ -33,6 +36,10 @@ class FakeEngine:
     def volumes(self, _labels):
         return ()
 
+    def exec(self, _container, argv, **_):
+        assert argv[-2:] == ["cat", SPEC_FILE]
+        return ExecResult(0, SHARED.to_json().encode(), b"")
+
     def remove(self, name):
         self.removed.append(name)
 
@@ -40,8 +47,8 @@ class FakeEngine:
 
 
 def engine(maker: Maker) -> Any:
-    lab = spec.tutorial().with_name("shared")
-    return FakeEngine({NAME: "shared", SPEC: lab.to_json(), USER: maker.user, HOST: maker.host})
+    labels = {NAME: "shared", NODE: "centos-master", SPEC: SHARED.public().to_json()}
+    return FakeEngine({**labels, USER: maker.user, HOST: maker.host})
 
 
 OURS = naming.ourselves()
@@ -72,7 +79,7 @@ def test_up_does_not_clear_away_what_another_is_making(maker):
     # Its lock, if it is on another machine, is not to be seen from here.
     theirs = engine(maker)
     with pytest.raises(Unfit, match="the lab shared is not ours"):
-        lifecycle.up(theirs, spec.tutorial().with_name("shared"), Silent())
+        lifecycle.up(theirs, SHARED, Silent())
     assert theirs.removed == []
 
 
@@ -80,9 +87,39 @@ def test_up_tells_who_has_made_a_lab_that_is_in_its_way(monkeypatch):
     theirs = engine(OTHERS[0])
     monkeypatch.setattr(theirs, "volumes", lambda _labels: (Volume("v", {}),))
     with pytest.raises(LabError, match="is up, but not whole") as refusal:
-        lifecycle.up(theirs, spec.tutorial().with_name("shared"), Silent())
+        lifecycle.up(theirs, SHARED, Silent())
     assert str(OTHERS[0]) in refusal.value.hint
     assert "lab down" not in refusal.value.hint
+
+
+@pytest.fixture
+def foreseen(monkeypatch):
+    """What `lab up --dry-run` says of the tutorial's cluster under the name `shared`, with this engine."""
+
+    def foresee(engine, **changes):
+        monkeypatch.setattr(Engine, "connect", lambda: engine)
+        wanted = SHARED.model_copy(update=changes)
+        steps, words = lifecycle.foresee(wanted)
+        return [step.name for step in steps], words
+
+    return foresee
+
+
+def test_a_dry_run_on_a_lab_that_is_up_plans_no_more_than_to_look(foreseen, monkeypatch):
+    there = engine(OURS)
+    monkeypatch.setattr(there, "volumes", lambda _labels: (Volume("v", {}),))
+    monkeypatch.setattr(Lab, "missing", ())
+    assert foreseen(there) == (["checks"], "The lab shared is up already.")
+    with pytest.raises(LabError, match="was made from another lab file"):
+        foreseen(there, privileged=True)
+
+
+def test_a_dry_run_says_what_is_in_the_way(foreseen):
+    steps, words = foreseen(engine(OURS))
+    assert (steps[0], steps[-1]) == ("images", "checks")
+    assert words == "What an unfinished run left of the lab shared would be removed first."
+    with pytest.raises(Unfit, match="is not ours"):
+        foreseen(engine(OTHERS[0]))
 
 
 def test_behind_sudo_the_maker_is_the_one_who_asked(monkeypatch):
