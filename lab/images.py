@@ -90,7 +90,7 @@ def ensure(engine: Engine, progress: Progress) -> Images:
     names = wanted(engine.arch)
     if not stale_or_missing(engine):
         return names
-    with _alone(engine):
+    with _alone(engine), _told_where_cut_off():
         missing = stale_or_missing(engine)
         build = [pair for pair in (("node", names.node), ("mysql", names.mysql)) if pair[1] in missing]
         together.each(lambda pair: _build(engine, *pair, progress), build)
@@ -155,6 +155,16 @@ def sweep(engine: Engine) -> list[str]:
             return removed + _remove_stages(engine)
     except lock.Busy:
         return []
+
+
+@contextmanager
+def _told_where_cut_off() -> Iterator[None]:
+    """Let Ctrl-C, which ends the wait and not the engine's work, say what is to be done about that."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note("The engine may still be building. Once it has ended, remove what it left: lab gc")
+        raise
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from lab import checks, images, kubelet, lock, underlay, wait
@@ -30,7 +30,7 @@ from lab.plan import (
 )
 from lab.progress import Progress
 from lab.signals import shielded
-from lab.spec import LabSpec, wrong_store
+from lab.spec import LabSpec, NodeSpec, wrong_store
 
 __all__ = ["Outcome", "another_maker", "build", "down", "foresee", "gc", "up"]
 
@@ -51,19 +51,17 @@ def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = Fals
     """Bring a lab up, whole; or, if it is up, look at it.
 
     What a killed run left under this name is removed first. When a step fails, or on Ctrl-C, everything
-    that was made is removed again, unless `retain`. Raises `LabError`.
+    that was made is removed again, unless `retain`; what could not be is told in notes of the exception.
+    Raises `LabError`.
     """
     with lock.held(engine.id, spec.name):
         there = Lab.find(engine, spec.name)
         if there is not None and there.complete:
             return _look(there, spec)
         _refuse_anothers(engine, spec.name)
-        for leftover in remove_all(engine, spec.name):
+        for leftover in _remove(engine, spec.name):
             progress.note(f"removed what an unfinished run left: {leftover}")
-        outcome = build(engine, spec, progress, retain=retain)
-        # Last of all, so that it is there only if everything else is.
-        engine.create_volume(f"lab-{spec.name}-complete", {NAME: spec.name, COMPLETE: "yes"})
-        return outcome
+        return build(engine, spec, progress, retain=retain, finish=True)
 
 
 def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:
@@ -105,23 +103,57 @@ def _must_be(there: Lab, spec: LabSpec) -> None:
         raise LabError(f"the lab {spec.name} is up, but was made from another lab file", hint=again)
 
 
-def build(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:
-    """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made."""
+def build(
+    engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False, finish: bool = False
+) -> Outcome:
+    """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made.
+
+    With `finish` it gets the mark of completeness: last of all, so that it is there only if everything else
+    is. Signals are heeded while steps are waited for, and at no other moment: what is left is the whole lab,
+    or nothing, or told in a note of the exception.
+    """
     files = {node.name: node_files(spec, node, engine.arch) for node in spec.nodes}
     making = _Making(engine, spec, files, progress)
-    try:
-        perform(plan_up(spec), making.act, progress, making.cancel)
-    except BaseException:
-        if retain:
-            progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
-        else:
-            with shielded():
+    with shielded() as signals:
+        try:
+            perform(plan_up(spec), making.act, progress, making.cancel, signals)
+            outcome = Outcome(Lab.get(engine, spec.name), making.findings, made=True)
+            if finish:
+                signals.heed()
+                engine.create_volume(f"lab-{spec.name}-complete", {NAME: spec.name, COMPLETE: "yes"})
+        except BaseException as error:
+            if retain:
+                progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
+            else:
                 progress.note(
                     f"removing what was made of the lab {spec.name} (lab up --retain leaves it to look at)"
                 )
-                list(remove_all(engine, spec.name))
-        raise
-    return Outcome(Lab.get(engine, spec.name), making.findings, made=True)
+                _undo(making, error)
+            raise
+    return outcome
+
+
+def _undo(making: "_Making", error: BaseException) -> None:
+    """Remove what was made; what may be left all the same is told with the error."""
+    try:
+        _remove(making.engine, making.spec.name)
+    except LabError as failed:
+        error.add_note("\n".join([f"Not all of it could be removed: {failed.message}", *failed.__notes__]))
+    if making.unsure:
+        what = ", ".join(sorted(making.unsure))
+        error.add_note(
+            f"The engine may still be at work on this: {what}. Once it has ended, remove what it left: lab gc"
+        )
+
+
+def _remove(engine: Engine, name: str) -> Sequence[str]:
+    """Remove all of a lab, which no signal disturbs; answers what was removed, in words."""
+    with shielded():
+        try:
+            return list(remove_all(engine, name))
+        except LabError as error:
+            error.add_note(f"Remove what is left of the lab {name} with: lab down{name_option(name)}")
+            raise
 
 
 class _Making:
@@ -142,16 +174,21 @@ class _Making:
         self.images: images.Images
         self.network: Network
         self.findings: tuple[checks.Finding, ...] = ()
+        self.unsure: set[str] = set()
+        """What the engine was asked to make, and has not answered."""
 
     def act(self, action: Action) -> None:
         """Perform one action of the plan."""
         match action:
             case MakeImages():
-                self.images = images.ensure(self.engine, self.progress)
+                with self._asked("images"):
+                    self.images = images.ensure(self.engine, self.progress)
             case MakeNetwork():
-                self.network = self._make_network(action)
-            case MakeNode():
-                self._make_node(action)
+                with self._asked("network"):
+                    self.network = self._make_network(action)
+            case MakeNode(node):
+                with self._asked(f"node {node.name}"):
+                    self._make_node(node)
             case PutConfig():
                 self._put_config(action)
             case WaitForDocker(node):
@@ -160,6 +197,24 @@ class _Making:
                 kubelet.run_pod(self.engine, self._lab.node(node), pod, cancel=self.cancel)
             case Verify():
                 self._verify()
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """Count something as unsure until it has ended, and for ever where the engine did not answer."""
+        self.unsure.add(what)
+        try:
+            yield
+        except EngineUnavailable:
+            raise
+        except BaseException:
+            self.unsure.discard(what)
+            raise
+        self.unsure.discard(what)
+
+    def _go_on(self) -> None:
+        """Raise `Cancelled` if the plan was called off: nothing more is made then."""
+        if self.cancel.is_set():
+            raise wait.Cancelled("the plan was called off")
 
     @property
     def _lab(self) -> Lab:
@@ -170,9 +225,9 @@ class _Making:
         labels = {NAME: self.spec.name, SPEC: self.spec.public().to_json(), HOST: us.host, USER: us.user}
         return underlay.make(self.engine, self.spec.name, action.underlays, labels, internal=not action.bare)
 
-    def _make_node(self, action: MakeNode) -> None:
-        node = action.node
+    def _make_node(self, node: NodeSpec) -> None:
         subnet = self.network.underlay
+        self._go_on()
         container = self.engine.create(
             node_config(
                 self.spec,
@@ -184,7 +239,9 @@ class _Making:
                 labels={NAME: self.spec.name, NODE: node.name, ROLE: node.role},
             )
         )
+        self._go_on()
         self.engine.put_files(container, self.files[node.name])
+        self._go_on()
         try:
             self.engine.start(container)
         except LabError as error:
@@ -256,7 +313,7 @@ def down(engine: Engine, name: str, *, force: bool = False) -> Sequence[str]:
     with lock.held(engine.id, name), shielded():
         if not force:
             _refuse_anothers(engine, name)
-        return list(remove_all(engine, name))
+        return _remove(engine, name)
 
 
 def gc(engine: Engine) -> Sequence[str]:
@@ -271,7 +328,7 @@ def gc(engine: Engine) -> Sequence[str]:
         try:
             with lock.held(engine.id, name):
                 if _is_left(engine, name):  # and was not finished meanwhile
-                    removed += remove_all(engine, name)
+                    removed += _remove(engine, name)
         except lock.Busy:
             continue
     return removed

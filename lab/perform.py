@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lab.plan import Action, Step, ready
+from lab.plan import LASTING, Action, Step, ready
 from lab.progress import Progress
-from lab.together import receive, start
+from lab.signals import Deferred
+from lab.together import HEED, receive, start
 from lab.wait import Cancelled
 
 __all__ = ["perform"]
@@ -18,13 +19,19 @@ GRACE = 3.0
 
 
 def perform(
-    steps: Sequence[Step], act: Callable[[Action], None], progress: Progress, cancel: threading.Event
+    steps: Sequence[Step],
+    act: Callable[[Action], None],
+    progress: Progress,
+    cancel: threading.Event,
+    signals: Deferred | None = None,
 ) -> None:
     """Do all steps. On the first failure, or Ctrl-C, call off the others and raise it.
 
-    The threads are daemons: a step that sits in a long call of the engine ends with this process
-    instead of holding up its end.
+    The threads are daemons: a step that sits in a long call of the engine ends with this process instead of
+    holding up its end; only what would be there after that (`LASTING`) is waited for. Of signals that the
+    caller has put off, the first is heeded here.
     """
+    signals = signals or Deferred()
     results: queue.SimpleQueue[tuple[Step, BaseException | None]] = queue.SimpleQueue()
 
     def run(step: Step) -> None:
@@ -37,21 +44,21 @@ def perform(
             results.put((step, None))
 
     done: frozenset[str] = frozenset()
-    running: set[str] = set()
+    running: dict[str, Step] = {}
     try:
         while len(done) < len(steps):
             for step in ready(steps, done):
                 if step.name not in running:
-                    running.add(step.name)
+                    running[step.name] = step
                     start(partial(run, step), name=step.name)
-            step, error = receive(results)
-            running.discard(step.name)
+            step, error = receive(results, signals.heed)
+            del running[step.name]
             if error is not None:
                 raise error
             done |= {step.name}
     except BaseException as error:  # noqa: BLE001 - Ctrl-C too; raised again below
         cancel.set()
-        first = _settle(results, running, error)
+        first = _settle(results, running, error, progress, signals)
         raise first from None
 
 
@@ -66,16 +73,28 @@ def _act(act: Callable[[Action], None], action: Action, cancel: threading.Event)
 
 
 def _settle(
-    results: "queue.SimpleQueue[tuple[Step, BaseException | None]]", running: set[str], error: BaseException
+    results: "queue.SimpleQueue[tuple[Step, BaseException | None]]",
+    running: dict[str, Step],
+    error: BaseException,
+    progress: Progress,
+    signals: Deferred,
 ) -> BaseException:
-    """Wait a little for the other steps to end; answers the error that is worth telling."""
+    """Wait a little for the other steps, longer for what lasts; answers the error that is worth telling."""
     deadline = time.monotonic() + GRACE
-    while running and (left := deadline - time.monotonic()) > 0:
+    told = False
+    while running:
+        if time.monotonic() >= deadline:
+            lasting = [name for name, step in running.items() if isinstance(step.action, LASTING)]
+            if not lasting or signals.insisted:
+                break
+            if not told:
+                progress.note(f"waiting for the engine to end what it was asked for: {', '.join(lasting)}")
+                told = True
         try:
-            step, other = results.get(timeout=left)
+            step, other = results.get(timeout=HEED)
         except queue.Empty:
-            break
-        running.discard(step.name)
+            continue
+        del running[step.name]
         if isinstance(error, Cancelled) and other is not None:
             error = other
     return error

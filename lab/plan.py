@@ -10,6 +10,7 @@ from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
 
 __all__ = [
+    "LASTING",
     "Action",
     "CreatePod",
     "MakeImages",
@@ -116,6 +117,10 @@ class Verify:
 
 
 Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForDocker | CreatePod | Verify
+
+
+LASTING = (MakeNetwork, MakeNode)
+"""What the engine makes for these stays when nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)

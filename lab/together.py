@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["Late", "Task", "each", "receive", "start"]
+__all__ = ["HEED", "Late", "Task", "each", "receive", "start"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -80,13 +80,14 @@ def each(act: Callable[[T], R], items: Sequence[T]) -> list[R]:
     return [task.result() for task in tasks]
 
 
-def receive(inbox: "queue.SimpleQueue[T]") -> T:
-    """The next of a queue, however long it takes.
+def receive(inbox: "queue.SimpleQueue[T]", heed: Callable[[], None] = lambda: None) -> T:
+    """The next of a queue, however long it takes; `heed` is called now and then, and may raise.
 
     Signals are heeded meanwhile, also those that the kernel has another thread take, above all while that
     starts a thread or a program: they do not wake this one, where Python calls the handler.
     """
     while True:
+        heed()
         try:
             return inbox.get(timeout=HEED)
         except queue.Empty:

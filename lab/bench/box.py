@@ -124,7 +124,8 @@ def open_box(engine: Engine, image: str) -> Iterator[Box]:
     programs = {path: FileContent((inside / f"{stem}.py").read_bytes()) for stem, path in FILES.items()}
     with lock.held(engine.id, name):
         try:
-            container = engine.create(config)
+            with shielded():  # a container that is being made is none yet, and could not be removed
+                container = engine.create(config)
             engine.put_files(container, {**daemon_files(), **programs})
             engine.start(container)
             box = Box(engine, container)

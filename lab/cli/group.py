@@ -66,6 +66,11 @@ def _runs_a_command(command: click.Command) -> bool:
     return any(parameter.name == "command" for parameter in command.params)
 
 
+def _say(text: str, error: BaseException | None) -> None:
+    """Tell how it ended, and last what the error's notes say: what is left, and how to remove it."""
+    click.echo("\n".join([text, *getattr(error, "__notes__", ())]), err=True)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the command line; its exit status."""
     settings = Settings()
@@ -78,23 +83,23 @@ def run(argv: Sequence[str]) -> int:
             words = f"{error.ctx.command_path} {error.ctx.command.params[0].make_metavar(error.ctx)}"
             click.echo(f"Options of the command that is to run come after --: {words} -- CMD -x", err=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("lab: interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _say("lab: interrupted", error.__cause__ if isinstance(error, click.Abort) else error)
         return 130
     except LabError as error:
         if settings.verbose:
             traceback.print_exc()
-        click.echo(f"lab: {error.message}" + (f"\n{error.hint}" if error.hint else ""), err=True)
+        _say(f"lab: {error.message}" + (f"\n{error.hint}" if error.hint else ""), error)
         return error.exit_code
     except OSError as error:
         if settings.verbose:
             traceback.print_exc()
-        click.echo(f"lab: {error}\nRun it again as `lab -v ...` to see where that came from.", err=True)
+        _say(f"lab: {error}\nRun it again as `lab -v ...` to see where that came from.", error)
         return 1
     except Exception as error:  # noqa: BLE001 - a defect of ours: still no traceback unless asked for
         if settings.verbose:
             traceback.print_exc()
-        click.echo(f"lab: a defect of the lab itself: {type(error).__name__}: {error}", err=True)
-        click.echo("Run it again as `lab -v ...` and report what that prints.", err=True)
+        words = f"lab: a defect of the lab itself: {type(error).__name__}: {error}"
+        _say(f"{words}\nRun it again as `lab -v ...` and report what that prints.", error)
         return 1
     return status if isinstance(status, int) else 0

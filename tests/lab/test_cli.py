@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from lab.cli import group
+from lab.engine import Engine
+from lab.errors import LabError
 from lab.spec import LabSpec
 
 
@@ -85,3 +87,16 @@ def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
     monkeypatch.setenv("LAB_NAME", "No Name")
     assert group.run(["down"]) == 2
     assert capsys.readouterr().err.startswith("lab: LAB_NAME in the environment: 'No Name' is no lab name")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LabError("no luck", hint="Try again."), ValueError()])
+def test_what_is_left_and_how_to_remove_it_is_the_last_line(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    error.add_note("Remove what is left with: lab gc")
+    monkeypatch.setattr(Engine, "connect", fail)
+    assert group.run(["ls"]) in (1, 130)
+    assert capsys.readouterr().err.splitlines()[-1] == "Remove what is left with: lab gc"

@@ -1,0 +1,117 @@
+"""An engine that only remembers: enough of `lab.engine.Engine` to bring a lab up and down."""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from typing import Any, cast
+
+import pytest
+
+from lab import checks, images, kubelet
+from lab.engine import Container, ContainerConfig, Engine, ExecResult, Network, Volume
+
+__all__ = ["PretendedEngine", "in_a_pretended_world"]
+
+Hook = Callable[[str], None]
+
+
+class PretendedEngine:
+    """What it was asked to make is there as soon as the call has passed `during`."""
+
+    arch = "amd64"
+    is_here = False
+
+    def __init__(self) -> None:
+        self.id = f"pretended-{uuid.uuid4()}"  # locks of tests that run at the same time do not meet
+        self.networks_: dict[str, Network] = {}
+        self.volumes_: dict[str, Volume] = {}
+        self.containers_: dict[str, Container] = {}
+        self.during: Hook = lambda _call: None
+        """Called in the middle of each call, before it has its effect; may raise."""
+        self.calls: list[str] = []
+
+    @property
+    def engine(self) -> Engine:
+        """It, as the lab takes it."""
+        return cast(Engine, self)
+
+    @property
+    def left(self) -> list[str]:
+        """Everything that is there."""
+        return sorted([*self.networks_, *self.volumes_, *self.containers_])
+
+    def _asked(self, call: str) -> None:
+        self.calls.append(call)
+        self.during(call)
+
+    def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
+        self._asked("list networks")
+        return tuple(item for item in self.networks_.values() if _carries(item.labels, labels))
+
+    def volumes(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Volume, ...]:
+        self._asked("list volumes")
+        return tuple(item for item in self.volumes_.values() if _carries(item.labels, labels))
+
+    def containers(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Container, ...]:
+        self._asked("list containers")
+        return tuple(item for item in self.containers_.values() if _carries(item.labels, labels))
+
+    def create_network(self, name: str, subnet: str, labels: Mapping[str, str], **_: Any) -> Network:
+        self._asked(f"create network {name}")
+        self.networks_[name] = Network(name, name, dict(labels), (str(IPv4Network(subnet)),))
+        return self.networks_[name]
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        self._asked(f"create volume {name}")
+        self.volumes_[name] = Volume(name, dict(labels))
+
+    def create(self, config: ContainerConfig) -> str:
+        self._asked(f"create {config.name}")
+        assert config.network in self.networks_
+        self.containers_[config.name] = Container(
+            config.name, config.name, dict(config.labels), "created", "Created"
+        )
+        return config.name
+
+    def put_files(self, container: str, _files: object) -> None:
+        self._asked(f"put files into {container}")
+        assert container in self.containers_
+
+    def start(self, container: str) -> None:
+        self._asked(f"start {container}")
+        made = self.containers_[container]
+        self.containers_[container] = Container(made.id, made.name, made.labels, "running", "Up")
+
+    def exec(self, container: str, argv: Iterable[str], **_: Any) -> ExecResult:
+        self._asked(f"run on {container}: {' '.join(argv)}")
+        return ExecResult(0, b"", b"")
+
+    def remove(self, container: str) -> None:
+        self._asked(f"remove {container}")
+        self.containers_.pop(container, None)
+
+    def remove_network(self, name: str) -> None:
+        self._asked(f"remove network {name}")
+        assert not self.containers_, "a network is in use while it has containers"
+        self.networks_.pop(name, None)
+
+    def remove_volume(self, name: str) -> None:
+        self._asked(f"remove volume {name}")
+        self.volumes_.pop(name, None)
+
+
+def _carries(has: Mapping[str, str], wanted: Mapping[str, str] | Iterable[str]) -> bool:
+    if isinstance(wanted, Mapping):
+        return wanted.items() <= has.items()
+    return set(wanted) <= set(has)
+
+
+@contextmanager
+def in_a_pretended_world() -> Iterator[PretendedEngine]:
+    """Images are there, pods run at once, every check holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "ensure", lambda *_: images.Images("lab-node:1", "lab-mysql:1", "lab-seed-1"))
+        patch.setattr(kubelet, "run_pod", lambda *_, **__: None)
+        patch.setattr(checks, "run_all", lambda _: [])
+        yield PretendedEngine()

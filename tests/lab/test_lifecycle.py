@@ -1,0 +1,203 @@
+"""At whatever moment `lab up` ends, what is left is the whole lab, or nothing, or is named."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lab import checks, lifecycle, spec
+from lab.cluster import COMPLETE
+from lab.engine import EngineUnavailable
+from lab.errors import LabError
+from lab.progress import Silent
+from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+
+LAB = spec.tutorial().with_name("demo")
+WHOLE = [
+    "lab-demo",
+    "lab-demo-centos-master",
+    "lab-demo-centos-minion01",
+    "lab-demo-centos-minion02",
+    "lab-demo-complete",
+]
+
+
+class Listening(Silent):
+    """Hands each note on."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        self.hear = hear
+
+    def note(self, text: str) -> None:
+        self.hear(text)
+
+
+@pytest.fixture
+def fake() -> Iterator[PretendedEngine]:
+    # Whoever started the tests may have had them ignore Ctrl-C, as a shell has its background jobs.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with in_a_pretended_world() as engine:
+        yield engine
+    signal.signal(signal.SIGINT, before)
+
+
+def up(fake: PretendedEngine, hear: Callable[[str], None] = lambda _: None, **options: bool) -> None:
+    lifecycle.up(fake.engine, LAB, Listening(hear), **options)
+
+
+def notes(error: BaseException) -> str:
+    return "\n".join(getattr(error, "__notes__", ()))
+
+
+def calls_of_an_up() -> list[str]:
+    with in_a_pretended_world() as engine:
+        up(engine)
+        return engine.calls
+
+
+def test_a_lab_that_is_up_is_whole_and_marked(fake: PretendedEngine) -> None:
+    up(fake)
+    assert fake.left == WHOLE
+    assert fake.volumes_["lab-demo-complete"].labels[COMPLETE] == "yes"
+    assert fake.calls[-1] == "create volume lab-demo-complete"
+
+
+@pytest.mark.parametrize("number", range(len(calls_of_an_up())))
+def test_whenever_ctrl_c_comes_the_lab_is_whole_or_gone(fake: PretendedEngine, number: int) -> None:
+    def during(_call: str) -> None:
+        if len(fake.calls) == number + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    fake.during = during
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        up(fake)
+    assert fake.left in ([], WHOLE)
+    assert notes(interrupted.value) == ""
+
+
+@pytest.mark.parametrize("number", range(len(calls_of_an_up())))
+def test_whichever_call_fails_the_lab_is_whole_or_gone(fake: PretendedEngine, number: int) -> None:
+    def during(_call: str) -> None:
+        if len(fake.calls) == number + 1:
+            raise LabError("the engine is out of sorts")
+
+    fake.during = during
+    with pytest.raises(LabError, match="out of sorts"):
+        up(fake)
+    assert fake.left == []
+
+
+def test_an_interrupt_after_the_last_check_leaves_nothing(fake: PretendedEngine) -> None:
+    def check(_lab: object) -> list[object]:
+        signal.raise_signal(signal.SIGINT)
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "run_all", check)
+        with pytest.raises(KeyboardInterrupt):
+            up(fake)
+    assert fake.left == []
+
+
+def interrupted_at(fake: PretendedEngine, call: str) -> threading.Event:
+    """Have Ctrl-C come during that call, which the engine ends only when the event is set."""
+    goes_on = threading.Event()
+
+    def during(asked: str) -> None:
+        if asked == call:
+            signal.raise_signal(signal.SIGINT)
+            assert goes_on.wait(60)
+
+    fake.during = during
+    return goes_on
+
+
+@pytest.mark.parametrize("call", ["create network lab-demo", "create lab-demo-centos-minion01"])
+def test_what_a_slow_engine_is_making_is_waited_for_and_removed(fake: PretendedEngine, call: str) -> None:
+    goes_on = interrupted_at(fake, call)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        up(fake, lambda text: goes_on.set() if "waiting for the engine" in text else None)
+    assert goes_on.is_set()
+    assert fake.left == []
+    assert notes(interrupted.value) == ""
+
+
+def test_who_does_not_want_to_wait_is_told_what_may_come_and_how_to_remove_it(fake: PretendedEngine) -> None:
+    goes_on = interrupted_at(fake, "create lab-demo-centos-minion01")
+
+    def insist(text: str) -> None:
+        if "waiting for the engine" in text:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        up(fake, insist)
+    goes_on.set()
+    last = notes(interrupted.value).splitlines()[-1]
+    assert "node centos-minion01" in last
+    assert last.endswith(": lab gc")
+
+
+def test_what_an_engine_that_stopped_answering_may_still_make_is_told(fake: PretendedEngine) -> None:
+    def during(asked: str) -> None:
+        if asked == "create lab-demo-centos-minion02":
+            raise EngineUnavailable("creating a container: the Docker engine does not answer: timed out")
+
+    fake.during = during
+    with pytest.raises(EngineUnavailable) as failed:
+        up(fake)
+    assert fake.left == []
+    assert "node centos-minion02" in notes(failed.value)
+    assert notes(failed.value).endswith(": lab gc")
+
+
+@pytest.mark.parametrize("call", ["list volumes", "remove lab-demo-centos-master", "remove network lab-demo"])
+def test_what_cannot_be_removed_is_told_with_the_command(fake: PretendedEngine, call: str) -> None:
+    failing = threading.Event()
+
+    def during(asked: str) -> None:
+        if asked.startswith("run on"):
+            failing.set()
+            raise LabError("a machine is out of sorts")
+        if failing.is_set() and asked == call:
+            raise LabError("device or resource busy")
+
+    fake.during = during
+    with pytest.raises(LabError, match="a machine is out of sorts") as failed:
+        up(fake)
+    assert fake.left != []
+    assert notes(failed.value).splitlines() == [
+        "Not all of it could be removed: device or resource busy",
+        "Remove what is left of the lab demo with: lab down --name demo",
+    ]
+
+
+def test_a_failed_down_says_how_to_go_on(fake: PretendedEngine) -> None:
+    up(fake)
+
+    def during(asked: str) -> None:
+        if asked == "remove lab-demo-centos-master":
+            raise LabError("device or resource busy")
+
+    fake.during = during
+    with pytest.raises(LabError, match="busy") as failed:
+        lifecycle.down(fake.engine, "demo")
+    assert notes(failed.value).endswith("lab down --name demo")
+    fake.during = lambda _: None
+    lifecycle.down(fake.engine, "demo")
+    assert fake.left == []
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_down_that_is_interrupted_is_done_all_the_same(fake: PretendedEngine, number: int) -> None:
+    up(fake)
+    fake.calls.clear()
+
+    def during(_call: str) -> None:
+        if len(fake.calls) == number + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    fake.during = during
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.down(fake.engine, "demo")
+    assert fake.left == []
