@@ -25,9 +25,11 @@ class Board:
     """One network's state. Each field is replaced as a whole, so readers need no lock.
 
     Times are seconds of `clock.now`. `doing` says in words what is waited for, empty once a lease is held;
-    `trouble` what is wrong with the registry, empty while it answers; `unfenced` what is in force of a lost
-    lease, and why. `subnet` is None unless packets are carried. `heard_at` is when the registry last answered
-    or told something, `last_lag` how many seconds the last change waited until it was in force.
+    `trouble` what is wrong with the registry, empty while it answers; `lacking` what is wrong with this
+    machine and could not be put right; `unfenced` what is in force of a lost lease, and why. `subnet` is None
+    unless packets are carried. `repairs` counts devices and files that were put right. `heard_at` is when the
+    registry last answered or told something, `last_lag` how many seconds the last change waited until it was
+    in force.
 
     What costs something is not written here again and again, but asked for, by whoever wants to know:
     `statistics`, which may raise `OSError`, all `peers`, and since when the `oldest` change waits that is not
@@ -37,6 +39,7 @@ class Board:
     name: str = ""
     doing: str = "starting"
     trouble: str = ""
+    lacking: str = ""
     unfenced: str = ""
     subnet: Subnet | None = None
     expires_at: float = -math.inf
@@ -51,14 +54,15 @@ class Board:
     last_lag: float = 0.0
     filter_repairs: int = 0
     refusals: Refusals = field(default_factory=Refusals)
+    repairs: int = 0
     statistics: Callable[[], Statistics] = Statistics
     peers: Callable[[], tuple[Lease, ...]] = tuple
     oldest: Callable[[], float | None] = lambda: None
 
     @property
     def ready(self) -> bool:
-        """Whether a lease is held and acted on; also while the registry is away."""
-        return self.subnet is not None
+        """Whether a lease is held and this machine acts on it; also while the registry is away."""
+        return self.subnet is not None and not self.lacking
 
     def lag(self, now: float) -> float:
         """Seconds that the oldest change of a lease waits; where none does, that the last one has waited."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from flanneld_py import config, files, subnet_env
+from flanneld_py import config, files
 from flanneld_py.allocate import OutOfSubnets, Pick, picker
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board, listed
@@ -19,9 +19,11 @@ from flanneld_py.inbox import Inbox
 from flanneld_py.judgement import Needs, Rules, too_wide
 from flanneld_py.keeper import Keeper
 from flanneld_py.options import Options
+from flanneld_py.owned import Heard
 from flanneld_py.patience import Patience
 from flanneld_py.registry import Registry, Snapshot, Stopped, Unavailable, Wish
 from flanneld_py.subnet import Subnet
+from flanneld_py.subnet_file import SubnetFile
 from flanneld_py.upkeep import Filters, NoFilters, Upkeep
 
 __all__ = ["NO_KEY", "Daemon"]
@@ -40,7 +42,7 @@ class Daemon:
     `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
     with {} for the key; `elsewhere` looks for the configuration where we would not, and says what to do if it
     is there, else nothing; `ready` is called when subnet.env is there. `needs` tells, at once, which
-    addresses this machine has and needs.
+    addresses this machine has and needs; `listen` has what it is given called with what the kernel tells.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Daemon:
         randrange: Callable[[int], int] = random.randrange,
         board: Board | None = None,
         needs: Callable[[], Needs] = Needs,
+        listen: Callable[[Callable[[Heard], float]], None] = lambda _: None,
     ) -> None:
         self._options = options
         self._registry = registry
@@ -74,6 +77,7 @@ class Daemon:
         self._randrange = randrange
         self.board = board or Board()
         self._needs = needs
+        self._listen = listen
         self._inbox = Inbox(self._time.now)
         self._backend: Backend | None = None
         self._fence: Fence | None = None
@@ -93,8 +97,13 @@ class Daemon:
         self.board.peers = lambda: listed(view.peers)
         fence = self._fence = Fence(backend, self._time, self.board)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
-        resync = self._options.iptables_resync
-        upkeep = Upkeep(backend, self._filters, self._time, self.board, resync=resync)
+        file = SubnetFile(self._subnet_file, network.overlay, ip_masq=self._options.ip_masq)
+        upkeep = Upkeep(
+            backend, self._filters, file, self._time, self.board,
+            resync=self._options.iptables_resync,
+            wake=self._inbox.wake,
+        )  # fmt: skip
+        self._listen(upkeep.hear)
         keeper = Keeper(
             self._registry, backend, upkeep, view, self._time, self._inbox, self.board,
             config=(text, network),
@@ -114,7 +123,7 @@ class Daemon:
             # Nobody is told of us before the others can be reached.
             keeper.begin(claim, snapshot)
             fence.lift()
-            self._announce(network, backend, claim.subnet, previous)
+            self._announce(file, backend, claim.subnet, previous)
             reason = keeper.keep()
             previous, self.board.subnet = keeper.claim.subnet, None
             # Fenced before anything else, whatever the rest may take.
@@ -244,12 +253,9 @@ class Daemon:
         now = claim.after_list(snapshot)
         return now if isinstance(now, Lost) else (now, snapshot)
 
-    def _announce(
-        self, network: NetworkConfig, backend: Backend, subnet: Subnet, previous: Subnet | None
-    ) -> None:
+    def _announce(self, file: SubnetFile, backend: Backend, subnet: Subnet, previous: Subnet | None) -> None:
         """Write subnet.env, then tell that we are ready."""
-        env = subnet_env.SubnetEnv(network.overlay, subnet, backend.mtu, self._options.ip_masq)
-        files.replace(self._subnet_file, subnet_env.render(env))
+        file.write(subnet, backend.mtu)
         if previous is not None and previous != subnet:
             text = "The subnet was %s and is %s: restart what uses it, such as docker"
             logger.warning(text, previous, subnet)

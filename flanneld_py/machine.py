@@ -10,7 +10,7 @@ from flanneld_py import files, kernel
 from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.board import Board, waiting_on
-from flanneld_py.clock import Time
+from flanneld_py.clock import Time, now
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
 from flanneld_py.daemon import NO_KEY, Daemon
@@ -22,9 +22,12 @@ from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel import table
 from flanneld_py.kernel.astray import Astray
 from flanneld_py.kernel.entries import BLACKHOLE
+from flanneld_py.kernel.events import Listener
 from flanneld_py.kernel.interfaces import look
 from flanneld_py.options import Options
+from flanneld_py.owned import Heard
 from flanneld_py.past import Past
+from flanneld_py.patience import Patience
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
 from flanneld_py.reservations import Reservations, needs
@@ -88,7 +91,16 @@ class Machine:
             time=self._time,
             board=board,
             needs=self._surroundings.needs,
+            listen=self._listen,
         )
+
+    def _listen(self, tell: Callable[[Heard], float]) -> None:
+        """Until the process ends."""
+        try:
+            Listener(tell)
+        except OSError as error:
+            text = "What happens to links and routes is seen a few seconds later: listening to the kernel: %s"
+            logger.warning(text, error.strerror or error)
 
     def _place(self, network: str) -> tuple[str, str]:
         """`prefix` and `absent` of a daemon. Where a server keeps its keys is not known here."""
@@ -163,6 +175,8 @@ class _Rules:
         self._subnets = subnets
         self._past = past
         self._astray = astray
+        self._blackholes = Resync(self._keep_blackholes)
+        self._patience = Patience()
         self._own = Subnet()
 
     def set(self, network: NetworkConfig, subnet: Subnet) -> None:
@@ -174,23 +188,38 @@ class _Rules:
         # These three have no entries of their own to compare with what there is.
         carries = not isinstance(network.backend, Udp | Alloc | Extension)
         self._past.leave(network.overlay, network.overlay if carries else None)
-        wanted: list[Network] = []
         if self._subnets is not None:
             self._subnets[self._network] = subnet
-            wanted = [part for each in list(self._subnets.values()) for part in each.networks]
         try:
-            if wanted or table.marked(BLACKHOLE):
-                from flanneld_py.kernel import blackhole
-
-                blackhole.keep(wanted, self._past.spares)
+            self._have_blackholes()
         except OSError as error:
             raise Fatal(
                 f"Looking for blackhole routes: {error.strerror or error}", code=Exit.KERNEL
             ) from error
 
     def sync(self) -> int:
-        """See `Filters`. In a thread of its own: the caller has a lease to look after."""
+        """See `Filters`. In threads of its own: the caller has a lease to look after."""
         self._past.look()
-        repaired = self._resync()
+        repaired = self._resync() + (self._blackholes() if self._subnets else 0)
         self._astray.put_right(self._own)
         return repaired
+
+    def _have_blackholes(self) -> int:
+        """One for each subnet, where that is asked for, and none of the past; how many things changed."""
+        # Another thread may add one meanwhile.
+        wanted: list[Network] = [
+            part for each in list((self._subnets or {}).values()) for part in each.networks
+        ]
+        if not wanted and not table.marked(BLACKHOLE):
+            return 0
+        from flanneld_py.kernel import blackhole
+
+        return blackhole.keep(wanted, self._past.spares)
+
+    def _keep_blackholes(self) -> int:
+        try:
+            return self._have_blackholes()
+        except (Fatal, OSError) as error:
+            if self._patience.worth_saying(str(error), now()):
+                logger.error("%s. It is tried again", error)  # noqa: TRY400
+        return 0

@@ -1,9 +1,10 @@
-"""While a lease is held: keep this machine's kernel as it should be, whatever others do to it."""
+"""While a lease is held: keep this machine as it should be, whatever others do to it."""
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
 
 from flanneld_py.backend import Backend
 from flanneld_py.board import Board
@@ -11,21 +12,34 @@ from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Fatal
 from flanneld_py.holder import Claim
+from flanneld_py.kernel import own
 from flanneld_py.lease import Lease
+from flanneld_py.owned import Device, Heard, concerns
 from flanneld_py.patience import Patience
 from flanneld_py.subnet import Subnet
+from flanneld_py.subnet_file import SubnetFile
 
 __all__ = ["Filters", "NoFilters", "Upkeep"]
 
 logger = logging.getLogger(__name__)
 
-REPAIR = 10.0
-"""Seconds between two looks at the kernel, as flannel's own check of routes."""
+LOOK: Final = 2.0
+"""Seconds between two looks at our devices; those that the kernel's events ask for come in between."""
 
-LOOK = 0.5
-"""Seconds between two looks at whether all is there still, however much happens in between."""
+REPAIR: Final = 10.0
+"""Seconds between two looks at everything, as flannel's own check of routes."""
 
-PASSING = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+SETTLE: Final = 0.25
+"""Seconds after a look for which the kernel's events are collected.
+
+After each look that had to put something right it is twice as long, up to `REPAIR`, lest two who want
+different things fight at speed.
+"""
+
+SHARE: Final = 20
+"""So many times as long as a look took no event leads to another: whoever looks has a lease to renew."""
+
+PASSING: Final = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
 
 
@@ -51,24 +65,65 @@ class NoFilters:
 
 
 class Upkeep:
-    """Looks after what the backend and the packet filter have in the kernel. `resync` is in seconds."""
+    """Compares what is ours with what there is: devices, entries, the subnet file, the filter's rules.
 
-    def __init__(self, backend: Backend, filters: Filters, time: Time, board: Board, *, resync: int) -> None:
+    `resync` is in seconds; `wake` has the lease's keeper, in its own thread, come to `tend` soon.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        filters: Filters,
+        file: SubnetFile,
+        time: Time,
+        board: Board,
+        *,
+        resync: int,
+        wake: Callable[[], None] = lambda: None,
+        keep: Callable[[Sequence[Device]], own.Kept] = own.keep,
+    ) -> None:
         self._backend = backend
         self._filters = filters
+        self._file = file
         self._time = time
         self._board = board
         self._resync = resync
+        self._wake = wake
+        self._keep = keep
         self._look_at = self._repair_at = self._sync_at = float("-inf")
         self._bare = False  # what was made anew carries nothing yet
+        self._entries = self._written = False  # these are to be looked at
+        self._repaired, self._looked = 0, False
         self._patience = Patience()
         self._making = Patience()
+        self._lock = threading.Lock()
+        self._heard, self._pause, self._woken = Heard(), SETTLE, False
 
     def begin(self) -> None:
         """All is as it should be: it was just made."""
         now = self._time.now()
-        self._repair_at, self._sync_at = now + REPAIR, now + self._resync
-        self._bare = False
+        self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
+        self._bare = self._entries = self._written = False
+        self._board.lacking = ""
+        self._take()
+
+    # What the kernel tells
+
+    def hear(self, heard: Heard) -> float:
+        """What the kernel tells of itself; for how many seconds it should not tell more. For any thread."""
+        with self._lock:
+            self._heard = self._heard.joined(heard)
+            asleep, self._woken = not self._woken, True
+        if asleep:
+            self._wake()
+        return self._pause
+
+    def _take(self) -> Heard:
+        with self._lock:
+            heard, self._heard, self._woken = self._heard, Heard(), False
+        return heard
+
+    # In turn
 
     def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> Iterator[None]:
         """Put right what is not, when it is time to look; that takes no registry. Raises `Fatal`.
@@ -77,27 +132,59 @@ class Upkeep:
         each, and goes on no more once it is lost.
         """
         steps: tuple[Callable[[Claim, Mapping[Subnet, Lease]], None], ...]
-        steps = (self._make_anew, self._carry_again, self._repair, self._sync)
+        steps = (self._look, self._carry_again, self._repair, self._see_to_file, self._sync)
+        taken, self._repaired, self._looked = 0.0, 0, False
         for step in steps:
+            begun = self._time.now()
             try:
                 step(claim, peers)
             except OSError as error:  # no file descriptor is free, say
-                kind = f"Looking after this machine: {error.strerror or error}"
-                if self._patience.worth_saying(kind, self._time.now()):
-                    logger.error("%s. It is tried again", kind)  # noqa: TRY400
+                text = f"Looking after this machine: {error.strerror or error}. It is tried again"
+                self._say(logging.ERROR, text)
                 return
+            taken += self._time.now() - begun
             yield
+        if self._looked:
+            calm = min(2 * self._pause, REPAIR) if self._repaired else SETTLE
+            self._pause = max(calm, SHARE * taken)
 
-    def _make_anew(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
-        now = self._time.now()
-        if now < self._look_at:
+    def _look(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
+        """Compare devices, if it is time, and know what else is to be looked at."""
+        now, heard = self._time.now(), self._take()
+        if now >= self._repair_at:
+            self._repair_at = now + REPAIR
+            self._entries = self._written = True
+        elif concerns(heard, self._backend.wanted()):
+            self._entries = True
+        if not (self._entries or heard.links or now >= self._look_at):
             return
-        self._look_at = now + LOOK
-        reason = self._backend.broken()
-        if not reason:
-            return
-        if self._making.worth_saying(reason, now):
-            logger.error("%s: making it anew", reason)
+        self._look_at, self._looked = now + LOOK, True
+        if reason := self._backend.broken():
+            self._make_anew(f"{reason}: making it anew", claim)
+        else:
+            self._compare(claim)
+
+    def _compare(self, claim: Claim) -> None:
+        kept = self._keep(self._backend.owned())
+        if kept.done:
+            self._entries = True  # which may have gone with what was wrong
+            self._repaired += len(kept.done)
+            self._board.repairs += len(kept.done)
+            self._say(logging.WARNING, f"Put right: {', '.join(map(str, kept.done))}")
+        if kept.anew:
+            self._make_anew(kept.anew, claim)
+        elif kept.refused:
+            action, error = kept.refused[0]
+            self._board.lacking = f"{action}, and it cannot be put right: {error.strerror or error}"
+            self._say(logging.ERROR, f"{self._board.lacking}. It is tried again")
+        else:
+            self._well()
+
+    def _make_anew(self, reason: str, claim: Claim) -> None:
+        self._repaired += 1
+        self._board.lacking = reason
+        if self._making.worth_saying(reason, self._time.now()):
+            logger.error("%s", reason)
         try:
             self._backend.claim(claim.subnet)
         except Fatal as error:
@@ -107,19 +194,42 @@ class Upkeep:
         self._bare = True
 
     def _carry_again(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
-        if self._bare:
-            self._backend.carry(peers, claim.expires_at)
-            self._bare, self._making = False, Patience()
+        if not self._bare:
+            return
+        self._backend.carry(peers, claim.expires_at)
+        self._bare = self._entries = False
+        self._well()
 
     def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
-        now = self._time.now()
-        if now >= self._repair_at:
-            self._repair_at = now + REPAIR
-            if repaired := self._backend.repair():
-                logger.warning("Put right %d entries of the kernel that others had changed", repaired)
+        if not self._entries:
+            return
+        self._entries = False
+        if found := self._backend.repair():
+            self._repaired += found
+            logger.warning("Put right %d entries of the kernel that others had changed", found)
+
+    def _see_to_file(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        if not self._written:
+            return
+        self._written = False
+        try:
+            if wrong := self._file.keep():
+                self._board.repairs += 1
+                self._say(logging.WARNING, f"{wrong}: written again")
+        except Fatal as error:  # a file system that is full for a while, say
+            self._say(logging.ERROR, f"{error}. It is tried again")
 
     def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         now = self._time.now()
         if now >= self._sync_at:
             self._sync_at = now + self._resync
             self._board.filter_repairs += self._filters.sync()
+
+    def _well(self) -> None:
+        self._making = Patience()
+        self._board.lacking = ""
+
+    def _say(self, level: int, text: str) -> None:
+        """Say it, unless it was said lately."""
+        if self._patience.worth_saying(text, self._time.now()):
+            logger.log(level, "%s", text)

@@ -32,7 +32,7 @@ CORE = {
         "firewall.rules", "former", "holder",
         "interface", "judgement", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.nft_elements",
-        "kernel.rtnetlink", "kernel.ways", "lease", "options", "patience", "programs",
+        "kernel.rtnetlink", "kernel.ways", "lease", "options", "owned", "patience", "programs",
         "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",
         "server.protocol", "sparing", "subnet", "subnet_env",
     },

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device
 from flanneld_py.subnet import Subnet
 
 __all__ = ["OTHERS", "Backend", "Flow", "Statistics"]
@@ -71,11 +73,17 @@ class Backend(Protocol):
         Raises `OSError` where that is not done; then it is asked for again, until it is.
         """
 
+    def owned(self) -> Sequence[Device]:
+        """Our devices as they should be, from `claim` on. Others compare them with the kernel's."""
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        """Our entries as they should be, those of devices' addresses as well. For a look, not to change."""
+
     def broken(self) -> str:
-        """What has befallen that only another `claim` and `carry` repair; empty if all is well."""
+        """What else has befallen that only another `claim` and `carry` repair; empty if all is well."""
 
     def repair(self) -> int:
-        """Put right what differs from what was last asked for; how many things did."""
+        """Put right the entries that differ from what was last asked for; how many did."""
 
     def statistics(self) -> Statistics:
         """What was done so far. For any thread, at any time; whoever asks holds nothing up.

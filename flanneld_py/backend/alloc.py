@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from flanneld_py.backend import Statistics
 from flanneld_py.config.model import Alloc, NetworkConfig
 from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["AllocBackend"]
@@ -45,6 +47,14 @@ class AllocBackend:
 
     def release(self) -> None:
         """See `Backend`."""
+
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        return ()
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        """See `Backend`."""
+        return {}
 
     def broken(self) -> str:
         """See `Backend`."""

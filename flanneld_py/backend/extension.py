@@ -20,7 +20,9 @@ from flanneld_py.backend.told import Told
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
+from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device
 from flanneld_py.programs import environment
 from flanneld_py.sparing import Sparing
 from flanneld_py.subnet import Addresses, Subnet
@@ -129,6 +131,14 @@ class ExtensionBackend:
         self._wait()
         if left:
             raise OSError(f"SubnetRemoveCommand has failed for {', '.join(map(str, [*left][:NAMED]))}")
+
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        return ()
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        """See `Backend`."""
+        return {}
 
     def broken(self) -> str:
         """See `Backend`."""

@@ -1,6 +1,6 @@
 """The host-gw backend: plain routes to peers on our own link (flannel's backend/hostgw)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
@@ -14,6 +14,7 @@ from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.entries import Change, Put, Route
 from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.owned import Device
 from flanneld_py.subnet import Address, Addresses, Subnet
 
 __all__ = ["HostGwBackend"]
@@ -51,6 +52,10 @@ class HostGwBackend(Programmed):
         """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
         self._underlay.require()
         self._own = subnet
+
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        return ()
 
     def broken(self) -> str:
         """See `Backend`."""

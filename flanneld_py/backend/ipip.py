@@ -1,6 +1,6 @@
 """The ipip backend: IPv4 in IPv4, where the kernel has it (flannel's backend/ipip)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_interface
 from typing import Final
 
@@ -14,10 +14,11 @@ from flanneld_py.config import uncarried
 from flanneld_py.config.model import Ipip, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
-from flanneld_py.kernel import links
+from flanneld_py.kernel import links, own
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Lease, LeaseAttrs
+from flanneld_py.owned import Device, pools
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["IpipBackend"]
@@ -61,6 +62,7 @@ class IpipBackend(Programmed):
                 "the least",
                 code=Exit.INTERFACE,
             )
+        self._pools = pools(network)
         self._local = interface.ipv4
         self._attrs = LeaseAttrs(of_families(public, network.overlay), IPIP)
         self._underlay = Underlay(interface, network.overlay)
@@ -78,17 +80,21 @@ class IpipBackend(Programmed):
         self._underlay.require()
         self._own = subnet
         self._index = self._ensure()
-        links.set_up(DEVICE, [ip_interface(subnet.ipv4.network_address)], self.mtu)
+        for device in self.owned():
+            own.establish(device)
 
     def _ensure(self) -> int:
         return links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index
 
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        # A network of one address, so that there is no route to a network or for broadcasts.
+        addresses = tuple(ip_interface(network.network_address) for network in self._own.networks)
+        return (Device(DEVICE, self._index, self.mtu, addresses, pools=self._pools),)
+
     def broken(self) -> str:
         """See `Backend`."""
-        found = links.link(DEVICE)
-        if found is None or found.index != self._index:
-            return f"The device {DEVICE} is gone"
-        return self._underlay.trouble() if found.up else f"The device {DEVICE} was set down"
+        return self._underlay.trouble()
 
     def _carried(self, lease: Lease) -> Carried:
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)

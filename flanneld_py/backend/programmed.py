@@ -18,6 +18,7 @@ from flanneld_py.clock import now
 from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, Slot, plan, slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device
 from flanneld_py.sparing import Sparing
 from flanneld_py.subnet import Network, Subnet
 
@@ -75,6 +76,10 @@ class Programmed(ABC):
 
     @abstractmethod
     def claim(self, subnet: Subnet) -> None:
+        """See `Backend`."""
+
+    @abstractmethod
+    def owned(self) -> Sequence[Device]:
         """See `Backend`."""
 
     @abstractmethod
@@ -136,6 +141,10 @@ class Programmed(ABC):
             why = str(failed[0][1].strerror)
             more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
             raise OSError(failed[0][1].errno, self._with_names(why + more))
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        """See `Backend`."""
+        return self._ledger.wanted
 
     def repair(self) -> int:
         """See `Backend`. What the kernel has refused is tried again, and its ways to peers are asked for."""

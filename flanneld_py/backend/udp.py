@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 
-from flanneld_py import kernel
 from flanneld_py.backend import Statistics
 from flanneld_py.backend.senders import Senders
 from flanneld_py.backend.spared import Spared
@@ -20,8 +19,11 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall.sources import Guarded
 from flanneld_py.interface import Interface
 from flanneld_py.judgement import Needs
+from flanneld_py.kernel import own
+from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot, slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.options import Options
+from flanneld_py.owned import Device, pools
 from flanneld_py.subnet import Address, Addresses, Subnet
 
 __all__ = ["UdpBackend"]
@@ -59,6 +61,7 @@ class UdpBackend:
                 code=Exit.INTERFACE,
             )
         self._network = network.ipv4.network
+        self._pools = pools(network)
         self._underlay = Underlay(interface, network.overlay)
         self._public = public
         self._outside = Outside(
@@ -91,13 +94,15 @@ class UdpBackend:
         self._underlay.require()
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
-        if self._carrier is not None and self._carrier.failure is not None:
+        if self._carrier is not None and not self._carrier.alive:
             self._drop()
         self._own = subnet.ipv4
         self._senders.begin(self._guarded)
         self._spared.begin(self._needed())  # before there is the device, whose route takes them along
         if self._carrier is not None:
-            self._configure(self._carrier.device)
+            own.establish(self._device(self._carrier))
+            if self._carrier.damage:
+                self._carrier.renew()
             return
         options = self._options
         carrier = Carrier(
@@ -108,16 +113,21 @@ class UdpBackend:
             offloads=options.udp_offloads,
         )
         try:
-            self._configure(carrier.device)
+            own.establish(self._device(carrier))
             carrier.begin()
         except BaseException:
             carrier.close()
             raise
         self._carrier = carrier
 
-    def _configure(self, device: str) -> None:
+    def _device(self, carrier: Carrier) -> Device:
+        """The carrier's device as it should be: with an address and a route of the whole network."""
         tunnel = self._own.network_address
-        kernel.configure(device, tunnel, self._network.prefixlen, self.mtu, QUEUE_LENGTH)
+        address = IPv4Interface((tunnel, self._network.prefixlen))
+        route = Route(self._network, carrier.index, source=tunnel, protocol=KERNEL)
+        return Device(
+            carrier.device, carrier.index, self.mtu, (address,), (route,), QUEUE_LENGTH, pools=self._pools
+        )
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
@@ -182,7 +192,18 @@ class UdpBackend:
             return f"{self._wanted_device} could not be made anew"
         if self._carrier.failure is not None:
             return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
-        return self._underlay.trouble()
+        return self._carrier.damage or self._underlay.trouble()
+
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`. The device, and beside it the fast path's."""
+        if self._carrier is None:
+            return ()
+        inlet = self._carrier.inlet
+        return (self._device(self._carrier), *([] if inlet is None else [Device(*inlet)]))
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        """See `Backend`."""
+        return {slot(route): route for device in self.owned() for route in device.routes}
 
     def repair(self) -> int:
         """See `Backend`. The tables are ours alone, so nobody can have changed them; routes are not."""

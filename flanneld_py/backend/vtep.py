@@ -2,9 +2,8 @@
 
 import errno
 import logging
-from collections.abc import Sequence
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, ip_interface
 from typing import Final
 
 from flanneld_py.backend import device_names
@@ -12,9 +11,9 @@ from flanneld_py.backend.tx_checksum import Examiner
 from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel import links, offload
+from flanneld_py.kernel import links, offload, own
 from flanneld_py.kernel.hold import HeldByAnother, Hold
-from flanneld_py.kernel.interfaces import is_held
+from flanneld_py.owned import AnyPool, Device
 from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
@@ -45,6 +44,7 @@ class Vtep:
         local: Address,
         outer: int,
         tx_checksum: str,
+        pools: tuple[AnyPool, ...],
     ) -> None:
         self.name = device_names.vxlan(config.vni, local.version)
         if local.version == 4:
@@ -67,6 +67,7 @@ class Vtep:
         self._under = under
         self._local = local
         self._tx_checksum = tx_checksum
+        self._pools = pools
         self._address: Address = IPv4Address(0)
         self._examiner: Examiner | None = None
         self._hold: Hold | None = None
@@ -87,55 +88,36 @@ class Vtep:
         """
         if links.link(self.name) is not None:
             return
-        links.ensure_vxlan(self._spec())
+        made = links.ensure_vxlan(self._spec())
         try:
-            self._set_up([])
+            self._establish(Device(self.name, made.index, self.mtu))
         finally:
             links.delete_link(self.name)
 
     def make(self, address: Address) -> None:
-        """Have the device, with this address alone, and up. Raises `Fatal`."""
+        """Have the device, with this address, and up. Raises `Fatal`."""
         if self._hold is None:
             self._hold = _held(self.name)
         link = links.ensure_vxlan(self._spec())
         self.index, self.mac, self._address, self._new = link.index, link.mac, address, False
         try:
-            self._set_up([ip_interface(address)])
+            self._establish(self.wanted())
         except Fatal:
             if link.created:  # a device that cannot be used is of no use to anybody
                 links.delete_link(self.name)
             raise
         self._see_to_checksums()
 
-    def trouble(self) -> str:
-        """Why it must be made anew; "" if it need not. Another MAC is none: peers are told of it."""
+    def wanted(self) -> Device:
+        """The device as it should be, once it was made."""
+        # A network of one address, so that there is no route to a network or for broadcasts.
+        addresses = (ip_interface(self._address),)
+        return Device(self.name, self.index, self.mtu, addresses, mac=self.mac, pools=self._pools)
+
+    def look(self) -> None:
+        """Let those go who asked who holds the device."""
         if self._hold is not None:
             self._hold.look()
-        found = links.link(self.name)
-        if found is None:
-            return f"The device {self.name} is gone"
-        if found.index != self.index:
-            return f"The device {self.name} was made anew by another"
-        if not found.up:
-            return f"The device {self.name} was set down"
-        if found.mac != self.mac:
-            text = "The MAC of %s was changed from %s to %s: peers are told"
-            logger.warning(text, self.name, self.mac, found.mac)
-            self.mac = found.mac
-        return ""
-
-    def repair(self) -> int:
-        """Put right its address and its MTU; 1 if that was necessary."""
-        found = links.link(self.name)
-        if found is None or (found.mtu == self.mtu and is_held(self._address)):
-            return 0
-        try:
-            self._set_up([ip_interface(self._address)])
-        except Fatal as error:  # `trouble` is asked soon, and leads to more
-            logger.error("%s. It is tried again", error)  # noqa: TRY400
-            return 0
-        logger.info("Put right: address %s and MTU %d of %s", self._address, self.mtu, self.name)
-        return 1
 
     def meet(self, peer: Address) -> None:
         """The address of a peer's device, which packets can be sent to now."""
@@ -162,10 +144,9 @@ class Vtep:
             port=config.port, gbp=config.gbp, learning=config.learning, mtu=self.mtu, mac=self.mac,
         )  # fmt: skip
 
-    def _set_up(self, addresses: Sequence[IPv4Interface | IPv6Interface]) -> None:
-        """With networks of one address, so that there is no route to a network or for broadcasts."""
+    def _establish(self, device: Device) -> None:
         try:
-            links.set_up(self.name, addresses, self.mtu)
+            own.establish(device)
         except Fatal as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
                 raise self._port_taken() from error

@@ -24,6 +24,7 @@ from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.reach import ways_to
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device, pools
 from flanneld_py.subnet import Address, Addresses, Subnet
 
 __all__ = ["VxlanBackend"]
@@ -65,10 +66,10 @@ class VxlanBackend(Programmed):
         self._ipv4 = self._ipv6 = None
         if network.ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
-            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum)
+            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum, pools(network))
         if network.ipv6 is not None:
             local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
-            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum)
+            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum, pools(network))
         self._senders = Senders(
             check=source_check, sends=lambda lease: lease.attrs.backend_type == BACKEND_TYPE
         )
@@ -83,7 +84,7 @@ class VxlanBackend(Programmed):
         return tuple(vtep for vtep in (self._ipv4, self._ipv6) if vtep is not None)
 
     def attrs(self) -> LeaseAttrs:
-        """See `Backend`. The MAC may change while we run, by a hand that is not ours, and the VNI's form."""
+        """See `Backend`. A MAC that somebody else has set is known with the next `claim`."""
         ipv4, ipv6 = (
             None if vtep is None else announced(self._config.vni, vtep.mac, older=self._older)
             for vtep in (self._ipv4, self._ipv6)
@@ -135,15 +136,19 @@ class VxlanBackend(Programmed):
             stack.callback(self._senders.release)
             super().release()  # first, for an examination takes a moment to end
 
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        return tuple(vtep.wanted() for vtep in self._vteps)
+
     def broken(self) -> str:
-        """See `Backend`. Asked every few seconds, so it is here that a new MAC is noticed."""
-        troubles = [vtep.trouble() for vtep in self._vteps]
-        return next(filter(None, troubles), "") or self._underlay.trouble()
+        """See `Backend`."""
+        for vtep in self._vteps:
+            vtep.look()
+        return self._underlay.trouble()
 
     def repair(self) -> int:
-        """See `Backend`. Also the devices' own addresses and MTU."""
-        repaired = sum(vtep.repair() for vtep in self._vteps)
-        repaired += self._senders.repair()
+        """See `Backend`. Also who may send to us."""
+        repaired = self._senders.repair()
         self._repairs += repaired
         return super().repair() + repaired
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,12 @@ from flanneld_py.backend.wireguard_peers import (
 from flanneld_py.config.model import NetworkConfig, Wireguard
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
-from flanneld_py.kernel import links
+from flanneld_py.kernel import own
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel import wireguard as kernel_wireguard
 from flanneld_py.kernel.entries import Route
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.owned import Device, pools
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["WireguardBackend"]
@@ -73,6 +74,7 @@ class WireguardBackend(Programmed):
                 code=Exit.INTERFACE,
             )
         self._config = config
+        self._pools = pools(network)
         self._public = of_families(public, network.overlay)
         self._underlay = Underlay(interface, network.overlay)
         separate = config.mode == "separate"
@@ -101,12 +103,8 @@ class WireguardBackend(Programmed):
         self._underlay.require()
         self._own = subnet
         self._ensure()
-        addresses: dict[str, list[IPv4Interface | IPv6Interface]] = {}
-        for network in subnet.networks:
-            own = ip_interface(network.network_address)
-            addresses.setdefault(self._device_of[network.version], []).append(own)
-        for name, given in addresses.items():
-            links.set_up(name, given, self.mtu)
+        for device in self.owned():
+            own.establish(device)
 
     def _ensure(self) -> None:
         for name in dict.fromkeys(self._device_of.values()):
@@ -116,14 +114,25 @@ class WireguardBackend(Programmed):
         """Where a device listens."""
         return self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
 
+    def owned(self) -> Sequence[Device]:
+        """See `Backend`."""
+        return tuple(
+            Device(
+                name,
+                index,
+                self.mtu,
+                tuple(
+                    ip_interface(network.network_address)
+                    for network in self._own.networks
+                    if self._device_of[network.version] == name
+                ),
+                pools=self._pools,
+            )
+            for name, index in self._indices.items()
+        )
+
     def broken(self) -> str:
         """See `Backend`."""
-        for name, index in self._indices.items():
-            found = links.link(name)
-            if found is None or found.index != index:
-                return f"The device {name} is gone"
-            if not found.up:
-                return f"The device {name} was set down"
         return self._underlay.trouble()
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:

@@ -4,12 +4,12 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from flanneld_py.backend import Flow, Statistics
+from flanneld_py.backend import OTHERS, Flow, Statistics
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.fast_path import FastPath, Unavailable, load
 from flanneld_py.datapath.forward import Mandate, Peer
@@ -45,12 +45,13 @@ class Carrier:
     def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
         self._outside, self._mtu = outside, mtu
         self._wanted = fast_path
-        self._fast: FastPath | None = None
         self._traffic = Traffic()
         self._roster = Roster()
+        # The programs, and what those before them have counted: together, for any thread looks at both.
+        self._programs: tuple[FastPath | None, Statistics] = None, Statistics()
         self._ways = {"loop": "plain", "fast_path": "off"}
         tun = open_tun(device, offloads=offloads == "auto")
-        self._tun, self.device = tun.descriptor, tun.name
+        self._tun, self.device, self.index = tun.descriptor, tun.name, tun.index
         try:
             self._loop = self._loop_for(tun)
         except OSError:  # no file descriptor is free: then the device is to go, too
@@ -66,6 +67,10 @@ class Carrier:
         return OffloadLoop(tun.descriptor, sock, self._traffic)
 
     @property
+    def _fast(self) -> FastPath | None:
+        return self._programs[0]
+
+    @property
     def fast(self) -> bool:
         """Whether the fast path can be sent to."""
         return self._fast is not None
@@ -75,14 +80,40 @@ class Carrier:
         """Why the device does not work any more, if so."""
         return self._loop.failure
 
+    @property
+    def alive(self) -> bool:
+        """Whether the device is there; what moves its packets notices a little later that it is not."""
+        try:
+            return self.failure is None and socket.if_nametoindex(self.device) == self.index
+        except OSError:
+            return False
+
+    @property
+    def damage(self) -> str:
+        """What has befallen the fast path that `renew` repairs; "" if nothing."""
+        return "" if self._fast is None else self._fast.damage()
+
+    @property
+    def inlet(self) -> tuple[str, int] | None:
+        """Name and index of the device beside ours that the fast path has, if it has one."""
+        return None if self._fast is None else self._fast.inlet
+
     def begin(self) -> None:
         """Move packets; the device has its address by now. Raises `Fatal`."""
         self._loop.start()
+        self._load()
+
+    def renew(self) -> None:
+        """Attach the fast path anew; it carries nothing until `replace` and `allow`. Raises `Fatal`."""
+        self._end_programs()
+        self._load()
+
+    def _load(self) -> None:
         if self._wanted == "off":
             return
         try:
             place = self._outside
-            self._fast = load(self.device, place.interface, place.address, place.port)
+            fast = load(self.device, place.interface, place.address, place.port)
         except Unavailable as error:
             if self._wanted == "require":
                 raise Fatal(f"-udp-fast-path=require: {error}", code=Exit.KERNEL) from error
@@ -93,6 +124,8 @@ class Carrier:
                 "Packets are carried by the fast path between %s and %s", self.device, place.interface
             )
             self._ways["fast_path"] = "on"
+            self._programs = fast, self._programs[1]
+            self._tell(lambda programs: _introduce(programs, self._roster.nodes()))
 
     def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
         """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
@@ -144,23 +177,29 @@ class Carrier:
         try:
             do(self._fast)
         except OSError as error:  # a map is full, or there is no memory
-            self._fast.close()
-            self._fast = None
+            self._end_programs()
             self._ways["fast_path"] = f"off: it could not be kept up: {error.strerror}"
             logger.error("The fast path could not be kept up, so it has ended: %s", error.strerror)  # noqa: TRY400
 
     def statistics(self) -> Statistics:
         """What was carried and dropped either way, and how. For any thread."""
-        fast, done = self._fast, self._traffic.statistics()
+        while True:
+            looked_at = self._programs
+            fast, past = looked_at
+            also = Statistics() if fast is None else fast.statistics()
+            if self._programs is looked_at:  # or they may have been closed before they were asked
+                break
+        return replace(_total(_total(self._traffic.statistics(), past), also), ways=dict(self._ways))
+
+    def _end_programs(self) -> None:
+        """Everything comes to the loop from now on. What they have counted is the others' then."""
+        fast, past = self._programs
         if fast is None:
-            return replace(done, ways=dict(self._ways))
-        also = fast.statistics()
-        return Statistics(
-            _sum(done.sent, also.sent),
-            _sum(done.received, also.received),
-            dict(Counter(done.dropped) + Counter(also.dropped)),
-            ways=dict(self._ways),
-        )
+            return
+        with suppress(OSError):  # no memory, say, for what they have counted
+            past = _total(past, _of_others(fast.statistics()))
+        self._programs = None, past
+        fast.close()
 
     def close(self) -> None:
         """End it; the device goes with its descriptor, whatever else fails."""
@@ -169,6 +208,27 @@ class Carrier:
             stack.callback(self._loop.close)
             if self._fast is not None:
                 stack.callback(self._fast.close)
+
+
+def _introduce(programs: FastPath, nodes: Iterable[str]) -> None:
+    for node in nodes:
+        programs.know(node)
+
+
+def _of_others(done: Statistics) -> Statistics:
+    """All nodes' as one."""
+    sent, received = (
+        Flow(sum(flow.packets for flow in flows.values()), sum(flow.bytes for flow in flows.values()))
+        for flows in (done.sent, done.received)
+    )
+    return Statistics(
+        {OTHERS: sent} if sent.packets else {}, {OTHERS: received} if received.packets else {}, done.dropped
+    )
+
+
+def _total(one: Statistics, other: Statistics) -> Statistics:
+    dropped = dict(Counter(one.dropped) + Counter(other.dropped))  # dataclasses.asdict cannot copy a Counter
+    return Statistics(_sum(one.sent, other.sent), _sum(one.received, other.received), dropped)
 
 
 def _sum(one: Mapping[str, Flow], other: Mapping[str, Flow]) -> dict[str, Flow]:

@@ -40,6 +40,10 @@ class Roster:
         """The subnets of nodes that are not among these."""
         return tuple(self._nodes.keys() - set(subnets))
 
+    def nodes(self) -> tuple[str, ...]:
+        """All that are peers."""
+        return tuple(self._held)
+
     def _less(self, node: str | None) -> str | None:
         """The node holds one subnet less; it, if that was the last."""
         if node is None:

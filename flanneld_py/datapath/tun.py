@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import struct
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ def require_tun() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tun:
-    """A device: its file descriptor, not blocking, and its name.
+    """A device: its file descriptor, not blocking, its name and its index.
 
     `offloads` are words for what it hands over in one piece; with them a virtio header (`vnet`) stands
     before each packet, both ways. Empty: neither.
@@ -49,6 +50,7 @@ class Tun:
     descriptor: int
     name: str
     offloads: str = ""
+    index: int = 0
 
 
 def open_tun(name: str, *, offloads: bool = False) -> Tun:
@@ -63,9 +65,18 @@ def open_tun(name: str, *, offloads: bool = False) -> Tun:
             if _sets(descriptor, TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE)) and _sets(
                 descriptor, TUNSETOFFLOAD, flags
             ):
-                return Tun(descriptor, made, words)
+                return _tun(descriptor, made, words)
         os.close(descriptor)
-    return Tun(*_make(name, IFF_TUN | IFF_NO_PI))
+    return _tun(*_make(name, IFF_TUN | IFF_NO_PI))
+
+
+def _tun(descriptor: int, name: str, offloads: str = "") -> Tun:
+    try:
+        return Tun(descriptor, name, offloads, socket.if_nametoindex(name))
+    except OSError as error:
+        os.close(descriptor)
+        hint = "it was taken away, or renamed, as soon as it was made"
+        raise Fatal(f"Making the device {name}: {hint}", code=Exit.KERNEL) from error
 
 
 def _sets(descriptor: int, request: int, value: int | bytes) -> bool:

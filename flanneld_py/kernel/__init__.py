@@ -5,7 +5,6 @@ It is rtnetlink by a codec of our own: a general library takes longer for a mess
 and blackhole routes, is left to that library.
 """
 
-from flanneld_py.kernel.links import configure
 from flanneld_py.kernel.privileges import require_net_admin
 
-__all__ = ["configure", "require_net_admin"]
+__all__ = ["require_net_admin"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
 
+from flanneld_py.kernel.entries import PROTOCOL
 from flanneld_py.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -23,17 +24,21 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22  # linux/rtnetlink.h
 
 # linux/if_addr.h
 IFADDRMSG: Final = struct.Struct("=4Bi")  # family, prefixlen, flags, scope, index
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
 IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
 
 
 @dataclass(frozen=True, slots=True)
 class HeldAddress:
-    """An address of a device: IFA_LOCAL, or IFA_ADDRESS, with its prefix length; and IFA_FLAGS."""
+    """An address of a device: IFA_LOCAL, or IFA_ADDRESS, with its prefix length; and IFA_FLAGS.
+
+    `ours`: it bears our mark (IFA_PROTO), which kernels before 5.18 do not keep.
+    """
 
     device: int
     address: IPv4Interface | IPv6Interface
     flags: int
+    ours: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -55,13 +60,15 @@ def held_address(data: bytes, start: int, end: int) -> HeldAddress | None:
     if packed is None or family not in (AF_INET, AF_INET6):
         return None
     address = IPv4Interface((packed, length)) if family == AF_INET else IPv6Interface((packed, length))
-    return HeldAddress(index, address, number(found.get(IFA_FLAGS)) or flags)
+    ours = number(found.get(IFA_PROTO)) == PROTOCOL
+    return HeldAddress(index, address, number(found.get(IFA_FLAGS)) or flags, ours)
 
 
 def give_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
-    """Add it. An IPv6 address is usable at once, for the lease says already that nobody else has it."""
+    """Add it, marked. An IPv6 one is usable at once, for the lease says already that nobody else has it."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
-    return Request(RTM_NEWADDR, flags, _address(index, address, IFA_F_NODAD if address.version == 6 else 0))
+    payload = _address(index, address, IFA_F_NODAD if address.version == 6 else 0)
+    return Request(RTM_NEWADDR, flags, payload + attribute(IFA_PROTO, bytes([PROTOCOL])))
 
 
 def forget_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:

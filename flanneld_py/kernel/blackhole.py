@@ -22,20 +22,21 @@ LAST: Final = 0xFFFFFFFF
 """The metric of the route that is taken when there is no other: a bridge's own route comes first."""
 
 
-def keep(networks: Iterable[Network], spares: Callable[[Network], bool]) -> None:
-    """Have a blackhole route for each of these networks, and none else of ours. Raises `Fatal`, `OSError`.
+def keep(networks: Iterable[Network], spares: Callable[[Network], bool]) -> int:
+    """Have a blackhole route for each of these networks, and none else of ours; how many changes that took.
 
-    `spares`: whether one that is there is another's, whose mark is the same.
+    `spares`: whether one that is there is another's, whose mark is the same. Raises `Fatal`, `OSError`.
     """
     wanted = set(networks)
     try:
         with IPRoute() as ip:
             there = set(_ours(ip))
-            for network in there - wanted:
-                if not spares(network):
-                    _change(ip, "del", network)
+            stale = [network for network in there - wanted if not spares(network)]
+            for network in stale:
+                _change(ip, "del", network)
             for network in wanted - there:
                 _change(ip, "add", network)
+            return len(stale) + len(wanted - there)
     except NetlinkError as error:
         words = os.strerror(error.code)
         raise Fatal(

@@ -11,6 +11,7 @@ from flanneld_py.subnet import Address, Network
 
 __all__ = [
     "BLACKHOLE",
+    "KERNEL",
     "PROTOCOL",
     "Change",
     "Delete",
@@ -32,6 +33,8 @@ FDB entries have no such field; they are marked by NTF_EXT_LEARNED, which `bridg
 
 BLACKHOLE: Final = 0xF2
 """Marks routes on which packets end (-ip-blackhole-route); those to peers go when no lease asks for them."""
+KERNEL: Final = 2
+"""RTPROT_KERNEL of linux/rtnetlink.h: marks the route to its network that comes with an address."""
 
 
 @dataclass(frozen=True, slots=True)

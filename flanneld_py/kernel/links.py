@@ -3,36 +3,17 @@
 import errno
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Final
 
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import devices
-from flanneld_py.kernel.addresses import (
-    RTM_NEWADDR,
-    dump_addresses,
-    forget_address,
-    give_address,
-    held_address,
-)
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, VxlanLink
-from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
 
-__all__ = [
-    "IpipLink",
-    "Link",
-    "VxlanLink",
-    "configure",
-    "default_port",
-    "delete_link",
-    "ensure_ipip",
-    "ensure_vxlan",
-]
-__all__ += ["link", "listed", "new_mac", "set_up"]
+__all__ = ["IpipLink", "Link", "VxlanLink", "default_port", "delete_link", "ensure_ipip", "ensure_vxlan"]
+__all__ += ["link", "listed", "new_mac"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,45 +120,6 @@ def _fatal(wanted: LinkSpec, error: OSError) -> Fatal:
         hint = f"`ip -d link show type {kind}` lists what may be in the way"
         return Fatal(f"Making {wanted.name}: {error.strerror}; {hint}", code=Exit.TAKEN)
     return Fatal(f"Making {wanted.name}: {error.strerror or error}", code=Exit.KERNEL)
-
-
-def set_up(
-    name: str, addresses: Sequence[IPv4Interface | IPv6Interface], mtu: int = 0, queue_length: int = 0
-) -> None:
-    """Give a device these addresses, and set it up; MTU (bytes) and queue length (packets) where not 0.
-
-    Other addresses of the same families are removed, but for IPv6's link-local ones. With an address the
-    kernel makes the route to its network (`proto kernel scope link`). Raises `Fatal`.
-    """
-    try:
-        with Channel() as channel:
-            index = _existing(channel, name).index
-            for address in addresses:
-                _give(channel, index, address)
-            channel.execute(devices.change(index, mtu=mtu, queue_length=queue_length, up=True))
-    except OSError as error:
-        given = " and ".join(map(str, addresses)) or "no address"
-        size = f" and MTU {mtu}" if mtu else ""
-        raise Fatal(f"Giving {name} {given}{size}: {error.strerror or error}", code=Exit.KERNEL) from error
-
-
-def configure(name: str, address: IPv4Address, prefixlen: int, mtu: int, queue_length: int) -> None:
-    """Give a device this one IPv4 address, as `set_up`. Raises `Fatal`."""
-    set_up(name, [IPv4Interface((address, prefixlen))], mtu, queue_length)
-
-
-def _give(channel: Channel, index: int, address: IPv4Interface | IPv6Interface) -> None:
-    family = AF_INET if address.version == 4 else AF_INET6
-    present = set()
-    for data, message in channel.dump(dump_addresses(family, index), RTM_NEWADDR):
-        held = held_address(data, message.start, message.end)
-        if held is not None and held.device == index and held.address.version == address.version:
-            present.add(held.address)
-    for other in present - {address}:
-        if not (other.version == 6 and other.ip.is_link_local):
-            channel.execute(forget_address(index, other))
-    if address not in present:
-        channel.execute(give_address(index, address))
 
 
 def _device(channel: Channel, name: str) -> Device | None:

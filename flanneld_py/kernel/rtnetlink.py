@@ -21,7 +21,7 @@ from flanneld_py.kernel.netlink import (
 )
 from flanneld_py.subnet import Address
 
-__all__ = ["AF_BRIDGE", "AF_INET", "AF_INET6", "RTM_NEWNEIGH", "RTM_NEWROUTE"]
+__all__ = ["AF_BRIDGE", "AF_INET", "AF_INET6", "RTM_DELROUTE", "RTM_NEWNEIGH", "RTM_NEWROUTE"]
 __all__ += ["dump_fdb", "dump_neighbours", "dump_routes", "encode", "seen_neighbour", "seen_route"]
 
 # linux/socket.h
@@ -116,9 +116,10 @@ def _as_address(packed: bytes) -> Address:
 # Dumps. A kernel older than 4.20 knows no filters, so what comes may be more than what was asked for.
 
 
-def dump_routes(family: int) -> Request:
-    """Ask for the routes of the main table."""
+def dump_routes(family: int, device: int = 0) -> Request:
+    """Ask for the routes of the main table, by all devices or by this one."""
     payload = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0) + U32.pack(8, RTA_TABLE, RT_TABLE_MAIN)
+    payload += U32.pack(8, RTA_OIF, device) if device else b""
     return Request(RTM_GETROUTE, NLM_F_DUMP, payload)
 
 

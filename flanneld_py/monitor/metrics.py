@@ -58,6 +58,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
         lambda b: b.renewal_failures,
     ),
     ("flanneld_watches", "Watches begun.", lambda b: b.watches),
+    ("flanneld_device_repairs", "Devices and files that were put right.", lambda b: b.repairs),
     ("flanneld_firewall_repairs", "Times that filter rules were put right.", lambda b: b.filter_repairs),
 )
 

@@ -42,7 +42,7 @@ def _title(board: Board) -> str:
 
 
 def _waiting(board: Board) -> str:
-    doing = board.doing or "its lease is lost"
+    doing = board.doing or board.lacking or "its lease is lost"
     why = "; ".join(filter(None, (board.trouble, board.unfenced)))
     return f"{doing} ({why})" if why else doing
 
@@ -56,6 +56,7 @@ def _network(board: Board, now: float) -> dict[str, object]:
         "doing": board.doing,
         "trouble": board.trouble,
         "unfenced": board.unfenced,
+        "lacking": board.lacking,
         "backend": board.backend,
         "mtu": board.mtu,
         "lease": None
@@ -75,6 +76,7 @@ def _network(board: Board, now: float) -> dict[str, object]:
             "renewal_failures": board.renewal_failures,
             "watches_begun": board.watches,
             "firewall_repairs": board.filter_repairs,
+            "device_and_file_repairs": board.repairs,
         },
         "traffic": _traffic(board),
         "refused_leases": _refused(board.refusals),

@@ -11,8 +11,10 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Queue, Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
+from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.options import Options
+from flanneld_py.owned import Device
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py.made import attrs, subnet
@@ -79,6 +81,7 @@ class Recorder(Backend):
         self.trouble = ""
         self.said = attrs(OUR_IP)
         self.repairs = 0
+        self.devices: tuple[Device, ...] = ()
 
     def recall(self, _said: LeaseAttrs) -> None:
         pass
@@ -109,6 +112,12 @@ class Recorder(Backend):
 
     def extend(self, until: float) -> None:
         self.until = until
+
+    def owned(self) -> Sequence[Device]:
+        return self.devices
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        return {}
 
     def broken(self) -> str:
         trouble, self.trouble = self.trouble, ""

@@ -18,8 +18,10 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from flanneld_py.backend import Statistics
 from flanneld_py.clock import Queue, Time
 from flanneld_py.daemon import Daemon
+from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Event, HeldLease, Lease, LeaseAttrs
 from flanneld_py.options import Options
+from flanneld_py.owned import Device
 from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Stopped, Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.subnet import Addresses, Subnet
@@ -105,6 +107,12 @@ class Wire:
     def release(self) -> None:
         self._work()
         self.close()
+
+    def owned(self) -> Sequence[Device]:
+        return ()
+
+    def wanted(self) -> Mapping[Slot, Entry]:
+        return {}
 
     def broken(self) -> str:
         self._work()

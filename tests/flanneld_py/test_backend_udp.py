@@ -11,6 +11,7 @@ from flanneld_py.backend import udp
 from flanneld_py.config import parse
 from flanneld_py.config.model import Udp
 from flanneld_py.interface import Interface
+from flanneld_py.kernel import own
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -30,6 +31,9 @@ class Carrier:
     refusal: OSError | None = None
     made: list["Carrier"]
     device = "flannel0"
+    index = 7
+    inlet: tuple[str, int] | None = None
+    damage = ""
 
     def __init__(self, *_: object, **__: object) -> None:
         if Carrier.refusal is not None:
@@ -38,8 +42,15 @@ class Carrier:
         self.closed = False
         Carrier.made.append(self)
 
+    @property
+    def alive(self) -> bool:
+        return self.failure is None
+
     def begin(self) -> None:
         pass
+
+    def renew(self) -> None:
+        self.damage = ""
 
     def close(self) -> None:
         self.closed = True
@@ -49,7 +60,7 @@ class Carrier:
 def backend(monkeypatch):
     monkeypatch.setattr(udp, "require_tun", lambda: None)
     monkeypatch.setattr(udp, "Carrier", Carrier)
-    monkeypatch.setattr("flanneld_py.kernel.configure", lambda *_: None)
+    monkeypatch.setattr(own, "establish", lambda _: None)
     monkeypatch.setattr(Carrier, "refusal", None)
     monkeypatch.setattr(Carrier, "made", [], raising=False)
     network = parse(b'{"Network": "10.2.0.0/16"}')
@@ -78,7 +89,7 @@ def test_a_device_that_cannot_be_given_its_address_is_ended_and_tried_again(back
     def refuse(*_: object) -> None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-    monkeypatch.setattr("flanneld_py.kernel.configure", refuse)
+    monkeypatch.setattr(own, "establish", refuse)
     with pytest.raises(OSError, match="No such device"):
         backend.claim(OURS)
     assert [carrier.closed for carrier in Carrier.made] == [True]

@@ -16,7 +16,7 @@ from flanneld_py.backend.vxlan import VxlanBackend
 from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
-from flanneld_py.kernel import links, offload
+from flanneld_py.kernel import links, offload, own
 from flanneld_py.lease import Added, Lease, LeaseAttrs, encode
 from flanneld_py.options import Options
 from tests.flanneld_py.fake_table import FakeTable
@@ -150,7 +150,7 @@ def made(monkeypatch) -> list[links.VxlanLink]:
         return links.Link(wanted.name, 7, wanted.mac, wanted.mtu, up=False, created=True)
 
     monkeypatch.setattr(links, "ensure_vxlan", ensure)
-    monkeypatch.setattr(links, "set_up", lambda *_: None)
+    monkeypatch.setattr(own, "establish", lambda _: None)
     monkeypatch.setattr(offload, "tx_checksum", lambda _: False)
     return devices
 
@@ -165,7 +165,8 @@ def test_the_device_has_the_mac_that_the_lease_names(made):
 
 
 def test_a_device_that_is_not_there_is_broken():
-    assert vxlan(IPV4, interface=LO).broken() == f"The device flannel.{VNI} is gone"
+    owned = vxlan(IPV4, interface=LO).owned()
+    assert own.keep(owned).anew == f"The device flannel.{VNI} is gone: making it anew"
 
 
 def test_an_interface_that_is_not_the_one_any_more_cannot_be_claimed_on():

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -295,6 +295,7 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
     ]  # fmt: skip
     assert seen.sent == {PEER.node: Flow(5, 500)}
     assert seen.dropped == {"the destination is not in our subnet": 3}
+    assert asdict(seen)["dropped"] == seen.dropped  # as /state tells it
     assert seen.ways["fast_path"] == "on"
 
 

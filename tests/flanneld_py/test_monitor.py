@@ -340,10 +340,11 @@ def on_the_fast_path() -> Statistics:
     assert len(reasons) > 5
     for reason in (*reasons, NO_LEASE, "sending: Message too long", 'what "they" say\\\n'):
         made._traffic.dropped[reason] += 1
-    made._fast = Mock(spec=FastPath)
-    made._fast.statistics.return_value = Statistics(
+    programs = Mock(spec=FastPath)
+    programs.statistics.return_value = Statistics(
         {"192.168.199.53": Flow(1, 2)}, {"": Flow(3, 4)}, dict.fromkeys(layouts.DROPS, 5)
     )
+    made._programs = programs, Statistics()
     return made.statistics()
 
 

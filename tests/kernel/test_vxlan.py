@@ -366,7 +366,6 @@ def test_what_is_deleted_or_changed_comes_back(hosts):
         bridge fdb delete {mac} dev flannel.1 dst {there.address} self
     """
     here.run("sh", "-ec", script)
-    assert ways(here) == []
     has(here, wanted)
     script = f"""
         ip route replace {there.subnet}.0/24 via 192.168.50.99

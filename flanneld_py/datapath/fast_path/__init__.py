@@ -8,9 +8,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -45,14 +45,42 @@ class Unavailable(Exception):
     """The fast path cannot be had here; the message says what was attempted and what was seen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A program at an interface, by that one's name and index; `link` is a descriptor."""
+
+    program: str
+    device: str
+    index: int
+    link: int
+
+
 class FastPath:
     """Programs that are attached, and carry nothing until `allow`. Made by `load`. Methods raise OSError."""
 
-    def __init__(self, maps: Mapping[str, bpf.Map], place: layouts.Place, detach: Callable[[], None]) -> None:
-        self._maps, self._place, self._detach = maps, place, detach
+    def __init__(
+        self,
+        maps: Mapping[str, bpf.Map],
+        place: layouts.Place,
+        attached: Sequence[Attachment],
+        detach: Callable[[], None],
+    ) -> None:
+        self._maps, self._place, self._attached, self._detach = maps, place, attached, detach
         self._left = layouts.flow(())  # of all nodes that were peers
         self._open = True
         self._opening = threading.Lock()  # held while descriptors come or go, and for nothing longer
+
+    @property
+    def inlet(self) -> tuple[str, int] | None:
+        """Name and index of the inlet, if there is one."""
+        return next(((each.device, each.index) for each in self._attached if each.program == INLET), None)
+
+    def damage(self) -> str:
+        """Which program is not any more where it was attached, with the device or without; "" if none."""
+        for each in self._attached:
+            if bpf.attached_to(each.link) != each.index:
+                return f"The BPF program {each.program} is not at {each.device} any more"
+        return ""
 
     def allow(self, mandate: Mandate) -> None:
         """Carry packets by this mandate and the peers that were put; its table is not looked at."""
@@ -131,13 +159,16 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
             opened.callback(maps[name].close)
         descriptors = {name: each.fd for name, each in maps.items()}
         place = layouts.Place(address, port, indices[tun], indices[underlay])
+        attached: list[Attachment] = []
 
         def attach(program: str, device: str, index: int, direction: int) -> None:
             code = image.instructions(program, descriptors)
             loaded = _attempt(f"loading the BPF program {program}", bpf.load_program, code, LICENSE)
             try:
                 what = f"attaching the BPF program {program} to {device} (tcx, Linux 6.6)"
-                opened.callback(os.close, _attempt(what, bpf.attach, loaded, index, direction))
+                link = _attempt(what, bpf.attach, loaded, index, direction)
+                opened.callback(os.close, link)
+                attached.append(Attachment(program, device, index, link))
             finally:
                 os.close(loaded)
 
@@ -154,7 +185,7 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
             place = replace(place, inlet=at)
         attach(INGRESS, underlay, place.underlay, bpf.BPF_TCX_INGRESS)
         attach(EGRESS, tun, place.tun, bpf.BPF_TCX_EGRESS)
-        return FastPath(maps, place, opened.pop_all().close)
+        return FastPath(maps, place, attached, opened.pop_all().close)
 
 
 def _image() -> Image:

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from flanneld_py.datapath.fast_path.image import MapShape
 
-__all__ = ["Map", "MapReader", "Rejected", "attach", "load_program"]
+__all__ = ["Map", "MapReader", "Rejected", "attach", "attached_to", "load_program"]
 
 NR_BPF: Final = {"x86_64": 321, "aarch64": 280}  # asm/unistd.h
 
@@ -21,6 +21,7 @@ BPF_MAP_LOOKUP_ELEM: Final = 1
 BPF_MAP_UPDATE_ELEM: Final = 2
 BPF_MAP_DELETE_ELEM: Final = 3
 BPF_PROG_LOAD: Final = 5
+BPF_OBJ_GET_INFO_BY_FD: Final = 15
 BPF_MAP_LOOKUP_AND_DELETE_ELEM: Final = 21
 BPF_MAP_LOOKUP_BATCH: Final = 24
 BPF_LINK_CREATE: Final = 28
@@ -40,6 +41,10 @@ _LINK_CREATE: Final = struct.Struct("=IIII32x")  # prog_fd, target_ifindex, atta
 
 AT_ONCE: Final = 1024
 """Entries that one call reads. It must take a whole bucket of a hash table, of which each has a few."""
+_OBJECT_INFO: Final = struct.Struct("=IIQ")  # bpf_fd, info_len, info
+
+# struct bpf_link_info: type, id, prog_id, and of tcx: ifindex, attach_type
+_LINK_INFO: Final = struct.Struct("=III4xII")
 
 LOG_SIZE: Final = 1 << 20
 INSTRUCTION: Final = 8  # bytes
@@ -215,6 +220,14 @@ def load_program(instructions: bytes, license_: str) -> int:
 def attach(program: int, ifindex: int, direction: int) -> int:
     """Have a program see an interface's packets, until the descriptor is closed. Raises OSError."""
     return _bpf(BPF_LINK_CREATE, _LINK_CREATE.pack(program, ifindex, direction, 0))
+
+
+def attached_to(link: int) -> int:
+    """The index of the interface whose packets the program of this link sees; 0: of none any more."""
+    room = ctypes.create_string_buffer(_LINK_INFO.size)
+    _bpf(BPF_OBJ_GET_INFO_BY_FD, _OBJECT_INFO.pack(link, len(room), _address(room)))
+    index: int = _LINK_INFO.unpack(room.raw)[3]
+    return index
 
 
 def _possible_cpus() -> int:

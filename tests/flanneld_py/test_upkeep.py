@@ -1,0 +1,154 @@
+"""When this machine is looked at, and what is told of what was found."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from flanneld_py.board import Board
+from flanneld_py.holder import Claim
+from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.own import Kept
+from flanneld_py.owned import Device, Heard, RouteNews, Set
+from flanneld_py.subnet_file import SubnetFile
+from flanneld_py.upkeep import LOOK, REPAIR, SETTLE, NoFilters, Upkeep
+from tests.flanneld_py.daemon_world import Recorder, Script
+from tests.flanneld_py.made import held, subnet
+
+DOWN: Final = Set(7, 1472, 500, "flannel0 was set down")
+LINKS: Final = Heard(links=True)
+PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
+
+
+class Looks:
+    """Upkeep, with something in place of the kernel that finds what it is told to find, and counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time, self.board, self.backend = Script(), Board(), Recorder()
+        self.backend.wanted = lambda: {PEERS.destination: PEERS}  # type: ignore[method-assign]
+        self.finds = Kept()
+        self.looks = self.wakes = 0
+        self.takes = 0.0
+        self.path = folder / "subnet.env"
+        file = SubnetFile(self.path, subnet("10.2.0.0/16"), ip_masq=False)
+        file.write(subnet("10.2.35.0/24"), 1472)
+        self.claim = Claim(held("10.2.35.0/24", "192.168.199.52"), 0.0)
+        self.upkeep = Upkeep(
+            self.backend, NoFilters(), file, self.time, self.board,
+            resync=5, wake=self._woken, keep=self._keep,
+        )  # fmt: skip
+        self.upkeep.begin()
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def _keep(self, _: Sequence[Device]) -> Kept:
+        self.looks += 1
+        self.time.second += self.takes
+        return self.finds
+
+    def tend(self, at: float | None = None) -> None:
+        self.time.second = self.time.second if at is None else at
+        for _ in self.upkeep.tend(self.claim, {}):
+            assert self.time.second < self.claim.expires_at
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Looks:
+    return Looks(tmp_path)
+
+
+def test_without_events_devices_are_looked_at_every_few_seconds_and_everything_every_ten(world):
+    for second in range(1, 21):
+        world.tend(second)
+    assert world.looks == 20 / LOOK
+    assert world.backend.repairs == 20 / REPAIR
+
+
+def test_an_event_leads_to_a_look_at_once_and_many_to_one(world):
+    for _ in range(1000):
+        world.upkeep.hear(LINKS)
+    assert world.wakes == 1
+    world.tend(0.1)
+    world.tend(0.2)
+    assert world.looks == 1
+    assert world.backend.repairs == 0  # entries are no business of links that are as they should be
+
+
+def test_what_is_heard_while_it_is_looked_leads_to_another_look(world):
+    world.upkeep.hear(LINKS)
+    world.tend(0.1)
+    world.upkeep.hear(LINKS)
+    assert world.wakes == 2
+    world.tend(0.2)
+    assert world.looks == 2
+
+
+def test_a_route_of_ours_that_is_taken_away_leads_to_a_look_at_the_entries_and_others_to_none(world):
+    world.upkeep.hear(Heard(routes=(RouteNews(PEERS),)))
+    world.tend(0.1)
+    assert (world.looks, world.backend.repairs) == (0, 0)
+    world.upkeep.hear(Heard(routes=(RouteNews(PEERS, gone=True),)))
+    world.tend(0.2)
+    assert (world.looks, world.backend.repairs) == (1, 1)
+
+
+def test_a_device_that_was_put_right_may_have_lost_its_entries_so_these_are_looked_at(world):
+    world.finds = Kept(done=(DOWN,))
+    world.upkeep.hear(LINKS)
+    world.tend(0.1)
+    assert world.backend.repairs == 1
+    assert world.board.repairs == 1
+
+
+def test_who_puts_something_right_again_and_again_listens_at_growing_intervals(world):
+    assert world.upkeep.hear(LINKS) == SETTLE
+    world.finds = Kept(done=(DOWN,))
+    pauses = []
+    for number in range(8):
+        world.tend(0.1 * number)
+        pauses.append(world.upkeep.hear(LINKS))
+    assert pauses == [0.5, 1, 2, 4, 8, REPAIR, REPAIR, REPAIR]
+    world.finds = Kept()
+    world.tend(1)
+    assert world.upkeep.hear(LINKS) == SETTLE
+
+
+def test_looks_that_take_long_leave_the_lease_its_time(world):
+    world.takes = 0.5
+    world.upkeep.hear(LINKS)
+    world.tend(0.1)
+    assert world.upkeep.hear(LINKS) == pytest.approx(20 * 0.5)
+
+
+def test_what_cannot_be_put_right_ends_readiness_until_it_can(world, caplog):
+    world.board.subnet = world.claim.subnet
+    error = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    world.finds = Kept(refused=((DOWN, error),))
+    for second in range(1, 11):
+        world.tend(second)
+    assert not world.board.ready
+    reason = "flannel0 was set down, and it cannot be put right: Address already in use"
+    assert world.board.lacking == reason
+    assert 1 <= sum(reason in record.getMessage() for record in caplog.records) <= 3
+    world.finds = Kept()
+    world.tend(12)
+    assert world.board.ready
+
+
+def test_a_device_that_only_the_backend_can_make_is_claimed_and_carried_again(world):
+    world.finds = Kept(anew="The device flannel0 is gone: making it anew")
+    world.tend(LOOK)
+    assert world.backend.calls == [("claim", "10.2.35.0/24"), ("peers", [])]
+
+
+def test_a_subnet_file_that_is_deleted_is_there_again_with_the_next_look_at_everything(world, caplog):
+    text = world.path.read_text()
+    world.path.unlink()
+    world.tend(REPAIR)
+    assert world.path.read_text() == text
+    assert f"{world.path} was deleted: written again" in caplog.text
+    assert world.board.repairs == 1
