@@ -14,6 +14,7 @@ from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.fence import Fence
+from flanneld_py.ground import Ground
 from flanneld_py.holder import Claim, Lost, View
 from flanneld_py.inbox import Inbox
 from flanneld_py.judgement import Needs, Rules, too_wide
@@ -56,6 +57,7 @@ class Daemon:
         absent: str = NO_KEY,
         elsewhere: Callable[[], str] = lambda: "",
         filters: Filters | None = None,
+        ground: Ground | None = None,
         ready: Callable[[], None] = lambda: None,
         time: Time | None = None,
         randrange: Callable[[int], int] = random.randrange,
@@ -72,6 +74,7 @@ class Daemon:
         self._elsewhere = elsewhere
         self._advice = ""
         self._filters = filters or NoFilters()
+        self._ground = ground
         self._ready = ready
         self._time = time or Time()
         self._randrange = randrange
@@ -101,6 +104,7 @@ class Daemon:
         upkeep = Upkeep(
             backend, self._filters, file, self._time, self.board,
             resync=self._options.iptables_resync,
+            ground=self._ground,
             wake=self._inbox.wake,
         )  # fmt: skip
         self._listen(upkeep.hear)
@@ -112,6 +116,7 @@ class Daemon:
         )  # fmt: skip
         while True:
             claim, snapshot = self._acquire(network, backend, previous, pick, fence)
+            upkeep.stand()
             backend.claim(claim.subnet)
             self._filters.set(network, claim.subnet)
             held = self._looked_at_again(claim, snapshot)

@@ -13,7 +13,7 @@ from flanneld_py.judgement import Rules
 from flanneld_py.lease import Added, Event, HeldLease, Lease, Removed, agree, diff, news
 from flanneld_py.registry import TTL, Gone, Put, Said, Snapshot, Spoiled, beside
 from flanneld_py.registry import Event as Change
-from flanneld_py.subnet import Subnet
+from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["GUARD", "Claim", "Lost", "View", "words"]
 
@@ -37,11 +37,13 @@ class Claim:
     """A lease that we hold. Times are seconds of the daemon's clock, from *before* it was asked for.
 
     `spoiled`: what is under our key does not say what our lease must, and ours is to be written over it.
+    `asked`: what it was last asked to say, perhaps to no answer, where that names another address of ours.
     """
 
     held: HeldLease
     asked_at: float
     spoiled: bool = False
+    asked: Addresses | None = None
 
     @property
     def subnet(self) -> Subnet:
@@ -77,13 +79,14 @@ class Claim:
                 return replace(self, held=replace(self.held, revision=revision), spoiled=True)
             case Put(held) if self._is_ours(held.lease.subnet, held.revision, held.name):
                 holder = held.lease.attrs.public
-                if not holder.is_same_machine(self.held.lease.attrs.public):
+                ours = (self.held.lease.attrs.public, self.asked)
+                if not any(known is not None and holder.is_same_machine(known) for known in ours):
                     return Lost(f"{holder} has written its key")
-                ours = replace(self.held, revision=held.revision, permanent=held.permanent)
+                kept = replace(self.held, revision=held.revision, permanent=held.permanent)
                 # How long a lease lives that another's hand made of a reservation is not known.
                 ended = self.held.permanent and not held.permanent
                 differs = not agree(held.lease.attrs, self.held.lease.attrs)
-                return replace(self, held=ours, spoiled=ended or differs)
+                return replace(self, held=kept, spoiled=ended or differs)
         return self
 
     def after_list(self, snapshot: Snapshot) -> "Claim | Lost":

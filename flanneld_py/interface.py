@@ -203,7 +203,7 @@ def _with_address(candidates: Sequence[Candidate], address: Address) -> Found | 
 def _matching(candidates: Sequence[Candidate], pattern: str) -> Found | str:
     regex = re2.compiled(pattern)
     for candidate in candidates:
-        for address in _usable(candidate):
+        for address in usable_addresses(candidate):
             if regex.search(str(address)):
                 return candidate, address
     by_name = next((candidate for candidate in candidates if regex.search(candidate.name)), None)
@@ -227,7 +227,7 @@ def _by_default(candidates: Sequence[Candidate], way: Way | None, family: str) -
 
 def _unfit(candidate: Candidate, wanted: Address | None, public: Addresses, needs: Families) -> str:
     """What an interface lacks to be the external one; "" if nothing."""
-    usable = _usable(candidate)
+    usable = usable_addresses(candidate)
     for named in (wanted, public.ipv4, public.ipv6):
         # A route may prefer the address of another interface, which is none of our business.
         if named not in usable and any(held.address.ip == named for held in candidate.addresses):
@@ -246,7 +246,7 @@ def _unfit(candidate: Candidate, wanted: Address | None, public: Addresses, need
     return ""
 
 
-def _usable(candidate: Candidate) -> tuple[Address, ...]:
+def usable_addresses(candidate: Candidate) -> tuple[Address, ...]:
     """Addresses that others could reach, the best first.
 
     Link-local, deprecated and secondary ones come last. Of the others the first is that which the kernel has
@@ -279,13 +279,13 @@ def _stands_alone(held: Held) -> bool:
 
 def _ours(candidates: Sequence[Candidate], public: Addresses) -> tuple[Address, ...]:
     """The public addresses that an interface of this machine has; behind NAT it is another machine's."""
-    held = {address for candidate in candidates for address in _usable(candidate)}
+    held = {address for candidate in candidates for address in usable_addresses(candidate)}
     return tuple(address for address in (public.ipv4, public.ipv6) if address is not None and address in held)
 
 
 def _interface(candidate: Candidate, wanted: Address | None, ours: tuple[Address, ...]) -> Interface:
     """`ours`: what peers send to is what we listen on and send from, if this machine has it."""
-    usable = (*ours, *([] if wanted is None else [wanted]), *_usable(candidate))
+    usable = (*ours, *([] if wanted is None else [wanted]), *usable_addresses(candidate))
     everything = tuple(held.address for held in candidate.addresses)
     return Interface(
         candidate.name,

@@ -311,6 +311,7 @@ class Keeper:
 
     def _renew(self, now: float) -> str:
         held, attrs = self.claim.held, self._backend.attrs()
+        self.claim = replace(self.claim, asked=attrs.public)
         revision = self._registry.renew(held, attrs)
         if revision is None:
             # Perhaps by our own hand: an attempt whose answer never came.
@@ -319,6 +320,7 @@ class Keeper:
         if not self.claim.spoiled:
             self._retry_renewal_at = float("-inf")
         self.claim = Claim(renewed, now)
+        self._pass_on(self._view.judge_by(replace(self._view.rules, public=attrs.public)))
         self._extend()
         self._board.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)

@@ -23,7 +23,7 @@ from flanneld_py.kernel import table
 from flanneld_py.kernel.astray import Astray
 from flanneld_py.kernel.entries import BLACKHOLE
 from flanneld_py.kernel.events import Listener
-from flanneld_py.kernel.interfaces import look
+from flanneld_py.kernel.interfaces import glance, look
 from flanneld_py.options import Options
 from flanneld_py.owned import Heard
 from flanneld_py.past import Past
@@ -31,8 +31,9 @@ from flanneld_py.patience import Patience
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
 from flanneld_py.reservations import Reservations, needs
-from flanneld_py.subnet import Addresses, Network, Subnet
+from flanneld_py.subnet import Network, Subnet
 from flanneld_py.surroundings import Surroundings, hosts
+from flanneld_py.underlay import Underlay, families
 
 __all__ = ["Machine"]
 
@@ -59,7 +60,7 @@ class Machine:
             random_fully=not options.ip_masq_fully_random_disable,
             forward_rules=options.iptables_forward_rules,
         )
-        self._astray = Astray(self._interface.index)
+        self._astray = Astray()
         self._resync = Resync(self._firewall.sync)
         places = (options.remote,) if options.remote else options.etcd_endpoints
         self._surroundings = Surroundings(hosts(places), time)
@@ -71,14 +72,16 @@ class Machine:
         """The daemon of the network whose board this is. Raises `Fatal`."""
         network = board.name
         prefix, absent = self._place(network)
+        underlay = Underlay(self._options, self._time, look, glance)
         return Daemon(
             self._options,
             open_registry(self._options, network),
-            open_backend=partial(self._open_backend, board),
+            open_backend=partial(self._open_backend, board, underlay),
             subnet_file=self._subnet_file(network),
             prefix=prefix,
             absent=absent,
             elsewhere=self._elsewhere(network),
+            ground=underlay,
             filters=_Rules(
                 self._firewall,
                 self._resync,
@@ -86,6 +89,7 @@ class Machine:
                 self._subnets,
                 Past(self._subnet_file(network)),
                 self._astray,
+                underlay,
             ),
             ready=ready,
             time=self._time,
@@ -124,20 +128,19 @@ class Machine:
         options = self._options
         return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
 
-    def _open_backend(self, board: Board, network: NetworkConfig) -> Backend:
+    def _open_backend(self, board: Board, underlay: Underlay, network: NetworkConfig) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
         if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
             raise Fatal(str(problem), code=Exit.CONFIG)
         self._reservations.take(board.name, needs(network))
-        families = Families(network.ipv4 is not None, network.ipv6 is not None)
-        interface = self._interface
-        if (families.ipv4 and interface.ipv4 is None) or (families.ipv6 and interface.ipv6 is None):
-            interface = self._find(families, [board])
-        public = public_addresses(interface, wishes(self._options))
+        wanted, interface = families(network), self._interface
+        if (wanted.ipv4 and interface.ipv4 is None) or (wanted.ipv6 and interface.ipv6 is None):
+            interface = self._find(wanted, [board])
+        footing = underlay.begin(interface, network)
         return open_backend(
             network,
-            interface,
-            Addresses(public.ipv4 if families.ipv4 else None, public.ipv6 if families.ipv6 else None),
+            footing.interface,
+            footing.public,
             self._options,
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
@@ -167,6 +170,7 @@ class _Rules:
         subnets: dict[str, Subnet] | None,
         past: Past,
         astray: Astray,
+        underlay: Underlay,
     ) -> None:
         """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
@@ -175,6 +179,7 @@ class _Rules:
         self._subnets = subnets
         self._past = past
         self._astray = astray
+        self._underlay = underlay
         self._blackholes = Resync(self._keep_blackholes)
         self._patience = Patience()
         self._own = Subnet()
@@ -184,7 +189,7 @@ class _Rules:
         self._firewall.set(network, subnet, self._network)
         self._own = subnet
         with suppress(OSError):  # `sync` tells, and tries again
-            self._astray.put_right(subnet)
+            self._astray.put_right(subnet, self._underlay.index)
         # These three have no entries of their own to compare with what there is.
         carries = not isinstance(network.backend, Udp | Alloc | Extension)
         self._past.leave(network.overlay, network.overlay if carries else None)
@@ -201,7 +206,7 @@ class _Rules:
         """See `Filters`. In threads of its own: the caller has a lease to look after."""
         self._past.look()
         repaired = self._resync() + (self._blackholes() if self._subnets else 0)
-        self._astray.put_right(self._own)
+        self._astray.put_right(self._own, self._underlay.index)
         return repaired
 
     def _have_blackholes(self) -> int:

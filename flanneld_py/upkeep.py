@@ -11,13 +11,16 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Fatal
+from flanneld_py.ground import Ground, Rock
 from flanneld_py.holder import Claim
 from flanneld_py.kernel import own
 from flanneld_py.lease import Lease
 from flanneld_py.owned import Device, Heard, concerns
 from flanneld_py.patience import Patience
+from flanneld_py.registry import Stopped
 from flanneld_py.subnet import Subnet
 from flanneld_py.subnet_file import SubnetFile
+from flanneld_py.underlay import Move
 
 __all__ = ["Filters", "NoFilters", "Upkeep"]
 
@@ -39,8 +42,11 @@ different things fight at speed.
 SHARE: Final = 20
 """So many times as long as a look took no event leads to another: whoever looks has a lease to renew."""
 
-PASSING: Final = frozenset({errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What may be over when a device is made once more; ENODEV: it was taken away again in the middle."""
+PASSING: Final = frozenset(
+    {errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
+"""What may be over when a device is made once more; ENODEV and EADDRNOTAVAIL: the device, or the interface's
+address, was taken away again in the middle."""
 
 
 class Filters(Protocol):
@@ -67,7 +73,8 @@ class NoFilters:
 class Upkeep:
     """Compares what is ours with what there is: devices, entries, the subnet file, the filter's rules.
 
-    `resync` is in seconds; `wake` has the lease's keeper, in its own thread, come to `tend` soon.
+    What all of it stands on, the external interface, is followed first. `resync` is in seconds; `wake` has
+    the lease's keeper, in its own thread, come to `tend` soon.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Upkeep:
         board: Board,
         *,
         resync: int,
+        ground: Ground | None = None,
         wake: Callable[[], None] = lambda: None,
         keep: Callable[[Sequence[Device]], own.Kept] = own.keep,
     ) -> None:
@@ -88,9 +96,11 @@ class Upkeep:
         self._time = time
         self._board = board
         self._resync = resync
+        self._ground = ground or Rock()
         self._wake = wake
         self._keep = keep
         self._look_at = self._repair_at = self._sync_at = float("-inf")
+        self._moving: Move | None = None
         self._bare = False  # what was made anew carries nothing yet
         self._entries = self._written = False  # these are to be looked at
         self._repaired, self._looked = 0, False
@@ -104,6 +114,7 @@ class Upkeep:
         now = self._time.now()
         self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
         self._bare = self._entries = self._written = False
+        self._moving = None
         self._board.lacking = ""
         self._take()
 
@@ -122,6 +133,37 @@ class Upkeep:
         with self._lock:
             heard, self._heard, self._woken = self._heard, Heard(), False
         return heard
+
+    # The interface
+
+    def stand(self) -> None:
+        """Before a lease is acted on: follow the interface, or wait for it. Raises `Fatal` and `Stopped`."""
+        while not self._stands():
+            self._time.rest(SETTLE)
+            if self._time.stopping.is_set():
+                raise Stopped
+
+    def _stands(self) -> bool:
+        try:
+            move = self._ground.seen()
+        except OSError as error:
+            self._say(
+                logging.ERROR, f"Looking for the interface: {error.strerror or error}. It is tried again"
+            )
+            return False
+        if self._ground.trouble:
+            self._miss()
+            return False
+        if move is not None:
+            logger.warning("%s: following", move.words)
+            self._backend.follow(move.to.interface, move.to.public)
+            self._ground.take(move)
+            self._board.mtu = self._backend.mtu
+        return True
+
+    def _miss(self) -> None:
+        self._board.lacking = f"waiting for an interface: {self._ground.trouble}"
+        self._say(logging.ERROR, f"Peers cannot reach us: {self._ground.trouble}. Waiting for an interface")
 
     # In turn
 
@@ -159,7 +201,13 @@ class Upkeep:
         if not (self._entries or heard.links or now >= self._look_at):
             return
         self._look_at, self._looked = now + LOOK, True
-        if reason := self._backend.broken():
+        move = self._ground.seen()
+        if self._ground.trouble:
+            self._miss()
+            self._entries = False  # there is nothing that they could be kept by
+        elif move is not None:
+            self._make_anew(f"{move.words}: following", claim, move)
+        elif reason := self._backend.broken():
             self._make_anew(f"{reason}: making it anew", claim)
         else:
             self._compare(claim)
@@ -180,25 +228,43 @@ class Upkeep:
         else:
             self._well()
 
-    def _make_anew(self, reason: str, claim: Claim) -> None:
+    def _make_anew(self, reason: str, claim: Claim, move: Move | None = None) -> None:
         self._repaired += 1
         self._board.lacking = reason
         if self._making.worth_saying(reason, self._time.now()):
             logger.error("%s", reason)
         try:
+            if move is not None:
+                self._backend.follow(move.to.interface, move.to.public)
             self._backend.claim(claim.subnet)
         except Fatal as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
                 raise error.__cause__ from error
             raise
-        self._bare = True
+        self._bare, self._moving = True, move
 
     def _carry_again(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
         if not self._bare:
             return
         self._backend.carry(peers, claim.expires_at)
         self._bare = self._entries = False
+        if self._moving is not None:
+            self._ground.take(self._moving)
+            self._moving = None
+            self._tell_of_mtu(claim.subnet)
         self._well()
+
+    def _tell_of_mtu(self, subnet: Subnet) -> None:
+        """Whom it concerns."""
+        mtu = self._backend.mtu
+        if mtu != self._board.mtu:
+            text = "FLANNEL_MTU was %d and is %d: restart what uses it, such as docker"
+            logger.warning(text, self._board.mtu, mtu)
+            self._board.mtu = mtu
+            try:
+                self._file.write(subnet, mtu)
+            except Fatal as error:
+                self._say(logging.ERROR, f"{error}. It is tried again")
 
     def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         if not self._entries:

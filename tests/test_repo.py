@@ -28,7 +28,7 @@ CORE = {
         "datapath.allowance", "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
         "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
         "datapath.pacing", "datapath.roster", "datapath.segment", "datapath.sums", "datapath.trains",
-        "datapath.vnet", "errors", "firewall.iptables_text", "firewall.nft_text",
+        "datapath.vnet", "errors", "follow", "firewall.iptables_text", "firewall.nft_text",
         "firewall.rules", "former", "holder",
         "interface", "judgement", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
         "kernel.nft_elements",

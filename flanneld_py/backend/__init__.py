@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Event, Lease, LeaseAttrs
 from flanneld_py.owned import Device
-from flanneld_py.subnet import Subnet
+from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["OTHERS", "Backend", "Flow", "Statistics"]
 
@@ -54,6 +55,12 @@ class Backend(Protocol):
 
     def announcement(self) -> bytes:
         """What to say beside our lease, as a JSON object, once it is claimed; empty: nothing, never."""
+
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """Stand on this interface from now on, with these addresses to announce; the next `claim` sees to it.
+
+        More often than once for one of them, if that `claim` fails. Raises `Fatal`.
+        """
 
     def claim(self, subnet: Subnet) -> None:
         """Give the kernel what this subnet needs, instead of any other. Raises `Fatal`."""

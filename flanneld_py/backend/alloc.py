@@ -19,8 +19,7 @@ class AllocBackend:
     def __init__(
         self, _network: NetworkConfig, _config: Alloc, interface: Interface, public: Addresses
     ) -> None:
-        self.mtu = interface.mtu
-        self._public = public
+        self.follow(interface, public)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`. flannel's leases of this kind name no backend."""
@@ -32,6 +31,11 @@ class AllocBackend:
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""
+
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`."""
+        self.mtu = interface.mtu
+        self._public = public
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""

@@ -58,12 +58,10 @@ class ExtensionBackend:
         longest: float = LONGEST,
     ) -> None:
         """Run PreStartupCommand: what it prints is our lease's BackendData. Raises `Fatal`."""
-        self.mtu = interface.mtu
+        self._stand(interface, public)
         self._overlay = network.overlay
         self._config = config
         self._longest = longest
-        named = {"PUBLIC_IP": public.ipv4, "PUBLIC_IPV6": public.ipv6}
-        self._named = {name: str(address) for name, address in named.items() if address}
         self._peers: dict[Subnet, Lease] = {}
         self._left: dict[Subnet, Lease] = {}  # whose SubnetRemoveCommand has failed when the lease was lost
         self._subnet = Subnet()
@@ -73,8 +71,7 @@ class ExtensionBackend:
         self._ended = False
         self._beginning = threading.Lock()  # held while a command runs in the caller's thread
         printed = self._begin("PreStartupCommand", config.pre_startup_command, {})
-        data = printed if config.pre_startup_command else None
-        self._attrs = LeaseAttrs(public, BACKEND_TYPE, data)
+        self._data = printed if config.pre_startup_command else None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closing = False
         self._worker = threading.Thread(target=self._run, name="extension", daemon=True)
@@ -83,7 +80,7 @@ class ExtensionBackend:
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
-        return self._attrs
+        return LeaseAttrs(self._public, BACKEND_TYPE, self._data)
 
     def recall(self, said: LeaseAttrs) -> None:
         """See `Backend`. All that it says can be said anew."""
@@ -91,6 +88,16 @@ class ExtensionBackend:
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""
+
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`. PostStartupCommand is run again then, PreStartupCommand is not."""
+        self._stand(interface, public)
+
+    def _stand(self, interface: Interface, public: Addresses) -> None:
+        self.mtu = interface.mtu
+        self._public = public
+        named = {"PUBLIC_IP": public.ipv4, "PUBLIC_IPV6": public.ipv6}
+        self._named = {name: str(address) for name, address in named.items() if address}
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`. PostStartupCommand; a failure of it is fatal, as with flannel."""

@@ -6,7 +6,6 @@ from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface
@@ -35,22 +34,25 @@ class HostGwBackend(Programmed):
     ) -> None:
         self._peers = Reached(ways)
         super().__init__(network.overlay, interface, table, self._peers)
-        self.mtu = interface.mtu
-        self._underlay = Underlay(interface, network.overlay)
-        public = of_families(public, network.overlay)
-        if network.ipv4 is not None:
-            _require_own("IPv4", interface.name, interface.ipv4, public.ipv4)
-        if network.ipv6 is not None:
-            _require_own("IPv6", interface.name, interface.ipv6, public.ipv6)
-        self._attrs = LeaseAttrs(public, HOST_GW)
+        self.follow(interface, public)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
         return self._attrs
 
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`."""
+        public = of_families(public, self._overlay)
+        if self._overlay.ipv4 is not None:
+            _require_own("IPv4", interface.name, interface.ipv4, public.ipv4)
+        if self._overlay.ipv6 is not None:
+            _require_own("IPv6", interface.name, interface.ipv6, public.ipv6)
+        self._interface = interface
+        self.mtu = interface.mtu
+        self._attrs = LeaseAttrs(public, HOST_GW)
+
     def claim(self, subnet: Subnet) -> None:
-        """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
-        self._underlay.require()
+        """See `Backend`."""
         self._own = subnet
 
     def owned(self) -> Sequence[Device]:
@@ -59,7 +61,7 @@ class HostGwBackend(Programmed):
 
     def broken(self) -> str:
         """See `Backend`."""
-        return self._underlay.trouble()
+        return ""
 
     def _carried(self, lease: Lease) -> Carried:
         return host_gw_entries(lease, self._interface, self._overlay, self._own, self._peers.known)

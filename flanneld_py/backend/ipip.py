@@ -9,7 +9,6 @@ from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import IPIP, ipip_entries
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Ipip, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -48,24 +47,9 @@ class IpipBackend(Programmed):
     ) -> None:
         if (problem := uncarried(network)) is not None:
             raise Fatal(str(problem), code=Exit.CONFIG)
-        if interface.ipv4 is None or public.ipv4 is None:
-            raise Fatal(
-                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name "
-                "another interface with -iface",
-                code=Exit.INTERFACE,
-            )
         super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
-        self.mtu = interface.mtu - OVERHEAD
-        if self.mtu < LOWEST_MTU:
-            raise Fatal(
-                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {LOWEST_MTU + OVERHEAD} is "
-                "the least",
-                code=Exit.INTERFACE,
-            )
         self._pools = pools(network)
-        self._local = interface.ipv4
-        self._attrs = LeaseAttrs(of_families(public, network.overlay), IPIP)
-        self._underlay = Underlay(interface, network.overlay)
+        self.follow(interface, public)
         # Whether the kernel has it at all is to be known before a lease is taken.
         self._index = self._ensure()
 
@@ -73,11 +57,29 @@ class IpipBackend(Programmed):
         """See `Backend`."""
         return self._attrs
 
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`. With another address the device is another one."""
+        if interface.ipv4 is None or public.ipv4 is None:
+            raise Fatal(
+                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name "
+                "another interface with -iface",
+                code=Exit.INTERFACE,
+            )
+        if interface.mtu - OVERHEAD < LOWEST_MTU:
+            raise Fatal(
+                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {LOWEST_MTU + OVERHEAD} is "
+                "the least",
+                code=Exit.INTERFACE,
+            )
+        self._interface = interface
+        self.mtu = interface.mtu - OVERHEAD
+        self._local = interface.ipv4
+        self._attrs = LeaseAttrs(of_families(public, self._overlay), IPIP)
+
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
-        self._underlay.require()
         self._own = subnet
         self._index = self._ensure()
         for device in self.owned():
@@ -94,7 +96,7 @@ class IpipBackend(Programmed):
 
     def broken(self) -> str:
         """See `Backend`."""
-        return self._underlay.trouble()
+        return ""
 
     def _carried(self, lease: Lease) -> Carried:
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)

@@ -20,7 +20,7 @@ from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, 
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.owned import Device
 from flanneld_py.sparing import Sparing
-from flanneld_py.subnet import Network, Subnet
+from flanneld_py.subnet import Addresses, Network, Subnet
 
 __all__ = ["Programmed", "Table"]
 
@@ -73,6 +73,10 @@ class Programmed(ABC):
     def announcement(self) -> bytes:
         """See `Backend`."""
         return b""
+
+    @abstractmethod
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`."""
 
     @abstractmethod
     def claim(self, subnet: Subnet) -> None:

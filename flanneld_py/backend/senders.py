@@ -19,14 +19,16 @@ class Senders:
         self._sends = sends
         self._of: dict[Subnet, tuple[Address, ...]] = {}
         self._sources: Sources | None = None
+        self._guarded: Guarded | None = None
 
     def begin(self, guarded: Guarded) -> None:
         """Have the packet filter's table, or, without the check, none of an earlier run."""
         if not self._check:
             sources.remove(guarded)
             return
-        if self._sources is None:
-            self._sources = Sources(guarded)
+        if self._sources is None or self._guarded != guarded:
+            self.close()
+            self._sources, self._guarded = Sources(guarded), guarded
         self._sources.begin()
 
     def carry(self, peers: Mapping[Subnet, Lease]) -> None:

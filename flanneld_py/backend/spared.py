@@ -52,6 +52,12 @@ class Spared:
         wanted = {*(address for address in self._always if address in self._network), *self._peers.values()}
         self._change(wanted, self._routes.keys() - wanted)
 
+    def follow_to(self, interface: Interface) -> None:
+        """The external interface is this from now on; with another one its routes have gone."""
+        if interface.index != self._under:
+            self._under = interface.index
+            self._routes = {}
+
     def follow(self, events: Iterable[Event]) -> None:
         """Peers come and go."""
         more: set[Address] = set()

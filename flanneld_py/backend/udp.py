@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from flanneld_py.backend import Statistics
 from flanneld_py.backend.senders import Senders
 from flanneld_py.backend.spared import Spared
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
@@ -50,23 +49,13 @@ class UdpBackend:
             raise Fatal(str(problem), code=Exit.CONFIG)
         if network.ipv4 is None:
             raise ValueError("a network of no family")
-        if interface.ipv4 is None:
-            message = f"The udp backend carries IPv4 only, and {interface.name} has no IPv4 address"
-            raise Fatal(message, code=Exit.INTERFACE)
+        address = _address(interface)
         require_tun()
-        self.mtu = interface.mtu - OVERHEAD
-        if self.mtu < LOWEST_MTU:
-            raise Fatal(
-                f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least",
-                code=Exit.INTERFACE,
-            )
+        self.mtu = _inner_mtu(interface)
         self._network = network.ipv4.network
         self._pools = pools(network)
-        self._underlay = Underlay(interface, network.overlay)
         self._public = public
-        self._outside = Outside(
-            sockets.bind(interface.ipv4, config.port), interface.ipv4, config.port, interface.name
-        )
+        self._outside = Outside(sockets.bind(address, config.port), address, config.port, interface.name)
         self._needs = needs
         self._spared = Spared(self._network, interface)
         self._senders = Senders(check=options.udp_source_check)
@@ -89,9 +78,22 @@ class UdpBackend:
         fast = self._carrier is not None and self._carrier.fast
         return Announcement(self.mtu + OVERHEAD, fast).encode()
 
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`. The socket is another one only if the address is."""
+        address, mtu, before = _address(interface), _inner_mtu(interface), self._outside
+        if address == before.address:
+            self._outside = replace(before, interface=interface.name)
+        else:
+            bound = sockets.bind(address, before.port)
+            self._outside = Outside(bound, address, before.port, interface.name)
+            if self._carrier is None or self._carrier.outside.socket is not before.socket:
+                before.socket.close()
+        self.mtu, self._public = mtu, public
+        self._spared.follow_to(interface)
+        self._guarded = replace(self._guarded, under=interface.index)
+
     def claim(self, subnet: Subnet) -> None:
-        """See `Backend`. Raises `Fatal` where the interface is not the one any more that we began with."""
-        self._underlay.require()
+        """See `Backend`."""
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
         if self._carrier is not None and not self._carrier.alive:
@@ -101,8 +103,7 @@ class UdpBackend:
         self._spared.begin(self._needed())  # before there is the device, whose route takes them along
         if self._carrier is not None:
             own.establish(self._device(self._carrier))
-            if self._carrier.damage:
-                self._carrier.renew()
+            self._move(self._carrier)
             return
         options = self._options
         carrier = Carrier(
@@ -119,6 +120,16 @@ class UdpBackend:
             carrier.close()
             raise
         self._carrier = carrier
+
+    def _move(self, carrier: Carrier) -> None:
+        """Have it stand on the interface as it is by now, and with all its programs."""
+        before = carrier.outside
+        if (carrier.outside, carrier.mtu) != (self._outside, self.mtu):
+            carrier.move(self._outside, self.mtu)
+            if before.socket is not self._outside.socket:
+                before.socket.close()
+        elif carrier.damage:
+            carrier.renew()
 
     def _device(self, carrier: Carrier) -> Device:
         """The carrier's device as it should be: with an address and a route of the whole network."""
@@ -192,7 +203,7 @@ class UdpBackend:
             return f"{self._wanted_device} could not be made anew"
         if self._carrier.failure is not None:
             return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
-        return self._carrier.damage or self._underlay.trouble()
+        return self._carrier.damage
 
     def owned(self) -> Sequence[Device]:
         """See `Backend`. The device, and beside it the fast path's."""
@@ -226,8 +237,26 @@ class UdpBackend:
     def _drop(self) -> None:
         """End what carries; the device goes with it."""
         if self._carrier is not None:
-            self._carrier.close()
-            self._carrier = None
+            carrier, self._carrier = self._carrier, None
+            carrier.close()
+            if carrier.outside.socket is not self._outside.socket:
+                carrier.outside.socket.close()
+
+
+def _address(interface: Interface) -> IPv4Address:
+    if interface.ipv4 is None:
+        message = f"The udp backend carries IPv4 only, and {interface.name} has no IPv4 address"
+        raise Fatal(message, code=Exit.INTERFACE)
+    return interface.ipv4
+
+
+def _inner_mtu(interface: Interface) -> int:
+    if interface.mtu - OVERHEAD < LOWEST_MTU:
+        raise Fatal(
+            f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least",
+            code=Exit.INTERFACE,
+        )
+    return interface.mtu - OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ LOWEST_MTU_IPV6: Final = 1280
 
 
 class Vtep:
-    """`outer` is the MTU of the packets that it sends, `local` their source, `under` the device they go by.
+    """One for packets of this IP version, which stands nowhere before `stand`.
 
     Its MAC is that of a device of this name that is there, so that peers do not notice a restart, or that of
     our lease from before a reboot. A new one is random: who can guess it can send us packets of the overlay.
@@ -40,38 +40,26 @@ class Vtep:
     def __init__(
         self,
         config: Vxlan,
-        under: int,
-        local: Address,
-        outer: int,
+        version: int,
         tx_checksum: str,
         pools: tuple[AnyPool, ...],
     ) -> None:
-        self.name = device_names.vxlan(config.vni, local.version)
-        if local.version == 4:
-            self.mtu, lowest = outer - OVERHEAD_IPV4, LOWEST_MTU
-        else:
-            self.mtu, lowest = outer - OVERHEAD_IPV6, LOWEST_MTU_IPV6
+        self.name = device_names.vxlan(config.vni, version)
         if len(self.name) > LONGEST_NAME:
             raise Fatal(
                 f"Backend.VNI makes the name {self.name}, and a device's has at most {LONGEST_NAME} "
                 "characters: choose a VNI of fewer digits",
                 code=Exit.CONFIG,
             )
-        if self.mtu < lowest:
-            raise Fatal(
-                f"{self.name} would have an MTU of {self.mtu}, and {lowest} is the least: raise Backend.MTU, "
-                "or the MTU of the interface",
-                code=Exit.CONFIG,
-            )
         self._config = config
-        self._under = under
-        self._local = local
+        self._under = 0
+        self._local: Address = IPv4Address(0)
         self._tx_checksum = tx_checksum
         self._pools = pools
         self._address: Address = IPv4Address(0)
         self._examiner: Examiner | None = None
         self._hold: Hold | None = None
-        self.index = 0
+        self.index = self.mtu = 0
         found = links.link(self.name)
         self._new = found is None or not is_vtep_mac(found.mac)
         self.mac = links.new_mac() if found is None or self._new else found.mac
@@ -93,6 +81,22 @@ class Vtep:
             self._establish(Device(self.name, made.index, self.mtu))
         finally:
             links.delete_link(self.name)
+
+    def stand(self, under: int, local: Address, outer: int) -> None:
+        """Send by the interface of this index, from this address, packets of `outer` bytes at most.
+
+        `make` sees to it. Raises `Fatal`.
+        """
+        overhead, lowest = (
+            (OVERHEAD_IPV4, LOWEST_MTU) if local.version == 4 else (OVERHEAD_IPV6, LOWEST_MTU_IPV6)
+        )
+        if outer - overhead < lowest:
+            raise Fatal(
+                f"{self.name} would have an MTU of {outer - overhead}, and {lowest} is the least: raise "
+                "Backend.MTU, or the MTU of the interface",
+                code=Exit.CONFIG,
+            )
+        self._under, self._local, self.mtu = under, local, outer - overhead
 
     def make(self, address: Address) -> None:
         """Have the device, with this address, and up. Raises `Fatal`."""

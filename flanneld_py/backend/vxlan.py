@@ -12,7 +12,6 @@ from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.senders import Senders
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
 from flanneld_py.config.model import NetworkConfig, Vxlan
@@ -56,25 +55,15 @@ class VxlanBackend(Programmed):
     ) -> None:
         super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
         self._config = config
-        self._underlay = Underlay(interface, network.overlay)
-        self._public = of_families(public, network.overlay)
-        outer = min(config.mtu or interface.mtu, interface.mtu)
-        if config.mtu > outer:  # the kernel would not have it either
-            text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
-            logger.warning(text, config.mtu, interface.name, outer)
         self._older = False
-        self._ipv4 = self._ipv6 = None
-        if network.ipv4 is not None:
-            local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
-            self._ipv4 = Vtep(config, interface.index, local, outer, tx_checksum, pools(network))
-        if network.ipv6 is not None:
-            local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
-            self._ipv6 = Vtep(config, interface.index, local, outer, tx_checksum, pools(network))
         self._senders = Senders(
             check=source_check, sends=lambda lease: lease.attrs.backend_type == BACKEND_TYPE
         )
-        # What a pod may send: docker has one MTU for both families.
-        self.mtu = min(vtep.mtu for vtep in self._vteps)
+        self._ipv4, self._ipv6 = (
+            None if pool is None else Vtep(config, version, tx_checksum, pools(network))
+            for version, pool in ((4, network.ipv4), (6, network.ipv6))
+        )
+        self.follow(interface, public)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"
         switches = (config.gbp, config.learning, config.direct_routing)
         logger.info(text, config.vni, config.port, *(str(switch).lower() for switch in switches))
@@ -103,9 +92,25 @@ class VxlanBackend(Programmed):
                 if vtep is not None:
                     vtep.recall(vxlan_entries.announced_mac(data))
 
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`. With another address or interface the device is another one, of the same MAC."""
+        outer = min(self._config.mtu or interface.mtu, interface.mtu)
+        if self._config.mtu > outer:  # the kernel would not have it either
+            text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
+            logger.warning(text, self._config.mtu, interface.name, outer)
+        if self._ipv4 is not None:
+            local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
+            self._ipv4.stand(interface.index, local, outer)
+        if self._ipv6 is not None:
+            local = _required("IPv6", interface.name, interface.ipv6, public.ipv6)
+            self._ipv6.stand(interface.index, local, outer)
+        self._interface = interface
+        self._public = of_families(public, self._overlay)
+        # What a pod may send: docker has one MTU for both families.
+        self.mtu = min(vtep.mtu for vtep in self._vteps)
+
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`. An existing device stays as it is, if it is what is wanted."""
-        self._underlay.require()
         self._own = subnet
         for vtep, network in ((self._ipv4, subnet.ipv4), (self._ipv6, subnet.ipv6)):
             if vtep is not None:
@@ -144,7 +149,7 @@ class VxlanBackend(Programmed):
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.look()
-        return self._underlay.trouble()
+        return ""
 
     def repair(self) -> int:
         """See `Backend`. Also who may send to us."""

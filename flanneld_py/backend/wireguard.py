@@ -15,7 +15,6 @@ from flanneld_py.backend.device_names import WIREGUARD as DEVICE
 from flanneld_py.backend.device_names import WIREGUARD_V6 as DEVICE_V6
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.programmed import Programmed, Table
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.backend.wireguard_peers import (
     BACKEND_TYPE,
     Peer,
@@ -64,30 +63,18 @@ class WireguardBackend(Programmed):
         table: Table = kernel_table,
     ) -> None:
         super().__init__(network.overlay, interface, table)
-        outer = config.mtu or interface.mtu
-        self.mtu = outer - OVERHEAD
-        lowest = LOWEST_MTU if network.ipv6 is None else LOWEST_MTU_IPV6
-        if self.mtu < lowest:
-            origin = "Backend.MTU" if config.mtu else f"MTU of {interface.name}"
-            raise Fatal(
-                f"{origin} {outer} is too small for wireguard: {lowest + OVERHEAD} is the least",
-                code=Exit.INTERFACE,
-            )
         self._config = config
         self._pools = pools(network)
-        self._public = of_families(public, network.overlay)
-        self._underlay = Underlay(interface, network.overlay)
+        self.follow(interface, public)
         separate = config.mode == "separate"
         self._device_of: dict[int, str] = {
             network.version: DEVICE_V6 if separate and network.version == 6 else DEVICE
             for network in network.overlay.networks
         }
         self._private, key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
-        ipv4, ipv6 = (
-            announced(key, self._port(self._device_of[version])) if version in self._device_of else None
-            for version in (4, 6)
-        )
-        self._attrs = LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
+        self._announced = {
+            version: announced(key, self._port(name)) for version, name in self._device_of.items()
+        }
         self._indices: dict[str, int] = {}
         self._wanted: dict[str, dict[str, Peer]] = {}
         self._of_lease: dict[Subnet, dict[str, Peer]] = {}
@@ -96,11 +83,25 @@ class WireguardBackend(Programmed):
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
-        return self._attrs
+        ipv4, ipv6 = (self._announced.get(version) for version in (4, 6))
+        return LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
+
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        """See `Backend`. The devices are bound to no address."""
+        outer = self._config.mtu or interface.mtu
+        lowest = LOWEST_MTU if self._overlay.ipv6 is None else LOWEST_MTU_IPV6
+        if outer - OVERHEAD < lowest:
+            origin = "Backend.MTU" if self._config.mtu else f"MTU of {interface.name}"
+            raise Fatal(
+                f"{origin} {outer} is too small for wireguard: {lowest + OVERHEAD} is the least",
+                code=Exit.INTERFACE,
+            )
+        self._interface = interface
+        self.mtu = outer - OVERHEAD
+        self._public = of_families(public, self._overlay)
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
-        self._underlay.require()
         self._own = subnet
         self._ensure()
         for device in self.owned():
@@ -133,7 +134,7 @@ class WireguardBackend(Programmed):
 
     def broken(self) -> str:
         """See `Backend`."""
-        return self._underlay.trouble()
+        return ""
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""

@@ -18,7 +18,7 @@ from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.plain import PlainLoop
 from flanneld_py.datapath.roster import Roster
 from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.tun import Tun, open_tun
+from flanneld_py.datapath.tun import open_tun
 from flanneld_py.errors import Exit, Fatal
 
 __all__ = ["Carrier", "Outside"]
@@ -43,7 +43,7 @@ class Carrier:
     """
 
     def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
-        self._outside, self._mtu = outside, mtu
+        self.outside, self.mtu = outside, mtu
         self._wanted = fast_path
         self._traffic = Traffic()
         self._roster = Roster()
@@ -51,17 +51,17 @@ class Carrier:
         self._programs: tuple[FastPath | None, Statistics] = None, Statistics()
         self._ways = {"loop": "plain", "fast_path": "off"}
         tun = open_tun(device, offloads=offloads == "auto")
-        self._tun, self.device, self.index = tun.descriptor, tun.name, tun.index
+        self._tun, self.device, self.index = tun, tun.name, tun.index
         try:
-            self._loop = self._loop_for(tun)
+            self._loop = self._loop_for(outside, mtu)
         except OSError:  # no file descriptor is free: then the device is to go, too
-            os.close(self._tun)
+            os.close(tun.descriptor)
             raise
 
-    def _loop_for(self, tun: Tun) -> Loop:
-        sock = self._outside.socket
+    def _loop_for(self, outside: Outside, mtu: int) -> Loop:
+        sock, tun = outside.socket, self._tun
         if not tun.offloads:
-            return PlainLoop(tun.descriptor, sock, self._mtu, self._traffic)
+            return PlainLoop(tun.descriptor, sock, mtu, self._traffic)
         trains = sockets.receive_trains(sock)
         self._ways["loop"] = f"offloads: {tun.offloads}{', gro' if trains else ''}"
         return OffloadLoop(tun.descriptor, sock, self._traffic)
@@ -108,11 +108,19 @@ class Carrier:
         self._end_programs()
         self._load()
 
+    def move(self, outside: Outside, mtu: int) -> None:
+        """Go on with this side of the network, and the same device; else as `renew`. Raises OSError."""
+        loop = self._loop_for(outside, mtu)
+        self._end_programs()
+        self._loop.close()
+        self._loop, self.outside, self.mtu = loop, outside, mtu
+        self.begin()
+
     def _load(self) -> None:
         if self._wanted == "off":
             return
         try:
-            place = self._outside
+            place = self.outside
             fast = load(self.device, place.interface, place.address, place.port)
         except Unavailable as error:
             if self._wanted == "require":
@@ -204,7 +212,7 @@ class Carrier:
     def close(self) -> None:
         """End it; the device goes with its descriptor, whatever else fails."""
         with ExitStack() as stack:
-            stack.callback(os.close, self._tun)
+            stack.callback(os.close, self._tun.descriptor)
             stack.callback(self._loop.close)
             if self._fast is not None:
                 stack.callback(self._fast.close)

@@ -25,7 +25,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22  # linux/rtnetlink.h
 # linux/if_addr.h
 IFADDRMSG: Final = struct.Struct("=4Bi")  # family, prefixlen, flags, scope, index
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
-IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
+IFA_F_NODAD: Final = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,6 @@ class HeldAddress:
     address: IPv4Interface | IPv6Interface
     flags: int
     ours: bool = False
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether packets can have it; an IPv6 one that somebody else has on the link cannot."""
-        return not self.flags & (IFA_F_DADFAILED | IFA_F_TENTATIVE)
 
 
 def dump_addresses(family: int, index: int = 0) -> Request:

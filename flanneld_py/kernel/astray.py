@@ -24,18 +24,20 @@ FLANNELS = "flannel"
 
 
 class Astray:
-    """Looks for them; `under` is the external interface's index."""
+    """Looks for them."""
 
-    def __init__(self, under: int) -> None:
-        self._under = under
+    def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def put_right(self, own: Subnet) -> int:
-        """Remove those that are a flannel's, and warn once of others; how many were removed."""
+    def put_right(self, own: Subnet, under: int) -> int:
+        """Remove those that are a flannel's, and warn once of others; how many were removed.
+
+        `under` is the external interface's index.
+        """
         removed = 0
         told: set[str] = set()
         for network in own.networks:
-            for match, name in self._found(network):
+            for match, name in self._found(network, under):
                 words = str(_route(match)).replace(f"dev #{match.device}", f"dev {name}")
                 if _is_flannels(match, name) and self._remove(match):
                     removed += 1
@@ -54,7 +56,7 @@ class Astray:
         self._told = told
         return removed
 
-    def _found(self, network: Network) -> list[tuple[Match, str]]:
+    def _found(self, network: Network, under: int) -> list[tuple[Match, str]]:
         # The first address that a container may have, and the last: what covers the subnet covers both.
         first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
         kind = IPv4Address if network.version == 4 else IPv6Address
@@ -66,7 +68,7 @@ class Astray:
                     name = ""
                     with suppress(OSError):
                         name = socket.if_indextoname(match.device)
-                    if is_astray(match, network, self._under, name):
+                    if is_astray(match, network, under, name):
                         found[match] = name
         return list(found.items())
 

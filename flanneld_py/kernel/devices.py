@@ -19,7 +19,7 @@ from flanneld_py.kernel.netlink import (
 from flanneld_py.subnet import Address
 
 __all__ = ["IFF_UP", "RTM_NEWLINK", "Device", "IpipLink", "LinkSpec", "VxlanLink"]
-__all__ += ["change", "create", "delete", "device", "difference", "dump_links", "get_link"]
+__all__ += ["change", "create", "delete", "device", "difference", "dump_links", "get_link", "get_link_of"]
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
@@ -162,6 +162,11 @@ def get_link(name: str) -> Request:
     """Ask for the device of this name."""
     payload = IFINFOMSG.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
     return Request(RTM_GETLINK, 0, payload)
+
+
+def get_link_of(index: int) -> Request:
+    """Ask for the device of this index."""
+    return Request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, index, 0, 0))
 
 
 def dump_links() -> Request:

@@ -1,18 +1,19 @@
 """The machine's interfaces, and where its packets leave: what the external interface is chosen from."""
 
+import errno
 from collections.abc import Iterator, Sequence
 
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Candidate, Held, Routes, Way
 from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links
+from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links, get_link_of
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes, seen_route
 from flanneld_py.kernel.ways import default_way, get_route, sources, way
 from flanneld_py.subnet import Address
 
-__all__ = ["is_held", "look"]
+__all__ = ["glance", "look"]
 
 
 def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
@@ -25,17 +26,23 @@ def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
         raise Fatal(f"Listing the interfaces of this machine: {reason}", code=Exit.KERNEL) from error
 
 
-def is_held(address: Address) -> bool:
-    """Whether an interface of this machine has the address, and it can be used. Raises `OSError`.
-
-    To bind a socket to it would tell less: net.ipv4.ip_nonlocal_bind, which goes with virtual addresses,
-    allows that with any address.
-    """
-    family = AF_INET if address.version == 4 else AF_INET6
+def glance(index: int) -> Candidate | None:
+    """The interface of this index, whatever its name is by now; None without one. Raises `OSError`."""
     with Channel() as channel:
-        dumped = channel.dump(dump_addresses(family), RTM_NEWADDR)
-    found = [held_address(data, message.start, message.end) for data, message in dumped]
-    return any(held is not None and held.address.ip == address and held.is_usable for held in found)
+        try:
+            data, message = channel.ask(get_link_of(index))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        link = device(data, message.start, message.end)
+        addresses = [
+            Held(held.address, held.flags)
+            for data, message in channel.dump(dump_addresses(0, index), RTM_NEWADDR)
+            if (held := held_address(data, message.start, message.end)) is not None and held.device == index
+        ]
+    # Without `sources`: there may be thousands of routes, and this is asked every other second.
+    return Candidate(link.name, link.index, link.mtu, link.flags, tuple(addresses))
 
 
 def _candidates(channel: Channel) -> tuple[Candidate, ...]:

@@ -11,12 +11,13 @@ from flanneld_py.board import Board
 from flanneld_py.clock import Queue, Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon import Daemon
+from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
 from flanneld_py.options import Options
 from flanneld_py.owned import Device
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
-from flanneld_py.subnet import Subnet
+from flanneld_py.subnet import Addresses, Subnet
 from tests.flanneld_py.made import attrs, subnet
 
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
@@ -91,6 +92,10 @@ class Recorder(Backend):
 
     def attrs(self) -> LeaseAttrs:
         return self.said
+
+    def follow(self, interface: Interface, public: Addresses) -> None:
+        self.calls.append(("follow", interface.name, str(public)))
+        self.mtu, self.said = interface.mtu - 28, LeaseAttrs(public)
 
     def claim(self, subnet: Subnet) -> None:
         self.calls.append(("claim", str(subnet)))

@@ -18,6 +18,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from flanneld_py.backend import Statistics
 from flanneld_py.clock import Queue, Time
 from flanneld_py.daemon import Daemon
+from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease import Event, HeldLease, Lease, LeaseAttrs
 from flanneld_py.options import Options
@@ -88,6 +89,9 @@ class Wire:
 
     def attrs(self) -> LeaseAttrs:
         return replace(LeaseAttrs(self._public), backend_data={"VtepMAC": "52:08:1a:2b:3c:4d"})
+
+    def follow(self, interface: Interface, public: Addresses) -> None:  # noqa: ARG002
+        self._public = public
 
     def claim(self, subnet: Subnet) -> None:
         self.subnet, self.until = subnet, float("-inf")

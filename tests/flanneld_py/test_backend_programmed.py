@@ -16,8 +16,8 @@ from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import Route, Seen
-from flanneld_py.lease import Added, Lease, Removed, decode, encode
-from flanneld_py.subnet import Address, Addresses, Subnet
+from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, decode, encode
+from flanneld_py.subnet import Address, Subnet
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
@@ -283,24 +283,25 @@ def test_an_overlay_of_a_family_that_the_interface_lacks_is_refused():
         HostGwBackend(DUAL, HostGw(), LO, addresses("127.0.0.1"), table=FakeTable())
 
 
-def test_an_interface_that_went_is_told_and_is_the_end(table):
-    gone = Interface("gone0", 7, 1500, IPv4Address("127.0.0.1"), None, LO.ipv4_networks)
-    made = HostGwBackend(NETWORK, HostGw(), gone, addresses("127.0.0.1"), table=table)
-    assert made.broken() == "The interface gone0 is gone"
-    with pytest.raises(Fatal, match="The interface gone0 is gone"):
-        made.claim(OWN)
+def test_on_another_interface_routes_are_by_that_one_and_the_lease_names_its_address(table):
+    made = backend(table)
+    made.claim(OWN)
+    peer = Lease(subnet("10.2.52.0/24"), LeaseAttrs(addresses("192.0.2.9"), "host-gw"))
+    made.carry({peer.subnet: peer}, 0.0)
+    new = dataclasses.replace(LO, name="lan0", index=9, mtu=1400, ipv4=IPv4Address("127.0.0.2"))
+    made.follow(new, addresses("127.0.0.2"))
+    made.claim(OWN)
+    made.carry({peer.subnet: peer}, 0.0)
+    assert table.texts() == ["route 10.2.52.0/24 via 192.0.2.9 dev #9"]
+    assert made.attrs().public == addresses("127.0.0.2")
+    assert made.mtu == 1400
 
 
-def test_all_is_well_on_an_interface_that_stays(table):
-    assert backend(table).broken() == ""
-
-
-def test_an_interface_of_the_same_name_that_is_another_is_noticed(table):
-    other = Interface("lo", LO.index + 1, 65536, IPv4Address("127.0.0.1"), None, LO.ipv4_networks)
-    assert (
-        "is another one than it was"
-        in HostGwBackend(NETWORK, HostGw(), other, Addresses(other.ipv4), table=table).broken()
-    )
+def test_behind_nat_it_follows_to_no_address_that_is_not_the_interfaces(table):
+    made = backend(table)
+    with pytest.raises(Fatal, match="your PublicIP differs from interface IP"):
+        made.follow(dataclasses.replace(LO, ipv4=IPv4Address("127.0.0.2")), addresses("127.0.0.1"))
+    assert made.attrs().public == addresses("127.0.0.1")
 
 
 def test_routes_that_cannot_be_listed_are_not_released(table):

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from flanneld_py.backend import udp
 from flanneld_py.config import parse
 from flanneld_py.config.model import Udp
+from flanneld_py.datapath.carrier import Outside
 from flanneld_py.interface import Interface
 from flanneld_py.kernel import own
 from flanneld_py.options import Options
@@ -34,8 +36,10 @@ class Carrier:
     index = 7
     inlet: tuple[str, int] | None = None
     damage = ""
+    fast = False
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def __init__(self, _: str, outside: Outside, mtu: int, **__: object) -> None:
+        self.outside, self.mtu = outside, mtu
         if Carrier.refusal is not None:
             raise Carrier.refusal
         self.failure: OSError | None = None
@@ -51,6 +55,11 @@ class Carrier:
 
     def renew(self) -> None:
         self.damage = ""
+
+    def move(self, outside: Outside, mtu: int) -> None:
+        if Carrier.refusal is not None:
+            raise Carrier.refusal
+        self.outside, self.mtu = outside, mtu
 
     def close(self) -> None:
         self.closed = True
@@ -94,3 +103,53 @@ def test_a_device_that_cannot_be_given_its_address_is_ended_and_tried_again(back
         backend.claim(OURS)
     assert [carrier.closed for carrier in Carrier.made] == [True]
     assert backend.broken() == "flannel0 could not be made anew"
+
+
+ELSEWHERE = replace(LO, name="lan0", mtu=1400, ipv4=IPv4Address("127.0.0.2"))
+
+
+def test_another_mtu_and_name_need_no_other_socket(backend):
+    backend.claim(OURS)
+    (carrier,) = Carrier.made
+    before = carrier.outside.socket
+    backend.follow(replace(LO, name="lan0", mtu=1400), Addresses(LO.ipv4))
+    backend.claim(OURS)
+    assert (carrier.mtu, backend.mtu) == (1372, 1372)
+    assert carrier.outside.socket is before
+    assert carrier.outside.interface == "lan0"
+    assert backend.announcement() == b'{"MTU":1400}'
+
+
+def test_another_address_is_bound_announced_and_the_old_one_is_let_go(backend):
+    backend.claim(OURS)
+    (carrier,) = Carrier.made
+    before = carrier.outside.socket
+    backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
+    backend.claim(OURS)
+    assert carrier.outside.socket.getsockname()[0] == "127.0.0.2"
+    assert before.fileno() == -1
+    assert backend.attrs().public == Addresses(ELSEWHERE.ipv4)
+
+
+def test_a_move_that_could_not_be_made_is_made_with_the_next_claim(backend, monkeypatch):
+    backend.claim(OURS)
+    (carrier,) = Carrier.made
+    before = carrier.outside.socket
+    monkeypatch.setattr(Carrier, "refusal", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    for _ in range(2):
+        backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
+        with pytest.raises(OSError, match="Too many open files"):
+            backend.claim(OURS)
+        assert carrier.outside.socket is before
+        assert before.fileno() >= 0
+    monkeypatch.setattr(Carrier, "refusal", None)
+    backend.claim(OURS)
+    assert carrier.outside.address == ELSEWHERE.ipv4
+    assert before.fileno() == -1
+
+
+def test_before_there_is_a_device_another_address_is_bound_as_well(backend):
+    backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
+    backend.claim(OURS)
+    (carrier,) = Carrier.made
+    assert carrier.outside.address == ELSEWHERE.ipv4

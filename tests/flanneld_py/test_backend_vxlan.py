@@ -7,11 +7,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
 
-from flanneld_py.backend import Flow, Statistics, underlay
+from flanneld_py.backend import Flow, Statistics
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.backend.counters import device_statistics, read_counters
 from flanneld_py.backend.ipip import IpipBackend
-from flanneld_py.backend.underlay import Underlay
 from flanneld_py.backend.vxlan import VxlanBackend
 from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
@@ -169,11 +168,19 @@ def test_a_device_that_is_not_there_is_broken():
     assert own.keep(owned).anew == f"The device flannel.{VNI} is gone: making it anew"
 
 
-def test_an_interface_that_is_not_the_one_any_more_cannot_be_claimed_on():
-    gone = dataclasses.replace(ETH0, name="gone0")
-    with pytest.raises(Fatal, match="The interface gone0 is gone") as caught:
-        vxlan(IPV4, interface=gone).claim(subnet("10.2.1.0/24"))
-    assert caught.value.code == Exit.INTERFACE
+def test_on_another_interface_the_device_is_another_one_with_the_mac_that_peers_know(made):
+    backend = vxlan(IPV4)
+    before = backend.attrs()
+    backend.claim(subnet("10.2.1.0/24"))
+    new = dataclasses.replace(ETH0, name="lan0", index=9, mtu=1400, ipv4=IPv4Address("192.168.50.77"))
+    backend.follow(new, addresses("192.168.50.77"))
+    backend.claim(subnet("10.2.1.0/24"))
+    first, second = made
+    assert (second.underlay, second.local, second.mtu) == (9, IPv4Address("192.168.50.77"), 1350)
+    assert second.mac == first.mac
+    assert backend.mtu == 1350
+    assert backend.attrs() == dataclasses.replace(before, public=addresses("192.168.50.77"))
+    backend.close()
 
 
 # ipip
@@ -220,24 +227,6 @@ def test_ipip_refuses_ipv6(pools):
 def test_ipip_refuses_an_interface_that_has_no_room():
     with pytest.raises(Fatal, match="MTU 80 of eth0 is too small for ipip: 88 is the least"):
         ipip(IPV4, interface=dataclasses.replace(ETH0, mtu=80))
-
-
-# The interface
-
-
-def test_an_address_may_be_away_for_a_moment_but_not_for_long(monkeypatch):
-    time = [100.0]
-    monkeypatch.setattr(underlay, "now", lambda: time[0])
-    nowhere = dataclasses.replace(LO, ipv4=IPv4Address("192.0.2.77"))  # RFC 5737: no machine's
-    looked_at = Underlay(nowhere, subnet("10.2.0.0/16"))
-    assert looked_at.trouble() == ""
-    time[0] += 4
-    assert looked_at.trouble() == ""
-    time[0] += 2
-    assert looked_at.trouble() == "lo has lost the address 192.0.2.77"
-    with pytest.raises(Fatal, match="lo has lost the address") as caught:
-        looked_at.require()
-    assert caught.value.code == Exit.INTERFACE
 
 
 # Counters

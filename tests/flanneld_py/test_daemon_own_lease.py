@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from flanneld_py.lease import encode, encode_v2
+from flanneld_py.lease import HeldLease, LeaseAttrs, encode, encode_v2
+from flanneld_py.registry import Unavailable
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, Stop
 from tests.flanneld_py.made import attrs, subnet
 
@@ -208,3 +209,47 @@ def test_a_daemon_that_ends_withdraws_once_more_what_is_in_force_of_a_lost_lease
     world.backend.calls.clear()
     daemon.close()
     assert world.backend.calls == ["release", "close"]
+
+
+NEW_IP = "192.168.199.99"
+
+
+def test_an_address_that_changed_is_announced_and_the_subnet_stays(world):
+    own = subnet("10.2.35.0/24")
+    world.script.at(60, lambda: setattr(world.backend, "said", attrs(NEW_IP)))
+    world.script.at(90, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): NEW_IP}
+    assert "release" not in world.backend.calls
+    assert world.backend.peers == {}  # nor is the lease taken for another machine's
+
+
+def test_a_renewal_with_another_address_whose_answer_is_lost_loses_no_lease(world, monkeypatch):
+    own = subnet("10.2.35.0/24")
+    renew = world.registry.renew
+
+    def unanswered(held: HeldLease, said: LeaseAttrs) -> int | None:
+        renew(held, said)
+        monkeypatch.setattr(world.registry, "renew", renew)
+        raise Unavailable("etcd does not answer: deadline exceeded")
+
+    def move() -> None:
+        monkeypatch.setattr(world.registry, "renew", unanswered)
+        world.backend.said = attrs(NEW_IP)
+
+    world.script.at(60, move)
+    world.script.at(90, lambda: None)
+    world.run()
+    assert world.holders() == {str(own): NEW_IP}
+    assert "release" not in world.backend.calls
+    assert world.backend.peers == {}
+
+
+def test_who_takes_the_subnet_by_an_address_that_was_ours_is_another(world):
+    own = subnet("10.2.35.0/24")
+    world.script.at(60, lambda: setattr(world.backend, "said", attrs(NEW_IP)))
+    world.script.at(90, lambda: world.etcd.put(own, attrs(OUR_IP)))
+    world.script.at(100, lambda: None)
+    world.run()
+    assert world.holders()[str(own)] == OUR_IP
+    assert "release" in world.backend.calls

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py.backend import Flow, Statistics
+from flanneld_py.backend import OTHERS, Flow, Statistics
 from flanneld_py.datapath import carrier as carrier_module
 from flanneld_py.datapath import fast_path
 from flanneld_py.datapath.carrier import Carrier, Outside
@@ -224,6 +224,9 @@ class Programs:
     def statistics(self) -> Statistics:
         return Statistics({PEER.node: Flow(5, 500)}, {}, {"the destination is not in our subnet": 3})
 
+    def damage(self) -> str:
+        return "The BPF program tcx/ingress is not at eth0 any more"
+
     def close(self) -> None:
         self.told.append("close")
 
@@ -299,6 +302,34 @@ def test_programs_and_loop_are_told_the_same_and_counted_together(outside, monke
     assert seen.ways["fast_path"] == "on"
 
 
+def test_programs_that_are_attached_anew_know_the_nodes_and_what_was_counted_stays(outside, monkeypatch):
+    loaded = [Programs(), Programs()]
+    programs = iter(loaded)
+    made = carrier(outside, monkeypatch, "auto", lambda *_: next(programs))
+    made.begin()
+    made.put(THEIRS, PEER, fast=True)
+    assert made.damage == "The BPF program tcx/ingress is not at eth0 any more"
+    made.renew()
+    assert loaded[1].told == [("know", PEER.node)]
+    seen = made.statistics()
+    assert seen.sent == {PEER.node: Flow(5, 500), OTHERS: Flow(5, 500)}
+    assert seen.dropped == {"the destination is not in our subnet": 6}
+    made.close()
+
+
+def test_a_carrier_that_moves_keeps_its_device_and_its_counts(outside, monkeypatch):
+    made = carrier(outside, monkeypatch, "auto", lambda *_: Programs())
+    made.begin()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.2", 0))
+        other = Outside(sock, IPv4Address("127.0.0.2"), sock.getsockname()[1], "lo")
+        made.move(other, 1372)
+        assert (made.outside, made.mtu, made.device) == (other, 1372, "flannel0")
+        assert made.statistics().sent == {PEER.node: Flow(5, 500), OTHERS: Flow(5, 500)}
+        made.close()
+
+
 def test_programs_that_cannot_be_kept_up_end_and_the_loop_serves(outside, monkeypatch, caplog):
     class Full(Programs):
         def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:  # noqa: ARG002
@@ -355,4 +386,4 @@ def test_all_of_a_carrier_ends_though_its_fast_path_cannot_be_taken_away(outside
     with pytest.raises(OSError, match="No such device"):
         made.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(made._tun)
+        os.fstat(made._tun.descriptor)

@@ -3,20 +3,26 @@
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from flanneld_py.board import Board
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.holder import Claim
+from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.own import Kept
 from flanneld_py.owned import Device, Heard, RouteNews, Set
+from flanneld_py.subnet import Subnet
 from flanneld_py.subnet_file import SubnetFile
+from flanneld_py.underlay import Footing, Move
 from flanneld_py.upkeep import LOOK, REPAIR, SETTLE, NoFilters, Upkeep
 from tests.flanneld_py.daemon_world import Recorder, Script
-from tests.flanneld_py.made import held, subnet
+from tests.flanneld_py.made import addresses, held, subnet
 
 DOWN: Final = Set(7, 1472, 500, "flannel0 was set down")
 LINKS: Final = Heard(links=True)
@@ -26,8 +32,9 @@ PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
 class Looks:
     """Upkeep, with something in place of the kernel that finds what it is told to find, and counts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ground: "Moving | None" = None) -> None:
         self.time, self.board, self.backend = Script(), Board(), Recorder()
+        self.ground = ground
         self.backend.wanted = lambda: {PEERS.destination: PEERS}  # type: ignore[method-assign]
         self.finds = Kept()
         self.looks = self.wakes = 0
@@ -38,7 +45,7 @@ class Looks:
         self.claim = Claim(held("10.2.35.0/24", "192.168.199.52"), 0.0)
         self.upkeep = Upkeep(
             self.backend, NoFilters(), file, self.time, self.board,
-            resync=5, wake=self._woken, keep=self._keep,
+            resync=5, ground=ground, wake=self._woken, keep=self._keep,
         )  # fmt: skip
         self.upkeep.begin()
 
@@ -152,3 +159,77 @@ def test_a_subnet_file_that_is_deleted_is_there_again_with_the_next_look_at_ever
     assert world.path.read_text() == text
     assert f"{world.path} was deleted: written again" in caplog.text
     assert world.board.repairs == 1
+
+
+# What it stands on
+
+ETH0: Final = Interface("eth0", 2, 1500, IPv4Address("192.168.199.52"))
+MOVE: Final = Move(Footing(replace(ETH0, mtu=1400), addresses("192.168.199.99")), "eth0 has changed")
+
+
+class Moving:
+    """An interface that changes when a test says so."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.move: Move | None = None
+
+    def seen(self) -> Move | None:
+        return None if self.trouble else self.move
+
+    def take(self, move: Move) -> None:
+        assert move is self.move
+        self.move = None
+
+
+@pytest.fixture
+def moving(tmp_path: Path) -> Looks:
+    return Looks(tmp_path, Moving())
+
+
+def test_an_interface_that_changes_is_followed_before_anything_is_compared(moving, caplog):
+    moving.ground.move = MOVE
+    moving.board.mtu = 1472
+    moving.upkeep.hear(LINKS)
+    moving.tend(0.1)
+    assert moving.backend.calls == [
+        ("follow", "eth0", "192.168.199.99"), ("claim", "10.2.35.0/24"), ("peers", []),
+    ]  # fmt: skip
+    assert moving.looks == 0
+    assert moving.ground.move is None
+    assert moving.board.mtu == 1372
+    assert "FLANNEL_MTU=1372\n" in moving.path.read_text()
+    assert "FLANNEL_MTU was 1472 and is 1372: restart what uses it" in caplog.text
+
+
+def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monkeypatch):
+    moving.ground.move = MOVE
+
+    def refused(_: Subnet) -> None:
+        monkeypatch.undo()
+        try:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        except OSError as error:
+            raise Fatal("Binding UDP port 8285", code=Exit.KERNEL) from error
+
+    monkeypatch.setattr(moving.backend, "claim", refused)
+    moving.board.subnet = moving.claim.subnet
+    moving.tend(LOOK)
+    assert moving.ground.move is MOVE
+    assert not moving.board.ready
+    moving.tend(2 * LOOK)
+    assert moving.ground.move is None
+    assert moving.board.ready
+
+
+def test_while_there_is_no_interface_nothing_is_put_right_and_readiness_says_so(moving):
+    moving.board.subnet = moving.claim.subnet
+    moving.ground.trouble = "the interface eth0 is gone"
+    moving.tend(LOOK)
+    assert moving.looks == 0
+    assert not moving.board.ready
+    assert moving.board.lacking == "waiting for an interface: the interface eth0 is gone"
+    moving.ground.trouble = ""
+    moving.tend(2 * LOOK)
+    assert moving.looks == 1
+    assert moving.board.ready

@@ -259,7 +259,8 @@ class Sandbox:
 
     def begin(self) -> None:
         """A bridge and an empty etcd."""
-        self.run("ip", "link", "add", "br0", "type", "bridge")
+        # With an address of its own: it would take that of one of its ports, and another when that one goes.
+        self.run("ip", "link", "add", "br0", "address", "02:00:c0:a8:32:01", "type", "bridge")
         self.run("ip", "address", "add", "192.168.50.1/24", "dev", "br0")
         self.run("ip", "link", "set", "br0", "up")
         self.start_etcd(fresh=True)

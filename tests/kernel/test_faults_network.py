@@ -2,7 +2,6 @@
 
 import pytest
 
-from flanneld_py.errors import Exit
 from tests.kernel.faults import Node, behind_a_narrow_path, configure, cut, nodes, ready, start
 from tests.kernel.flow import Flow
 from tests.kernel.harness import PREFIX, Host
@@ -147,20 +146,3 @@ def test_an_interface_that_goes_down_and_up_again_carries_again(sandbox, kind):
     flow.goes_on()
     ready(here, there)
     assert sandbox.leases() == leases
-
-
-def test_an_address_that_the_machine_loses_ends_the_udp_backend_with_the_reason(sandbox):
-    configure(sandbox, "udp")
-    host = sandbox.host("a")
-    # etcd stays in reach by another address of the interface.
-    host.run("ip", "address", "add", "192.168.50.111/24", "dev", "eth0")
-    host.run("sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
-    daemon = host.flanneld()
-    daemon.says("Watching for new subnet leases")
-    host.run("ip", "address", "delete", f"{host.address}/24", "dev", "eth0")
-    assert daemon.ends(20) == Exit.INTERFACE
-    assert f"eth0 has lost the address {host.address}" in daemon.log.splitlines()[-1]
-    again = host.flanneld()
-    again.says("Using 192.168.50.111 as external interface")
-    again.says("Subnet lease acquired")
-    assert '{"PublicIP":"192.168.50.111","PublicIPv6":null}' in sandbox.leases().values()

@@ -165,24 +165,6 @@ def test_a_link_that_goes_down_and_up_again_has_its_routes_again(hosts):
     gets(here, f"{there.subnet}.0/24 via {there.address} dev eth0 proto 241")
 
 
-@pytest.mark.parametrize("kind", ["host-gw", "vxlan"])
-def test_an_address_that_the_machine_loses_is_the_end_with_the_reason(sandbox, kind):
-    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": kind}}))
-    host = sandbox.host("a")
-    # etcd stays in reach by another address of the interface.
-    host.run("ip", "address", "add", "192.168.50.111/24", "dev", "eth0")
-    host.run("sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
-    # As whoever has virtual addresses: then a socket can be bound to any address, had or not.
-    host.run("sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1")
-    daemon = host.flanneld()
-    daemon.says("Watching for new subnet leases")
-    host.run("ip", "address", "delete", f"{host.address}/24", "dev", "eth0")
-    assert daemon.ends(20) == Exit.INTERFACE
-    assert f"eth0 has lost the address {host.address}" in daemon.log.splitlines()[-1]
-    # Started again, it announces what the machine has now.
-    host.flanneld().says("Using 192.168.50.111 as external interface")
-
-
 def test_a_kernel_without_ipip_is_told(sandbox):
     sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "ipip"}}))
     host = sandbox.host("a")
