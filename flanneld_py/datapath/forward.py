@@ -69,6 +69,14 @@ NO_ROUTE: Final = Drop("unknown destination")
 TOO_LONG: Final = Drop("longer than the path takes, and may not be fragmented")
 SPOOFED: Final = Drop("the sending node does not hold the source's subnet")
 NOT_OURS: Final = Drop("the destination is not in our subnet")
+MANY_HOSTS: Final = Drop("the destination is a broadcast or multicast address")
+NO_LEASE: Final = Drop("no lease")
+
+MULTICAST: Final = range(0xE0000000, 0xF0000000)
+"""224.0.0.0/4 (RFC 5771). 240.0.0.0/4 is reserved, and some number their pods from it."""
+
+BROADCAST: Final = 0xFFFFFFFF
+"""Everybody's on a link (RFC 919)."""
 
 
 class ForwardTable:
@@ -187,6 +195,8 @@ def admit(packet: Buffer, node: str, mandate: Mandate) -> Reply | Drop | None:
             return SPOOFED
         if not mandate.first <= destination <= mandate.last:
             return NOT_OURS
+    if destination in (mandate.last, BROADCAST) or destination in MULTICAST:
+        return MANY_HOSTS
     if ttl <= 1:
         return _reply(time_exceeded(packet, mandate.tunnel, mandate.table.broadcast), TTL_EXCEEDED)
     return None

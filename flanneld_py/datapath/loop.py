@@ -7,13 +7,14 @@ import select
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from flanneld_py import clock
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.allowance import Allowance
 from flanneld_py.datapath.forward import Drop, Mandate, Reply
+from flanneld_py.datapath.packet import Buffer
 from flanneld_py.datapath.traffic import Traffic
 
 __all__ = ["BATCH", "Loop"]
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
 """Reads from one side before the other has its turn."""
-
-NO_LEASE: Final = "no lease"
 
 
 class Loop(ABC):
@@ -75,8 +74,8 @@ class Loop(ABC):
         """Take a batch from the socket."""
 
     @abstractmethod
-    def _write(self, packet: bytes | bytearray) -> None:
-        """Give the kernel one packet by the device; what fails is counted."""
+    def _write(self, packet: bytes | bytearray) -> bool:
+        """Give the kernel one packet by the device, as `_put`."""
 
     def _work(self) -> None:
         """Run; a defect ends this loop and not the daemon, which begins another."""
@@ -101,9 +100,18 @@ class Loop(ABC):
             for descriptor in ready:
                 self._when_ready[descriptor](mandate)
 
-    def _refuse(self, verdict: Drop | Reply) -> None:
-        """Count a packet that does not go on, and answer it if that is due."""
-        self._dropped[verdict.reason] += 1
+    def _put(self, parts: Sequence[Buffer], packets: int = 1) -> bool:
+        """Write so many packets to the device at once. Whether it took them; if not, they are counted."""
+        try:
+            os.writev(self._tun, parts)
+        except OSError as error:  # EIO: the device is down for the moment
+            self._count("writing to the device", error, packets)
+            return False
+        return True
+
+    def _refuse(self, verdict: Drop | Reply, packets: int = 1) -> None:
+        """Count packets that do not go on, for which one answer will do, and give it if it is due."""
+        self._dropped[verdict.reason] += packets
         if isinstance(verdict, Reply):
             self._answer(verdict.packet)
 
@@ -124,8 +132,9 @@ class Loop(ABC):
         except OSError as error:
             self._count("answering", error)
 
-    def _count(self, what: str, error: OSError) -> None:
-        """Count a packet as lost; the first of a kind is logged, the others with -v."""
+    def _count(self, what: str, error: OSError, packets: int = 1) -> None:
+        """Count packets as lost; the first of a kind is logged, the others with -v."""
         reason = f"{what}: {error.strerror}"
-        self._dropped[reason] += 1
-        logger.log(logging.WARNING if self._dropped[reason] == 1 else logging.DEBUG, "Packet lost %s", reason)
+        level = logging.DEBUG if self._dropped[reason] else logging.WARNING
+        self._dropped[reason] += packets
+        logger.log(level, "Packet lost %s", reason)

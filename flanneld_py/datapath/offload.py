@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 from flanneld_py import clock
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
-from flanneld_py.datapath.forward import Drop, Mandate, Peer, Reply, admit, narrowed, route
-from flanneld_py.datapath.loop import BATCH, NO_LEASE, Loop
+from flanneld_py.datapath.forward import NO_LEASE, Drop, Mandate, Peer, Reply, admit, narrowed, route
+from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.pacing import Pacer
 from flanneld_py.datapath.packet import fragments
-from flanneld_py.datapath.segment import Unsound, longest, segments
+from flanneld_py.datapath.segment import Unsound, how_many, longest, segments
 from flanneld_py.datapath.sockets import IP_RECVFRAGSIZE, UDP_GRO, pair_cost
 from flanneld_py.datapath.timer import Timer
 from flanneld_py.datapath.traffic import Traffic
@@ -93,17 +93,18 @@ class OffloadLoop(Loop):
                 # EBADFD: the device was deleted. Anything else would come again at once, and for ever.
                 self.failure = error
                 break
+            header, packet = VnetHeader.of(self._header), self._packet[: max(0, size)]
             if mandate is None:
-                self._dropped[NO_LEASE] += 1
+                self._refuse(NO_LEASE, how_many(header, packet))
                 continue
-            self._take(VnetHeader.of(self._header), self._packet[: max(0, size)], mandate)
+            self._take(header, packet, mandate)
         self._flush()
 
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
         """Send a packet, or all that a super-packet stands for, to its node."""
         verdict = route(packet, mandate, longest(header, packet))
         if isinstance(verdict, (Reply, Drop)):
-            self._refuse(verdict)
+            self._refuse(verdict, how_many(header, packet))
             return
         try:
             data, size = segments(header, packet)
@@ -142,7 +143,7 @@ class OffloadLoop(Loop):
     def _when_due(self, mandate: Mandate | None) -> None:
         self._timer.clear()
         if mandate is None:
-            self._dropped[NO_LEASE] += self._pacer.clear()
+            self._dropped[NO_LEASE.reason] += self._pacer.clear()
         self._send_due()
 
     def _send_due(self) -> None:
@@ -169,7 +170,7 @@ class OffloadLoop(Loop):
                 self._send_singly(peer, error)
                 self._send(train)
             else:
-                self._count(f"sending to {peer.node}", error)
+                self._count(f"sending to {peer.node}", error, packets)
         else:
             self._traffic.sent.add(peer.node, train.bytes, packets)
 
@@ -187,7 +188,7 @@ class OffloadLoop(Loop):
             arrivals, more = self._receive()
             for arrival in arrivals:
                 if mandate is None:
-                    self._dropped[NO_LEASE] += 1
+                    self._refuse(NO_LEASE, arrival.packets)
                     continue
                 for run in runs(self._trains[arrival.begin : arrival.end], arrival.each):
                     self._deliver(run, arrival.node, mandate, arrival.fragment)
@@ -228,20 +229,14 @@ class OffloadLoop(Loop):
             for _ in range(run.packets):
                 self._refuse(verdict)
             return
-        try:
-            os.writev(self._tun, [run.header, *run.parts])
-        except OSError as error:  # EIO: the device is down for the moment
-            self._count("writing to the device", error)
+        if not self._put([run.header, *run.parts], run.packets):
             return
         self._traffic.received.add(node, run.size, run.packets)
         if fragment and (told := narrowed(run.first, fragment, mandate)) is not None:
             self._answer(told)
 
-    def _write(self, packet: bytes | bytearray) -> None:
-        try:
-            os.writev(self._tun, [vnet.NOTHING, packet])
-        except OSError as error:
-            self._count("writing to the device", error)
+    def _write(self, packet: bytes | bytearray) -> bool:
+        return self._put([vnet.NOTHING, packet])
 
 
 class _Arrival(NamedTuple):
@@ -252,6 +247,11 @@ class _Arrival(NamedTuple):
     each: int
     node: str
     fragment: int
+
+    @property
+    def packets(self) -> int:
+        """How many datagrams."""
+        return max(1, -(-(self.end - self.begin) // max(1, self.each)))
 
     def goes_on_with(self, other: "_Arrival") -> bool:
         """Whether the other's datagrams come right after ours as if they were of one train."""

@@ -7,8 +7,8 @@ from struct import Struct
 from typing import Final
 
 from flanneld_py import clock
-from flanneld_py.datapath.forward import Mandate, Peer, Split, admit, narrowed, route
-from flanneld_py.datapath.loop import BATCH, NO_LEASE, Loop
+from flanneld_py.datapath.forward import NO_LEASE, Mandate, Peer, Split, admit, narrowed, route
+from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.packet import decrement_ttl, fragments
 from flanneld_py.datapath.traffic import Traffic
 
@@ -44,7 +44,7 @@ class PlainLoop(Loop):
                 self.failure = error
                 return
             if mandate is None:
-                self._dropped[NO_LEASE] += 1
+                self._refuse(NO_LEASE)
                 continue
             match route(packet, mandate):
                 case Peer() as peer:
@@ -65,7 +65,7 @@ class PlainLoop(Loop):
                 self._count("receiving", error)
                 continue
             if mandate is None:
-                self._dropped[NO_LEASE] += 1
+                self._refuse(NO_LEASE)
                 continue
             verdict = admit(packet, node, mandate)
             if verdict is not None:
@@ -86,8 +86,5 @@ class PlainLoop(Loop):
         else:
             self._traffic.sent.add(peer.node, len(packet))
 
-    def _write(self, packet: bytes | bytearray) -> None:
-        try:
-            os.write(self._tun, packet)
-        except OSError as error:  # EIO: the device is down for the moment
-            self._count("writing to the device", error)
+    def _write(self, packet: bytes | bytearray) -> bool:
+        return self._put([packet])

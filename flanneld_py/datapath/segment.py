@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = ["Unsound", "longest", "segments"]
+__all__ = ["Unsound", "how_many", "longest", "segments"]
 
 IPPROTO_TCP: Final = 6  # linux/in.h
 IPPROTO_UDP: Final = 17
@@ -58,6 +58,20 @@ def longest(header: VnetHeader, packet: Buffer) -> int:
     return min(len(packet), shape.headers + shape.payload)
 
 
+def how_many(header: VnetHeader, packet: Buffer) -> int:
+    """How many packets this stands for; of what is not what it says it is, one."""
+    if header.kind == vnet.NONE:
+        return 1
+    try:
+        return _count(packet, _shape(header, packet))
+    except Unsound:
+        return 1
+
+
+def _count(packet: Buffer, shape: _Shape) -> int:
+    return -(-(len(packet) - shape.headers) // shape.payload)
+
+
 def segments(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
     """The packets that it stands for, one right after the other, and the length of all but the last of them.
 
@@ -67,7 +81,7 @@ def segments(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
     if header.kind == vnet.NONE:
         return memoryview(_single(header, packet)), len(packet)
     shape = _shape(header, packet)
-    count = -(-(len(packet) - shape.headers) // shape.payload)
+    count = _count(packet, shape)
     build = _by_rows if count > _FEW else _one_by_one
     return build(packet, shape, count), shape.headers + shape.payload
 

@@ -129,12 +129,21 @@ def test_a_packet_of_which_the_sender_does_not_hold_the_source_is_dropped(source
     assert admit(incoming(source), node, UNCHECKED) is None
 
 
-@pytest.mark.parametrize("destination", ["10.2.52.2", "10.2.36.1", "192.168.199.52", "224.0.0.1"])
+@pytest.mark.parametrize("destination", ["10.2.52.2", "10.2.36.1", "192.168.199.52", "240.0.0.1"])
 def test_a_packet_for_anybody_else_is_dropped(destination: str) -> None:
     assert admit(incoming(destination=destination), MINION02.node, MANDATE) == Drop(
         "the destination is not in our subnet"
     )
     assert admit(incoming(destination=destination), MINION02.node, UNCHECKED) is None
+
+
+@pytest.mark.parametrize("destination", ["10.2.35.255", "255.255.255.255", "224.0.0.1", "239.255.255.255"])
+def test_a_packet_for_many_hosts_is_dropped(destination: str) -> None:
+    """A router forwards no broadcast to a network of its own, unless told to (RFC 2644)."""
+    reason = "the destination is a broadcast or multicast address"
+    assert admit(incoming(destination=destination), MINION02.node, UNCHECKED) == Drop(reason)
+    checked = reason if destination == "10.2.35.255" else "the destination is not in our subnet"
+    assert admit(incoming(destination=destination), MINION02.node, MANDATE) == Drop(checked)
 
 
 def test_a_packet_of_a_peer_to_our_flannel0_is_taken() -> None:

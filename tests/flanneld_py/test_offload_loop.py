@@ -3,7 +3,9 @@
 import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -229,3 +231,46 @@ def test_without_a_lease_nothing_goes_either_way(wire):
     wire.drops("no lease")
     wire.peer.sendto(answering(Packet(b"x").built()), wire.near.getsockname())
     wire.drops("no lease", 2)
+
+
+# Who loses a train, or what stands for several packets, has lost them all.
+
+
+def in_turn(wire: Wire, reason: str, number: int) -> None:
+    """These packets were dropped for this reason, no more and no fewer, and what is sent next is not."""
+    wire.drops(reason, number)
+    wire.kernel.send(vnet.NOTHING + Packet(b"next").built())
+    assert wire.peer.recv(2000) == lowered(Packet(b"next").built())
+    assert wire.traffic.dropped == {reason: number}
+
+
+def test_all_packets_of_a_train_that_cannot_be_sent_are_counted(wire):
+    # Broadcast is not permitted to such a socket: EACCES.
+    peers = {
+        THEIR_SUBNET: Peer(wire.peer.getsockname(), 1472),
+        IPv4Network("10.2.99.0/24"): Peer(("255.255.255.255", 8285), 1472),
+    }
+    wire.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=100.0)
+    packet = Packet(os.urandom(10 * 1000))
+    whole = bytearray(packet.partial())
+    whole[16:20] = bytes([10, 2, 99, 2])
+    wire.kernel.send(packet.vnet(1000).pack() + whole)
+    in_turn(wire, "sending to 255.255.255.255: Permission denied", 10)
+
+
+def test_all_packets_that_the_device_refuses_together_are_counted(wire):
+    wire.device.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)  # the least of all: socket(7), 2048 bytes
+    packet = Packet(os.urandom(5 * 1000))
+    train = [answering(part.built()) for part in packet.parts(1000)]
+    segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", len(train[0])))]  # UDP_SEGMENT of linux/udp.h
+    wire.peer.sendmsg(train, segment, 0, wire.near.getsockname())
+    in_turn(wire, "writing to the device: Message too long", 5)
+
+
+def test_all_packets_of_a_super_packet_that_does_not_go_on_are_counted(wire):
+    mandate, wire.loop.mandate = wire.loop.mandate, None
+    packet = Packet(os.urandom(10 * 1000))
+    wire.kernel.send(packet.vnet(1000).pack() + packet.partial())
+    wire.drops("no lease", 10)
+    wire.loop.mandate = mandate
+    in_turn(wire, "no lease", 10)
