@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import re
 import socket
 import struct
 import sys
@@ -100,6 +101,36 @@ def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
     assert set(image.programs) == {"tcx/egress", "tcx/ingress", "tcx/inlet"}
     shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
     assert shapes == layouts.SIZES
+
+
+# What the programs refuse, and what is refused to them
+
+SOURCE = Path(fast_path.__file__).with_name("fast_path.c").read_text()
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+
+
+def test_no_packet_ends_uncounted():
+    """Who drops one says why: the action stands in `refuse` alone, beside its definition."""
+    code = without_comments(SOURCE)
+    (refuse,) = re.findall(r"^INLINE int refuse\(.*?^}$", code, re.DOTALL | re.MULTILINE)
+    assert refuse.count("TCX_DROP") == 1
+    assert code.count("TCX_DROP") == 2
+    assert "TC_ACT_SHOT" not in code
+
+
+def test_no_refusal_of_the_kernel_is_overlooked():
+    """What a helper returns is looked at, but for the one that only lets go."""
+    calls = re.findall(r"[;{})]\s*(bpf_\w+)\(", without_comments(SOURCE))
+    assert set(calls) == {"bpf_sk_release"}
+
+
+def test_reasons_have_the_same_names_and_order_in_c():
+    (names,) = re.findall(r"^enum drop { (.*), DROPS };$", SOURCE, re.MULTILINE)
+    assert [getattr(layouts, name) for name in names.split(", ")] == list(layouts.DROPS)
+    assert len({drop.reason for drop in layouts.DROPS}) == len(layouts.DROPS)
 
 
 # Layouts

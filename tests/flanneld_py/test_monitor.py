@@ -26,7 +26,6 @@ from flanneld_py.board import Board, ServerBoard, listed, waiting_on
 from flanneld_py.datapath import forward
 from flanneld_py.datapath.carrier import Carrier
 from flanneld_py.datapath.fast_path import FastPath, layouts
-from flanneld_py.datapath.loop import NO_LEASE
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor import Monitor
@@ -338,11 +337,11 @@ def on_the_fast_path() -> Statistics:
     made._traffic.received.add("10.9.9.9", 84)
     reasons = [drop.reason for drop in vars(forward).values() if isinstance(drop, forward.Drop)]
     assert len(reasons) > 5
-    for reason in (*reasons, NO_LEASE, "sending: Message too long", 'what "they" say\\\n'):
+    for reason in (*reasons, "sending: Message too long", 'what "they" say\\\n'):
         made._traffic.dropped[reason] += 1
     programs = Mock(spec=FastPath)
     programs.statistics.return_value = Statistics(
-        {"192.168.199.53": Flow(1, 2)}, {"": Flow(3, 4)}, dict.fromkeys(layouts.DROPS, 5)
+        {"192.168.199.53": Flow(1, 2)}, {"": Flow(3, 4)}, {drop.reason: 5 for drop in layouts.DROPS}
     )
     made._programs = programs, Statistics()
     return made.statistics()
@@ -350,7 +349,7 @@ def on_the_fast_path() -> Statistics:
 
 def of_the_loop() -> Statistics:
     traffic = Traffic()
-    traffic.dropped[NO_LEASE] += 1
+    traffic.dropped[forward.NO_LEASE.reason] += 1
     return replace(traffic.statistics(), ways={"loop": "plain", "fast_path": "off: no clang"})
 
 

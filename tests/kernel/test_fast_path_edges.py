@@ -1,12 +1,14 @@
 """What the fast path's programs leave to the daemon or the kernel, because these would take it otherwise."""
 
+from collections.abc import Callable
+
 import pytest
 
 from flanneld_py.datapath import fast_path
 from lab import wait
 from tests.kernel.faults import UDP_WAYS, Node, configure, nodes
-from tests.kernel.harness import eventually
-from tests.kernel.test_fast_path import SEND, TAKE, goes_on_without, pair, stop, wrong_checksums
+from tests.kernel.harness import Process, eventually
+from tests.kernel.test_fast_path import HEAR, SEND, TAKE, goes_on_without, pair, stop, wrong_checksums
 from tests.kernel.test_inlet import checksum, echo_request, echoes
 
 pytestmark = [
@@ -61,13 +63,30 @@ def mac(of: Node, device: str) -> bytes:
     return bytes.fromhex(text.strip().replace(":", ""))
 
 
-def in_datagram(packet: bytes, source: str, destination: str) -> bytes:
-    """In IPv4 (RFC 791) and UDP (RFC 768) to flannel's port, without a checksum of UDP's."""
-    ends = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
-    size = len(packet)
-    head = bytes([0x45, 0, *(size + 28).to_bytes(2), 0, 1, 0, 0, 64, 17, 0, 0]) + ends
-    head = head[:10] + checksum(head).to_bytes(2) + head[12:]
-    return head + b"".join(word.to_bytes(2) for word in (8285, 8285, size + 8, 0)) + packet
+def ends_of(source: str, destination: str) -> bytes:
+    return b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
+
+
+def in_ipv4(packet: bytes, source: str, destination: str) -> bytes:
+    """What UDP makes, in IPv4 (RFC 791)."""
+    head = bytes([0x45, 0, *(len(packet) + 20).to_bytes(2), 0, 1, 0, 0, 64, 17, 0, 0])
+    head += ends_of(source, destination)
+    return head[:10] + checksum(head).to_bytes(2) + head[12:] + packet
+
+
+def in_datagram(packet: bytes, source: str, destination: str, *, summed: bool = False) -> bytes:
+    """In IPv4 and UDP (RFC 768) to flannel's port, with or without a checksum of UDP's."""
+    size = (len(packet) + 8).to_bytes(2)
+    udp = b"".join(word.to_bytes(2) for word in (8285, 8285)) + size
+    whole = ends_of(source, destination) + bytes([0, 17]) + size + udp + bytes(2) + packet
+    check = checksum(whole + bytes(len(whole) % 2)) or 0xFFFF
+    return in_ipv4(udp + (check if summed else 0).to_bytes(2) + packet, source, destination)
+
+
+def saying(words: bytes, source: str, destination: str) -> bytes:
+    """An inner packet for whoever listens by UDP at port 4244, without a checksum of its own."""
+    udp = b"".join(word.to_bytes(2) for word in (4244, 4244, len(words) + 8, 0)) + words
+    return in_ipv4(udp, source, destination)
 
 
 def publish(between: Node, target: str, pod: str) -> None:
@@ -141,3 +160,73 @@ def test_a_frame_that_is_not_for_this_machine_is_not_taken(sandbox, wrong):
 
     eventually(taken, "the frame that is for this machine to be taken")
     assert echoes(here.host) == before + 1
+
+
+def heard(hearer: Process) -> list[int]:
+    """The lengths of datagrams that have come, in their order."""
+    return [int(line.split()[0]) for line in hearer.log.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+def test_a_damaged_datagram_is_not_taken_though_nothing_within_has_a_checksum(sandbox, way):
+    """IPv4's header has one (RFC 791), UDP a length and one over all (RFC 768): the kernel looks at them."""
+    configure(sandbox, "udp")
+    here, there = nodes(sandbox, 2, *UDP_WAYS[way])
+    here.inside.reaches(there.inside.address, here.inside.address)
+    hearer = here.inside.spawn("python3", "-c", HEAR, here.inside.address)
+    hearer.says("listening")
+    inner = (there.inside.address, here.inside.address)
+    link = mac(here, "eth0") + mac(there, "eth0") + b"\x08\x00"
+
+    def put(size: int, damage: Callable[[bytearray], None] | None = None) -> None:
+        outer = (there.host.address, here.host.address)
+        datagram = bytearray(in_datagram(saying(bytes(size), *inner), *outer, summed=True))
+        if damage is not None:
+            damage(datagram)
+        there.host.run("python3", "-c", PUT, (link + datagram).hex())
+
+    def in_the_payload(datagram: bytearray) -> None:
+        datagram[-1] ^= 1
+
+    def in_the_checksum(datagram: bytearray) -> None:
+        datagram[27] ^= 1
+
+    def in_the_header(datagram: bytearray) -> None:
+        datagram[8] ^= 1  # the TTL
+
+    def in_the_length(datagram: bytearray) -> None:
+        datagram[24:28] = (int.from_bytes(datagram[24:26]) - 2).to_bytes(2) + bytes(2)
+
+    for size, damage in enumerate((in_the_payload, in_the_checksum, in_the_header, in_the_length), 10):
+        put(size, damage)
+    put(99)
+    hearer.says("99 ")
+    assert heard(hearer) == [99]
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+def test_what_is_sent_to_a_subnets_broadcast_address_reaches_nobody_and_is_counted(sandbox, way):
+    configure(sandbox, "udp")
+    here, there = nodes(sandbox, 2, *UDP_WAYS[way])
+    here.inside.reaches(there.inside.address, here.inside.address)
+    hearer = here.host.spawn("python3", "-c", HEAR, "0.0.0.0")
+    hearer.says("listening")
+    for target, words in ((255, "to many"), (1, "to one")):
+        say = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto("
+        say += "sys.argv[2].encode(), (sys.argv[1], 4244))"
+        there.inside.run("python3", "-c", say, f"{here.host.subnet}.{target}", words)
+    hearer.says("6 ")
+    assert heard(hearer) == [len("to one")]
+    here.has_dropped("the destination is a broadcast or multicast address")
+
+
+def test_where_no_route_leads_to_a_node_the_daemon_is_told_so(sandbox):
+    """Asked for a way by a certain interface alone, the kernel takes the node to be on the link."""
+    here, there = pair(sandbox)
+    here.inside.reaches(there.inside.address, here.inside.address)
+    here.host.run("ip", "route", "add", "unreachable", there.host.address)
+    lost = here.inside.run("ping", "-c1", "-W1", there.inside.address, check=False)
+    assert lost.exit_code != 0
+    here.has_dropped(f"sending to {there.host.address}: No route to host")
+    here.host.run("ip", "route", "delete", "unreachable", there.host.address)
+    here.inside.reaches(there.inside.address, here.inside.address)

@@ -1,5 +1,7 @@
 """What becomes of packets that are longer than the path takes."""
 
+import re
+
 import pytest
 
 from lab import wait
@@ -72,3 +74,33 @@ def test_nodes_with_long_and_with_short_frames_reach_each_other_on_one_network(
     assert "Frag needed and DF set (mtu = 1472)" in told.output
     gets_all(here.inside, there.inside, there.inside.address, 10)
     gets_all(there.inside, here.inside, here.inside.address, 10)
+
+
+@pytest.mark.parametrize("way", UDP_WAYS)
+def test_tcp_flows_over_an_underlay_of_the_longest_frames(sandbox: Sandbox, way: str) -> None:
+    """Of 65520 bytes, as InfiniBand's connected mode has (RFC 4755): a single segment is longer than what the
+    kernel lets a program lengthen (BPF_SKB_MAX_LEN of net/core/filter.c), so the daemon is to carry it."""
+    configure(sandbox, "udp")
+    hosts = [sandbox.host("a"), sandbox.host("b")]
+    for device in ("to-a", "to-b", "br0"):
+        sandbox.run("ip", "link", "set", device, "mtu", "65520")
+    for host in hosts:
+        host.run("ip", "link", "set", "eth0", "mtu", "65520")
+    here, there = joined(hosts, way, 65520 - 28)
+    for node in (here, there):
+        sandbox.run("ip", "-n", node.host.name, "link", "set", "to-pod", "mtu", str(65520 - 28))
+    here.inside.reaches(there.inside.address, here.inside.address)
+    for source, sink in ((here, there), (there, here)):
+        gets_all(source.inside, sink.inside, sink.inside.address, 16)
+        gets_all(source.host, sink.host, f"{sink.host.subnet}.0", 16)
+    # Without a checksum of its own, and as long as a datagram can be there.
+    for size in (9000, 15_000, 15_350, 15_400, 16_000, 16_040, 16_100, 40_000, 65_492 - 28):
+        ping = here.inside.run("ping", "-c2", "-W5", "-M", "do", "-s", str(size), there.inside.address)
+        assert "2 received" in ping.text, size
+    assert lost(here) == lost(there) == {}
+
+
+def lost(node: Node) -> dict[str, str]:
+    """Packets dropped, by their reason."""
+    line = re.compile(r'^flanneld_dropped_packets_total{.*reason="(.*)"} (\d+)', re.MULTILINE)
+    return dict(line.findall(node.get("/metrics")))

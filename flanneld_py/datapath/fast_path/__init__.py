@@ -120,7 +120,9 @@ class FastPath:
             found = {OTHERS: self._left}
             found |= {socket.inet_ntoa(node): layouts.flow(values) for node, values in flows.items()}
             dropped = {place: layouts.number(values) for place, values in drops.items()}
-        reasons = {reason: dropped.get(layouts.index(place), 0) for place, reason in enumerate(layouts.DROPS)}
+        reasons = {
+            drop.reason: dropped.get(layouts.index(place), 0) for place, drop in enumerate(layouts.DROPS)
+        }
         return Statistics(
             {node: flow.sent for node, flow in found.items() if flow.sent.packets},
             {node: flow.received for node, flow in found.items() if flow.received.packets},
@@ -198,7 +200,8 @@ def _image() -> Image:
     missing = sorted({EGRESS, INGRESS, INLET} - image.programs.keys())
     if missing:
         raise Unavailable(f"{OBJECT} is of another version: it has no program {missing[0]}")
-    if {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()} != layouts.SIZES:
+    shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
+    if shapes != layouts.SIZES or image.maps["drops"].max_entries != len(layouts.DROPS):
         raise Unavailable(f"{OBJECT} is of another version: its maps are not laid out as here")
     return image
 

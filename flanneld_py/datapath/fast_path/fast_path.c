@@ -4,7 +4,8 @@
  *
  * The wire format is flannel's: one UDP datagram is one inner IPv4 packet, as it is. What a program cannot
  * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
- * program. What is spoofed ends here, so that a flood of it costs little.
+ * program. What is spoofed ends here, so that a flood of it costs little. Nothing ends uncounted: TCX_DROP
+ * stands in refuse() alone, which wants a reason.
  *
  * forward.py decides the same for the daemon's own loops; the structures below are packed by layouts.py.
  */
@@ -58,6 +59,8 @@ static struct bpf_sock *(*bpf_sk_lookup_tcp)(void *skb, struct bpf_sock_tuple *t
 					     __u64 flags) = (void *)BPF_FUNC_sk_lookup_tcp;
 static long (*bpf_sk_assign)(void *skb, struct bpf_sock *socket, __u64 flags) = (void *)BPF_FUNC_sk_assign;
 static long (*bpf_sk_release)(struct bpf_sock *socket) = (void *)BPF_FUNC_sk_release;
+static long (*bpf_csum_level)(struct __sk_buff *skb, __u64 level) = (void *)BPF_FUNC_csum_level;
+static __s64 (*bpf_csum_update)(struct __sk_buff *skb, __u32 sum) = (void *)BPF_FUNC_csum_update;
 
 /* Addresses and ports are in network byte order, times are nanoseconds of CLOCK_BOOTTIME. */
 
@@ -95,7 +98,7 @@ struct flow {
 	struct ethhdr link;
 };
 
-enum drop { SPOOFED, NOT_OURS, DROPS };
+enum drop { SPOOFED, NOT_OURS, MANY_HOSTS, NO_LEASE, STRAY, WRAPPING, UNWRAPPING, DROPS };
 
 struct map {
 	__u32 type, key_size, value_size, max_entries, flags;
@@ -114,6 +117,11 @@ struct outer {
 };
 
 #define OUTER ((int)sizeof(struct outer))
+
+/* Bytes that a packet by itself, which is none of GSO, may have if it is to be made longer: the kernel makes
+ * none longer than BPF_SKB_MAX_LEN (net/core/filter.c), four pages less a struct skb_shared_info. That is 15616
+ * or more, and our headers and a vxlan-gpe header are to fit as well. */
+#define SINGLE (15 * 1024)
 
 struct frame {
 	struct ethhdr link;
@@ -158,13 +166,59 @@ INLINE struct peer *holder(__u32 address)
 	return bpf_map_lookup_elem(&peers, &prefix);
 }
 
-INLINE int refuse(__u32 reason)
+INLINE __u32 packets(const struct __sk_buff *skb)
+{
+	return skb->gso_segs > 1 ? skb->gso_segs : 1;
+}
+
+INLINE int refuse(const struct __sk_buff *skb, __u32 reason)
 {
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
 
 	if (count)
-		*count += 1;
+		*count += packets(skb);
 	return TCX_DROP;
+}
+
+INLINE __u32 folded(__u64 sum)
+{
+	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return (sum & 0xFFFF) + (sum >> 16);
+}
+
+/* Whether the checksum of a header without options is right (RFC 791). */
+INLINE int sound(const struct iphdr *ip)
+{
+	const __u32 *word = (const void *)ip;
+
+	return folded((__u64)word[0] + word[1] + word[2] + word[3] + word[4]) == 0xFFFF;
+}
+
+/* Whether the kernel knows that a datagram's checksum is right, without a look at all of it. Of skb->ip_summed
+ * (linux/skbuff.h) a program is not told, so it is found out:
+ * - CHECKSUM_UNNECESSARY, verified by the card or by GRO, is the only one that has a level.
+ * - CHECKSUM_PARTIAL, left to a device and never on a wire, has the pseudo header's sum in its place. What has
+ *   been on a wire has that there by chance as rarely as a wrong checksum seems right: once in 65536.
+ * - CHECKSUM_COMPLETE is the only one that has a sum to be updated: that of all that follows the Ethernet header.
+ * Left is CHECKSUM_NONE. */
+INLINE int verified(struct __sk_buff *skb, const struct iphdr *ip, const struct udphdr *udp)
+{
+	__u64 pseudo = (__u64)ip->saddr + ip->daddr + htons(IPPROTO_UDP) + udp->len;
+	__s64 whole;
+
+	if (bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) >= 0 || udp->check == folded(pseudo))
+		return 1;
+	whole = bpf_csum_update(skb, 0);
+	/* A sound IPv4 header adds 0. */
+	return whole >= 0 && folded(whole + pseudo) == 0xFFFF;
+}
+
+/* Whether an address is no single host's: our subnet's broadcast, everybody's, or multicast (224.0.0.0/4). */
+INLINE int of_many_hosts(__u32 address, const struct mandate *mandate)
+{
+	return (address & 0xF0) == 0xE0 || address == 0xFFFFFFFF || address == (mandate->subnet | ~mandate->netmask);
 }
 
 /* One hop less, and the checksum patched (RFC 1624, equation 3). */
@@ -183,40 +237,43 @@ INLINE int reaches(struct __sk_buff *skb, __u32 length)
 	       bpf_skb_pull_data(skb, length) == 0;
 }
 
-INLINE __u32 packets(const struct __sk_buff *skb)
-{
-	return skb->gso_segs > 1 ? skb->gso_segs : 1;
-}
+enum way { NO_WAY, FIND, KNOWN };
 
-/* Send a packet that has all its headers but the first, which is still empty.
+/* Which way a node is sent to by the underlay: route and neighbour the kernel is asked for once a tick.
  *
- * Which one it gets, by route and neighbour, the kernel is asked once a tick. The packet that asks goes as the
- * kernel finds: so the neighbour's entry is seen to be in use, and who is not known yet is waited for. */
-INLINE int send(struct __sk_buff *skb, const struct mandate *mandate, struct flow *flow, struct frame *frame)
+ * The packet that asks goes as the kernel finds (FIND): so the neighbour's entry is seen to be in use, and who
+ * is not known yet is waited for. Where there is no route the daemon is told so when it sends; the kernel would
+ * take the node to be on the link if it was to find a way by this very interface. */
+INLINE enum way way_to(struct __sk_buff *skb, const struct mandate *mandate, struct flow *flow, __u32 node)
 {
 	__u64 tick = bpf_jiffies64();
 
 	/* A mark may have a route of its own. */
 	if (!flow || skb->mark)
-		return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
-	if (flow->looked == tick) {
-		frame->link = flow->link;
-		return bpf_redirect(mandate->underlay, 0);
-	}
+		return FIND;
+	if (flow->looked == tick)
+		return KNOWN;
 
 	struct bpf_fib_lookup way = {
 		.family = AF_INET, .l4_protocol = IPPROTO_UDP, .ifindex = mandate->underlay,
-		.ipv4_src = frame->outer.ip.saddr, .ipv4_dst = frame->outer.ip.daddr,
+		.ipv4_src = mandate->address, .ipv4_dst = node,
 	};
 
-	if (bpf_fib_lookup(skb, &way, sizeof(way), BPF_FIB_LOOKUP_OUTPUT) == BPF_FIB_LKUP_RET_SUCCESS &&
-	    way.ifindex == mandate->underlay) {
+	switch (bpf_fib_lookup(skb, &way, sizeof(way), BPF_FIB_LOOKUP_OUTPUT)) {
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+	case BPF_FIB_LKUP_RET_NOT_FWDED:
+		return NO_WAY;
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		if (way.ifindex != mandate->underlay)
+			break;
 		__builtin_memcpy(flow->link.h_dest, way.dmac, ETH_ALEN);
 		__builtin_memcpy(flow->link.h_source, way.smac, ETH_ALEN);
 		flow->link.h_proto = htons(ETH_P_IP);
 		flow->looked = tick;
 	}
-	return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+	return FIND;
 }
 
 SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
@@ -236,7 +293,8 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 
 	__u32 length = skb->len, gso_size = skb->gso_size, count = packets(skb), longest = length;
 
-	if (ip->version != 4 || ntohs(ip->tot_len) != length || length + OUTER > 0xFFFF)
+	if (ip->version != 4 || ntohs(ip->tot_len) != length || length + OUTER > 0xFFFF ||
+	    (!gso_size && length > SINGLE))
 		return TCX_NEXT;
 
 	struct peer *peer = holder(ip->daddr);
@@ -274,7 +332,10 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	outer.ip.check = ~(sum + (sum >> 16));
 
 	struct flow *flow = bpf_map_lookup_elem(&flows, &outer.ip.daddr);
+	enum way way = way_to(skb, mandate, flow, outer.ip.daddr);
 
+	if (way == NO_WAY)
+		return TCX_NEXT;
 	/* Refused (EALREADY) for what has come by the fast path itself, goes on to a third machine, and is still
 	 * marked as encapsulated. The packet is as it was. */
 	if (bpf_skb_adjust_room(skb, OUTER, BPF_ADJ_ROOM_MAC,
@@ -283,21 +344,24 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 	ip = (void *)(long)skb->data + OUTER;
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return TCX_DROP;
+		return refuse(skb, WRAPPING);
 	decrement_ttl(ip);
 	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
-		return TCX_DROP;
+		return refuse(skb, WRAPPING);
 
 	struct frame *frame = (void *)(long)skb->data;
 
 	if ((void *)(frame + 1) > (void *)(long)skb->data_end)
-		return TCX_DROP;
+		return refuse(skb, WRAPPING);
 	frame->outer = outer;
 	if (flow) {
 		flow->sent_packets += count;
 		flow->sent_bytes += length;
 	}
-	return send(skb, mandate, flow, frame);
+	if (!flow || way == FIND)
+		return bpf_redirect_neigh(mandate->underlay, 0, 0, 0);
+	frame->link = flow->link;
+	return bpf_redirect(mandate->underlay, 0);
 }
 
 /* Whether the inner packet, of TCP, is for a socket of this machine: one that has this peer, for a socket that
@@ -318,31 +382,27 @@ INLINE int ends_here(struct __sk_buff *skb, const struct iphdr *inner)
 	return connected;
 }
 
-/* Whether the packet is on its way to the inlet, a vxlan device of ours: what comes out there is no longer
- * marked as encapsulated, so that a bridge does not cut a super-packet up (ADR 9). If not, it is as it was. */
-INLINE int goes_to_inlet(struct __sk_buff *skb, __u16 port)
+/* Send a packet to the inlet, a vxlan device of ours: what comes out there is no longer marked as encapsulated,
+ * so that a bridge does not cut a super-packet up (ADR 9). TCX_NEXT if it is as it was. */
+INLINE int to_inlet(struct __sk_buff *skb, __u16 port)
 {
 	struct bpf_sock_tuple tuple = { .ipv4 = { .dport = port } };
-	struct bpf_sock *inlet = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	long refused;
-
-	if (!inlet)
-		return 0;
-	/* Whatever the packet's port, which a firewall still sees as it came. */
-	refused = bpf_sk_assign(skb, inlet, 0);
-	bpf_sk_release(inlet);
-	return !refused;
-}
-
-INLINE int to_inlet(struct __sk_buff *skb)
-{
+	struct bpf_sock *inlet;
 	struct {
 		struct outer outer;
 		struct gpe gpe;
 	} head = { .gpe = GPE_IPV4 };
+	long refused;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &head.outer, OUTER))
-		return TCX_DROP;
+		return TCX_NEXT;
+	inlet = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!inlet)
+		return TCX_NEXT;
+	if (bpf_skb_adjust_room(skb, GPE, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO)) {
+		bpf_sk_release(inlet);
+		return TCX_NEXT;
+	}
 
 	__u16 length = htons(ntohs(head.outer.ip.tot_len) + GPE);
 	__u32 sum = (__u16)~head.outer.ip.check + (__u16)~head.outer.ip.tot_len + length;
@@ -356,9 +416,12 @@ INLINE int to_inlet(struct __sk_buff *skb)
 	head.outer.udp.source = 0;
 	head.outer.udp.len = htons(ntohs(length) - sizeof(struct iphdr));
 	head.outer.udp.check = 0;
-	if (bpf_skb_adjust_room(skb, GPE, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM))
-		return TCX_DROP;
+	/* Whatever the packet's port, which a firewall still sees as it came. */
+	refused = bpf_skb_store_bytes(skb, ETH_HLEN, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM) ||
+		  bpf_sk_assign(skb, inlet, 0);
+	bpf_sk_release(inlet);
+	if (refused)
+		return refuse(skb, UNWRAPPING);
 	skb->tc_classid = OURS; /* with TCX_PASS it becomes tc_index */
 	return TCX_PASS;
 }
@@ -367,8 +430,10 @@ SECTION("tcx/inlet") int from_inlet(struct __sk_buff *skb)
 {
 	struct mandate *mandate = in_force();
 
-	if (!mandate || skb->tc_index != OURS)
-		return TCX_DROP;
+	if (skb->tc_index != OURS)
+		return refuse(skb, STRAY);
+	if (!mandate)
+		return refuse(skb, NO_LEASE);
 	skb->tc_index = 0;
 	return bpf_redirect(mandate->tun, BPF_F_INGRESS);
 }
@@ -391,49 +456,64 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		return TCX_NEXT;
 
 	__u32 node = ip->saddr, length = skb->len - ETH_HLEN - OUTER;
-	/* Programs send none (RFC 768: 0), other senders of single packets do. */
-	int summed = udp->check && !skb->gso_size;
 
 	if (ip->protocol != IPPROTO_UDP || udp->dest != mandate->port ||
 	    ip->daddr != mandate->address || ip->ihl != 5 || ip->version != 4 ||
-	    (ip->frag_off & htons(0x3FFF)))
+	    (ip->frag_off & htons(0x3FFF)) || !sound(ip))
 		return TCX_NEXT;
 	/* A train of datagrams in one piece has a longer outer than inner packet: it is for the daemon. */
 	if (inner->version != 4 || inner->ihl < 5 || inner->ihl * 4 > length ||
 	    ntohs(inner->tot_len) != length || ntohs(ip->tot_len) != length + OUTER ||
-	    (skb->gso_size && inner->protocol != IPPROTO_TCP))
+	    ntohs(udp->len) != length + sizeof(struct udphdr))
+		return TCX_NEXT;
+	/* Programs send TCP alone in one piece, and no outer checksum (RFC 768: 0). */
+	if (skb->gso_size && (inner->protocol != IPPROTO_TCP || udp->check))
 		return TCX_NEXT;
 
 	struct peer *peer = holder(inner->saddr);
 
 	if (mandate->check_source) {
 		if (!peer || peer->node != node)
-			return refuse(SPOOFED);
+			return refuse(skb, SPOOFED);
 		if ((inner->daddr & mandate->netmask) != mandate->subnet)
-			return refuse(NOT_OURS);
+			return refuse(skb, NOT_OURS);
 	}
-	/* A peer without these programs sends one segment at a time. The daemon joins them, and what they make the
-	 * rest of the kernel do is then done once. What programs have sent, with no outer checksum, is not for the
-	 * daemon, whatever we know of the peer: its inner checksum may be left to a device. */
-	if (inner->protocol == IPPROTO_TCP && summed && (!peer || !(peer->flags & FAST)))
-		return TCX_NEXT;
+	if (of_many_hosts(inner->daddr, mandate))
+		return refuse(skb, MANY_HOSTS);
+	if (udp->check) {
+		/* A daemon sent it, a single packet. TCP's segments the daemon joins, and what they make the rest
+		 * of the kernel do is then done once. What programs have sent, without this checksum, is not for the
+		 * daemon, whatever we know of the peer: its inner checksum may be left to a device.
+		 *
+		 * What nobody has verified the daemon's socket does; what is too long cannot be regrown below. */
+		if (inner->protocol == IPPROTO_TCP || length > SINGLE || !verified(skb, ip, udp))
+			return TCX_NEXT;
+	}
 	if (inner->ttl <= 1)
 		return TCX_NEXT;
+
+	int summed = udp->check != 0, super = skb->gso_size != 0, leaves = 0;
+
+	/* All of a connection goes the same way once it is made, so that nothing is overtaken. */
+	if (inner->protocol == IPPROTO_TCP && mandate->inlet && length + OUTER + GPE <= 0xFFFF)
+		leaves = !ends_here(skb, inner);
 	decrement_ttl(inner);
 
-	int leaves = inner->protocol == IPPROTO_TCP && mandate->inlet && !ends_here(skb, inner);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &node);
 
 	if (flow) {
 		flow->received_packets += packets(skb);
 		flow->received_bytes += length;
 	}
-	/* All of a connection goes the same way once it is made, so that nothing is overtaken. */
-	if (leaves && length + OUTER + GPE <= 0xFFFF && goes_to_inlet(skb, mandate->inlet))
-		return to_inlet(skb);
+	if (leaves) {
+		int verdict = to_inlet(skb, mandate->inlet);
+
+		if (verdict != TCX_NEXT)
+			return verdict;
+	}
 	if (!summed) {
-		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, skb->gso_size ? BPF_F_ADJ_ROOM_FIXED_GSO : 0))
-			return TCX_DROP;
+		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, super ? BPF_F_ADJ_ROOM_FIXED_GSO : 0))
+			return refuse(skb, UNWRAPPING);
 	} else {
 		/* A checksum of the outer UDP header that is still to be computed would be computed for the
 		 * inner packet. The kernel forgets it when the place of that header is taken away and 8 bytes
@@ -444,7 +524,7 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		    bpf_skb_adjust_room(skb, -(OUTER + 8), BPF_ADJ_ROOM_MAC, 0) ||
 		    bpf_skb_adjust_room(skb, 8, BPF_ADJ_ROOM_MAC, 0) ||
 		    bpf_skb_store_bytes(skb, ETH_HLEN, &begin, 8, BPF_F_RECOMPUTE_CSUM))
-			return TCX_DROP;
+			return refuse(skb, UNWRAPPING);
 	}
 	return bpf_redirect(mandate->tun, BPF_F_INGRESS);
 }

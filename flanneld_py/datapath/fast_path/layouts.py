@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from flanneld_py.backend import Flow
-from flanneld_py.datapath.forward import NOT_OURS, SPOOFED, Mandate, Peer
+from flanneld_py.datapath.forward import MANY_HOSTS, NO_LEASE, NOT_OURS, SPOOFED, Drop, Mandate, Peer
 
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Counts", "Place", "flow", "index", "mandate", "node"]
 __all__ += ["SIZES", "number", "peer", "prefix"]
@@ -28,8 +28,12 @@ FIRST: Final = _INDEX.pack(0)
 NO_MANDATE: Final = bytes(_MANDATE.size)
 NO_FLOW: Final = bytes(_FLOW.size)
 
-DROPS: Final = tuple(drop.reason for drop in (SPOOFED, NOT_OURS))
-"""The reasons of enum drop, in its order."""
+STRAY: Final = Drop("sent to the inlet's port by a network")
+WRAPPING: Final = Drop("the kernel refused the fast path a datagram's headers")
+UNWRAPPING: Final = Drop("the kernel refused to take a packet out of its datagram for the fast path")
+
+DROPS: Final = (SPOOFED, NOT_OURS, MANY_HOSTS, NO_LEASE, STRAY, WRAPPING, UNWRAPPING)
+"""The reasons of enum drop, by these names and in its order."""
 
 SIZES: Final = {
     "mandates": (_INDEX.size, _MANDATE.size),
