@@ -11,6 +11,9 @@ from flanneld_py.datapath.forward import OVERHEAD
 
 __all__ = ["LOWEST_MTU", "Announcement"]
 
+HIGHEST_MTU: Final = 65535
+"""Bytes of the longest IPv4 packet (RFC 791), the outer one's; an interface, as lo, may take more."""
+
 LOWEST_MTU: Final = 68
 """Bytes that every network takes (RFC 791); the least of a TUN device, ETH_MIN_MTU of linux/if_ether.h."""
 
@@ -29,7 +32,7 @@ class Announcement:
         """As JSON, such as {"MTU":1500,"FastPath":true}."""
         said: dict[str, int | bool] = {}
         if self.mtu is not None:
-            said["MTU"] = self.mtu
+            said["MTU"] = min(self.mtu, HIGHEST_MTU)
         if self.fast_path:
             said["FastPath"] = True
         return json.dumps(said, separators=(",", ":")).encode()
@@ -44,9 +47,9 @@ class Announcement:
         if not isinstance(said, dict):
             return cls()
         mtu = said.get("MTU")
-        sound = type(mtu) is int and LOWEST_MTU + OVERHEAD <= mtu <= 65535
+        sound = type(mtu) is int and LOWEST_MTU + OVERHEAD <= mtu <= HIGHEST_MTU
         return cls(mtu if sound else None, said.get("FastPath") is True)
 
     def inner_mtu(self, own: int) -> int:
         """Bytes of the longest inner packet that the way to this node takes; `own` is our interface's."""
-        return own if self.mtu is None else min(own, self.mtu - OVERHEAD)
+        return min(own, (HIGHEST_MTU if self.mtu is None else self.mtu) - OVERHEAD)

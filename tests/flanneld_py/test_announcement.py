@@ -52,6 +52,13 @@ def test_the_narrower_end_counts() -> None:
     assert Announcement().inner_mtu(1472) == 1472
 
 
+def test_no_datagram_is_longer_than_ipv4_can_be_however_long_frames_are() -> None:
+    """lo takes 65536 bytes; RFC 791 has 65535, of which 20 and 8 are headers."""
+    said = Announcement.decode(Announcement(65536).encode())
+    assert said == Announcement(65535)
+    assert said.inner_mtu(65536 - 28) == Announcement().inner_mtu(65536 - 28) == 65507
+
+
 def test_an_allowance_is_used_up_and_comes_back_with_time() -> None:
     allowance = Allowance(rate=10, burst=2)
     assert [allowance.take(1.0) for _ in range(3)] == [True, True, False]
