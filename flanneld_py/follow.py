@@ -1,46 +1,60 @@
 """What becomes of the external interface while the daemon runs: it is followed, or missed. Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 
-from flanneld_py.interface import IFF_UP, Candidate, Families, Interface, usable_addresses
+from flanneld_py.interface import (
+    IFA_F_DADFAILED,
+    IFF_UP,
+    Candidate,
+    Families,
+    Interface,
+    Wishes,
+    usable_addresses,
+)
 from flanneld_py.subnet import Address
 
-__all__ = ["changes", "follow"]
+__all__ = ["Seen", "changes", "follow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The device of an interface's index, if there is one, and all addresses that the machine can use."""
+
+    device: Candidate | None
+    usable: frozenset[Address] = frozenset()
 
 
 def follow(
     interface: Interface,
-    seen: Candidate | None,
+    seen: Seen,
     needs: Families,
+    wishes: Wishes,
     *,
-    names: Sequence[str] = (),
     patient: bool = True,
 ) -> Interface | str:
     """The interface as it is by now, or what it lacks for peers to reach us by it.
 
-    `seen` is the device of its index, `names` are what -iface and -public-ip ask for: an address that is
-    named there is not exchanged for another. An address that has come in the place of one that went is taken
-    at once, while one that was always there only where we are not `patient` any more: a DHCP client takes an
-    address away for a moment at times.
+    An address that the user has asked for is not exchanged for another. One that has come in the place of
+    one that went is taken at once, while one that was always there only where we are not `patient` any more:
+    a DHCP client takes an address away for a moment at times.
     """
-    if seen is None:
+    device = seen.device
+    if device is None:
         return f"the interface {interface.name} is gone"
-    followed = replace(interface, name=seen.name, mtu=seen.mtu)
-    if (
-        not seen.flags & IFF_UP
-    ):  # the kernel takes IPv6 addresses away meanwhile, and what set them sets them again
+    followed = replace(interface, name=device.name, mtu=device.mtu)
+    # Of what is down the kernel takes IPv6 addresses away, and what set them sets them again.
+    if not device.flags & IFF_UP:
         return followed
-    lost = [address for address in _needed(interface, needs) if not _has(seen, address)]
+    lost = [address for address in _needed(interface, needs) if not _has(seen, device, interface, address)]
     for address in lost:
-        other = None if _is_named(address, names) else _instead_of(address, interface, seen, patient)
+        other = None if _is_wished(address, wishes) else _instead_of(address, interface, device, patient)
         if other is None:
-            return f"{seen.name} has lost the address {address}"
+            return f"{device.name} has lost the address {address}"
         followed = _with(followed, other)
     if not lost:
         return followed
-    everything = tuple(held.address for held in seen.addresses)
+    everything = tuple(held.address for held in device.addresses)
     return replace(
         followed,
         ipv4_networks=tuple(address for address in everything if isinstance(address, IPv4Interface)),
@@ -57,12 +71,22 @@ def _needed(interface: Interface, needs: Families) -> list[Address]:
     return addresses
 
 
-def _has(seen: Candidate, address: Address) -> bool:
-    return address in usable_addresses(seen)
+def _has(seen: Seen, device: Candidate, interface: Interface, address: Address) -> bool:
+    """-public-ip may be an address of another interface, a loopback one say, from the beginning."""
+    if address not in _known(interface):
+        return address in seen.usable
+    return any(held.address.ip == address and not held.flags & IFA_F_DADFAILED for held in device.addresses)
 
 
-def _is_named(address: Address, names: Iterable[str]) -> bool:
-    for name in names:
+def _known(interface: Interface) -> set[Address]:
+    known: set[Address] = {each.ip for each in interface.ipv4_networks}
+    return known | {each.ip for each in interface.ipv6_networks}
+
+
+def _is_wished(address: Address, wishes: Wishes) -> bool:
+    if address in (wishes.public.ipv4, wishes.public.ipv6):
+        return True
+    for name in wishes.names:
         try:
             if ip_address(name) == address:
                 return True
@@ -72,8 +96,7 @@ def _is_named(address: Address, names: Iterable[str]) -> bool:
 
 
 def _instead_of(address: Address, interface: Interface, seen: Candidate, patient: bool) -> Address | None:
-    known: set[Address] = {each.ip for each in interface.ipv4_networks}
-    known |= {each.ip for each in interface.ipv6_networks}
+    known = _known(interface)
     others = [
         other
         for other in usable_addresses(seen)

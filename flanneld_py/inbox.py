@@ -86,7 +86,8 @@ class Inbox:
         Raises `queue.Empty`. It counts as waiting until `done`.
         """
         with self._filled:
-            if self._awake or self._own:
+            awake, self._awake = self._awake, False
+            if awake or self._own:
                 return None
             if self._reset is not None:
                 reset, self._reset = self._reset, None
@@ -111,7 +112,7 @@ class Inbox:
     # For any thread
 
     def wake(self) -> None:
-        """Let nobody wait any more."""
+        """Have whoever waits, or else whoever waits next, look up once: something else has happened."""
         with self._filled:
             self._awake = True
             self._filled.notify()

@@ -306,6 +306,7 @@ class Keeper:
             return self._renew(now)
         except Unavailable as error:
             self._board.renewal_failures += 1
+            self._board.trouble = f"Error renewing lease: {error}"
             logger.error("Error renewing lease (trying again in %.0f s): %s", RENEW_RETRY, error)  # noqa: TRY400
             return ""
 

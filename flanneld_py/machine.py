@@ -1,6 +1,7 @@
 """This machine's side of things: its interface, its kernel, and a daemon for each network."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -156,6 +157,10 @@ class Machine:
         return interface
 
 
+_blackholes = threading.Lock()
+"""Held from the moment at which it is known which there should be until these are there."""
+
+
 class _Rules:
     """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past.
 
@@ -211,15 +216,16 @@ class _Rules:
 
     def _have_blackholes(self) -> int:
         """One for each subnet, where that is asked for, and none of the past; how many things changed."""
-        # Another thread may add one meanwhile.
-        wanted: list[Network] = [
-            part for each in list((self._subnets or {}).values()) for part in each.networks
-        ]
-        if not wanted and not table.marked(BLACKHOLE):
-            return 0
-        from flanneld_py.kernel import blackhole
+        with _blackholes:
+            # Another network's thread may add one meanwhile.
+            wanted: list[Network] = [
+                part for each in list((self._subnets or {}).values()) for part in each.networks
+            ]
+            if not wanted and not table.marked(BLACKHOLE):
+                return 0
+            from flanneld_py.kernel import blackhole
 
-        return blackhole.keep(wanted, self._past.spares)
+            return blackhole.keep(wanted, self._past.spares)
 
     def _keep_blackholes(self) -> int:
         try:

@@ -31,9 +31,11 @@ class SubnetFile:
 
     def _wrong(self) -> str:
         try:
-            found = self._path.read_bytes()
+            found = files.read(self._path, follow=False)
         except FileNotFoundError:
             return f"{self._path} was deleted"
+        except UnicodeDecodeError:
+            return f"{self._path} was changed"
         except OSError as error:
             return f"{self._path} could not be read: {error.strerror}"
-        return "" if found == self._text.encode() else f"{self._path} was changed"
+        return "" if found == self._text else f"{self._path} was changed"

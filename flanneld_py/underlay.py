@@ -1,16 +1,24 @@
 """The external interface while the daemon runs: looked at again and again, followed, and waited for."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flanneld_py.clock import Time
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.external import Look, wishes
-from flanneld_py.follow import changes, follow
-from flanneld_py.interface import Candidate, Families, Interface, NoInterface, choose, public_addresses
+from flanneld_py.follow import Seen, changes, follow
+from flanneld_py.interface import (
+    Candidate,
+    Families,
+    Interface,
+    NoInterface,
+    Routes,
+    choose,
+    public_addresses,
+)
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses
 
@@ -39,15 +47,11 @@ class Move:
 
 
 class Underlay:
-    """One network's footing. `glance` gives the interface of an index, or None; `look` everything."""
+    """One network's footing. `glance` looks at the interface of an index, `look` at everything."""
 
-    def __init__(
-        self, options: Options, time: Time, look: Look, glance: Callable[[int], Candidate | None]
-    ) -> None:
+    def __init__(self, options: Options, time: Time, look: Look, glance: Callable[[int], Seen]) -> None:
         self._options = options
         self._wishes = wishes(options)
-        public = (self._wishes.public.ipv4, self._wishes.public.ipv6)
-        self._named = (*self._wishes.names, *(str(address) for address in public if address is not None))
         self._time = time
         self._look = look
         self._glance = glance
@@ -56,16 +60,16 @@ class Underlay:
         self._missed_at: float | None = None
         self.trouble = ""
 
+    @property
+    def index(self) -> int:
+        """That of the interface; 0 before there is one."""
+        return 0 if self._footing is None else self._footing.interface.index
+
     def begin(self, interface: Interface, network: NetworkConfig) -> Footing:
         """Stand on this interface, for this network."""
         self._needs = families(network)
         self._footing = self._on(interface)
         return self._footing
-
-    @property
-    def index(self) -> int:
-        """The interface's; 0 before `begin`."""
-        return 0 if self._footing is None else self._footing.interface.index
 
     def seen(self) -> Move | None:
         """Look: how the footing has changed, again and again until `take` is told so; None if it has not.
@@ -78,11 +82,11 @@ class Underlay:
         before = self._footing.interface
         patient = self._missed_at is None or self._time.now() - self._missed_at < PATIENCE
         seen = self._glance(before.index)
-        found = follow(before, seen, self._needs, names=self._named, patient=patient)
-        if seen is None:
+        found = self._followed(before, seen, patient)
+        if seen.device is None:
             found = self._another(str(found))
         if isinstance(found, str):
-            self._miss(found, at_once=seen is None)
+            self._miss(found, at_once=seen.device is None)
             return None
         self._missed_at, self.trouble = None, ""
         words = changes(before, found)
@@ -96,13 +100,26 @@ class Underlay:
             text = "-iface=%s will find no interface when flanneld is started again: it is called %s now"
             logger.warning(text, old, new)
 
+    def _followed(self, before: Interface, seen: Seen, patient: bool) -> Interface | str:
+        found = follow(before, seen, self._needs, self._wishes, patient=patient)
+        if isinstance(found, str) or (found.ipv4, found.ipv6) == (before.ipv4, before.ipv6):
+            return found
+        # Which of several addresses is the best its routes tell as well.
+        candidates, _ = self._everything()
+        device = next((each for each in candidates if each.index == before.index), None)
+        return follow(before, replace(seen, device=device), self._needs, self._wishes, patient=patient)
+
     def _another(self, gone: str) -> Interface | str:
         """What a search as at the start finds."""
+        candidates, routes = self._everything()
         try:
-            candidates, routes = self._look(self._wishes.can_reach)
             return choose(candidates, self._wishes, routes, self._needs)
         except NoInterface as error:
             return f"{gone}. {error}"
+
+    def _everything(self) -> tuple[Sequence[Candidate], Routes]:
+        try:
+            return self._look(self._wishes.can_reach)
         except Fatal as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from error

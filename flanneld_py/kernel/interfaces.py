@@ -4,7 +4,8 @@ import errno
 from collections.abc import Iterator, Sequence
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Candidate, Held, Routes, Way
+from flanneld_py.follow import Seen
+from flanneld_py.interface import IFA_F_DADFAILED, IFA_F_TENTATIVE, Candidate, Held, Routes, Way
 from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links, get_link_of
@@ -26,23 +27,32 @@ def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
         raise Fatal(f"Listing the interfaces of this machine: {reason}", code=Exit.KERNEL) from error
 
 
-def glance(index: int) -> Candidate | None:
-    """The interface of this index, whatever its name is by now; None without one. Raises `OSError`."""
+def glance(index: int) -> Seen:
+    """The interface of this index, whatever its name is by now, and all addresses. Raises `OSError`.
+
+    By what takes little, for it is asked again and again: its routes are not among it.
+    """
     with Channel() as channel:
-        try:
-            data, message = channel.ask(get_link_of(index))
-        except OSError as error:
-            if error.errno == errno.ENODEV:
-                return None
-            raise
-        link = device(data, message.start, message.end)
-        addresses = [
-            Held(held.address, held.flags)
-            for data, message in channel.dump(dump_addresses(0, index), RTM_NEWADDR)
-            if (held := held_address(data, message.start, message.end)) is not None and held.device == index
-        ]
-    # Without `sources`: there may be thousands of routes, and this is asked every other second.
-    return Candidate(link.name, link.index, link.mtu, link.flags, tuple(addresses))
+        link = _link_of(channel, index)
+        dumped = channel.dump(dump_addresses(0), RTM_NEWADDR)
+    found = [held_address(data, message.start, message.end) for data, message in dumped]
+    there = [held for held in found if held is not None]
+    unusable = IFA_F_TENTATIVE | IFA_F_DADFAILED
+    usable = frozenset(held.address.ip for held in there if not held.flags & unusable)
+    if link is None:
+        return Seen(None, usable)
+    own = tuple(Held(held.address, held.flags) for held in there if held.device == index)
+    return Seen(Candidate(link.name, link.index, link.mtu, link.flags, own), usable)
+
+
+def _link_of(channel: Channel, index: int) -> Device | None:
+    try:
+        data, message = channel.ask(get_link_of(index))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return device(data, message.start, message.end)
 
 
 def _candidates(channel: Channel) -> tuple[Candidate, ...]:

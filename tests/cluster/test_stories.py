@@ -58,7 +58,7 @@ def test_a_flanneld_that_systemd_starts_in_vain_is_told_with_its_reason(worn):
         {"/usr/bin/flanneld": FileContent(b"#!/bin/sh\necho no tea >&2\nexit 1\n", 0o755)},
     )
     minion.run(["systemctl", "restart", "flanneld"], check=False)
-    with pytest.raises(LabError, match=r"because flanneld\.service failed\n(.*\n)*flanneld\.service: no tea"):
+    with pytest.raises(LabError, match=r"because flanneld\.service failed\n(.*\n)*flanneld: no tea"):
         minion.start_service("docker")
     minion.run(["mv", "/usr/bin/flanneld.right", "/usr/bin/flanneld"])
     minion.run(["systemctl", "reset-failed", "flanneld"])

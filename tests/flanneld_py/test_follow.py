@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Final
 
 import pytest
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.follow import changes, follow
-from flanneld_py.interface import Candidate, Families, Held, Interface, Routes
+from flanneld_py.follow import Seen, changes
+from flanneld_py.follow import follow as follow_seen
+from flanneld_py.interface import Candidate, Families, Held, Interface, Routes, Wishes
 from flanneld_py.options import Options
-from flanneld_py.subnet import Address
+from flanneld_py.subnet import Address, Addresses
 from flanneld_py.underlay import PATIENCE, Underlay
 from tests.flanneld_py.daemon_world import Script
 from tests.flanneld_py.made import addresses, config, pool4
@@ -26,6 +27,23 @@ ETH0: Final = Interface(
 def candidate(*texts: str, name: str = "eth0", index: int = 2, mtu: int = 1500, up: bool = True) -> Candidate:
     held = tuple(Held(ip_interface(text)) for text in texts)
     return Candidate(name, index, mtu, int(up), held)  # IFF_UP is 1 (linux/if.h)
+
+
+def follow(
+    interface: Interface,
+    device: Candidate | None,
+    needs: Families,
+    *,
+    names: tuple[str, ...] = (),
+    public: Addresses | None = None,
+    patient: bool = True,
+    elsewhere: tuple[str, ...] = (),
+) -> Interface | str:
+    """Of a machine with this device, and with other addresses on others."""
+    wishes = Wishes(names=names, public=public or Addresses())
+    own = () if device is None else device.addresses
+    usable = frozenset(map(ip_address, elsewhere)) | {held.address.ip for held in own}
+    return follow_seen(interface, Seen(device, usable), needs, wishes, patient=patient)
 
 
 def test_an_interface_as_it_was_is_the_same():
@@ -64,6 +82,32 @@ def test_an_address_that_iface_names_is_exchanged_for_no_other():
     assert follow(ETH0, seen, IPV4, names=("eth0", "192.168.50.12")) != lost
 
 
+def test_a_public_ip_of_another_interface_is_ours_for_as_long_as_the_machine_has_it():
+    public = addresses("203.0.113.7")
+    announced = replace(ETH0, ipv4=IPv4Address("203.0.113.7"))  # by a routing protocol, and on lo
+    seen = candidate("192.168.50.11/24")
+    assert follow(announced, seen, IPV4, public=public, elsewhere=("203.0.113.7",)) == announced
+    for patient in (True, False):
+        lost = follow(announced, seen, IPV4, public=public, patient=patient)
+        assert lost == "eth0 has lost the address 203.0.113.7"
+
+
+def test_an_ipv6_address_that_another_machine_has_too_is_lost():
+    both = replace(ETH0, ipv6=IPv6Address("fd00:50::11"), ipv6_networks=(IPv6Interface("fd00:50::11/64"),))
+    taken = Held(IPv6Interface("fd00:50::11/64"), 0x08)  # IFA_F_DADFAILED (linux/if_addr.h)
+    seen = replace(candidate("192.168.50.11/24"), addresses=(*candidate("192.168.50.11/24").addresses, taken))
+    assert follow(both, seen, BOTH) == "eth0 has lost the address fd00:50::11"
+
+
+def test_of_several_new_addresses_the_one_is_taken_that_a_start_would_choose(machine):
+    new = candidate("192.168.50.70/24", "192.168.50.77/24")
+    machine.there = [replace(new, sources=(IPv4Address("192.168.50.77"),))]
+    machine.rough = [new]
+    move = machine.underlay.seen()
+    assert move is not None
+    assert move.to.public == addresses("192.168.50.77")
+
+
 def test_an_interface_that_is_down_keeps_what_it_had():
     assert follow(ETH0, candidate(up=False), IPV4) == ETH0
 
@@ -94,6 +138,7 @@ class Machine:
     def __init__(self, **options: object) -> None:
         self.time = Script()
         self.there: list[Candidate] = [candidate("192.168.50.11/24")]
+        self.rough: list[Candidate] = []  # of a glance, where that sees less
         self.underlay = Underlay(
             Options(**options), self.time, self._look, self._glance  # type: ignore[arg-type]
         )  # fmt: skip
@@ -103,8 +148,8 @@ class Machine:
     def _look(self, _: Address | None) -> tuple[Sequence[Candidate], Routes]:
         return self.there, Routes()
 
-    def _glance(self, index: int) -> Candidate | None:
-        return next((each for each in self.there if each.index == index), None)
+    def _glance(self, index: int) -> Seen:
+        return Seen(next((each for each in self.rough or self.there if each.index == index), None))
 
 
 @pytest.fixture

@@ -93,4 +93,14 @@ def test_who_waits_is_woken_by_a_message_and_by_the_end(inbox):
         assert inbox.get(timeout=60.0) is None
         thread.join()
     assert inbox.own() == (GONE,)
-    assert inbox.get(timeout=60.0) is None  # for good
+
+
+def test_who_is_woken_before_it_waits_looks_up_once_however_often_it_was_woken(inbox):
+    arrived = inbox.begin(is_own)
+    for _ in range(3):
+        inbox.wake()
+    assert inbox.get(timeout=60.0) is None
+    arrived(Changes(()))
+    assert inbox.get(timeout=60.0) == Changes(())
+    with pytest.raises(queue.Empty):
+        inbox.get_nowait()

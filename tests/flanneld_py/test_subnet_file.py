@@ -1,5 +1,7 @@
 """The subnet file while a lease is held."""
 
+import os
+
 import pytest
 
 from flanneld_py.errors import Exit, Fatal
@@ -38,6 +40,16 @@ def test_a_file_that_says_something_else_is_written_again(file, path):
     text = path.read_text()
     path.write_bytes(text.encode() + b"\xff")
     assert file.keep() == f"{path} was changed"
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname")])
+def test_what_is_no_file_in_its_place_is_neither_followed_nor_waited_for(file, path, put):
+    text = path.read_text()
+    path.unlink()
+    put(path)
+    assert file.keep().startswith(f"{path} could not be read: ")
+    assert not path.is_symlink()
     assert path.read_text() == text
 
 
