@@ -167,4 +167,5 @@ def no_flannel_on_the_master() -> Step:
 
 
 def _inet(device: str) -> str:
-    return rf"inet (\S+(?: brd \S+)?) scope global {device}$"
+    # flanneld_py marks the addresses that are its own (IFA_PROTO of rtnetlink, from Linux 5.18 on).
+    return rf"inet (\S+(?: brd \S+)?) scope global (?:proto \S+ )?{device}$"

@@ -108,6 +108,12 @@ def test_the_documents_devices_are_what_is_expected_but_for_docker0s_mtu() -> No
     assert len(result.shown) == 9
 
 
+def test_an_address_that_is_marked_as_flannelds_own_is_the_documents() -> None:
+    # As `ip a` prints it from Linux 5.18 on; older kernels keep no such mark.
+    marked = IP_A.replace("scope global flannel0", "scope global proto 0xf1 flannel0")
+    assert wrong(examine(step("ip a", ONE), marked, 0, DOCUMENT)) == {"docker0 MTU": ("1472", "1500")}
+
+
 def test_the_documents_pod_is_what_is_expected_but_for_its_mtu() -> None:
     found = step("docker exec -it 309728d3a3f4 /bin/bash")
     assert found.node == ONE
