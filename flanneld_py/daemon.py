@@ -118,7 +118,7 @@ class Daemon:
             claim, snapshot = self._acquire(network, backend, previous, pick, fence)
             upkeep.stand()
             backend.claim(claim.subnet)
-            self._filters.set(network, claim.subnet)
+            self._filters.set(network, claim.subnet, backend.wanted)
             held = self._looked_at_again(claim, snapshot)
             if isinstance(held, Lost):
                 previous = claim.subnet

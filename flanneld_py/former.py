@@ -5,11 +5,11 @@ networks. So each has a note of the networks that it has, which outlives it as i
 entry belongs to whoever has noted the smallest network around it. One that nobody has is of a former life.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen
+from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen, Slot, slot
 from flanneld_py.subnet import Network, Subnet
 
 __all__ = ["Note", "is_anothers", "is_within", "left_behind"]
@@ -24,18 +24,22 @@ class Note:
 
 
 def left_behind(
-    seen: Iterable[Seen], notes: Iterable[Note], owner: int, carried: Subnet | None
+    seen: Iterable[Seen],
+    notes: Iterable[Note],
+    owner: int,
+    carried: Subnet | None,
+    wanted: Container[Slot] = (),
 ) -> tuple[Entry, ...]:
     """The marked entries that no flanneld of this machine wants any more, routes first.
 
     `carried` is the overlay whose entries our backend compares with its leases by itself; None if it makes
-    none, so that those of our own network are of a former backend.
+    none, so that those of our own network are of a former backend, unless they are `wanted` by today's.
     """
     there = tuple(notes)
     found: list[Entry] = []
     for item in seen:
         where = _where(item.entry)
-        if not item.ours or where is None or is_anothers(where, there, owner):
+        if not item.ours or where is None or slot(item.entry) in wanted or is_anothers(where, there, owner):
             continue
         if carried is None or not any(is_within(where, whole) for whole in carried.networks):
             found.append(item.entry)

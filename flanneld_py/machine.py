@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from flanneld_py.firewall.resync import Resync
 from flanneld_py.interface import ANY, Families, Interface, public_addresses
 from flanneld_py.kernel import table
 from flanneld_py.kernel.astray import Astray
-from flanneld_py.kernel.entries import BLACKHOLE
+from flanneld_py.kernel.entries import BLACKHOLE, Slot
 from flanneld_py.kernel.events import Listener
 from flanneld_py.kernel.interfaces import glance, look
 from flanneld_py.options import Options
@@ -189,7 +189,9 @@ class _Rules:
         self._patience = Patience()
         self._own = Subnet()
 
-    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
         """See `Filters`."""
         self._firewall.set(network, subnet, self._network)
         self._own = subnet
@@ -197,7 +199,7 @@ class _Rules:
             self._astray.put_right(subnet, self._underlay.index)
         # These three have no entries of their own to compare with what there is.
         carries = not isinstance(network.backend, Udp | Alloc | Extension)
-        self._past.leave(network.overlay, network.overlay if carries else None)
+        self._past.leave(network.overlay, network.overlay if carries else None, wanted)
         if self._subnets is not None:
             self._subnets[self._network] = subnet
         try:

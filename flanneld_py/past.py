@@ -2,13 +2,13 @@
 
 import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Final
 
 from flanneld_py.former import is_anothers, left_behind
 from flanneld_py.kernel import notes, table
-from flanneld_py.kernel.entries import Delete, Entry
+from flanneld_py.kernel.entries import Delete, Entry, Slot
 from flanneld_py.kernel.hold import HeldByAnother, Hold
 from flanneld_py.subnet import Network, Subnet
 
@@ -30,18 +30,18 @@ class Past:
         self._name = str(subnet_file.absolute())
         self._owner = 0
         self._hold: Hold | None = None
-        self._unfinished: tuple[Subnet, Subnet | None] | None = None
+        self._unfinished: tuple[Subnet, Subnet | None, Callable[[], Container[Slot]]] | None = None
 
-    def leave(self, overlay: Subnet, carried: Subnet | None) -> None:
+    def leave(self, overlay: Subnet, carried: Subnet | None, wanted: Callable[[], Container[Slot]]) -> None:
         """Have a note of the overlay that we carry, and take away what else is marked and nobody's.
 
-        `carried` is as of `left_behind`. What fails is tried again by `look`.
+        `carried`, and what `wanted` answers, are as of `left_behind`. What fails is tried again by `look`.
         """
-        self._unfinished = overlay, carried
+        self._unfinished = overlay, carried, wanted
         try:
             self._owner = self._owner or self._identify(overlay)
             notes.note(self._owner, overlay.networks)
-            found = left_behind(table.marked(), notes.noted(), self._owner, carried)
+            found = left_behind(table.marked(), notes.noted(), self._owner, carried, wanted())
             failed = dict(table.perform([Delete(entry) for entry in found])) if found else {}
         except OSError as error:
             logger.error("Looking for what earlier networks left: %s. It is tried again", error)  # noqa: TRY400

@@ -3,7 +3,7 @@
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from flanneld_py.backend import Backend
@@ -14,6 +14,7 @@ from flanneld_py.errors import Fatal
 from flanneld_py.ground import Ground, Rock
 from flanneld_py.holder import Claim
 from flanneld_py.kernel import own
+from flanneld_py.kernel.entries import Slot
 from flanneld_py.lease import Lease
 from flanneld_py.owned import Device, Heard, concerns
 from flanneld_py.patience import Patience
@@ -52,8 +53,13 @@ address, was taken away again in the middle."""
 class Filters(Protocol):
     """The packet filter's rules that go with a lease."""
 
-    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
-        """Have them, for this subnet of ours and no other. Raises `Fatal`."""
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
+        """Have them, for this subnet of ours and no other. Raises `Fatal`.
+
+        `wanted` answers which of the kernel's entries the backend has by now.
+        """
 
     def sync(self) -> int:
         """Put right what others changed; how many things."""
@@ -62,7 +68,9 @@ class Filters(Protocol):
 class NoFilters:
     """See `Filters`: rules are left to others."""
 
-    def set(self, network: NetworkConfig, subnet: Subnet) -> None:
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
         """See `Filters`."""
 
     def sync(self) -> int:

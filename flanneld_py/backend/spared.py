@@ -102,6 +102,10 @@ class Spared:
             logger.info("Keeping out of the overlay, whose network covers them: %s%s", named, more_of_them)
         self._perform(changes)
 
+    def routes(self) -> tuple[Route, ...]:
+        """Those that there are to be."""
+        return tuple(own.route for own in self._routes.values() if own is not None)
+
     def repair(self) -> int:
         """Have those routes that others took away, and follow another gateway; how many were put right."""
         if not self._routes:

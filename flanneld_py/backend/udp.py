@@ -214,7 +214,8 @@ class UdpBackend:
 
     def wanted(self) -> Mapping[Slot, Entry]:
         """See `Backend`."""
-        return {slot(route): route for device in self.owned() for route in device.routes}
+        routes = [route for device in self.owned() for route in device.routes]
+        return {slot(route): route for route in (*routes, *self._spared.routes())}
 
     def repair(self) -> int:
         """See `Backend`. The tables are ours alone, so nobody can have changed them; routes are not."""

@@ -151,9 +151,10 @@ class Sources:
         if self._guarded.vni is not None:
             reasons[COUNTER] = "the sending node holds no lease"
         try:
-            return {words: self._sets.packets(name) for name, words in reasons.items()}
+            found = {words: self._sets.packets(name) for name, words in reasons.items()}
         except OSError:
             return {}
+        return {words: packets for words, packets in found.items() if packets}
 
     def close(self) -> None:
         """The table stays as it is."""

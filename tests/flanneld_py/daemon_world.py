@@ -148,7 +148,7 @@ class RecordedFilters:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def set(self, _network: NetworkConfig, subnet: Subnet) -> None:
+    def set(self, _network: NetworkConfig, subnet: Subnet, _wanted: object = None) -> None:
         self.calls.append(f"set {subnet}")
 
     def sync(self) -> int:

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from flanneld_py.former import Note, is_anothers, left_behind
-from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen
+from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen, slot
 from tests.flanneld_py.made import subnet
 
 US, OTHER = 1, 2
@@ -28,6 +28,13 @@ def test_marked_entries_of_a_network_that_nobody_has_go_routes_first():
 def test_those_of_our_own_network_are_the_backends_business_unless_it_has_none():
     assert left(TODAYS) == ()
     assert left(TODAYS, carried=None) == (TODAYS,)
+
+
+def test_what_todays_backend_wants_stays_though_it_compares_nothing_with_its_leases():
+    """A host's route past the overlay, which udp has where its network covers the host."""
+    past = [Seen(TODAYS, ours=True)]
+    assert left_behind(past, OURS, US, None, {slot(TODAYS)}) == ()
+    assert left_behind(past, OURS, US, None) == (TODAYS,)
 
 
 def test_those_of_another_flanneld_stay_whether_it_runs_or_not():

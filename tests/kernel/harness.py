@@ -5,7 +5,8 @@ container:  etcd  192.168.50.1 --- br0 ---+--- eth0 of host "a", 192.168.50.11
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -212,6 +213,18 @@ class Sandbox:
 
     def put(self, files: Mapping[str, FileContent]) -> None:
         self.engine.put_files(self.container, files)
+
+    @contextmanager
+    def without(self, *programs: str) -> Iterator[None]:
+        """As if these were not installed."""
+        places = [self.run("sh", "-c", f"command -v {program}").text.strip() for program in programs]
+        for place in places:
+            self.run("mv", place, f"{place}.away")
+        try:
+            yield
+        finally:
+            for place in places:
+                self.run("mv", f"{place}.away", place)
 
     def spawn(self, *argv: str) -> Process:
         log = f"/run/log.{len(self.processes)}"
