@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -243,5 +244,7 @@ sys.meta_path.insert(0, Moment())
 from flanneld_py.cli import main
 sys.exit(main())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    # Also where the tests run in a shell's background, whose jobs begin with SIGINT ignored.
+    argv = ["env", f"--default-signal={signal.SIGINT:d}", sys.executable, "-c", script]
+    done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

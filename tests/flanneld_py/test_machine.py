@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flanneld_py import clock, fleet, kernel, machine
+from flanneld_py.backend import Backend
 from flanneld_py.board import Board
 from flanneld_py.clock import Time
 from flanneld_py.errors import Exit, Fatal
@@ -57,15 +58,20 @@ def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Options:
 def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(options, monkeypatch):
     boards, time = [Board("blue"), Board("green")], Time()
     registries = {
-        "blue": Patient(etcd({"Network": "10.2.0.0/99"}), boards[1]),
+        "blue": Patient(etcd({"Network": "10.2.0.0/16"}), boards[1]),
         "green": MemoryRegistry(etcd(IPV6)),
     }
+
+    def open_backend(*_: object, **__: object) -> Backend:
+        raise Fatal("There is no /dev/net/tun", code=Exit.KERNEL)
+
     monkeypatch.setattr(machine, "open_registry", lambda _, name: registries[name])
+    monkeypatch.setattr(machine, "open_backend", open_backend)
     made = Machine(options, time, boards)
     daemons = [made.daemon(board, lambda: None) for board in boards]
-    with pytest.raises(Fatal, match="Network blue: Bad network config") as ended:
+    with pytest.raises(Fatal, match="Network blue: There is no /dev/net/tun") as ended:
         fleet.run(daemons, ["blue", "green"])
-    assert ended.value.code == Exit.CONFIG
+    assert ended.value.code == Exit.KERNEL
     assert time.stopping.is_set()
 
 

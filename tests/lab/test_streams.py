@@ -104,9 +104,9 @@ def test_a_signal_while_the_program_loads_ends_it_with_one_line(number: signal.S
         from lab.cli import main
         sys.exit(main())
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
-    )
+    # Also where the tests run in a shell's background, whose jobs begin with some signals ignored.
+    argv = ["env", f"--default-signal={number:d}", sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (130, "lab: interrupted\n")
 
 
