@@ -73,9 +73,9 @@ def test_an_interrupted_up_removes_what_it_made(name, left_of):
 
 def test_a_failed_up_says_why_and_removes_what_it_made(name, tmp_path, run_lab, left_of):
     file = tmp_path / "lab.yaml"
-    file.write_text("flannel: {config: {Network: 10.2.0.0/16, SubnetLen: 8}}\n")
+    file.write_text("flanneld: {options: [-ifcae=eth0]}\n")
     failed = run_lab("up", "-f", str(file), "--name", name)
     assert failed.returncode == 1
-    assert "SubnetLen" in failed.stderr, failed.stderr
+    assert "flag provided but not defined: -ifcae" in failed.stderr, failed.stderr
     assert "Traceback" not in failed.stderr
     assert left_of(name) == []
