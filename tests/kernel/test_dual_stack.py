@@ -211,8 +211,10 @@ def test_what_is_deleted_of_ipv6_comes_back_and_what_vanished_goes(hosts, sandbo
         ip -6 neighbour delete {subnet.network_address} dev flannel-v6.1
         bridge fdb delete {mac} dev flannel-v6.1 dst {address6(there)} self
     """
+    here.daemon.signal("STOP")  # or it would put it right before anybody sees
     here.run("sh", "-ec", script)
     assert ways(here) == []
+    here.daemon.signal("CONT")
     has(here, wanted)
     for daemon in sandbox.processes[1:3]:
         daemon.signal("KILL")
