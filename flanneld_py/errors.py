@@ -1,8 +1,8 @@
-"""The one exception that any part of the daemon may raise to end it, and the exit statuses."""
+"""The two exceptions that end the daemon from any part of it, and the exit statuses."""
 
 from enum import IntEnum
 
-__all__ = ["Exit", "Fatal"]
+__all__ = ["Exit", "Fatal", "Stopped"]
 
 
 class Exit(IntEnum):
@@ -39,3 +39,7 @@ class Fatal(Exception):
     def __init__(self, message: str, *, code: int = Exit.INTERNAL) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Stopped(Exception):
+    """The daemon was told to end: what was under way is not done any more, and nobody is to be told why."""

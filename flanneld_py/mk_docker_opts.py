@@ -12,7 +12,7 @@ import stat
 import sys
 from pathlib import Path
 
-from flanneld_py import assignments
+from flanneld_py.lease import assignments
 
 __all__ = ["elsewhere", "main", "render"]
 

@@ -23,20 +23,27 @@ CORE = {
         "tutorial.proof", "tutorial.step", "tutorial.steps", "yamltext",
     },
     "flanneld_py": {
-        "admission", "allocate", "assignments", "backend.commands", "backend.ledger", "backend.peers",
-        "backend.route_entries", "backend.told", "backend.vxlan_entries", "backend.wireguard_peers", "config",
-        "datapath.allowance", "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
-        "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.packet",
-        "datapath.pacing", "datapath.roster", "datapath.segment", "datapath.sums", "datapath.trains",
-        "datapath.vnet", "errors", "follow", "firewall.iptables_text", "firewall.nft_text",
-        "firewall.rules", "former", "holder",
-        "interface", "judgement", "kernel.addresses", "kernel.devices", "kernel.entries", "kernel.netlink",
-        "kernel.nft_elements",
-        "kernel.rtnetlink", "kernel.ways", "lease", "options", "owned", "patience", "programs",
-        "registry.access", "registry.beside", "registry.remote_texts", "registry.wire", "server.history",
-        "server.protocol", "sparing", "subnet", "subnet_env",
+        "backend.commands", "backend.ledger", "backend.peers", "backend.route_entries",
+        "backend.vxlan_entries", "backend.wireguard_peers", "config", "daemon.claim",
+        "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
+        "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.pacing",
+        "datapath.packet", "datapath.roster", "datapath.segment", "datapath.sums",
+        "datapath.token_bucket", "datapath.trains", "datapath.vnet", "errors", "firewall.iptables_text",
+        "firewall.nft_text", "firewall.rules", "kernel.addresses", "kernel.desired", "kernel.devices",
+        "kernel.entries", "kernel.netlink", "kernel.next_hop", "kernel.nft_elements", "kernel.rtnetlink",
+        "kernel.stale", "lease.admission", "lease.allocate", "lease.assignments", "lease.model",
+        "lease.subnet_env", "lease.validation", "monitor.statistics", "options", "registry.access",
+        "registry.announcements",
+        "registry.remote_texts", "registry.wire", "runtime.backoff", "runtime.environment",
+        "runtime.log_sampling", "runtime.once", "server.history", "server.protocol", "subnet",
+        "underlay.changes", "underlay.interface",
     },
 }  # fmt: skip
+# Each room imports from those before it alone.
+ROOMS = [
+    "errors", "subnet", "runtime", "options", "config", "lease", "underlay", "kernel", "monitor", "firewall",
+    "datapath", "registry", "backend", "server", "daemon", "commands", "cli", "mk_docker_opts",
+]  # fmt: skip
 EFFECTS = {"asyncio", "docker", "etcd3", "grpc", "os", "pyroute2", "random", "select", "shutil", "signal"} | {
     "socket", "subprocess", "threading", "time",
 }  # fmt: skip
@@ -83,6 +90,16 @@ def test_the_code_is_formatted():
 
 def test_mypy_strict_finds_nothing():
     run("mypy")
+
+
+def test_the_daemons_rooms_stand_on_each_other_and_none_imports_one_above_it():
+    for path in ROOT.glob("flanneld_py/*/**/*.py"):
+        room = module_name(path).split(".")[1]
+        for imported in imports(path):
+            package, _, rest = imported.partition(".")
+            other = rest.partition(".")[0]
+            if package == "flanneld_py" and other in ROOMS:
+                assert ROOMS.index(other) <= ROOMS.index(room), f"{module_name(path)} imports {imported}"
 
 
 def test_the_laboratory_and_the_daemon_never_import_each_other():

@@ -1,44 +1,16 @@
 """What a set of leases means for this machine's kernel: one module for each backend."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
-from flanneld_py.interface import Interface
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease import Event, Lease, LeaseAttrs
-from flanneld_py.owned import Device
+from flanneld_py.lease.model import Event, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
-__all__ = ["OTHERS", "Backend", "Flow", "Statistics"]
-
-OTHERS: Final = ""
-"""In place of a peer's address: machines that are none, or none any more, together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Packets and bytes that went one way."""
-
-    packets: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a backend has done since it began.
-
-    `sent` and `received` are by the public address of each machine that is a peer now, and under `OTHERS` of
-    all that have left, or where the kernel does not tell peers apart; `dropped` are packets by reason;
-    `repairs` are entries of the kernel that were put right. `ways` are what it chose to do, or why it could
-    not, by a short name.
-    """
-
-    sent: Mapping[str, Flow] = field(default_factory=dict)
-    received: Mapping[str, Flow] = field(default_factory=dict)
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    repairs: int = 0
-    ways: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["Backend"]
 
 
 class Backend(Protocol):

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from flanneld_py.backend import Statistics
 from flanneld_py.config.model import Alloc, NetworkConfig
-from flanneld_py.interface import Interface
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease import Event, Lease, LeaseAttrs
-from flanneld_py.owned import Device
+from flanneld_py.lease.model import Event, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["AllocBackend"]
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
-from flanneld_py.interface import Interface
-from flanneld_py.judgement import Needs
+from flanneld_py.lease.validation import Needs
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["open_backend"]
 

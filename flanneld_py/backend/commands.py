@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from flanneld_py.lease import Lease
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Subnet
 
 __all__ = ["given", "of_node", "of_peer", "words"]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from flanneld_py.backend import Flow, Statistics
+from flanneld_py.monitor.statistics import Flow, Statistics
 
 __all__ = ["device_statistics", "read_counters"]
 

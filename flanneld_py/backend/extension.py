@@ -14,18 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
-from flanneld_py import clock, ending
-from flanneld_py.backend import Statistics, commands
-from flanneld_py.backend.told import Told
+from flanneld_py.backend import commands
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
-from flanneld_py.owned import Device
-from flanneld_py.programs import environment
-from flanneld_py.sparing import Sparing
+from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
+from flanneld_py.runtime import clock, shutdown
+from flanneld_py.runtime.environment import environment
+from flanneld_py.runtime.log_sampling import Sparing
+from flanneld_py.runtime.once import Told
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["ExtensionBackend"]
 
@@ -76,7 +77,7 @@ class ExtensionBackend:
         self._closing = False
         self._worker = threading.Thread(target=self._run, name="extension", daemon=True)
         self._worker.start()
-        ending.register(self.close)
+        shutdown.register(self.close)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
@@ -169,7 +170,7 @@ class ExtensionBackend:
             if not self._ended:
                 self._ended = True
                 self._finish()
-        ending.forget(self.close)
+        shutdown.forget(self.close)
 
     def _finish(self) -> None:
         self._work.put(None)

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
+from flanneld_py.backend.kernel_backend import Programmed, Table
+from flanneld_py.backend.next_hops import Reached, WaysTo
 from flanneld_py.backend.peers import Carried, of_families
-from flanneld_py.backend.programmed import Programmed, Table
-from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
 from flanneld_py.kernel import table as kernel_table
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Change, Put, Route
-from flanneld_py.kernel.reach import ways_to
-from flanneld_py.lease import Lease, LeaseAttrs
-from flanneld_py.owned import Device
+from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Address, Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["HostGwBackend"]
 

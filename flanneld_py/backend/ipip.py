@@ -5,20 +5,20 @@ from ipaddress import ip_interface
 from typing import Final
 
 from flanneld_py.backend.device_names import IPIP as DEVICE
+from flanneld_py.backend.kernel_backend import Programmed, Table
+from flanneld_py.backend.next_hops import Reached, WaysTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
-from flanneld_py.backend.programmed import Programmed, Table
-from flanneld_py.backend.reached import Reached, WaysTo
 from flanneld_py.backend.route_entries import IPIP, ipip_entries
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Ipip, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
-from flanneld_py.kernel import links, own
+from flanneld_py.kernel import links, own_devices
 from flanneld_py.kernel import table as kernel_table
-from flanneld_py.kernel.reach import ways_to
-from flanneld_py.lease import Lease, LeaseAttrs
-from flanneld_py.owned import Device, pools
+from flanneld_py.kernel.desired import Device, pools
+from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["IpipBackend"]
 
@@ -83,7 +83,7 @@ class IpipBackend(Programmed):
         self._own = subnet
         self._index = self._ensure()
         for device in self.owned():
-            own.establish(device)
+            own_devices.establish(device)
 
     def _ensure(self) -> int:
         return links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index

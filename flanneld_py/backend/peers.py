@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flanneld_py.interface import Way
 from flanneld_py.kernel.entries import Entry
-from flanneld_py.lease import Lease
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Subnet
+from flanneld_py.underlay.interface import Way
 
 __all__ = [
     "Carried",

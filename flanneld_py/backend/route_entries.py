@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from flanneld_py.backend.peers import Carried, Direct, Remark, foreign, overlapping, unusable
-from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import Entry, Route
-from flanneld_py.lease import Lease
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Network, Subnet
+from flanneld_py.underlay.interface import Interface, Way
 
 __all__ = ["HOST_GW", "IPIP", "host_gw_entries", "ipip_entries", "not_on_link"]
 

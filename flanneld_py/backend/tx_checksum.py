@@ -18,7 +18,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from flanneld_py.clock import now
+from flanneld_py.runtime.clock import now
 from flanneld_py.subnet import Address
 
 __all__ = ["Answer", "Examiner", "Verdict", "examine", "exchange"]

@@ -4,26 +4,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from flanneld_py.backend import Statistics
-from flanneld_py.backend.senders import Senders
-from flanneld_py.backend.spared import Spared
+from flanneld_py.backend.protected_routes import Spared
+from flanneld_py.backend.source_check import Senders
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
-from flanneld_py.datapath.carrier import Carrier, Outside
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
+from flanneld_py.datapath.tunnel import Carrier, Outside
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall.sources import Guarded
-from flanneld_py.interface import Interface
-from flanneld_py.judgement import Needs
-from flanneld_py.kernel import own
+from flanneld_py.firewall.source_set import Guarded
+from flanneld_py.kernel import own_devices
+from flanneld_py.kernel.desired import Device, pools
 from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot, slot
-from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.validation import Needs
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.options import Options
-from flanneld_py.owned import Device, pools
 from flanneld_py.subnet import Address, Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["UdpBackend"]
 
@@ -102,7 +102,7 @@ class UdpBackend:
         self._senders.begin(self._guarded)
         self._spared.begin(self._needed())  # before there is the device, whose route takes them along
         if self._carrier is not None:
-            own.establish(self._device(self._carrier))
+            own_devices.establish(self._device(self._carrier))
             self._move(self._carrier)
             return
         options = self._options
@@ -114,7 +114,7 @@ class UdpBackend:
             offloads=options.udp_offloads,
         )
         try:
-            own.establish(self._device(carrier))
+            own_devices.establish(self._device(carrier))
             carrier.begin()
         except BaseException:
             carrier.close()

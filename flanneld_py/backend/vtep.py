@@ -11,9 +11,9 @@ from flanneld_py.backend.tx_checksum import Examiner
 from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel import links, offload, own
-from flanneld_py.kernel.hold import HeldByAnother, Hold
-from flanneld_py.owned import AnyPool, Device
+from flanneld_py.kernel import links, offload, own_devices
+from flanneld_py.kernel.desired import AnyPool, Device
+from flanneld_py.kernel.device_lock import HeldByAnother, Hold
 from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
@@ -150,7 +150,7 @@ class Vtep:
 
     def _establish(self, device: Device) -> None:
         try:
-            own.establish(device)
+            own_devices.establish(device)
         except Fatal as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
                 raise self._port_taken() from error

@@ -7,24 +7,25 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from flanneld_py.backend import Statistics, vxlan_entries
+from flanneld_py.backend import vxlan_entries
+from flanneld_py.backend.kernel_backend import Programmed, Table
+from flanneld_py.backend.next_hops import Reached, WaysTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
-from flanneld_py.backend.programmed import Programmed, Table
-from flanneld_py.backend.reached import Reached, WaysTo
-from flanneld_py.backend.senders import Senders
+from flanneld_py.backend.source_check import Senders
 from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
 from flanneld_py.config.model import NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall.sources import Guarded
-from flanneld_py.interface import Interface
+from flanneld_py.firewall.source_set import Guarded
 from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
+from flanneld_py.kernel.desired import Device, pools
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.reach import ways_to
-from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
-from flanneld_py.owned import Device, pools
+from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Address, Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["VxlanBackend"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from flanneld_py.backend.peers import Carried, Direct, Remark, cut, foreign, overlapping, unusable
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
-from flanneld_py.lease import Lease
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Network, Subnet
 
 __all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]

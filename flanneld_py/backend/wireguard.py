@@ -10,11 +10,10 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
-from flanneld_py import files
 from flanneld_py.backend.device_names import WIREGUARD as DEVICE
 from flanneld_py.backend.device_names import WIREGUARD_V6 as DEVICE_V6
+from flanneld_py.backend.kernel_backend import Programmed, Table
 from flanneld_py.backend.peers import Carried, of_families
-from flanneld_py.backend.programmed import Programmed, Table
 from flanneld_py.backend.wireguard_peers import (
     BACKEND_TYPE,
     Peer,
@@ -26,14 +25,15 @@ from flanneld_py.backend.wireguard_peers import (
 )
 from flanneld_py.config.model import NetworkConfig, Wireguard
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
-from flanneld_py.kernel import own
+from flanneld_py.kernel import own_devices
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel import wireguard as kernel_wireguard
+from flanneld_py.kernel.desired import Device, pools
 from flanneld_py.kernel.entries import Route
-from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
-from flanneld_py.owned import Device, pools
+from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.runtime import files
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 __all__ = ["WireguardBackend"]
 
@@ -105,7 +105,7 @@ class WireguardBackend(Programmed):
         self._own = subnet
         self._ensure()
         for device in self.owned():
-            own.establish(device)
+            own_devices.establish(device)
 
     def _ensure(self) -> None:
         for name in dict.fromkeys(self._device_of.values()):

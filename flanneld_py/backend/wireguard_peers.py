@@ -13,7 +13,7 @@ from typing import Final
 
 from flanneld_py.backend.peers import Remark, foreign, overlapping, unusable
 from flanneld_py.config.model import Wireguard
-from flanneld_py.lease import Lease
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
 __all__ = ["BACKEND_TYPE", "Peer", "PeerChange", "announced", "is_key", "peers_of", "plan_peers"]

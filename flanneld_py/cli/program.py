@@ -6,9 +6,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from flanneld_py import __version__, log
+from flanneld_py import __version__
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options, UsageError, parse, usage
+from flanneld_py.runtime import log
 
 __all__ = ["run"]
 
@@ -51,7 +52,7 @@ def _daemon(options: Options) -> int:
     for notice in options.notices:
         _log.warning("%s", notice)
     # Only now, so that help, version and errors do not wait for the libraries below it.
-    from flanneld_py import service
+    from flanneld_py.daemon import service
 
     return service.run(options)
 

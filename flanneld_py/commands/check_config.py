@@ -6,10 +6,11 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from flanneld_py import config, output
+from flanneld_py import config
 from flanneld_py.config.model import BackendConfig, NetworkConfig, Pool
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
+from flanneld_py.runtime import output
 
 __all__ = ["describe", "run"]
 

@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Iterator
 
-from flanneld_py import firewall, output
+from flanneld_py import firewall
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import blackhole, links, notes, require_net_admin, table
 from flanneld_py.kernel.devices import Device
 from flanneld_py.kernel.entries import Delete
 from flanneld_py.options import Options
+from flanneld_py.runtime import output
 
 __all__ = ["is_flannels", "run"]
 

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from flanneld_py import output
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease import HeldLease
+from flanneld_py.lease.model import HeldLease
 from flanneld_py.options import Options
 from flanneld_py.registry import Refused, Registry, Snapshot, Unavailable
 from flanneld_py.registry.choose import open_registry
+from flanneld_py.runtime import output
 
 __all__ = ["run"]
 

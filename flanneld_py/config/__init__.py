@@ -5,12 +5,12 @@ absent.
 """
 
 from flanneld_py.config.backends import backend
+from flanneld_py.config.compatibility import misfits, uncarried
+from flanneld_py.config.diff import changes, settings
 from flanneld_py.config.families import IPV4, IPV6
-from flanneld_py.config.fit import misfits, uncarried
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.config.pools import pool
 from flanneld_py.config.reader import ConfigError, Problem, Problems, Section, read
-from flanneld_py.config.words import changes, settings
 
 __all__ = ["ConfigError", "NetworkConfig", "Problem", "changes", "parse", "settings", "uncarried"]
 

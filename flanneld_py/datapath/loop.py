@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from flanneld_py import clock
 from flanneld_py.datapath import sockets
-from flanneld_py.datapath.allowance import Allowance
 from flanneld_py.datapath.forward import Drop, Mandate, Reply
 from flanneld_py.datapath.packet import Buffer
+from flanneld_py.datapath.token_bucket import Allowance
 from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.runtime import clock
 
 __all__ = ["BATCH", "Loop"]
 

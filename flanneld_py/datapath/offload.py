@@ -12,7 +12,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final, NamedTuple
 
-from flanneld_py import clock
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.forward import NO_LEASE, Drop, Mandate, Peer, Reply, admit, narrowed, route
@@ -25,6 +24,7 @@ from flanneld_py.datapath.timer import Timer
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.trains import Train
 from flanneld_py.datapath.vnet import VnetHeader
+from flanneld_py.runtime import clock
 
 __all__ = ["OffloadLoop"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from flanneld_py import clock
 from flanneld_py.datapath.forward import NO_LEASE, Mandate, Peer, Split, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.packet import decrement_ttl, fragments
 from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.runtime import clock
 
 __all__ = ["PlainLoop"]
 

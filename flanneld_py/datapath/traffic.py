@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from flanneld_py.backend import OTHERS, Flow, Statistics
+from flanneld_py.monitor.statistics import OTHERS, Flow, Statistics
 
 __all__ = ["Tally", "Traffic"]
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall import sources
+from flanneld_py.firewall import source_set
 from flanneld_py.firewall.iptables import Iptables
 from flanneld_py.firewall.nftables import Nftables
 from flanneld_py.firewall.program import Absent, Refused
@@ -173,7 +173,7 @@ def remove_all() -> Iterator[str]:
     tools: list[_Tool] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
     failures: list[str] = []
     try:
-        yield from sources.remove_all()
+        yield from source_set.remove_all()
     except Absent:
         pass
     except Refused as error:

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
-from flanneld_py.programs import environment
+from flanneld_py.runtime.environment import environment
 
 __all__ = ["Absent", "Refused", "run"]
 

@@ -11,10 +11,10 @@ from functools import reduce
 from typing import Final
 
 from flanneld_py.kernel.channel import ANSWER
+from flanneld_py.kernel.desired import Heard, RouteNews
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import messages
 from flanneld_py.kernel.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, seen_route
-from flanneld_py.owned import Heard, RouteNews
 
 __all__ = ["Listener", "heard"]
 

@@ -4,15 +4,15 @@ import errno
 from collections.abc import Iterator, Sequence
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.follow import Seen
-from flanneld_py.interface import IFA_F_DADFAILED, IFA_F_TENTATIVE, Candidate, Held, Routes, Way
 from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links, get_link_of
 from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.next_hop import default_way, get_route, sources, way
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes, seen_route
-from flanneld_py.kernel.ways import default_way, get_route, sources, way
 from flanneld_py.subnet import Address
+from flanneld_py.underlay.changes import Seen
+from flanneld_py.underlay.interface import IFA_F_DADFAILED, IFA_F_TENTATIVE, Candidate, Held, Routes, Way
 
 __all__ = ["glance", "look"]
 

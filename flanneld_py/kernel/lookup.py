@@ -7,6 +7,7 @@ from typing import Final
 
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.netlink import Request, attribute, attributes, fixed, number
+from flanneld_py.kernel.next_hop import RTNEXTHOP
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
     AF_INET6,
@@ -20,7 +21,6 @@ from flanneld_py.kernel.rtnetlink import (
     RTN_UNICAST,
     U32,
 )
-from flanneld_py.kernel.ways import RTNEXTHOP
 from flanneld_py.subnet import Address, Network
 
 __all__ = ["Match", "lookup"]

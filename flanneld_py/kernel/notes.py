@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from flanneld_py.former import Note
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.entries import PROTOCOL
 from flanneld_py.kernel.netlink import (
@@ -35,6 +34,7 @@ from flanneld_py.kernel.rtnetlink import (
     RTM_NEWROUTE,
     RTMSG,
 )
+from flanneld_py.kernel.stale import Note
 from flanneld_py.subnet import Network
 
 __all__ = ["TABLE", "forget_all", "note", "noted"]

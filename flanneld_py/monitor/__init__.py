@@ -1,5 +1,1 @@
-"""What the daemon tells others about itself while it runs, over HTTP (-healthz-ip, -healthz-port)."""
-
-from flanneld_py.monitor.http import Monitor
-
-__all__ = ["Monitor"]
+"""What the daemon tells others about itself while it runs: status, metrics, state, and HTTP for them."""

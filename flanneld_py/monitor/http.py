@@ -11,11 +11,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
-from flanneld_py import __version__, clock
-from flanneld_py.board import Board
+from flanneld_py import __version__
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.http_limits import REQUEST_TIME, RequestStream, Slots
 from flanneld_py.monitor.state import health, readiness, state
+from flanneld_py.monitor.status import Board
+from flanneld_py.runtime import clock
+from flanneld_py.runtime.http_limits import REQUEST_TIME, RequestStream, Slots
 
 __all__ = ["Monitor"]
 

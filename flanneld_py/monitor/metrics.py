@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flanneld_py.backend import Statistics
-from flanneld_py.board import Board
+from flanneld_py.monitor.statistics import Statistics
+from flanneld_py.monitor.status import Board
 
 __all__ = ["CONTENT_TYPE", "text"]
 

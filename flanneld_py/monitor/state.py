@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from flanneld_py.admission import Refusals
-from flanneld_py.backend import Flow
-from flanneld_py.board import Board
-from flanneld_py.lease import Lease
+from flanneld_py.lease.admission import Refusals
+from flanneld_py.lease.model import Lease
+from flanneld_py.monitor.statistics import Flow
+from flanneld_py.monitor.status import Board
 
 __all__ = ["health", "readiness", "state"]
 

@@ -7,8 +7,8 @@ the command line wins and an empty variable is not set.
 from collections.abc import Mapping, Sequence
 
 from flanneld_py.options.flags import KUBERNETES
+from flanneld_py.options.ineffective import notices
 from flanneld_py.options.model import Options
-from flanneld_py.options.notices import notices
 from flanneld_py.options.syntax import (
     CommandLine,
     UsageError,

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from flanneld_py.allocate import Pick
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.lease.allocate import Pick
+from flanneld_py.lease.model import HeldLease, LeaseAttrs
 from flanneld_py.subnet import Subnet
 
 __all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Refused", "Registry", "Reset", "Snapshot"]
-__all__ += ["Forbidden", "Said", "Spoiled", "Stopped", "Unavailable", "WatchMessage", "Wish"]
+__all__ += ["Forbidden", "Said", "Spoiled", "Unavailable", "WatchMessage", "Wish"]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
@@ -30,10 +30,6 @@ class Refused(Unavailable):
 
 class Forbidden(Refused):
     """An endpoint knows us, and does not let us do this."""
-
-
-class Stopped(Exception):
-    """`close` was called: nothing will be answered any more."""
 
 
 @dataclass(frozen=True, slots=True)

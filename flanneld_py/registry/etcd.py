@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from flanneld_py.lease import HeldLease, LeaseAttrs, encode
+from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
 from flanneld_py.registry import (
     TTL,
     Changes,
@@ -18,16 +18,16 @@ from flanneld_py.registry import (
     Snapshot,
     WatchMessage,
     access,
-    beside,
+    announcements,
     tls,
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd_client import TIMEOUT, EtcdClient
 from flanneld_py.registry.etcd_library import etcd3
 from flanneld_py.registry.etcd_watch import EtcdWatch
+from flanneld_py.registry.failover import Turns
+from flanneld_py.registry.lease_keys import Reader
 from flanneld_py.registry.store import Store
-from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["EtcdRegistry"]
@@ -51,7 +51,7 @@ class EtcdRegistry(Store):
         self._prefix = prefix
         self._folder = f"{prefix}/subnets/"
         self._reader = Reader(self._folder)
-        self._beside = beside.Reader()
+        self._beside = announcements.Reader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
@@ -74,7 +74,7 @@ class EtcdRegistry(Store):
 
     def beside(self, kind: str) -> None:
         """See `Registry`."""
-        self._beside = beside.Reader(beside.folder(self._prefix, kind))
+        self._beside = announcements.Reader(announcements.folder(self._prefix, kind))
 
     def say(self, held: HeldLease, text: bytes) -> None:
         """See `Registry`. The key has the lease's own etcd lease, so that it ends with it."""
@@ -85,7 +85,7 @@ class EtcdRegistry(Store):
             found = client.get_response(name).kvs
             if not found:
                 return
-            value = beside.said_at(text, held.revision)
+            value = announcements.said_at(text, held.revision)
             unchanged = [client.transactions.mod(name) == held.revision]
             client.transaction(unchanged, [client.transactions.put(place, value, lease=found[0].lease)], [])
 

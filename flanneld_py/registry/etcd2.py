@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease import HeldLease, LeaseAttrs, encode_v2
+from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode_v2
 from flanneld_py.registry import (
     TTL,
     Changes,
@@ -18,15 +18,15 @@ from flanneld_py.registry import (
     Snapshot,
     WatchMessage,
     access,
-    beside,
+    announcements,
     tls,
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client, Node
 from flanneld_py.registry.etcd2_watch import Etcd2Watches
+from flanneld_py.registry.failover import Turns
+from flanneld_py.registry.lease_keys import Reader
 from flanneld_py.registry.store import Store
-from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["Etcd2Registry"]
@@ -49,7 +49,7 @@ class Etcd2Registry(Store):
         self._prefix = prefix
         self._directory = f"{prefix}/subnets"
         self._reader = Reader(f"{self._directory}/")
-        self._beside = beside.Reader()
+        self._beside = announcements.Reader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
         self._turns = Turns(
@@ -70,12 +70,12 @@ class Etcd2Registry(Store):
 
     def beside(self, kind: str) -> None:
         """See `Registry`."""
-        self._beside = beside.Reader(beside.folder(self._prefix, kind))
+        self._beside = announcements.Reader(announcements.folder(self._prefix, kind))
 
     def say(self, held: HeldLease, text: bytes) -> None:
         """See `Registry`. It lives as long as the lease has left; nothing in v2 would tie it to that."""
         name = key(held.lease.subnet)
-        value = beside.said_at(text, held.revision).decode()
+        value = announcements.said_at(text, held.revision).decode()
 
         def write(client: Etcd2Client) -> None:
             lease = client.ask("GET", f"{self._directory}/{name}", QUORUM)

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flanneld_py.lease import HeldLease, LeaseAttrs, encode
+from flanneld_py.errors import Stopped
+from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
 from flanneld_py.registry import (
     TTL,
     Changes,
@@ -12,12 +13,11 @@ from flanneld_py.registry import (
     Reset,
     Said,
     Snapshot,
-    Stopped,
     Unavailable,
     WatchMessage,
-    beside,
+    announcements,
 )
-from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.lease_keys import Reader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
 
@@ -109,7 +109,7 @@ class MemoryEtcd:
 
     def say_raw(self, kind: str, name: str, value: bytes) -> None:
         """Likewise, under a key's last part, which may name no subnet."""
-        said = beside.Reader().said(name, value)
+        said = announcements.Reader().said(name, value)
         if said is not None:
             self.say(said.subnet, value, kind)
 
@@ -218,7 +218,7 @@ class MemoryRegistry(Store):
         """See `Registry`."""
         etcd, subnet = self._write(), held.lease.subnet
         if self._kind and etcd.revision_of(subnet) == held.revision:
-            etcd.say(subnet, beside.said_at(text, held.revision), self._kind)
+            etcd.say(subnet, announcements.said_at(text, held.revision), self._kind)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""

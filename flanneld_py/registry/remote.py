@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable
 from urllib.parse import quote
 
-from flanneld_py.allocate import OutOfSubnets
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.lease.allocate import OutOfSubnets
+from flanneld_py.lease.model import HeldLease, LeaseAttrs
 from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, tls, wire
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry.failover import Turns
 from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, Reply
 from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
 from flanneld_py.registry.remote_watch import RemoteWatch
-from flanneld_py.registry.turns import Turns
 from flanneld_py.subnet import Addresses, Subnet, key
 
 __all__ = ["ABSENT", "RemoteRegistry", "url_of"]

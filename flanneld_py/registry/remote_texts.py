@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from flanneld_py.lease import HeldLease, LeaseAttrs, encode
+from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
 from flanneld_py.registry import Event, Gone, Put, wire
 from flanneld_py.subnet import Subnet, key
 

@@ -4,9 +4,9 @@ import logging
 from abc import abstractmethod
 from dataclasses import replace
 
-from flanneld_py import allocate
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease import allocate
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
 from flanneld_py.registry import Registry, Snapshot, Wish
 from flanneld_py.subnet import Subnet
 

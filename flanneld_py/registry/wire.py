@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs, decode, encode
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs, decode, encode
 from flanneld_py.registry import Event
 from flanneld_py.subnet import Subnet, key, parse_key
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
-from flanneld_py.http_limits import RequestStream, Slots
-from flanneld_py.registry import Stopped
+from flanneld_py.errors import Stopped
+from flanneld_py.runtime.http_limits import RequestStream, Slots
 from flanneld_py.server.protocol import LONGEST_BODY, Answer, Refusal
 
 __all__ = ["Connections"]

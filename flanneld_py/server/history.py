@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from flanneld_py.lease import HeldLease
+from flanneld_py.lease.model import HeldLease
 from flanneld_py.registry import Event, Gone, Put, Snapshot
 from flanneld_py.subnet import Subnet
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from flanneld_py import config
-from flanneld_py.allocate import Pick
-from flanneld_py.board import Board
-from flanneld_py.clock import Time
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
-from flanneld_py.patience import Patience
-from flanneld_py.registry import Changes, Reset, Snapshot, Stopped, Unavailable, WatchMessage, Wish, wire
+from flanneld_py.errors import Stopped
+from flanneld_py.lease.allocate import Pick
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
+from flanneld_py.monitor.status import Board
+from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, wire
 from flanneld_py.registry.store import Store
+from flanneld_py.runtime.backoff import Patience
+from flanneld_py.runtime.clock import Time
 from flanneld_py.server.history import History
 from flanneld_py.server.protocol import Refusal
 from flanneld_py.subnet import Addresses, Subnet

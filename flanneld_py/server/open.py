@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from flanneld_py.allocate import picker
+from flanneld_py.lease.allocate import picker
 from flanneld_py.options import Options
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_store

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError, Problem
-from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.lease.model import HeldLease, LeaseAttrs
 from flanneld_py.registry import Event, Put, wire
 from flanneld_py.subnet import Subnet, key, parse_key
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from flanneld_py import clock
-from flanneld_py.allocate import OutOfSubnets, Pick
-from flanneld_py.board import Board, ServerBoard
-from flanneld_py.clock import Time
 from flanneld_py.config.reader import ConfigError
-from flanneld_py.errors import Fatal
-from flanneld_py.registry import TTL, Stopped, Unavailable, wire
+from flanneld_py.errors import Fatal, Stopped
+from flanneld_py.lease.allocate import OutOfSubnets, Pick
+from flanneld_py.monitor.status import Board, ServerBoard
+from flanneld_py.registry import TTL, Unavailable, wire
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.store import Store
+from flanneld_py.runtime import clock
+from flanneld_py.runtime.clock import Time
 from flanneld_py.server import protocol
 from flanneld_py.server.connections import Connections
 from flanneld_py.server.listen import listen, server_tls

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from flanneld_py.lease import HeldLease, Lease
-from flanneld_py.registry import Changes, Gone, Put, Said, beside
+from flanneld_py.lease.model import HeldLease, Lease
+from flanneld_py.registry import Changes, Gone, Put, Said, announcements
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py import registry_conformance
@@ -50,7 +50,7 @@ def hearing(registry: Store) -> Heard:
 
 
 def of(subnet: Subnet, revision: int, text: bytes = TEXT) -> Said:
-    return Said(subnet, beside.said_at(text, revision))
+    return Said(subnet, announcements.said_at(text, revision))
 
 
 class BesideContract:

@@ -6,18 +6,19 @@ from typing import Any, TypeVar
 
 import pytest
 
-from flanneld_py.backend import Backend, Statistics
-from flanneld_py.board import Board
-from flanneld_py.clock import Queue, Time
+from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.daemon import Daemon
-from flanneld_py.interface import Interface
+from flanneld_py.daemon.network import Daemon
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
+from flanneld_py.monitor.status import Board
 from flanneld_py.options import Options
-from flanneld_py.owned import Device
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.made import attrs, subnet
 
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"

@@ -15,17 +15,18 @@ from typing import TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from flanneld_py.backend import Statistics
-from flanneld_py.clock import Queue, Time
-from flanneld_py.daemon import Daemon
-from flanneld_py.interface import Interface
+from flanneld_py.daemon.network import Daemon
+from flanneld_py.errors import Stopped
+from flanneld_py.kernel.desired import Device
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease import Event, HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import Event, HeldLease, Lease, LeaseAttrs
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.options import Options
-from flanneld_py.owned import Device
-from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Stopped, Unavailable, WatchMessage
+from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.made import addresses
 
 __all__ = ["MARGIN", "Node", "Routes", "Violation", "Wire", "World"]

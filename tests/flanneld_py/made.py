@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from flanneld_py.config.model import NetworkConfig, Pool, Udp
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["addresses", "attrs", "config", "held", "lease", "pool4", "pool6", "subnet"]

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Protocol
 import pytest
 
 from flanneld_py import config
-from flanneld_py.allocate import OutOfSubnets, Pick
 from flanneld_py.config.model import NetworkConfig, Pool, Udp
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs, agree
+from flanneld_py.errors import Stopped
+from flanneld_py.lease.allocate import OutOfSubnets, Pick
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs, agree
 from flanneld_py.registry import (
     Changes,
     Event,
@@ -27,7 +28,6 @@ from flanneld_py.registry import (
     Registry,
     Reset,
     Spoiled,
-    Stopped,
     Unavailable,
     WatchMessage,
     Wish,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flanneld_py.admission import Admission
-from flanneld_py.judgement import Fault, Rules
-from flanneld_py.lease import HeldLease
+from flanneld_py.lease.admission import Admission
+from flanneld_py.lease.model import HeldLease
+from flanneld_py.lease.validation import Fault, Rules
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py.made import config, held, pool4, pool6, subnet
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.allocate import (
+from flanneld_py.config.model import NetworkConfig, Pool
+from flanneld_py.lease.allocate import (
     Create,
     FreeSubnets,
     OutOfSubnets,
@@ -16,8 +17,7 @@ from flanneld_py.allocate import (
     choose_subnet,
     picker,
 )
-from flanneld_py.config.model import NetworkConfig, Pool
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
 from flanneld_py.subnet import Subnet, key
 from tests.flanneld_py.made import addresses, config, held, pool4, pool6, subnet
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.datapath.allowance import Allowance
 from flanneld_py.datapath.announcement import Announcement
+from flanneld_py.datapath.token_bucket import Allowance
 
 
 def test_an_announcement_is_json() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from flanneld_py.backend.peers import Direct
 from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
 from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_older, is_vtep_mac
-from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
-from flanneld_py.lease import Lease, LeaseAttrs, decode, encode
+from flanneld_py.lease.model import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
+from flanneld_py.underlay.interface import Interface, Way
 from tests.flanneld_py.made import subnet
 
 MAC = "8e:1e:31:c7:4b:37"

@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 import pytest
 
 from flanneld_py.backend.host_gw import HostGwBackend
-from flanneld_py.backend.reached import WaysTo
+from flanneld_py.backend.next_hops import WaysTo
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface, Way
 from flanneld_py.kernel.entries import Route, Seen
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, decode, encode
+from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed, decode, encode
 from flanneld_py.subnet import Address, Subnet
+from flanneld_py.underlay.interface import Interface, Way
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 

@@ -11,11 +11,11 @@ import pytest
 from flanneld_py.backend import udp
 from flanneld_py.config import parse
 from flanneld_py.config.model import Udp
-from flanneld_py.datapath.carrier import Outside
-from flanneld_py.interface import Interface
-from flanneld_py.kernel import own
+from flanneld_py.datapath.tunnel import Outside
+from flanneld_py.kernel import own_devices
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses, Subnet
+from flanneld_py.underlay.interface import Interface
 
 LO = Interface(
     "lo",
@@ -69,7 +69,7 @@ class Carrier:
 def backend(monkeypatch):
     monkeypatch.setattr(udp, "require_tun", lambda: None)
     monkeypatch.setattr(udp, "Carrier", Carrier)
-    monkeypatch.setattr(own, "establish", lambda _: None)
+    monkeypatch.setattr(own_devices, "establish", lambda _: None)
     monkeypatch.setattr(Carrier, "refusal", None)
     monkeypatch.setattr(Carrier, "made", [], raising=False)
     network = parse(b'{"Network": "10.2.0.0/16"}')
@@ -98,7 +98,7 @@ def test_a_device_that_cannot_be_given_its_address_is_ended_and_tried_again(back
     def refuse(*_: object) -> None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-    monkeypatch.setattr(own, "establish", refuse)
+    monkeypatch.setattr(own_devices, "establish", refuse)
     with pytest.raises(OSError, match="No such device"):
         backend.claim(OURS)
     assert [carrier.closed for carrier in Carrier.made] == [True]

@@ -7,17 +7,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
 
-from flanneld_py.backend import Flow, Statistics
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.backend.counters import device_statistics, read_counters
 from flanneld_py.backend.ipip import IpipBackend
 from flanneld_py.backend.vxlan import VxlanBackend
 from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
-from flanneld_py.kernel import links, offload, own
-from flanneld_py.lease import Added, Lease, LeaseAttrs, encode
+from flanneld_py.kernel import links, offload, own_devices
+from flanneld_py.lease.model import Added, Lease, LeaseAttrs, encode
+from flanneld_py.monitor.statistics import Flow, Statistics
 from flanneld_py.options import Options
+from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
@@ -149,7 +149,7 @@ def made(monkeypatch) -> list[links.VxlanLink]:
         return links.Link(wanted.name, 7, wanted.mac, wanted.mtu, up=False, created=True)
 
     monkeypatch.setattr(links, "ensure_vxlan", ensure)
-    monkeypatch.setattr(own, "establish", lambda _: None)
+    monkeypatch.setattr(own_devices, "establish", lambda _: None)
     monkeypatch.setattr(offload, "tx_checksum", lambda _: False)
     return devices
 
@@ -165,7 +165,7 @@ def test_the_device_has_the_mac_that_the_lease_names(made):
 
 def test_a_device_that_is_not_there_is_broken():
     owned = vxlan(IPV4, interface=LO).owned()
-    assert own.keep(owned).anew == f"The device flannel.{VNI} is gone: making it anew"
+    assert own_devices.keep(owned).anew == f"The device flannel.{VNI} is gone: making it anew"
 
 
 def test_on_another_interface_the_device_is_another_one_with_the_mac_that_peers_know(made):

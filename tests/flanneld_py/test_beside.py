@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.registry import Forbidden, Said, Unavailable, beside
+from flanneld_py.registry import Forbidden, Said, Unavailable, announcements
 from tests.flanneld_py.made import subnet
 
 FOLDER = "/coreos.com/network-ext/udp/"
@@ -22,15 +22,15 @@ texts = st.dictionaries(
 
 
 def test_each_kind_of_backend_has_a_place_of_its_own_beside_the_prefix():
-    assert beside.folder("/coreos.com/network", "udp") == FOLDER
+    assert announcements.folder("/coreos.com/network", "udp") == FOLDER
     assert not FOLDER.startswith("/coreos.com/network/")
 
 
 @given(texts, st.integers(1, 2**63 - 1))
 def test_what_is_said_names_the_leases_revision_and_keeps_all_else(text, revision):
-    value = beside.said_at(json.dumps(text).encode(), revision)
+    value = announcements.said_at(json.dumps(text).encode(), revision)
     assert json.loads(value) == text | {"Revision": revision}
-    assert beside.revision_of(value) == revision
+    assert announcements.revision_of(value) == revision
 
 
 @pytest.mark.parametrize(
@@ -43,46 +43,46 @@ def test_what_is_said_names_the_leases_revision_and_keeps_all_else(text, revisio
     ],
 )  # fmt: skip
 def test_what_names_no_revision_is_of_none(value):
-    assert beside.revision_of(value) == 0
+    assert announcements.revision_of(value) == 0
 
 
 def test_what_is_longer_than_anybody_says_is_not_read():
-    filled = b'{"Revision":7,"A":"%b"}' % (b"a" * (beside.LONGEST - 21))
-    assert len(filled) == beside.LONGEST
-    assert beside.revision_of(filled) == 7
-    assert beside.revision_of(filled + b" ") == 0
+    filled = b'{"Revision":7,"A":"%b"}' % (b"a" * (announcements.LONGEST - 21))
+    assert len(filled) == announcements.LONGEST
+    assert announcements.revision_of(filled) == 7
+    assert announcements.revision_of(filled + b" ") == 0
 
 
 def test_what_is_too_long_to_be_read_takes_no_memory():
-    reader, longest = beside.Reader(FOLDER), b"a" * beside.LONGEST
+    reader, longest = announcements.Reader(FOLDER), b"a" * announcements.LONGEST
     assert reader.said("10.2.35.0-24", longest) == Said(subnet("10.2.35.0/24"), longest)
     assert reader.said("10.2.35.0-24", longest + b"a") == Said(subnet("10.2.35.0/24"), b"")
 
 
 @given(st.binary(max_size=200))
 def test_whatever_is_written_there_is_read_without_an_error(value):
-    assert isinstance(beside.revision_of(value), int)
+    assert isinstance(announcements.revision_of(value), int)
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | texts))
 def test_any_json_is_read_without_an_error(value):
-    assert isinstance(beside.revision_of(json.dumps({"Revision": value}).encode()), int)
+    assert isinstance(announcements.revision_of(json.dumps({"Revision": value}).encode()), int)
 
 
 def test_it_is_of_the_subnet_that_its_key_names():
-    reader = beside.Reader(FOLDER)
+    reader = announcements.Reader(FOLDER)
     assert reader.said("10.2.35.0-24", TEXT) == Said(subnet("10.2.35.0/24"), TEXT)
     assert reader.said("10.2.35.0-24", b"") == Said(subnet("10.2.35.0/24"), b"")
 
 
 @pytest.mark.parametrize("name", ["", "junk", "10.2.35.7-24", "10.2.35.0-24/deeper", "10.2.35.0_24"])
 def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
-    assert beside.Reader(FOLDER).said(name, TEXT) is None
+    assert announcements.Reader(FOLDER).said(name, TEXT) is None
 
 
 def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
     caplog.set_level(logging.WARNING)
-    reader = beside.Reader(FOLDER)
+    reader = announcements.Reader(FOLDER)
     attempts: list[Literal["read", "write"]] = ["read", "write", "read", "write"]
     for doing in attempts:
         with reader.permitted("http://192.0.2.1:2379", doing):
@@ -95,7 +95,7 @@ def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
 
 
 def test_what_we_may_not_read_is_not_wanted_until_we_may():
-    reader = beside.Reader(FOLDER)
+    reader = announcements.Reader(FOLDER)
     assert reader.wanted
     with reader.permitted("http://192.0.2.1:2379", "read"):
         raise Forbidden("etcd's own words")
@@ -108,10 +108,10 @@ def test_what_we_may_not_read_is_not_wanted_until_we_may():
 def test_what_fails_for_another_reason_is_raised():
     with (
         pytest.raises(Unavailable, match="no route"),
-        beside.Reader(FOLDER).permitted("http://192.0.2.1:2379", "read"),
+        announcements.Reader(FOLDER).permitted("http://192.0.2.1:2379", "read"),
     ):
         raise Unavailable("no route")
 
 
 def test_where_nothing_is_followed_nothing_is_wanted():
-    assert not beside.Reader().wanted
+    assert not announcements.Reader().wanted

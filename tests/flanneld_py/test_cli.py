@@ -31,9 +31,9 @@ def flanneld(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the command line over a daemon that only does what `run` says."""
 
     def call(*argv: str, run: Callable[[Options], int] = lambda _: 0) -> int:
-        service = ModuleType("flanneld_py.service")
+        service = ModuleType("flanneld_py.daemon.service")
         service.run = run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "flanneld_py.service", service)
+        monkeypatch.setitem(sys.modules, "flanneld_py.daemon.service", service)
         monkeypatch.setattr(flanneld_py, "service", service, raising=False)
         monkeypatch.setattr(sys, "argv", ["/usr/bin/flanneld", *argv])
         return cli.main()

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from flanneld_py.lease import HeldLease
-from flanneld_py.registry import Unavailable, beside
+from flanneld_py.lease.model import HeldLease
+from flanneld_py.registry import Unavailable, announcements
 from flanneld_py.registry.memory import MemoryRegistry
 from tests.flanneld_py.daemon_world import HOUR, THEIR_IP, THEIRS, Recorder, World
 from tests.flanneld_py.made import attrs, subnet
@@ -49,7 +49,7 @@ def heard(world: World) -> bytes:
     """What everybody reads of us; it counts, for it is of the lease as it is."""
     (said,) = world.etcd.said()
     assert said.subnet == OURS
-    assert beside.revision_of(said.text) == world.etcd.revision_of(OURS)
+    assert announcements.revision_of(said.text) == world.etcd.revision_of(OURS)
     return said.text
 
 
@@ -137,8 +137,8 @@ def test_the_next_lease_is_spoken_of_too(speaking):
     speaking.run()
     (theirs, ours) = speaking.etcd.said()
     assert (theirs.subnet, ours.subnet) == (OURS, subnet("10.2.36.0/24"))
-    assert beside.revision_of(ours.text) == speaking.etcd.revision_of(ours.subnet)
-    assert beside.revision_of(theirs.text) != speaking.etcd.revision_of(OURS)
+    assert announcements.revision_of(ours.text) == speaking.etcd.revision_of(ours.subnet)
+    assert announcements.revision_of(theirs.text) != speaking.etcd.revision_of(OURS)
 
 
 def test_a_lease_taken_from_an_etcd_that_began_anew_is_spoken_of_though_its_revision_is_the_same(speaking):
@@ -176,7 +176,7 @@ def test_what_a_peer_says_reaches_the_backend_and_nobodys_log(speaking, caplog):
     reached = []
 
     def say() -> None:
-        speaking.etcd.say(THEIRS, beside.said_at(b'{"MTU":9000}', speaking.etcd.revision_of(THEIRS)))
+        speaking.etcd.say(THEIRS, announcements.said_at(b'{"MTU":9000}', speaking.etcd.revision_of(THEIRS)))
 
     speaking.etcd.put(THEIRS, attrs(THEIR_IP))
     speaking.script.at(10, say)

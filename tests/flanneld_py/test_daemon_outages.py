@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.lease.model import HeldLease, LeaseAttrs
 from flanneld_py.registry import Unavailable, WatchMessage
 from flanneld_py.registry.memory import MemoryRegistry
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS, Stop

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flanneld_py.lease import HeldLease, LeaseAttrs, encode, encode_v2
+from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode, encode_v2
 from flanneld_py.registry import Unavailable
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, Stop
 from tests.flanneld_py.made import attrs, subnet

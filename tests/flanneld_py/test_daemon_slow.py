@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from flanneld_py.backend import Statistics
-from flanneld_py.keeper import AT_ONCE
-from flanneld_py.lease import Event
+from flanneld_py.daemon.lease_loop import AT_ONCE
+from flanneld_py.lease.model import Event
+from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.registry import Changes, Put
 from tests.flanneld_py.daemon_world import HOUR, THEIR_IP, World
 from tests.flanneld_py.made import attrs, held, subnet

@@ -3,7 +3,7 @@
 import pytest
 
 from flanneld_py.options import Options
-from flanneld_py.registry import elsewhere
+from flanneld_py.registry import misplaced_config
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
 
@@ -27,14 +27,14 @@ def v3():
 
 def test_of_one_in_the_v2_api_it_names_the_option_and_the_line_that_copies_it(v2):
     v2.write(KEY, TEXT)
-    told = elsewhere.advice(Options(etcd_endpoints=(v2.endpoint,), etcd_api="v3"))
+    told = misplaced_config.advice(Options(etcd_endpoints=(v2.endpoint,), etcd_api="v3"))
     assert "start flanneld with -etcd-api=v2" in told
     assert f"ETCDCTL_API=2 etcdctl get {KEY} | ETCDCTL_API=3 etcdctl put {KEY}" in told
 
 
 def test_of_one_in_the_v3_api_likewise(v3):
     v3.put(KEY, TEXT.encode())
-    told = elsewhere.advice(Options(etcd_endpoints=(v3.endpoint,), etcd_api="v2"))
+    told = misplaced_config.advice(Options(etcd_endpoints=(v3.endpoint,), etcd_api="v2"))
     assert "start flanneld with -etcd-api=v3" in told
     assert f"ETCDCTL_API=3 etcdctl get --print-value-only {KEY} | ETCDCTL_API=2 etcdctl set {KEY}" in told
 
@@ -42,21 +42,21 @@ def test_of_one_in_the_v3_api_likewise(v3):
 def test_it_is_looked_for_under_the_network_s_own_key(v2):
     v2.write("/coreos.com/network/blue/config", TEXT)
     options = Options(etcd_endpoints=(v2.endpoint,), networks=("blue", "green"))
-    assert "/coreos.com/network/blue/config" in elsewhere.advice(options, "blue")
-    assert elsewhere.advice(options, "green") == ""
+    assert "/coreos.com/network/blue/config" in misplaced_config.advice(options, "blue")
+    assert misplaced_config.advice(options, "green") == ""
 
 
 def test_of_one_behind_the_slash_that_the_prefix_lacks_it_names_the_prefix(v3):
     v3.put(KEY, TEXT.encode())
-    told = elsewhere.advice(Options(etcd_endpoints=(v3.endpoint,), etcd_prefix="coreos.com/network"))
+    told = misplaced_config.advice(Options(etcd_endpoints=(v3.endpoint,), etcd_prefix="coreos.com/network"))
     assert told == f"it is at {KEY}: start flanneld with -etcd-prefix=/coreos.com/network"
 
 
 def test_where_it_is_not_there_either_nothing_is_said(v2):
-    assert elsewhere.advice(Options(etcd_endpoints=(v2.endpoint,))) == ""
+    assert misplaced_config.advice(Options(etcd_endpoints=(v2.endpoint,))) == ""
 
 
 def test_an_etcd_without_the_other_api_is_no_trouble(v2):
     v2.write(KEY, TEXT)
     v2.enabled = False
-    assert elsewhere.advice(Options(etcd_endpoints=(v2.endpoint,))) == ""
+    assert misplaced_config.advice(Options(etcd_endpoints=(v2.endpoint,))) == ""

@@ -5,9 +5,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from flanneld_py.kernel.desired import Heard, RouteNews
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.events import GROUPS, heard
-from flanneld_py.owned import Heard, RouteNews
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE = 16, 20, 24, 25

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py import clock, ending
 from flanneld_py.backend import commands
 from flanneld_py.backend.extension import ExtensionBackend
 from flanneld_py.config.model import Extension
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.runtime import clock, shutdown
+from flanneld_py.underlay.interface import Interface
 from lab import wait
 from tests.flanneld_py.made import addresses, config, pool4, subnet
 
@@ -33,7 +33,7 @@ def peer(data: object = "hello", address: str = "192.168.199.53", kind: str = "e
 
 @pytest.fixture(autouse=True)
 def _nothing_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "_steps", [])
+    monkeypatch.setattr(shutdown, "_steps", [])
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_the_last_command_is_run_once_whoever_ends_it_and_whoever_comes_second_w
     os.mkfifo(gate)
     backend = make(shutdown_command=f"sh -c 'read x <{gate}; TELL down'")
     backend.claim(OURS)
-    enders = [threading.Thread(target=end) for end in (backend.close, ending.finish, backend.close)]
+    enders = [threading.Thread(target=end) for end in (backend.close, shutdown.finish, backend.close)]
     for ender in enders:
         ender.start()
     with gate.open("w"):  # until the command reads
@@ -240,7 +240,7 @@ def test_the_last_command_is_run_once_whoever_ends_it_and_whoever_comes_second_w
     for ender in enders:
         ender.join(10)
     assert [line.split("|")[0] for line in journal.read_text().splitlines()] == ["down"]
-    ending.finish()
+    shutdown.finish()
     assert len(journal.read_text().splitlines()) == 1
 
 
@@ -251,7 +251,7 @@ def test_the_last_command_waits_for_the_first_one_which_is_not_run_after_it(make
     beginner = threading.Thread(target=backend.claim, args=(OURS,))
     beginner.start()
     with gate.open("w"):
-        ender = threading.Thread(target=ending.finish)
+        ender = threading.Thread(target=shutdown.finish)
         ender.start()
         ender.join(0.2)
         assert ender.is_alive()
@@ -265,7 +265,7 @@ def test_the_last_command_waits_for_the_first_one_which_is_not_run_after_it(make
 
 def test_without_a_subnet_there_is_nothing_to_shut_down(make, journal):
     make(shutdown_command="TELL down")
-    ending.finish()
+    shutdown.finish()
     assert not journal.exists()
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py.backend import OTHERS, Flow, Statistics
-from flanneld_py.datapath import carrier as carrier_module
 from flanneld_py.datapath import fast_path
-from flanneld_py.datapath.carrier import Carrier, Outside
+from flanneld_py.datapath import tunnel as carrier_module
 from flanneld_py.datapath.fast_path import layouts
 from flanneld_py.datapath.fast_path.image import Image, MapShape, Reference, read_image
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import Tun
+from flanneld_py.datapath.tunnel import Carrier, Outside
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.monitor.statistics import OTHERS, Flow, Statistics
 
 SUBNET = IPv4Network("10.2.35.0/24")
 THEIRS = IPv4Network("10.2.52.0/24")

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py import files
 from flanneld_py.errors import Fatal
+from flanneld_py.lease.subnet_file import previous_subnet
+from flanneld_py.runtime import files
 from tests.flanneld_py.made import subnet
 
 
@@ -47,7 +48,7 @@ def test_looking_whether_it_can_be_written_leaves_the_file_as_it_is(tmp_path):
     assert list(path.parent.iterdir()) == []
     path.write_text("FLANNEL_SUBNET=10.2.35.1/24\n")
     files.require_writable(path)
-    assert files.previous_subnet(path) == subnet("10.2.35.0/24")
+    assert previous_subnet(path) == subnet("10.2.35.0/24")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"FLANNEL_SUBNET=tomorrow\n"])
@@ -55,7 +56,7 @@ def test_a_file_that_says_nothing_readable_is_no_previous_subnet(tmp_path: Path,
     path = tmp_path / "subnet.env"
     if content is not None:
         path.write_bytes(content)
-    assert files.previous_subnet(path) is None
+    assert previous_subnet(path) is None
 
 
 @pytest.mark.usefixtures("strict_umask")
@@ -79,7 +80,7 @@ def test_a_link_in_its_place_is_replaced_and_what_it_leads_to_is_not_touched(tmp
     secret.chmod(0o600)
     (tmp_path / name).symlink_to(secret)
     path = tmp_path / "subnet.env"
-    assert files.previous_subnet(path) is None
+    assert previous_subnet(path) is None
     files.replace(path, "FLANNEL_MTU=1472\n")
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("secret\n", 0o600)
     assert not path.is_symlink()
@@ -90,9 +91,9 @@ def test_a_link_in_its_place_is_replaced_and_what_it_leads_to_is_not_touched(tmp
 def test_a_fifo_in_its_place_holds_nobody_up(tmp_path, name):
     os.mkfifo(tmp_path / name)
     path = tmp_path / "subnet.env"
-    assert files.previous_subnet(path) is None
+    assert previous_subnet(path) is None
     files.replace(path, "FLANNEL_SUBNET=10.2.35.1/24\n")
-    assert files.previous_subnet(path) == subnet("10.2.35.0/24")
+    assert previous_subnet(path) == subnet("10.2.35.0/24")
 
 
 def test_what_a_killed_daemon_left_is_no_hindrance(tmp_path):
@@ -105,4 +106,4 @@ def test_a_file_without_an_end_is_not_read_to_it(tmp_path):
     path = tmp_path / "subnet.env"
     path.write_text("FLANNEL_SUBNET=10.2.35.1/24\n")
     os.truncate(path, 1 << 40)
-    assert files.previous_subnet(path) == subnet("10.2.35.0/24")
+    assert previous_subnet(path) == subnet("10.2.35.0/24")

@@ -4,9 +4,8 @@ import threading
 
 import pytest
 
-from flanneld_py import fleet
-from flanneld_py.errors import Exit, Fatal
-from flanneld_py.registry import Stopped
+from flanneld_py.daemon import supervisor
+from flanneld_py.errors import Exit, Fatal, Stopped
 
 
 class Member:
@@ -33,14 +32,14 @@ class Member:
 def test_the_first_that_cannot_go_on_ends_all_and_is_what_is_told():
     members = [Member(), Member(Fatal("Bad network config")), Member()]
     with pytest.raises(Fatal, match="Bad network config"):
-        fleet.run(members, ["", "", ""])
+        supervisor.run(members, ["", "", ""])
     assert all(member.closed for member in members)
 
 
 def test_what_one_of_several_networks_cannot_go_on_for_names_it():
     failure = Fatal("Binding UDP port 8285 of 192.168.50.11: Permission denied", code=Exit.KERNEL)
     with pytest.raises(Fatal) as caught:
-        fleet.run([Member(), Member(failure)], ["blue", "green"])
+        supervisor.run([Member(), Member(failure)], ["blue", "green"])
     assert str(caught.value) == f"Network green: {failure}"
     assert caught.value.code == Exit.KERNEL
     assert caught.value.__cause__ is failure
@@ -48,7 +47,7 @@ def test_what_one_of_several_networks_cannot_go_on_for_names_it():
 
 def test_the_only_network_has_no_name_to_be_told():
     with pytest.raises(Fatal, match=r"^Bad network config$"):
-        fleet.run([Member(Fatal("Bad network config"))])
+        supervisor.run([Member(Fatal("Bad network config"))])
 
 
 def test_all_end_when_they_are_told_to():
@@ -56,13 +55,13 @@ def test_all_end_when_they_are_told_to():
     for member in members:
         member.stop()
     with pytest.raises(Stopped):
-        fleet.run(members, ["blue", "green"])
+        supervisor.run(members, ["blue", "green"])
     assert all(member.closed for member in members)
 
 
 def test_it_is_ready_once_all_are_and_says_so_once():
     said = []
-    countdown = fleet.Countdown(2, lambda: said.append("READY=1"))
+    countdown = supervisor.Countdown(2, lambda: said.append("READY=1"))
     first, second = countdown.member(0), countdown.member(1)
     first()
     first()

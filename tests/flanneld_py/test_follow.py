@@ -8,12 +8,12 @@ from typing import Final
 import pytest
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.follow import Seen, changes
-from flanneld_py.follow import follow as follow_seen
-from flanneld_py.interface import Candidate, Families, Held, Interface, Routes, Wishes
 from flanneld_py.options import Options
 from flanneld_py.subnet import Address, Addresses
-from flanneld_py.underlay import PATIENCE, Underlay
+from flanneld_py.underlay.changes import Seen, changes
+from flanneld_py.underlay.changes import follow as follow_seen
+from flanneld_py.underlay.follower import PATIENCE, Underlay
+from flanneld_py.underlay.interface import Candidate, Families, Held, Interface, Routes, Wishes
 from tests.flanneld_py.daemon_world import Script
 from tests.flanneld_py.made import addresses, config, pool4
 

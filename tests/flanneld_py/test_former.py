@@ -4,8 +4,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from flanneld_py.former import Note, is_anothers, left_behind
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen, slot
+from flanneld_py.kernel.stale import Note, is_anothers, left_behind
 from tests.flanneld_py.made import subnet
 
 US, OTHER = 1, 2

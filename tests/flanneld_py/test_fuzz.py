@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from flanneld_py.daemon.claim import View
 from flanneld_py.datapath.forward import (
     Drop,
     ForwardTable,
@@ -32,20 +33,19 @@ from flanneld_py.datapath.forward import (
     route,
 )
 from flanneld_py.datapath.packet import checksum, decrement_ttl, fragments
-from flanneld_py.holder import View
-from flanneld_py.judgement import Rules
 from flanneld_py.kernel.addresses import dump_addresses, held_address
 from flanneld_py.kernel.devices import device
 from flanneld_py.kernel.entries import Put as PutEntry
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import attribute, messages
 from flanneld_py.kernel.rtnetlink import encode, seen_neighbour, seen_route
-from flanneld_py.lease import LeaseAttrs, decode
-from flanneld_py.log import GlogFormatter, JsonFormatter
+from flanneld_py.lease.model import LeaseAttrs, decode
+from flanneld_py.lease.validation import Rules
 from flanneld_py.registry import Changes, Gone, Put, Snapshot, Spoiled, WatchMessage
 from flanneld_py.registry.access import NO_CREDENTIALS
-from flanneld_py.registry.entry import Reader
 from flanneld_py.registry.etcd import EtcdRegistry
+from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.runtime.log import GlogFormatter, JsonFormatter
 from flanneld_py.subnet import Subnet, key, parse_key
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.made import addresses, config, held, pool4, subnet
@@ -149,7 +149,7 @@ def test_any_keys_and_values_are_a_snapshot_and_each_warning_one_short_line(entr
     said = io.StringIO()
     handler = logging.StreamHandler(said)
     handler.setFormatter(GlogFormatter())
-    logger = logging.getLogger("flanneld_py.registry.entry")
+    logger = logging.getLogger("flanneld_py.registry.lease_keys")
     logger.addHandler(handler)
     try:
         reader = Reader("/coreos.com/network/subnets/")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flanneld_py.kernel.hold import HeldByAnother, Hold
+from flanneld_py.kernel.device_lock import HeldByAnother, Hold
 from lab import wait
 
 HOLD = """

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from flanneld_py.holder import Claim, Lost, View, words
-from flanneld_py.judgement import Rules
-from flanneld_py.lease import Added, HeldLease, Lease, Removed
+from flanneld_py.daemon.claim import Claim, Lost, View, words
+from flanneld_py.lease.model import Added, HeldLease, Lease, Removed
+from flanneld_py.lease.validation import Rules
 from flanneld_py.registry import Gone, Put, Said, Snapshot, Spoiled
 from tests.flanneld_py.made import addresses, config, held, pool4, subnet
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from flanneld_py.inbox import Inbox
+from flanneld_py.daemon.event_queue import Inbox
 from flanneld_py.registry import Changes, Event, Gone, Put, Reset, Said
 from tests.flanneld_py.made import held, subnet
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.clock import Time
-from flanneld_py.errors import Exit, Fatal
-from flanneld_py.external import wait_for_interface
-from flanneld_py.interface import (
+from flanneld_py.errors import Exit, Fatal, Stopped
+from flanneld_py.options import parse
+from flanneld_py.runtime.clock import Time
+from flanneld_py.subnet import Addresses
+from flanneld_py.underlay.interface import (
     Candidate,
     Families,
     Held,
@@ -23,9 +24,7 @@ from flanneld_py.interface import (
     choose,
     public_addresses,
 )
-from flanneld_py.options import parse
-from flanneld_py.registry import Stopped
-from flanneld_py.subnet import Addresses
+from flanneld_py.underlay.waiting import wait_for_interface
 
 # IFA_F_* of linux/if_addr.h
 SECONDARY, DADFAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x08, 0x20, 0x40, 0x80

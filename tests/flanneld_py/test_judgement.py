@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from flanneld_py.judgement import Fault, Needs, Rules, too_wide
+from flanneld_py.lease.validation import Fault, Needs, Rules, too_wide
 from tests.flanneld_py.made import addresses, config, held, pool4, pool6, subnet
 
 # The tutorial's network and one of its minions.

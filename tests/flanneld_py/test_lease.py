@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed, agree, decode, diff, encode, encode_v2
+from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed, agree, decode, diff, encode, encode_v2
 from flanneld_py.subnet import Addresses, Subnet
 from tests.flanneld_py import made
 from tests.flanneld_py.made import addresses

@@ -19,10 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from flanneld_py import daemon, holder, keeper, patience, upkeep
-from flanneld_py.inbox import Inbox
-from flanneld_py.lease import HeldLease, LeaseAttrs
+from flanneld_py.daemon import claim, lease_loop, network, reconcile
+from flanneld_py.daemon.event_queue import Inbox
+from flanneld_py.lease.model import HeldLease, LeaseAttrs
 from flanneld_py.registry import TTL, Event, WatchMessage
+from flanneld_py.runtime import backoff
 from flanneld_py.subnet import key
 from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
 from tests.flanneld_py.made import attrs, subnet
@@ -38,11 +39,11 @@ STRANGER = attrs("192.168.199.99")
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day has tens of thousands of probes and repairs; the model needs a few."""
-    monkeypatch.setattr(keeper, "PROBE", 2 * HOUR)
-    monkeypatch.setattr(keeper, "PROBE_ANYWAY", 24 * HOUR)
-    monkeypatch.setattr(upkeep, "REPAIR", 24 * HOUR)
-    monkeypatch.setattr(keeper, "RENEW_RETRY", 600.0)
-    monkeypatch.setattr(patience, "LONGEST_DELAY", 2 * HOUR)
+    monkeypatch.setattr(lease_loop, "PROBE", 2 * HOUR)
+    monkeypatch.setattr(lease_loop, "PROBE_ANYWAY", 24 * HOUR)
+    monkeypatch.setattr(reconcile, "REPAIR", 24 * HOUR)
+    monkeypatch.setattr(lease_loop, "RENEW_RETRY", 600.0)
+    monkeypatch.setattr(backoff, "LONGEST_DELAY", 2 * HOUR)
 
 
 class Histories(RuleBasedStateMachine):
@@ -208,7 +209,7 @@ class SlowKernels(Histories):
     in time, because it stands still, is left out."""
 
     wire = Routes
-    prompt = holder.GUARD
+    prompt = claim.GUARD
     pause = resume = the_time_of_day_jumps = None  # type: ignore[assignment]
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 3.0]))
@@ -291,7 +292,7 @@ def test_the_model_finds_a_lease_that_does_not_say_what_peers_need():
 
 
 def test_the_model_finds_a_lease_that_is_used_longer_than_it_lives(monkeypatch):
-    monkeypatch.setattr(holder, "TTL", 48 * HOUR)
+    monkeypatch.setattr(claim, "TTL", 48 * HOUR)
     with pytest.raises(Violation, match="both act on"):
         histories(Histories, 5000)
 
@@ -321,12 +322,12 @@ class InTurn(Inbox):
 
 
 def test_the_model_finds_a_lost_lease_that_waits_for_its_turn(monkeypatch):
-    monkeypatch.setattr(daemon, "Inbox", InTurn)
+    monkeypatch.setattr(network, "Inbox", InTurn)
     with pytest.raises(Violation, match="still acts on"):
         histories(SlowWithPeers, 5000)
 
 
 def test_the_model_finds_a_lease_whose_end_is_slept_through(monkeypatch):
-    monkeypatch.setattr(keeper.Keeper, "_until_the_end", lambda _, seconds: seconds)
+    monkeypatch.setattr(lease_loop.Keeper, "_until_the_end", lambda _, seconds: seconds)
     with pytest.raises(Violation, match="both act on"):
         histories(SlowWithoutEtcd, 5000)

@@ -1,6 +1,6 @@
 """Never two holders: what a daemon makes of an etcd that began anew."""
 
-from flanneld_py.holder import Claim, Lost
+from flanneld_py.daemon.claim import Claim, Lost
 from flanneld_py.registry import Snapshot, Spoiled
 from tests.flanneld_py.made import held, subnet
 

@@ -5,7 +5,7 @@ import pytest
 
 from flanneld_py.commands import leases
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease import LeaseAttrs
+from flanneld_py.lease.model import LeaseAttrs
 from flanneld_py.options import Options
 from flanneld_py.registry import Refused, Snapshot
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry

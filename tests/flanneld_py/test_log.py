@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flanneld_py import log
+from flanneld_py.runtime import log
 
 
 def record(level: int = logging.INFO, created: float = 0.0, process: int = 6615) -> logging.LogRecord:
@@ -63,7 +63,7 @@ def test_verbosity_opens_our_messages_first_and_then_the_libraries(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     log.setup(verbosity)
-    logging.getLogger("flanneld_py.daemon").debug("ours")
+    logging.getLogger("flanneld_py.daemon.network").debug("ours")
     logging.getLogger("grpc").debug("theirs")
     error = capsys.readouterr().err
     assert ("] ours\n" in error, "] theirs\n" in error) == (ours, theirs)
@@ -74,7 +74,7 @@ def test_setting_up_twice_does_not_say_everything_twice(
 ) -> None:
     log.setup()
     log.setup(1)
-    logging.getLogger("flanneld_py.daemon").info("once")
+    logging.getLogger("flanneld_py.daemon.network").info("once")
     assert capsys.readouterr().err.count("once") == 1
 
 
@@ -113,7 +113,7 @@ def test_json_is_one_line_whatever_the_message_and_the_traceback_hold(
     try:
         raise ValueError("x")
     except ValueError:
-        logging.getLogger("flanneld_py.daemon").exception(message)
+        logging.getLogger("flanneld_py.daemon.network").exception(message)
     (line,) = capsys.readouterr().err.splitlines()
     found = json.loads(line)
     assert found["message"] == message

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py import clock, fleet, kernel, machine
+from flanneld_py import kernel
 from flanneld_py.backend import Backend
-from flanneld_py.board import Board
-from flanneld_py.clock import Time
+from flanneld_py.daemon import host, supervisor
+from flanneld_py.daemon.host import Machine
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Candidate, Held, Routes, Way
-from flanneld_py.machine import Machine
+from flanneld_py.monitor.status import Board
 from flanneld_py.options import Options
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.runtime import clock
+from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Address
+from flanneld_py.underlay.interface import Candidate, Held, Routes, Way
 from lab import wait
 
 ETH0 = Candidate("eth0", 2, 1500, addresses=(Held(IPv4Interface("192.168.50.11/24")),))
@@ -51,7 +53,7 @@ def etcd(config: object) -> MemoryEtcd:
 @pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Options:
     monkeypatch.setattr(kernel, "require_net_admin", lambda: None)
-    monkeypatch.setattr(machine, "look", look)
+    monkeypatch.setattr(host, "look", look)
     return Options(networks=("blue", "green"), subnet_dir=str(tmp_path), iface_wait=3600)
 
 
@@ -65,12 +67,12 @@ def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(
     def open_backend(*_: object, **__: object) -> Backend:
         raise Fatal("There is no /dev/net/tun", code=Exit.KERNEL)
 
-    monkeypatch.setattr(machine, "open_registry", lambda _, name: registries[name])
-    monkeypatch.setattr(machine, "open_backend", open_backend)
+    monkeypatch.setattr(host, "open_registry", lambda _, name: registries[name])
+    monkeypatch.setattr(host, "open_backend", open_backend)
     made = Machine(options, time, boards)
     daemons = [made.daemon(board, lambda: None) for board in boards]
     with pytest.raises(Fatal, match="Network blue: There is no /dev/net/tun") as ended:
-        fleet.run(daemons, ["blue", "green"])
+        supervisor.run(daemons, ["blue", "green"])
     assert ended.value.code == Exit.KERNEL
     assert time.stopping.is_set()
 
@@ -82,7 +84,7 @@ def test_all_networks_say_that_the_first_interface_is_waited_for(options, monkey
         seen.append({board.doing for board in boards})
         return look(None) if len(seen) > 1 else ([], Routes())
 
-    monkeypatch.setattr(machine, "look", later)
+    monkeypatch.setattr(host, "look", later)
     Machine(options, Time(), boards)
     assert seen == [{"starting"}, {"waiting for an interface that fits"}]
     assert {board.doing for board in boards} == {"starting"}

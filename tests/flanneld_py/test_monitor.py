@@ -19,17 +19,16 @@ from unittest.mock import Mock
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flanneld_py import http_limits
-from flanneld_py.backend import Flow, Statistics
 from flanneld_py.backend.counters import device_statistics
-from flanneld_py.board import Board, ServerBoard, listed, waiting_on
 from flanneld_py.datapath import forward
-from flanneld_py.datapath.carrier import Carrier
 from flanneld_py.datapath.fast_path import FastPath, layouts
 from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.datapath.tunnel import Carrier
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.monitor import Monitor
-from flanneld_py.monitor.http import CLIENTS
+from flanneld_py.monitor.http import CLIENTS, Monitor
+from flanneld_py.monitor.statistics import Flow, Statistics
+from flanneld_py.monitor.status import Board, ServerBoard, listed, waiting_on
+from flanneld_py.runtime import http_limits
 from lab import wait
 from tests.flanneld_py.made import lease, subnet
 

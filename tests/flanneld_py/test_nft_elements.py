@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from flanneld_py.firewall.sources import Guarded, text
+from flanneld_py.firewall.source_set import Guarded, text
 from flanneld_py.kernel import nft_elements
 from flanneld_py.kernel.netlink import attribute
 

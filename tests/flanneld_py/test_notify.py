@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py.notify import notify
+from flanneld_py.runtime.sd_notify import notify
 
 
 @pytest.fixture(params=["path", "abstract"])

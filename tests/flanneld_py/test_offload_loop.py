@@ -9,12 +9,12 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from flanneld_py.backend import Flow
 from flanneld_py.datapath import sockets, vnet
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.vnet import VnetHeader
+from flanneld_py.monitor.statistics import Flow
 from lab import wait
 from tests.flanneld_py.test_packet import by_hand
 from tests.flanneld_py.test_plain_loop import OUR_SUBNET, OVERLAY, THEIR_SUBNET, TUNNEL

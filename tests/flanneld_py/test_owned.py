@@ -7,8 +7,7 @@ from typing import Final
 import pytest
 
 from flanneld_py.kernel.addresses import HeldAddress
-from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot
-from flanneld_py.owned import (
+from flanneld_py.kernel.desired import (
     MOST,
     Anew,
     Device,
@@ -22,6 +21,7 @@ from flanneld_py.owned import (
     compare,
     concerns,
 )
+from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot
 from tests.flanneld_py.made import pool4, pool6
 
 NETWORK: Final = IPv4Network("10.2.0.0/16")

@@ -5,11 +5,11 @@ import select
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py import clock
 from flanneld_py.datapath.forward import Peer
 from flanneld_py.datapath.pacing import MOST_WAITING, Pacer
 from flanneld_py.datapath.timer import Timer
 from flanneld_py.datapath.trains import MOST_BYTES, MOST_SEGMENTS, Train
+from flanneld_py.runtime import clock
 
 PEER = Peer(("192.168.199.53", 8285), 1472, paced=True)
 OTHER = Peer(("192.168.199.52", 8285), 1472, paced=True)

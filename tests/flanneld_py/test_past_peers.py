@@ -2,10 +2,10 @@
 
 from ipaddress import IPv4Network
 
-from flanneld_py.backend import told
-from flanneld_py.backend.told import Told
 from flanneld_py.datapath.roster import Move, Roster
-from flanneld_py.registry.entry import Reader
+from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.runtime import once
+from flanneld_py.runtime.once import Told
 
 FIRST, SECOND = IPv4Network("10.2.35.0/24"), IPv4Network("10.2.52.0/24")
 HERE, THERE = "192.168.199.52", "192.168.199.53"
@@ -37,7 +37,7 @@ def test_the_subnets_beyond_some_are_told():
 
 
 def test_what_was_told_is_remembered_for_so_many_topics(monkeypatch):
-    monkeypatch.setattr(told, "REMEMBERED", 3)
+    monkeypatch.setattr(once, "REMEMBERED", 3)
     topics = Told()
     assert [topics.is_new(topic) for topic in "abcabc"] == [True] * 3 + [False] * 3
     assert topics.is_new("d")

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from flanneld_py.patience import Patience
+from flanneld_py.runtime.backoff import Patience
 
 
 def test_delays_begin_short_and_grow_to_two_seconds():

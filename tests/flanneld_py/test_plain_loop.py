@@ -9,11 +9,11 @@ from struct import pack
 
 import pytest
 
-from flanneld_py.backend import Flow, Statistics
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.packet import checksum
 from flanneld_py.datapath.plain import PlainLoop
 from flanneld_py.datapath.traffic import Traffic
+from flanneld_py.monitor.statistics import Flow, Statistics
 from lab import wait
 
 OURS, THEIRS = "10.2.35.2", "10.2.52.2"  # the tutorial's two pods

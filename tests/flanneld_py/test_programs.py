@@ -2,12 +2,12 @@
 
 import pytest
 
-from flanneld_py import programs
+from flanneld_py.runtime import environment
 
 
 @pytest.mark.parametrize("path", ["/usr/bin:/bin", "/opt/bin", "", "/usr/sbin"])
 def test_the_systems_own_folders_are_searched_after_those_that_path_names(path):
-    folders = programs.environment({"PATH": path} if path else {})["PATH"].split(":")
+    folders = environment.environment({"PATH": path} if path else {})["PATH"].split(":")
     given = path.split(":") if path else []
     assert folders[: len(given)] == given
     assert {"/usr/sbin", "/sbin", "/usr/bin", "/bin"} <= set(folders)
@@ -15,6 +15,6 @@ def test_the_systems_own_folders_are_searched_after_those_that_path_names(path):
 
 
 def test_all_else_is_handed_on():
-    assert programs.environment({"HOME": "/root", "A": "1"}, A="2", B="3") == {
-        "HOME": "/root", "A": "2", "B": "3", "PATH": ":".join(programs.SYSTEM),
+    assert environment.environment({"HOME": "/root", "A": "1"}, A="2", B="3") == {
+        "HOME": "/root", "A": "2", "B": "3", "PATH": ":".join(environment.SYSTEM),
     }  # fmt: skip

@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from flanneld_py.backend.reached import Reached
-from flanneld_py.interface import Way
-from flanneld_py.lease import Lease
+from flanneld_py.backend.next_hops import Reached
+from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address
+from flanneld_py.underlay.interface import Way
 from tests.flanneld_py.made import lease
 
 A, B = lease("10.2.2.0/24", "192.168.50.12"), lease("10.2.3.0/24", "192.168.50.13")

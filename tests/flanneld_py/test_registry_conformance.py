@@ -5,8 +5,8 @@ from typing import Protocol
 
 import pytest
 
-from flanneld_py.lease import HeldLease, Lease
-from flanneld_py.registry import Said, beside
+from flanneld_py.lease.model import HeldLease, Lease
+from flanneld_py.registry import Said, announcements
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
@@ -354,4 +354,4 @@ class TestForbidden:
         world.allow()
         registry.snapshot()
         registry.say(held, b"{}")
-        assert registry.snapshot().said == (Said(OURS, beside.said_at(b"{}", held.revision)),)
+        assert registry.snapshot().said == (Said(OURS, announcements.said_at(b"{}", held.revision)),)

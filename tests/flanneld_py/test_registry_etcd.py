@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flanneld_py.lease import HeldLease, Lease
+from flanneld_py.lease.model import HeldLease, Lease
 from flanneld_py.registry import Put, Refused, Reset, Unavailable, WatchMessage
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd import EtcdRegistry

@@ -21,7 +21,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ProtocolError
 
 from flanneld_py.errors import Fatal
-from flanneld_py.lease import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
 from flanneld_py.registry import Gone, Refused, Snapshot, Spoiled, Unavailable, etcd2_watch
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd2 import Etcd2Registry

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from flanneld_py.allocate import Pick
-from flanneld_py.registry import Gone, Registry, Stopped, Unavailable
+from flanneld_py.errors import Stopped
+from flanneld_py.lease.allocate import Pick
+from flanneld_py.registry import Gone, Registry, Unavailable
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from flanneld_py import config
-from flanneld_py.allocate import Pick
-from flanneld_py.holder import Claim, Lost
-from flanneld_py.lease import HeldLease
-from flanneld_py.registry import Gone, Put, Stopped, Unavailable, Wish
+from flanneld_py.daemon.claim import Claim, Lost
+from flanneld_py.errors import Stopped
+from flanneld_py.lease.allocate import Pick
+from flanneld_py.lease.model import HeldLease
+from flanneld_py.registry import Gone, Put, Unavailable, Wish
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.registry.remote_client import RemoteClient
 from tests.flanneld_py.made import attrs, held, subnet

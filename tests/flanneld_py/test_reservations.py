@@ -5,8 +5,8 @@ import json
 import pytest
 
 from flanneld_py.config import parse
+from flanneld_py.daemon.reservations import Reservations, needs
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.reservations import Reservations, needs
 
 
 def network(family: str = "4", **backend: object):

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from flanneld_py import clock, http_limits
-from flanneld_py.allocate import Pick
-from flanneld_py.errors import Exit, Fatal
+from flanneld_py.errors import Exit, Fatal, Stopped
+from flanneld_py.lease.allocate import Pick
 from flanneld_py.monitor import metrics
 from flanneld_py.monitor.state import readiness, state
-from flanneld_py.registry import Refused, Stopped, Unavailable, handshake
+from flanneld_py.registry import Refused, Unavailable, handshake
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
+from flanneld_py.runtime import clock, http_limits
 from flanneld_py.server import Server, connections
 from flanneld_py.server.listen import listen
 from tests.flanneld_py.certificates import Authority

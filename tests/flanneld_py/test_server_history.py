@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease import HeldLease
+from flanneld_py.lease.model import HeldLease
 from flanneld_py.registry import Event, Gone, Put, Snapshot
 from flanneld_py.server.history import History
 from tests.flanneld_py.made import held, subnet

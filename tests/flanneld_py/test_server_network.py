@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import pytest
 
-from flanneld_py.allocate import Pick
-from flanneld_py.board import Board
-from flanneld_py.clock import Queue, Time
+from flanneld_py.lease.allocate import Pick
+from flanneld_py.monitor.status import Board
 from flanneld_py.registry import Put, Snapshot
 from flanneld_py.registry.memory import MemoryRegistry
 from flanneld_py.registry.wire import Told
+from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.server.network import Network
 from lab import wait
 from tests.flanneld_py.made import attrs, subnet

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError
-from flanneld_py.lease import LeaseAttrs
+from flanneld_py.lease.model import LeaseAttrs
 from flanneld_py.registry import Gone, Put, Spoiled, wire
 from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
 from flanneld_py.server import protocol

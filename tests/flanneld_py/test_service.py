@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flanneld_py import machine, service
+from flanneld_py.daemon import host, service
 from flanneld_py.options import Options
 
 
@@ -45,7 +45,7 @@ def made_by(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Recorder]) -> No
         def daemon(self, *_: object) -> Recorder:
             return make()
 
-    monkeypatch.setattr(machine, "Machine", Machine)
+    monkeypatch.setattr(host, "Machine", Machine)
 
 
 def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monkeypatch):

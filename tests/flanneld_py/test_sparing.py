@@ -1,4 +1,4 @@
-from flanneld_py.sparing import FEW, Sparing
+from flanneld_py.runtime.log_sampling import FEW, Sparing
 
 
 def test_a_few_are_told_at_once_and_of_a_flood_that_there_are_more():

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py import assignments
+from flanneld_py.lease import assignments
+from flanneld_py.lease.subnet_env import SubnetEnv, previous_subnet, render
 from flanneld_py.subnet import Subnet
-from flanneld_py.subnet_env import SubnetEnv, previous_subnet, render
 from tests.flanneld_py.made import subnet
 
 # As flannel v0.5.5 wrote it.

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.subnet_file import SubnetFile
+from flanneld_py.lease.subnet_file import SubnetFile
 from tests.flanneld_py.made import subnet
 
 

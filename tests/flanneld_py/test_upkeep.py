@@ -10,17 +10,17 @@ from typing import Final
 
 import pytest
 
-from flanneld_py.board import Board
+from flanneld_py.daemon.claim import Claim
+from flanneld_py.daemon.reconcile import LOOK, REPAIR, SETTLE, NoFilters, Upkeep
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.holder import Claim
-from flanneld_py.interface import Interface
+from flanneld_py.kernel.desired import Device, Heard, RouteNews, Set
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.own import Kept
-from flanneld_py.owned import Device, Heard, RouteNews, Set
+from flanneld_py.kernel.own_devices import Kept
+from flanneld_py.lease.subnet_file import SubnetFile
+from flanneld_py.monitor.status import Board
 from flanneld_py.subnet import Subnet
-from flanneld_py.subnet_file import SubnetFile
-from flanneld_py.underlay import Footing, Move
-from flanneld_py.upkeep import LOOK, REPAIR, SETTLE, NoFilters, Upkeep
+from flanneld_py.underlay.follower import Footing, Move
+from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.daemon_world import Recorder, Script
 from tests.flanneld_py.made import addresses, held, subnet
 

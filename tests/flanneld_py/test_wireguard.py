@@ -18,11 +18,11 @@ from flanneld_py.backend.wireguard import WireguardBackend
 from flanneld_py.backend.wireguard_peers import Peer, peers_of, plan_peers
 from flanneld_py.config.model import NetworkConfig, Wireguard
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.interface import Interface
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.wireguard import WgPeer, asked, listed
-from flanneld_py.lease import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed
 from flanneld_py.subnet import Network, Subnet
+from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 

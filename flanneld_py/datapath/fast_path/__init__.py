@@ -16,11 +16,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from flanneld_py.backend import OTHERS, Statistics
 from flanneld_py.datapath.fast_path import bpf, layouts
 from flanneld_py.datapath.fast_path.image import Image, read_image
 from flanneld_py.datapath.fast_path.inlet import name_of, open_inlet
 from flanneld_py.datapath.forward import Mandate, Peer
+from flanneld_py.monitor.statistics import OTHERS, Statistics
 
 __all__ = ["FastPath", "Unavailable", "is_compiled", "load"]
 

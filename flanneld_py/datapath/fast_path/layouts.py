@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-from flanneld_py.backend import Flow
 from flanneld_py.datapath.forward import MANY_HOSTS, NO_LEASE, NOT_OURS, SPOOFED, Drop, Mandate, Peer
+from flanneld_py.monitor.statistics import Flow
 
 __all__ = ["DROPS", "FIRST", "NO_FLOW", "NO_MANDATE", "Counts", "Place", "flow", "index", "mandate", "node"]
 __all__ += ["SIZES", "number", "peer", "prefix"]

@@ -1,0 +1,61 @@
+"""The end of a lost lease: what it had in force is taken away, however many attempts that takes."""
+
+import logging
+from typing import Final
+
+from flanneld_py.backend import Backend
+from flanneld_py.monitor.status import Board
+from flanneld_py.runtime.backoff import FIRST_DELAY, Patience
+from flanneld_py.runtime.clock import Time
+from flanneld_py.subnet import Subnet
+
+__all__ = ["Fence"]
+
+logger = logging.getLogger(__name__)
+
+LONGEST: Final = 10.0
+"""Seconds between two attempts, at first fewer. What fails for so long is told by then."""
+
+
+class Fence:
+    """Has the backend carry nothing from the loss of a lease until another is held."""
+
+    def __init__(self, backend: Backend, time: Time, board: Board) -> None:
+        self._backend = backend
+        self._time = time
+        self._board = board
+        self._lost: Subnet | None = None  # whose is still in force
+        self._patience = Patience()
+        self._pause, self._again_at = 0.0, 0.0
+
+    def shut(self, lost: Subnet) -> None:
+        """The lease is lost: nothing may be carried by it any more."""
+        self._lost, self._patience = lost, Patience()
+        self._pause, self._again_at = FIRST_DELAY, float("-inf")
+        self.look()
+
+    def look(self) -> None:
+        """Try it again, unless it is done, or was tried a moment ago."""
+        if self._lost is None or self._time.now() < self._again_at:
+            return
+        self._again_at, self._pause = self._time.now() + self._pause, min(2 * self._pause, LONGEST)
+        try:
+            self._backend.release()
+        except OSError as error:
+            kind = f"Withdrawing what the lease of {self._lost} had in force"
+            self._board.unfenced = f"{kind}: {error.strerror or error}"
+            if self._patience.worth_saying(kind, self._time.now()):
+                logger.error("%s. It is tried again until it is done", self._board.unfenced)  # noqa: TRY400
+            return
+        if self._board.unfenced:
+            logger.info("What the lease of %s had in force is withdrawn by now", self._lost)
+        self.lift()
+
+    def close(self) -> None:
+        """The daemon ends: try it once more, for nobody will afterwards."""
+        self._again_at = float("-inf")
+        self.look()
+
+    def lift(self) -> None:
+        """Another lease is held: what is in force is in force by that."""
+        self._lost, self._board.unfenced = None, ""

@@ -1,0 +1,239 @@
+"""This machine's side of things: its interface, its kernel, and a daemon for each network."""
+
+import logging
+import threading
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from flanneld_py import kernel
+from flanneld_py.backend import Backend
+from flanneld_py.backend.choose import open_backend
+from flanneld_py.config import uncarried
+from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
+from flanneld_py.daemon.network import NO_KEY, Daemon
+from flanneld_py.daemon.protected_addresses import Surroundings, hosts
+from flanneld_py.daemon.reservations import Reservations, needs
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.firewall import Firewall
+from flanneld_py.firewall.resync import Resync
+from flanneld_py.kernel import table
+from flanneld_py.kernel.desired import Heard
+from flanneld_py.kernel.diverting_routes import Astray
+from flanneld_py.kernel.entries import BLACKHOLE, Slot
+from flanneld_py.kernel.events import Listener
+from flanneld_py.kernel.interfaces import glance, look
+from flanneld_py.kernel.stale_removal import Past
+from flanneld_py.monitor.status import Board, waiting_on
+from flanneld_py.options import Options
+from flanneld_py.registry.access import Credentials
+from flanneld_py.registry.choose import open_registry, prefix_of
+from flanneld_py.runtime import files
+from flanneld_py.runtime.backoff import Patience
+from flanneld_py.runtime.clock import Time, now
+from flanneld_py.subnet import Network, Subnet
+from flanneld_py.underlay.follower import Underlay, families
+from flanneld_py.underlay.interface import ANY, Families, Interface, public_addresses
+from flanneld_py.underlay.waiting import wait_for_interface, wishes
+
+__all__ = ["Machine"]
+
+logger = logging.getLogger(__name__)
+
+
+class Machine:
+    """What all networks of this machine share."""
+
+    def __init__(self, options: Options, time: Time, boards: Sequence[Board]) -> None:
+        """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`.
+
+        `time` is that of all daemons: when it is stopping, so are they. The boards say what is waited for.
+        """
+        self._options = options
+        self._time = time
+        kernel.require_net_admin()
+        if not (options.iface or options.iface_regex or options.iface_can_reach):
+            logger.info("Determining IP address of default interface")
+        self._interface = self._find(ANY, boards)
+        self._subnets: dict[str, Subnet] | None = {} if options.ip_blackhole_route else None
+        self._firewall = Firewall(
+            ip_masq=options.ip_masq,
+            random_fully=not options.ip_masq_fully_random_disable,
+            forward_rules=options.iptables_forward_rules,
+        )
+        self._astray = Astray()
+        self._resync = Resync(self._firewall.sync)
+        places = (options.remote,) if options.remote else options.etcd_endpoints
+        self._surroundings = Surroundings(hosts(places), time)
+        self._reservations = Reservations()
+        for network in options.networks or ("",):
+            files.require_writable(self._subnet_file(network))
+
+    def daemon(self, board: Board, ready: Callable[[], None]) -> Daemon:
+        """The daemon of the network whose board this is. Raises `Fatal`."""
+        network = board.name
+        prefix, absent = self._place(network)
+        underlay = Underlay(self._options, self._time, look, glance)
+        return Daemon(
+            self._options,
+            open_registry(self._options, network),
+            open_backend=partial(self._open_backend, board, underlay),
+            subnet_file=self._subnet_file(network),
+            prefix=prefix,
+            absent=absent,
+            elsewhere=self._elsewhere(network),
+            ground=underlay,
+            filters=_Rules(
+                self._firewall,
+                self._resync,
+                network,
+                self._subnets,
+                Past(self._subnet_file(network)),
+                self._astray,
+                underlay,
+            ),
+            ready=ready,
+            time=self._time,
+            board=board,
+            needs=self._surroundings.needs,
+            listen=self._listen,
+        )
+
+    def _listen(self, tell: Callable[[Heard], float]) -> None:
+        """Until the process ends."""
+        try:
+            Listener(tell)
+        except OSError as error:
+            text = "What happens to links and routes is seen a few seconds later: listening to the kernel: %s"
+            logger.warning(text, error.strerror or error)
+
+    def _place(self, network: str) -> tuple[str, str]:
+        """`prefix` and `absent` of a daemon. Where a server keeps its keys is not known here."""
+        options = self._options
+        if not options.remote:
+            return prefix_of(options, network), NO_KEY
+        from flanneld_py.registry.remote import ABSENT, url_of
+
+        files = Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile)
+        return url_of(options.remote, network, files), ABSENT
+
+    def _elsewhere(self, network: str) -> Callable[[], str]:
+        """`elsewhere` of a daemon. A server looks at etcd itself."""
+        if self._options.remote:
+            return lambda: ""
+        from flanneld_py.registry import misplaced_config
+
+        return partial(misplaced_config.advice, self._options, network)
+
+    def _subnet_file(self, network: str) -> Path:
+        options = self._options
+        return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
+
+    def _open_backend(self, board: Board, underlay: Underlay, network: NetworkConfig) -> Backend:
+        """With an interface that has an address of each family that the network asks for."""
+        if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
+            raise Fatal(str(problem), code=Exit.CONFIG)
+        self._reservations.take(board.name, needs(network))
+        wanted, interface = families(network), self._interface
+        if (wanted.ipv4 and interface.ipv4 is None) or (wanted.ipv6 and interface.ipv6 is None):
+            interface = self._find(wanted, [board])
+        footing = underlay.begin(interface, network)
+        return open_backend(
+            network,
+            footing.interface,
+            footing.public,
+            self._options,
+            # As flannel, the first that is free; the only network has always the same.
+            udp_device="flannel%d" if self._options.networks else "flannel0",
+            needs=self._surroundings.needs,
+        )
+
+    def _find(self, families: Families, boards: Sequence[Board]) -> Interface:
+        with waiting_on(boards) as doing:
+            interface = wait_for_interface(self._options, look, self._time, families, doing)
+        public = public_addresses(interface, wishes(self._options))
+        logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
+        logger.info("Using %s as external endpoint", public)
+        return interface
+
+
+_blackholes = threading.Lock()
+"""Held from the moment at which it is known which there should be until these are there."""
+
+
+class _Rules:
+    """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past.
+
+    With them, that no route of a former life leads our own subnet away.
+    """
+
+    def __init__(
+        self,
+        firewall: Firewall,
+        resync: Resync,
+        network: str,
+        subnets: dict[str, Subnet] | None,
+        past: Past,
+        astray: Astray,
+        underlay: Underlay,
+    ) -> None:
+        """`subnets` are those of all networks that have a blackhole route; None where none has."""
+        self._firewall = firewall
+        self._resync = resync
+        self._network = network
+        self._subnets = subnets
+        self._past = past
+        self._astray = astray
+        self._underlay = underlay
+        self._blackholes = Resync(self._keep_blackholes)
+        self._patience = Patience()
+        self._own = Subnet()
+
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
+        """See `Filters`."""
+        self._firewall.set(network, subnet, self._network)
+        self._own = subnet
+        with suppress(OSError):  # `sync` tells, and tries again
+            self._astray.put_right(subnet, self._underlay.index)
+        # These three have no entries of their own to compare with what there is.
+        carries = not isinstance(network.backend, Udp | Alloc | Extension)
+        self._past.leave(network.overlay, network.overlay if carries else None, wanted)
+        if self._subnets is not None:
+            self._subnets[self._network] = subnet
+        try:
+            self._have_blackholes()
+        except OSError as error:
+            raise Fatal(
+                f"Looking for blackhole routes: {error.strerror or error}", code=Exit.KERNEL
+            ) from error
+
+    def sync(self) -> int:
+        """See `Filters`. In threads of its own: the caller has a lease to look after."""
+        self._past.look()
+        repaired = self._resync() + (self._blackholes() if self._subnets else 0)
+        self._astray.put_right(self._own, self._underlay.index)
+        return repaired
+
+    def _have_blackholes(self) -> int:
+        """One for each subnet, where that is asked for, and none of the past; how many things changed."""
+        with _blackholes:
+            # Another network's thread may add one meanwhile.
+            wanted: list[Network] = [
+                part for each in list((self._subnets or {}).values()) for part in each.networks
+            ]
+            if not wanted and not table.marked(BLACKHOLE):
+                return 0
+            from flanneld_py.kernel import blackhole
+
+            return blackhole.keep(wanted, self._past.spares)
+
+    def _keep_blackholes(self) -> int:
+        try:
+            return self._have_blackholes()
+        except (Fatal, OSError) as error:
+            if self._patience.worth_saying(str(error), now()):
+                logger.error("%s. It is tried again", error)  # noqa: TRY400
+        return 0

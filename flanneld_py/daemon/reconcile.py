@@ -1,0 +1,308 @@
+"""While a lease is held: keep this machine as it should be, whatever others do to it."""
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from flanneld_py.backend import Backend
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.daemon.claim import Claim
+from flanneld_py.errors import Fatal, Stopped
+from flanneld_py.kernel import own_devices
+from flanneld_py.kernel.desired import Device, Heard, concerns
+from flanneld_py.kernel.entries import Slot
+from flanneld_py.lease.model import Lease
+from flanneld_py.lease.subnet_file import SubnetFile
+from flanneld_py.monitor.status import Board
+from flanneld_py.runtime.backoff import Patience
+from flanneld_py.runtime.clock import Time
+from flanneld_py.subnet import Subnet
+from flanneld_py.underlay.follower import Move
+from flanneld_py.underlay.ground import Ground, Rock
+
+__all__ = ["Filters", "NoFilters", "Upkeep"]
+
+logger = logging.getLogger(__name__)
+
+LOOK: Final = 2.0
+"""Seconds between two looks at our devices; those that the kernel's events ask for come in between."""
+
+REPAIR: Final = 10.0
+"""Seconds between two looks at everything, as flannel's own check of routes."""
+
+SETTLE: Final = 0.25
+"""Seconds after a look for which the kernel's events are collected.
+
+After each look that had to put something right it is twice as long, up to `REPAIR`, lest two who want
+different things fight at speed.
+"""
+
+SHARE: Final = 20
+"""So many times as long as a look took no event leads to another: whoever looks has a lease to renew."""
+
+PASSING: Final = frozenset(
+    {errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
+"""What may be over when a device is made once more; ENODEV and EADDRNOTAVAIL: the device, or the interface's
+address, was taken away again in the middle."""
+
+
+class Filters(Protocol):
+    """The packet filter's rules that go with a lease."""
+
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
+        """Have them, for this subnet of ours and no other. Raises `Fatal`.
+
+        `wanted` answers which of the kernel's entries the backend has by now.
+        """
+
+    def sync(self) -> int:
+        """Put right what others changed; how many things."""
+
+
+class NoFilters:
+    """See `Filters`: rules are left to others."""
+
+    def set(
+        self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
+    ) -> None:
+        """See `Filters`."""
+
+    def sync(self) -> int:
+        """See `Filters`."""
+        return 0
+
+
+class Upkeep:
+    """Compares what is ours with what there is: devices, entries, the subnet file, the filter's rules.
+
+    What all of it stands on, the external interface, is followed first. `resync` is in seconds; `wake` has
+    the lease's keeper, in its own thread, come to `tend` soon.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        filters: Filters,
+        file: SubnetFile,
+        time: Time,
+        board: Board,
+        *,
+        resync: int,
+        ground: Ground | None = None,
+        wake: Callable[[], None] = lambda: None,
+        keep: Callable[[Sequence[Device]], own_devices.Kept] = own_devices.keep,
+    ) -> None:
+        self._backend = backend
+        self._filters = filters
+        self._file = file
+        self._time = time
+        self._board = board
+        self._resync = resync
+        self._ground = ground or Rock()
+        self._wake = wake
+        self._keep = keep
+        self._look_at = self._repair_at = self._sync_at = float("-inf")
+        self._moving: Move | None = None
+        self._bare = False  # what was made anew carries nothing yet
+        self._entries = self._written = False  # these are to be looked at
+        self._repaired, self._looked = 0, False
+        self._patience = Patience()
+        self._making = Patience()
+        self._lock = threading.Lock()
+        self._heard, self._pause, self._woken = Heard(), SETTLE, False
+
+    def begin(self) -> None:
+        """All is as it should be: it was just made."""
+        now = self._time.now()
+        self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
+        self._bare = self._entries = self._written = False
+        self._moving = None
+        self._board.lacking = ""
+        self._take()
+
+    # What the kernel tells
+
+    def hear(self, heard: Heard) -> float:
+        """What the kernel tells of itself; for how many seconds it should not tell more. For any thread."""
+        with self._lock:
+            self._heard = self._heard.joined(heard)
+            asleep, self._woken = not self._woken, True
+        if asleep:
+            self._wake()
+        return self._pause
+
+    def _take(self) -> Heard:
+        with self._lock:
+            heard, self._heard, self._woken = self._heard, Heard(), False
+        return heard
+
+    # The interface
+
+    def stand(self) -> None:
+        """Before a lease is acted on: follow the interface, or wait for it. Raises `Fatal` and `Stopped`."""
+        while not self._stands():
+            self._time.rest(SETTLE)
+            if self._time.stopping.is_set():
+                raise Stopped
+
+    def _stands(self) -> bool:
+        try:
+            move = self._ground.seen()
+        except OSError as error:
+            self._say(
+                logging.ERROR, f"Looking for the interface: {error.strerror or error}. It is tried again"
+            )
+            return False
+        if self._ground.trouble:
+            self._miss()
+            return False
+        if move is not None:
+            logger.warning("%s: following", move.words)
+            self._backend.follow(move.to.interface, move.to.public)
+            self._ground.take(move)
+            self._board.mtu = self._backend.mtu
+        return True
+
+    def _miss(self) -> None:
+        self._board.lacking = f"waiting for an interface: {self._ground.trouble}"
+        self._say(logging.ERROR, f"Peers cannot reach us: {self._ground.trouble}. Waiting for an interface")
+
+    # In turn
+
+    def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> Iterator[None]:
+        """Put right what is not, when it is time to look; that takes no registry. Raises `Fatal`.
+
+        Step by step, for each may take long: whoever asks looks after the lease before the first and after
+        each, and goes on no more once it is lost.
+        """
+        steps: tuple[Callable[[Claim, Mapping[Subnet, Lease]], None], ...]
+        steps = (self._look, self._carry_again, self._repair, self._see_to_file, self._sync)
+        taken, self._repaired, self._looked = 0.0, 0, False
+        for step in steps:
+            begun = self._time.now()
+            try:
+                step(claim, peers)
+            except OSError as error:  # no file descriptor is free, say
+                text = f"Looking after this machine: {error.strerror or error}. It is tried again"
+                self._say(logging.ERROR, text)
+                return
+            taken += self._time.now() - begun
+            yield
+        if self._looked:
+            calm = min(2 * self._pause, REPAIR) if self._repaired else SETTLE
+            self._pause = max(calm, SHARE * taken)
+
+    def _look(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
+        """Compare devices, if it is time, and know what else is to be looked at."""
+        now, heard = self._time.now(), self._take()
+        if now >= self._repair_at:
+            self._repair_at = now + REPAIR
+            self._entries = self._written = True
+        elif concerns(heard, self._backend.wanted()):
+            self._entries = True
+        if not (self._entries or heard.links or now >= self._look_at):
+            return
+        self._look_at, self._looked = now + LOOK, True
+        move = self._ground.seen()
+        if self._ground.trouble:
+            self._miss()
+            self._entries = False  # there is nothing that they could be kept by
+        elif move is not None:
+            self._make_anew(f"{move.words}: following", claim, move)
+        elif reason := self._backend.broken():
+            self._make_anew(f"{reason}: making it anew", claim)
+        else:
+            self._compare(claim)
+
+    def _compare(self, claim: Claim) -> None:
+        kept = self._keep(self._backend.owned())
+        if kept.done:
+            self._entries = True  # which may have gone with what was wrong
+            self._repaired += len(kept.done)
+            self._board.repairs += len(kept.done)
+            self._say(logging.WARNING, f"Put right: {', '.join(map(str, kept.done))}")
+        if kept.anew:
+            self._make_anew(kept.anew, claim)
+        elif kept.refused:
+            action, error = kept.refused[0]
+            self._board.lacking = f"{action}, and it cannot be put right: {error.strerror or error}"
+            self._say(logging.ERROR, f"{self._board.lacking}. It is tried again")
+        else:
+            self._well()
+
+    def _make_anew(self, reason: str, claim: Claim, move: Move | None = None) -> None:
+        self._repaired += 1
+        self._board.lacking = reason
+        if self._making.worth_saying(reason, self._time.now()):
+            logger.error("%s", reason)
+        try:
+            if move is not None:
+                self._backend.follow(move.to.interface, move.to.public)
+            self._backend.claim(claim.subnet)
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
+                raise error.__cause__ from error
+            raise
+        self._bare, self._moving = True, move
+
+    def _carry_again(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
+        if not self._bare:
+            return
+        self._backend.carry(peers, claim.expires_at)
+        self._bare = self._entries = False
+        if self._moving is not None:
+            self._ground.take(self._moving)
+            self._moving = None
+            self._tell_of_mtu(claim.subnet)
+        self._well()
+
+    def _tell_of_mtu(self, subnet: Subnet) -> None:
+        """Whom it concerns."""
+        mtu = self._backend.mtu
+        if mtu != self._board.mtu:
+            text = "FLANNEL_MTU was %d and is %d: restart what uses it, such as docker"
+            logger.warning(text, self._board.mtu, mtu)
+            self._board.mtu = mtu
+            try:
+                self._file.write(subnet, mtu)
+            except Fatal as error:
+                self._say(logging.ERROR, f"{error}. It is tried again")
+
+    def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        if not self._entries:
+            return
+        self._entries = False
+        if found := self._backend.repair():
+            self._repaired += found
+            logger.warning("Put right %d entries of the kernel that others had changed", found)
+
+    def _see_to_file(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        if not self._written:
+            return
+        self._written = False
+        try:
+            if wrong := self._file.keep():
+                self._board.repairs += 1
+                self._say(logging.WARNING, f"{wrong}: written again")
+        except Fatal as error:  # a file system that is full for a while, say
+            self._say(logging.ERROR, f"{error}. It is tried again")
+
+    def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        now = self._time.now()
+        if now >= self._sync_at:
+            self._sync_at = now + self._resync
+            self._board.filter_repairs += self._filters.sync()
+
+    def _well(self) -> None:
+        self._making = Patience()
+        self._board.lacking = ""
+
+    def _say(self, level: int, text: str) -> None:
+        """Say it, unless it was said lately."""
+        if self._patience.worth_saying(text, self._time.now()):
+            logger.log(level, "%s", text)

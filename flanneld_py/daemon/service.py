@@ -1,0 +1,133 @@
+"""The daemon as a service of this machine: signals, interface, etcd, kernel. The wiring, and nothing else."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flanneld_py.options import Options
+from flanneld_py.runtime import shutdown
+from flanneld_py.runtime.clock import Time
+from flanneld_py.runtime.malloc import share_one_arena
+
+if TYPE_CHECKING:
+    from flanneld_py.daemon.network import Daemon
+    from flanneld_py.monitor.http import Monitor
+    from flanneld_py.monitor.status import Board
+    from flanneld_py.server import Server
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+GRACE = 0.5
+"""Seconds that whatever is under way when a signal comes may take to end; `ending` has what must be done."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+ENDED = b"\0"
+"""In the pipe of `run`, where a signal is a byte that is its number."""
+
+
+def run(options: Options) -> int:
+    """Be flanneld until told to end. Raises `Fatal`.
+
+    The work is done in another thread, because an exception that a signal handler raises can come up in
+    places where Python ignores it (`__del__`, say). This thread only listens, and on a pipe: the kernel has
+    any thread take a signal, above all while a program is started, and Python calls a handler in this one
+    only, which a descriptor wakes then and nothing else.
+    """
+    share_one_arena()
+    reader, writer = os.pipe2(os.O_CLOEXEC)  # open to the process's end: the worker may outlive this call
+    os.set_blocking(writer, False)
+    logger.info("Installing signal handlers")
+    signal.set_wakeup_fd(writer)
+    for number in SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)  # the byte in the pipe tells
+    service = _Service(options)
+    ended: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            service.run()
+        except BaseException as error:  # noqa: BLE001 (raised again, below)
+            ended.append(error)
+            os.write(writer, ENDED)
+
+    worker = threading.Thread(target=work, name="flanneld", daemon=True)
+    worker.start()
+    if os.read(reader, 1) == ENDED:
+        raise ended[0]
+    logger.info("Exiting...")
+    for number in SIGNALS:  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)
+    service.stop()
+    worker.join(GRACE)
+    shutdown.finish()
+    return 0
+
+
+class _Service:
+    """A daemon for each network, and what tells of them."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._time = Time()
+        self._daemons: list[Daemon | Server] = []
+
+    def run(self) -> None:
+        """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
+        if self._options.listen:
+            self._serve()
+            return
+        # Here, so that signals are heeded from the start: importing these takes a while.
+        from flanneld_py.daemon import supervisor
+        from flanneld_py.daemon.host import Machine
+        from flanneld_py.monitor.status import Board
+        from flanneld_py.runtime.sd_notify import notify
+
+        boards = [Board(name) for name in self._options.networks or ("",)]
+        monitor = self._monitor(boards)
+        try:
+            machine = Machine(self._options, self._time, boards)
+            ready = supervisor.Countdown(len(boards), lambda: notify("READY=1"))
+            for number, board in enumerate(boards):
+                self._daemons.append(machine.daemon(board, ready.member(number)))
+            # `stop` may have come too early to find them.
+            if not self._time.stopping.is_set():
+                supervisor.run(self._daemons, [board.name for board in boards])
+        finally:
+            if monitor is not None:
+                monitor.close()
+
+    def _serve(self) -> None:
+        """Be a server instead. Its readiness is that it answers; without its registry it is degraded."""
+        from flanneld_py.daemon import supervisor
+        from flanneld_py.runtime.sd_notify import notify
+        from flanneld_py.server import open_server
+
+        logger.info("running as server")
+        server = open_server(self._options, ready=lambda: notify("READY=1"))
+        self._daemons.append(server)
+        monitor = self._monitor(server.boards)
+        try:
+            if not self._time.stopping.is_set():
+                supervisor.run([server])
+        finally:
+            if monitor is not None:
+                monitor.close()
+
+    def stop(self) -> None:
+        """Have `run` end, also one that is still being set up; for another thread."""
+        self._time.stopping.set()
+        for daemon in self._daemons:
+            daemon.stop()
+
+    def _monitor(self, boards: Sequence["Board"]) -> "Monitor | None":
+        if self._options.healthz_port == 0:
+            return None
+        from flanneld_py.monitor.http import Monitor
+
+        return Monitor(self._options.healthz_ip, self._options.healthz_port, boards)

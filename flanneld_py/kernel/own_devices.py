@@ -1,0 +1,138 @@
+"""Our devices, looked at and made as they should be."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.kernel import devices
+from flanneld_py.kernel.addresses import (
+    RTM_NEWADDR,
+    HeldAddress,
+    dump_addresses,
+    forget_address,
+    give_address,
+    held_address,
+)
+from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.desired import Action, Anew, Device, Found, Give, Set, Take, compare
+from flanneld_py.kernel.devices import IFF_UP
+from flanneld_py.kernel.entries import Put as PutEntry
+from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.netlink import Request
+from flanneld_py.kernel.rtnetlink import (
+    AF_INET,
+    AF_INET6,
+    RTM_NEWROUTE,
+    dump_routes,
+    encode,
+    seen_route,
+)
+
+__all__ = ["Kept", "establish", "keep"]
+
+GONE = frozenset({errno.EADDRNOTAVAIL})
+"""How the kernel says that an address that is to be taken away is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was put right, what the kernel refused, and what only the backend can put right."""
+
+    done: tuple[Action, ...] = ()
+    refused: tuple[tuple[Action, OSError], ...] = ()
+    anew: str = ""
+
+
+def keep(wanted: Sequence[Device]) -> Kept:
+    """Look at all of these devices, and put right what can be. Raises `OSError` where it cannot look."""
+    if not wanted:
+        return Kept()
+    done: list[Action] = []
+    refused: list[tuple[Action, OSError]] = []
+    with Channel() as channel:
+        for device in wanted:
+            for action in compare(device, _found(channel, device)):
+                if isinstance(action, Anew):
+                    return Kept(tuple(done), tuple(refused), action.reason)
+                error = _perform(channel, action)
+                if error is None:
+                    done.append(action)
+                else:
+                    refused.append((action, error))
+    return Kept(tuple(done), tuple(refused))
+
+
+def establish(device: Device) -> None:
+    """Have a device, which is there, as it is wanted. Raises `Fatal`."""
+    given = " and ".join(map(str, device.addresses)) or "no address"
+    size = f" and MTU {device.mtu}" if device.mtu else ""
+    try:
+        with Channel() as channel:
+            for action in compare(device, _found(channel, device)):
+                if isinstance(action, Anew):  # it went in this moment
+                    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+                error = _perform(channel, action)
+                if error is not None:
+                    raise error
+    except OSError as error:
+        raise Fatal(
+            f"Giving {device.name} {given}{size}: {error.strerror or error}", code=Exit.KERNEL
+        ) from error
+
+
+def _perform(channel: Channel, action: Action) -> OSError | None:
+    """The kernel's word on why not, if so."""
+    try:
+        channel.execute(_request(action))
+    except OSError as error:
+        if not (isinstance(action, Take) and error.errno in GONE):
+            return error
+    return None
+
+
+def _request(action: Action) -> Request:
+    match action:
+        case Set(index, mtu, queue_length):
+            return devices.change(index, mtu=mtu, queue_length=queue_length, up=True)
+        case Take(index, address):
+            return forget_address(index, address)
+        case Give(index, address):
+            return give_address(index, address)
+        case Anew():
+            raise ValueError(f"nothing that the kernel can be asked for: {action}")
+    return encode(PutEntry(action.route))
+
+
+def _found(channel: Channel, wanted: Device) -> Found | None:
+    try:
+        data, message = channel.ask(devices.get_link(wanted.name))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    link = devices.device(data, message.start, message.end)
+    up = bool(link.flags & IFF_UP)
+    if link.index != wanted.index:
+        return Found(link.index, up, link.mtu)
+    addresses = tuple(_addresses(channel, link.index)) if wanted.addresses else ()
+    routes = tuple(_routes(channel, wanted))
+    return Found(link.index, up, link.mtu, link.queue_length, link.mac, addresses, routes)
+
+
+def _addresses(channel: Channel, index: int) -> Iterator[HeldAddress]:
+    for data, message in channel.dump(dump_addresses(0, index), RTM_NEWADDR):
+        held = held_address(data, message.start, message.end)
+        if held is not None and held.device == index:  # kernels before 4.20 list those of all devices
+            yield held
+
+
+def _routes(channel: Channel, wanted: Device) -> Iterator[Route]:
+    for version, family in ((4, AF_INET), (6, AF_INET6)):
+        if not any(route.destination.version == version for route in wanted.routes):
+            continue
+        for data, message in channel.dump(dump_routes(family, wanted.index), RTM_NEWROUTE):
+            item = seen_route(data, message.start, message.end)
+            if item is not None and not item.altered and isinstance(item.entry, Route):
+                yield item.entry

@@ -1,0 +1,106 @@
+"""Several endpoints of one etcd: one is in use until it fails, then the next one has its turn."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from flanneld_py.errors import Stopped
+from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry.access import Endpoint
+
+__all__ = ["Connection", "Turns", "Watch"]
+
+
+class Connection(Protocol):
+    """A client of one endpoint. What it does raises `Unavailable`, with a reason and no endpoint."""
+
+    def close(self) -> None:
+        """End it. For any thread."""
+
+
+class Watch(Protocol):
+    """What a connection tells of by itself. It says once why it has ended, unless `close` has ended it."""
+
+    def close(self) -> None:
+        """End it, in silence. For any thread."""
+
+    def cut(self) -> None:
+        """End it as if the endpoint had."""
+
+
+C = TypeVar("C", bound=Connection)
+T = TypeVar("T")
+
+
+class Turns(Generic[C]):
+    """Does what is asked of it with one endpoint after another.
+
+    There may be one watch, which belongs to the endpoint in use: it is cut when that is given up.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], connect: Callable[[Endpoint], C]) -> None:
+        self._endpoints = list(endpoints)
+        self._connect = connect
+        self._connection: C | None = None
+        self._watch: Watch | None = None
+        self._closed = False
+
+    def call(self, action: Callable[[C], T]) -> T:
+        """With the endpoint in use; when it fails, with each of the others. Raises as `Registry` does."""
+        failures: list[Unavailable] = []
+        for _ in self._endpoints:
+            try:
+                return self.here(action)
+            except Unavailable as error:
+                failures.append(error)
+        kind = Refused if any(isinstance(failure, Refused) for failure in failures) else Unavailable
+        raise kind("; ".join(map(str, failures)))
+
+    def here(self, action: Callable[[C], T]) -> T:
+        """With the endpoint in use alone. When it fails, it is given up."""
+        endpoint = self._endpoints[0]
+        try:
+            if self._closed:
+                raise Stopped
+            if self._connection is None:
+                self._connection = self._connect(endpoint)
+                if self._closed:  # meanwhile, and nobody has seen this one
+                    self._disconnect()
+                    raise Stopped
+            return action(self._connection)
+        except Exception as error:
+            if self._closed:  # libraries say many things about a connection that is closed under their hands
+                raise Stopped from None
+            if not isinstance(error, Unavailable):
+                raise
+            if watch := self._without_watch():
+                watch.cut()
+            self._disconnect()
+            self._endpoints.append(self._endpoints.pop(0))
+            raise type(error)(f"{endpoint.url}: {error}") from error
+
+    def watch(self, begin: Callable[[C], Watch]) -> None:
+        """Have this watch instead of any before, which says nothing any more. Raises as `call`."""
+        self._end_watch()
+        self._watch = self.call(begin)
+        if self._closed:  # meanwhile, and nobody has seen this one
+            self._end_watch()
+            raise Stopped
+
+    def close(self) -> None:
+        """End watch and connection: what is under way, or comes later, raises `Stopped`. For any thread."""
+        self._closed = True
+        self._end_watch()
+        self._disconnect()
+
+    def _end_watch(self) -> None:
+        if watch := self._without_watch():
+            watch.close()
+
+    def _without_watch(self) -> Watch | None:
+        watch, self._watch = self._watch, None
+        return watch
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

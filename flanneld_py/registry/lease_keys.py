@@ -1,0 +1,82 @@
+"""What a key below `{prefix}/subnets/` and its value say; the same for every registry."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from flanneld_py.lease.model import HeldLease, Lease, decode
+from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from flanneld_py.runtime import clock
+from flanneld_py.runtime.log_sampling import Sparing
+from flanneld_py.subnet import key, parse_key
+
+__all__ = ["Reader"]
+
+logger = logging.getLogger(__name__)
+
+LONGEST: Final = 200
+"""Characters of a key that are told and remembered; etcd has keys of more than a MiB."""
+
+REMEMBERED: Final = 10_000
+"""Keys that are remembered, so as to be told once."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads keys and values, and warns of each that is no lease, once.
+
+    `folder` is `{prefix}/subnets/`, below which a key is given by its last part, `10.2.35.0-24`.
+    """
+
+    folder: str
+    _warned: set[str] = field(default_factory=set)
+    _sparing: Sparing = field(default_factory=Sparing)
+
+    def written(
+        self, name: str, value: bytes, revision: int, *, permanent: bool = False, created: int = 0
+    ) -> Put | Spoiled | None:
+        """A key that was written, `permanent` without an end; None for one that stands for no subnet."""
+        subnet = parse_key(name)
+        if subnet is None:
+            self._warn(name, "the key names no subnet")
+            return None
+        alias = "" if name == key(subnet) else name
+        try:
+            attrs = decode(value)
+        except ValueError as error:
+            self._warn(name, str(error))
+            return Spoiled(subnet, revision, alias)
+        self._warned.discard(name[:LONGEST])
+        return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent, created))
+
+    def deleted(self, name: str, revision: int) -> Gone | None:
+        """A key that was deleted or ran out; None for one that stood for no subnet."""
+        self._warned.discard(name[:LONGEST])
+        subnet = parse_key(name)
+        return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
+
+    def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool, int]], revision: int) -> Snapshot:
+        """All keys (name, value, revision of its last change, permanent, of its first) at a revision."""
+        listed = list(entries)
+        self._warned &= {entry[0][:LONGEST] for entry in listed}  # the others have gone, while nobody watched
+        read = [
+            event
+            for name, value, changed, permanent, created in listed
+            if (event := self.written(name, value, changed, permanent=permanent, created=created)) is not None
+        ]
+        return Snapshot(
+            tuple(event.held for event in read if isinstance(event, Put)),
+            revision,
+            tuple(event for event in read if isinstance(event, Spoiled)),
+        )
+
+    def _warn(self, name: str, reason: str) -> None:
+        name = name[:LONGEST]
+        if name in self._warned:
+            return
+        if len(self._warned) >= REMEMBERED:
+            self._warned.clear()
+        self._warned.add(name)
+        if text := self._sparing.tell(f"Ignoring the key {self.folder}{name}: {reason}", clock.now()):
+            logger.warning("%s", text)

@@ -1,0 +1,157 @@
+"""The external interface while the daemon runs: looked at again and again, followed, and waited for."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from flanneld_py.config.model import NetworkConfig
+from flanneld_py.errors import Exit, Fatal
+from flanneld_py.options import Options
+from flanneld_py.runtime.clock import Time
+from flanneld_py.subnet import Addresses
+from flanneld_py.underlay.changes import Seen, changes, follow
+from flanneld_py.underlay.interface import (
+    Candidate,
+    Families,
+    Interface,
+    NoInterface,
+    Routes,
+    choose,
+    public_addresses,
+)
+from flanneld_py.underlay.waiting import Look, wishes
+
+__all__ = ["Footing", "Move", "Underlay", "families"]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 5.0
+"""Seconds that an address may be gone; a DHCP client takes it away for a moment at times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What an overlay stands on: an interface, and the addresses that peers are told to reach us by."""
+
+    interface: Interface
+    public: Addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The footing is another one than it was; `words` say what has changed."""
+
+    to: Footing
+    words: str
+
+
+class Underlay:
+    """One network's footing. `glance` looks at the interface of an index, `look` at everything."""
+
+    def __init__(self, options: Options, time: Time, look: Look, glance: Callable[[int], Seen]) -> None:
+        self._options = options
+        self._wishes = wishes(options)
+        self._time = time
+        self._look = look
+        self._glance = glance
+        self._needs = Families()
+        self._footing: Footing | None = None
+        self._missed_at: float | None = None
+        self.trouble = ""
+
+    @property
+    def index(self) -> int:
+        """That of the interface; 0 before there is one."""
+        return 0 if self._footing is None else self._footing.interface.index
+
+    def begin(self, interface: Interface, network: NetworkConfig) -> Footing:
+        """Stand on this interface, for this network."""
+        self._needs = families(network)
+        self._footing = self._on(interface)
+        return self._footing
+
+    def seen(self) -> Move | None:
+        """Look: how the footing has changed, again and again until `take` is told so; None if it has not.
+
+        As long as `trouble` says what is missing there is nothing to stand on. Raises `Fatal` when that has
+        lasted for -iface-wait seconds, and `OSError` where it cannot look.
+        """
+        if self._footing is None:
+            return None
+        before = self._footing.interface
+        patient = self._missed_at is None or self._time.now() - self._missed_at < PATIENCE
+        seen = self._glance(before.index)
+        found = self._followed(before, seen, patient)
+        if seen.device is None:
+            found = self._another(str(found))
+        if isinstance(found, str):
+            self._miss(found, at_once=seen.device is None)
+            return None
+        self._missed_at, self.trouble = None, ""
+        words = changes(before, found)
+        return Move(self._on(found), words) if words else None
+
+    def take(self, move: Move) -> None:
+        """The move was made."""
+        before, self._footing = self._footing, move.to
+        old, new = "" if before is None else before.interface.name, move.to.interface.name
+        if old in self._wishes.names and new not in self._wishes.names:
+            text = "-iface=%s will find no interface when flanneld is started again: it is called %s now"
+            logger.warning(text, old, new)
+
+    def _followed(self, before: Interface, seen: Seen, patient: bool) -> Interface | str:
+        found = follow(before, seen, self._needs, self._wishes, patient=patient)
+        if isinstance(found, str) or (found.ipv4, found.ipv6) == (before.ipv4, before.ipv6):
+            return found
+        # Which of several addresses is the best its routes tell as well.
+        candidates, _ = self._everything()
+        device = next((each for each in candidates if each.index == before.index), None)
+        return follow(before, replace(seen, device=device), self._needs, self._wishes, patient=patient)
+
+    def _another(self, gone: str) -> Interface | str:
+        """What a search as at the start finds."""
+        candidates, routes = self._everything()
+        try:
+            return choose(candidates, self._wishes, routes, self._needs)
+        except NoInterface as error:
+            return f"{gone}. {error}"
+
+    def _everything(self) -> tuple[Sequence[Candidate], Routes]:
+        try:
+            return self._look(self._wishes.can_reach)
+        except Fatal as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error
+            raise
+
+    def _miss(self, what: str, *, at_once: bool) -> None:
+        now, wait = self._time.now(), self._options.iface_wait
+        if self._missed_at is None:
+            self._missed_at = now
+        missed = now - self._missed_at
+        if missed < PATIENCE and not at_once:
+            return
+        self.trouble = what
+        if missed >= wait:
+            raise Fatal(
+                f"Peers are told to reach us by {self._told()}, and {what} (waited {wait} s, -iface-wait). "
+                "Started again, flanneld waits for an interface and announces its address",
+                code=Exit.INTERFACE,
+            )
+
+    def _told(self) -> str:
+        return "" if self._footing is None else str(self._footing.public)
+
+    def _on(self, interface: Interface) -> Footing:
+        public = public_addresses(interface, self._wishes)
+        needs = self._needs
+        return Footing(
+            interface,
+            Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
+        )
+
+
+def families(network: NetworkConfig) -> Families:
+    """Those that an interface must have an address of."""
+    return Families(network.ipv4 is not None, network.ipv6 is not None)
