@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from flanneld_py.kernel.desired import Device
+from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease.model import Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -40,7 +40,7 @@ class Backend(Protocol):
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """Carry packets between us and exactly these others, until our lease ends."""
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """Take over what changed since `carry`; the cost is that of the events alone."""
 
     def extend(self, until: float) -> None:
@@ -52,7 +52,7 @@ class Backend(Protocol):
         Raises `OSError` where that is not done; then it is asked for again, until it is.
         """
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """Our devices as they should be, from `claim` on. Others compare them with the kernel's."""
 
     def wanted(self) -> Mapping[Slot, Entry]:

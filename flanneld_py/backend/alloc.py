@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from flanneld_py.config.model import Alloc, NetworkConfig
-from flanneld_py.kernel.desired import Device
+from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease.model import Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -43,7 +43,7 @@ class AllocBackend:
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
 
     def extend(self, until: float) -> None:
@@ -52,7 +52,7 @@ class AllocBackend:
     def release(self) -> None:
         """See `Backend`."""
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         return ()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import Alloc, Extension, HostGw, Ipip, NetworkConfig, Udp, Vxlan, Wireguard
-from flanneld_py.lease.validation import Needs
+from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses
 from flanneld_py.underlay.interface import Interface
@@ -19,7 +19,7 @@ def open_backend(
     options: Options,
     *,
     udp_device: str = "flannel0",
-    needs: Callable[[], Needs] = Needs,
+    needs: Callable[[], ProtectedAddresses] = ProtectedAddresses,
 ) -> Backend:
     """Make it; `needs` as in `Daemon`. Raises `Fatal` where this machine cannot have it."""
     match network.backend:

@@ -17,14 +17,14 @@ from typing import IO, cast
 from flanneld_py.backend import commands
 from flanneld_py.config.model import Extension, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel.desired import Device
+from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.runtime import clock, shutdown
 from flanneld_py.runtime.environment import environment
-from flanneld_py.runtime.log_sampling import Sparing
-from flanneld_py.runtime.once import Told
+from flanneld_py.runtime.log_sampling import LogSample
+from flanneld_py.runtime.once import Once
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 
@@ -66,8 +66,8 @@ class ExtensionBackend:
         self._peers: dict[Subnet, Lease] = {}
         self._left: dict[Subnet, Lease] = {}  # whose SubnetRemoveCommand has failed when the lease was lost
         self._subnet = Subnet()
-        self._ignored = Told()
-        self._sparing = Sparing()
+        self._ignored = Once()
+        self._sparing = LogSample()
         self._end = threading.Lock()  # held by who ends it
         self._ended = False
         self._beginning = threading.Lock()  # held while a command runs in the caller's thread
@@ -117,10 +117,10 @@ class ExtensionBackend:
             if self._peers.get(subnet) != lease:
                 self._add(lease)
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
         for event in events:
-            if isinstance(event, Added):
+            if isinstance(event, PeerAdded):
                 self._add(event.lease)
             elif (known := self._peers.pop(event.lease.subnet, None)) is not None:
                 self._remove(known)
@@ -140,7 +140,7 @@ class ExtensionBackend:
         if left:
             raise OSError(f"SubnetRemoveCommand has failed for {', '.join(map(str, [*left][:NAMED]))}")
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         return ()
 

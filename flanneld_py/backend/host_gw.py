@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from flanneld_py.backend.kernel_backend import Programmed, Table
-from flanneld_py.backend.next_hops import Reached, WaysTo
+from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import table as kernel_table
-from flanneld_py.kernel.desired import Device
-from flanneld_py.kernel.entries import Change, Put, Route
-from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.kernel.desired import DesiredDevice
+from flanneld_py.kernel.entries import Add, Change, Route
+from flanneld_py.kernel.next_hops import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Address, Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -19,7 +19,7 @@ from flanneld_py.underlay.interface import Interface
 __all__ = ["HostGwBackend"]
 
 
-class HostGwBackend(Programmed):
+class HostGwBackend(KernelBackend):
     """See `backend.Backend`. There is no device of its own."""
 
     def __init__(
@@ -30,9 +30,9 @@ class HostGwBackend(Programmed):
         public: Addresses,
         *,
         table: Table = kernel_table,
-        ways: WaysTo = ways_to,
+        ways: NextHopsTo = next_hops_to,
     ) -> None:
-        self._peers = Reached(ways)
+        self._peers = NextHops(ways)
         super().__init__(network.overlay, interface, table, self._peers)
         self.follow(interface, public)
 
@@ -55,7 +55,7 @@ class HostGwBackend(Programmed):
         """See `Backend`."""
         self._own = subnet
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         return ()
 
@@ -70,7 +70,7 @@ class HostGwBackend(Programmed):
         return {}
 
     def _explain(self, change: Change) -> str:
-        if not isinstance(change, Put) or not isinstance(change.entry, Route):
+        if not isinstance(change, Add) or not isinstance(change.entry, Route):
             return ""
         gateway, ways = change.entry.gateway, self._peers.known
         if gateway is None or ((way := ways.get(gateway)) and way.gateway):  # which was warned of

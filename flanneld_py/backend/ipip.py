@@ -5,8 +5,8 @@ from ipaddress import ip_interface
 from typing import Final
 
 from flanneld_py.backend.device_names import IPIP as DEVICE
-from flanneld_py.backend.kernel_backend import Programmed, Table
-from flanneld_py.backend.next_hops import Reached, WaysTo
+from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.route_entries import IPIP, ipip_entries
 from flanneld_py.config import uncarried
@@ -14,8 +14,8 @@ from flanneld_py.config.model import Ipip, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, own_devices
 from flanneld_py.kernel import table as kernel_table
-from flanneld_py.kernel.desired import Device, pools
-from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.kernel.desired import DesiredDevice, pools
+from flanneld_py.kernel.next_hops import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -29,7 +29,7 @@ LOWEST_MTU: Final = 68
 """Bytes that every IPv4 network must carry (RFC 791)."""
 
 
-class IpipBackend(Programmed):
+class IpipBackend(KernelBackend):
     """See `backend.Backend`. The device is its own: tunl0, which the kernel makes, may be another's.
 
     Making one raises `Fatal` where the kernel has no ipip.
@@ -43,11 +43,11 @@ class IpipBackend(Programmed):
         public: Addresses,
         *,
         table: Table = kernel_table,
-        ways: WaysTo = ways_to,
+        ways: NextHopsTo = next_hops_to,
     ) -> None:
         if (problem := uncarried(network)) is not None:
             raise Fatal(str(problem), code=Exit.CONFIG)
-        super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
+        super().__init__(network.overlay, interface, table, NextHops(ways) if config.direct_routing else None)
         self._pools = pools(network)
         self.follow(interface, public)
         # Whether the kernel has it at all is to be known before a lease is taken.
@@ -88,11 +88,11 @@ class IpipBackend(Programmed):
     def _ensure(self) -> int:
         return links.ensure_ipip(links.IpipLink(DEVICE, self._local, self.mtu)).index
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         # A network of one address, so that there is no route to a network or for broadcasts.
         addresses = tuple(ip_interface(network.network_address) for network in self._own.networks)
-        return (Device(DEVICE, self._index, self.mtu, addresses, pools=self._pools),)
+        return (DesiredDevice(DEVICE, self._index, self.mtu, addresses, pools=self._pools),)
 
     def broken(self) -> str:
         """See `Backend`."""

@@ -10,19 +10,19 @@ from typing import Final, Protocol
 
 from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
-from flanneld_py.backend.next_hops import Reached
+from flanneld_py.backend.next_hops import NextHops
 from flanneld_py.backend.peers import Carried, Remark
-from flanneld_py.kernel.desired import Device
-from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Route, Seen, Slot, plan, slot
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.kernel.desired import DesiredDevice
+from flanneld_py.kernel.entries import Add, Change, Entry, Remove, Route, SeenEntry, Slot, plan, slot
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.runtime.clock import now
-from flanneld_py.runtime.log_sampling import Sparing
-from flanneld_py.runtime.once import Told
+from flanneld_py.runtime.log_sampling import LogSample
+from flanneld_py.runtime.once import Once
 from flanneld_py.subnet import Addresses, Network, Subnet
 from flanneld_py.underlay.interface import Interface
 
-__all__ = ["Programmed", "Table"]
+__all__ = ["KernelBackend", "Table"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,11 @@ class Table(Protocol):
     def perform(self, changes: Sequence[Change], /) -> list[tuple[Change, OSError]]:
         """Do all of it; what was refused, and in which words. Raises `OSError`."""
 
-    def seen(self, devices: Collection[int], *, wanted: Container[Slot]) -> list[Seen]:
+    def seen(self, devices: Collection[int], *, wanted: Container[Slot]) -> list[SeenEntry]:
         """What there is on these devices, in these slots, and with our mark. Raises `OSError`."""
 
 
-class Programmed(ABC):
+class KernelBackend(ABC):
     """The part of a `backend.Backend` that keeps the kernel's entries as the leases say.
 
     A subclass says what a lease takes (`_carried`), and which devices are its own (`_devices`). Where that
@@ -48,7 +48,7 @@ class Programmed(ABC):
     """
 
     def __init__(
-        self, overlay: Subnet, interface: Interface, table: Table, reached: Reached | None = None
+        self, overlay: Subnet, interface: Interface, table: Table, reached: NextHops | None = None
     ) -> None:
         self._overlay = overlay
         self._interface = interface
@@ -57,8 +57,8 @@ class Programmed(ABC):
         self._own = Subnet()
         self._ledger = Ledger()
         self._refused: dict[Change, int] = {}
-        self._told = Told()
-        self._sparing = Sparing()
+        self._told = Once()
+        self._sparing = LogSample()
         self._repairs = 0
 
     # What a backend is made of
@@ -83,7 +83,7 @@ class Programmed(ABC):
         """See `Backend`."""
 
     @abstractmethod
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
 
     @abstractmethod
@@ -115,14 +115,14 @@ class Programmed(ABC):
         self._ledger.changes()  # the whole of it is compared instead
         done = self._reconcile()
         if stale := _beyond(done, self._ledger.wanted):
-            logger.info("Took away what was left of peers of the past: %s", self._names(stale))
+            logger.info("Removed stale entries of former peers: %s", self._names(stale))
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
         if self._reached is not None:
-            self._reached.learn(event.lease for event in events if isinstance(event, Added))
+            self._reached.learn(event.lease for event in events if isinstance(event, PeerAdded))
         for event in events:
-            if isinstance(event, Added):
+            if isinstance(event, PeerAdded):
                 self._put(event.lease)
             else:
                 self._ledger.remove(event.lease.subnet)
@@ -195,22 +195,22 @@ class Programmed(ABC):
         try:
             mine, changes = self._compare()
         except OSError as error:
-            logger.error("Listing the kernel's routes and neighbours: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Listing the kernel's routes and neighbours: %s. Retrying", error)  # noqa: TRY400
             return []
         self._refused = {change: self._refused[change] for change in changes if change in self._refused}
-        put = {slot(change.entry): change for change in changes if isinstance(change, Put)}
+        put = {slot(change.entry): change for change in changes if isinstance(change, Add)}
         self._tell_of_foreign_routes([item.entry for item in mine if not item.ours], put)
         done = self._perform(changes)
-        return [change for change in done if isinstance(change, Put) or slot(change.entry) not in put]
+        return [change for change in done if isinstance(change, Add) or slot(change.entry) not in put]
 
-    def _compare(self) -> tuple[Sequence[Seen], Sequence[Change]]:
+    def _compare(self) -> tuple[Sequence[SeenEntry], Sequence[Change]]:
         """What there is, and what makes it what is wanted. Raises `OSError`."""
         devices = self._devices()
         seen = self._table.seen(tuple(devices.values()), wanted=self._ledger.wanted)
         mine = [self._in_scope(item, devices.values()) for item in seen]
         return mine, plan(self._ledger.wanted, mine)
 
-    def _tell_of_foreign_routes(self, foreign: Sequence[Entry], put: Mapping[Slot, Put]) -> None:
+    def _tell_of_foreign_routes(self, foreign: Sequence[Entry], put: Mapping[Slot, Add]) -> None:
         """Warn of those that are about to be replaced, unless they say the same: an earlier flannel's."""
         pairs = [(entry, put[slot(entry)].entry) for entry in foreign if slot(entry) in put]
         wrong = [
@@ -221,7 +221,7 @@ class Programmed(ABC):
         if len(wrong) > NAMED:
             logger.warning("... and %d more that are replaced", len(wrong) - NAMED)
 
-    def _in_scope(self, item: Seen, devices: Collection[int]) -> Seen:
+    def _in_scope(self, item: SeenEntry, devices: Collection[int]) -> SeenEntry:
         """Another network of this machine has a flanneld of its own, whose mark is the same."""
         entry = item.entry
         if not item.ours or entry.device in devices:
@@ -239,7 +239,7 @@ class Programmed(ABC):
         try:
             failed = dict(self._table.perform(changes))
         except OSError as error:
-            logger.error("Changing the kernel's routes and neighbours: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Changing the kernel's routes and neighbours: %s. Retrying", error)  # noqa: TRY400
             return []
         news: list[Change] = []
         for change in changes:
@@ -283,7 +283,7 @@ def _is_within(network: Network, whole: Network) -> bool:
 
 def _beyond(changes: Sequence[Change], wanted: Mapping[Slot, Entry]) -> list[Change]:
     """Those that take away what nobody wants."""
-    return [change for change in changes if isinstance(change, Delete) and slot(change.entry) not in wanted]
+    return [change for change in changes if isinstance(change, Remove) and slot(change.entry) not in wanted]
 
 
 def _shared(shared: Shared) -> Remark:

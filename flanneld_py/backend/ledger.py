@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flanneld_py.kernel.entries import Change, Delete, Entry, Put, Slot, slot
+from flanneld_py.kernel.entries import Add, Change, Entry, Remove, Slot, slot
 from flanneld_py.subnet import Subnet
 
 __all__ = ["Ledger", "Shared"]
@@ -79,9 +79,9 @@ class Ledger:
         for where, old in before.items():
             new = self.wanted.get(where)
             if new is not None and new != old:
-                puts.append(Put(new))
+                puts.append(Add(new))
             elif new is None and old is not None:
-                deletes.append(Delete(old))
+                deletes.append(Remove(old))
         return (*puts, *reversed(deletes))
 
     def _touch(self, where: Slot) -> None:

@@ -5,26 +5,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from flanneld_py.kernel.next_hops import ways_to
+from flanneld_py.kernel.next_hops import next_hops_to
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Subnet
-from flanneld_py.underlay.interface import Way
+from flanneld_py.underlay.interface import NextHop
 
-__all__ = ["Reached", "WaysTo"]
+__all__ = ["NextHops", "NextHopsTo"]
 
 logger = logging.getLogger(__name__)
 
-WaysTo: TypeAlias = Callable[[Sequence[Address]], Mapping[Address, Way]]
+NextHopsTo: TypeAlias = Callable[[Sequence[Address]], Mapping[Address, NextHop]]
 """Asks the kernel which way packets to these addresses go. Raises `OSError`."""
 
 
-class Reached:
+class NextHops:
     """The ways to the peers of today. What the kernel could not be asked is asked with the next `renew`."""
 
-    def __init__(self, ask: WaysTo = ways_to) -> None:
+    def __init__(self, ask: NextHopsTo = next_hops_to) -> None:
         self._ask = ask
         self._leases: dict[Subnet, Lease] = {}
-        self.known: dict[Address, Way] = {}
+        self.known: dict[Address, NextHop] = {}
 
     def begin(self, leases: Iterable[Lease]) -> None:
         """The peers are these, and none else."""
@@ -52,11 +52,11 @@ class Reached:
         }
         return [lease for lease in self._leases.values() if not changed.isdisjoint(_addresses([lease]))]
 
-    def _asked(self, addresses: Sequence[Address]) -> dict[Address, Way] | None:
+    def _asked(self, addresses: Sequence[Address]) -> dict[Address, NextHop] | None:
         try:
             found = self._ask(addresses) if addresses else {}
         except OSError as error:
-            logger.error("Asking for the routes to peers: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Asking for the routes to peers: %s. Retrying", error)  # noqa: TRY400
             return None
         # Its own address, of which peers know nothing, may change for reasons that are none here.
         return {address: replace(way, source=None) for address, way in found.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flanneld_py.kernel.entries import Entry
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Subnet
-from flanneld_py.underlay.interface import Way
+from flanneld_py.underlay.interface import NextHop
 
 __all__ = [
     "Carried",
@@ -45,7 +45,7 @@ class Direct:
     """
 
     index: int
-    ways: Mapping[Address, Way]
+    ways: Mapping[Address, NextHop]
 
     def __contains__(self, address: Address) -> bool:
         way = self.ways.get(address)

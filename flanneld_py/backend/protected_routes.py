@@ -12,14 +12,14 @@ from typing import Final
 
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.entries import PROTOCOL, Change, Delete, Put, Route
+from flanneld_py.kernel.entries import PROTOCOL, Add, Change, Remove, Route
 from flanneld_py.kernel.local_addresses import ELSEWHERE
 from flanneld_py.kernel.lookup import lookup
-from flanneld_py.lease.model import Added, Event, Lease
+from flanneld_py.lease.model import Lease, PeerAdded, PeerEvent
 from flanneld_py.subnet import Address, Subnet
 from flanneld_py.underlay.interface import Interface
 
-__all__ = ["Spared"]
+__all__ = ["ProtectedRoutes"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _Own:
     default: bool
 
 
-class Spared:
+class ProtectedRoutes:
     """The routes of addresses inside `network`; none for what a route of its own leads to already."""
 
     def __init__(self, network: IPv4Network, interface: Interface) -> None:
@@ -58,12 +58,12 @@ class Spared:
             self._under = interface.index
             self._routes = {}
 
-    def follow(self, events: Iterable[Event]) -> None:
+    def follow(self, events: Iterable[PeerEvent]) -> None:
         """Peers come and go."""
         more: set[Address] = set()
         less: set[Address] = set()
         for event in events:
-            address = self._inside(event.lease) if isinstance(event, Added) else None
+            address = self._inside(event.lease) if isinstance(event, PeerAdded) else None
             if (before := self._peers.pop(event.lease.subnet, None)) is not None:
                 less.add(before)
             if address is not None:
@@ -86,15 +86,15 @@ class Spared:
     def _change(self, more: Collection[Address], less: Collection[Address]) -> None:
         """Some more, and some no more. What the kernel refuses is tried again by `repair`."""
         gone = [own for address in less if (own := self._routes.pop(address, None)) is not None]
-        changes: list[Change] = [Delete(own.route) for own in gone]
+        changes: list[Change] = [Remove(own.route) for own in gone]
         new = [address for address in more if address not in self._routes]
         try:
             with Channel() as channel:
                 for address in new:
                     own = self._routes[address] = self._own(channel, address)
-                    changes += [] if own is None else [Put(own.route)]
+                    changes += [] if own is None else [Add(own.route)]
         except OSError as error:
-            logger.error("Looking for ways past the overlay: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Looking for ways past the overlay: %s. Retrying", error)  # noqa: TRY400
         kept = [address for address in new if self._routes.setdefault(address, None) is not None]
         if kept:
             named = ", ".join(map(str, kept[:NAMED]))
@@ -123,7 +123,7 @@ class Spared:
                     found is None or found.protocol != PROTOCOL or found.gateway != own.route.gateway
                 ):
                     self._routes[address] = own
-                    changes.append(Put(own.route))
+                    changes.append(Add(own.route))
         self._perform(changes)
         return len(changes)
 
@@ -152,9 +152,7 @@ class Spared:
         try:
             failed = kernel_table.perform(list(changes))
         except OSError as error:
-            logger.error("Changing routes past the overlay: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Changing routes past the overlay: %s. Retrying", error)  # noqa: TRY400
             return
         for _, refusal in failed:
-            logger.error(
-                "%s: the overlay covers it, so it is out of reach. It is tried again", refusal.strerror
-            )
+            logger.error("%s: the overlay covers it, so it is out of reach. Retrying", refusal.strerror)

@@ -10,7 +10,7 @@ from flanneld_py.backend.peers import Carried, Direct, Remark, foreign, overlapp
 from flanneld_py.kernel.entries import Entry, Route
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Network, Subnet
-from flanneld_py.underlay.interface import Interface, Way
+from flanneld_py.underlay.interface import Interface, NextHop
 
 __all__ = ["HOST_GW", "IPIP", "host_gw_entries", "ipip_entries", "not_on_link"]
 
@@ -19,7 +19,7 @@ IPIP: Final = "ipip"
 
 
 def host_gw_entries(
-    lease: Lease, interface: Interface, overlay: Subnet, own: Subnet, ways: Mapping[Address, Way]
+    lease: Lease, interface: Interface, overlay: Subnet, own: Subnet, ways: Mapping[Address, NextHop]
 ) -> Carried:
     """Routes to the peer's subnets by its public addresses; for the families that the overlay has.
 
@@ -63,7 +63,7 @@ def ipip_entries(lease: Lease, device: int, own: Subnet, direct: Direct | None) 
     return Carried((Route(network, device, gateway=gateway, onlink=True),))
 
 
-def not_on_link(gateway: Address, interface: Interface, ways: Mapping[Address, Way]) -> str:
+def not_on_link(gateway: Address, interface: Interface, ways: Mapping[Address, NextHop]) -> str:
     """Why host-gw cannot send to this peer; "" where the kernel sends to it on the interface's own link."""
     if gateway in Direct(interface.index, ways):
         return ""

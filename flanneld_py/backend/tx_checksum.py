@@ -21,7 +21,7 @@ from typing import Final
 from flanneld_py.runtime.clock import now
 from flanneld_py.subnet import Address
 
-__all__ = ["Answer", "Examiner", "Verdict", "examine", "exchange"]
+__all__ = ["ChecksumVerdict", "Examiner", "TrialAnswer", "examine", "exchange"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ A refusal proves as much as an acceptance, for the kernel answers only a SYN who
 says nothing of the peer's own card, because the kernel computes the checksum of a refusal (RST) itself.
 """
 
-PATIENCE: Final = 3.5
+TIMEOUT: Final = 3.5
 """Seconds; the kernel sends a SYN again after 1 and after 3 (TCP_TIMEOUT_INIT of net/tcp.h)."""
 
 MANY: Final = 8
@@ -44,7 +44,7 @@ AGAIN: Final = 60.0
 MOST: Final = 600.0
 
 
-class Answer(Enum):
+class TrialAnswer(Enum):
     """What came of an attempt to connect."""
 
     ARRIVED = "arrived"
@@ -55,7 +55,7 @@ class Answer(Enum):
     """It could not even be sent, or something on the way refused it: that says nothing."""
 
 
-class Verdict(Enum):
+class ChecksumVerdict(Enum):
     """What an examination found."""
 
     GOOD = "good"
@@ -63,26 +63,26 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-def examine(attempt: Callable[[], Answer], offload: Callable[[bool], None]) -> Verdict:
+def examine(attempt: Callable[[], TrialAnswer], offload: Callable[[bool], None]) -> ChecksumVerdict:
     """Try it with offload on, off, and on again: only if it gets through without, and not with, it is bad.
 
     The third time is because a peer may have begun to answer meanwhile for a reason of its own. Offload is
     off afterwards only where the verdict is `BAD`.
     """
     match attempt():
-        case Answer.ARRIVED:
-            return Verdict.GOOD
-        case Answer.NO_WAY:
-            return Verdict.UNKNOWN
+        case TrialAnswer.ARRIVED:
+            return ChecksumVerdict.GOOD
+        case TrialAnswer.NO_WAY:
+            return ChecksumVerdict.UNKNOWN
     offload(False)
     without = attempt()
     offload(True)
-    if without is not Answer.ARRIVED:
-        return Verdict.UNKNOWN
-    if attempt() is Answer.ARRIVED:
-        return Verdict.GOOD
+    if without is not TrialAnswer.ARRIVED:
+        return ChecksumVerdict.UNKNOWN
+    if attempt() is TrialAnswer.ARRIVED:
+        return ChecksumVerdict.GOOD
     offload(False)
-    return Verdict.BAD
+    return ChecksumVerdict.BAD
 
 
 class Examiner:
@@ -137,10 +137,10 @@ class Examiner:
             verdict = examine(attempt, self._offload)
             if self.ended:
                 return
-            if verdict is Verdict.GOOD:
+            if verdict is ChecksumVerdict.GOOD:
                 logger.debug("TCP gets through %s with checksums left to the card", self._device)
                 return
-            if verdict is Verdict.BAD:
+            if verdict is ChecksumVerdict.BAD:
                 logger.warning(BAD, self._device, self._device)
                 return
             pause = AGAIN if pause is None else min(2 * pause, MOST)
@@ -155,7 +155,7 @@ BAD: Final = (
 )
 
 
-def exchange(device: str, source: Address, peers: Sequence[Address], hangup: int) -> Answer:
+def exchange(device: str, source: Address, peers: Sequence[Address], hangup: int) -> TrialAnswer:
     """Connect to all peers at once, by this device and no other; whether any of them answers.
 
     Ends early, with `NO_WAY`, when `hangup` is hung up.
@@ -170,20 +170,20 @@ def exchange(device: str, source: Address, peers: Sequence[Address], hangup: int
                 waiting[sock.fileno()] = sock
                 poll.register(sock, select.POLLOUT)
         silent = False
-        deadline = now() + PATIENCE
+        deadline = now() + TIMEOUT
         while waiting:
             ready = poll.poll(max(0.0, deadline - now()) * 1000)
             if not ready:
-                return Answer.SILENCE
+                return TrialAnswer.SILENCE
             for descriptor, _ in ready:
                 if descriptor == hangup:
-                    return Answer.NO_WAY
+                    return TrialAnswer.NO_WAY
                 error = waiting.pop(descriptor).getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 poll.unregister(descriptor)
                 if error in (0, errno.ECONNREFUSED):
-                    return Answer.ARRIVED
+                    return TrialAnswer.ARRIVED
                 silent |= error == errno.ETIMEDOUT
-        return Answer.SILENCE if silent else Answer.NO_WAY
+        return TrialAnswer.SILENCE if silent else TrialAnswer.NO_WAY
 
 
 def _bound(device: str, source: Address) -> socket.socket:

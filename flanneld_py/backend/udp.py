@@ -4,22 +4,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from flanneld_py.backend.protected_routes import Spared
-from flanneld_py.backend.source_check import Senders
+from flanneld_py.backend.protected_routes import ProtectedRoutes
+from flanneld_py.backend.source_check import SourceCheck
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import NetworkConfig, Udp
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
-from flanneld_py.datapath.tunnel import Carrier, Outside
+from flanneld_py.datapath.tunnel import Outside, Tunnel
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall.source_set import Guarded
+from flanneld_py.firewall.source_set import SourceCheckSpec
 from flanneld_py.kernel import own_devices
-from flanneld_py.kernel.desired import Device, pools
+from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot, slot
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
-from flanneld_py.lease.validation import Needs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
+from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.options import Options
 from flanneld_py.subnet import Address, Addresses, Subnet
@@ -43,7 +43,7 @@ class UdpBackend:
         options: Options,
         *,
         device: str = DEVICE,
-        needs: Callable[[], Needs] = Needs,
+        needs: Callable[[], ProtectedAddresses] = ProtectedAddresses,
     ) -> None:
         if (problem := uncarried(network)) is not None:
             raise Fatal(str(problem), code=Exit.CONFIG)
@@ -57,12 +57,12 @@ class UdpBackend:
         self._public = public
         self._outside = Outside(sockets.bind(address, config.port), address, config.port, interface.name)
         self._needs = needs
-        self._spared = Spared(self._network, interface)
-        self._senders = Senders(check=options.udp_source_check)
-        self._guarded = Guarded(config.port, (4,), interface.index)
+        self._spared = ProtectedRoutes(self._network, interface)
+        self._senders = SourceCheck(check=options.udp_source_check)
+        self._guarded = SourceCheckSpec(config.port, (4,), interface.index)
         self._options = options
         self._wanted_device = device
-        self._carrier: Carrier | None = None
+        self._carrier: Tunnel | None = None
         self._own = IPv4Network(0)
         self._table = ForwardTable(self._network)
 
@@ -106,7 +106,7 @@ class UdpBackend:
             self._move(self._carrier)
             return
         options = self._options
-        carrier = Carrier(
+        carrier = Tunnel(
             self._wanted_device,
             self._outside,
             self.mtu,
@@ -121,7 +121,7 @@ class UdpBackend:
             raise
         self._carrier = carrier
 
-    def _move(self, carrier: Carrier) -> None:
+    def _move(self, carrier: Tunnel) -> None:
         """Have it stand on the interface as it is by now, and with all its programs."""
         before = carrier.outside
         if (carrier.outside, carrier.mtu) != (self._outside, self.mtu):
@@ -131,12 +131,12 @@ class UdpBackend:
         elif carrier.damage:
             carrier.renew()
 
-    def _device(self, carrier: Carrier) -> Device:
+    def _device(self, carrier: Tunnel) -> DesiredDevice:
         """The carrier's device as it should be: with an address and a route of the whole network."""
         tunnel = self._own.network_address
         address = IPv4Interface((tunnel, self._network.prefixlen))
         route = Route(self._network, carrier.index, source=tunnel, protocol=KERNEL)
-        return Device(
+        return DesiredDevice(
             carrier.device, carrier.index, self.mtu, (address,), (route,), QUEUE_LENGTH, pools=self._pools
         )
 
@@ -150,7 +150,7 @@ class UdpBackend:
             self._carrier.replace({of.subnet: (of.peer, of.fast) for of in known})
         self.extend(until)
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
         self._senders.follow(events)
         self._spared.follow(events)
@@ -158,13 +158,13 @@ class UdpBackend:
             of = self._of(event.lease)
             if of is None:
                 continue
-            if isinstance(event, Added):
+            if isinstance(event, PeerAdded):
                 self._table.put(of.subnet, of.peer)
             else:
                 self._table.remove(of.subnet)
             if self._carrier is None:
                 continue
-            if isinstance(event, Added):
+            if isinstance(event, PeerAdded):
                 self._carrier.put(of.subnet, of.peer, fast=of.fast)
             else:
                 self._carrier.remove(of.subnet)
@@ -200,17 +200,17 @@ class UdpBackend:
     def broken(self) -> str:
         """See `Backend`."""
         if self._carrier is None:
-            return f"{self._wanted_device} could not be made anew"
+            return f"{self._wanted_device} could not be recreated"
         if self._carrier.failure is not None:
             return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
         return self._carrier.damage
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`. The device, and beside it the fast path's."""
         if self._carrier is None:
             return ()
         inlet = self._carrier.inlet
-        return (self._device(self._carrier), *([] if inlet is None else [Device(*inlet)]))
+        return (self._device(self._carrier), *([] if inlet is None else [DesiredDevice(*inlet)]))
 
     def wanted(self) -> Mapping[Slot, Entry]:
         """See `Backend`."""

@@ -12,8 +12,8 @@ from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_v
 from flanneld_py.config.model import Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload, own_devices
-from flanneld_py.kernel.desired import AnyPool, Device
-from flanneld_py.kernel.device_lock import HeldByAnother, Hold
+from flanneld_py.kernel.desired import AnyPool, DesiredDevice
+from flanneld_py.kernel.device_lock import DeviceLock, LockedByAnother
 from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
@@ -58,7 +58,7 @@ class Vtep:
         self._pools = pools
         self._address: Address = IPv4Address(0)
         self._examiner: Examiner | None = None
-        self._hold: Hold | None = None
+        self._hold: DeviceLock | None = None
         self.index = self.mtu = 0
         found = links.link(self.name)
         self._new = found is None or not is_vtep_mac(found.mac)
@@ -78,7 +78,7 @@ class Vtep:
             return
         made = links.ensure_vxlan(self._spec())
         try:
-            self._establish(Device(self.name, made.index, self.mtu))
+            self._establish(DesiredDevice(self.name, made.index, self.mtu))
         finally:
             links.delete_link(self.name)
 
@@ -112,11 +112,11 @@ class Vtep:
             raise
         self._see_to_checksums()
 
-    def wanted(self) -> Device:
+    def wanted(self) -> DesiredDevice:
         """The device as it should be, once it was made."""
         # A network of one address, so that there is no route to a network or for broadcasts.
         addresses = (ip_interface(self._address),)
-        return Device(self.name, self.index, self.mtu, addresses, mac=self.mac, pools=self._pools)
+        return DesiredDevice(self.name, self.index, self.mtu, addresses, mac=self.mac, pools=self._pools)
 
     def look(self) -> None:
         """Let those go who asked who holds the device."""
@@ -148,7 +148,7 @@ class Vtep:
             port=config.port, gbp=config.gbp, learning=config.learning, mtu=self.mtu, mac=self.mac,
         )  # fmt: skip
 
-    def _establish(self, device: Device) -> None:
+    def _establish(self, device: DesiredDevice) -> None:
         try:
             own_devices.establish(device)
         except Fatal as error:
@@ -183,11 +183,11 @@ class Vtep:
             logger.warning("The transmit checksum offload of %s stays as it is: %s", self.name, error)
 
 
-def _held(name: str) -> Hold:
+def _held(name: str) -> DeviceLock:
     """Raise `Fatal` where another flanneld has it: each would take away what the other makes."""
     try:
-        hold = Hold(name)
-    except HeldByAnother as error:
+        hold = DeviceLock(name)
+    except LockedByAnother as error:
         process = f"process {error.pid}" if error.pid else "in another container, perhaps"
         raise Fatal(
             f"{name} carries a network of another flanneld of this machine already ({process}): end that, or "

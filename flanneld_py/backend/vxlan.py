@@ -8,21 +8,21 @@ from itertools import islice
 from typing import Final
 
 from flanneld_py.backend import vxlan_entries
-from flanneld_py.backend.kernel_backend import Programmed, Table
-from flanneld_py.backend.next_hops import Reached, WaysTo
+from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
-from flanneld_py.backend.source_check import Senders
+from flanneld_py.backend.source_check import SourceCheck
 from flanneld_py.backend.vtep import Vtep
 from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
 from flanneld_py.config.model import NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall.source_set import Guarded
+from flanneld_py.firewall.source_set import SourceCheckSpec
 from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
-from flanneld_py.kernel.desired import Device, pools
+from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.next_hops import ways_to
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.kernel.next_hops import next_hops_to
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Address, Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -35,7 +35,7 @@ MANY: Final = 100
 """New peers, of which those who examine checksums are told; one that answers is enough."""
 
 
-class VxlanBackend(Programmed):
+class VxlanBackend(KernelBackend):
     """See `backend.Backend`: a device for each family, and three entries for each peer in each.
 
     `tx_checksum` is "on", "off", or "auto": on unless TCP gets through only without. With `source_check`
@@ -52,12 +52,12 @@ class VxlanBackend(Programmed):
         tx_checksum: str = "auto",
         source_check: bool = False,
         table: Table = kernel_table,
-        ways: WaysTo = ways_to,
+        ways: NextHopsTo = next_hops_to,
     ) -> None:
-        super().__init__(network.overlay, interface, table, Reached(ways) if config.direct_routing else None)
+        super().__init__(network.overlay, interface, table, NextHops(ways) if config.direct_routing else None)
         self._config = config
         self._older = False
-        self._senders = Senders(
+        self._senders = SourceCheck(
             check=source_check, sends=lambda lease: lease.attrs.backend_type == BACKEND_TYPE
         )
         self._ipv4, self._ipv6 = (
@@ -120,7 +120,7 @@ class VxlanBackend(Programmed):
                 vtep.make(network.network_address)
         versions = tuple(network.version for network in subnet.networks)
         port = self._config.port or links.default_port()
-        self._senders.begin(Guarded(port, versions, self._interface.index, self._config.vni))
+        self._senders.begin(SourceCheckSpec(port, versions, self._interface.index, self._config.vni))
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
@@ -128,11 +128,11 @@ class VxlanBackend(Programmed):
         super().carry(peers, until)
         self._meet(peers)
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
         self._senders.follow(events)
         super().change(events)
-        self._meet([event.lease.subnet for event in events if isinstance(event, Added)])
+        self._meet([event.lease.subnet for event in events if isinstance(event, PeerAdded)])
 
     def release(self) -> None:
         """See `Backend`."""
@@ -142,7 +142,7 @@ class VxlanBackend(Programmed):
             stack.callback(self._senders.release)
             super().release()  # first, for an examination takes a moment to end
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         return tuple(vtep.wanted() for vtep in self._vteps)
 

@@ -12,12 +12,12 @@ from typing import Final
 
 from flanneld_py.backend.device_names import WIREGUARD as DEVICE
 from flanneld_py.backend.device_names import WIREGUARD_V6 as DEVICE_V6
-from flanneld_py.backend.kernel_backend import Programmed, Table
+from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.wireguard_peers import (
     BACKEND_TYPE,
-    Peer,
     PeerChange,
+    WireguardPeer,
     announced,
     is_key,
     peers_of,
@@ -28,9 +28,9 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import own_devices
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel import wireguard as kernel_wireguard
-from flanneld_py.kernel.desired import Device, pools
+from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import Route
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.runtime import files
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -50,7 +50,7 @@ KEY_FILE: Final = "/run/flannel/wgkey"
 """flannel's; the environment's WIREGUARD_KEY_FILE names another."""
 
 
-class WireguardBackend(Programmed):
+class WireguardBackend(KernelBackend):
     """See `backend.Backend`. The devices outlive us, so that a restart loses no packet."""
 
     def __init__(
@@ -76,8 +76,8 @@ class WireguardBackend(Programmed):
             version: announced(key, self._port(name)) for version, name in self._device_of.items()
         }
         self._indices: dict[str, int] = {}
-        self._wanted: dict[str, dict[str, Peer]] = {}
-        self._of_lease: dict[Subnet, dict[str, Peer]] = {}
+        self._wanted: dict[str, dict[str, WireguardPeer]] = {}
+        self._of_lease: dict[Subnet, dict[str, WireguardPeer]] = {}
         # Whether the kernel has it at all is to be known before a lease is taken.
         self._ensure()
 
@@ -115,10 +115,10 @@ class WireguardBackend(Programmed):
         """Where a device listens."""
         return self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""
         return tuple(
-            Device(
+            DesiredDevice(
                 name,
                 index,
                 self.mtu,
@@ -143,12 +143,12 @@ class WireguardBackend(Programmed):
         super().carry(peers, until)
         self._sync()
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
         asked: list[PeerChange] = []
         for event in events:
             before = self._of_lease.pop(event.lease.subnet, {})
-            after = self._peers(event.lease) if isinstance(event, Added) else {}
+            after = self._peers(event.lease) if isinstance(event, PeerAdded) else {}
             asked += self._exchange(before, after)
         self._set(asked)
         super().change(events)
@@ -176,13 +176,15 @@ class WireguardBackend(Programmed):
         )
         return Carried(routes, ())
 
-    def _peers(self, lease: Lease) -> dict[str, Peer]:
+    def _peers(self, lease: Lease) -> dict[str, WireguardPeer]:
         found, remarks = peers_of(lease, self._config, self._device_of, self._own, self._public)
         for remark in remarks:
             self._remark(remark)
         return found
 
-    def _exchange(self, before: Mapping[str, Peer], after: Mapping[str, Peer]) -> list[PeerChange]:
+    def _exchange(
+        self, before: Mapping[str, WireguardPeer], after: Mapping[str, WireguardPeer]
+    ) -> list[PeerChange]:
         """Take one lease's peers for another's in what is wanted; what that is for the kernel."""
         asked = []
         for name, peer in before.items():
@@ -215,7 +217,7 @@ class WireguardBackend(Programmed):
             try:
                 asked += plan_peers(name, wanted, kernel_wireguard.peers(name))
             except OSError as error:
-                logger.error("%s. It is tried again", error.strerror)  # noqa: TRY400
+                logger.error("%s. Retrying", error.strerror)  # noqa: TRY400
         self._set(asked)
         return len(asked)
 
@@ -223,7 +225,7 @@ class WireguardBackend(Programmed):
         for name in self._indices:
             changes = [self._for_kernel(change) for change in asked if change.device == name]
             for _, error in kernel_wireguard.set_peers(name, changes) if changes else ():
-                logger.error("%s. It is tried again", error.strerror)
+                logger.error("%s. Retrying", error.strerror)
 
     def _for_kernel(self, change: PeerChange) -> kernel_wireguard.WgPeer:
         peer, config = change.peer, self._config

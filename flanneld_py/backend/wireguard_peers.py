@@ -16,7 +16,7 @@ from flanneld_py.config.model import Wireguard
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
-__all__ = ["BACKEND_TYPE", "Peer", "PeerChange", "announced", "is_key", "peers_of", "plan_peers"]
+__all__ = ["BACKEND_TYPE", "PeerChange", "WireguardPeer", "announced", "is_key", "peers_of", "plan_peers"]
 
 BACKEND_TYPE: Final = "wireguard"
 KEY_LENGTH: Final = 32  # bytes: WG_KEY_LEN of linux/wireguard.h
@@ -24,7 +24,7 @@ NOWHERE: Final = IPv4Address(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class WireguardPeer:
     """A peer of one device: its public key, where it is sent to, and the subnets that are behind it."""
 
     key: str
@@ -38,7 +38,7 @@ class PeerChange:
     """Set the peer on a device; with `remove` only its key counts."""
 
     device: str
-    peer: Peer
+    peer: WireguardPeer
     remove: bool = False
 
 
@@ -59,7 +59,7 @@ def is_key(text: object) -> bool:
 
 def peers_of(
     lease: Lease, config: Wireguard, devices: Mapping[int, str], own: Subnet, public: Addresses
-) -> tuple[dict[str, Peer], tuple[Remark, ...]]:
+) -> tuple[dict[str, WireguardPeer], tuple[Remark, ...]]:
     """The lease's peer on each device, by the device's name, and why there is none.
 
     `devices` are our devices' names by IP version, 4 and 6; both are the same in every mode but `separate`.
@@ -74,7 +74,7 @@ def peers_of(
     separate = len(set(devices.values())) > 1 or config.mode == "separate"
     one_each: list[dict[int, Network]] = [{version: network} for version, network in subnets.items()]
     groups = one_each if separate else [subnets]
-    found: dict[str, Peer] = {}
+    found: dict[str, WireguardPeer] = {}
     remarks: list[Remark] = []
     for group in groups:
         if not group:
@@ -91,7 +91,7 @@ def peers_of(
             text = f"Ignoring the subnet {', '.join(map(str, group.values()))}: {problem}"
             remarks.append(Remark(text, text))
             continue
-        found[devices[version]] = Peer(str(key), endpoint, port, tuple(group.values()))
+        found[devices[version]] = WireguardPeer(str(key), endpoint, port, tuple(group.values()))
     return found, tuple(remarks)
 
 
@@ -145,14 +145,18 @@ def _endpoint(
 
 
 def plan_peers(
-    device: str, wanted: Mapping[str, Peer], seen: Mapping[str, frozenset[Network]]
+    device: str, wanted: Mapping[str, WireguardPeer], seen: Mapping[str, frozenset[Network]]
 ) -> tuple[PeerChange, ...]:
     """What makes a device's peers the wanted ones; both by their keys, `seen` with the subnets behind them.
 
     Where a peer is sent to is not compared: wireguard follows a peer that moves. Peers that are not wanted
     go first, for a subnet is behind one peer at a time.
     """
-    gone = [PeerChange(device, Peer(key, NOWHERE, 0, ()), remove=True) for key in seen if key not in wanted]
+    gone = [
+        PeerChange(device, WireguardPeer(key, NOWHERE, 0, ()), remove=True)
+        for key in seen
+        if key not in wanted
+    ]
     new = [
         PeerChange(device, peer) for key, peer in wanted.items() if seen.get(key) != frozenset(peer.allowed)
     ]

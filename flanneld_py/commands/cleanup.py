@@ -13,7 +13,7 @@ from flanneld_py import firewall
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import blackhole, links, notes, require_net_admin, table
 from flanneld_py.kernel.devices import Device
-from flanneld_py.kernel.entries import Delete
+from flanneld_py.kernel.entries import Remove
 from flanneld_py.options import Options
 from flanneld_py.runtime import output
 
@@ -60,7 +60,7 @@ def is_flannels(device: Device) -> bool:
 
 def _entries() -> Iterator[str]:
     names = {device.index: device.name for device in links.listed()}
-    changes = [Delete(item.entry) for item in table.marked()]
+    changes = [Remove(item.entry) for item in table.marked()]
     failed = dict(table.perform(changes)) if changes else {}
     for change in changes:
         if change not in failed:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Sequence
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease.model import HeldLease
+from flanneld_py.lease.model import StoredLease
 from flanneld_py.options import Options
-from flanneld_py.registry import Refused, Registry, Snapshot, Unavailable
+from flanneld_py.registry import AccessRefused, Registry, RegistryUnavailable, Snapshot
 from flanneld_py.registry.choose import open_registry
 from flanneld_py.runtime import output
 
@@ -29,9 +29,9 @@ def run(options: Options) -> int:
 def _read(registry: Registry, flag: str) -> Snapshot:
     try:
         return registry.snapshot()
-    except Refused as error:
+    except AccessRefused as error:
         raise Fatal(f"Reading the leases: {error}", code=Exit.REFUSED) from error
-    except Unavailable as error:
+    except RegistryUnavailable as error:
         raise Fatal(
             f"Reading the leases: {error}: start it, or name another with {flag}",
             code=Exit.UNAVAILABLE,
@@ -40,11 +40,11 @@ def _read(registry: Registry, flag: str) -> Snapshot:
         registry.close()
 
 
-def _sorted(snapshot: Snapshot) -> Sequence[HeldLease]:
+def _sorted(snapshot: Snapshot) -> Sequence[StoredLease]:
     return sorted(snapshot.leases, key=lambda held: held.lease.subnet)
 
 
-def _data(held: HeldLease, network: str) -> dict[str, object]:
+def _data(held: StoredLease, network: str) -> dict[str, object]:
     subnet, attrs = held.lease.subnet, held.lease.attrs
     return {
         "network": network,
@@ -64,7 +64,7 @@ def _text(value: object | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _row(held: HeldLease, network: str) -> tuple[str, str, str, str]:
+def _row(held: StoredLease, network: str) -> tuple[str, str, str, str]:
     subnet, attrs = held.lease.subnet, held.lease.attrs
     # flannel's leases of udp and of alloc name no backend.
     backend = (attrs.backend_type or "-") + (" (reservation)" if held.permanent else "")

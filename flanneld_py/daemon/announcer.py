@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable
 
 from flanneld_py.backend import Backend
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.registry import Registry, Said, Unavailable, announcements
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.registry import Announcement, Registry, RegistryUnavailable, announcements
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Subnet
 
@@ -34,17 +34,17 @@ class Announcer:
         """Nothing was said yet of the lease that is held now."""
         self._said, self._say_at = b"", float("-inf")
 
-    def listed(self, ours: Subnet, said: Iterable[Said]) -> None:
+    def listed(self, ours: Subnet, said: Iterable[Announcement]) -> None:
         """All that is said, by a list."""
-        if Said(ours, self._said) not in said:
+        if Announcement(ours, self._said) not in said:
             self._said = b""  # it went in the meantime, or never came
 
-    def told(self, ours: Subnet, said: Said) -> None:
+    def told(self, ours: Subnet, said: Announcement) -> None:
         """What is said by now, by a watch; of us perhaps by somebody else's hand."""
         if said.subnet == ours and said.text != self._said:
             self._said = b""
 
-    def say_if_due(self, held: HeldLease) -> None:
+    def say_if_due(self, held: StoredLease) -> None:
         """Say it, unless it is said."""
         text, now = self._backend.announcement(), self._time.now()
         if not text or now < self._say_at:
@@ -54,8 +54,8 @@ class Announcer:
             return
         self._say_at = now + AGAIN
         try:
-            self._registry.say(held, text)
-        except Unavailable as error:
+            self._registry.announce(held, text)
+        except RegistryUnavailable as error:
             self._say_at = now + RETRY
             told = "Error announcing how we are reached (trying again in %.0f s): %s"
             logger.error(told, RETRY, error)  # noqa: TRY400

@@ -8,14 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from flanneld_py.lease.admission import Admission, Refused
-from flanneld_py.lease.model import Added, Event, HeldLease, Lease, Removed, agree, diff, news
-from flanneld_py.lease.validation import Rules
-from flanneld_py.registry import TTL, Gone, Put, Said, Snapshot, Spoiled, announcements
-from flanneld_py.registry import Event as Change
+from flanneld_py.lease.admission import Admission, RefusedLease
+from flanneld_py.lease.model import Lease, PeerAdded, PeerEvent, PeerRemoved, StoredLease, agree, diff, news
+from flanneld_py.lease.validation import LeaseRules
+from flanneld_py.registry import (
+    TTL,
+    Announcement,
+    LeaseAdded,
+    LeaseRemoved,
+    LeaseUnreadable,
+    Snapshot,
+    announcements,
+)
+from flanneld_py.registry import LeaseEvent as Change
 from flanneld_py.subnet import Addresses, Subnet
 
-__all__ = ["GUARD", "Claim", "Lost", "View", "words"]
+__all__ = ["GUARD", "Claim", "Lost", "PeerView", "words"]
 
 GUARD: Final = 30.0
 """Seconds before the registry ends a lease at which we do.
@@ -40,7 +48,7 @@ class Claim:
     `asked`: what it was last asked to say, perhaps to no answer, where that names another address of ours.
     """
 
-    held: HeldLease
+    held: StoredLease
     asked_at: float
     spoiled: bool = False
     asked: Addresses | None = None
@@ -73,11 +81,11 @@ class Claim:
         nothing but an address, peers do not find us by it.
         """
         match change:
-            case Gone(subnet, revision, name) if self._is_ours(subnet, revision, name):
+            case LeaseRemoved(subnet, revision, name) if self._is_ours(subnet, revision, name):
                 return Lost("its key was deleted or has expired")
-            case Spoiled(subnet, revision, name) if self._is_ours(subnet, revision, name):
+            case LeaseUnreadable(subnet, revision, name) if self._is_ours(subnet, revision, name):
                 return replace(self, held=replace(self.held, revision=revision), spoiled=True)
-            case Put(held) if self._is_ours(held.lease.subnet, held.revision, held.name):
+            case LeaseAdded(held) if self._is_ours(held.lease.subnet, held.revision, held.name):
                 holder = held.lease.attrs.public
                 ours = (self.held.lease.attrs.public, self.asked)
                 if not any(known is not None and holder.is_same_machine(known) for known in ours):
@@ -94,7 +102,7 @@ class Claim:
 
         Here revisions may be lower than ours, where etcd was restored from a backup.
         """
-        changes: list[Change] = [*(Put(held) for held in snapshot.leases), *snapshot.spoiled]
+        changes: list[Change] = [*(LeaseAdded(held) for held in snapshot.leases), *snapshot.spoiled]
         for change in changes:
             subnet, revision, name = _of(change)
             if (subnet, name) == (self.subnet, ""):
@@ -108,14 +116,14 @@ class Claim:
 
 def _of(change: Change) -> tuple[Subnet, int, str]:
     match change:
-        case Put(held):
+        case LeaseAdded(held):
             return held.lease.subnet, held.revision, held.name
-        case Gone(subnet, revision, name) | Spoiled(subnet, revision, name):
+        case LeaseRemoved(subnet, revision, name) | LeaseUnreadable(subnet, revision, name):
             return subnet, revision, name
 
 
 @dataclass(slots=True)
-class View:
+class PeerView:
     """The other machines' leases, as far as we know them, and of those the ones that are `peers`.
 
     Of several keys for one subnet flannel's canonical one counts. A lease of our own address is no
@@ -123,10 +131,10 @@ class View:
     refuses are none either.
     """
 
-    rules: Rules
+    rules: LeaseRules
     admission: Admission = field(init=False)
-    _canonical: dict[Subnet, HeldLease] = field(default_factory=dict)
-    _aliases: dict[Subnet, dict[str, HeldLease]] = field(default_factory=dict)
+    _canonical: dict[Subnet, StoredLease] = field(default_factory=dict)
+    _aliases: dict[Subnet, dict[str, StoredLease]] = field(default_factory=dict)
     """Leases under other keys than flannel's own, of which there are hardly ever any."""
     _said: dict[Subnet, bytes] = field(default_factory=dict)
 
@@ -138,14 +146,14 @@ class View:
         """Those that packets are carried to and from."""
         return self.admission.admitted
 
-    def judge_by(self, rules: Rules) -> tuple[Event, ...]:
+    def judge_by(self, rules: LeaseRules) -> tuple[PeerEvent, ...]:
         """Go by other rules from now on; what that changes. The cost is that of a list."""
         if rules == self.rules:
             return ()
         self.rules = rules
         return self._judge_all()
 
-    def reset(self, snapshot: Snapshot) -> tuple[Event, ...]:
+    def reset(self, snapshot: Snapshot) -> tuple[PeerEvent, ...]:
         """Take over a list of everything; what that changes."""
         self._canonical, self._aliases = {}, {}
         self._said = {said.subnet: said.text for said in snapshot.said}
@@ -153,7 +161,7 @@ class View:
             self._put(held.lease.subnet, held.name, held)
         return self._judge_all()
 
-    def _judge_all(self) -> tuple[Event, ...]:
+    def _judge_all(self) -> tuple[PeerEvent, ...]:
         before = self.admission
         candidates = map(self._candidate, self._canonical.keys() | self._aliases.keys())
         self.admission = Admission.of(self.rules, [held for held in candidates if held is not None])
@@ -161,21 +169,21 @@ class View:
         fresh[:] = [refused for refused in fresh if not _is_known(refused, before)]
         return diff(before.admitted, self.admission.admitted)
 
-    def newly_refused(self) -> Sequence[Refused]:
+    def newly_refused(self) -> Sequence[RefusedLease]:
         """Leases that are refused since this was last asked, or for another fault than before."""
         fresh, self.admission.fresh = self.admission.fresh, []
         return fresh
 
-    def apply(self, changes: Iterable[Change]) -> tuple[Event, ...]:
+    def apply(self, changes: Iterable[Change]) -> tuple[PeerEvent, ...]:
         """Take over what happened; what that changes, in its order."""
         return tuple(event for change in changes for event in self._apply(change))
 
-    def _apply(self, happened: Change) -> Iterator[Event]:
+    def _apply(self, happened: Change) -> Iterator[PeerEvent]:
         subnet, _, alias = _of(happened)
-        self._put(subnet, alias, happened.held if isinstance(happened, Put) else None)
+        self._put(subnet, alias, happened.held if isinstance(happened, LeaseAdded) else None)
         yield from self._look(subnet)
 
-    def hear(self, said: Said) -> tuple[Event, ...]:
+    def hear(self, said: Announcement) -> tuple[PeerEvent, ...]:
         """Take over what is said beside a lease; what that changes."""
         if said.text:
             self._said[said.subnet] = said.text
@@ -183,20 +191,20 @@ class View:
             self._said.pop(said.subnet, None)
         return tuple(self._look(said.subnet))
 
-    def _look(self, subnet: Subnet) -> Iterator[Event]:
+    def _look(self, subnet: Subnet) -> Iterator[PeerEvent]:
         """See what the subnet's lease is by now, and what that means for it and for others."""
         held = self._candidate(subnet)
         changed = self.admission.remove(subnet) if held is None else self.admission.put(held)
         for before, after in changed:
             if after is None:
                 if before is not None:
-                    yield Removed(before)
+                    yield PeerRemoved(before)
             elif after != before:
                 yield news(before, after)
 
-    def _put(self, subnet: Subnet, alias: str, lease: HeldLease | None) -> None:
+    def _put(self, subnet: Subnet, alias: str, lease: StoredLease | None) -> None:
         """What is under the key now; None for nothing. `alias` is empty for flannel's own key."""
-        known: dict[Any, HeldLease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
+        known: dict[Any, StoredLease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
         where = alias or subnet
         if lease is None:
             known.pop(where, None)
@@ -205,7 +213,7 @@ class View:
         if alias and not known:
             del self._aliases[subnet]
 
-    def _candidate(self, subnet: Subnet) -> HeldLease | None:
+    def _candidate(self, subnet: Subnet) -> StoredLease | None:
         """The lease of the subnet that counts, unless it is our own."""
         held = self._canonical.get(subnet)
         if held is None:
@@ -218,16 +226,16 @@ class View:
         return replace(held, lease=replace(held.lease, announced=said)) if counts else held
 
 
-def _is_known(refused: Refused, before: Admission) -> bool:
+def _is_known(refused: RefusedLease, before: Admission) -> bool:
     """Whether it was refused for the same fault already."""
     known = before.refused.get(refused.held.lease.subnet)
     return known is not None and known.fault is refused.fault
 
 
-def words(event: Event) -> str:
+def words(event: PeerEvent) -> str:
     """An event in flannel's words."""
     match event:
-        case Added(lease):
+        case PeerAdded(lease):
             return f"Subnet added: {lease.subnet}"
-        case Removed(lease):
+        case PeerRemoved(lease):
             return f"Subnet removed: {lease.subnet}"

@@ -5,12 +5,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from flanneld_py.registry import Changes, Event, Reset, Said, WatchMessage
+from flanneld_py.registry import Announcement, LeaseChanges, LeaseEvent, Reset, WatchMessage
 
-__all__ = ["Inbox"]
+__all__ = ["EventQueue"]
 
 
-class Inbox:
+class EventQueue:
     """A queue from the thread of a watch to that of the loop. `now` is the clock of `oldest`, in seconds.
 
     A change of our own key stands in it twice: in its place among the others, and in `own`, which the loop
@@ -21,16 +21,16 @@ class Inbox:
         self._now = now
         self._filled = threading.Condition()
         self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
-        self._is_own: Callable[[Event], bool] = lambda _: False
-        self._own: deque[Event] = deque()
+        self._is_own: Callable[[LeaseEvent], bool] = lambda _: False
+        self._own: deque[LeaseEvent] = deque()
         self._reset: Reset | None = None
-        self._waiting: deque[tuple[float, Changes | Said]] = deque()
+        self._waiting: deque[tuple[float, LeaseChanges | Announcement]] = deque()
         self._taken_at: float | None = None
         self._awake = False
 
     # For the watch
 
-    def begin(self, is_own: Callable[[Event], bool]) -> Callable[[WatchMessage], None]:
+    def begin(self, is_own: Callable[[LeaseEvent], bool]) -> Callable[[WatchMessage], None]:
         """Forget what came so far; what a new watch is to call with what it tells."""
         with self._filled:
             self._watch += 1
@@ -59,7 +59,7 @@ class Inbox:
             self._waiting.clear()
             return
         self._waiting.append((self._now(), message))
-        if isinstance(message, Changes):
+        if isinstance(message, LeaseChanges):
             self._own += filter(self._is_own, message.events)
 
     def _clear(self) -> None:
@@ -69,7 +69,7 @@ class Inbox:
 
     # For the loop
 
-    def own(self) -> tuple[Event, ...]:
+    def own(self) -> tuple[LeaseEvent, ...]:
         """What has happened to our own key since this was last asked. Returns at once."""
         with self._filled:
             own = tuple(self._own)

@@ -4,8 +4,8 @@ import logging
 from typing import Final
 
 from flanneld_py.backend import Backend
-from flanneld_py.monitor.status import Board
-from flanneld_py.runtime.backoff import FIRST_DELAY, Patience
+from flanneld_py.monitor.status import NetworkStatus
+from flanneld_py.runtime.backoff import FIRST_DELAY, Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Subnet
 
@@ -20,17 +20,17 @@ LONGEST: Final = 10.0
 class Fence:
     """Has the backend carry nothing from the loss of a lease until another is held."""
 
-    def __init__(self, backend: Backend, time: Time, board: Board) -> None:
+    def __init__(self, backend: Backend, time: Time, status: NetworkStatus) -> None:
         self._backend = backend
         self._time = time
-        self._board = board
+        self._status = status
         self._lost: Subnet | None = None  # whose is still in force
-        self._patience = Patience()
+        self._backoff = Backoff()
         self._pause, self._again_at = 0.0, 0.0
 
     def shut(self, lost: Subnet) -> None:
         """The lease is lost: nothing may be carried by it any more."""
-        self._lost, self._patience = lost, Patience()
+        self._lost, self._backoff = lost, Backoff()
         self._pause, self._again_at = FIRST_DELAY, float("-inf")
         self.look()
 
@@ -43,11 +43,11 @@ class Fence:
             self._backend.release()
         except OSError as error:
             kind = f"Withdrawing what the lease of {self._lost} had in force"
-            self._board.unfenced = f"{kind}: {error.strerror or error}"
-            if self._patience.worth_saying(kind, self._time.now()):
-                logger.error("%s. It is tried again until it is done", self._board.unfenced)  # noqa: TRY400
+            self._status.unfenced = f"{kind}: {error.strerror or error}"
+            if self._backoff.worth_saying(kind, self._time.now()):
+                logger.error("%s. Retrying until it is done", self._status.unfenced)  # noqa: TRY400
             return
-        if self._board.unfenced:
+        if self._status.unfenced:
             logger.info("What the lease of %s had in force is withdrawn by now", self._lost)
         self.lift()
 
@@ -58,4 +58,4 @@ class Fence:
 
     def lift(self) -> None:
         """Another lease is held: what is in force is in force by that."""
-        self._lost, self._board.unfenced = None, ""
+        self._lost, self._status.unfenced = None, ""

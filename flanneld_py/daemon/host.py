@@ -12,40 +12,40 @@ from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
-from flanneld_py.daemon.network import NO_KEY, Daemon
-from flanneld_py.daemon.protected_addresses import Surroundings, hosts
-from flanneld_py.daemon.reservations import Reservations, needs
+from flanneld_py.daemon.network import NO_KEY, NetworkDaemon
+from flanneld_py.daemon.protected_addresses import AddressLookup, hosts
+from flanneld_py.daemon.reservations import Reservations, reserved_by
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
 from flanneld_py.kernel import table
-from flanneld_py.kernel.desired import Heard
-from flanneld_py.kernel.diverting_routes import Astray
+from flanneld_py.kernel.desired import KernelNotice
+from flanneld_py.kernel.diverting_routes import DivertingRoutes
 from flanneld_py.kernel.entries import BLACKHOLE, Slot
 from flanneld_py.kernel.events import Listener
 from flanneld_py.kernel.interfaces import glance, look
-from flanneld_py.kernel.stale_removal import Past
-from flanneld_py.monitor.status import Board, waiting_on
+from flanneld_py.kernel.stale_removal import StaleRemoval
+from flanneld_py.monitor.status import NetworkStatus, waiting_on
 from flanneld_py.options import Options
 from flanneld_py.registry.access import Credentials
 from flanneld_py.registry.choose import open_registry, prefix_of
 from flanneld_py.runtime import files
-from flanneld_py.runtime.backoff import Patience
+from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time, now
 from flanneld_py.subnet import Network, Subnet
-from flanneld_py.underlay.follower import Underlay, families
+from flanneld_py.underlay.follower import UnderlayFollower, families
 from flanneld_py.underlay.interface import ANY, Families, Interface, public_addresses
-from flanneld_py.underlay.waiting import wait_for_interface, wishes
+from flanneld_py.underlay.waiting import selection_of, wait_for_interface
 
-__all__ = ["Machine"]
+__all__ = ["Host"]
 
 logger = logging.getLogger(__name__)
 
 
-class Machine:
+class Host:
     """What all networks of this machine share."""
 
-    def __init__(self, options: Options, time: Time, boards: Sequence[Board]) -> None:
+    def __init__(self, options: Options, time: Time, statuses: Sequence[NetworkStatus]) -> None:
         """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`.
 
         `time` is that of all daemons: when it is stopping, so are they. The boards say what is waited for.
@@ -55,52 +55,52 @@ class Machine:
         kernel.require_net_admin()
         if not (options.iface or options.iface_regex or options.iface_can_reach):
             logger.info("Determining IP address of default interface")
-        self._interface = self._find(ANY, boards)
+        self._interface = self._find(ANY, statuses)
         self._subnets: dict[str, Subnet] | None = {} if options.ip_blackhole_route else None
         self._firewall = Firewall(
             ip_masq=options.ip_masq,
             random_fully=not options.ip_masq_fully_random_disable,
             forward_rules=options.iptables_forward_rules,
         )
-        self._astray = Astray()
+        self._astray = DivertingRoutes()
         self._resync = Resync(self._firewall.sync)
         places = (options.remote,) if options.remote else options.etcd_endpoints
-        self._surroundings = Surroundings(hosts(places), time)
+        self._surroundings = AddressLookup(hosts(places), time)
         self._reservations = Reservations()
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
 
-    def daemon(self, board: Board, ready: Callable[[], None]) -> Daemon:
+    def daemon(self, status: NetworkStatus, ready: Callable[[], None]) -> NetworkDaemon:
         """The daemon of the network whose board this is. Raises `Fatal`."""
-        network = board.name
+        network = status.name
         prefix, absent = self._place(network)
-        underlay = Underlay(self._options, self._time, look, glance)
-        return Daemon(
+        underlay = UnderlayFollower(self._options, self._time, look, glance)
+        return NetworkDaemon(
             self._options,
             open_registry(self._options, network),
-            open_backend=partial(self._open_backend, board, underlay),
+            open_backend=partial(self._open_backend, status, underlay),
             subnet_file=self._subnet_file(network),
             prefix=prefix,
             absent=absent,
             elsewhere=self._elsewhere(network),
-            ground=underlay,
-            filters=_Rules(
+            underlay=underlay,
+            rules=_HostRules(
                 self._firewall,
                 self._resync,
                 network,
                 self._subnets,
-                Past(self._subnet_file(network)),
+                StaleRemoval(self._subnet_file(network)),
                 self._astray,
                 underlay,
             ),
             ready=ready,
             time=self._time,
-            board=board,
+            status=status,
             needs=self._surroundings.needs,
             listen=self._listen,
         )
 
-    def _listen(self, tell: Callable[[Heard], float]) -> None:
+    def _listen(self, tell: Callable[[KernelNotice], float]) -> None:
         """Until the process ends."""
         try:
             Listener(tell)
@@ -130,29 +130,31 @@ class Machine:
         options = self._options
         return Path(options.subnet_dir, f"{network}.env") if network else Path(options.subnet_file)
 
-    def _open_backend(self, board: Board, underlay: Underlay, network: NetworkConfig) -> Backend:
+    def _open_backend(
+        self, status: NetworkStatus, underlay: UnderlayFollower, network: NetworkConfig
+    ) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
         if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
             raise Fatal(str(problem), code=Exit.CONFIG)
-        self._reservations.take(board.name, needs(network))
+        self._reservations.take(status.name, reserved_by(network))
         wanted, interface = families(network), self._interface
         if (wanted.ipv4 and interface.ipv4 is None) or (wanted.ipv6 and interface.ipv6 is None):
-            interface = self._find(wanted, [board])
-        footing = underlay.begin(interface, network)
+            interface = self._find(wanted, [status])
+        attachment = underlay.begin(interface, network)
         return open_backend(
             network,
-            footing.interface,
-            footing.public,
+            attachment.interface,
+            attachment.public,
             self._options,
             # As flannel, the first that is free; the only network has always the same.
             udp_device="flannel%d" if self._options.networks else "flannel0",
             needs=self._surroundings.needs,
         )
 
-    def _find(self, families: Families, boards: Sequence[Board]) -> Interface:
-        with waiting_on(boards) as doing:
+    def _find(self, families: Families, statuses: Sequence[NetworkStatus]) -> Interface:
+        with waiting_on(statuses) as doing:
             interface = wait_for_interface(self._options, look, self._time, families, doing)
-        public = public_addresses(interface, wishes(self._options))
+        public = public_addresses(interface, selection_of(self._options))
         logger.info("Using %s as external interface", interface.ipv4 or interface.ipv6)
         logger.info("Using %s as external endpoint", public)
         return interface
@@ -162,7 +164,7 @@ _blackholes = threading.Lock()
 """Held from the moment at which it is known which there should be until these are there."""
 
 
-class _Rules:
+class _HostRules:
     """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past.
 
     With them, that no route of a former life leads our own subnet away.
@@ -174,9 +176,9 @@ class _Rules:
         resync: Resync,
         network: str,
         subnets: dict[str, Subnet] | None,
-        past: Past,
-        astray: Astray,
-        underlay: Underlay,
+        past: StaleRemoval,
+        astray: DivertingRoutes,
+        underlay: UnderlayFollower,
     ) -> None:
         """`subnets` are those of all networks that have a blackhole route; None where none has."""
         self._firewall = firewall
@@ -187,7 +189,7 @@ class _Rules:
         self._astray = astray
         self._underlay = underlay
         self._blackholes = Resync(self._keep_blackholes)
-        self._patience = Patience()
+        self._backoff = Backoff()
         self._own = Subnet()
 
     def set(
@@ -234,6 +236,6 @@ class _Rules:
         try:
             return self._have_blackholes()
         except (Fatal, OSError) as error:
-            if self._patience.worth_saying(str(error), now()):
-                logger.error("%s. It is tried again", error)  # noqa: TRY400
+            if self._backoff.worth_saying(str(error), now()):
+                logger.error("%s. Retrying", error)  # noqa: TRY400
         return 0

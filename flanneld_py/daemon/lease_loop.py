@@ -8,19 +8,19 @@ from flanneld_py import config
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.announcer import Announcer
-from flanneld_py.daemon.claim import Claim, Lost, View, words
-from flanneld_py.daemon.event_queue import Inbox
-from flanneld_py.daemon.reconcile import Upkeep
+from flanneld_py.daemon.claim import Claim, Lost, PeerView, words
+from flanneld_py.daemon.event_queue import EventQueue
+from flanneld_py.daemon.reconcile import Reconciler
 from flanneld_py.errors import Stopped
-from flanneld_py.lease.model import Added, Event, HeldLease, Lease
-from flanneld_py.lease.validation import Needs
-from flanneld_py.monitor.status import BEHIND, Board
-from flanneld_py.registry import Changes, Registry, Reset, Said, Snapshot, Unavailable
-from flanneld_py.runtime.backoff import Patience
+from flanneld_py.lease.model import Lease, PeerAdded, PeerEvent, StoredLease
+from flanneld_py.lease.validation import ProtectedAddresses
+from flanneld_py.monitor.status import BEHIND, NetworkStatus
+from flanneld_py.registry import Announcement, LeaseChanges, Registry, RegistryUnavailable, Reset, Snapshot
+from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
-from flanneld_py.runtime.log_sampling import Sparing
+from flanneld_py.runtime.log_sampling import LogSample
 
-__all__ = ["Keeper"]
+__all__ = ["LeaseLoop"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class _WatchEnded(Exception):
     """The watch said why it has ended."""
 
 
-class Keeper:
+class LeaseLoop:
     """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
 
     `config` is the configuration that the daemon runs with, as text and read; `needs` answers at once.
@@ -66,35 +66,35 @@ class Keeper:
         self,
         registry: Registry,
         backend: Backend,
-        upkeep: Upkeep,
-        view: View,
+        reconciler: Reconciler,
+        view: PeerView,
         time: Time,
-        inbox: Inbox,
-        board: Board,
+        event_queue: EventQueue,
+        status: NetworkStatus,
         *,
         config: tuple[bytes, NetworkConfig],
         renew_margin: int,
-        needs: Callable[[], Needs] = Needs,
+        needs: Callable[[], ProtectedAddresses] = ProtectedAddresses,
     ) -> None:
         self._registry = registry
         self._backend = backend
         self._announcer = Announcer(registry, backend, time)
-        self._upkeep = upkeep
+        self._reconciler = reconciler
         self._view = view
         self._time = time
-        self._inbox = inbox
-        self._board = board
+        self._event_queue = event_queue
+        self._status = status
         self._config_text, self._network = config
         self._renew_margin = renew_margin
         self._retry_renewal_at = float("-inf")
         self._silent_at = self._probe_at = float("-inf")
         self._listed: Snapshot | None = None
-        self._others = Patience()  # with those who write in our name
+        self._others = Backoff()  # with those who write in our name
         self._needs = needs
         self._look_at = float("-inf")
-        self._sparing = Sparing()
+        self._sparing = LogSample()
         self._counted = (0, 0)
-        self._late = Patience()
+        self._late = Backoff()
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
@@ -110,18 +110,18 @@ class Keeper:
         self._told(events)
         self._tell_refused()
         # The subnet is what makes others read the rest.
-        self._board.expires_at, self._board.subnet = claim.expires_at, claim.subnet
-        self._upkeep.begin()
+        self._status.expires_at, self._status.subnet = claim.expires_at, claim.subnet
+        self._reconciler.begin()
 
     def keep(self) -> str:
         """Follow the other leases and renew ours, until it is lost; answers why."""
         reason = self._keep()
-        self._inbox.end()
+        self._event_queue.end()
         return reason
 
     def _keep(self) -> str:
         logger.info("Watching for new subnet leases")
-        patience = Patience()
+        backoff = Backoff()
         steps = (self._renew_if_due, self._announce, self._hear, self._look_around, self._tend)
         while True:
             try:
@@ -134,13 +134,13 @@ class Keeper:
                             return lost
                     # A watch that stood for a while, and not one that breaks as soon as it is begun.
                     if self._time.now() - begun_at > PROBE:
-                        patience = Patience()
-            except (Unavailable, _WatchEnded) as error:
-                trouble = f": {error.trouble}" if isinstance(error, Unavailable) else ""
-                self._complain(patience, f"Watch subnets{trouble}", str(error))
+                        backoff = Backoff()
+            except (RegistryUnavailable, _WatchEnded) as error:
+                trouble = f": {error.trouble}" if isinstance(error, RegistryUnavailable) else ""
+                self._complain(backoff, f"Watch subnets{trouble}", str(error))
                 if lost := self._lost() or self._tend():
                     return lost
-                self._time.rest(self._until_the_end(patience.delay()))
+                self._time.rest(self._until_the_end(backoff.delay()))
                 self._heed_stop()
                 if lost := self._lost():
                     return lost
@@ -150,7 +150,7 @@ class Keeper:
         self._heed_stop()
         if self._time.now() >= self.claim.expires_at:
             return "it could not be renewed in time"
-        for change in self._inbox.own():
+        for change in self._event_queue.own():
             if lost := self._follow(self.claim.after(change)):
                 return lost
         return ""
@@ -165,7 +165,7 @@ class Keeper:
 
     def _tend(self) -> str:
         """Look after this machine; answers why our lease is lost, if it is meanwhile."""
-        for _ in self._upkeep.tend(self.claim, self._view.peers):
+        for _ in self._reconciler.tend(self.claim, self._view.peers):
             if lost := self._lost():
                 return lost
         return ""
@@ -177,8 +177,8 @@ class Keeper:
         listed, self._listed = self._listed, None
         snapshot = listed or self._registry.snapshot()
         self._heard()
-        self._board.watches += 1
-        self._registry.watch(snapshot.revision, self._inbox.begin(self.claim.concerns))
+        self._status.watches += 1
+        self._registry.watch(snapshot.revision, self._event_queue.begin(self.claim.concerns))
         if listed:  # from before our own lease was written
             return ""
         if lost := self._follow(self.claim.after_list(snapshot)):
@@ -187,14 +187,14 @@ class Keeper:
         return self._pass_on(self._view.reset(snapshot))
 
     def _hear(self) -> str:
-        """Take over what the watch says next. Raises `_WatchEnded`, or `Unavailable` where nobody answers."""
+        """Take over what the watch says next. Raises `_WatchEnded`, or `RegistryUnavailable`."""
         now = self._time.now()
-        if now >= self._probe_at or (now >= self._silent_at and self._inbox.empty()):
+        if now >= self._probe_at or (now >= self._silent_at and self._event_queue.empty()):
             self._compare(self._registry.probe())
             self._heard()
             self._probe_at = self._time.now() + PROBE_ANYWAY
         silence = self._silent_at - self._time.now()
-        message = self._time.receive(self._inbox, self._until_the_end(silence))
+        message = self._time.receive(self._event_queue, self._until_the_end(silence))
         self._heed_stop()
         if message is None:
             return ""
@@ -203,14 +203,14 @@ class Keeper:
         self._heard()
         return self._take(message)
 
-    def _take(self, message: Changes | Said) -> str:
+    def _take(self, message: LeaseChanges | Announcement) -> str:
         """Take over what happened to the others; answers why our lease is lost, if it is meanwhile."""
-        if isinstance(message, Said):
+        if isinstance(message, Announcement):
             self._announcer.told(self.claim.subnet, message)
             lost = self._pass_on(self._view.hear(message))
         else:
             lost = self._pass_on(self._view.apply(message.events))
-        self._board.last_lag = lag = self._inbox.done()
+        self._status.last_lag = lag = self._event_queue.done()
         if lag > BEHIND and self._late.worth_saying("", self._time.now()):
             text = "A change of a lease has waited %.1f s to be in force: this machine is too slow for them"
             logger.warning(text, lag)
@@ -230,16 +230,16 @@ class Keeper:
             self.claim = replace(claim, asked_at=self._time.now())
             self._extend()
         if claim.spoiled:
-            text = "Another has written our lease of %s, and not as we do: writing it anew"
+            text = "Lease %s was overwritten by another writer: restoring it"
             if self._others.worth_saying(text, self._time.now()):
                 logger.warning(text, claim.subnet)
         return ""
 
     def _extend(self) -> None:
         self._backend.extend(self.claim.expires_at)
-        self._board.expires_at = self.claim.expires_at
+        self._status.expires_at = self.claim.expires_at
 
-    def _pass_on(self, events: Sequence[Event]) -> str:
+    def _pass_on(self, events: Sequence[PeerEvent]) -> str:
         """Put into force what happened to the others; answers why our lease is lost, if it is meanwhile."""
         for first in range(0, len(events), AT_ONCE):
             if lost := self._lost():
@@ -266,13 +266,13 @@ class Keeper:
         admission = self._view.admission
         if self._counted != (id(admission), admission.changes):
             self._counted = id(admission), admission.changes
-            self._board.refusals = admission.refusals(EXAMPLES)
+            self._status.refusals = admission.refusals(EXAMPLES)
 
-    def _told(self, events: Sequence[Event]) -> None:
+    def _told(self, events: Sequence[PeerEvent]) -> None:
         """Say in the log what is in force by now."""
-        told = [event for event in events if not (isinstance(event, Added) and event.again)]
+        told = [event for event in events if not (isinstance(event, PeerAdded) and event.again)]
         if len(told) > MANY:
-            added = sum(isinstance(event, Added) for event in told)
+            added = sum(isinstance(event, PeerAdded) for event in told)
             logger.info("Subnets added: %d, removed: %d", added, len(told) - added)
         else:
             for event in told:
@@ -305,9 +305,9 @@ class Keeper:
         self._retry_renewal_at = now + RENEW_RETRY
         try:
             return self._renew(now)
-        except Unavailable as error:
-            self._board.renewal_failures += 1
-            self._board.trouble = f"Error renewing lease: {error}"
+        except RegistryUnavailable as error:
+            self._status.renewal_failures += 1
+            self._status.trouble = f"Error renewing lease: {error}"
             logger.error("Error renewing lease (trying again in %.0f s): %s", RENEW_RETRY, error)  # noqa: TRY400
             return ""
 
@@ -318,27 +318,27 @@ class Keeper:
         if revision is None:
             # Perhaps by our own hand: an attempt whose answer never came.
             return self._follow(self.claim.after_list(self._registry.snapshot()))
-        renewed = HeldLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
+        renewed = StoredLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
         if not self.claim.spoiled:
             self._retry_renewal_at = float("-inf")
         self.claim = Claim(renewed, now)
         self._pass_on(self._view.judge_by(replace(self._view.rules, public=attrs.public)))
         self._extend()
-        self._board.renewed += 1
+        self._status.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""
 
     def _heard(self) -> None:
-        self._board.trouble = ""
-        self._board.heard_at = self._time.now()
-        self._silent_at = self._board.heard_at + PROBE
+        self._status.trouble = ""
+        self._status.heard_at = self._time.now()
+        self._silent_at = self._status.heard_at + PROBE
 
     def _heed_stop(self) -> None:
         if self._time.stopping.is_set():
             raise Stopped
 
-    def _complain(self, patience: Patience, what: str, why: str) -> None:
+    def _complain(self, backoff: Backoff, what: str, why: str) -> None:
         """Say a failure if it is worth saying; `why` may differ each time."""
-        self._board.trouble = f"{what}: {why}"
-        if patience.worth_saying(what, self._time.now()):
+        self._status.trouble = f"{what}: {why}"
+        if backoff.worth_saying(what, self._time.now()):
             logger.error("%s: %s", what, why)

@@ -9,25 +9,25 @@ from pathlib import Path
 from flanneld_py import config
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig, Udp
-from flanneld_py.daemon.claim import Claim, Lost, View
-from flanneld_py.daemon.event_queue import Inbox
+from flanneld_py.daemon.claim import Claim, Lost, PeerView
+from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.daemon.fencing import Fence
-from flanneld_py.daemon.lease_loop import Keeper
-from flanneld_py.daemon.reconcile import Filters, NoFilters, Upkeep
+from flanneld_py.daemon.lease_loop import LeaseLoop
+from flanneld_py.daemon.reconcile import HostRules, NoHostRules, Reconciler
 from flanneld_py.errors import Exit, Fatal, Stopped
-from flanneld_py.kernel.desired import Heard
+from flanneld_py.kernel.desired import KernelNotice
 from flanneld_py.lease.allocate import OutOfSubnets, Pick, picker
 from flanneld_py.lease.subnet_file import SubnetFile, previous_subnet
-from flanneld_py.lease.validation import Needs, Rules, too_wide
-from flanneld_py.monitor.status import Board, listed
+from flanneld_py.lease.validation import LeaseRules, ProtectedAddresses, too_wide
+from flanneld_py.monitor.status import NetworkStatus, listed
 from flanneld_py.options import Options
-from flanneld_py.registry import Registry, Snapshot, Unavailable, Wish
-from flanneld_py.runtime.backoff import Patience
+from flanneld_py.registry import LeaseRequest, Registry, RegistryUnavailable, Snapshot
+from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Subnet
-from flanneld_py.underlay.ground import Ground
+from flanneld_py.underlay.protocol import Underlay
 
-__all__ = ["NO_KEY", "Daemon"]
+__all__ = ["NO_KEY", "NetworkDaemon"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LONG = 2.0
 """Seconds from asking for a lease until it is used, after which it is asked whether it is ours still."""
 
 
-class Daemon:
+class NetworkDaemon:
     """One network of one machine. Its surroundings are arguments, so that tests need neither etcd nor root.
 
     `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
@@ -56,14 +56,14 @@ class Daemon:
         prefix: str = "",
         absent: str = NO_KEY,
         elsewhere: Callable[[], str] = lambda: "",
-        filters: Filters | None = None,
-        ground: Ground | None = None,
+        rules: HostRules | None = None,
+        underlay: Underlay | None = None,
         ready: Callable[[], None] = lambda: None,
         time: Time | None = None,
         randrange: Callable[[int], int] = random.randrange,
-        board: Board | None = None,
-        needs: Callable[[], Needs] = Needs,
-        listen: Callable[[Callable[[Heard], float]], None] = lambda _: None,
+        status: NetworkStatus | None = None,
+        needs: Callable[[], ProtectedAddresses] = ProtectedAddresses,
+        listen: Callable[[Callable[[KernelNotice], float]], None] = lambda _: None,
     ) -> None:
         self._options = options
         self._registry = registry
@@ -73,15 +73,15 @@ class Daemon:
         self._absent = absent
         self._elsewhere = elsewhere
         self._advice = ""
-        self._filters = filters or NoFilters()
-        self._ground = ground
+        self._rules = rules or NoHostRules()
+        self._underlay = underlay
         self._ready = ready
         self._time = time or Time()
         self._randrange = randrange
-        self.board = board or Board()
+        self.status = status or NetworkStatus()
         self._needs = needs
         self._listen = listen
-        self._inbox = Inbox(self._time.now)
+        self._event_queue = EventQueue(self._time.now)
         self._backend: Backend | None = None
         self._fence: Fence | None = None
 
@@ -91,34 +91,34 @@ class Daemon:
         previous = previous_subnet(self._subnet_file)
         public = backend.attrs().public
         if backend.announcement():
-            self._registry.beside(network.backend.type)
-        view = View(Rules(network, public=public))
+            self._registry.follow_announcements(network.backend.type)
+        view = PeerView(LeaseRules(network, public=public))
         kept = isinstance(network.backend, Udp)
-        if warning := too_wide(Rules(network, public=public, needs=self._needs()), kept):
+        if warning := too_wide(LeaseRules(network, public=public, needs=self._needs()), kept):
             logger.warning("%s", warning)
-        self.board.statistics, self.board.oldest = backend.statistics, self._inbox.oldest
-        self.board.peers = lambda: listed(view.peers)
-        fence = self._fence = Fence(backend, self._time, self.board)
+        self.status.statistics, self.status.oldest = backend.statistics, self._event_queue.oldest
+        self.status.peers = lambda: listed(view.peers)
+        fence = self._fence = Fence(backend, self._time, self.status)
         pick = picker(self._options.subnet_allocation, public, self._randrange)
         file = SubnetFile(self._subnet_file, network.overlay, ip_masq=self._options.ip_masq)
-        upkeep = Upkeep(
-            backend, self._filters, file, self._time, self.board,
+        reconciler = Reconciler(
+            backend, self._rules, file, self._time, self.status,
             resync=self._options.iptables_resync,
-            ground=self._ground,
-            wake=self._inbox.wake,
+            underlay=self._underlay,
+            wake=self._event_queue.wake,
         )  # fmt: skip
-        self._listen(upkeep.hear)
-        keeper = Keeper(
-            self._registry, backend, upkeep, view, self._time, self._inbox, self.board,
+        self._listen(reconciler.hear)
+        lease_loop = LeaseLoop(
+            self._registry, backend, reconciler, view, self._time, self._event_queue, self.status,
             config=(text, network),
             renew_margin=self._options.subnet_lease_renew_margin,
             needs=self._needs,
         )  # fmt: skip
         while True:
             claim, snapshot = self._acquire(network, backend, previous, pick, fence)
-            upkeep.stand()
+            reconciler.stand()
             backend.claim(claim.subnet)
-            self._filters.set(network, claim.subnet, backend.wanted)
+            self._rules.set(network, claim.subnet, backend.wanted)
             held = self._looked_at_again(claim, snapshot)
             if isinstance(held, Lost):
                 previous = claim.subnet
@@ -126,14 +126,14 @@ class Daemon:
                 continue
             claim, snapshot = held
             # Nobody is told of us before the others can be reached.
-            keeper.begin(claim, snapshot)
+            lease_loop.begin(claim, snapshot)
             fence.lift()
             self._announce(file, backend, claim.subnet, previous)
-            reason = keeper.keep()
-            previous, self.board.subnet = keeper.claim.subnet, None
+            reason = lease_loop.keep()
+            previous, self.status.subnet = lease_loop.claim.subnet, None
             # Fenced before anything else, whatever the rest may take.
             fence.shut(previous)
-            self.board.lost += 1
+            self.status.lost += 1
             logger.error(
                 "Lease of %s lost: %s. Nothing is forwarded until a lease is held again", previous, reason
             )
@@ -141,7 +141,7 @@ class Daemon:
     def stop(self) -> None:
         """Have `run` end, soon. For any thread."""
         self._time.stopping.set()
-        self._inbox.wake()
+        self._event_queue.wake()
         self._registry.close()
 
     def close(self) -> None:
@@ -160,53 +160,53 @@ class Daemon:
         One that cannot is said with its key and the fix, and tried again as soon as it is another, or at
         growing intervals, since what is in its way may be this machine's.
         """
-        patience = Patience()
+        backoff = Backoff()
         key = f"{self._prefix}/config"
         waiting = f"waiting for the network configuration, {key}"
-        self.board.doing = waiting
+        self.status.doing = waiting
         unusable: bytes | None = None
         while True:
             try:
                 text = self._registry.config()
-            except Unavailable as error:
-                self._complain(patience, f"Failed to retrieve network config: {error.trouble}", str(error))
+            except RegistryUnavailable as error:
+                self._complain(backoff, f"Failed to retrieve network config: {error.trouble}", str(error))
                 text = None
             else:
                 self._heard()
                 if text is None:
-                    self.board.doing = waiting
-                    self._complain_of_absence(patience, key)
+                    self.status.doing = waiting
+                    self._complain_of_absence(backoff, key)
             if text is not None:
                 if text != unusable:
-                    unusable, patience = text, Patience()
-                if patience.worth_saying("try", self._time.now()):
+                    unusable, backoff = text, Backoff()
+                if backoff.worth_saying("try", self._time.now()):
                     try:
                         return text, *self._open(text)
                     except (config.ConfigError, Fatal) as error:
                         if isinstance(error, Fatal) and error.code != Exit.CONFIG:
                             raise
                         reason = f"Bad network config in {key}: {error}"
-                    self.board.doing = f"waiting for another network configuration: {reason}"
+                    self.status.doing = f"waiting for another network configuration: {reason}"
                     logger.error("%s. Waiting until it is put right", reason)
-            self._rest(patience.delay())
+            self._rest(backoff.delay())
 
     def _open(self, text: bytes) -> tuple[NetworkConfig, Backend]:
         """What this configuration asks for. Raises `ConfigError`, and `Fatal`."""
         network = config.parse(text)
         self._registry.require(network)
         self._backend = self._open_backend(network)
-        self.board.backend = network.backend.type
-        self.board.mtu = self._backend.mtu
+        self.status.backend = network.backend.type
+        self.status.mtu = self._backend.mtu
         return network, self._backend
 
-    def _complain_of_absence(self, patience: Patience, key: str) -> None:
+    def _complain_of_absence(self, backoff: Backoff, key: str) -> None:
         """Say, if it is worth saying, that there is no configuration, and look where else it may be."""
         absent = f"Failed to retrieve network config: {self._absent.format(key)}"
-        worth_saying = patience.worth_saying(absent, self._time.now())
+        worth_saying = backoff.worth_saying(absent, self._time.now())
         if worth_saying:
             self._advice = self._elsewhere()
         words = f"{absent}: {self._advice}" if self._advice else absent
-        self.board.trouble = words
+        self.status.trouble = words
         if worth_saying:
             logger.error("%s", words)
 
@@ -214,8 +214,8 @@ class Daemon:
         self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick, fence: Fence
     ) -> tuple[Claim, Snapshot]:
         """Hold a lease, however long it takes, and what was known when it was chosen."""
-        patience = Patience()
-        self.board.doing = "acquiring a lease"
+        backoff = Backoff()
+        self.status.doing = "acquiring a lease"
         for pool in (network.ipv4, network.ipv6):
             if pool is not None:
                 first, last = pool.subnet_min.network_address, pool.subnet_max.network_address
@@ -228,21 +228,21 @@ class Daemon:
                 ours = [item for item in known.leases if item.lease.attrs.public.is_same_machine(public)]
                 if ours:
                     backend.recall(min(ours, key=lambda item: item.created).lease.attrs)
-                wish = Wish(network, backend.attrs(), previous, pick)
-                held = self._registry.acquire(known, wish)
-            except Unavailable as error:
-                self._complain(patience, f"Failed to acquire subnet: {error.trouble}", str(error))
+                request = LeaseRequest(network, backend.attrs(), previous, pick)
+                held = self._registry.acquire(known, request)
+            except RegistryUnavailable as error:
+                self._complain(backoff, f"Failed to acquire subnet: {error.trouble}", str(error))
             except OutOfSubnets as error:
                 self._heard()
-                self._complain(patience, f"Failed to acquire subnet: {error}")
+                self._complain(backoff, f"Failed to acquire subnet: {error}")
             else:
                 self._heard()
                 if held is not None:
                     logger.info("Subnet lease acquired: %s", held.lease.subnet)
-                    self.board.acquired += 1
+                    self.status.acquired += 1
                     return Claim(held, asked_at), known
                 continue  # somebody was quicker: look again, at once
-            self._rest(patience.delay())
+            self._rest(backoff.delay())
             fence.look()
 
     def _looked_at_again(self, claim: Claim, snapshot: Snapshot) -> tuple[Claim, Snapshot] | Lost:
@@ -251,7 +251,7 @@ class Daemon:
             return claim, snapshot
         try:
             snapshot = self._registry.snapshot()
-        except Unavailable as error:
+        except RegistryUnavailable as error:
             return Lost(f"whether it is ours still cannot be told: {error}")
         if self._time.now() >= claim.expires_at:  # in a suspended machine, say
             return Lost("it could not be renewed in time")
@@ -264,21 +264,21 @@ class Daemon:
         if previous is not None and previous != subnet:
             text = "The subnet was %s and is %s: restart what uses it, such as docker"
             logger.warning(text, previous, subnet)
-        self.board.doing = ""
+        self.status.doing = ""
         self._ready()
 
     def _heard(self) -> None:
-        self.board.trouble = ""
-        self.board.heard_at = self._time.now()
+        self.status.trouble = ""
+        self.status.heard_at = self._time.now()
 
     def _rest(self, seconds: float) -> None:
         self._time.rest(seconds)
         if self._time.stopping.is_set():
             raise Stopped
 
-    def _complain(self, patience: Patience, what: str, why: str = "") -> None:
+    def _complain(self, backoff: Backoff, what: str, why: str = "") -> None:
         """Say a failure if it is worth saying; `why` may differ each time."""
         words = f"{what}: {why}" if why else what
-        self.board.trouble = words
-        if patience.worth_saying(what, self._time.now()):
+        self.status.trouble = words
+        if backoff.worth_saying(what, self._time.now()):
             logger.error("%s", words)

@@ -12,11 +12,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from flanneld_py.kernel import local_addresses
-from flanneld_py.lease.validation import Needs
+from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Address
 
-__all__ = ["Surroundings", "hosts"]
+__all__ = ["AddressLookup", "hosts"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ AGAIN = 300.0
 SOON = 10.0
 
 
-class Surroundings:
+class AddressLookup:
     """`registries` are hosts, by name or address."""
 
     def __init__(self, registries: Iterable[str], time: Time) -> None:
         self._time = time
         self._addresses: frozenset[Address] = frozenset()
-        self._last = Needs()
+        self._last = ProtectedAddresses()
         names: list[str] = []
         for host in registries:
             try:
@@ -43,7 +43,7 @@ class Surroundings:
         if names:
             threading.Thread(target=self._look_up, args=(names,), name="names", daemon=True).start()
 
-    def needs(self) -> Needs:
+    def needs(self) -> ProtectedAddresses:
         """As it is now, or was when the kernel last answered. For any thread."""
         registries = self._known
         try:
@@ -51,7 +51,7 @@ class Surroundings:
         except OSError as error:
             logger.debug("Listing addresses and gateways: %s", error)
         else:
-            self._last = Needs(around.own, around.broadcasts, registries, around.gateways)
+            self._last = ProtectedAddresses(around.own, around.broadcasts, registries, around.gateways)
         return self._last
 
     def _look_up(self, names: Sequence[str]) -> None:

@@ -11,18 +11,18 @@ from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.claim import Claim
 from flanneld_py.errors import Fatal, Stopped
 from flanneld_py.kernel import own_devices
-from flanneld_py.kernel.desired import Device, Heard, concerns
+from flanneld_py.kernel.desired import DesiredDevice, KernelNotice, concerns
 from flanneld_py.kernel.entries import Slot
 from flanneld_py.lease.model import Lease
 from flanneld_py.lease.subnet_file import SubnetFile
-from flanneld_py.monitor.status import Board
-from flanneld_py.runtime.backoff import Patience
+from flanneld_py.monitor.status import NetworkStatus
+from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Subnet
-from flanneld_py.underlay.follower import Move
-from flanneld_py.underlay.ground import Ground, Rock
+from flanneld_py.underlay.follower import UnderlayChange
+from flanneld_py.underlay.protocol import FixedUnderlay, Underlay
 
-__all__ = ["Filters", "NoFilters", "Upkeep"]
+__all__ = ["HostRules", "NoHostRules", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ PASSING: Final = frozenset(
 address, was taken away again in the middle."""
 
 
-class Filters(Protocol):
+class HostRules(Protocol):
     """The packet filter's rules that go with a lease."""
 
     def set(
@@ -64,20 +64,20 @@ class Filters(Protocol):
         """Put right what others changed; how many things."""
 
 
-class NoFilters:
-    """See `Filters`: rules are left to others."""
+class NoHostRules:
+    """See `HostRules`: rules are left to others."""
 
     def set(
         self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
     ) -> None:
-        """See `Filters`."""
+        """See `HostRules`."""
 
     def sync(self) -> int:
-        """See `Filters`."""
+        """See `HostRules`."""
         return 0
 
 
-class Upkeep:
+class Reconciler:
     """Compares what is ours with what there is: devices, entries, the subnet file, the filter's rules.
 
     What all of it stands on, the external interface, is followed first. `resync` is in seconds; `wake` has
@@ -87,34 +87,34 @@ class Upkeep:
     def __init__(
         self,
         backend: Backend,
-        filters: Filters,
+        rules: HostRules,
         file: SubnetFile,
         time: Time,
-        board: Board,
+        status: NetworkStatus,
         *,
         resync: int,
-        ground: Ground | None = None,
+        underlay: Underlay | None = None,
         wake: Callable[[], None] = lambda: None,
-        keep: Callable[[Sequence[Device]], own_devices.Kept] = own_devices.keep,
+        keep: Callable[[Sequence[DesiredDevice]], own_devices.Reconciled] = own_devices.reconcile,
     ) -> None:
         self._backend = backend
-        self._filters = filters
+        self._rules = rules
         self._file = file
         self._time = time
-        self._board = board
+        self._status = status
         self._resync = resync
-        self._ground = ground or Rock()
+        self._underlay = underlay or FixedUnderlay()
         self._wake = wake
         self._keep = keep
         self._look_at = self._repair_at = self._sync_at = float("-inf")
-        self._moving: Move | None = None
+        self._moving: UnderlayChange | None = None
         self._bare = False  # what was made anew carries nothing yet
         self._entries = self._written = False  # these are to be looked at
         self._repaired, self._looked = 0, False
-        self._patience = Patience()
-        self._making = Patience()
+        self._backoff = Backoff()
+        self._making = Backoff()
         self._lock = threading.Lock()
-        self._heard, self._pause, self._woken = Heard(), SETTLE, False
+        self._heard, self._pause, self._woken = KernelNotice(), SETTLE, False
 
     def begin(self) -> None:
         """All is as it should be: it was just made."""
@@ -122,12 +122,12 @@ class Upkeep:
         self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
         self._bare = self._entries = self._written = False
         self._moving = None
-        self._board.lacking = ""
+        self._status.lacking = ""
         self._take()
 
     # What the kernel tells
 
-    def hear(self, heard: Heard) -> float:
+    def hear(self, heard: KernelNotice) -> float:
         """What the kernel tells of itself; for how many seconds it should not tell more. For any thread."""
         with self._lock:
             self._heard = self._heard.joined(heard)
@@ -136,9 +136,9 @@ class Upkeep:
             self._wake()
         return self._pause
 
-    def _take(self) -> Heard:
+    def _take(self) -> KernelNotice:
         with self._lock:
-            heard, self._heard, self._woken = self._heard, Heard(), False
+            heard, self._heard, self._woken = self._heard, KernelNotice(), False
         return heard
 
     # The interface
@@ -152,25 +152,23 @@ class Upkeep:
 
     def _stands(self) -> bool:
         try:
-            move = self._ground.seen()
+            move = self._underlay.seen()
         except OSError as error:
-            self._say(
-                logging.ERROR, f"Looking for the interface: {error.strerror or error}. It is tried again"
-            )
+            self._say(logging.ERROR, f"Looking for the interface: {error.strerror or error}. Retrying")
             return False
-        if self._ground.trouble:
+        if self._underlay.trouble:
             self._miss()
             return False
         if move is not None:
             logger.warning("%s: following", move.words)
             self._backend.follow(move.to.interface, move.to.public)
-            self._ground.take(move)
-            self._board.mtu = self._backend.mtu
+            self._underlay.take(move)
+            self._status.mtu = self._backend.mtu
         return True
 
     def _miss(self) -> None:
-        self._board.lacking = f"waiting for an interface: {self._ground.trouble}"
-        self._say(logging.ERROR, f"Peers cannot reach us: {self._ground.trouble}. Waiting for an interface")
+        self._status.lacking = f"waiting for an interface: {self._underlay.trouble}"
+        self._say(logging.ERROR, f"Peers cannot reach us: {self._underlay.trouble}. Waiting for an interface")
 
     # In turn
 
@@ -188,7 +186,7 @@ class Upkeep:
             try:
                 step(claim, peers)
             except OSError as error:  # no file descriptor is free, say
-                text = f"Looking after this machine: {error.strerror or error}. It is tried again"
+                text = f"Looking after this machine: {error.strerror or error}. Retrying"
                 self._say(logging.ERROR, text)
                 return
             taken += self._time.now() - begun
@@ -208,14 +206,14 @@ class Upkeep:
         if not (self._entries or heard.links or now >= self._look_at):
             return
         self._look_at, self._looked = now + LOOK, True
-        move = self._ground.seen()
-        if self._ground.trouble:
+        move = self._underlay.seen()
+        if self._underlay.trouble:
             self._miss()
             self._entries = False  # there is nothing that they could be kept by
         elif move is not None:
             self._make_anew(f"{move.words}: following", claim, move)
         elif reason := self._backend.broken():
-            self._make_anew(f"{reason}: making it anew", claim)
+            self._make_anew(f"{reason}: recreating it", claim)
         else:
             self._compare(claim)
 
@@ -224,20 +222,20 @@ class Upkeep:
         if kept.done:
             self._entries = True  # which may have gone with what was wrong
             self._repaired += len(kept.done)
-            self._board.repairs += len(kept.done)
+            self._status.repairs += len(kept.done)
             self._say(logging.WARNING, f"Put right: {', '.join(map(str, kept.done))}")
         if kept.anew:
             self._make_anew(kept.anew, claim)
         elif kept.refused:
             action, error = kept.refused[0]
-            self._board.lacking = f"{action}, and it cannot be put right: {error.strerror or error}"
-            self._say(logging.ERROR, f"{self._board.lacking}. It is tried again")
+            self._status.lacking = f"{action}, and it cannot be put right: {error.strerror or error}"
+            self._say(logging.ERROR, f"{self._status.lacking}. Retrying")
         else:
             self._well()
 
-    def _make_anew(self, reason: str, claim: Claim, move: Move | None = None) -> None:
+    def _make_anew(self, reason: str, claim: Claim, move: UnderlayChange | None = None) -> None:
         self._repaired += 1
-        self._board.lacking = reason
+        self._status.lacking = reason
         if self._making.worth_saying(reason, self._time.now()):
             logger.error("%s", reason)
         try:
@@ -256,7 +254,7 @@ class Upkeep:
         self._backend.carry(peers, claim.expires_at)
         self._bare = self._entries = False
         if self._moving is not None:
-            self._ground.take(self._moving)
+            self._underlay.take(self._moving)
             self._moving = None
             self._tell_of_mtu(claim.subnet)
         self._well()
@@ -264,14 +262,14 @@ class Upkeep:
     def _tell_of_mtu(self, subnet: Subnet) -> None:
         """Whom it concerns."""
         mtu = self._backend.mtu
-        if mtu != self._board.mtu:
+        if mtu != self._status.mtu:
             text = "FLANNEL_MTU was %d and is %d: restart what uses it, such as docker"
-            logger.warning(text, self._board.mtu, mtu)
-            self._board.mtu = mtu
+            logger.warning(text, self._status.mtu, mtu)
+            self._status.mtu = mtu
             try:
                 self._file.write(subnet, mtu)
             except Fatal as error:
-                self._say(logging.ERROR, f"{error}. It is tried again")
+                self._say(logging.ERROR, f"{error}. Retrying")
 
     def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         if not self._entries:
@@ -287,22 +285,22 @@ class Upkeep:
         self._written = False
         try:
             if wrong := self._file.keep():
-                self._board.repairs += 1
+                self._status.repairs += 1
                 self._say(logging.WARNING, f"{wrong}: written again")
         except Fatal as error:  # a file system that is full for a while, say
-            self._say(logging.ERROR, f"{error}. It is tried again")
+            self._say(logging.ERROR, f"{error}. Retrying")
 
     def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         now = self._time.now()
         if now >= self._sync_at:
             self._sync_at = now + self._resync
-            self._board.filter_repairs += self._filters.sync()
+            self._status.filter_repairs += self._rules.sync()
 
     def _well(self) -> None:
-        self._making = Patience()
-        self._board.lacking = ""
+        self._making = Backoff()
+        self._status.lacking = ""
 
     def _say(self, level: int, text: str) -> None:
         """Say it, unless it was said lately."""
-        if self._patience.worth_saying(text, self._time.now()):
+        if self._backoff.worth_saying(text, self._time.now()):
             logger.log(level, "%s", text)

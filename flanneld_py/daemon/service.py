@@ -13,9 +13,9 @@ from flanneld_py.runtime.clock import Time
 from flanneld_py.runtime.malloc import share_one_arena
 
 if TYPE_CHECKING:
-    from flanneld_py.daemon.network import Daemon
+    from flanneld_py.daemon.network import NetworkDaemon
     from flanneld_py.monitor.http import Monitor
-    from flanneld_py.monitor.status import Board
+    from flanneld_py.monitor.status import NetworkStatus
     from flanneld_py.server import Server
 
 __all__ = ["run"]
@@ -75,7 +75,7 @@ class _Service:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._time = Time()
-        self._daemons: list[Daemon | Server] = []
+        self._daemons: list[NetworkDaemon | Server] = []
 
     def run(self) -> None:
         """Do the work. Raises `Fatal`, or `Stopped` after `stop`."""
@@ -84,20 +84,20 @@ class _Service:
             return
         # Here, so that signals are heeded from the start: importing these takes a while.
         from flanneld_py.daemon import supervisor
-        from flanneld_py.daemon.host import Machine
-        from flanneld_py.monitor.status import Board
+        from flanneld_py.daemon.host import Host
+        from flanneld_py.monitor.status import NetworkStatus
         from flanneld_py.runtime.sd_notify import notify
 
-        boards = [Board(name) for name in self._options.networks or ("",)]
-        monitor = self._monitor(boards)
+        statuses = [NetworkStatus(name) for name in self._options.networks or ("",)]
+        monitor = self._monitor(statuses)
         try:
-            machine = Machine(self._options, self._time, boards)
-            ready = supervisor.Countdown(len(boards), lambda: notify("READY=1"))
-            for number, board in enumerate(boards):
-                self._daemons.append(machine.daemon(board, ready.member(number)))
+            machine = Host(self._options, self._time, statuses)
+            ready = supervisor.Countdown(len(statuses), lambda: notify("READY=1"))
+            for number, status in enumerate(statuses):
+                self._daemons.append(machine.daemon(status, ready.member(number)))
             # `stop` may have come too early to find them.
             if not self._time.stopping.is_set():
-                supervisor.run(self._daemons, [board.name for board in boards])
+                supervisor.run(self._daemons, [status.name for status in statuses])
         finally:
             if monitor is not None:
                 monitor.close()
@@ -111,7 +111,7 @@ class _Service:
         logger.info("running as server")
         server = open_server(self._options, ready=lambda: notify("READY=1"))
         self._daemons.append(server)
-        monitor = self._monitor(server.boards)
+        monitor = self._monitor(server.statuses)
         try:
             if not self._time.stopping.is_set():
                 supervisor.run([server])
@@ -125,9 +125,9 @@ class _Service:
         for daemon in self._daemons:
             daemon.stop()
 
-    def _monitor(self, boards: Sequence["Board"]) -> "Monitor | None":
+    def _monitor(self, statuses: Sequence["NetworkStatus"]) -> "Monitor | None":
         if self._options.healthz_port == 0:
             return None
         from flanneld_py.monitor.http import Monitor
 
-        return Monitor(self._options.healthz_ip, self._options.healthz_port, boards)
+        return Monitor(self._options.healthz_ip, self._options.healthz_port, statuses)

@@ -13,7 +13,7 @@ from typing import Final
 from flanneld_py.datapath import sockets
 from flanneld_py.datapath.forward import Drop, Mandate, Reply
 from flanneld_py.datapath.packet import Buffer
-from flanneld_py.datapath.token_bucket import Allowance
+from flanneld_py.datapath.token_bucket import TokenBucket
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.runtime import clock
 
@@ -44,7 +44,7 @@ class Loop(ABC):
         self._socket = sock
         self._raw = sockets.raw()
         self._now = now
-        self._answers = Allowance()
+        self._answers = TokenBucket()
         self._when_ready: dict[int, Callable[[Mandate | None], None]] = {
             tun: self._from_kernel,
             sock.fileno(): self._from_network,

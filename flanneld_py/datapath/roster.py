@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
-__all__ = ["Move", "Roster"]
+__all__ = ["NodeMove", "Roster"]
 
 
-class Move(NamedTuple):
+class NodeMove(NamedTuple):
     """Nodes, by their address, that a change has made a peer, and that is none any more; often neither."""
 
     came: str | None = None
@@ -22,19 +22,19 @@ class Roster:
         self._nodes: dict[IPv4Network, str] = {}
         self._held: Counter[str] = Counter()
 
-    def put(self, subnet: IPv4Network, node: str) -> Move:
+    def put(self, subnet: IPv4Network, node: str) -> NodeMove:
         """From now on the subnet is that node's."""
         before = self._nodes.get(subnet)
         if before == node:
-            return Move()
+            return NodeMove()
         came = None if node in self._held else node
         self._nodes[subnet] = node
         self._held[node] += 1
-        return Move(came, self._less(before))
+        return NodeMove(came, self._less(before))
 
-    def remove(self, subnet: IPv4Network) -> Move:
+    def remove(self, subnet: IPv4Network) -> NodeMove:
         """From now on the subnet is nobody's."""
-        return Move(left=self._less(self._nodes.pop(subnet, None)))
+        return NodeMove(left=self._less(self._nodes.pop(subnet, None)))
 
     def beyond(self, subnets: Iterable[IPv4Network]) -> tuple[IPv4Network, ...]:
         """The subnets of nodes that are not among these."""

@@ -1,9 +1,9 @@
 """How many answers a second may be given. Pure: the caller has the clock."""
 
-__all__ = ["Allowance"]
+__all__ = ["TokenBucket"]
 
 
-class Allowance:
+class TokenBucket:
     """So many a second, and so many at once: the kernel's own limit of ICMP errors (icmp_msgs_per_sec and
     icmp_msgs_burst of its networking/ip-sysctl.rst)."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from flanneld_py.datapath import sockets
-from flanneld_py.datapath.fast_path import FastPath, Unavailable, load
+from flanneld_py.datapath.fast_path import FastPath, FastPathUnavailable, load
 from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
 from flanneld_py.datapath.offload import OffloadLoop
@@ -21,7 +21,7 @@ from flanneld_py.datapath.tun import open_tun
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor.statistics import OTHERS, Flow, Statistics
 
-__all__ = ["Carrier", "Outside"]
+__all__ = ["Outside", "Tunnel"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Outside:
     interface: str
 
 
-class Carrier:
+class Tunnel:
     """A device, and what moves packets through it once it has begun; made anew when the device is lost.
 
     `fast_path` and `offloads` are the flags' values. Raises `Fatal`. Until `allow` nothing is carried.
@@ -122,7 +122,7 @@ class Carrier:
         try:
             place = self.outside
             fast = load(self.device, place.interface, place.address, place.port)
-        except Unavailable as error:
+        except FastPathUnavailable as error:
             if self._wanted == "require":
                 raise Fatal(f"-udp-fast-path=require: {error}", code=Exit.KERNEL) from error
             logger.info("Packets are carried without the fast path: %s", error)

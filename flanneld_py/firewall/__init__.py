@@ -15,7 +15,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import source_set
 from flanneld_py.firewall.iptables import Iptables
 from flanneld_py.firewall.nftables import Nftables
-from flanneld_py.firewall.program import Absent, Refused
+from flanneld_py.firewall.program import ProgramFailed, ProgramMissing
 from flanneld_py.firewall.rules import FAMILIES, Family, Overlay, Wanted, wanted
 from flanneld_py.subnet import Subnet
 
@@ -98,7 +98,7 @@ class Firewall:
         try:
             # What could not be had may have been another subnet's.
             changed = self._ensure(tool, rules, keep=not fresh and family not in self._troubled)
-        except Refused as error:
+        except ProgramFailed as error:
             if rules.masquerade and fresh and family not in self._made:
                 raise Fatal(
                     f"Failed to setup IP Masquerade: {error}; {_remedy(error)}, or leave -ip-masq out",
@@ -119,7 +119,7 @@ class Firewall:
     def _ensure(self, tool: _Tool, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
         try:
             return tool.ensure(rules, keep=keep)
-        except Refused as error:
+        except ProgramFailed as error:
             if not (rules.masquerade and rules.random_fully) or error.for_now:
                 raise
             # Programs before 1.6.2 and kernels before 3.13 do not know it.
@@ -132,7 +132,7 @@ class Firewall:
         """What our own table accepts, another may still drop, unlike in iptables."""
         try:
             new = set(tool.dropping()) - self._told_dropping
-        except Refused as error:
+        except ProgramFailed as error:
             logger.debug("What others drop is not known: %s", error)
             return
         if new:
@@ -147,8 +147,8 @@ class Firewall:
 _PACKAGES: Final = {"nft": "nftables"}
 
 
-def _remedy(error: Refused) -> str:
-    if isinstance(error, Absent):
+def _remedy(error: ProgramFailed) -> str:
+    if isinstance(error, ProgramMissing):
         return f"install the package {_PACKAGES.get(error.program, 'iptables')}"
     return "put that right"
 
@@ -158,7 +158,7 @@ def _remove(tool: _Tool) -> None:
     try:
         if removed := tool.remove():
             logger.info("Removed the packet filter's rules of an earlier run: %s", ", ".join(removed))
-    except Refused as error:
+    except ProgramFailed as error:
         logger.debug("No rules of an earlier run were looked for: %s", error)
 
 
@@ -168,25 +168,25 @@ _KINDS: Final = ("", "-nft", "-legacy")
 def remove_all() -> Iterator[str]:
     """Take away everything that any flannel made, by whichever program; what there was.
 
-    Raises `Refused`, an OSError, when it has tried everything.
+    Raises `ProgramFailed`, an OSError, when it has tried everything.
     """
     tools: list[_Tool] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
     failures: list[str] = []
     try:
         yield from source_set.remove_all()
-    except Absent:
+    except ProgramMissing:
         pass
-    except Refused as error:
+    except ProgramFailed as error:
         if "Protocol not supported" not in str(error):
             failures.append(str(error))
     for tool in [*tools, *map(Nftables, FAMILIES)]:
         try:
             yield from tool.remove()
-        except Absent:
+        except ProgramMissing:
             continue
-        except Refused as error:
+        except ProgramFailed as error:
             # A kernel without this kind has no rules of it.
             if "Protocol not supported" not in str(error):
                 failures.append(str(error))
     if failures:
-        raise Refused("; ".join(failures))
+        raise ProgramFailed("; ".join(failures))

@@ -5,7 +5,7 @@ from typing import Final
 
 from flanneld_py.firewall import iptables_text
 from flanneld_py.firewall.program import run
-from flanneld_py.firewall.rules import Changes, Family, Wanted
+from flanneld_py.firewall.rules import Family, RuleChanges, Wanted
 
 __all__ = ["Iptables"]
 
@@ -42,7 +42,7 @@ class Iptables:
         # Of every table that there is: to name one may load a module of the kernel.
         return run([f"{self._program}-save"])
 
-    def _apply(self, changes: Changes) -> tuple[str, ...]:
+    def _apply(self, changes: RuleChanges) -> tuple[str, ...]:
         if changes.text:
             # Each table at once, or not at all.
             run([f"{self._program}-restore", "--wait=5", "--noflush"], changes.text)

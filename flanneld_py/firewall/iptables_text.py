@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from flanneld_py.firewall.rules import MARK, Changes, Purpose, Rule, Side, Verdict, Wanted
+from flanneld_py.firewall.rules import MARK, Purpose, Rule, RuleChanges, Side, Verdict, Wanted
 
 __all__ = ["ensure", "remove", "rules"]
 
@@ -63,7 +63,7 @@ def _side(flag: str, side: Side | None) -> str:
     return f"{flag} {side.network}" if side.inside else f"! {flag} {side.network}"
 
 
-def ensure(wanted: Wanted, saved: str, *, keep: bool) -> Changes:
+def ensure(wanted: Wanted, saved: str, *, keep: bool) -> RuleChanges:
     """What makes the filter hold these rules, where iptables-save printed `saved`.
 
     With `keep`, rules that somebody else has put into our chains stay, behind ours, and nothing is removed;
@@ -83,14 +83,14 @@ def ensure(wanted: Wanted, saved: str, *, keep: bool) -> Changes:
     return _changes(blocks, what, {} if keep else tables)
 
 
-def remove(saved: str) -> Changes:
+def remove(saved: str) -> RuleChanges:
     """What takes all of flannel's away, today's and that of 0.5.5, where iptables-save printed `saved`."""
     tables = _parse(saved)
     blocks = {place.table: _removed(place.chain, tables.get(place.table, _Table())) for place in _PLACES}
     return _changes(blocks, [place.chain for place in _PLACES if blocks[place.table]], tables)
 
 
-def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[str, _Table]) -> Changes:
+def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[str, _Table]) -> RuleChanges:
     """Of these lines for each table, and of those that take away what 0.5.5 left."""
     former = _former(tables.get("nat", _Table()))
     blocks["nat"] = [*blocks.get("nat", []), *former]
@@ -99,7 +99,7 @@ def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[
         for name, lines in blocks.items()
         if lines
     )
-    return Changes(text, (*what, _FORMER) if former else tuple(what))
+    return RuleChanges(text, (*what, _FORMER) if former else tuple(what))
 
 
 def _repaired(place: _Place, ours: Sequence[str], table: _Table, *, keep: bool) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from flanneld_py.firewall.rules import MARK, Changes, Family, Purpose, Rule, Side, Verdict, Wanted
+from flanneld_py.firewall.rules import MARK, Family, Purpose, Rule, RuleChanges, Side, Verdict, Wanted
 
 __all__ = ["PROTOCOLS", "TABLES", "chain", "ensure", "table_name"]
 
@@ -78,7 +78,7 @@ def _side(words: str, side: Side | None) -> str:
     return f"{words} {network}" if side.inside else f"{words} != {network}"
 
 
-def ensure(wanted: Wanted, listed: str, *, keep: bool) -> Changes:
+def ensure(wanted: Wanted, listed: str, *, keep: bool) -> RuleChanges:
     """What makes our table hold these rules, where nft lists it as `listed`; empty if it is not there.
 
     With `keep`, rules that somebody else has put into our chains stay, behind ours, and nothing is removed;
@@ -87,8 +87,8 @@ def ensure(wanted: Wanted, listed: str, *, keep: bool) -> Changes:
     table = table_name(wanted.family)
     if not wanted.masquerade and not wanted.forward:
         if keep or not listed:
-            return Changes()
-        return Changes(f"delete table {table}\n", (TABLES[wanted.family],))
+            return RuleChanges()
+        return RuleChanges(f"delete table {table}\n", (TABLES[wanted.family],))
     chains = _parse(listed)
     lines: list[str] = []
     what: list[str] = []
@@ -102,9 +102,9 @@ def ensure(wanted: Wanted, listed: str, *, keep: bool) -> Changes:
         lines += made
         what += [f"{TABLES[wanted.family]} {place.name}"] * bool(made)
     if not lines:
-        return Changes()
+        return RuleChanges()
     first = f'add table {table} {{ comment "rules for {TABLES[wanted.family]}" ; }}'
-    return Changes("".join(f"{line}\n" for line in (first, *lines)), tuple(what))
+    return RuleChanges("".join(f"{line}\n" for line in (first, *lines)), tuple(what))
 
 
 def _repaired(

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from flanneld_py.firewall import nft_text
-from flanneld_py.firewall.program import Refused, run
+from flanneld_py.firewall.program import ProgramFailed, run
 from flanneld_py.firewall.rules import Family, Wanted
 
 __all__ = ["Nftables"]
@@ -17,7 +17,7 @@ class Nftables:
     family: Family
 
     def ensure(self, wanted: Wanted, *, keep: bool = True) -> tuple[str, ...]:
-        """Have these rules; the names of the chains that had to be changed. Raises `Refused`.
+        """Have these rules; the names of the chains that had to be changed. Raises `ProgramFailed`.
 
         `keep` as in `nft_text.ensure`.
         """
@@ -27,11 +27,11 @@ class Nftables:
         return tuple(f"nft {chain}" for chain in changes.what)
 
     def remove(self) -> tuple[str, ...]:
-        """Have no table of flannel's; the name of the one that there was. Raises `Refused`."""
+        """Have no table of flannel's; the name of the one that there was. Raises `ProgramFailed`."""
         return self.ensure(Wanted(self.family), keep=False)
 
     def dropping(self) -> list[str]:
-        """Others' chains that drop what is forwarded unless they accept it themselves. Raises `Refused`."""
+        """Others' chains that drop what is forwarded unless they accept it. Raises `ProgramFailed`."""
         listed = json.loads(run(["nft", "-j", "list", "chains", nft_text.PROTOCOLS[self.family]]))
         chains = [entry["chain"] for entry in listed["nftables"] if "chain" in entry]
         return [
@@ -46,7 +46,7 @@ class Nftables:
         try:
             table = nft_text.table_name(self.family).split()
             return run(["nft", "--stateless", "list", "table", *table])
-        except Refused as error:
+        except ProgramFailed as error:
             if "No such file or directory" in str(error):
                 return ""
             raise

@@ -7,13 +7,13 @@ from typing import Final
 
 from flanneld_py.runtime.environment import environment
 
-__all__ = ["Absent", "Refused", "run"]
+__all__ = ["ProgramFailed", "ProgramMissing", "run"]
 
-PATIENCE: Final = 15.0
+TIMEOUT: Final = 15.0
 """Seconds that a program may take; the lock of iptables alone may be waited for 5."""
 
 
-class Refused(OSError):
+class ProgramFailed(OSError):
     """A program did not do it; the message says which one, and why.
 
     `for_now`: that it is not there, or not done in time, says nothing about the rules.
@@ -24,7 +24,7 @@ class Refused(OSError):
         self.for_now = for_now
 
 
-class Absent(Refused):
+class ProgramMissing(ProgramFailed):
     """The program is not installed. `program` is its name."""
 
     def __init__(self, program: str) -> None:
@@ -33,17 +33,17 @@ class Absent(Refused):
 
 
 def run(argv: Sequence[str], given: str = "") -> str:
-    """What a program prints; `given` is its standard input. Raises `Refused`."""
+    """What a program prints; `given` is its standard input. Raises `ProgramFailed`."""
     try:
         done = subprocess.run(
             argv, input=given, capture_output=True, encoding="utf-8", errors="surrogateescape",
-            timeout=PATIENCE, check=False, env=environment(os.environ, LC_ALL="C"),
+            timeout=TIMEOUT, check=False, env=environment(os.environ, LC_ALL="C"),
         )  # fmt: skip
     except FileNotFoundError:
-        raise Absent(argv[0]) from None
+        raise ProgramMissing(argv[0]) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(str(error), for_now=True) from error
+        raise ProgramFailed(str(error), for_now=True) from error
     if done.returncode != 0:
         why = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        raise Refused(f"{' '.join(argv)}: {why}", for_now="xtables lock" in why)
+        raise ProgramFailed(f"{' '.join(argv)}: {why}", for_now="xtables lock" in why)
     return done.stdout

@@ -11,7 +11,18 @@ from typing import Final, Literal, TypeAlias
 
 from flanneld_py.subnet import Network
 
-__all__ = ["FAMILIES", "MARK", "Changes", "Family", "Overlay", "Purpose", "Rule", "Side", "Verdict", "Wanted"]
+__all__ = [
+    "FAMILIES",
+    "MARK",
+    "Family",
+    "Overlay",
+    "Purpose",
+    "Rule",
+    "RuleChanges",
+    "Side",
+    "Verdict",
+    "Wanted",
+]
 __all__ += ["wanted"]
 
 Family: TypeAlias = Literal[4, 6]
@@ -82,7 +93,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class RuleChanges:
     """What has to be done: `text` for the program that does it, and `what` it changes, for people."""
 
     text: str = ""

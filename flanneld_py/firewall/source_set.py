@@ -16,12 +16,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.firewall.program import Absent, Refused, run
+from flanneld_py.firewall.program import ProgramFailed, ProgramMissing, run
 from flanneld_py.firewall.resync import Resync
 from flanneld_py.kernel.nft_sets import NftSets
 from flanneld_py.subnet import Address
 
-__all__ = ["Guarded", "Sources", "remove", "remove_all", "text", "text_of_forged"]
+__all__ = ["SourceCheckSpec", "SourceSet", "remove", "remove_all", "text", "text_of_forged"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _TABLES: Final = re.compile(r"flannel-(vxlan|udp)\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
+class SourceCheckSpec:
     """The packets of the overlay that come to a UDP port, and those that go there, by IP of these versions.
 
     `vni` is that of vxlan, None for udp; `under` is the external interface's index.
@@ -52,7 +52,7 @@ class Guarded:
         return f"flannel-udp.{self.port}" if self.vni is None else f"flannel-vxlan.{self.vni}"
 
 
-def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
+def text(guarded: SourceCheckSpec, addresses: Iterable[Address] = ()) -> str:
     """What nft makes it of, or makes it anew, with these addresses in its sets; elements and counter stay."""
     table = f"inet {guarded.table}"
     lines = [
@@ -76,7 +76,7 @@ def text(guarded: Guarded, addresses: Iterable[Address] = ()) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def text_of_forged(guarded: Guarded) -> str:
+def text_of_forged(guarded: SourceCheckSpec) -> str:
     """The rest of it: what some kernels cannot do (CONFIG_NFT_FIB_INET), so it is asked for by itself."""
     table = f"inet {guarded.table}"
     lines = [
@@ -91,10 +91,10 @@ def text_of_forged(guarded: Guarded) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-class Sources:
+class SourceSet:
     """Keeps the set as the leases say. Where there is no nft, that is said once, and all are let in."""
 
-    def __init__(self, guarded: Guarded) -> None:
+    def __init__(self, guarded: SourceCheckSpec) -> None:
         self._guarded = guarded
         self._sets = NftSets(guarded.table)
         self._wanted: set[Address] = set()
@@ -166,14 +166,14 @@ class Sources:
         try:
             if self._printed and self._print() == self._printed:
                 return 0
-        except Refused as error:
+        except ProgramFailed as error:
             logger.debug("Looking at the rules for the VXLAN port: %s", error)
         return int(self._make())
 
     def _make(self) -> bool:
         try:
             run(["nft", "-f", "-"], text(self._guarded, tuple(self._wanted)))
-        except Refused as error:
+        except ProgramFailed as error:
             self._tell(error)
             return False
         if not self._active:
@@ -183,11 +183,11 @@ class Sources:
                 logger.info("Taking packets of VNI %d at UDP port %d from peers only (nft)", vni, port)
         try:
             run(["nft", "-f", "-"], text_of_forged(self._guarded))
-        except Refused as error:
+        except ProgramFailed as error:
             self._tell_forged(error)
         try:
             self._printed = self._print()
-        except Refused as error:  # an old nft does not know -t: made anew each time, then
+        except ProgramFailed as error:  # an old nft does not know -t: made anew each time, then
             logger.debug("Looking at the rules for the VXLAN port: %s", error)
         return True
 
@@ -232,7 +232,7 @@ class Sources:
         if str(error) == self._told:
             return
         self._told = str(error)
-        remedy = "install the package nftables" if isinstance(error, Absent) else "put that right"
+        remedy = "install the package nftables" if isinstance(error, ProgramMissing) else "put that right"
         logger.warning(
             "Packets for the VXLAN port are taken from whoever knows our MAC, not from peers only: %s; %s, "
             "or have it so with -vxlan-source-check=off",
@@ -248,16 +248,16 @@ def _by_set(addresses: Iterable[Address]) -> Mapping[str, list[Address]]:
     return found
 
 
-def remove(guarded: Guarded) -> None:
+def remove(guarded: SourceCheckSpec) -> None:
     """Have no such table, where that can be done: most machines have none."""
     try:
         run(["nft", "-f", "-"], f"add table inet {guarded.table}\ndelete table inet {guarded.table}\n")
-    except Refused as error:
+    except ProgramFailed as error:
         logger.debug("No rules of an earlier run were looked for: %s", error)
 
 
 def remove_all() -> Iterator[str]:
-    """Take all of them away; what there was. Raises `Refused`."""
+    """Take all of them away; what there was. Raises `ProgramFailed`."""
     for line in run(["nft", "list", "tables", "inet"]).splitlines():
         name = line.split()[-1]
         if _TABLES.fullmatch(name):

@@ -1,7 +1,7 @@
 """What is ours in this machine's kernel: what is wanted, what is seen, and what to do about it. Pure.
 
-Each backend declares its devices (`Device`); `kernel.own` looks at them and performs what `compare` says,
-when a lease is taken and again and again while it is held.
+Each backend declares its devices (`DesiredDevice`); `kernel.own_devices` looks at them and performs what
+`compare` says, when a lease is taken and again and again while it is held.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,19 @@ from flanneld_py.config.model import NetworkConfig, Pool
 from flanneld_py.kernel.addresses import HeldAddress
 from flanneld_py.kernel.entries import Entry, Route, Slot, slot
 
-__all__ = ["Action", "Anew", "AnyPool", "Device", "Found", "Give", "Heard", "Put", "RouteNews", "Set", "Take"]
+__all__ = [
+    "Action",
+    "AddAddress",
+    "AddRoute",
+    "AnyPool",
+    "ConfigureLink",
+    "DesiredDevice",
+    "FoundDevice",
+    "KernelNotice",
+    "Recreate",
+    "RemoveAddress",
+    "RouteNotice",
+]
 __all__ += ["compare", "concerns", "pools"]
 
 Interface: TypeAlias = IPv4Interface | IPv6Interface
@@ -21,7 +33,7 @@ AnyPool: TypeAlias = Pool[IPv4Network] | Pool[IPv6Network]
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DesiredDevice:
     """A device of ours, which is to be up and to have all of this; 0 and "" stand for whatever it has.
 
     `mtu` is in bytes, `queue_length` in packets, `routes` are those that the kernel makes by itself with an
@@ -40,7 +52,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundDevice:
     """The device of a wanted one's name, as the kernel has it."""
 
     index: int
@@ -56,7 +68,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
+class Recreate:
     """Only another `Backend.claim` helps; `reason` says what has befallen the device, and what is done."""
 
     reason: str
@@ -66,7 +78,7 @@ class Anew:
 
 
 @dataclass(frozen=True, slots=True)
-class Set:
+class ConfigureLink:
     """Set the device up, with this MTU and queue length where not 0; `found` says how it was."""
 
     index: int
@@ -79,7 +91,7 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class RemoveAddress:
     """Take an address away."""
 
     index: int
@@ -91,7 +103,7 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
-class Give:
+class AddAddress:
     """Give it an address."""
 
     index: int
@@ -103,7 +115,7 @@ class Give:
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class AddRoute:
     """Have this route, whatever was in its place."""
 
     route: Route
@@ -113,23 +125,23 @@ class Put:
         return f"{self.name} had lost the route to {self.route.destination}"
 
 
-Action: TypeAlias = Anew | Set | Take | Give | Put
+Action: TypeAlias = Recreate | ConfigureLink | RemoveAddress | AddAddress | AddRoute
 
 
-def compare(wanted: Device, found: Found | None) -> tuple[Action, ...]:
+def compare(wanted: DesiredDevice, found: FoundDevice | None) -> tuple[Action, ...]:
     """What makes the device as it is wanted, in this order. Nothing to do: an empty tuple."""
     name = wanted.name
     if found is None:
-        return (Anew(f"The device {name} is gone: making it anew"),)
+        return (Recreate(f"The device {name} is gone: recreating it"),)
     if found.index != wanted.index:
-        return (Anew(f"The device {name} was made anew by another: taking its place"),)
+        return (Recreate(f"The device {name} was recreated by another process: replacing it"),)
     if wanted.mac and found.mac != wanted.mac:
         change = f"from {wanted.mac} to {found.mac}"
-        return (Anew(f"The MAC of {name} was changed {change}: peers are told"),)
+        return (Recreate(f"The MAC of {name} was changed {change}: peers are told"),)
     return tuple(_differences(wanted, found))
 
 
-def _differences(wanted: Device, found: Found) -> Iterator[Action]:
+def _differences(wanted: DesiredDevice, found: FoundDevice) -> Iterator[Action]:
     name, index = wanted.name, wanted.index
     wrong = []
     if not found.up:
@@ -139,17 +151,17 @@ def _differences(wanted: Device, found: Found) -> Iterator[Action]:
     if wanted.queue_length and found.queue_length != wanted.queue_length:
         wrong.append(f"{name} had a queue of {found.queue_length} instead of {wanted.queue_length}")
     if wrong:
-        yield Set(index, wanted.mtu, wanted.queue_length, " and ".join(wrong))
+        yield ConfigureLink(index, wanted.mtu, wanted.queue_length, " and ".join(wrong))
     there = {held.address for held in found.addresses}
     for held in found.addresses:
         if held.address not in wanted.addresses and _is_of_a_lease(held, wanted.pools):
-            yield Take(index, held.address, name)
+            yield RemoveAddress(index, held.address, name)
     for address in wanted.addresses:
         if address not in there:
-            yield Give(index, address, name)
+            yield AddAddress(index, address, name)
     for route in wanted.routes:
         if route not in found.routes:
-            yield Put(route, name)
+            yield AddRoute(route, name)
 
 
 def _is_of_a_lease(held: HeldAddress, pools: Sequence[AnyPool]) -> bool:
@@ -178,7 +190,7 @@ MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class RouteNews:
+class RouteNotice:
     """A route that has come, or, with `gone`, that has been taken away; `altered` as of `Seen`."""
 
     route: Route
@@ -187,21 +199,21 @@ class RouteNews:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class KernelNotice:
     """What was told: something of a device or an address (`links`), routes, or more of them than are kept."""
 
     links: bool = False
-    routes: tuple[RouteNews, ...] = ()
+    routes: tuple[RouteNotice, ...] = ()
     many: bool = False
 
-    def joined(self, other: "Heard") -> "Heard":
+    def joined(self, other: "KernelNotice") -> "KernelNotice":
         """Both of it."""
         routes = self.routes + other.routes
         many = self.many or other.many or len(routes) > MOST
-        return Heard(self.links or other.links, () if many else routes, many)
+        return KernelNotice(self.links or other.links, () if many else routes, many)
 
 
-def concerns(heard: Heard, wanted: Mapping[Slot, Entry]) -> bool:
+def concerns(heard: KernelNotice, wanted: Mapping[Slot, Entry]) -> bool:
     """Whether it may say of a route that is wanted that it is not as it should be.
 
     What we do ourselves is told as well, and says what is wanted by then.
@@ -209,7 +221,7 @@ def concerns(heard: Heard, wanted: Mapping[Slot, Entry]) -> bool:
     return heard.many or any(_concerns(news, wanted) for news in heard.routes)
 
 
-def _concerns(news: RouteNews, wanted: Mapping[Slot, Entry]) -> bool:
+def _concerns(news: RouteNotice, wanted: Mapping[Slot, Entry]) -> bool:
     there = wanted.get(slot(news.route))
     if there is None:
         return False

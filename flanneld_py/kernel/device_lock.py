@@ -10,13 +10,13 @@ import socket
 import struct
 from contextlib import closing
 
-__all__ = ["HeldByAnother", "Hold"]
+__all__ = ["DeviceLock", "LockedByAnother"]
 
 _UCRED = struct.Struct("3i")  # struct ucred of linux/socket.h: pid, uid, gid
 _BACKLOG = 64
 
 
-class HeldByAnother(Exception):
+class LockedByAnother(Exception):
     """Another process has it, `pid`; 0 for one that cannot be seen from here, in another container say."""
 
     def __init__(self, name: str, pid: int) -> None:
@@ -24,8 +24,8 @@ class HeldByAnother(Exception):
         self.pid = pid
 
 
-class Hold:
-    """Holds the device of this name until `close`. Making one raises `HeldByAnother`, or OSError.
+class DeviceLock:
+    """Holds the device of this name until `close`. Making one raises `LockedByAnother`, or OSError.
 
     Anybody may take such a name, so only root, or our own user, is believed to hold a device: against others
     the device is not held, and `made` is false.
@@ -44,7 +44,7 @@ class Hold:
                 raise
             pid, uid = _holder(address)
             if uid in (0, os.geteuid()):
-                raise HeldByAnother(name, pid) from None
+                raise LockedByAnother(name, pid) from None
             self.made = False
 
     def look(self) -> None:

@@ -11,11 +11,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 from flanneld_py.kernel import table
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.entries import PROTOCOL, Delete, Route
+from flanneld_py.kernel.entries import PROTOCOL, Remove, Route
 from flanneld_py.kernel.lookup import Match, lookup
 from flanneld_py.subnet import Network, Subnet
 
-__all__ = ["Astray", "is_astray"]
+__all__ = ["DivertingRoutes", "is_astray"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ FLANNELS = "flannel"
 """How the names of flannel's devices begin."""
 
 
-class Astray:
+class DivertingRoutes:
     """Looks for them."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Astray:
         return list(found.items())
 
     def _remove(self, match: Match) -> bool:
-        return not table.perform([Delete(_route(match))])
+        return not table.perform([Remove(_route(match))])
 
 
 def is_astray(match: Match, own: Network, under: int, name: str) -> bool:

@@ -13,14 +13,14 @@ __all__ = [
     "BLACKHOLE",
     "KERNEL",
     "PROTOCOL",
+    "Add",
     "Change",
-    "Delete",
     "Entry",
     "FdbEntry",
     "Neighbour",
-    "Put",
+    "Remove",
     "Route",
-    "Seen",
+    "SeenEntry",
     "Slot",
 ]
 __all__ += ["plan", "slot"]
@@ -103,7 +103,7 @@ def slot(entry: Entry) -> Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenEntry:
     """An entry that the kernel has; `ours` if it bears our mark.
 
     `altered`: it differs from what we would make in something that `entry` does not express.
@@ -115,41 +115,41 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class Add:
     """Have this, whatever was in its slot."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class Remove:
     """Have this no more; that it is not there already is no failure."""
 
     entry: Entry
 
 
-Change: TypeAlias = Put | Delete
+Change: TypeAlias = Add | Remove
 
 
-def plan(wanted: Mapping[Slot, Entry], seen: Iterable[Seen]) -> tuple[Change, ...]:
+def plan(wanted: Mapping[Slot, Entry], seen: Iterable[SeenEntry]) -> tuple[Change, ...]:
     """What makes the kernel have exactly what is wanted, and what others made in no wanted slot.
 
     What is ours and not wanted goes first, routes before what they need. Then comes what is missing or
     different, what a route needs before the route. Nothing to do: an empty tuple.
     """
-    found: dict[Slot, list[Seen]] = {}
+    found: dict[Slot, list[SeenEntry]] = {}
     stale: list[Change] = []
     for item in seen:
         where = slot(item.entry)
         if where in wanted:
             found.setdefault(where, []).append(item)
         elif item.ours:
-            stale.append(Delete(item.entry))
+            stale.append(Remove(item.entry))
     changes: list[tuple[Change, ...]] = []
     for where, entry in wanted.items():
         there = found.get(where)
         if there is None:
-            changes.append((Put(entry),))
+            changes.append((Add(entry),))
         elif len(there) > 1 or not _same(there[0], entry):
             changes.append(_instead(entry, there))
     stale.sort(key=lambda change: _rank(change.entry))
@@ -157,28 +157,28 @@ def plan(wanted: Mapping[Slot, Entry], seen: Iterable[Seen]) -> tuple[Change, ..
     return (*stale, *(change for group in changes for change in group))
 
 
-def _same(seen: Seen, wanted: Entry) -> bool:
+def _same(seen: SeenEntry, wanted: Entry) -> bool:
     return seen.ours and not seen.altered and seen.entry == wanted
 
 
-def _instead(wanted: Entry, there: list[Seen]) -> tuple[Change, ...]:
+def _instead(wanted: Entry, there: list[SeenEntry]) -> tuple[Change, ...]:
     """Have the one and none of the others. Deleting what is already replaced is no failure."""
     others = [item for item in there if not _same(item, wanted)]
     if isinstance(wanted, FdbEntry):
         # vxlan_fdb_update_existing (drivers/net/vxlan) never marks an entry that was there without the mark.
         if all(item.ours and not item.altered for item in others):
-            return (Put(wanted),)
-        return (*(Delete(item.entry) for item in others), Put(wanted))
+            return (Add(wanted),)
+        return (*(Remove(item.entry) for item in others), Add(wanted))
     if isinstance(wanted, Neighbour):
-        return (Put(wanted),)
+        return (Add(wanted),)
     # A route takes the place of one of the same metric at once. Where there are several of that metric,
     # nobody can say of which, so they go first.
     rivals = [item for item in others if _metric(item.entry) == wanted.metric]
-    away = tuple(Delete(item.entry) for item in rivals)
-    apart = tuple(Delete(item.entry) for item in others if item not in rivals)
+    away = tuple(Remove(item.entry) for item in rivals)
+    apart = tuple(Remove(item.entry) for item in others if item not in rivals)
     if len(others) < len(there):  # what is wanted is there
-        return (*away, Put(wanted), *apart) if away else apart
-    return (Put(wanted), *apart) if len(away) < 2 else (*away, Put(wanted), *apart)
+        return (*away, Add(wanted), *apart) if away else apart
+    return (Add(wanted), *apart) if len(away) < 2 else (*away, Add(wanted), *apart)
 
 
 def _metric(entry: Entry) -> int:

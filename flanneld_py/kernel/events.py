@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Final
 
 from flanneld_py.kernel.channel import ANSWER
-from flanneld_py.kernel.desired import Heard, RouteNews
+from flanneld_py.kernel.desired import KernelNotice, RouteNotice
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import messages
 from flanneld_py.kernel.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, seen_route
@@ -30,12 +30,12 @@ flood of events costs no more than this many bytes each time."""
 AT_ONCE: Final = 256
 """Datagrams that are read before they are handed on, for a flood of them may have no end."""
 
-EVERYTHING: Final = Heard(links=True, many=True)
+EVERYTHING: Final = KernelNotice(links=True, many=True)
 
 
-def heard(data: bytes) -> Heard:
+def heard(data: bytes) -> KernelNotice:
     """What one datagram tells. Raises `ValueError`."""
-    routes: list[RouteNews] = []
+    routes: list[RouteNotice] = []
     links = False
     for message in messages(data):
         if message.kind not in (RTM_NEWROUTE, RTM_DELROUTE):
@@ -43,8 +43,8 @@ def heard(data: bytes) -> Heard:
             continue
         item = seen_route(data, message.start, message.end)
         if item is not None and isinstance(item.entry, Route):
-            routes.append(RouteNews(item.entry, message.kind == RTM_DELROUTE, item.altered))
-    return Heard(links, tuple(routes))
+            routes.append(RouteNotice(item.entry, message.kind == RTM_DELROUTE, item.altered))
+    return KernelNotice(links, tuple(routes))
 
 
 class Listener:
@@ -53,7 +53,7 @@ class Listener:
     `tell` takes it, and answers for how many seconds it does not want to hear more: that is kept until then.
     """
 
-    def __init__(self, tell: Callable[[Heard], float]) -> None:
+    def __init__(self, tell: Callable[[KernelNotice], float]) -> None:
         """Raises `OSError`."""
         self._tell = tell
         self._socket = socket.socket(
@@ -84,11 +84,11 @@ class Listener:
             anything.poll()
             if ended.poll(0):
                 return
-            pause = self._tell(reduce(Heard.joined, self._received(), Heard()))
+            pause = self._tell(reduce(KernelNotice.joined, self._received(), KernelNotice()))
             if ended.poll(1000 * pause):
                 return
 
-    def _received(self) -> Iterator[Heard]:
+    def _received(self) -> Iterator[KernelNotice]:
         """What has come."""
         for _ in range(AT_ONCE):
             try:

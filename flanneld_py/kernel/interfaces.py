@@ -8,11 +8,18 @@ from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_addre
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links, get_link_of
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.next_hop import default_way, get_route, sources, way
+from flanneld_py.kernel.next_hop import default_next_hop, get_route, next_hop, sources
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes, seen_route
 from flanneld_py.subnet import Address
-from flanneld_py.underlay.changes import Seen
-from flanneld_py.underlay.interface import IFA_F_DADFAILED, IFA_F_TENTATIVE, Candidate, Held, Routes, Way
+from flanneld_py.underlay.changes import InterfaceState
+from flanneld_py.underlay.interface import (
+    IFA_F_DADFAILED,
+    IFA_F_TENTATIVE,
+    AssignedAddress,
+    Candidate,
+    NextHop,
+    Routes,
+)
 
 __all__ = ["glance", "look"]
 
@@ -27,7 +34,7 @@ def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
         raise Fatal(f"Listing the interfaces of this machine: {reason}", code=Exit.KERNEL) from error
 
 
-def glance(index: int) -> Seen:
+def glance(index: int) -> InterfaceState:
     """The interface of this index, whatever its name is by now, and all addresses. Raises `OSError`.
 
     By what takes little, for it is asked again and again: its routes are not among it.
@@ -40,9 +47,9 @@ def glance(index: int) -> Seen:
     unusable = IFA_F_TENTATIVE | IFA_F_DADFAILED
     usable = frozenset(held.address.ip for held in there if not held.flags & unusable)
     if link is None:
-        return Seen(None, usable)
-    own = tuple(Held(held.address, held.flags) for held in there if held.device == index)
-    return Seen(Candidate(link.name, link.index, link.mtu, link.flags, own), usable)
+        return InterfaceState(None, usable)
+    own = tuple(AssignedAddress(held.address, held.flags) for held in there if held.device == index)
+    return InterfaceState(Candidate(link.name, link.index, link.mtu, link.flags, own), usable)
 
 
 def _link_of(channel: Channel, index: int) -> Device | None:
@@ -56,11 +63,11 @@ def _link_of(channel: Channel, index: int) -> Device | None:
 
 
 def _candidates(channel: Channel) -> tuple[Candidate, ...]:
-    addresses: dict[int, list[Held]] = {}
+    addresses: dict[int, list[AssignedAddress]] = {}
     for data, message in channel.dump(dump_addresses(0), RTM_NEWADDR):
         held = held_address(data, message.start, message.end)
         if held is not None:
-            addresses.setdefault(held.device, []).append(Held(held.address, held.flags))
+            addresses.setdefault(held.device, []).append(AssignedAddress(held.address, held.flags))
     found = [
         device(data, message.start, message.end) for data, message in channel.dump(dump_links(), RTM_NEWLINK)
     ]
@@ -73,7 +80,7 @@ def _candidates(channel: Channel) -> tuple[Candidate, ...]:
     )
 
 
-def _candidate(link: Device, held: Sequence[Held], routes: Sequence[Route]) -> Candidate:
+def _candidate(link: Device, held: Sequence[AssignedAddress], routes: Sequence[Route]) -> Candidate:
     preferred = sources(routes, [item.address.ip for item in held])
     return Candidate(link.name, link.index, link.mtu, link.flags, tuple(held), preferred)
 
@@ -90,17 +97,17 @@ def _routes(channel: Channel, can_reach: Address | None) -> Routes:
     if can_reach is not None:
         try:
             data, message = channel.ask(get_route(can_reach))
-            reach = way(data, message.start, message.end)
+            reach = next_hop(data, message.start, message.end)
         except OSError as error:
             why = error.strerror or str(error)
     return Routes(_default(channel, AF_INET), _default(channel, AF_INET6), reach, why)
 
 
-def _default(channel: Channel, family: int) -> Way | None:
+def _default(channel: Channel, family: int) -> NextHop | None:
     """The default route with the lowest metric in the main table."""
     found = [
         default
         for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE)
-        if (default := default_way(family, data, message.start, message.end)) is not None
+        if (default := default_next_hop(family, data, message.start, message.end)) is not None
     ]
     return min(found, key=lambda default: default[0])[1] if found else None

@@ -11,7 +11,7 @@ from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.lookup import lookup
 from flanneld_py.subnet import Address
 
-__all__ = ["ELSEWHERE", "Around", "look"]
+__all__ = ["ELSEWHERE", "LocalAddresses", "look"]
 
 ELSEWHERE: Final[tuple[Address, ...]] = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
 """Of nobody (RFC 5737, RFC 3849): packets to them would leave by the default route."""
@@ -21,7 +21,7 @@ OVERLAY: Final = "flannel"
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class LocalAddresses:
     """`own` has the device's name for each address; `broadcasts` are those of the devices' networks."""
 
     own: Mapping[Address, str]
@@ -29,7 +29,7 @@ class Around:
     gateways: frozenset[Address]
 
 
-def look(reached: Iterable[Address]) -> Around:
+def look(reached: Iterable[Address]) -> LocalAddresses:
     """As it is now; `gateways` are those to other networks, and to these addresses. Raises `OSError`."""
     own: dict[Address, str] = {}
     broadcasts: set[Address] = set()
@@ -45,4 +45,4 @@ def look(reached: Iterable[Address]) -> Around:
                 broadcasts.add(held.address.network.broadcast_address)
         found = [lookup(channel, to) for to in (*ELSEWHERE, *reached)]
     gateways = {match.gateway for match in found if match is not None and match.gateway is not None}
-    return Around(own, frozenset(broadcasts), frozenset(gateways))
+    return LocalAddresses(own, frozenset(broadcasts), frozenset(gateways))

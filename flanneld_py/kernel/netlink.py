@@ -8,7 +8,7 @@ __all__ = ["NLMSG_DONE", "NLMSG_ERROR"]
 __all__ += ["NLM_F_CREATE", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLM_F_EXCL", "NLM_F_REPLACE"]
 __all__ += [
     "Message",
-    "Refusal",
+    "NetlinkRefusal",
     "Request",
     "attribute",
     "attributes",
@@ -110,14 +110,14 @@ def number(value: bytes | None) -> int:
 _ORDER: Final = "little" if struct.pack("=H", 1)[0] else "big"
 
 
-class Refusal(NamedTuple):
+class NetlinkRefusal(NamedTuple):
     """Why the kernel does not do it: an errno, and with NETLINK_EXT_ACK mostly words."""
 
     code: int
     words: str
 
 
-def refusal(data: bytes, message: Message) -> Refusal | None:
+def refusal(data: bytes, message: Message) -> NetlinkRefusal | None:
     """What an NLMSG_ERROR, or an NLMSG_DONE, tells; None if all is well. Raises `ValueError`."""
     if message.end - message.start < 4:
         return None  # an NLMSG_DONE of old kernels
@@ -125,7 +125,7 @@ def refusal(data: bytes, message: Message) -> Refusal | None:
     if code <= 0:
         return None
     if not message.flags & NLM_F_ACK_TLVS:
-        return Refusal(code, "")
+        return NetlinkRefusal(code, "")
     at = message.start + 4
     if message.kind == NLMSG_ERROR:  # the request follows, or just its header
         if message.end - at < 16:
@@ -133,4 +133,4 @@ def refusal(data: bytes, message: Message) -> Refusal | None:
         length = NLMSG_HDR.unpack_from(data, at)[0]
         at += 16 if message.flags & NLM_F_CAPPED else length + 3 & ~3
     said = attributes(data, at, message.end).get(NLMSGERR_ATTR_MSG, b"")
-    return Refusal(code, said.rstrip(b"\0").decode(errors="replace"))
+    return NetlinkRefusal(code, said.rstrip(b"\0").decode(errors="replace"))

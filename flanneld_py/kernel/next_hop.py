@@ -24,9 +24,9 @@ from flanneld_py.kernel.rtnetlink import (
     RTN_UNICAST,
 )
 from flanneld_py.subnet import Address, Network
-from flanneld_py.underlay.interface import Way
+from flanneld_py.underlay.interface import NextHop
 
-__all__ = ["default_way", "get_route", "sources", "way", "way_to_another"]
+__all__ = ["default_next_hop", "get_route", "next_hop", "next_hop_to_a_host", "sources"]
 
 RTNEXTHOP: Final = struct.Struct("=HBBi")  # length, flags, weight, index
 RTVIA: Final = struct.Struct("=H")  # family, and then the address
@@ -39,7 +39,7 @@ def get_route(address: Address) -> Request:
     return Request(RTM_GETROUTE, 0, payload + attribute(RTA_DST, address.packed))
 
 
-def way(data: bytes, start: int, end: int) -> Way | None:
+def next_hop(data: bytes, start: int, end: int) -> NextHop | None:
     """The way of an RTM_NEWROUTE: its first next hop, where it has several."""
     found = attributes(data, start + RTMSG.size, end)
     source = found.get(RTA_PREFSRC)
@@ -49,13 +49,13 @@ def way(data: bytes, start: int, end: int) -> Way | None:
         found = attributes(hops, RTNEXTHOP.size, min(length, len(hops)))
     if not index:
         return None
-    return Way(index, None if source is None else _address(source), _gateway(found))
+    return NextHop(index, None if source is None else _address(source), _gateway(found))
 
 
-def way_to_another(data: bytes, start: int, end: int) -> Way | None:
-    """As `way`; None for what is sent to no other machine, or to several: our own address, a broadcast."""
+def next_hop_to_a_host(data: bytes, start: int, end: int) -> NextHop | None:
+    """As `next_hop`; None for what is sent to no other machine (our own address) or several (broadcast)."""
     *_, kind, _ = RTMSG.unpack_from(data, start)
-    return way(data, start, end) if kind == RTN_UNICAST else None
+    return next_hop(data, start, end) if kind == RTN_UNICAST else None
 
 
 def _gateway(found: Mapping[int, bytes]) -> Address | None:
@@ -85,19 +85,19 @@ def sources(routes: Sequence[Route], addresses: Sequence[Address]) -> tuple[Addr
     defaults = [route for route in routes if not route.destination.prefixlen and route.gateway is not None]
     for default in sorted(defaults, key=lambda route: route.metric):
         ways = [(to.prefixlen, source) for to, source in near if default.gateway in to]
-        best += [source for _, source in sorted(ways, key=lambda way: -way[0])[:1]]
+        best += [source for _, source in sorted(ways, key=lambda next_hop: -next_hop[0])[:1]]
     on_link = {source for _, source in near}
     ordered = (*best, *(address for address in addresses if address in on_link), *far)
     return tuple(address for address in dict.fromkeys(ordered) if address in addresses)
 
 
-def default_way(family: int, data: bytes, start: int, end: int) -> tuple[int, Way] | None:
+def default_next_hop(family: int, data: bytes, start: int, end: int) -> tuple[int, NextHop] | None:
     """Metric and way, if the route is a default route of this family; "unreachable default" is none."""
     its, length, _, _, table, _, _, kind, _ = RTMSG.unpack_from(data, start)
     if its != family or length or kind != RTN_UNICAST:
         return None
     found = attributes(data, start + RTMSG.size, end)
-    where = way(data, start, end)
+    where = next_hop(data, start, end)
     if (number(found.get(RTA_TABLE)) or table) != RT_TABLE_MAIN or where is None:
         return None
     return number(found.get(RTA_PRIORITY)), where

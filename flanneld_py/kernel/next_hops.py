@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.next_hop import get_route, way_to_another
+from flanneld_py.kernel.next_hop import get_route, next_hop_to_a_host
 from flanneld_py.subnet import Address
-from flanneld_py.underlay.interface import Way
+from flanneld_py.underlay.interface import NextHop
 
-__all__ = ["ways_to"]
+__all__ = ["next_hops_to"]
 
 
-def ways_to(addresses: Sequence[Address], /) -> dict[Address, Way]:
+def next_hops_to(addresses: Sequence[Address], /) -> dict[Address, NextHop]:
     """The way to each of these addresses; none to one that cannot be reached. Raises `OSError`."""
     found = {}
     with Channel() as channel:
@@ -19,6 +19,6 @@ def ways_to(addresses: Sequence[Address], /) -> dict[Address, Way]:
         if isinstance(answer, OSError):
             continue
         data, message = answer
-        if (way := way_to_another(data, message.start, message.end)) is not None:
+        if (way := next_hop_to_a_host(data, message.start, message.end)) is not None:
             found[address] = way
     return found

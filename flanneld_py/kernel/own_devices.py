@@ -16,9 +16,18 @@ from flanneld_py.kernel.addresses import (
     held_address,
 )
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.desired import Action, Anew, Device, Found, Give, Set, Take, compare
+from flanneld_py.kernel.desired import (
+    Action,
+    AddAddress,
+    ConfigureLink,
+    DesiredDevice,
+    FoundDevice,
+    Recreate,
+    RemoveAddress,
+    compare,
+)
 from flanneld_py.kernel.devices import IFF_UP
-from flanneld_py.kernel.entries import Put as PutEntry
+from flanneld_py.kernel.entries import Add as PutEntry
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import Request
 from flanneld_py.kernel.rtnetlink import (
@@ -30,14 +39,14 @@ from flanneld_py.kernel.rtnetlink import (
     seen_route,
 )
 
-__all__ = ["Kept", "establish", "keep"]
+__all__ = ["Reconciled", "establish", "reconcile"]
 
 GONE = frozenset({errno.EADDRNOTAVAIL})
 """How the kernel says that an address that is to be taken away is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Reconciled:
     """What was put right, what the kernel refused, and what only the backend can put right."""
 
     done: tuple[Action, ...] = ()
@@ -45,33 +54,33 @@ class Kept:
     anew: str = ""
 
 
-def keep(wanted: Sequence[Device]) -> Kept:
+def reconcile(wanted: Sequence[DesiredDevice]) -> Reconciled:
     """Look at all of these devices, and put right what can be. Raises `OSError` where it cannot look."""
     if not wanted:
-        return Kept()
+        return Reconciled()
     done: list[Action] = []
     refused: list[tuple[Action, OSError]] = []
     with Channel() as channel:
         for device in wanted:
             for action in compare(device, _found(channel, device)):
-                if isinstance(action, Anew):
-                    return Kept(tuple(done), tuple(refused), action.reason)
+                if isinstance(action, Recreate):
+                    return Reconciled(tuple(done), tuple(refused), action.reason)
                 error = _perform(channel, action)
                 if error is None:
                     done.append(action)
                 else:
                     refused.append((action, error))
-    return Kept(tuple(done), tuple(refused))
+    return Reconciled(tuple(done), tuple(refused))
 
 
-def establish(device: Device) -> None:
+def establish(device: DesiredDevice) -> None:
     """Have a device, which is there, as it is wanted. Raises `Fatal`."""
     given = " and ".join(map(str, device.addresses)) or "no address"
     size = f" and MTU {device.mtu}" if device.mtu else ""
     try:
         with Channel() as channel:
             for action in compare(device, _found(channel, device)):
-                if isinstance(action, Anew):  # it went in this moment
+                if isinstance(action, Recreate):  # it went in this moment
                     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
                 error = _perform(channel, action)
                 if error is not None:
@@ -87,25 +96,25 @@ def _perform(channel: Channel, action: Action) -> OSError | None:
     try:
         channel.execute(_request(action))
     except OSError as error:
-        if not (isinstance(action, Take) and error.errno in GONE):
+        if not (isinstance(action, RemoveAddress) and error.errno in GONE):
             return error
     return None
 
 
 def _request(action: Action) -> Request:
     match action:
-        case Set(index, mtu, queue_length):
+        case ConfigureLink(index, mtu, queue_length):
             return devices.change(index, mtu=mtu, queue_length=queue_length, up=True)
-        case Take(index, address):
+        case RemoveAddress(index, address):
             return forget_address(index, address)
-        case Give(index, address):
+        case AddAddress(index, address):
             return give_address(index, address)
-        case Anew():
+        case Recreate():
             raise ValueError(f"nothing that the kernel can be asked for: {action}")
     return encode(PutEntry(action.route))
 
 
-def _found(channel: Channel, wanted: Device) -> Found | None:
+def _found(channel: Channel, wanted: DesiredDevice) -> FoundDevice | None:
     try:
         data, message = channel.ask(devices.get_link(wanted.name))
     except OSError as error:
@@ -115,10 +124,10 @@ def _found(channel: Channel, wanted: Device) -> Found | None:
     link = devices.device(data, message.start, message.end)
     up = bool(link.flags & IFF_UP)
     if link.index != wanted.index:
-        return Found(link.index, up, link.mtu)
+        return FoundDevice(link.index, up, link.mtu)
     addresses = tuple(_addresses(channel, link.index)) if wanted.addresses else ()
     routes = tuple(_routes(channel, wanted))
-    return Found(link.index, up, link.mtu, link.queue_length, link.mac, addresses, routes)
+    return FoundDevice(link.index, up, link.mtu, link.queue_length, link.mac, addresses, routes)
 
 
 def _addresses(channel: Channel, index: int) -> Iterator[HeldAddress]:
@@ -128,7 +137,7 @@ def _addresses(channel: Channel, index: int) -> Iterator[HeldAddress]:
             yield held
 
 
-def _routes(channel: Channel, wanted: Device) -> Iterator[Route]:
+def _routes(channel: Channel, wanted: DesiredDevice) -> Iterator[Route]:
     for version, family in ((4, AF_INET), (6, AF_INET6)):
         if not any(route.destination.version == version for route in wanted.routes):
             continue

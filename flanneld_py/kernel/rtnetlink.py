@@ -8,7 +8,7 @@ import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from flanneld_py.kernel.entries import PROTOCOL, Change, FdbEntry, Neighbour, Put, Route, Seen
+from flanneld_py.kernel.entries import PROTOCOL, Add, Change, FdbEntry, Neighbour, Route, SeenEntry
 from flanneld_py.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -63,7 +63,7 @@ PROTOCOL_OF_NEIGHBOUR: Final = attribute(NDA_PROTOCOL, bytes([PROTOCOL]))
 
 def encode(change: Change) -> Request:
     """The request. Raises `ValueError` for an entry that is none: an IPv4 route by an IPv6 gateway, say."""
-    entry, put = change.entry, isinstance(change, Put)
+    entry, put = change.entry, isinstance(change, Add)
     flags = NLM_F_CREATE | NLM_F_REPLACE if put else 0
     if isinstance(entry, Route):
         return Request(RTM_NEWROUTE if put else RTM_DELROUTE, flags, _route(entry, put))
@@ -134,7 +134,7 @@ def dump_fdb(device: int) -> Request:
     return Request(RTM_GETNEIGH, NLM_F_DUMP, NDMSG.pack(AF_BRIDGE, device, 0, 0, 0))
 
 
-def seen_route(data: bytes, start: int, end: int) -> Seen | None:
+def seen_route(data: bytes, start: int, end: int) -> SeenEntry | None:
     """The route of an RTM_NEWROUTE; None if it is in no slot of ours: another table, a source, a TOS."""
     family, length, src_len, tos, table, protocol, _, kind, flags = fixed(RTMSG, data, start, end)
     found = attributes(data, start + RTMSG.size, end)
@@ -162,10 +162,10 @@ def seen_route(data: bytes, start: int, end: int) -> Seen | None:
         protocol,
     )
     altered = kind != RTN_UNICAST or not found.keys().isdisjoint(ALTERED)
-    return Seen(route, protocol == PROTOCOL, altered)
+    return SeenEntry(route, protocol == PROTOCOL, altered)
 
 
-def seen_neighbour(data: bytes, start: int, end: int) -> Seen | None:
+def seen_neighbour(data: bytes, start: int, end: int) -> SeenEntry | None:
     """The neighbour or FDB entry of an RTM_NEWNEIGH; None if it leads nowhere."""
     family, device, state, flags, _ = fixed(NDMSG, data, start, end)
     found = attributes(data, start + NDMSG.size, end)
@@ -176,8 +176,8 @@ def seen_neighbour(data: bytes, start: int, end: int) -> Seen | None:
     if family == AF_BRIDGE:
         entry = FdbEntry(device, mac.hex(":"), _as_address(to))
         altered = altered or not found.keys().isdisjoint(OTHER_WAY)
-        return Seen(entry, bool(flags & NTF_EXT_LEARNED), altered)
+        return SeenEntry(entry, bool(flags & NTF_EXT_LEARNED), altered)
     if family not in (AF_INET, AF_INET6):
         return None
     ours = number(found.get(NDA_PROTOCOL)) == PROTOCOL
-    return Seen(Neighbour(device, _as_address(to), mac.hex(":")), ours, altered)
+    return SeenEntry(Neighbour(device, _as_address(to), mac.hex(":")), ours, altered)

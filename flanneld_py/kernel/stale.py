@@ -9,10 +9,10 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen, Slot, slot
+from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, SeenEntry, Slot, slot
 from flanneld_py.subnet import Network, Subnet
 
-__all__ = ["Note", "is_anothers", "is_within", "left_behind"]
+__all__ = ["Note", "is_anothers", "is_within", "stale_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Note:
     owner: int
 
 
-def left_behind(
-    seen: Iterable[Seen],
+def stale_entries(
+    seen: Iterable[SeenEntry],
     notes: Iterable[Note],
     owner: int,
     carried: Subnet | None,

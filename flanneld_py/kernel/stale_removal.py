@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from flanneld_py.kernel import notes, table
-from flanneld_py.kernel.device_lock import HeldByAnother, Hold
-from flanneld_py.kernel.entries import Delete, Entry, Slot
-from flanneld_py.kernel.stale import is_anothers, left_behind
+from flanneld_py.kernel.device_lock import DeviceLock, LockedByAnother
+from flanneld_py.kernel.entries import Entry, Remove, Slot
+from flanneld_py.kernel.stale import is_anothers, stale_entries
 from flanneld_py.subnet import Network, Subnet
 
-__all__ = ["Past"]
+__all__ = ["StaleRemoval"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,34 +23,34 @@ OWNER: Final = 0x80000000
 """Set in every owner's number, which is the metric of a route, of which IPv6 has none that is 0."""
 
 
-class Past:
+class StaleRemoval:
     """The past of the flanneld that has this subnet file, by which it is known over restarts."""
 
     def __init__(self, subnet_file: Path) -> None:
         self._name = str(subnet_file.absolute())
         self._owner = 0
-        self._hold: Hold | None = None
+        self._hold: DeviceLock | None = None
         self._unfinished: tuple[Subnet, Subnet | None, Callable[[], Container[Slot]]] | None = None
 
     def leave(self, overlay: Subnet, carried: Subnet | None, wanted: Callable[[], Container[Slot]]) -> None:
         """Have a note of the overlay that we carry, and take away what else is marked and nobody's.
 
-        `carried`, and what `wanted` answers, are as of `left_behind`. What fails is tried again by `look`.
+        `carried`, and what `wanted` answers, are as of `stale_entries`. What fails is tried again by `look`.
         """
         self._unfinished = overlay, carried, wanted
         try:
             self._owner = self._owner or self._identify(overlay)
             notes.note(self._owner, overlay.networks)
-            found = left_behind(table.marked(), notes.noted(), self._owner, carried, wanted())
-            failed = dict(table.perform([Delete(entry) for entry in found])) if found else {}
+            found = stale_entries(table.marked(), notes.noted(), self._owner, carried, wanted())
+            failed = dict(table.perform([Remove(entry) for entry in found])) if found else {}
         except OSError as error:
-            logger.error("Looking for what earlier networks left: %s. It is tried again", error)  # noqa: TRY400
+            logger.error("Looking for what earlier networks left: %s. Retrying", error)  # noqa: TRY400
             return
-        gone = [entry for entry in found if Delete(entry) not in failed]
+        gone = [entry for entry in found if Remove(entry) not in failed]
         if gone:
-            logger.info("Took away what was left of another network or backend: %s", _names(gone))
+            logger.info("Removed stale entries of another network or backend: %s", _names(gone))
         for refusal in failed.values():
-            logger.error("%s. It is tried again", refusal.strerror)
+            logger.error("%s. Retrying", refusal.strerror)
         if not failed:
             self._unfinished = None
 
@@ -73,8 +73,8 @@ class Past:
         """
         number = OWNER | zlib.crc32(self._name.encode(errors="surrogateescape"))
         try:
-            self._hold = Hold(f"networks/{number}")
-        except HeldByAnother:
+            self._hold = DeviceLock(f"networks/{number}")
+        except LockedByAnother:
             return OWNER | zlib.crc32(f"{self._name} {overlay}".encode(errors="surrogateescape"))
         return number
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.entries import PROTOCOL, Change, Delete, Neighbour, Route, Seen, Slot
+from flanneld_py.kernel.entries import PROTOCOL, Change, Neighbour, Remove, Route, SeenEntry, Slot
 from flanneld_py.kernel.netlink import Request
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
@@ -40,11 +40,11 @@ def perform(changes: Sequence[Change]) -> list[tuple[Change, OSError]]:
     return [
         (changes[place], _explained(changes[place], error))
         for place, error in failed.items()
-        if not (isinstance(changes[place], Delete) and error.errno in ABSENT)
+        if not (isinstance(changes[place], Remove) and error.errno in ABSENT)
     ]
 
 
-def marked(protocol: int = PROTOCOL) -> list[Seen]:
+def marked(protocol: int = PROTOCOL) -> list[SeenEntry]:
     """Every route and every neighbour with this mark, whatever device they are of. Raises `OSError`."""
     with Channel() as channel:
         routes = [
@@ -63,7 +63,7 @@ def marked(protocol: int = PROTOCOL) -> list[Seen]:
 
 def seen(
     devices: Collection[int], families: Collection[int] = FAMILIES, wanted: Container[Slot] = ()
-) -> list[Seen]:
+) -> list[SeenEntry]:
     """What the kernel has that concerns us.
 
     That is every route with our mark, every route by these devices or to a destination in `wanted`, and all
@@ -82,7 +82,7 @@ def seen(
     return found
 
 
-def _routes(channel: Channel, family: int) -> Iterator[tuple[Seen, Route]]:
+def _routes(channel: Channel, family: int) -> Iterator[tuple[SeenEntry, Route]]:
     version = 4 if family == AF_INET else 6
     for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE):
         item = seen_route(data, message.start, message.end)
@@ -92,7 +92,7 @@ def _routes(channel: Channel, family: int) -> Iterator[tuple[Seen, Route]]:
             yield item, route
 
 
-def _neighbours(channel: Channel, request: Request, device: int = 0) -> Iterator[Seen]:
+def _neighbours(channel: Channel, request: Request, device: int = 0) -> Iterator[SeenEntry]:
     """Those of a device, or of all."""
     try:
         listed = channel.dump(request, RTM_NEWNEIGH)
@@ -107,7 +107,7 @@ def _neighbours(channel: Channel, request: Request, device: int = 0) -> Iterator
 
 
 def _explained(change: Change, error: OSError) -> OSError:
-    doing = "Deleting" if isinstance(change, Delete) else "Setting"
+    doing = "Deleting" if isinstance(change, Remove) else "Setting"
     what = f"{doing} {change.entry}"
     with suppress(OSError):
         device = change.entry.device

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
 
-from flanneld_py.lease.model import HeldLease, Lease
-from flanneld_py.lease.validation import Fault, Refusal, Rules, covered, ends
+from flanneld_py.lease.model import Lease, StoredLease
+from flanneld_py.lease.validation import LeaseRefusal, LeaseRules, RefusalReason, covered, ends
 from flanneld_py.subnet import Address, Network, Subnet
 
-__all__ = ["Admission", "Refusals", "Refused", "Transition"]
+__all__ = ["Admission", "Refusals", "RefusedLease", "Transition"]
 
 Transition: TypeAlias = tuple[Lease | None, Lease | None]
 """A peer before and after; None where there is none."""
@@ -25,11 +25,11 @@ Transition: TypeAlias = tuple[Lease | None, Lease | None]
 _Order: TypeAlias = tuple[int, Subnet]
 
 
-def _order(held: HeldLease) -> _Order:
+def _order(held: StoredLease) -> _Order:
     return held.created, held.lease.subnet
 
 
-def _claims_the_same(one: HeldLease, other: HeldLease) -> bool:
+def _claims_the_same(one: StoredLease, other: StoredLease) -> bool:
     """Of two states of one lease."""
     return one.created == other.created and one.lease.attrs.public == other.lease.attrs.public
 
@@ -38,11 +38,14 @@ def _claims_the_same(one: HeldLease, other: HeldLease) -> bool:
 class _Point:
     """What two leases claim, and one of them can have: an address, or the smaller of two networks."""
 
-    fault: Fault
+    fault: RefusalReason
     what: Address | Network
 
 
-_AMONG_THEMSELVES: Final = {Fault.ADDRESS: Fault.SHARED, Fault.COVERS: Fault.ANOTHERS}
+_AMONG_THEMSELVES: Final = {
+    RefusalReason.ADDRESS: RefusalReason.SHARED,
+    RefusalReason.COVERS: RefusalReason.ANOTHERS,
+}
 """Those whose public address is inside one subnet have the same, those that cover one address overlap."""
 
 
@@ -54,33 +57,35 @@ class _Queue:
     point: _Point
     waiting: list[_Order] = field(default_factory=list)
 
-    def refusal(self) -> Refusal:
+    def refusal(self) -> LeaseRefusal:
         """Of those who wait."""
         fault, what, holder = self.point.fault, self.point.what, self.holder
         match fault:
-            case Fault.SHARED:
-                return Refusal(fault, f"its public address {what} is that of {holder}, which was there first")
-            case Fault.ADDRESS:
-                return Refusal(fault, f"its public address {what} is inside another's subnet, {holder}")
-            case Fault.COVERS:
-                return Refusal(fault, f"it covers {what}, the public address of {holder}")
-        return Refusal(fault, f"it overlaps {holder}, which was there first")
+            case RefusalReason.SHARED:
+                return LeaseRefusal(
+                    fault, f"its public address {what} is that of {holder}, which was there first"
+                )
+            case RefusalReason.ADDRESS:
+                return LeaseRefusal(fault, f"its public address {what} is inside another's subnet, {holder}")
+            case RefusalReason.COVERS:
+                return LeaseRefusal(fault, f"it covers {what}, the public address of {holder}")
+        return LeaseRefusal(fault, f"it overlaps {holder}, which was there first")
 
 
 @dataclass(slots=True)
-class Refused:
+class RefusedLease:
     """A lease that is no peer's; by its own fault, or for another's sake, for which it waits."""
 
-    held: HeldLease
-    cause: Refusal | _Queue
+    held: StoredLease
+    cause: LeaseRefusal | _Queue
 
     @property
-    def refusal(self) -> Refusal:
+    def refusal(self) -> LeaseRefusal:
         """Why."""
         return self.cause.refusal() if isinstance(self.cause, _Queue) else self.cause
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> RefusalReason:
         """The kind of why."""
         return self.cause.point.fault if isinstance(self.cause, _Queue) else self.cause.fault
 
@@ -122,16 +127,16 @@ class _Ranges:
 class Admission:
     """Leases that ask to be peers, and those that are: `admitted`."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: LeaseRules) -> None:
         self.rules = rules
         self.admitted: dict[Subnet, Lease] = {}
-        self.refused: dict[Subnet, Refused] = {}
+        self.refused: dict[Subnet, RefusedLease] = {}
         self.changes = 0
         """Of what is refused."""
-        self.fresh: list[Refused] = []
+        self.fresh: list[RefusedLease] = []
         """What was refused since this was last emptied, or for another fault than before."""
-        self._faults: Counter[Fault] = Counter()
-        self._held: dict[Subnet, HeldLease] = {}  # those that are admitted
+        self._faults: Counter[RefusalReason] = Counter()
+        self._held: dict[Subnet, StoredLease] = {}  # those that are admitted
         self._holders: dict[Address, Subnet] = {}  # of public addresses
         self._inside: dict[int, list[int]] = {4: [], 6: []}  # of them those that the overlay covers
         self._ranges = {4: _Ranges(), 6: _Ranges()}
@@ -142,14 +147,14 @@ class Admission:
         ] = []  # whose holder is gone: a heap, the first comes first
 
     @classmethod
-    def of(cls, rules: Rules, leases: Iterable[HeldLease]) -> "Admission":
+    def of(cls, rules: LeaseRules, leases: Iterable[StoredLease]) -> "Admission":
         """These, at once."""
         made = cls(rules)
         for held in sorted(leases, key=_order):
             made.put(held)
         return made
 
-    def put(self, held: HeldLease) -> list[Transition]:
+    def put(self, held: StoredLease) -> list[Transition]:
         """A lease is new, or has changed; what that changes among peers."""
         subnet = held.lease.subnet
         known, refused = self._held.get(subnet), self.refused.get(subnet)
@@ -195,7 +200,7 @@ class Admission:
         # What goes comes first: the backend has room for one.
         return sorted((pair for pair in pairs if pair != (None, None)), key=lambda pair: pair[1] is not None)
 
-    def _judge(self, held: HeldLease, before: Refused | None) -> Subnet | None:
+    def _judge(self, held: StoredLease, before: RefusedLease | None) -> Subnet | None:
         """Admit it, in place of those that came after it, or refuse it; neither is done so far.
 
         `before` is how it was refused until now. Who has by now what it waited for; None if that is open.
@@ -218,18 +223,18 @@ class Admission:
         self._admit(held)
         return subnet
 
-    def _refuse(self, held: HeldLease, cause: Refusal | _Queue, before: Refused | None) -> None:
-        refused = self.refused[held.lease.subnet] = Refused(held, cause)
+    def _refuse(self, held: StoredLease, cause: LeaseRefusal | _Queue, before: RefusedLease | None) -> None:
+        refused = self.refused[held.lease.subnet] = RefusedLease(held, cause)
         self._count(refused.fault, 1)
         if before is None or before.fault is not refused.fault:
             self.fresh.append(refused)
 
-    def _wait(self, held: HeldLease, holder: Subnet, point: _Point, before: Refused | None) -> None:
+    def _wait(self, held: StoredLease, holder: Subnet, point: _Point, before: RefusedLease | None) -> None:
         queue = self._queues.setdefault(holder, {}).setdefault(point, _Queue(holder, point))
         insort(queue.waiting, _order(held))
         self._refuse(held, queue, before)
 
-    def _count(self, fault: Fault, more: int) -> None:
+    def _count(self, fault: RefusalReason, more: int) -> None:
         self._faults[fault] += more
         self.changes += 1
 
@@ -257,23 +262,23 @@ class Admission:
         """Who is admitted and claims something that this one does."""
         for address in self._public(lease):
             if (holder := self._holders.get(address)) is not None:
-                yield holder, _Point(Fault.SHARED, address)
+                yield holder, _Point(RefusalReason.SHARED, address)
             number = int(address)
             for holder, _ in self._ranges[address.version].overlapping(number, number):
-                yield holder, _Point(Fault.ADDRESS, address)
+                yield holder, _Point(RefusalReason.ADDRESS, address)
         for network in self._networks(lease):
             first, last = ends(network)
             for holder, other in self._ranges[network.version].overlapping(first, last):
                 # Networks overlap only where one is inside the other.
                 smaller = network if network.prefixlen >= other.prefixlen else other
-                yield holder, _Point(Fault.ANOTHERS, smaller)
+                yield holder, _Point(RefusalReason.ANOTHERS, smaller)
             inside = self._inside[network.version]
             if inside and (place := covered(inside, network)) is not None:
                 for number in inside[place : bisect_right(inside, last)]:
                     address = type(network.network_address)(number)
-                    yield self._holders[address], _Point(Fault.COVERS, address)
+                    yield self._holders[address], _Point(RefusalReason.COVERS, address)
 
-    def _admit(self, held: HeldLease) -> None:
+    def _admit(self, held: StoredLease) -> None:
         lease = held.lease
         self._before.setdefault(lease.subnet, None)
         self.admitted[lease.subnet], self._held[lease.subnet] = lease, held

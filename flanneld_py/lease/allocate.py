@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Generic, TypeAlias
 
 from flanneld_py.config.model import N, NetworkConfig, Pool
-from flanneld_py.lease.model import HeldLease
+from flanneld_py.lease.model import StoredLease
 from flanneld_py.subnet import Addresses, Network, Subnet, key
 
 __all__ = ["Choice", "Create", "FreeSubnets", "OutOfSubnets", "Pick", "Replace", "Reuse"]
@@ -24,14 +24,14 @@ __all__ += ["choose_subnet", "picker"]
 class Reuse:
     """Renew this lease, provided that its key is still at its revision."""
 
-    held: HeldLease
+    held: StoredLease
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
     """Delete `old`, which the configuration no longer allows, and create a lease of `subnet`."""
 
-    old: HeldLease
+    old: StoredLease
     subnet: Subnet
 
 
@@ -147,7 +147,7 @@ def picker(mode: str, public: Addresses, randrange: Callable[[int], int]) -> Pic
 
 def choose_subnet(
     config: NetworkConfig,
-    leases: Sequence[HeldLease],
+    leases: Sequence[StoredLease],
     public: Addresses,
     previous: Subnet | None,
     pick: Pick,
@@ -206,9 +206,9 @@ def _nothing_left(pool: Pool[N]) -> str:
     )
 
 
-def _has_canonical_key(held: HeldLease) -> bool:
+def _has_canonical_key(held: StoredLease) -> bool:
     return held.name in ("", key(held.lease.subnet))
 
 
-def _by_age(held: HeldLease) -> tuple[int, Subnet]:
+def _by_age(held: StoredLease) -> tuple[int, Subnet]:
     return held.created, held.lease.subnet

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from flanneld_py.subnet import Addresses, Subnet
 
-__all__ = ["Added", "Event", "HeldLease", "Lease", "LeaseAttrs", "Removed"]
+__all__ = ["Lease", "LeaseAttrs", "PeerAdded", "PeerEvent", "PeerRemoved", "StoredLease"]
 __all__ += ["agree", "decode", "diff", "encode", "encode_v2", "news"]
 
 
@@ -42,7 +42,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLease:
+class StoredLease:
     """A lease as a registry has it.
 
     `revision` is the registry's revision of its last change. `name` is the last part of its key where that
@@ -59,7 +59,7 @@ class HeldLease:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class PeerAdded:
     """A lease is new, or its attributes are; `again`: only what is announced beside it is."""
 
     lease: Lease
@@ -67,13 +67,13 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class PeerRemoved:
     """A lease is gone; `lease` is what was known of it."""
 
     lease: Lease
 
 
-Event: TypeAlias = Added | Removed
+PeerEvent: TypeAlias = PeerAdded | PeerRemoved
 
 
 _NO_IPV4: Final = str(IPv4Address(0))  # what flannel writes for no IPv4 address
@@ -209,18 +209,18 @@ def _cut(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tuple[Event, ...]:
+def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tuple[PeerEvent, ...]:
     """What happened between `known` and `snapshot`, ordered by subnet, removals first.
 
     Removals come first because a node that changes the length of its subnet frees the range that it takes
     again. A changed attribute is an Added, for the subnet is still leased.
     """
-    removed = [Removed(known[subnet]) for subnet in sorted(known.keys() - snapshot.keys())]
+    removed = [PeerRemoved(known[subnet]) for subnet in sorted(known.keys() - snapshot.keys())]
     changed = sorted(subnet for subnet, lease in snapshot.items() if known.get(subnet) != lease)
     return (*removed, *(news(known.get(subnet), snapshot[subnet]) for subnet in changed))
 
 
-def news(before: Lease | None, after: Lease) -> Added:
+def news(before: Lease | None, after: Lease) -> PeerAdded:
     """What happened to a lease that is not as it was, or was not there."""
     again = before is not None and replace(before, announced=after.announced) == after
-    return Added(after, again)
+    return PeerAdded(after, again)

@@ -12,13 +12,13 @@ from enum import Enum
 from typing import Final
 
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.lease.model import HeldLease
+from flanneld_py.lease.model import StoredLease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
-__all__ = ["Fault", "Needs", "Refusal", "Rules", "covered", "ends", "too_wide"]
+__all__ = ["LeaseRefusal", "LeaseRules", "ProtectedAddresses", "RefusalReason", "covered", "ends", "too_wide"]
 
 
-class Fault(Enum):
+class RefusalReason(Enum):
     """What is wrong with a lease, in a few words."""
 
     OUTSIDE = "outside the network"
@@ -31,15 +31,15 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LeaseRefusal:
     """The fault, and a sentence's end that tells it: "it is not inside the network 10.2.0.0/16"."""
 
-    fault: Fault
+    fault: RefusalReason
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ProtectedAddresses:
     """Addresses that this machine has, and those without which it is off the network.
 
     `own` has the name of the device of each; `broadcasts` are those of its own networks. `registries` are
@@ -61,13 +61,13 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class LeaseRules:
     """What leases are judged by: the network, our own subnet of it and public addresses, and `needs`."""
 
     network: NetworkConfig
     own: Subnet = field(default_factory=Subnet)
     public: Addresses = field(default_factory=Addresses)
-    needs: Needs = field(default_factory=Needs)
+    needs: ProtectedAddresses = field(default_factory=ProtectedAddresses)
     _needed: dict[int, tuple[list[int], list[str]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Rules:
                 words.append(f"{address}, {what}")
         object.__setattr__(self, "_needed", found)
 
-    def unfit(self, held: HeldLease) -> Refusal | None:
+    def unfit(self, held: StoredLease) -> LeaseRefusal | None:
         """Why this lease is no peer's, whatever others there are; None if nothing speaks against it."""
         subnet, public = held.lease.subnet, held.lease.attrs.public
         mine = self.network.overlay
@@ -104,24 +104,26 @@ class Rules:
             if address is not None and (refusal := self._unreachable(address, subnet)):
                 return refusal
         if not some:
-            return Refusal(Fault.OUTSIDE, f"it has no subnet of the network {mine}")
+            return LeaseRefusal(RefusalReason.OUTSIDE, f"it has no subnet of the network {mine}")
         if subnet.overlaps(self.own):
-            return Refusal(Fault.OURS, f"it overlaps ours, {self.own}")
+            return LeaseRefusal(RefusalReason.OURS, f"it overlaps ours, {self.own}")
         return self._covering(subnet)
 
-    def _misplaced(self, network: Network, whole: Network, length: int, permanent: bool) -> Refusal | None:
+    def _misplaced(
+        self, network: Network, whole: Network, length: int, permanent: bool
+    ) -> LeaseRefusal | None:
         first, last = ends(network)
         begin, end = ends(whole)
         if not begin <= first <= last <= end:
-            return Refusal(Fault.OUTSIDE, f"it is not inside the network {whole}")
+            return LeaseRefusal(RefusalReason.OUTSIDE, f"it is not inside the network {whole}")
         # A reservation may keep several subnets for one machine, though never all there are.
         if network.prefixlen == length or (permanent and whole.prefixlen < network.prefixlen < length):
             return None
         kind = "reservations are of whole subnets, and" if permanent else ""
         words = f"{kind} the network's subnets are /{length}".strip()
-        return Refusal(Fault.LENGTH, f"it is a /{network.prefixlen}, and {words}")
+        return LeaseRefusal(RefusalReason.LENGTH, f"it is a /{network.prefixlen}, and {words}")
 
-    def _unreachable(self, address: Address, subnet: Subnet) -> Refusal | None:
+    def _unreachable(self, address: Address, subnet: Subnet) -> LeaseRefusal | None:
         """Why packets must not be sent to a public address."""
         what = _no_machines(address)
         if not what and address in self.needs.broadcasts:
@@ -129,20 +131,20 @@ class Rules:
         if not what and address in self.needs.own:
             what = f"this machine's own, of {self.needs.own[address]}"
         if what:
-            return Refusal(Fault.ADDRESS, f"its public address {address} is {what}")
+            return LeaseRefusal(RefusalReason.ADDRESS, f"its public address {address} is {what}")
         if any(_holds(network, address) for network in subnet.networks):
-            return Refusal(Fault.ADDRESS, f"its public address {address} is inside it")
+            return LeaseRefusal(RefusalReason.ADDRESS, f"its public address {address} is inside it")
         return None
 
-    def _covering(self, subnet: Subnet) -> Refusal | None:
+    def _covering(self, subnet: Subnet) -> LeaseRefusal | None:
         for network in subnet.networks:
             numbers, words = self._needed[network.version]
             if numbers and (place := covered(numbers, network)) is not None:
-                return Refusal(Fault.COVERS, f"it covers {words[place]}")
+                return LeaseRefusal(RefusalReason.COVERS, f"it covers {words[place]}")
         return None
 
 
-def _length(rules: Rules, version: int) -> int:
+def _length(rules: LeaseRules, version: int) -> int:
     pool = rules.network.ipv4 if version == 4 else rules.network.ipv6
     return 0 if pool is None else pool.subnet_len
 
@@ -188,7 +190,7 @@ def _no_machines(address: Address) -> str:
     return next((what for first, last, what in _NO_MACHINES[address.version] if first <= number <= last), "")
 
 
-def too_wide(rules: Rules, kept: bool) -> str:
+def too_wide(rules: LeaseRules, kept: bool) -> str:
     """A warning where the network covers what this machine needs; "" if it does not.
 
     `kept`: the backend has one route for the whole network, and keeps those addresses out of it.

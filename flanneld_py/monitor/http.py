@@ -14,7 +14,7 @@ from socketserver import TCPServer
 from flanneld_py import __version__
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor.state import health, readiness, state
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.runtime import clock
 from flanneld_py.runtime.http_limits import REQUEST_TIME, RequestStream, Slots
 
@@ -33,12 +33,12 @@ class Monitor:
     """Answers on a port, in threads of its own, until it is closed. Port 0 is any free one, for tests."""
 
     def __init__(
-        self, host: str, port: int, boards: Sequence[Board], now: Callable[[], float] = clock.now
+        self, host: str, port: int, statuses: Sequence[NetworkStatus], now: Callable[[], float] = clock.now
     ) -> None:
         """Raises `Fatal` if the port cannot be had."""
 
         class Handler(_Handler):
-            pages = _Pages(boards, now)
+            pages = _Pages(statuses, now)
 
         class Server(_Server):
             address_family = _family(host)
@@ -64,8 +64,8 @@ class Monitor:
 class _Pages:
     """What there is to see, by path."""
 
-    def __init__(self, boards: Sequence[Board], now: Callable[[], float]) -> None:
-        self._boards = boards
+    def __init__(self, statuses: Sequence[NetworkStatus], now: Callable[[], float]) -> None:
+        self._statuses = statuses
         self._now = now
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
@@ -74,14 +74,14 @@ class _Pages:
             case "/healthz":
                 status, words = health()
             case "/readyz":
-                status, words = readiness(self._boards, self._now())
+                status, words = readiness(self._statuses, self._now())
             case "/state":
-                data = state(self._boards, self._now(), __version__)
+                data = state(self._statuses, self._now(), __version__)
                 return HTTPStatus.OK, "application/json", f"{json.dumps(data, indent=2)}\n".encode()
             case "/metrics":
                 from flanneld_py.monitor import metrics
 
-                text = metrics.text(self._boards, self._now(), __version__)
+                text = metrics.text(self._statuses, self._now(), __version__)
                 return HTTPStatus.OK, metrics.CONTENT_TYPE, text
             case _:
                 status = HTTPStatus.NOT_FOUND

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from flanneld_py.monitor.statistics import Statistics
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 
 __all__ = ["CONTENT_TYPE", "text"]
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Name, help, and where the value is; a counter's name gets _total.
-_GAUGES: tuple[tuple[str, str, Callable[[Board, float], float]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[NetworkStatus, float], float]], ...] = (
     ("flanneld_ready", "1 while a lease is held and packets are carried.", lambda b, _: b.ready),
     (
         "flanneld_degraded",
@@ -48,7 +48,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[Board, float], float]], ...] = (
         lambda b, now: b.lag(now),
     ),
 )
-_COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
+_COUNTERS: tuple[tuple[str, str, Callable[[NetworkStatus], int]], ...] = (
     ("flanneld_leases_acquired", "Leases acquired.", lambda b: b.acquired),
     ("flanneld_leases_lost", "Leases deleted, taken, or not renewed in time.", lambda b: b.lost),
     ("flanneld_lease_renewals", "Renewals.", lambda b: b.renewed),
@@ -63,18 +63,18 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Board], int]], ...] = (
 )
 
 
-def text(boards: Sequence[Board], now: float, version: str) -> bytes:
+def text(statuses: Sequence[NetworkStatus], now: float, version: str) -> bytes:
     """All metrics of all networks; a network's name is the label `network`, empty for the only one."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Boards(boards, now, version))
+    registry.register(_Boards(statuses, now, version))
     return generate_latest(registry)
 
 
 class _Boards(Collector):
     """One look at the boards."""
 
-    def __init__(self, boards: Sequence[Board], now: float, version: str) -> None:
-        self._boards = boards
+    def __init__(self, statuses: Sequence[NetworkStatus], now: float, version: str) -> None:
+        self._statuses = statuses
         self._now = now
         self._version = version
 
@@ -82,38 +82,38 @@ class _Boards(Collector):
         """All of it."""
         yield InfoMetricFamily("flanneld_build", "This flanneld.", {"version": self._version})
         lease = InfoMetricFamily("flanneld_lease", "Our lease.", labels=["network"])
-        for board in self._boards:
-            if board.subnet is not None:
-                lease.add_metric([board.name], {"subnet": str(board.subnet), "backend": board.backend})
+        for status in self._statuses:
+            if status.subnet is not None:
+                lease.add_metric([status.name], {"subnet": str(status.subnet), "backend": status.backend})
         yield lease
         for name, words, gauge in _GAUGES:
             family = GaugeMetricFamily(name, words, labels=["network"])
-            for board in self._boards:
-                family.add_metric([board.name], float(gauge(board, self._now)))
+            for status in self._statuses:
+                family.add_metric([status.name], float(gauge(status, self._now)))
             yield family
         for name, words, counter in _COUNTERS:
             count = CounterMetricFamily(name, words, labels=["network"])
-            for board in self._boards:
-                count.add_metric([board.name], counter(board))
+            for status in self._statuses:
+                count.add_metric([status.name], counter(status))
             yield count
         refused = GaugeMetricFamily(
             "flanneld_refused_leases",
             "Leases of other machines that are refused, by the fault.",
             labels=["network", "fault"],
         )
-        for board in self._boards:
-            for fault, number in board.refusals.counts.items():
-                refused.add_metric([board.name, fault], number)
+        for status in self._statuses:
+            for fault, number in status.refusals.counts.items():
+                refused.add_metric([status.name, fault], number)
         yield refused
         yield from _traffic(
-            [(board.name, done) for board in self._boards if (done := _statistics(board)) is not None]
+            [(status.name, done) for status in self._statuses if (done := _statistics(status)) is not None]
         )
 
 
-def _statistics(board: Board) -> Statistics | None:
+def _statistics(status: NetworkStatus) -> Statistics | None:
     """None where it cannot be read, as when no file descriptor is free: then the rest is told without."""
     try:
-        return board.statistics()
+        return status.statistics()
     except OSError as error:
         logger.debug("Reading the statistics of a backend: %s", error)
         return None

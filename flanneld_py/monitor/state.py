@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flanneld_py.lease.admission import Refusals
 from flanneld_py.lease.model import Lease
 from flanneld_py.monitor.statistics import Flow
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 
 __all__ = ["health", "readiness", "state"]
 
@@ -17,48 +17,48 @@ def health() -> tuple[HTTPStatus, str]:
     return HTTPStatus.OK, "flanneld is running\n"
 
 
-def readiness(boards: Sequence[Board], now: float) -> tuple[HTTPStatus, str]:
+def readiness(statuses: Sequence[NetworkStatus], now: float) -> tuple[HTTPStatus, str]:
     """Whether every network has a lease and carries packets; `now` in the boards' seconds.
 
     A registry that is away does not end that, nor does a machine that is late: it is still ready, and says
     that it is degraded and why.
     """
-    waiting = [f"{_title(board)}{_waiting(board)}" for board in boards if not board.ready]
+    waiting = [f"{_title(status)}{_waiting(status)}" for status in statuses if not status.ready]
     if waiting:
         return HTTPStatus.SERVICE_UNAVAILABLE, f"flanneld is not ready yet: {'; '.join(waiting)}\n"
-    degraded = [f"{_title(board)}{why}" for board in boards if (why := board.degraded(now))]
+    degraded = [f"{_title(status)}{why}" for status in statuses if (why := status.degraded(now))]
     if degraded:
         return HTTPStatus.OK, f"flanneld is ready, degraded: {'; '.join(degraded)}\n"
     return HTTPStatus.OK, "flanneld is ready\n"
 
 
-def state(boards: Sequence[Board], now: float, version: str) -> dict[str, object]:
+def state(statuses: Sequence[NetworkStatus], now: float, version: str) -> dict[str, object]:
     """Everything, as JSON data; `now` in the boards' seconds."""
-    return {"version": version, "networks": [_network(board, now) for board in boards]}
+    return {"version": version, "networks": [_network(status, now) for status in statuses]}
 
 
-def _title(board: Board) -> str:
-    return f"network {board.name}: " if board.name else ""
+def _title(status: NetworkStatus) -> str:
+    return f"network {status.name}: " if status.name else ""
 
 
-def _waiting(board: Board) -> str:
-    doing = board.doing or board.lacking or "its lease is lost"
-    why = "; ".join(filter(None, (board.trouble, board.unfenced)))
+def _waiting(status: NetworkStatus) -> str:
+    doing = status.doing or status.lacking or "its lease is lost"
+    why = "; ".join(filter(None, (status.trouble, status.unfenced)))
     return f"{doing} ({why})" if why else doing
 
 
-def _network(board: Board, now: float) -> dict[str, object]:
-    subnet, left = board.subnet, board.expires_at - now  # another thread may take the subnet away
+def _network(status: NetworkStatus, now: float) -> dict[str, object]:
+    subnet, left = status.subnet, status.expires_at - now  # another thread may take the subnet away
     return {
-        "name": board.name,
-        "ready": board.ready,
-        "degraded": bool(board.degraded(now)),
-        "doing": board.doing,
-        "trouble": board.trouble,
-        "unfenced": board.unfenced,
-        "lacking": board.lacking,
-        "backend": board.backend,
-        "mtu": board.mtu,
+        "name": status.name,
+        "ready": status.ready,
+        "degraded": bool(status.degraded(now)),
+        "doing": status.doing,
+        "trouble": status.trouble,
+        "unfenced": status.unfenced,
+        "lacking": status.lacking,
+        "backend": status.backend,
+        "mtu": status.mtu,
         "lease": None
         if subnet is None
         else {
@@ -67,26 +67,26 @@ def _network(board: Board, now: float) -> dict[str, object]:
             "reservation": left == math.inf,
             "seconds_left": None if left == math.inf else round(left, 3),
         },
-        "registry_silent_seconds": None if math.isinf(board.heard_at) else round(now - board.heard_at, 3),
-        "watch_lag_seconds": round(board.lag(now), 3),
+        "registry_silent_seconds": None if math.isinf(status.heard_at) else round(now - status.heard_at, 3),
+        "watch_lag_seconds": round(status.lag(now), 3),
         "counters": {
-            "leases_acquired": board.acquired,
-            "leases_lost": board.lost,
-            "renewals": board.renewed,
-            "renewal_failures": board.renewal_failures,
-            "watches_begun": board.watches,
-            "firewall_repairs": board.filter_repairs,
-            "device_and_file_repairs": board.repairs,
+            "leases_acquired": status.acquired,
+            "leases_lost": status.lost,
+            "renewals": status.renewed,
+            "renewal_failures": status.renewal_failures,
+            "watches_begun": status.watches,
+            "firewall_repairs": status.filter_repairs,
+            "device_and_file_repairs": status.repairs,
         },
-        "traffic": _traffic(board),
-        "refused_leases": _refused(board.refusals),
-        "peers": [_peer(lease) for lease in sorted(board.peers(), key=lambda lease: lease.subnet)],
+        "traffic": _traffic(status),
+        "refused_leases": _refused(status.refusals),
+        "peers": [_peer(lease) for lease in sorted(status.peers(), key=lambda lease: lease.subnet)],
     }
 
 
-def _traffic(board: Board) -> dict[str, object]:
+def _traffic(status: NetworkStatus) -> dict[str, object]:
     try:
-        done = board.statistics()
+        done = status.statistics()
     except OSError as error:
         return {"unreadable": error.strerror or str(error)}
     return {

@@ -11,7 +11,7 @@ from flanneld_py.lease.model import Lease
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Subnet
 
-__all__ = ["BEHIND", "Board", "ServerBoard", "listed", "waiting_on"]
+__all__ = ["BEHIND", "NetworkStatus", "ServerStatus", "listed", "waiting_on"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,7 +21,7 @@ BEHIND: Final = 2.0
 
 
 @dataclass(slots=True)
-class Board:
+class NetworkStatus:
     """One network's state. Each field is replaced as a whole, so readers need no lock.
 
     Times are seconds of `clock.now`. `doing` says in words what is waited for, empty once a lease is held;
@@ -79,7 +79,7 @@ class Board:
         return "; ".join(filter(None, (self.trouble, late if waited > BEHIND else "", self.unfenced)))
 
 
-class ServerBoard(Board):
+class ServerStatus(NetworkStatus):
     """Likewise of a network that is served to others: it carries no packets itself."""
 
     __slots__ = ()
@@ -91,13 +91,13 @@ class ServerBoard(Board):
 
 
 @contextmanager
-def waiting_on(boards: Sequence[Board]) -> Iterator[Callable[[str], None]]:
+def waiting_on(statuses: Sequence[NetworkStatus]) -> Iterator[Callable[[str], None]]:
     """What tells on these boards what is waited for; afterwards they say again what they said before."""
-    before = [board.doing for board in boards]
+    before = [status.doing for status in statuses]
 
     def doing(words: str) -> None:
-        for board, earlier in zip(boards, before, strict=True):
-            board.doing = words or earlier
+        for status, earlier in zip(statuses, before, strict=True):
+            status.doing = words or earlier
 
     try:
         yield doing

@@ -7,7 +7,7 @@ the command line wins and an empty variable is not set.
 from collections.abc import Mapping, Sequence
 
 from flanneld_py.options.flags import KUBERNETES
-from flanneld_py.options.ineffective import notices
+from flanneld_py.options.ineffective import sentences
 from flanneld_py.options.model import Options
 from flanneld_py.options.syntax import (
     CommandLine,
@@ -39,7 +39,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     for name, (_, instead) in KUBERNETES.items():
         if _last(given, name) not in ("", "false"):
             raise UsageError(f"-{name} is not supported: {instead}", show_usage=False)
-    return to_options(line, given, notices(given, unknown_variables(environ, argv)))
+    return to_options(line, given, sentences(given, unknown_variables(environ, argv)))
 
 
 def _last(given: Mapping[str, Sequence[str]], name: str) -> str:

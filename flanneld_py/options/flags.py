@@ -37,18 +37,18 @@ def _choice(meaning: str, *choices: str) -> Flag:
 
 
 FLAGS: Final[Mapping[str, Flag]] = {
-    "etcd-api": _choice("etcd's API: v3, or v2 as flannel up to 0.17 speaks it", "v3", "v2"),
-    "etcd-cafile": Flag("string", "the authorities that etcd's certificate is checked by, PEM"),
-    "etcd-certfile": Flag("string", "the certificate that we show to etcd, PEM"),
+    "etcd-api": _choice("etcd's API: v3, or v2, which flannel up to 0.17 used", "v3", "v2"),
+    "etcd-cafile": Flag("string", "the CA certificates to verify etcd's certificate with, PEM"),
+    "etcd-certfile": Flag("string", "the client certificate for etcd, PEM"),
     "etcd-endpoints": Flag(
         "string",
-        "where etcd answers, one or several, with commas between",
+        "etcd endpoints, comma-separated",
         "http://127.0.0.1:4001,http://127.0.0.1:2379",
     ),
     "etcd-keyfile": Flag("string", "the key of -etcd-certfile, PEM"),
     "etcd-password": Flag("string", "the password of -etcd-username; the environment hides it better"),
-    "etcd-prefix": Flag("string", "the key in etcd above config and subnets", "/coreos.com/network"),
-    "etcd-username": Flag("string", "the user that we are in etcd"),
+    "etcd-prefix": Flag("string", "the etcd key prefix of config and subnets", "/coreos.com/network"),
+    "etcd-username": Flag("string", "the etcd user name"),
     "healthz-ip": Flag("string", "the address of -healthz-port", "0.0.0.0"),  # noqa: S104
     "healthz-port": Flag("int", "the port of /healthz, /readyz, /metrics and /state; 0 for none", "0"),
     "help": Flag("bool", "print this text"),
@@ -56,41 +56,43 @@ FLAGS: Final[Mapping[str, Flag]] = {
         "list",
         "the interface, by name or address; by default the default route's; of several, the first that fits",
     ),
-    "iface-can-reach": Flag("string", "an address: the interface that packets to it leave by"),
+    "iface-can-reach": Flag("string", "use the interface that packets to this address leave by"),
     "iface-regex": Flag("regex", "the first interface whose address or name matches; tried after -iface"),
     "iface-wait": Flag("int", "seconds to wait for an interface that fits", "60"),
-    "ip-blackhole-route": Flag("bool", "packets for an unused address of our subnet end here", "false"),
+    "ip-blackhole-route": Flag("bool", "drop packets for unused addresses of our subnet", "false"),
     "ip-masq": Flag("bool", "masquerade what leaves the overlay network", "false"),
     "ip-masq-fully-random-disable": Flag("bool", "masquerade without --random-fully", "false"),
-    "iptables-forward-rules": Flag("bool", "let the overlay network through the chain FORWARD", "true"),
-    "iptables-resync": Flag("int", "seconds between two looks at our firewall rules", "5"),
+    "iptables-forward-rules": Flag("bool", "accept the overlay network in the FORWARD chain", "true"),
+    "iptables-resync": Flag("int", "seconds between checks of our firewall rules", "5"),
     "listen": Flag("string", "serve leases to flanneld -remote, at this address: HOST:PORT or fd://N"),
-    "log-format": _choice("the log's lines: flannel's own, or JSON objects", "glog", "json"),
-    "networks": Flag("string", "the networks to join, with commas between, each with its config in etcd"),
+    "log-format": _choice("log format: flannel's own (glog) or JSON objects", "glog", "json"),
+    "networks": Flag("string", "the networks to join, comma-separated, each with its config in etcd"),
     "public-ip": Flag("string", "the address that other nodes reach this one by; by default the interface's"),
     "public-ipv6": Flag("string", "the same for IPv6"),
-    "remote": Flag("string", "where flanneld -listen answers, HOST:PORT; instead of etcd"),
-    "remote-cafile": Flag("string", "the authorities for the other side of -listen or -remote, PEM"),
+    "remote": Flag("string", "use the flanneld -listen server at HOST:PORT instead of etcd"),
+    "remote-cafile": Flag("string", "the CA certificates to verify the other side with, PEM"),
     "remote-certfile": Flag("string", "the certificate for -listen or -remote, PEM"),
     "remote-keyfile": Flag("string", "the key of -remote-certfile, PEM"),
     "subnet-allocation": _choice(
         "how a new subnet is chosen among the free ones", "random", "sticky", "lowest"
     ),
-    "subnet-dir": Flag("string", "with -networks: where NETWORK.env is written", "/run/flannel/networks"),
-    "subnet-file": Flag("string", "where the subnet and the MTU are written", "/run/flannel/subnet.env"),
+    "subnet-dir": Flag("string", "with -networks: directory of NETWORK.env files", "/run/flannel/networks"),
+    "subnet-file": Flag("string", "the file to write subnet and MTU to", "/run/flannel/subnet.env"),
     "subnet-lease-renew-margin": Flag(
-        "int", "minutes before a lease's end at which it is renewed, 1 to 1439", "60"
+        "int", "minutes before expiry at which a lease is renewed, 1 to 1439", "60"
     ),
     "udp-fast-path": _choice(
-        "udp: carry packets in the kernel, by BPF programs: where it can, never, or not start without",
+        "udp: forward packets in the kernel with BPF: where possible, never, or fail to start without it",
         "auto", "off", "require",
     ),
-    "udp-offloads": _choice("udp: many packets a system call where the kernel can", "auto", "off"),
-    "udp-source-check": _choice("udp: take packets only from the node that holds their source", "on", "off"),
-    "v": Flag("int", "how much to log: 0, 1 or 2", "0"),
+    "udp-offloads": _choice("udp: many packets per system call where the kernel can", "auto", "off"),
+    "udp-source-check": _choice(
+        "udp: accept packets only from the node that holds their source", "on", "off"
+    ),
+    "v": Flag("int", "log verbosity: 0, 1 or 2", "0"),
     "version": Flag("bool", "print the version"),
-    "vxlan-source-check": _choice("vxlan: take packets only from machines that hold a lease", "on", "off"),
-    "vxlan-tx-checksum": _choice("vxlan: checksums left to the network card", "auto", "on", "off"),
+    "vxlan-source-check": _choice("vxlan: accept packets only from machines that hold a lease", "on", "off"),
+    "vxlan-tx-checksum": _choice("vxlan: leave transmit checksums to the network card", "auto", "on", "off"),
 }  # fmt: skip
 
 IDLE: Final[Mapping[str, tuple[Kind, str]]] = {
@@ -127,9 +129,9 @@ KUBERNETES: Final[Mapping[str, tuple[Kind, str]]] = {
 FROM_COMMAND_LINE_ONLY: Final = frozenset({"help", "version"})
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "check-config": ("FILE|-", "check a network configuration, all of it, and say what it would give"),
+    "check-config": ("FILE|-", "validate a network configuration and show what it results in"),
     "leases": ("[--json]", "list the leases"),
-    "cleanup": ("", "remove the devices, routes and rules that flanneld has left"),
+    "cleanup": ("", "remove the devices, routes and rules that flanneld left behind"),
 }
 """The only words that are commands, with their arguments and what they do."""
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flanneld_py.options.flags import IDLE
 
-__all__ = ["notices"]
+__all__ = ["sentences"]
 
 _TLS = ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
 
 
-def notices(given: Mapping[str, Sequence[str]], unknown: Iterable[str]) -> tuple[str, ...]:
+def sentences(given: Mapping[str, Sequence[str]], unknown: Iterable[str]) -> tuple[str, ...]:
     """One sentence for each, in a fixed order. `unknown` are variables without a flag."""
     last = {name: values[-1] for name, values in given.items() if values and values[-1]}
     return (*_notices(last), *(f"{name} has no effect: no flag has this variable" for name in unknown))

@@ -13,7 +13,7 @@ def usage(program: str) -> str:
     for name, flag in FLAGS.items():
         lines.append(f"  -{name}{_WORDS[flag.kind]}")
         lines.append(f"    \t{_explained(name, flag)}")
-    lines.append(f"  -{', -'.join(IDLE)}\n    \ttaken for the sake of old unit files; the log goes to stderr")
+    lines.append(f"  -{', -'.join(IDLE)}\n    \taccepted so that old unit files work; the log goes to stderr")
     lines.append("Commands, with the same options:")
     for name, (arguments, meaning) in COMMANDS.items():
         lines.append(f"  {name} {arguments}".rstrip())

@@ -96,9 +96,9 @@ def _check_together(options: Options) -> None:
         certfile, keyfile = getattr(options, f"{side}_certfile"), getattr(options, f"{side}_keyfile")
         if bool(certfile) != bool(keyfile):
             here, missing = ("certfile", "keyfile") if certfile else ("keyfile", "certfile")
-            raise _wrong(f"-{side}-{here} is of no use alone: give -{side}-{missing}, too")
+            raise _wrong(f"-{side}-{here} has no effect alone: give -{side}-{missing}, too")
     if options.etcd_password and not options.etcd_username:
-        raise _wrong("-etcd-password is of no use alone: give -etcd-username, too")
+        raise _wrong("-etcd-password has no effect alone: give -etcd-username, too")
 
 
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"

@@ -1,4 +1,4 @@
-"""Where leases live. One protocol; a module for each kind of registry, and `memory` for tests."""
+"""Where leases live. One protocol, and a module for each kind of registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,42 +6,59 @@ from typing import ClassVar, Protocol
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease.allocate import Pick
-from flanneld_py.lease.model import HeldLease, LeaseAttrs
+from flanneld_py.lease.model import LeaseAttrs, StoredLease
 from flanneld_py.subnet import Subnet
 
-__all__ = ["TTL", "Changes", "Event", "Gone", "Put", "Refused", "Registry", "Reset", "Snapshot"]
-__all__ += ["Forbidden", "Said", "Spoiled", "Unavailable", "WatchMessage", "Wish"]
+__all__ = [
+    "TTL",
+    "AccessRefused",
+    "LeaseAdded",
+    "LeaseChanges",
+    "LeaseEvent",
+    "LeaseRemoved",
+    "Registry",
+    "Reset",
+    "Snapshot",
+]
+__all__ += [
+    "Announcement",
+    "Forbidden",
+    "LeaseRequest",
+    "LeaseUnreadable",
+    "RegistryUnavailable",
+    "WatchMessage",
+]
 
 TTL = 86400
 """Seconds that a lease lives without renewal: 24 hours, as in every flannel."""
 
 
-class Unavailable(Exception):
+class RegistryUnavailable(Exception):
     """No endpoint answered; the message says what each of them did instead, and `trouble` what kind it is."""
 
     trouble: ClassVar[str] = "etcd does not answer"
 
 
-class Refused(Unavailable):
+class AccessRefused(RegistryUnavailable):
     """An endpoint answered, and does not let us in; the message says whom, and what to do about it."""
 
     trouble: ClassVar[str] = "etcd does not let us in"
 
 
-class Forbidden(Refused):
+class Forbidden(AccessRefused):
     """An endpoint knows us, and does not let us do this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class LeaseAdded:
     """A lease was written."""
 
-    held: HeldLease
+    held: StoredLease
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
-    """A lease was deleted or has run out, at this revision. `name` as in `HeldLease`."""
+class LeaseRemoved:
+    """A lease was deleted or has run out, at this revision. `name` as in `StoredLease`."""
 
     subnet: Subnet
     revision: int
@@ -49,8 +66,8 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiled:
-    """Something that is no lease was written to a subnet's key. `revision` and `name` as in `Gone`."""
+class LeaseUnreadable:
+    """What was written to a subnet's key is no lease. `revision` and `name` as in `LeaseRemoved`."""
 
     subnet: Subnet
     revision: int
@@ -58,7 +75,7 @@ class Spoiled:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Announcement:
     """What the holder of a subnet says beside its lease (see `beside`); empty: nothing any more."""
 
     subnet: Subnet
@@ -73,20 +90,20 @@ class Snapshot:
     says nothing readable: nobody may take these. `said` is what nodes say beside, where that is followed.
     """
 
-    leases: tuple[HeldLease, ...]
+    leases: tuple[StoredLease, ...]
     revision: int
-    spoiled: tuple[Spoiled, ...] = ()
-    said: tuple[Said, ...] = ()
+    spoiled: tuple[LeaseUnreadable, ...] = ()
+    said: tuple[Announcement, ...] = ()
 
 
-Event = Put | Gone | Spoiled
+LeaseEvent = LeaseAdded | LeaseRemoved | LeaseUnreadable
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class LeaseChanges:
     """What happened since the snapshot or the last changes, in order."""
 
-    events: tuple[Event, ...]
+    events: tuple[LeaseEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +113,11 @@ class Reset:
     reason: str
 
 
-WatchMessage = Changes | Said | Reset
+WatchMessage = LeaseChanges | Announcement | Reset
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LeaseRequest:
     """The lease that a node would have: `previous` is the subnet it had, `pick` how it chooses another."""
 
     network: NetworkConfig
@@ -112,8 +129,8 @@ class Wish:
 class Registry(Protocol):
     """Leases under one prefix.
 
-    Every method raises `Unavailable` within a few seconds when nobody answers, and `Stopped` after `close`.
-    Only `close` may be called from another thread.
+    Every method raises `RegistryUnavailable` within a few seconds when nobody answers, and `Stopped` after
+    `close`. Only `close` may be called from another thread.
     """
 
     def config(self) -> bytes | None:
@@ -125,19 +142,19 @@ class Registry(Protocol):
     def snapshot(self) -> Snapshot:
         """All leases. What is no lease under the prefix is left out, with one warning each."""
 
-    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
+    def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:
         """Hold a lease, going by what is known; None when that is no longer so. Raises `OutOfSubnets`."""
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """Write a lease that we hold anew, for another 24 hours or, a permanent one, for ever.
 
         The revision written, or None if it changed since `held.revision`.
         """
 
-    def beside(self, kind: str) -> None:
+    def follow_announcements(self, kind: str) -> None:
         """From now on follow what nodes with a backend of this type say beside their leases, too."""
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         """Say this, a JSON object, beside a lease of ours, for as long as that stays as it is held.
 
         Nothing happens if it is not so any more, or where this registry has no place for it.
@@ -152,7 +169,7 @@ class Registry(Protocol):
     def probe(self) -> bytes | None:
         """`config`, of the very endpoint that we watch; a stopped process never closes a connection.
 
-        Raises `Unavailable` if it does not answer; then the next call begins with another endpoint.
+        Raises `RegistryUnavailable` if it does not answer; then the next call begins with another endpoint.
         """
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from flanneld_py.registry import Forbidden, Said
+from flanneld_py.registry import Announcement, Forbidden
 from flanneld_py.subnet import key, parse_key
 
-__all__ = ["LONGEST", "Reader", "folder", "revision_of", "said_at"]
+__all__ = ["LONGEST", "AnnouncementReader", "folder", "revision_of", "said_at"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def revision_of(value: bytes) -> int:
 
 
 @dataclass(slots=True)
-class Reader:
+class AnnouncementReader:
     """Reads keys below `folder`; empty where nothing is followed.
 
     `forbidden`: we may not read them, by what was seen last. What we may not do is told once.
@@ -84,9 +84,9 @@ class Reader:
             )
             logger.warning(text, endpoint, doing, self.folder)
 
-    def said(self, name: str, value: bytes) -> Said | None:
+    def said(self, name: str, value: bytes) -> Announcement | None:
         """What the last part of a key and its value say, empty for one that was deleted; None if nothing."""
         subnet = parse_key(name)
         if subnet is None or name != key(subnet):
             return None
-        return Said(subnet, value if len(value) <= LONGEST else b"")
+        return Announcement(subnet, value if len(value) <= LONGEST else b"")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
+from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
 from flanneld_py.registry import (
     TTL,
-    Changes,
-    Event,
+    Announcement,
+    LeaseChanges,
+    LeaseEvent,
     Reset,
-    Said,
     Snapshot,
     WatchMessage,
     access,
@@ -25,8 +25,8 @@ from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd_client import TIMEOUT, EtcdClient
 from flanneld_py.registry.etcd_library import etcd3
 from flanneld_py.registry.etcd_watch import EtcdWatch
-from flanneld_py.registry.failover import Turns
-from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.registry.failover import Failover
+from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
 
@@ -50,11 +50,11 @@ class EtcdRegistry(Store):
     ) -> None:
         self._prefix = prefix
         self._folder = f"{prefix}/subnets/"
-        self._reader = Reader(self._folder)
-        self._beside = announcements.Reader()
+        self._reader = LeaseReader(self._folder)
+        self._beside = announcements.AnnouncementReader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
-        self._turns = Turns(
+        self._turns = Failover(
             places, lambda endpoint: EtcdClient(endpoint, credentials, files, prefix, timeout)
         )
 
@@ -72,11 +72,11 @@ class EtcdRegistry(Store):
         snapshot = self._reader.snapshot(entries, response.header.revision)
         return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
-    def beside(self, kind: str) -> None:
+    def follow_announcements(self, kind: str) -> None:
         """See `Registry`."""
-        self._beside = announcements.Reader(announcements.folder(self._prefix, kind))
+        self._beside = announcements.AnnouncementReader(announcements.folder(self._prefix, kind))
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         """See `Registry`. The key has the lease's own etcd lease, so that it ends with it."""
         name = self._key(held.lease.subnet)
         place = f"{self._beside.folder}{key(held.lease.subnet)}"
@@ -96,7 +96,7 @@ class EtcdRegistry(Store):
         if self._beside.wanted:
             self._turns.call(attempt)
 
-    def _said(self) -> tuple[Said, ...]:
+    def _said(self) -> tuple[Announcement, ...]:
         """What is said now, or later than the leases were listed: a watch tells it again."""
 
         def read(client: EtcdClient) -> Sequence[Any]:
@@ -115,7 +115,7 @@ class EtcdRegistry(Store):
         name = self._key(subnet)
         return self._write(name, attrs, lambda client: [client.transactions.version(name) == 0])
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`. With a new etcd lease, as flannel does; the old one runs out by itself, keyless."""
         name = self._key(held.lease.subnet)
         return self._write(
@@ -125,7 +125,7 @@ class EtcdRegistry(Store):
             permanent=held.permanent,
         )
 
-    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+    def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""
         before, after = self._key(old.lease.subnet), self._key(subnet)
         return self._write(
@@ -138,7 +138,7 @@ class EtcdRegistry(Store):
             delete=before,
         )
 
-    def remove(self, held: HeldLease) -> bool:
+    def remove(self, held: StoredLease) -> bool:
         """See `Store`."""
         name = self._key(held.lease.subnet)
 
@@ -157,10 +157,10 @@ class EtcdRegistry(Store):
 
         def hand_on(events: Sequence[Any]) -> None:
             told = [event for item in events if (event := self._event(item)) is not None]
-            if changes := tuple(event for event in told if not isinstance(event, Said)):
-                deliver(Changes(changes))
+            if changes := tuple(event for event in told if not isinstance(event, Announcement)):
+                deliver(LeaseChanges(changes))
             for event in told:
-                if isinstance(event, Said):
+                if isinstance(event, Announcement):
                     deliver(event)
 
         def begin(client: EtcdClient) -> EtcdWatch:
@@ -219,7 +219,7 @@ class EtcdRegistry(Store):
     def _name(self, full_key: bytes, folder: str = "") -> str:
         return full_key.decode(errors="backslashreplace").removeprefix(folder or self._folder)
 
-    def _event(self, event: Any) -> Event | Said | None:
+    def _event(self, event: Any) -> LeaseEvent | Announcement | None:
         if self._beside.wanted and event.kv.key.startswith(self._beside.folder.encode()):
             value = b"" if event.type == DELETE else event.kv.value
             return self._beside.said(self._name(event.kv.key, self._beside.folder), value)

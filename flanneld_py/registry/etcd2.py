@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode_v2
+from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode_v2
 from flanneld_py.registry import (
     TTL,
-    Changes,
-    Event,
+    Announcement,
+    LeaseChanges,
+    LeaseEvent,
     Reset,
-    Said,
     Snapshot,
     WatchMessage,
     access,
@@ -22,10 +22,10 @@ from flanneld_py.registry import (
     tls,
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.etcd2_client import TIMEOUT, Answer, Etcd2Client, Node
+from flanneld_py.registry.etcd2_client import TIMEOUT, Etcd2Client, Etcd2Response, Node
 from flanneld_py.registry.etcd2_watch import Etcd2Watches
-from flanneld_py.registry.failover import Turns
-from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.registry.failover import Failover
+from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
 
@@ -48,11 +48,11 @@ class Etcd2Registry(Store):
     ) -> None:
         self._prefix = prefix
         self._directory = f"{prefix}/subnets"
-        self._reader = Reader(f"{self._directory}/")
-        self._beside = announcements.Reader()
+        self._reader = LeaseReader(f"{self._directory}/")
+        self._beside = announcements.AnnouncementReader()
         places = access.endpoints(endpoints)
         files = tls.choose(places, credentials)
-        self._turns = Turns(
+        self._turns = Failover(
             places, lambda endpoint: Etcd2Client(endpoint, credentials, files, prefix, timeout)
         )
 
@@ -68,11 +68,11 @@ class Etcd2Registry(Store):
         snapshot = self._reader.snapshot(entries, answer.index)
         return replace(snapshot, said=self._said()) if self._beside.folder else snapshot
 
-    def beside(self, kind: str) -> None:
+    def follow_announcements(self, kind: str) -> None:
         """See `Registry`."""
-        self._beside = announcements.Reader(announcements.folder(self._prefix, kind))
+        self._beside = announcements.AnnouncementReader(announcements.folder(self._prefix, kind))
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         """See `Registry`. It lives as long as the lease has left; nothing in v2 would tie it to that."""
         name = key(held.lease.subnet)
         value = announcements.said_at(text, held.revision).decode()
@@ -91,7 +91,7 @@ class Etcd2Registry(Store):
         if self._beside.wanted:
             self._turns.call(attempt)
 
-    def _said(self) -> tuple[Said, ...]:
+    def _said(self) -> tuple[Announcement, ...]:
         """What is said now, or later than the leases were listed: a watch tells it again."""
 
         def read(client: Etcd2Client) -> Sequence[Node]:
@@ -112,12 +112,12 @@ class Etcd2Registry(Store):
         """See `Store`."""
         return self._put(subnet, attrs, {"prevExist": "false"})
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`."""
         unchanged = {"prevIndex": str(held.revision)}
         return self._put(held.lease.subnet, attrs, unchanged, permanent=held.permanent)
 
-    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+    def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`. Two requests: one after which we have both, and one that takes the old one away.
 
         Where etcd fails in between we hold both for a while, which harms nobody: the new one is renewed,
@@ -129,14 +129,14 @@ class Etcd2Registry(Store):
         self._delete(subnet, revision)
         return None
 
-    def remove(self, held: HeldLease) -> bool:
+    def remove(self, held: StoredLease) -> bool:
         """See `Store`."""
         return self._delete(held.lease.subnet, held.revision)
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
 
-        def hear(answer: Answer) -> str:
+        def hear(answer: Etcd2Response) -> str:
             node = answer.node
             if node.key != f"{self._beside.folder}{node.name}":
                 return f"{node.key} was {answer.action}d" if answer.action in DELETIONS else ""
@@ -145,11 +145,11 @@ class Etcd2Registry(Store):
                 deliver(said)
             return ""
 
-        def hand_on(answer: Answer) -> str:
+        def hand_on(answer: Etcd2Response) -> str:
             if self._has_lost_all(answer):
                 return f"{answer.node.key} was deleted"
             if (event := self._event(answer)) is not None:
-                deliver(Changes((event,)))
+                deliver(LeaseChanges((event,)))
             return ""
 
         def begin(client: Etcd2Client) -> Etcd2Watches:
@@ -193,7 +193,7 @@ class Etcd2Registry(Store):
         name: str,
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Etcd2Response:
         return self._turns.call(lambda client: client.ask(method, name, query, form))
 
     def _key(self, subnet: Subnet) -> str:
@@ -201,7 +201,7 @@ class Etcd2Registry(Store):
             raise Fatal(_ONLY_IPV4, code=Exit.CONFIG)
         return f"{self._directory}/{key(subnet)}"
 
-    def _event(self, answer: Answer) -> Event | None:
+    def _event(self, answer: Etcd2Response) -> LeaseEvent | None:
         """What an event says of a lease; None if nothing."""
         node = answer.node
         if node.key != f"{self._directory}/{node.name}":
@@ -212,7 +212,7 @@ class Etcd2Registry(Store):
             node.name, node.value, node.modified, permanent=node.permanent, created=node.created
         )
 
-    def _has_lost_all(self, answer: Answer) -> bool:
+    def _has_lost_all(self, answer: Etcd2Response) -> bool:
         """Whether our directory, or one above it, was deleted: one event tells of all that was in it."""
         above = f"{answer.node.key}/"
         return answer.action in DELETIONS and f"{self._directory}/".startswith(above)

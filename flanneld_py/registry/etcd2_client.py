@@ -16,12 +16,12 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from flanneld_py.registry import Forbidden, Refused, Unavailable
+from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.handshake import diagnose
 from flanneld_py.registry.tls import Tls
 
-__all__ = ["TIMEOUT", "Answer", "Etcd2Client", "LongPoll", "Node"]
+__all__ = ["TIMEOUT", "Etcd2Client", "Etcd2Response", "LongPoll", "Node"]
 
 TIMEOUT = 2.0
 """Seconds for one request. A stopped etcd (SIGSTOP) accepts connections and never answers."""
@@ -68,7 +68,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Etcd2Response:
     """What etcd says: `error` is 0, or an error's code. `index` is etcd's own at that moment."""
 
     error: int
@@ -114,7 +114,7 @@ class Etcd2Client:
             context = None if tls is None else tls.context()
         except OSError as error:  # the files were good at the start
             names = ", ".join(filter(None, (tls.cafile, tls.certfile, tls.keyfile))) if tls else ""
-            raise Unavailable(f"{names} cannot be used any more: {error}") from error
+            raise RegistryUnavailable(f"{names} cannot be used any more: {error}") from error
         self._pool = PoolManager(headers=self._headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
 
     def ask(
@@ -123,8 +123,8 @@ class Etcd2Client:
         key: str,
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request, and etcd's answer. Raises `Unavailable` where it gives none, or cannot do it now."""
+    ) -> Etcd2Response:
+        """One request, and etcd's answer. Raises `RegistryUnavailable` if it gives none, or not now."""
         timeout = Timeout(connect=self._timeout, read=self._timeout)
         try:
             body = None if form is None else urlencode(sorted(form.items()))
@@ -158,7 +158,7 @@ class Etcd2Client:
         words = urlencode(sorted((query or {}).items()))  # in Go's order
         return f"{self.url}/v2/keys{quote(key)}{'?' if words else ''}{words}"
 
-    def _answer(self, response: BaseHTTPResponse) -> Answer:
+    def _answer(self, response: BaseHTTPResponse) -> Etcd2Response:
         """Read an answer to its end."""
         try:
             body = json.loads(response.data)
@@ -166,19 +166,19 @@ class Etcd2Client:
             body = None
         if not isinstance(body, dict):
             if response.status == 404:
-                raise Refused(NO_V2)
+                raise AccessRefused(NO_V2)
             if not response.data:
-                raise Unavailable("the server closed the connection")
+                raise RegistryUnavailable("the server closed the connection")
             text = " ".join(response.data[:80].decode(errors="replace").split())
-            raise Unavailable(f"HTTP status {response.status}, and no JSON: {text!r}")
+            raise RegistryUnavailable(f"HTTP status {response.status}, and no JSON: {text!r}")
         code = _number(body.get("errorCode"))
         if response.status in (401, 403):
             raise Forbidden(self._refusal())  # or not known: there is one answer for both
         if (code and code not in TELLING) or (response.status >= 400 and not code):
             text = " ".join(str(body.get(name, "")) for name in ("message", "cause")).strip()
-            raise Unavailable(f"HTTP status {response.status}: {text or body}")
+            raise RegistryUnavailable(f"HTTP status {response.status}: {text or body}")
         index = response.headers.get("X-Etcd-Index") or body.get("index")
-        return Answer(code, _number(index), str(body.get("action", "")), _node(body.get("node")))
+        return Etcd2Response(code, _number(index), str(body.get("action", "")), _node(body.get("node")))
 
     def _refusal(self) -> str:
         if not self._user:
@@ -186,15 +186,15 @@ class Etcd2Client:
         attempt = f"it does not let the user {self._user!r} read and write {self._prefix}"
         return f"{attempt}: check -etcd-password, and the user's roles"
 
-    def _failure(self, error: HTTPError) -> Unavailable:
+    def _failure(self, error: HTTPError) -> RegistryUnavailable:
         cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         if isinstance(cause, NewConnectionError):
-            return Unavailable(str(cause.__cause__ or cause))
+            return RegistryUnavailable(str(cause.__cause__ or cause))
         if isinstance(cause, ConnectTimeoutError | ReadTimeoutError):
-            return Unavailable(f"no answer within {self._timeout:g} s")
+            return RegistryUnavailable(f"no answer within {self._timeout:g} s")
         if trouble := diagnose(self._endpoint, self._tls, self._timeout):
-            return Refused(trouble)
-        return Unavailable(f"{type(cause).__name__}: {cause}")
+            return AccessRefused(trouble)
+        return RegistryUnavailable(f"{type(cause).__name__}: {cause}")
 
 
 class LongPoll:
@@ -203,19 +203,19 @@ class LongPoll:
     `index` is etcd's own when it began to wait: every event before that is known.
     """
 
-    def __init__(self, response: BaseHTTPResponse, read: Callable[[BaseHTTPResponse], Answer]) -> None:
+    def __init__(self, response: BaseHTTPResponse, read: Callable[[BaseHTTPResponse], Etcd2Response]) -> None:
         self.index = _number(response.headers.get("X-Etcd-Index"))
         self._response = response
         self._read = read
 
-    def answer(self) -> Answer | None:
-        """The event; None if there was none in time. Raises `Unavailable` if the connection breaks."""
+    def answer(self) -> Etcd2Response | None:
+        """The event; None if there was none in time. Raises `RegistryUnavailable` if the connection fails."""
         try:
             return self._read(self._response)
         except ReadTimeoutError:
             return None
         except HTTPError as error:
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+            raise RegistryUnavailable(f"{type(error).__name__}: {error}") from error
 
     def cut(self) -> None:
         """End it; for another thread than the one that waits."""

@@ -6,12 +6,12 @@ Not `stream=true`, with which etcd sends one event of the past and then, for eve
 import threading
 from collections.abc import Callable, Mapping
 
-from flanneld_py.registry import Unavailable
-from flanneld_py.registry.etcd2_client import EVENT_CLEARED, Answer, Etcd2Client, LongPoll
+from flanneld_py.registry import RegistryUnavailable
+from flanneld_py.registry.etcd2_client import EVENT_CLEARED, Etcd2Client, Etcd2Response, LongPoll
 
 __all__ = ["Etcd2Watch", "Etcd2Watches"]
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds after which a request that brought no event is made anew, lest it hang on a dead connection."""
 
 CUT = "the endpoint does not answer any more"
@@ -31,7 +31,7 @@ class Etcd2Watch:
         key: str,
         index: int,
         *,
-        on_event: Callable[[Answer], str],
+        on_event: Callable[[Etcd2Response], str],
         on_end: Callable[[str], None],
     ) -> None:
         self._client = client
@@ -71,13 +71,13 @@ class Etcd2Watch:
                 self._read_event()
         except _EndedError as error:
             self._end(str(error))
-        except Unavailable as error:
+        except RegistryUnavailable as error:
             self._end(str(error))
         except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
             self._end(f"unexpected {type(error).__name__}: {error}")
 
     def _read_event(self) -> None:
-        poll = self._poll = self._client.wait(self._key, self._index + 1, PATIENCE)
+        poll = self._poll = self._client.wait(self._key, self._index + 1, TIMEOUT)
         if poll.index and poll.index < self._index:
             raise _EndedError(f"etcd's index is {poll.index}, and was {self._index} before")
         answer = poll.answer()
@@ -101,7 +101,7 @@ class Etcd2Watches:
     def __init__(
         self,
         client: Etcd2Client,
-        places: Mapping[str, Callable[[Answer], str]],
+        places: Mapping[str, Callable[[Etcd2Response], str]],
         index: int,
         *,
         on_end: Callable[[str], None],

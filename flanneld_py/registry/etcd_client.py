@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flanneld_py.registry import Forbidden, Refused, Unavailable
+from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.etcd_library import etcd3, etcdrpc, grpc
 from flanneld_py.registry.etcd_watch import words
@@ -58,7 +58,9 @@ class EtcdClient:
         try:
             self._etcd = etcd3.client(host, port, timeout=timeout, grpc_options=CHANNEL, **files)
         except OSError as error:  # the files were readable at the start
-            raise Unavailable(f"{error.filename} cannot be read any more: {error.strerror}") from error
+            raise RegistryUnavailable(
+                f"{error.filename} cannot be read any more: {error.strerror}"
+            ) from error
 
     def run(self, action: Callable[[Any], T]) -> T:
         """Do something with etcd3's client. A token that has ended is no failure: the user logs in anew."""
@@ -69,7 +71,7 @@ class EtcdClient:
         try:
             return self._run(action)
         except _StaleTokenError as error:
-            raise Unavailable(str(error)) from error
+            raise RegistryUnavailable(str(error)) from error
 
     def close(self) -> None:
         """See `Connection`."""
@@ -103,23 +105,23 @@ class EtcdClient:
         """What a failed call means, in one line; etcd3's own exceptions say nothing, their causes do."""
         cause = error.__context__ if isinstance(error.__context__, grpc.RpcError) else error
         if not (isinstance(cause, grpc.RpcError) and isinstance(cause, grpc.Call)):
-            return Unavailable(str(error) or type(error).__name__)
+            return RegistryUnavailable(str(error) or type(error).__name__)
         text = words(cause)
         user = self._credentials.username
         if user and any(stale in text for stale in STALE_TOKEN):
             return _StaleTokenError(text)
         if NO_USER in text:
-            return Refused(ASK_FOR_USER)
+            return AccessRefused(ASK_FOR_USER)
         if "authentication failed" in text:
-            return Refused(f"it knows no user {user!r} with the password given: check -etcd-password")
+            return AccessRefused(f"it knows no user {user!r} with the password given: check -etcd-password")
         if "permission denied" in text:
             who = f"the user {user!r}" if user else "our certificate's user"
             return Forbidden(f"{who} may not read and write {self._prefix}: give it a role that may")
         if cause.code() == grpc.StatusCode.UNAVAILABLE and (
             trouble := diagnose(self._endpoint, self._tls, self._timeout)
         ):
-            return Refused(trouble)
-        return Unavailable(text)
+            return AccessRefused(trouble)
+        return RegistryUnavailable(text)
 
 
 class _StaleTokenError(Exception):

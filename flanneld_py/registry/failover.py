@@ -4,20 +4,20 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from flanneld_py.errors import Stopped
-from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry import AccessRefused, RegistryUnavailable
 from flanneld_py.registry.access import Endpoint
 
-__all__ = ["Connection", "Turns", "Watch"]
+__all__ = ["Connection", "Failover", "RunningWatch"]
 
 
 class Connection(Protocol):
-    """A client of one endpoint. What it does raises `Unavailable`, with a reason and no endpoint."""
+    """A client of one endpoint. What it does raises `RegistryUnavailable`, with a reason and no endpoint."""
 
     def close(self) -> None:
         """End it. For any thread."""
 
 
-class Watch(Protocol):
+class RunningWatch(Protocol):
     """What a connection tells of by itself. It says once why it has ended, unless `close` has ended it."""
 
     def close(self) -> None:
@@ -31,7 +31,7 @@ C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
 
 
-class Turns(Generic[C]):
+class Failover(Generic[C]):
     """Does what is asked of it with one endpoint after another.
 
     There may be one watch, which belongs to the endpoint in use: it is cut when that is given up.
@@ -41,18 +41,22 @@ class Turns(Generic[C]):
         self._endpoints = list(endpoints)
         self._connect = connect
         self._connection: C | None = None
-        self._watch: Watch | None = None
+        self._watch: RunningWatch | None = None
         self._closed = False
 
     def call(self, action: Callable[[C], T]) -> T:
         """With the endpoint in use; when it fails, with each of the others. Raises as `Registry` does."""
-        failures: list[Unavailable] = []
+        failures: list[RegistryUnavailable] = []
         for _ in self._endpoints:
             try:
                 return self.here(action)
-            except Unavailable as error:
+            except RegistryUnavailable as error:
                 failures.append(error)
-        kind = Refused if any(isinstance(failure, Refused) for failure in failures) else Unavailable
+        kind = (
+            AccessRefused
+            if any(isinstance(failure, AccessRefused) for failure in failures)
+            else RegistryUnavailable
+        )
         raise kind("; ".join(map(str, failures)))
 
     def here(self, action: Callable[[C], T]) -> T:
@@ -70,7 +74,7 @@ class Turns(Generic[C]):
         except Exception as error:
             if self._closed:  # libraries say many things about a connection that is closed under their hands
                 raise Stopped from None
-            if not isinstance(error, Unavailable):
+            if not isinstance(error, RegistryUnavailable):
                 raise
             if watch := self._without_watch():
                 watch.cut()
@@ -78,7 +82,7 @@ class Turns(Generic[C]):
             self._endpoints.append(self._endpoints.pop(0))
             raise type(error)(f"{endpoint.url}: {error}") from error
 
-    def watch(self, begin: Callable[[C], Watch]) -> None:
+    def watch(self, begin: Callable[[C], RunningWatch]) -> None:
         """Have this watch instead of any before, which says nothing any more. Raises as `call`."""
         self._end_watch()
         self._watch = self.call(begin)
@@ -96,7 +100,7 @@ class Turns(Generic[C]):
         if watch := self._without_watch():
             watch.close()
 
-    def _without_watch(self) -> Watch | None:
+    def _without_watch(self) -> RunningWatch | None:
         watch, self._watch = self._watch, None
         return watch
 

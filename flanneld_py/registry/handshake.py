@@ -9,7 +9,7 @@ from flanneld_py.registry.tls import Tls
 
 __all__ = ["ETCD", "Hints", "diagnose"]
 
-PATIENCE = 0.2
+TIMEOUT = 0.2
 """Seconds in which a server that does not like our certificate says so; TLS 1.3 lets it do that late."""
 
 
@@ -72,7 +72,7 @@ def _encrypted(connection: socket.socket, endpoint: Endpoint, tls: Tls, hints: H
     except ssl.SSLError as error:
         return _alert(error, tls, hints)
     with wrapped:
-        wrapped.settimeout(PATIENCE)
+        wrapped.settimeout(TIMEOUT)
         try:
             ended = not wrapped.recv(1)
         except TimeoutError:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from flanneld_py.lease.model import HeldLease, Lease, decode
-from flanneld_py.registry import Gone, Put, Snapshot, Spoiled
+from flanneld_py.lease.model import Lease, StoredLease, decode
+from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseUnreadable, Snapshot
 from flanneld_py.runtime import clock
-from flanneld_py.runtime.log_sampling import Sparing
+from flanneld_py.runtime.log_sampling import LogSample
 from flanneld_py.subnet import key, parse_key
 
-__all__ = ["Reader"]
+__all__ = ["LeaseReader"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True)
-class Reader:
+class LeaseReader:
     """Reads keys and values, and warns of each that is no lease, once.
 
     `folder` is `{prefix}/subnets/`, below which a key is given by its last part, `10.2.35.0-24`.
@@ -31,11 +31,11 @@ class Reader:
 
     folder: str
     _warned: set[str] = field(default_factory=set)
-    _sparing: Sparing = field(default_factory=Sparing)
+    _sparing: LogSample = field(default_factory=LogSample)
 
     def written(
         self, name: str, value: bytes, revision: int, *, permanent: bool = False, created: int = 0
-    ) -> Put | Spoiled | None:
+    ) -> LeaseAdded | LeaseUnreadable | None:
         """A key that was written, `permanent` without an end; None for one that stands for no subnet."""
         subnet = parse_key(name)
         if subnet is None:
@@ -46,15 +46,15 @@ class Reader:
             attrs = decode(value)
         except ValueError as error:
             self._warn(name, str(error))
-            return Spoiled(subnet, revision, alias)
+            return LeaseUnreadable(subnet, revision, alias)
         self._warned.discard(name[:LONGEST])
-        return Put(HeldLease(Lease(subnet, attrs), revision, alias, permanent, created))
+        return LeaseAdded(StoredLease(Lease(subnet, attrs), revision, alias, permanent, created))
 
-    def deleted(self, name: str, revision: int) -> Gone | None:
+    def deleted(self, name: str, revision: int) -> LeaseRemoved | None:
         """A key that was deleted or ran out; None for one that stood for no subnet."""
         self._warned.discard(name[:LONGEST])
         subnet = parse_key(name)
-        return None if subnet is None else Gone(subnet, revision, "" if name == key(subnet) else name)
+        return None if subnet is None else LeaseRemoved(subnet, revision, "" if name == key(subnet) else name)
 
     def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool, int]], revision: int) -> Snapshot:
         """All keys (name, value, revision of its last change, permanent, of its first) at a revision."""
@@ -66,9 +66,9 @@ class Reader:
             if (event := self.written(name, value, changed, permanent=permanent, created=created)) is not None
         ]
         return Snapshot(
-            tuple(event.held for event in read if isinstance(event, Put)),
+            tuple(event.held for event in read if isinstance(event, LeaseAdded)),
             revision,
-            tuple(event for event in read if isinstance(event, Spoiled)),
+            tuple(event for event in read if isinstance(event, LeaseUnreadable)),
         )
 
     def _warn(self, name: str, reason: str) -> None:

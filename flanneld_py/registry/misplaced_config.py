@@ -9,7 +9,7 @@ from typing import Final
 
 from flanneld_py.errors import Fatal
 from flanneld_py.options import Options
-from flanneld_py.registry import Unavailable
+from flanneld_py.registry import RegistryUnavailable
 from flanneld_py.registry.choose import open_store, prefix_of
 
 __all__ = ["advice"]
@@ -49,7 +49,7 @@ def _stands(options: Options, network: str) -> bool:
         return False
     try:
         return store.config() is not None
-    except Unavailable:  # most etcds of today have no v2 API
+    except RegistryUnavailable:  # most etcds of today have no v2 API
         return False
     finally:
         store.close()

@@ -12,11 +12,20 @@ from urllib.parse import quote
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease.allocate import OutOfSubnets
-from flanneld_py.lease.model import HeldLease, LeaseAttrs
-from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, tls, wire
+from flanneld_py.lease.model import LeaseAttrs, StoredLease
+from flanneld_py.registry import (
+    LeaseChanges,
+    LeaseRequest,
+    RegistryUnavailable,
+    Reset,
+    Snapshot,
+    WatchMessage,
+    tls,
+    wire,
+)
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
-from flanneld_py.registry.failover import Turns
-from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, Reply
+from flanneld_py.registry.failover import Failover
+from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, ServerResponse
 from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
 from flanneld_py.registry.remote_watch import RemoteWatch
 from flanneld_py.subnet import Addresses, Subnet, key
@@ -56,7 +65,7 @@ class RemoteRegistry:
         self._skipped: set[str] = set()
         self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
         self._lock = threading.Lock()
-        self._turns = Turns([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
+        self._turns = Failover([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
 
     def config(self) -> bytes | None:
         """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""
@@ -71,17 +80,17 @@ class RemoteRegistry:
         self._listed = told.cursor, told.epoch
         return Snapshot(told.snapshot or (), told.cursor)
 
-    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:  # noqa: ARG002 (the server knows)
+    def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:  # noqa: ARG002 (the server knows)
         """See `Registry`. The server decides, by its own configuration and its own way to pick."""
-        return self._turns.here(lambda client: self._acquire(client, wish))
+        return self._turns.here(lambda client: self._acquire(client, request))
 
-    def beside(self, kind: str) -> None:
+    def follow_announcements(self, kind: str) -> None:
         """See `Registry`. flannel's protocol has no place for it."""
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         """See `Registry`. As `beside`."""
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`. The lease counts as ours as long as it names our address."""
         return self._turns.here(lambda client: self._renew(client, held, attrs))
 
@@ -93,7 +102,7 @@ class RemoteRegistry:
             if told.snapshot is not None:
                 raise ValueError("the server does not know any more what happened since")
             if told.events:
-                deliver(Changes(told.events))
+                deliver(LeaseChanges(told.events))
             return told.cursor
 
         def begin(client: RemoteClient) -> RemoteWatch:
@@ -121,15 +130,15 @@ class RemoteRegistry:
             return None
         return _good(reply)
 
-    def _list(self, client: RemoteClient) -> wire.Told:
+    def _list(self, client: RemoteClient) -> wire.WatchResult:
         body = _good(client.ask("GET", f"{self._path}/leases"))
         try:
             return read_watch(body, self._skip)
         except ValueError as error:
             raise _nonsense(error) from error
 
-    def _acquire(self, client: RemoteClient, wish: Wish) -> HeldLease | None:
-        reply = client.ask("POST", f"{self._path}/leases", acquire_text(wish.attrs, wish.previous))
+    def _acquire(self, client: RemoteClient, request: LeaseRequest) -> StoredLease | None:
+        reply = client.ask("POST", f"{self._path}/leases", acquire_text(request.attrs, request.previous))
         if not reply.is_good and reply.text.startswith(wire.OUT_OF_SUBNETS):
             raise OutOfSubnets(reply.text)
         try:
@@ -137,9 +146,9 @@ class RemoteRegistry:
         except ValueError as error:
             raise _nonsense(error) from error
         # The list has what the answer has not: the revision, and whether the lease ends.
-        return self._ours(client, subnet, wish.attrs.public)
+        return self._ours(client, subnet, request.attrs.public)
 
-    def _renew(self, client: RemoteClient, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def _renew(self, client: RemoteClient, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         subnet = held.lease.subnet
         if self._ours(client, subnet, attrs.public) is None:
             return None
@@ -152,7 +161,7 @@ class RemoteRegistry:
         renewed = self._ours(client, subnet, attrs.public)
         return None if renewed is None else renewed.revision
 
-    def _ours(self, client: RemoteClient, subnet: Subnet, public: Addresses) -> HeldLease | None:
+    def _ours(self, client: RemoteClient, subnet: Subnet, public: Addresses) -> StoredLease | None:
         """The lease as it is listed, if it is ours."""
         for held in self._list(client).snapshot or ():
             if held.lease.subnet == subnet and not held.name:
@@ -177,12 +186,12 @@ def _path_of(network: str) -> str:
     return f"/v1/{quote(network or wire.ONLY, safe='')}"
 
 
-def _good(reply: Reply) -> bytes:
-    """What was asked for. Raises `Unavailable` with the server's reason if it is not that."""
+def _good(reply: ServerResponse) -> bytes:
+    """What was asked for. Raises `RegistryUnavailable` with the server's reason if it is not that."""
     if reply.is_good:
         return reply.body
     raise NoGoodAnswer(f"HTTP status {reply.status}: {reply.text}")
 
 
-def _nonsense(error: ValueError) -> Unavailable:
+def _nonsense(error: ValueError) -> RegistryUnavailable:
     return NoGoodAnswer(f"its answer is not understood: {error}")

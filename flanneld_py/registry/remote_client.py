@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from flanneld_py.registry import Refused, Unavailable
+from flanneld_py.registry import AccessRefused, RegistryUnavailable
 from flanneld_py.registry.access import Endpoint
 from flanneld_py.registry.handshake import Hints, diagnose
 from flanneld_py.registry.tls import Tls
 
-__all__ = ["TIMEOUT", "NoAnswer", "NoGoodAnswer", "Poll", "RemoteClient", "Reply"]
+__all__ = ["TIMEOUT", "NoAnswer", "NoGoodAnswer", "Poll", "RemoteClient", "ServerResponse"]
 
 TIMEOUT = 5.0
 """Seconds for one request; the server itself gives its etcd a few."""
@@ -35,20 +35,20 @@ HINTS = Hints(
 )
 
 
-class NoAnswer(Unavailable):
+class NoAnswer(RegistryUnavailable):
     """The server does not answer."""
 
     trouble = "the lease server does not answer"
 
 
-class NoGoodAnswer(Unavailable):
+class NoGoodAnswer(RegistryUnavailable):
     """It answers that it cannot do what it is asked for, or nothing that is understood."""
 
     trouble = "the lease server is in trouble"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServerResponse:
     """What a server answers; `text` is of an error, for a message."""
 
     status: int
@@ -84,8 +84,8 @@ class RemoteClient:
         self._closed = False
         self._in_use = threading.Lock()
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
-        """One request, and its answer. Raises `Unavailable` where there is none."""
+    def ask(self, method: str, path: str, body: bytes | None = None) -> ServerResponse:
+        """One request, and its answer. Raises `RegistryUnavailable` where there is none."""
         try:
             with self._in_use:
                 return self._ask(method, path, body)
@@ -95,7 +95,7 @@ class RemoteClient:
         finally:
             self._end_if_closed()
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
+    def _ask(self, method: str, path: str, body: bytes | None) -> ServerResponse:
         if self._kept is not None:
             try:
                 return _exchange(self._kept, method, path, body)
@@ -140,13 +140,13 @@ class RemoteClient:
         connection.connect()
         return connection
 
-    def _failure(self, error: Exception) -> Unavailable:
+    def _failure(self, error: Exception) -> RegistryUnavailable:
         if self._closed:
             return NoAnswer("it was closed")
         if isinstance(error, TimeoutError):
             return NoAnswer(f"no answer within {self._timeout:g} s")
         if trouble := diagnose(self._endpoint, self._tls, self._timeout, HINTS):
-            return Refused(trouble)
+            return AccessRefused(trouble)
         if isinstance(error, http.client.RemoteDisconnected):
             return NoAnswer("the server closed the connection")
         return NoAnswer(str(error) or type(error).__name__)
@@ -159,10 +159,10 @@ class Poll:
         self._connection = connection
         self._ended = False
 
-    def ask(self, path: str, timeout: float) -> Reply | None:
+    def ask(self, path: str, timeout: float) -> ServerResponse | None:
         """The answer; None if there was none in so many seconds: then the connection is of no use any more.
 
-        Raises `Unavailable` if it breaks.
+        Raises `RegistryUnavailable` if it breaks.
         """
         try:
             if self._connection.sock is None:  # the server ends the connection after each answer
@@ -188,7 +188,9 @@ class Poll:
         self._connection.close()
 
 
-def _exchange(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None) -> Reply:
+def _exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+) -> ServerResponse:
     try:
         headers = {} if body is None else {"Content-Type": "application/json"}
         connection.request(method, path, body, headers)
@@ -199,7 +201,7 @@ def _exchange(connection: http.client.HTTPConnection, method: str, path: str, bo
     except BaseException:
         connection.close()
         raise
-    return Reply(response.status, content)
+    return ServerResponse(response.status, content)
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:

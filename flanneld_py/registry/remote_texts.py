@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
-from flanneld_py.registry import Event, Gone, Put, wire
+from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, wire
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["acquire_text", "read_lease", "read_watch", "renew_text"]
@@ -20,18 +20,18 @@ def acquire_text(attrs: LeaseAttrs, previous: Subnet | None) -> bytes:
     return wire.dump(members if previous is None else members | {"PreviousSubnet": key(previous)})
 
 
-def renew_text(held: HeldLease, attrs: LeaseAttrs) -> bytes:
+def renew_text(held: StoredLease, attrs: LeaseAttrs) -> bytes:
     """A request to renew a lease, with these attributes from now on."""
     renewed = replace(held, lease=replace(held.lease, attrs=attrs))
     return wire.dump(wire.lease_members(renewed, wire.NEVER))
 
 
-def read_lease(body: bytes) -> HeldLease:
+def read_lease(body: bytes) -> StoredLease:
     """The lease that was acquired; ValueError where there is none."""
     return wire.lease_of(wire.read(body))
 
 
-def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.Told:
+def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.WatchResult:
     """An answer to a list or a watch; ValueError where it is none. `skipped` is told why a lease is none.
 
     v0.5.5 tells no revisions: there the cursor stands for them, for at that revision it was so; and where it
@@ -43,12 +43,12 @@ def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.Told:
     if "snapshot" in members:
         listed = _readable(wire.lease_of, members["snapshot"], skipped)
         snapshot = tuple(held if held.revision else replace(held, revision=cursor) for held in listed)
-    events: Sequence[Event] = _readable(_event, members.get("events", []), skipped)
+    events: Sequence[LeaseEvent] = _readable(_event, members.get("events", []), skipped)
     if not all(_revision(event) for event in events):
         last = {_name(event): event for event in events}
         events = [_at(event, cursor) for event in last.values()]
     epoch = members.get("epoch")
-    return wire.Told(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
+    return wire.WatchResult(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
 
 
 def _readable(
@@ -67,28 +67,30 @@ def _readable(
     return list(each())
 
 
-def _event(members: Mapping[str, object]) -> Event:
+def _event(members: Mapping[str, object]) -> LeaseEvent:
     lease = wire.lower(members.get("lease"))
     match members.get("type"):
         case "added":
-            return Put(wire.lease_of(lease))
+            return LeaseAdded(wire.lease_of(lease))
         case "removed":
             subnet, name = wire.subnet_of(lease)
-            return Gone(subnet, wire.asof(lease), name)
+            return LeaseRemoved(subnet, wire.asof(lease), name)
     raise ValueError(f"an event of the type {str(members.get('type'))[:60]!r}")
 
 
-def _revision(event: Event) -> int:
-    return event.held.revision if isinstance(event, Put) else event.revision
+def _revision(event: LeaseEvent) -> int:
+    return event.held.revision if isinstance(event, LeaseAdded) else event.revision
 
 
-def _name(event: Event) -> tuple[Subnet, str]:
+def _name(event: LeaseEvent) -> tuple[Subnet, str]:
     return (
-        (event.held.lease.subnet, event.held.name) if isinstance(event, Put) else (event.subnet, event.name)
+        (event.held.lease.subnet, event.held.name)
+        if isinstance(event, LeaseAdded)
+        else (event.subnet, event.name)
     )
 
 
-def _at(event: Event, revision: int) -> Event:
-    if isinstance(event, Put):
-        return Put(replace(event.held, revision=revision))
+def _at(event: LeaseEvent, revision: int) -> LeaseEvent:
+    if isinstance(event, LeaseAdded):
+        return LeaseAdded(replace(event.held, revision=revision))
     return replace(event, revision=revision)

@@ -4,12 +4,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from flanneld_py.registry import Unavailable
+from flanneld_py.registry import RegistryUnavailable
 from flanneld_py.registry.remote_client import Poll
 
 __all__ = ["RemoteWatch"]
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 """Seconds after which nothing at all has come: ours answers every minute, v0.5.5 only when it knows more."""
 
 PAUSE = 1.0
@@ -63,7 +63,7 @@ class RemoteWatch:
         try:
             while not self._ended.is_set():
                 self._read_answer()
-        except (ValueError, Unavailable) as error:
+        except (ValueError, RegistryUnavailable) as error:
             self._end(str(error))
         except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
             self._end(f"unexpected {type(error).__name__}: {error}")
@@ -72,9 +72,9 @@ class RemoteWatch:
 
     def _read_answer(self) -> None:
         asked_at, before = time.monotonic(), self._cursor
-        reply = self._poll.ask(f"{self._path}{before}", PATIENCE)
+        reply = self._poll.ask(f"{self._path}{before}", TIMEOUT)
         if reply is None:
-            raise ValueError(f"nothing was told for {PATIENCE:g} s")
+            raise ValueError(f"nothing was told for {TIMEOUT:g} s")
         if not reply.is_good:
             raise ValueError(f"HTTP status {reply.status}: {reply.text}")
         with self._lock:

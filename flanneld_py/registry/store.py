@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.lease import allocate
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
-from flanneld_py.registry import Registry, Snapshot, Wish
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
+from flanneld_py.registry import LeaseRequest, Registry, Snapshot
 from flanneld_py.subnet import Subnet
 
 __all__ = ["Store"]
@@ -23,41 +23,43 @@ class Store(Registry):
         """Take a subnet if nobody has its key; the revision written, or None if somebody has."""
 
     @abstractmethod
-    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+    def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """Give a lease back and take another, both or neither; None if either is not as it was known."""
 
     @abstractmethod
-    def remove(self, held: HeldLease) -> bool:
+    def remove(self, held: StoredLease) -> bool:
         """Give a lease back; false if it changed since `held.revision`."""
 
     def require(self, network: NetworkConfig) -> None:
         """See `Registry`. Any network's will do."""
 
-    def acquire(self, known: Snapshot, wish: Wish) -> HeldLease | None:
+    def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:
         """See `Registry`."""
         spoiled = [key.subnet for key in known.spoiled]
-        public, previous = wish.attrs.public, wish.previous
-        choice = allocate.choose_subnet(wish.network, known.leases, public, previous, wish.pick, spoiled)
+        public, previous = request.attrs.public, request.previous
+        choice = allocate.choose_subnet(
+            request.network, known.leases, public, previous, request.pick, spoiled
+        )
         match choice:
             case allocate.Reuse(held):
                 logger.info("Found lease (%s) for current IP (%s), reusing", held.lease.subnet, public)
-                revision = self.renew(held, wish.attrs)
+                revision = self.renew(held, request.attrs)
                 if revision is None:
                     return None
-                return replace(held, lease=Lease(held.lease.subnet, wish.attrs), revision=revision)
+                return replace(held, lease=Lease(held.lease.subnet, request.attrs), revision=revision)
             case allocate.Replace(old, subnet):
                 text = "Found lease (%s) for current IP (%s) but not compatible with current config, deleting"
                 logger.info(text, old.lease.subnet, public)
-                revision = self.replace(old, subnet, wish.attrs)
+                revision = self.replace(old, subnet, request.attrs)
             case allocate.Create(subnet):
                 if subnet == previous:
                     logger.info("Found previously leased subnet (%s), reusing", subnet)
-                revision = self.create(subnet, wish.attrs)
+                revision = self.create(subnet, request.attrs)
         if revision is None:
             return None
-        return self._undisputed(HeldLease(Lease(subnet, wish.attrs), revision))
+        return self._undisputed(StoredLease(Lease(subnet, request.attrs), revision))
 
-    def _undisputed(self, made: HeldLease) -> HeldLease | None:
+    def _undisputed(self, made: StoredLease) -> StoredLease | None:
         """A new lease, unless another overlaps it: then it is given back.
 
         With two families a key does not stand for a subnet: 10.5.4.0-24&A and 10.5.4.0-24&B can be

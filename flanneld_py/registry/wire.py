@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs, decode, encode
-from flanneld_py.registry import Event
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease, decode, encode
+from flanneld_py.registry import LeaseEvent
 from flanneld_py.subnet import Subnet, key, parse_key
 
-__all__ = ["LOST", "NEVER", "NOT_FOUND", "ONLY", "OUT_OF_SUBNETS", "Told", "asof", "attrs_of"]
+__all__ = ["LOST", "NEVER", "NOT_FOUND", "ONLY", "OUT_OF_SUBNETS", "WatchResult", "asof", "attrs_of"]
 __all__ += ["cursor_of", "dump", "lease_members", "lease_of", "lower", "read", "subnet_of", "subnets"]
 
 ONLY: Final = "_"
@@ -30,7 +30,7 @@ LOST: Final = "the lease is lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WatchResult:
     """An answer to a list or a watch: all leases, or what happened, up to a cursor.
 
     `snapshot` is None where `events` follow on what the client knows. With another `epoch` the registry was
@@ -38,8 +38,8 @@ class Told:
     """
 
     cursor: int
-    snapshot: tuple[HeldLease, ...] | None = None
-    events: tuple[Event, ...] = ()
+    snapshot: tuple[StoredLease, ...] | None = None
+    events: tuple[LeaseEvent, ...] = ()
     epoch: str = ""
 
 
@@ -85,7 +85,7 @@ def subnet_of(members: Mapping[str, object]) -> tuple[Subnet, str]:
     return subnet, "" if name == key(subnet) else name
 
 
-def lease_members(held: HeldLease, expiration: str) -> dict[str, object]:
+def lease_members(held: StoredLease, expiration: str) -> dict[str, object]:
     """A lease. Raises ValueError for attributes that JSON cannot say."""
     attrs = json.loads(encode(held.lease.attrs))
     return {
@@ -97,7 +97,7 @@ def lease_members(held: HeldLease, expiration: str) -> dict[str, object]:
     }
 
 
-def lease_of(members: Mapping[str, object]) -> HeldLease:
+def lease_of(members: Mapping[str, object]) -> StoredLease:
     """Likewise, read; its revision is 0 where none is told. ValueError says what is wrong."""
     subnet, name = subnet_of(members)
     try:
@@ -105,7 +105,7 @@ def lease_of(members: Mapping[str, object]) -> HeldLease:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     permanent = members.get("expiration") == NEVER
-    return HeldLease(Lease(subnet, attrs), asof(members), name, permanent, asof(members, "created"))
+    return StoredLease(Lease(subnet, attrs), asof(members), name, permanent, asof(members, "created"))
 
 
 def attrs_of(body: bytes) -> LeaseAttrs:

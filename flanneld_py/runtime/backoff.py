@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["FIRST_DELAY", "Patience"]
+__all__ = ["FIRST_DELAY", "Backoff"]
 
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 2.0
@@ -12,7 +12,7 @@ LONGEST_SILENCE: Final = 300.0
 
 
 @dataclass(slots=True)
-class Patience:
+class Backoff:
     """Attempts that fail, one after another: short delays first, and words at growing intervals.
 
     All times are seconds, of any clock that does not go back.

@@ -46,9 +46,9 @@ class Time:
         """Do nothing for so long, or until we are to stop."""
         self.stopping.wait(seconds)
 
-    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
+    def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
         """The next of the inbox, or None if nothing comes for so long."""
         try:
-            return inbox.get(timeout=seconds)
+            return event_queue.get(timeout=seconds)
         except queue.Empty:
             return None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FEW", "Sparing"]
+__all__ = ["FEW", "LogSample"]
 
 FEW: Final = 5
 """That many are named at once."""
@@ -13,7 +13,7 @@ BETWEEN: Final = 60.0
 
 
 @dataclass(slots=True)
-class Sparing:
+class LogSample:
     """Somebody may write 50,000 keys: a log that names each of them hides everything else.
 
     Times are seconds of any clock that does not go back.

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-__all__ = ["Told"]
+__all__ = ["Once"]
 
 REMEMBERED: Final = 10_000
 """Topics; peers come and go for as long as the daemon runs."""
 
 
-class Told:
+class Once:
     """The topics that were told of last."""
 
     def __init__(self) -> None:

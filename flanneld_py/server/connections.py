@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from flanneld_py.errors import Stopped
 from flanneld_py.runtime.http_limits import RequestStream, Slots
-from flanneld_py.server.protocol import LONGEST_BODY, Answer, Refusal
+from flanneld_py.server.protocol import LONGEST_BODY, RequestRefused, Response
 
 __all__ = ["Connections"]
 
@@ -24,7 +24,7 @@ MOST = 4096
 WRITE_TIME = 30.0
 """Seconds that a client may take to receive an answer, and for a TLS handshake."""
 
-Respond: TypeAlias = Callable[[str, str, bytes, socket.socket], Answer]
+Respond: TypeAlias = Callable[[str, str, bytes, socket.socket], Response]
 """Method, target and body of a request, and its connection. Raises `Stopped`, or ConnectionError."""
 
 
@@ -181,28 +181,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._said = said
         logger.log(level, "%s %s - %d", self.command, _printable(self.path), status)
 
-    def _respond(self) -> Answer:
+    def _respond(self) -> Response:
         try:
             body = self._body()
             self.server.slots.answering(self._accepted)
             return self.server.respond(self.command, self.path, body, self.connection)
-        except Refusal as refusal:  # the body is still on its way
+        except RequestRefused as refusal:  # the body is still on its way
             self.close_connection = True
             return refusal.answer
         except (Stopped, OSError):
             raise
         except Exception:
             logger.exception("%s %s", self.command, _printable(self.path))
-            return Refusal(500, "internal error: the server's log tells more").answer
+            return RequestRefused(500, "internal error: the server's log tells more").answer
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding"):
-            raise Refusal(411, "Length Required\n")
+            raise RequestRefused(411, "Length Required\n")
         length = self.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal()):
-            raise Refusal(400, "Content-Length is no number\n")
+            raise RequestRefused(400, "Content-Length is no number\n")
         if len(length) > 9 or int(length) > LONGEST_BODY:
-            raise Refusal(413, f"a request may have {LONGEST_BODY} bytes\n")
+            raise RequestRefused(413, f"a request may have {LONGEST_BODY} bytes\n")
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise ConnectionAbortedError("the client has gone")

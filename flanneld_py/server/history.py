@@ -4,8 +4,8 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.registry import Event, Gone, Put, Snapshot
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, Snapshot
 from flanneld_py.subnet import Subnet
 
 __all__ = ["History"]
@@ -26,13 +26,13 @@ class History:
 
     def _begin(self, snapshot: Snapshot) -> None:
         self.head = self.listed = self._base = snapshot.revision
-        self._events: deque[tuple[int, Event]] = deque()
-        self._known = {_name(Put(held)): held for held in snapshot.leases}
+        self._events: deque[tuple[int, LeaseEvent]] = deque()
+        self._known = {_name(LeaseAdded(held)): held for held in snapshot.leases}
 
-    def take(self, events: Iterable[Event]) -> None:
+    def take(self, events: Iterable[LeaseEvent]) -> None:
         """What a watch has told."""
         for event in events:
-            if isinstance(event, Put):
+            if isinstance(event, LeaseAdded):
                 self._known[_name(event)] = event.held
                 self._add(event.held.revision, event)
             else:
@@ -56,22 +56,27 @@ class History:
         A registry was restored if its revision is lower than the last, or if what differs is not newer than
         what was known: then nothing from before counts.
         """
-        present: dict[tuple[Subnet, str], HeldLease] = {_name(Put(held)): held for held in snapshot.leases}
-        gone = [Gone(subnet, snapshot.revision, name) for subnet, name in self._known.keys() - present.keys()]
+        present: dict[tuple[Subnet, str], StoredLease] = {
+            _name(LeaseAdded(held)): held for held in snapshot.leases
+        }
+        gone = [
+            LeaseRemoved(subnet, snapshot.revision, name)
+            for subnet, name in self._known.keys() - present.keys()
+        ]
         changed = [held for name, held in present.items() if self._known.get(name) != held]
         oldest = min([held.revision for held in changed] + [snapshot.revision] * bool(gone), default=math.inf)
         if snapshot.revision < self.listed or oldest <= self.head:
             self._restore(snapshot)
             return
-        self.take(Put(held) for held in sorted(changed, key=lambda held: held.revision))
+        self.take(LeaseAdded(held) for held in sorted(changed, key=lambda held: held.revision))
         self.take(gone)
         self.head = self.listed = snapshot.revision
 
-    def since(self, revision: int) -> tuple[Event, ...] | None:
+    def since(self, revision: int) -> tuple[LeaseEvent, ...] | None:
         """What happened after a revision, in order; None if that is not known any more."""
         if revision < self._base:
             return None
-        later: deque[Event] = deque()
+        later: deque[LeaseEvent] = deque()
         for happened, event in reversed(self._events):
             if happened <= revision:
                 break
@@ -82,7 +87,7 @@ class History:
         self.restored += 1
         self._begin(snapshot)
 
-    def _add(self, revision: int, event: Event) -> None:
+    def _add(self, revision: int, event: LeaseEvent) -> None:
         self.head = max(self.head, revision)
         self.listed = max(self.listed, self.head)
         self._events.append((self.head, event))
@@ -92,7 +97,9 @@ class History:
                 self._events.popleft()
 
 
-def _name(event: Event) -> tuple[Subnet, str]:
+def _name(event: LeaseEvent) -> tuple[Subnet, str]:
     return (
-        (event.held.lease.subnet, event.held.name) if isinstance(event, Put) else (event.subnet, event.name)
+        (event.held.lease.subnet, event.held.name)
+        if isinstance(event, LeaseAdded)
+        else (event.subnet, event.name)
     )

@@ -11,14 +11,22 @@ from contextlib import contextmanager, suppress
 from flanneld_py import config
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
-from flanneld_py.monitor.status import Board
-from flanneld_py.registry import Changes, Reset, Snapshot, Unavailable, WatchMessage, Wish, wire
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
+from flanneld_py.monitor.status import NetworkStatus
+from flanneld_py.registry import (
+    LeaseChanges,
+    LeaseRequest,
+    RegistryUnavailable,
+    Reset,
+    Snapshot,
+    WatchMessage,
+    wire,
+)
 from flanneld_py.registry.store import Store
-from flanneld_py.runtime.backoff import Patience
+from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.server.history import History
-from flanneld_py.server.protocol import Refusal
+from flanneld_py.server.protocol import RequestRefused
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Network"]
@@ -36,16 +44,16 @@ PROBE = 2.0
 
 
 class Network:
-    """Leases, for any number of threads. Methods raise `Refusal`, which a client is told, and `Stopped`.
+    """Leases, for any number of threads. Methods raise `RequestRefused`, for the client, and `Stopped`.
 
-    What is wrong with the registry is on the `board`.
+    What is wrong with the registry is in `status`.
     """
 
     def __init__(
-        self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time, board: Board
+        self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time, status: NetworkStatus
     ) -> None:
         self._name = name
-        self._board = board
+        self._status = status
         self._store = store
         self._pick = pick
         self._time = time
@@ -62,10 +70,10 @@ class Network:
             text = store.config()
         if text is None:
             which = f"the network {self._name}" if self._name else "the network"
-            raise Refusal(500, f"{wire.NOT_FOUND}: {which} has no configuration yet")
+            raise RequestRefused(500, f"{wire.NOT_FOUND}: {which} has no configuration yet")
         return text
 
-    def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> HeldLease:
+    def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> StoredLease:
         """A lease for the node that says this of itself.
 
         Raises `ConfigError` and `OutOfSubnets`, too, and `Fatal` for a network that the registry cannot keep.
@@ -77,38 +85,38 @@ class Network:
             (network.ipv6, attrs.public.ipv6, "PublicIPv6"),
         ):
             if pool is not None and address is None:
-                raise Refusal(500, f"the network is {pool.network}, and the request has no {flag}")
-        wish = Wish(network, attrs, previous, self._pick(attrs.public))
+                raise RequestRefused(500, f"the network is {pool.network}, and the request has no {flag}")
+        request = LeaseRequest(network, attrs, previous, self._pick(attrs.public))
         with self._registry() as store:
             for _ in range(ATTEMPTS):
-                held = store.acquire(store.snapshot(), wish)
+                held = store.acquire(store.snapshot(), request)
                 if held is not None:
                     logger.info("Subnet lease acquired: %s", held.lease.subnet)
                     return held
-        raise Refusal(500, "Max retries reached trying to acquire a subnet")
+        raise RequestRefused(500, "Max retries reached trying to acquire a subnet")
 
-    def renew(self, subnet: Subnet, attrs: LeaseAttrs) -> HeldLease:
+    def renew(self, subnet: Subnet, attrs: LeaseAttrs) -> StoredLease:
         """The lease, for another day. v0.5.5 would write over another's; here that is refused."""
         with self._registry() as store:
             for _ in range(ATTEMPTS):
                 leases = store.snapshot().leases
                 held = next((item for item in leases if item.lease.subnet == subnet and not item.name), None)
                 if held is None:
-                    raise Refusal(500, f"{wire.LOST}: nobody holds {subnet} any more")
+                    raise RequestRefused(500, f"{wire.LOST}: nobody holds {subnet} any more")
                 holder = held.lease.attrs.public
                 if not holder.is_same_machine(attrs.public):
-                    raise Refusal(500, f"{wire.LOST}: {holder} holds {subnet}")
+                    raise RequestRefused(500, f"{wire.LOST}: {holder} holds {subnet}")
                 revision = store.renew(held, attrs)
                 if revision is not None:
-                    return HeldLease(Lease(subnet, attrs), revision, permanent=held.permanent)
-        raise Refusal(500, f"Max retries reached trying to renew the lease of {subnet}")
+                    return StoredLease(Lease(subnet, attrs), revision, permanent=held.permanent)
+        raise RequestRefused(500, f"Max retries reached trying to renew the lease of {subnet}")
 
-    def list(self) -> wire.Told:
+    def list(self) -> wire.WatchResult:
         """All leases, as they are now."""
         snapshot, epoch = self._snapshot()
-        return wire.Told(snapshot.revision, snapshot.leases, epoch=epoch)
+        return wire.WatchResult(snapshot.revision, snapshot.leases, epoch=epoch)
 
-    def since(self, cursor: int, epoch: str = "") -> wire.Told | None:
+    def since(self, cursor: int, epoch: str = "") -> wire.WatchResult | None:
         """What happened after a cursor; all leases where that is not known any more; None if nothing did.
 
         `epoch` is what the list had that the client began with, empty for a client that does not say.
@@ -120,7 +128,7 @@ class Network:
             if history is not None and not ahead and not stale:
                 events = history.since(cursor)
                 if events is not None:
-                    return wire.Told(history.head, None, events) if events else None
+                    return wire.WatchResult(history.head, None, events) if events else None
         if history is None and not ahead:
             return None
         if stale:
@@ -156,15 +164,17 @@ class Network:
     @contextmanager
     def _registry(self) -> Iterator[Store]:
         if not self._turn.acquire(timeout=TURN):
-            raise Refusal(500, f"the registry is busy: other clients have waited for it for {TURN:g} s")
+            raise RequestRefused(
+                500, f"the registry is busy: other clients have waited for it for {TURN:g} s"
+            )
         try:
             yield self._store
-        except Unavailable as error:
-            self._board.trouble = f"{error.trouble}: {error}"
-            raise Refusal(500, self._board.trouble) from error
+        except RegistryUnavailable as error:
+            self._status.trouble = f"{error.trouble}: {error}"
+            raise RequestRefused(500, self._status.trouble) from error
         else:
-            self._board.trouble = ""
-            self._board.heard_at = self._time.now()
+            self._status.trouble = ""
+            self._status.heard_at = self._time.now()
         finally:
             self._turn.release()
 
@@ -189,30 +199,30 @@ class Network:
     # Following the registry
 
     def _follow(self) -> None:
-        patience = Patience()
+        backoff = Backoff()
         while not self._time.stopping.is_set():
             begun_at = self._time.now()
             try:
                 reason = self._watch()
             except Stopped:
                 return
-            except Refusal as refusal:
+            except RequestRefused as refusal:
                 reason = str(refusal)
             except Exception as error:  # without this thread clients would wait for ever
                 logger.exception("Watch subnets")
                 reason = f"unexpected {type(error).__name__}"
             if self._time.now() - begun_at > PROBE:
-                patience = Patience()
-            if patience.worth_saying("watch", self._time.now()):
+                backoff = Backoff()
+            if backoff.worth_saying("watch", self._time.now()):
                 logger.error("Watch subnets: %s", reason)
-            self._time.rest(patience.delay())
+            self._time.rest(backoff.delay())
 
     def _watch(self) -> str:
         """List and watch, until the watch ends; why it did."""
-        inbox: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
+        event_queue: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
         with self._registry() as store:
             snapshot = store.snapshot()
-            store.watch(snapshot.revision, inbox.put)
+            store.watch(snapshot.revision, event_queue.put)
             with self._lock:
                 if self._history is None:
                     self._history = History(snapshot)
@@ -221,12 +231,12 @@ class Network:
                 restored = self._history.restored
                 self._wake()
         while True:
-            message = self._time.receive(inbox, PROBE)
+            message = self._time.receive(event_queue, PROBE)
             with self._lock:
                 # A list has shown it; what this watch tells is of before.
                 if self._history.restored != restored:
                     return "the registry was restored"
-                if isinstance(message, Changes):
+                if isinstance(message, LeaseChanges):
                     self._history.take(message.events)
                     self._wake()
             if message is None:

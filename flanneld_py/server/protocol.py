@@ -15,11 +15,21 @@ from urllib.parse import parse_qs, unquote
 
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError, Problem
-from flanneld_py.lease.model import HeldLease, LeaseAttrs
-from flanneld_py.registry import Event, Put, wire
+from flanneld_py.lease.model import LeaseAttrs, StoredLease
+from flanneld_py.registry import LeaseAdded, LeaseEvent, wire
 from flanneld_py.subnet import Subnet, key, parse_key
 
-__all__ = ["LONGEST_BODY", "Acquire", "Answer", "Config", "List", "Refusal", "Renew", "Request", "Watch"]
+__all__ = [
+    "LONGEST_BODY",
+    "AcquireRequest",
+    "ConfigRequest",
+    "ListRequest",
+    "RenewRequest",
+    "Request",
+    "RequestRefused",
+    "Response",
+    "WatchRequest",
+]
 __all__ += ["config_text", "json_answer", "lease_text", "read_request", "watch_text"]
 
 LONGEST_BODY: Final = 1 << 20
@@ -27,7 +37,7 @@ LONGEST_BODY: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An HTTP response."""
 
     status: int
@@ -35,35 +45,35 @@ class Answer:
     body: bytes
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """A request that gets an error: its HTTP status and text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
-        self.answer = Answer(status, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
+        self.answer = Response(status, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
 
 
-def json_answer(body: bytes) -> Answer:
+def json_answer(body: bytes) -> Response:
     """What was asked for."""
-    return Answer(200, "application/json; charset=utf-8", body)
+    return Response(200, "application/json; charset=utf-8", body)
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ConfigRequest:
     """The configuration is wanted. `network` is empty for the only one, in each request."""
 
     network: str
 
 
 @dataclass(frozen=True, slots=True)
-class List:
+class ListRequest:
     """All leases are wanted."""
 
     network: str
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class WatchRequest:
     """What happened after a cursor is wanted. `epoch` is the list's, if the client says."""
 
     network: str
@@ -72,7 +82,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Acquire:
+class AcquireRequest:
     """A lease is wanted. `previous` is the subnet that the node had."""
 
     network: str
@@ -81,7 +91,7 @@ class Acquire:
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
+class RenewRequest:
     """A lease is to live on, with these attributes."""
 
     network: str
@@ -89,25 +99,25 @@ class Renew:
     attrs: LeaseAttrs
 
 
-Request: TypeAlias = Config | List | Watch | Acquire | Renew
+Request: TypeAlias = ConfigRequest | ListRequest | WatchRequest | AcquireRequest | RenewRequest
 
 
 def read_request(method: str, target: str, body: bytes) -> Request:
-    """What is wanted. Raises `Refusal`: 404 for what is not in the protocol, 400 for JSON that is wrong."""
+    """What is wanted. Raises `RequestRefused`: 404 for an unknown path, 400 for JSON that is wrong."""
     path, _, query = target.partition("?")
     version, *words = path.removeprefix("/").split("/")
     if words and words[-1] == "":  # v0.5.5's client means `.../leases/`, and this is what it would get
         words.pop()
     match method, version, [unquote(word, errors="replace") for word in words]:
         case "GET", "v1", [name, "config"]:
-            return Config(_network(name))
+            return ConfigRequest(_network(name))
         case "GET", "v1", [name, "leases"]:
             return _list_or_watch(_network(name), query)
         case "POST", "v1", [name, "leases"]:
             return _acquire(_network(name), body)
         case "PUT", "v1", [name, "leases", subnet]:
             return _renew(_network(name), subnet, body)
-    raise Refusal(404, "404 page not found\n")
+    raise RequestRefused(404, "404 page not found\n")
 
 
 def _network(name: str) -> str:
@@ -115,41 +125,41 @@ def _network(name: str) -> str:
         return ""
     # It becomes a part of a key.
     if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 255:
-        raise Refusal(404, "404 page not found\n")
+        raise RequestRefused(404, "404 page not found\n")
     return name
 
 
-def _list_or_watch(network: str, query: str) -> List | Watch:
+def _list_or_watch(network: str, query: str) -> ListRequest | WatchRequest:
     try:
         given = parse_qs(query, keep_blank_values=True, max_num_fields=10)
         if "next" not in given:
-            return List(network)
-        return Watch(network, wire.cursor_of(given["next"][0]), given.get("epoch", [""])[0])
+            return ListRequest(network)
+        return WatchRequest(network, wire.cursor_of(given["next"][0]), given.get("epoch", [""])[0])
     except ValueError as error:
-        raise Refusal(500, f"failed to parse cursor: {error}") from None
+        raise RequestRefused(500, f"failed to parse cursor: {error}") from None
 
 
-def _acquire(network: str, body: bytes) -> Acquire:
+def _acquire(network: str, body: bytes) -> AcquireRequest:
     try:
         attrs = wire.attrs_of(body)
         name = wire.read(body).get("previoussubnet")
     except ValueError as error:
         raise _not_json(error) from None
-    return Acquire(network, attrs, None if name is None else parse_key(str(name)))
+    return AcquireRequest(network, attrs, None if name is None else parse_key(str(name)))
 
 
-def _renew(network: str, name: str, body: bytes) -> Renew:
+def _renew(network: str, name: str, body: bytes) -> RenewRequest:
     try:
         held = wire.lease_of(wire.read(body))
     except ValueError as error:
         raise _not_json(error) from None
     if name != key(held.lease.subnet) or held.name:
-        raise Refusal(400, f"the path names the lease {name[:60]}, and the body {held.lease.subnet}")
-    return Renew(network, held.lease.subnet, held.lease.attrs)
+        raise RequestRefused(400, f"the path names the lease {name[:60]}, and the body {held.lease.subnet}")
+    return RenewRequest(network, held.lease.subnet, held.lease.attrs)
 
 
-def _not_json(error: ValueError) -> Refusal:
-    return Refusal(400, f"JSON decoding error: {error}")
+def _not_json(error: ValueError) -> RequestRefused:
+    return RequestRefused(400, f"JSON decoding error: {error}")
 
 
 # Answers
@@ -181,7 +191,7 @@ def config_text(text: bytes) -> bytes:
         raise ConfigError((Problem("", f"the configuration cannot be passed on ({error})", fix),)) from None
 
 
-def lease_text(held: HeldLease, expires: datetime) -> bytes:
+def lease_text(held: StoredLease, expires: datetime) -> bytes:
     """A lease that was acquired or renewed.
 
     Also one without an end is given one: v0.5.5 would renew it again and again, without a pause.
@@ -189,17 +199,17 @@ def lease_text(held: HeldLease, expires: datetime) -> bytes:
     return wire.dump(wire.lease_members(held, _time(expires)))
 
 
-def watch_text(told: wire.Told, expires: datetime) -> bytes:
+def watch_text(told: wire.WatchResult, expires: datetime) -> bytes:
     """Leases and events; `expires` is when a lease ends that is written now: none of them lives longer."""
 
-    def lease(held: HeldLease) -> dict[str, object] | None:
+    def lease(held: StoredLease) -> dict[str, object] | None:
         try:
             return wire.lease_members(held, wire.NEVER if held.permanent else _time(expires))
         except ValueError:  # no client could read it: it is told of as if it were not there
             return None
 
-    def event(item: Event) -> dict[str, object]:
-        if isinstance(item, Put):
+    def event(item: LeaseEvent) -> dict[str, object]:
+        if isinstance(item, LeaseAdded):
             subnet, revision, name = item.held.lease.subnet, item.held.revision, item.held.name
             if (added := lease(item.held)) is not None:
                 return {"type": "added", "lease": added}

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from flanneld_py.config.reader import ConfigError
 from flanneld_py.errors import Fatal, Stopped
 from flanneld_py.lease.allocate import OutOfSubnets, Pick
-from flanneld_py.monitor.status import Board, ServerBoard
-from flanneld_py.registry import TTL, Unavailable, wire
+from flanneld_py.monitor.status import NetworkStatus, ServerStatus
+from flanneld_py.registry import TTL, RegistryUnavailable, wire
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.store import Store
 from flanneld_py.runtime import clock
@@ -21,7 +21,7 @@ from flanneld_py.server import protocol
 from flanneld_py.server.connections import Connections
 from flanneld_py.server.listen import listen, server_tls
 from flanneld_py.server.network import Network
-from flanneld_py.server.protocol import Answer, Refusal
+from flanneld_py.server.protocol import RequestRefused, Response
 from flanneld_py.subnet import Addresses
 
 __all__ = ["Server"]
@@ -63,7 +63,7 @@ class Server:
         self._longest_poll = longest_poll
         self._lock = threading.Lock()
         self._networks: dict[str, Network] = {}
-        self.boards: list[Board] = []
+        self.statuses: list[NetworkStatus] = []
         """One for each network that is served so far."""
         tls = server_tls(credentials)
         for name in networks or ("",):  # what is wrong with the registry's options is told now
@@ -90,17 +90,17 @@ class Server:
         self._connections.close()
 
     def _network(self, name: str, store: Store) -> Network:
-        board = ServerBoard(name, doing="")
-        self.boards.append(board)
-        return Network(name, store, self._pick, self._time, board)
+        status = ServerStatus(name, doing="")
+        self.statuses.append(status)
+        return Network(name, store, self._pick, self._time, status)
 
     def _find(self, name: str) -> Network:
-        """The network of this name. Raises `Refusal` if there is none."""
+        """The network of this name. Raises `RequestRefused` if there is none."""
         if name in self._networks:
             return self._networks[name]
         if self._only:
             served = ", ".join(sorted(self._only))
-            raise Refusal(404, f"{name or wire.ONLY} is not served here: there is {served}\n")
+            raise RequestRefused(404, f"{name or wire.ONLY} is not served here: there is {served}\n")
         with self._lock:
             if self._time.stopping.is_set():
                 raise Stopped
@@ -114,41 +114,45 @@ class Server:
         try:
             if store.config() is not None:
                 return store
-        except Unavailable as error:
+        except RegistryUnavailable as error:
             store.close()
-            raise Refusal(500, f"{error.trouble}: {error}") from error
+            raise RequestRefused(500, f"{error.trouble}: {error}") from error
         store.close()
-        raise Refusal(500, f"{wire.NOT_FOUND}: the network {name or wire.ONLY} has no configuration yet")
+        raise RequestRefused(
+            500, f"{wire.NOT_FOUND}: the network {name or wire.ONLY} has no configuration yet"
+        )
 
-    def _answer(self, method: str, target: str, body: bytes, connection: socket.socket) -> Answer:
+    def _answer(self, method: str, target: str, body: bytes, connection: socket.socket) -> Response:
         """What a request gets. Raises `Stopped`, or `ConnectionError` if the client has gone."""
         try:
             request = protocol.read_request(method, target, body)
             network = self._find(request.network)
             match request:
-                case protocol.Config():
+                case protocol.ConfigRequest():
                     return protocol.json_answer(protocol.config_text(network.config()))
-                case protocol.List():
+                case protocol.ListRequest():
                     return protocol.json_answer(protocol.watch_text(network.list(), _in_a_day()))
-                case protocol.Watch():
+                case protocol.WatchRequest():
                     told = self._wait(network, request, connection)
                     return protocol.json_answer(protocol.watch_text(told, _in_a_day()))
-                case protocol.Acquire():
+                case protocol.AcquireRequest():
                     held = network.acquire(request.attrs, request.previous)
-                case protocol.Renew():
+                case protocol.RenewRequest():
                     held = network.renew(request.subnet, request.attrs)
             return protocol.json_answer(protocol.lease_text(held, _in_a_day()))
-        except Refusal as refusal:
+        except RequestRefused as refusal:
             return refusal.answer
         except ConfigError as error:
-            return Refusal(500, f"Bad network config: {error}").answer
+            return RequestRefused(500, f"Bad network config: {error}").answer
         except OutOfSubnets as error:
             logger.error("Failed to acquire subnet: %s", error)  # noqa: TRY400 (it is no defect)
-            return Refusal(500, str(error)).answer
+            return RequestRefused(500, str(error)).answer
         except Fatal as error:  # what this registry cannot keep
-            return Refusal(500, str(error)).answer
+            return RequestRefused(500, str(error)).answer
 
-    def _wait(self, network: Network, request: protocol.Watch, connection: socket.socket) -> wire.Told:
+    def _wait(
+        self, network: Network, request: protocol.WatchRequest, connection: socket.socket
+    ) -> wire.WatchResult:
         """What happened after its cursor, as soon as something has."""
         until = clock.now() + self._longest_poll
         with network.news() as news:
@@ -161,7 +165,7 @@ class Server:
                 told = network.since(request.cursor, request.epoch)
                 left = until - clock.now()
                 if told is not None or left <= 0:
-                    return told or wire.Told(request.cursor)
+                    return told or wire.WatchResult(request.cursor)
                 for descriptor, _ in waiter.poll(left * 1000):
                     if descriptor != news:
                         raise ConnectionAbortedError("the client has gone")

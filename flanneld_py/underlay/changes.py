@@ -10,15 +10,15 @@ from flanneld_py.underlay.interface import (
     Candidate,
     Families,
     Interface,
-    Wishes,
+    InterfaceSelection,
     usable_addresses,
 )
 
-__all__ = ["Seen", "changes", "follow"]
+__all__ = ["InterfaceState", "changes", "follow"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InterfaceState:
     """The device of an interface's index, if there is one, and all addresses that the machine can use."""
 
     device: Candidate | None
@@ -27,9 +27,9 @@ class Seen:
 
 def follow(
     interface: Interface,
-    seen: Seen,
+    seen: InterfaceState,
     needs: Families,
-    wishes: Wishes,
+    selection: InterfaceSelection,
     *,
     patient: bool = True,
 ) -> Interface | str:
@@ -48,7 +48,7 @@ def follow(
         return followed
     lost = [address for address in _needed(interface, needs) if not _has(seen, device, interface, address)]
     for address in lost:
-        other = None if _is_wished(address, wishes) else _instead_of(address, interface, device, patient)
+        other = None if _is_wished(address, selection) else _instead_of(address, interface, device, patient)
         if other is None:
             return f"{device.name} has lost the address {address}"
         followed = _with(followed, other)
@@ -71,7 +71,7 @@ def _needed(interface: Interface, needs: Families) -> list[Address]:
     return addresses
 
 
-def _has(seen: Seen, device: Candidate, interface: Interface, address: Address) -> bool:
+def _has(seen: InterfaceState, device: Candidate, interface: Interface, address: Address) -> bool:
     """-public-ip may be an address of another interface, a loopback one say, from the beginning."""
     if address not in _known(interface):
         return address in seen.usable
@@ -83,10 +83,10 @@ def _known(interface: Interface) -> set[Address]:
     return known | {each.ip for each in interface.ipv6_networks}
 
 
-def _is_wished(address: Address, wishes: Wishes) -> bool:
-    if address in (wishes.public.ipv4, wishes.public.ipv6):
+def _is_wished(address: Address, selection: InterfaceSelection) -> bool:
+    if address in (selection.public.ipv4, selection.public.ipv6):
         return True
-    for name in wishes.names:
+    for name in selection.names:
         try:
             if ip_address(name) == address:
                 return True

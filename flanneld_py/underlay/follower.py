@@ -10,7 +10,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Addresses
-from flanneld_py.underlay.changes import Seen, changes, follow
+from flanneld_py.underlay.changes import InterfaceState, changes, follow
 from flanneld_py.underlay.interface import (
     Candidate,
     Families,
@@ -20,18 +20,18 @@ from flanneld_py.underlay.interface import (
     choose,
     public_addresses,
 )
-from flanneld_py.underlay.waiting import Look, wishes
+from flanneld_py.underlay.waiting import Look, selection_of
 
-__all__ = ["Footing", "Move", "Underlay", "families"]
+__all__ = ["Attachment", "UnderlayChange", "UnderlayFollower", "families"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = 5.0
+GRACE: Final = 5.0
 """Seconds that an address may be gone; a DHCP client takes it away for a moment at times."""
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class Attachment:
     """What an overlay stands on: an interface, and the addresses that peers are told to reach us by."""
 
     interface: Interface
@@ -39,48 +39,50 @@ class Footing:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class UnderlayChange:
     """The footing is another one than it was; `words` say what has changed."""
 
-    to: Footing
+    to: Attachment
     words: str
 
 
-class Underlay:
+class UnderlayFollower:
     """One network's footing. `glance` looks at the interface of an index, `look` at everything."""
 
-    def __init__(self, options: Options, time: Time, look: Look, glance: Callable[[int], Seen]) -> None:
+    def __init__(
+        self, options: Options, time: Time, look: Look, glance: Callable[[int], InterfaceState]
+    ) -> None:
         self._options = options
-        self._wishes = wishes(options)
+        self._selection = selection_of(options)
         self._time = time
         self._look = look
         self._glance = glance
         self._needs = Families()
-        self._footing: Footing | None = None
+        self._attachment: Attachment | None = None
         self._missed_at: float | None = None
         self.trouble = ""
 
     @property
     def index(self) -> int:
         """That of the interface; 0 before there is one."""
-        return 0 if self._footing is None else self._footing.interface.index
+        return 0 if self._attachment is None else self._attachment.interface.index
 
-    def begin(self, interface: Interface, network: NetworkConfig) -> Footing:
+    def begin(self, interface: Interface, network: NetworkConfig) -> Attachment:
         """Stand on this interface, for this network."""
         self._needs = families(network)
-        self._footing = self._on(interface)
-        return self._footing
+        self._attachment = self._on(interface)
+        return self._attachment
 
-    def seen(self) -> Move | None:
+    def seen(self) -> UnderlayChange | None:
         """Look: how the footing has changed, again and again until `take` is told so; None if it has not.
 
         As long as `trouble` says what is missing there is nothing to stand on. Raises `Fatal` when that has
         lasted for -iface-wait seconds, and `OSError` where it cannot look.
         """
-        if self._footing is None:
+        if self._attachment is None:
             return None
-        before = self._footing.interface
-        patient = self._missed_at is None or self._time.now() - self._missed_at < PATIENCE
+        before = self._attachment.interface
+        patient = self._missed_at is None or self._time.now() - self._missed_at < GRACE
         seen = self._glance(before.index)
         found = self._followed(before, seen, patient)
         if seen.device is None:
@@ -90,36 +92,36 @@ class Underlay:
             return None
         self._missed_at, self.trouble = None, ""
         words = changes(before, found)
-        return Move(self._on(found), words) if words else None
+        return UnderlayChange(self._on(found), words) if words else None
 
-    def take(self, move: Move) -> None:
+    def take(self, move: UnderlayChange) -> None:
         """The move was made."""
-        before, self._footing = self._footing, move.to
+        before, self._attachment = self._attachment, move.to
         old, new = "" if before is None else before.interface.name, move.to.interface.name
-        if old in self._wishes.names and new not in self._wishes.names:
+        if old in self._selection.names and new not in self._selection.names:
             text = "-iface=%s will find no interface when flanneld is started again: it is called %s now"
             logger.warning(text, old, new)
 
-    def _followed(self, before: Interface, seen: Seen, patient: bool) -> Interface | str:
-        found = follow(before, seen, self._needs, self._wishes, patient=patient)
+    def _followed(self, before: Interface, seen: InterfaceState, patient: bool) -> Interface | str:
+        found = follow(before, seen, self._needs, self._selection, patient=patient)
         if isinstance(found, str) or (found.ipv4, found.ipv6) == (before.ipv4, before.ipv6):
             return found
         # Which of several addresses is the best its routes tell as well.
         candidates, _ = self._everything()
         device = next((each for each in candidates if each.index == before.index), None)
-        return follow(before, replace(seen, device=device), self._needs, self._wishes, patient=patient)
+        return follow(before, replace(seen, device=device), self._needs, self._selection, patient=patient)
 
     def _another(self, gone: str) -> Interface | str:
         """What a search as at the start finds."""
         candidates, routes = self._everything()
         try:
-            return choose(candidates, self._wishes, routes, self._needs)
+            return choose(candidates, self._selection, routes, self._needs)
         except NoInterface as error:
             return f"{gone}. {error}"
 
     def _everything(self) -> tuple[Sequence[Candidate], Routes]:
         try:
-            return self._look(self._wishes.can_reach)
+            return self._look(self._selection.can_reach)
         except Fatal as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from error
@@ -130,7 +132,7 @@ class Underlay:
         if self._missed_at is None:
             self._missed_at = now
         missed = now - self._missed_at
-        if missed < PATIENCE and not at_once:
+        if missed < GRACE and not at_once:
             return
         self.trouble = what
         if missed >= wait:
@@ -141,12 +143,12 @@ class Underlay:
             )
 
     def _told(self) -> str:
-        return "" if self._footing is None else str(self._footing.public)
+        return "" if self._attachment is None else str(self._attachment.public)
 
-    def _on(self, interface: Interface) -> Footing:
-        public = public_addresses(interface, self._wishes)
+    def _on(self, interface: Interface) -> Attachment:
+        public = public_addresses(interface, self._selection)
         needs = self._needs
-        return Footing(
+        return Attachment(
             interface,
             Addresses(public.ipv4 if needs.ipv4 else None, public.ipv6 if needs.ipv6 else None),
         )

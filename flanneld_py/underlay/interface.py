@@ -14,7 +14,17 @@ from typing import Final, TypeAlias
 from flanneld_py.options import re2
 from flanneld_py.subnet import Address, Addresses
 
-__all__ = ["ANY", "Candidate", "Families", "Held", "Interface", "NoInterface", "Routes", "Way", "Wishes"]
+__all__ = [
+    "ANY",
+    "AssignedAddress",
+    "Candidate",
+    "Families",
+    "Interface",
+    "InterfaceSelection",
+    "NextHop",
+    "NoInterface",
+    "Routes",
+]
 __all__ += ["choose", "describe", "public_addresses"]
 
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
@@ -26,7 +36,7 @@ IFA_F_PERMANENT: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class AssignedAddress:
     """An address of an interface: IFA_LOCAL (or IFA_ADDRESS) with its prefix length, and IFA_FLAGS."""
 
     address: IPv4Interface | IPv6Interface
@@ -44,12 +54,12 @@ class Candidate:
     index: int
     mtu: int
     flags: int = IFF_UP
-    addresses: tuple[Held, ...] = ()
+    addresses: tuple[AssignedAddress, ...] = ()
     sources: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class NextHop:
     """How packets leave: the interface's index, the source address that the route prefers, and the router.
 
     Without `gateway` the destination is on the interface's own link.
@@ -67,9 +77,9 @@ class Routes:
     `no_reach` is the kernel's word on why there is none, such as "Network is unreachable".
     """
 
-    default_ipv4: Way | None = None
-    default_ipv6: Way | None = None
-    reach: Way | None = None
+    default_ipv4: NextHop | None = None
+    default_ipv6: NextHop | None = None
+    reach: NextHop | None = None
     no_reach: str = ""
 
 
@@ -85,7 +95,7 @@ ANY: Final = Families()
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class InterfaceSelection:
     """What the user asked for; `patterns` are regular expressions that compile."""
 
     names: tuple[str, ...] = ()
@@ -119,27 +129,27 @@ Found: TypeAlias = tuple[Candidate, Address | None]
 
 
 def choose(
-    candidates: Sequence[Candidate], wishes: Wishes, routes: Routes, needs: Families = ANY
+    candidates: Sequence[Candidate], selection: InterfaceSelection, routes: Routes, needs: Families = ANY
 ) -> Interface:
     """The first interface that a wish finds and that fits. Raises `NoInterface`."""
     reasons = []
-    for wish, find in _searches(candidates, wishes, routes, needs):
+    for request, find in _searches(candidates, selection, routes, needs):
         found = find()
         if isinstance(found, str):
-            reasons.append(f"{wish}: {found}")
-        elif unfit := _unfit(*found, wishes.public, needs):
-            reasons.append(f"{wish}: {found[0].name} {unfit}")
+            reasons.append(f"{request}: {found}")
+        elif unfit := _unfit(*found, selection.public, needs):
+            reasons.append(f"{request}: {found[0].name} {unfit}")
         else:
-            return _interface(*found, _ours(candidates, wishes.public))
+            return _interface(*found, _ours(candidates, selection.public))
     raise NoInterface(
         f"Failed to find an interface to use: {'; '.join(reasons)}. There is: {describe(candidates)}. "
         "Name one that fits with -iface"
     )
 
 
-def public_addresses(interface: Interface, wishes: Wishes) -> Addresses:
+def public_addresses(interface: Interface, selection: InterfaceSelection) -> Addresses:
     """What peers reach us by: -public-ip and -public-ipv6, else the interface's own."""
-    return Addresses(wishes.public.ipv4 or interface.ipv4, wishes.public.ipv6 or interface.ipv6)
+    return Addresses(selection.public.ipv4 or interface.ipv4, selection.public.ipv6 or interface.ipv6)
 
 
 def describe(candidates: Sequence[Candidate]) -> str:
@@ -161,18 +171,18 @@ Search: TypeAlias = tuple[str, Callable[[], Found | str]]
 
 
 def _searches(
-    candidates: Sequence[Candidate], wishes: Wishes, routes: Routes, needs: Families
+    candidates: Sequence[Candidate], selection: InterfaceSelection, routes: Routes, needs: Families
 ) -> Iterator[Search]:
-    for name in wishes.names:
+    for name in selection.names:
         yield f"-iface={name}", partial(_named, candidates, name)
-    for pattern in wishes.patterns:
+    for pattern in selection.patterns:
         yield f"-iface-regex={pattern}", partial(_matching, candidates, pattern)
-    if wishes.can_reach is not None:
+    if selection.can_reach is not None:
         why = routes.no_reach or "there is no route to it"
-        yield f"-iface-can-reach={wishes.can_reach}", partial(_by_way, candidates, routes.reach, why)
-    if wishes.names or wishes.patterns or wishes.can_reach is not None:
+        yield f"-iface-can-reach={selection.can_reach}", partial(_by_way, candidates, routes.reach, why)
+    if selection.names or selection.patterns or selection.can_reach is not None:
         return
-    for address in (wishes.public.ipv4, wishes.public.ipv6):
+    for address in (selection.public.ipv4, selection.public.ipv6):
         # Where no interface has it (NAT), today's flannel fails and v0.5.5 takes the default route's. As does
         # this where the loopback interface has it: such an address is announced by a routing protocol.
         outer = [candidate for candidate in candidates if not candidate.flags & IFF_LOOPBACK]
@@ -210,14 +220,14 @@ def _matching(candidates: Sequence[Candidate], pattern: str) -> Found | str:
     return "it matches no address and no name" if by_name is None else (by_name, None)
 
 
-def _by_way(candidates: Sequence[Candidate], way: Way | None, why: str) -> Found | str:
+def _by_way(candidates: Sequence[Candidate], way: NextHop | None, why: str) -> Found | str:
     if way is None:
         return why
     found = next((candidate for candidate in candidates if candidate.index == way.index), None)
     return "its route leaves by no interface of this machine" if found is None else (found, way.source)
 
 
-def _by_default(candidates: Sequence[Candidate], way: Way | None, family: str) -> Found | str:
+def _by_default(candidates: Sequence[Candidate], way: NextHop | None, family: str) -> Found | str:
     found = _by_way(candidates, way, f"Unable to find default {family}route")
     return found if isinstance(found, str) else (found[0], None)
 
@@ -254,7 +264,7 @@ def usable_addresses(candidate: Candidate) -> tuple[Address, ...]:
     adds it, is another machine's tomorrow.
     """
 
-    def rank(held: Held) -> tuple[bool, int, int, int, bool]:
+    def rank(held: AssignedAddress) -> tuple[bool, int, int, int, bool]:
         address = held.address.ip
         place = candidate.sources.index(address) if address in candidate.sources else len(candidate.sources)
         last = held.flags & IFA_F_DEPRECATED, held.flags & IFA_F_SECONDARY
@@ -271,7 +281,7 @@ def usable_addresses(candidate: Candidate) -> tuple[Address, ...]:
     return tuple(held.address.ip for held in sorted(good, key=rank))
 
 
-def _stands_alone(held: Held) -> bool:
+def _stands_alone(held: AssignedAddress) -> bool:
     """Whether it has no network. Of IPv6 those that DHCPv6 gives have none either, but end some time."""
     alone = held.address.network.prefixlen == held.address.max_prefixlen
     return alone and (held.address.version == 4 or bool(held.flags & IFA_F_PERMANENT))

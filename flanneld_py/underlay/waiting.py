@@ -14,14 +14,14 @@ from flanneld_py.underlay.interface import (
     Candidate,
     Families,
     Interface,
+    InterfaceSelection,
     NoInterface,
     Routes,
-    Wishes,
     choose,
     describe,
 )
 
-__all__ = ["Look", "wait_for_interface", "wishes"]
+__all__ = ["Look", "selection_of", "wait_for_interface"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +32,14 @@ BETWEEN_LOOKS: Final = 0.25
 """Seconds."""
 
 
-def wishes(options: Options) -> Wishes:
+def selection_of(options: Options) -> InterfaceSelection:
     """What the options say of the interface and of the public addresses."""
     public = Addresses(
         IPv4Address(options.public_ip) if options.public_ip else None,
         IPv6Address(options.public_ipv6) if options.public_ipv6 else None,
     )
     can_reach = ip_address(options.iface_can_reach) if options.iface_can_reach else None
-    return Wishes(options.iface, options.iface_regex, can_reach, public)
+    return InterfaceSelection(options.iface, options.iface_regex, can_reach, public)
 
 
 def wait_for_interface(
@@ -54,7 +54,7 @@ def wait_for_interface(
     Waits -iface-wait seconds and tells `doing`, for the state, and the log, once, what for. Raises `Fatal`
     with the reason and all candidates, and `Stopped` when `time` is told to stop.
     """
-    wanted = wishes(options)
+    wanted = selection_of(options)
     deadline = time.now() + options.iface_wait
     waiting = False
     while True:

@@ -8,18 +8,18 @@ import pytest
 
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig
-from flanneld_py.daemon.network import Daemon
-from flanneld_py.kernel.desired import Device
+from flanneld_py.daemon.network import NetworkDaemon
+from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease.model import Added, Event, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.options import Options
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 
 OUR_IP, THEIR_IP = "192.168.199.52", "192.168.199.53"
 THEIRS = subnet("10.2.52.0/24")
@@ -56,15 +56,15 @@ class Script(Time):
         if not self.actions:
             raise Stop
 
-    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
-        if not inbox.empty():
-            return inbox.get_nowait()
+    def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
+        if not event_queue.empty():
+            return event_queue.get_nowait()
         end = self.second + seconds
         while self.actions and self.actions[0][0] <= end:
             self.second, action = self.actions.pop(0)
             action()
-            if not inbox.empty():
-                return inbox.get_nowait()
+            if not event_queue.empty():
+                return event_queue.get_nowait()
         self.second = end
         if not self.actions:
             raise Stop
@@ -83,7 +83,7 @@ class Recorder(Backend):
         self.trouble = ""
         self.said = attrs(OUR_IP)
         self.repairs = 0
-        self.devices: tuple[Device, ...] = ()
+        self.devices: tuple[DesiredDevice, ...] = ()
 
     def recall(self, _said: LeaseAttrs) -> None:
         pass
@@ -105,9 +105,9 @@ class Recorder(Backend):
         self.peers, self.until = dict(peers), until
         self._reaches()
 
-    def change(self, events: Sequence[Event]) -> None:
+    def change(self, events: Sequence[PeerEvent]) -> None:
         for event in events:
-            if isinstance(event, Added):
+            if isinstance(event, PeerAdded):
                 self.peers[event.lease.subnet] = event.lease
             else:
                 del self.peers[event.lease.subnet]
@@ -119,7 +119,7 @@ class Recorder(Backend):
     def extend(self, until: float) -> None:
         self.until = until
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         return self.devices
 
     def wanted(self) -> Mapping[Slot, Entry]:
@@ -167,8 +167,8 @@ class World:
         self.registry = MemoryRegistry(self.etcd)
         self.backend = Recorder()
         self.subnet_file = folder / "flannel" / "subnet.env"
-        self.filters = RecordedFilters()
-        self.board = Board()
+        self.rules = RecordedFilters()
+        self.status = NetworkStatus()
         # Of the free subnets from 10.2.1.0/24 up: 10.2.35.0/24, and while that is taken 10.2.36.0/24.
         self.picked = iter([34, 34])
 
@@ -178,19 +178,19 @@ class World:
         open_backend: Callable[[NetworkConfig], Backend] | None = None,
         elsewhere: Callable[[], str] = lambda: "",
         **options: Any,
-    ) -> Daemon:
-        return Daemon(
+    ) -> NetworkDaemon:
+        return NetworkDaemon(
             Options(**options),
             self.registry,
             open_backend=open_backend or (lambda _config: self.backend),
             elsewhere=elsewhere,
             subnet_file=self.subnet_file,
             prefix="/coreos.com/network",
-            filters=self.filters,
+            rules=self.rules,
             ready=lambda: self.backend.calls.append(("READY=1", self.subnet)),
             time=self.script,
             randrange=lambda _count: next(self.picked),
-            board=self.board,
+            status=self.status,
         )
 
     def run(self, **options: Any) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Container, Sequence
 
-from flanneld_py.kernel.entries import Change, Put, Route, Seen, Slot, slot
+from flanneld_py.kernel.entries import Add, Change, Route, SeenEntry, Slot, slot
 
 __all__ = ["FakeTable"]
 
@@ -15,7 +15,7 @@ class FakeTable:
     let go; `deaf`: it cannot be asked at all.
     """
 
-    def __init__(self, *seen: Seen) -> None:
+    def __init__(self, *seen: SeenEntry) -> None:
         self.entries = {slot(item.entry): item for item in seen}
         self.refusals: dict[object, int] = {}
         self.kept: dict[object, int] = {}
@@ -29,10 +29,10 @@ class FakeTable:
         failed: list[tuple[Change, OSError]] = []
         for change in changes:
             code = self.refusals.get(change.entry)
-            if code is not None and isinstance(change, Put):
+            if code is not None and isinstance(change, Add):
                 failed.append((change, OSError(code, f"Setting {change.entry}: {os.strerror(code)}")))
-            elif isinstance(change, Put):
-                self.entries[slot(change.entry)] = Seen(change.entry, ours=True)
+            elif isinstance(change, Add):
+                self.entries[slot(change.entry)] = SeenEntry(change.entry, ours=True)
             elif (code := self.kept.get(change.entry)) is not None:
                 failed.append((change, OSError(code, f"Deleting {change.entry}: {os.strerror(code)}")))
             else:
@@ -43,7 +43,7 @@ class FakeTable:
         if self.deaf:
             raise OSError(self.deaf, os.strerror(self.deaf))
 
-    def seen(self, devices: Collection[int], *, wanted: Container[Slot]) -> list[Seen]:
+    def seen(self, devices: Collection[int], *, wanted: Container[Slot]) -> list[SeenEntry]:
         self._hear()
         self.dumps += 1
         return [

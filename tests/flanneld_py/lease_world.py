@@ -15,19 +15,27 @@ from typing import TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from flanneld_py.daemon.network import Daemon
+from flanneld_py.daemon.network import NetworkDaemon
 from flanneld_py.errors import Stopped
-from flanneld_py.kernel.desired import Device
+from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
-from flanneld_py.lease.model import Event, HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerEvent, StoredLease
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.options import Options
-from flanneld_py.registry import Changes, Gone, Put, Reset, Snapshot, Unavailable, WatchMessage
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.registry import (
+    LeaseAdded,
+    LeaseChanges,
+    LeaseRemoved,
+    RegistryUnavailable,
+    Reset,
+    Snapshot,
+    WatchMessage,
+)
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.made import addresses
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 
 __all__ = ["MARGIN", "Node", "Routes", "Violation", "Wire", "World"]
 
@@ -59,10 +67,10 @@ class Clock(Time):
     def rest(self, seconds: float) -> None:
         self._node.wait(seconds, lambda: False)
 
-    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
-        if inbox.empty():
-            self._node.wait(seconds, lambda: not inbox.empty())
-        return None if inbox.empty() else inbox.get_nowait()
+    def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
+        if event_queue.empty():
+            self._node.wait(seconds, lambda: not event_queue.empty())
+        return None if event_queue.empty() else event_queue.get_nowait()
 
 
 class Wire:
@@ -103,7 +111,7 @@ class Wire:
         self.until = until
         self._work()
 
-    def change(self, _events: Sequence[Event]) -> None:
+    def change(self, _events: Sequence[PeerEvent]) -> None:
         self._work()
 
     def extend(self, until: float) -> None:
@@ -113,7 +121,7 @@ class Wire:
         self._work()
         self.close()
 
-    def owned(self) -> Sequence[Device]:
+    def owned(self) -> Sequence[DesiredDevice]:
         return ()
 
     def wanted(self) -> Mapping[Slot, Entry]:
@@ -153,14 +161,14 @@ class Line(MemoryRegistry):
 
     def _reach(self) -> MemoryEtcd:
         if self._node.cut:
-            raise Unavailable("http://192.0.2.1:2379: unavailable: cut")
+            raise RegistryUnavailable("http://192.0.2.1:2379: unavailable: cut")
         return super()._reach()
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         self._node.yield_turn()
         return super().create(subnet, attrs)
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         self._node.yield_turn()
         holder = self._node.world.holder(held.lease.subnet)
         answer = self.write_anew(held, attrs)
@@ -168,7 +176,7 @@ class Line(MemoryRegistry):
             raise Violation(f"{self._node.public} renewed {held.lease.subnet}, the lease of {holder}")
         return answer
 
-    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def write_anew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         return super().renew(held, attrs)
 
     def snapshot(self) -> Snapshot:
@@ -238,7 +246,7 @@ class Node:
         self.clock, self.wire = self.world.clock(self), self.world.wire(self)
         self.told_at.clear()
         self.line = self.world.line(self.world.etcd, self)
-        daemon = Daemon(
+        daemon = NetworkDaemon(
             Options(subnet_lease_renew_margin=MARGIN, subnet_allocation="lowest"), self.line,
             open_backend=lambda _network: self.wire,
             subnet_file=self.subnet_file, time=self.clock,
@@ -274,12 +282,12 @@ class Node:
 
     def hear(self, message: WatchMessage) -> None:
         """What its watch tells."""
-        for event in message.events if isinstance(message, Changes) else ():
-            if isinstance(event, Put) and event.held.lease.attrs.public == self.public:
+        for event in message.events if isinstance(message, LeaseChanges) else ():
+            if isinstance(event, LeaseAdded) and event.held.lease.attrs.public == self.public:
                 self.told_at.pop(event.held.lease.subnet, None)
-            elif isinstance(event, Put):
+            elif isinstance(event, LeaseAdded):
                 self.told_at.setdefault(event.held.lease.subnet, self.world.now)
-            elif isinstance(event, Gone):
+            elif isinstance(event, LeaseRemoved):
                 self.told_at.setdefault(event.subnet, self.world.now)
 
     def wait(self, seconds: float, ready: Callable[[], bool]) -> None:

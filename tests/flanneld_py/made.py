@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from flanneld_py.config.model import NetworkConfig, Pool, Udp
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["addresses", "attrs", "config", "held", "lease", "pool4", "pool6", "subnet"]
@@ -30,8 +30,8 @@ def lease(network: str, address: str) -> Lease:
     return Lease(subnet(network), attrs(address))
 
 
-def held(network: str, address: str, revision: int = 1, name: str = "") -> HeldLease:
-    return HeldLease(lease(network, address), revision, name)
+def held(network: str, address: str, revision: int = 1, name: str = "") -> StoredLease:
+    return StoredLease(lease(network, address), revision, name)
 
 
 def pool4(network: str, first: str, last: str) -> Pool[IPv4Network]:

@@ -19,18 +19,18 @@ from flanneld_py import config
 from flanneld_py.config.model import NetworkConfig, Pool, Udp
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import OutOfSubnets, Pick
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs, agree
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease, agree
 from flanneld_py.registry import (
-    Changes,
-    Event,
-    Gone,
-    Put,
+    LeaseAdded,
+    LeaseChanges,
+    LeaseEvent,
+    LeaseRemoved,
+    LeaseRequest,
+    LeaseUnreadable,
     Registry,
+    RegistryUnavailable,
     Reset,
-    Spoiled,
-    Unavailable,
     WatchMessage,
-    Wish,
 )
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Addresses, Subnet
@@ -115,12 +115,12 @@ class Watched:
         self.messages: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
         registry.watch(revision, self.messages.put)
 
-    def events(self, count: int) -> list[Event]:
+    def events(self, count: int) -> list[LeaseEvent]:
         """The next so many; a registry may tell several in one message."""
-        events: list[Event] = []
+        events: list[LeaseEvent] = []
         while len(events) < count:
             message = self.messages.get(timeout=10)
-            assert isinstance(message, Changes), message
+            assert isinstance(message, LeaseChanges), message
             events += message.events
         assert len(events) == count, events
         return events
@@ -182,8 +182,8 @@ class RegistryContract:
         second = world.put("10.2.52.0-24", world.value("192.168.199.53"), permanent=True)
         snapshot = registry.snapshot()
         assert sorted(snapshot.leases, key=lambda held: held.revision) == [
-            HeldLease(Lease(OURS, US), first),
-            HeldLease(Lease(THEIRS, THEM), second, permanent=True),
+            StoredLease(Lease(OURS, US), first),
+            StoredLease(Lease(THEIRS, THEM), second, permanent=True),
         ]
         assert snapshot.revision >= second
 
@@ -201,7 +201,7 @@ class RegistryContract:
         revision = world.put("10.2.35.0-24", b"junk")
         for _ in range(2):
             assert registry.snapshot().leases == ()
-            assert registry.snapshot().spoiled == (Spoiled(OURS, revision),)
+            assert registry.snapshot().spoiled == (LeaseUnreadable(OURS, revision),)
         assert sum("10.2.35.0-24" in record.getMessage() for record in caplog.records) == 1
 
     def test_a_lease_under_a_key_that_flannel_would_spell_otherwise_is_listed_by_its_name(
@@ -213,17 +213,19 @@ class RegistryContract:
 
     # Taking a lease
 
-    def wish(self, attrs: LeaseAttrs = US, previous: Subnet | None = None, text: bytes = NETWORK) -> Wish:
-        return Wish(config.parse(text), attrs, previous, LOWEST)
+    def lease_request(
+        self, attrs: LeaseAttrs = US, previous: Subnet | None = None, text: bytes = NETWORK
+    ) -> LeaseRequest:
+        return LeaseRequest(config.parse(text), attrs, previous, LOWEST)
 
-    def acquire(self, registry: Registry, wish: Wish) -> HeldLease:
-        held = registry.acquire(registry.snapshot(), wish)
+    def acquire(self, registry: Registry, lease_request: LeaseRequest) -> StoredLease:
+        held = registry.acquire(registry.snapshot(), lease_request)
         assert held is not None
         return held
 
     def test_a_lease_is_written_as_flannel_does_for_a_day(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish(previous=OURS))
+        held = self.acquire(registry, self.lease_request(previous=OURS))
         assert held.lease == Lease(OURS, US)
         stored = world.stored("10.2.35.0-24")
         assert (stored.value, stored.revision) == (world.value("192.168.199.52"), held.revision)
@@ -232,29 +234,29 @@ class RegistryContract:
     def test_a_machine_that_comes_again_has_the_lease_that_its_address_holds(self, registry, world):
         world.configure(NETWORK)
         before = world.put("10.2.35.0-24", world.value("192.168.199.52"))
-        held = self.acquire(registry, self.wish(previous=THEIRS))
+        held = self.acquire(registry, self.lease_request(previous=THEIRS))
         assert held.lease.subnet == OURS
         assert held.revision == world.stored("10.2.35.0-24").revision > before
 
     def test_a_reservation_is_used_and_stays_one(self, registry, world):
         world.configure(NETWORK)
         world.put("10.2.35.0-24", world.value("192.168.199.52"), permanent=True)
-        held = self.acquire(registry, self.wish())
+        held = self.acquire(registry, self.lease_request())
         assert held.lease.subnet == OURS
         assert held.permanent
         assert world.stored("10.2.35.0-24").ttl is None
 
     def test_a_subnet_that_was_had_before_is_had_again_unless_it_is_taken(self, registry, world):
         world.configure(NETWORK)
-        assert self.acquire(registry, self.wish(US, previous=OURS)).lease.subnet == OURS
-        assert self.acquire(registry, self.wish(THEM, previous=OURS)).lease.subnet != OURS
+        assert self.acquire(registry, self.lease_request(US, previous=OURS)).lease.subnet == OURS
+        assert self.acquire(registry, self.lease_request(THEM, previous=OURS)).lease.subnet != OURS
 
     def test_a_lease_that_the_configuration_no_longer_allows_is_given_for_one_that_it_does(
         self, registry, world
     ):
         world.configure(ONE_SUBNET)
         world.put("10.2.52.0-24", world.value("192.168.199.52"))
-        held = self.acquire(registry, self.wish(text=ONE_SUBNET))
+        held = self.acquire(registry, self.lease_request(text=ONE_SUBNET))
         assert held.lease.subnet == OURS
         assert names(registry) == ["10.2.35.0/24"]
 
@@ -262,23 +264,23 @@ class RegistryContract:
         world.configure(ONE_SUBNET)
         world.put("10.2.35.0-24", world.value("192.168.199.53"))
         with pytest.raises(OutOfSubnets, match=r"10\.2\.35\.0"):
-            registry.acquire(registry.snapshot(), self.wish(text=ONE_SUBNET))
+            registry.acquire(registry.snapshot(), self.lease_request(text=ONE_SUBNET))
 
     def test_nobody_takes_a_spoiled_subnet(self, registry, world):
         world.configure(ONE_SUBNET)
         world.put("10.2.35.0-24", b"junk")
         with pytest.raises(OutOfSubnets):
-            registry.acquire(registry.snapshot(), self.wish(text=ONE_SUBNET))
+            registry.acquire(registry.snapshot(), self.lease_request(text=ONE_SUBNET))
 
     def test_of_many_that_take_leases_at_once_no_two_have_the_same(self, world):
         world.configure(NETWORK)
-        leases: list[HeldLease] = []
+        leases: list[StoredLease] = []
 
         def take(number: int) -> None:
             registry = world.connect()
             held = None
             while held is None:
-                held = registry.acquire(registry.snapshot(), self.wish(machine(number)))
+                held = registry.acquire(registry.snapshot(), self.lease_request(machine(number)))
             leases.append(held)
 
         threads = [threading.Thread(target=take, args=(number,)) for number in range(10, 14)]
@@ -293,7 +295,7 @@ class RegistryContract:
 
     def test_a_lease_that_is_as_we_know_it_is_renewed_for_a_day(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish(previous=OURS))
+        held = self.acquire(registry, self.lease_request(previous=OURS))
         revision = registry.renew(held, US)
         stored = world.stored("10.2.35.0-24")
         assert held.revision < revision == stored.revision
@@ -301,34 +303,34 @@ class RegistryContract:
 
     def test_a_renewal_may_change_what_the_lease_says(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish())
+        held = self.acquire(registry, self.lease_request())
         said = LeaseAttrs(US.public, "host-gw")
         assert registry.renew(held, said) is not None
         assert [held.lease.attrs for held in registry.snapshot().leases] == [said]
 
     def test_what_is_listed_and_told_of_a_lease_agrees_with_what_its_holder_wrote(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish())
+        held = self.acquire(registry, self.lease_request())
         said = LeaseAttrs(US.public, "vxlan", {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"})
         watched = Watched(registry, registry.snapshot().revision)
         registry.renew(held, said)
         (told,) = watched.events(1)
         (listed,) = registry.snapshot().leases
-        assert isinstance(told, Put)
+        assert isinstance(told, LeaseAdded)
         assert agree(told.held.lease.attrs, said)
         assert agree(listed.lease.attrs, said)
         assert not agree(listed.lease.attrs, US)
 
     def test_a_lease_that_another_has_written_is_not_renewed(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish(previous=OURS))
+        held = self.acquire(registry, self.lease_request(previous=OURS))
         world.put("10.2.35.0-24", world.value("192.168.199.53"))
         assert registry.renew(held, US) is None
         assert world.stored("10.2.35.0-24").value == world.value("192.168.199.53")
 
     def test_a_lease_that_was_deleted_is_not_renewed(self, registry, world):
         world.configure(NETWORK)
-        held = self.acquire(registry, self.wish(previous=OURS))
+        held = self.acquire(registry, self.lease_request(previous=OURS))
         world.delete("10.2.35.0-24")
         assert registry.renew(held, US) is None
         assert world.stored("10.2.35.0-24") is None
@@ -342,7 +344,7 @@ class RegistryContract:
         watched = Watched(registry, revision)
         after = [world.put(f"10.2.{n}.0-24", world.value(f"192.168.199.{n}")) for n in range(45, 50)]
         assert watched.events(10) == [
-            Put(HeldLease(Lease(subnet(f"10.2.{n}.0/24"), machine(n)), revision))
+            LeaseAdded(StoredLease(Lease(subnet(f"10.2.{n}.0/24"), machine(n)), revision))
             for n, revision in zip(range(40, 50), before + after, strict=True)
         ]
         assert watched.nothing()
@@ -350,15 +352,15 @@ class RegistryContract:
     def test_a_watch_tells_of_our_own_lease(self, registry, world):
         world.configure(NETWORK)
         watched = following(registry, world)
-        held = self.acquire(registry, self.wish())
-        assert watched.events(1) == [Put(held)]
+        held = self.acquire(registry, self.lease_request())
+        assert watched.events(1) == [LeaseAdded(held)]
 
     def test_a_watch_tells_of_deletions(self, registry, world):
         world.put("10.2.35.0-24", world.value("192.168.199.52"))
         watched = following(registry, world)
         world.delete("10.2.35.0-24")
         (event,) = watched.events(1)
-        assert isinstance(event, Gone)
+        assert isinstance(event, LeaseRemoved)
         assert event.subnet == OURS
         assert event.revision >= registry.snapshot().revision
 
@@ -366,21 +368,21 @@ class RegistryContract:
         watched = following(registry, world)
         world.put_brief("10.2.35.0-24", world.value("192.168.199.52"))
         written, expired = watched.events(2)
-        assert isinstance(written, Put)
-        assert isinstance(expired, Gone)
+        assert isinstance(written, LeaseAdded)
+        assert isinstance(expired, LeaseRemoved)
         assert expired.subnet == OURS
 
     def test_a_watch_tells_of_spoiled_keys_and_leaves_out_junk(self, registry, world):
         watched = following(registry, world)
         world.put("not-a-subnet", b"junk")
         revision = world.put("10.2.35.0-24", b"junk")
-        assert watched.events(1) == [Spoiled(OURS, revision)]
+        assert watched.events(1) == [LeaseUnreadable(OURS, revision)]
 
     def test_a_watch_tells_whether_a_lease_ends(self, registry, world):
         watched = following(registry, world)
         world.put("10.2.35.0-24", world.value("192.168.199.52"), permanent=True)
         (event,) = watched.events(1)
-        assert isinstance(event, Put)
+        assert isinstance(event, LeaseAdded)
         assert event.held.permanent
 
     def test_a_new_watch_silences_the_one_before(self, registry, world):
@@ -416,21 +418,21 @@ class RegistryContract:
         world.pause()
         begun = time.monotonic()
         for ask in (registry.config, registry.snapshot, registry.probe):
-            with pytest.raises(Unavailable):
+            with pytest.raises(RegistryUnavailable):
                 ask()
         assert time.monotonic() - begun < 15
 
     def test_a_probe_that_is_not_answered_ends_the_watch(self, registry, world):
         watched = following(registry, world)
         world.pause()
-        with pytest.raises(Unavailable):
+        with pytest.raises(RegistryUnavailable):
             registry.probe()
         assert watched.reset().reason
 
     def test_a_server_that_answers_again_is_used_again(self, registry, world):
         world.configure(NETWORK)
         world.pause()
-        with pytest.raises(Unavailable):
+        with pytest.raises(RegistryUnavailable):
             registry.config()
         world.resume()
         assert eventually(registry.config) == NETWORK
@@ -475,30 +477,30 @@ class StoreContract(RegistryContract):
     def test_somebody_who_was_quicker_is_noticed(self, registry, world):
         known = registry.snapshot()
         world.put("10.2.35.0-24", world.value("192.168.199.53"))
-        assert registry.acquire(known, self.wish(previous=OURS)) is None
+        assert registry.acquire(known, self.lease_request(previous=OURS)) is None
 
     def test_one_subnet_is_given_for_another(self, registry, world):
-        held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+        held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
         revision = registry.replace(held, THEIRS, US)
         assert world.stored("10.2.52.0-24").revision == revision
         assert world.stored("10.2.35.0-24") is None
 
     def test_a_subnet_is_not_given_for_one_that_is_taken(self, registry, world):
-        held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+        held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
         world.put("10.2.52.0-24", world.value("192.168.199.53"))
         assert registry.replace(held, THEIRS, US) is None
         assert world.stored("10.2.35.0-24").revision == held.revision
         assert world.stored("10.2.52.0-24").value == world.value("192.168.199.53")
 
     def test_a_subnet_that_is_not_ours_any_more_is_given_for_none(self, registry, world):
-        held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+        held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
         world.put("10.2.35.0-24", world.value("192.168.199.53"))
         assert registry.replace(held, THEIRS, US) is None
         assert world.stored("10.2.35.0-24").value == world.value("192.168.199.53")
         assert world.stored("10.2.52.0-24") is None
 
     def test_a_lease_is_given_back_if_it_is_as_we_know_it(self, registry, world):
-        held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+        held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
         assert not registry.remove(replace(held, revision=held.revision - 1))
         assert registry.remove(held)
         assert world.stored("10.2.35.0-24") is None
@@ -518,13 +520,13 @@ class DualStackContract:
         revision = registry.create(both, machine(52, ipv6=True))
         stored = world.stored("10.5.4.0-24&2001:cafe:42:16::-64")
         assert stored.value == b'{"PublicIP":"192.168.199.52","PublicIPv6":"fd00:50::52"}'
-        assert registry.snapshot().leases == (HeldLease(Lease(both, machine(52, ipv6=True)), revision),)
+        assert registry.snapshot().leases == (StoredLease(Lease(both, machine(52, ipv6=True)), revision),)
 
     def test_of_two_leases_that_overlap_in_one_family_the_later_steps_back(self, registry, world):
         known = registry.snapshot()
         other = world.put("10.2.35.0-24&2001:cafe:42:99::-64", world.value("192.168.199.53"))
-        wish = Wish(DUAL, machine(52, ipv6=True), None, LOWEST)
-        assert registry.acquire(known, wish) is None
+        lease_request = LeaseRequest(DUAL, machine(52, ipv6=True), None, LOWEST)
+        assert registry.acquire(known, lease_request) is None
         assert [held.revision for held in registry.snapshot().leases] == [other]
 
 
@@ -534,7 +536,7 @@ def eventually(ask: Callable[[], Any]) -> Any:
     while True:
         try:
             return ask()
-        except Unavailable:
+        except RegistryUnavailable:
             if time.monotonic() > deadline:
                 raise
             threading.Event().wait(0.05)

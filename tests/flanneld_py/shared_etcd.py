@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flanneld_py.registry.memory import MemoryEtcd
+from tests.flanneld_py.memory_registry import MemoryEtcd
 
 
 class SharedEtcd(MemoryEtcd):

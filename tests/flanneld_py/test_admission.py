@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flanneld_py.lease.admission import Admission
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.lease.validation import Fault, Rules
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.lease.validation import LeaseRules, RefusalReason
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py.made import config, held, pool4, pool6, subnet
 
 NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
-RULES = Rules(NETWORK, own=subnet("10.2.35.0/24"))
+RULES = LeaseRules(NETWORK, own=subnet("10.2.35.0/24"))
 
 
-def lease(network: str, address: str, created: int, *, permanent: bool = False) -> HeldLease:
+def lease(network: str, address: str, created: int, *, permanent: bool = False) -> StoredLease:
     return replace(held(network, address, created), created=created, permanent=permanent)
 
 
@@ -31,7 +31,7 @@ def test_of_two_leases_of_one_public_address_the_older_is_a_peer_until_it_goes()
     admission.put(first)
     assert admission.put(second) == []
     refusal = admission.refused[second.lease.subnet].refusal
-    assert refusal.fault is Fault.SHARED
+    assert refusal.fault is RefusalReason.SHARED
     assert refusal.reason == (
         "its public address 192.168.199.53 is that of 10.2.52.0/24, which was there first"
     )
@@ -60,7 +60,7 @@ def test_a_reservation_that_covers_a_lease_that_is_older_is_refused_and_takes_it
     outer = lease("10.2.64.0/22", "192.168.199.54", 6, permanent=True)
     admission.put(inner)
     assert admission.put(outer) == []
-    assert admission.refused[outer.lease.subnet].fault is Fault.ANOTHERS
+    assert admission.refused[outer.lease.subnet].fault is RefusalReason.ANOTHERS
     assert admission.remove(inner.lease.subnet) == [(inner.lease, None), (None, outer.lease)]
 
 
@@ -85,7 +85,7 @@ def test_with_two_families_leases_that_share_one_of_their_subnets_exclude_each_o
         pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"),
         pool6("2001:cafe:42::/56", "2001:cafe:42:1::/64", "2001:cafe:42:ff::/64"),
     )
-    admission = Admission(Rules(both))
+    admission = Admission(LeaseRules(both))
     first = lease("10.2.52.0/24", "192.168.199.53", 5)
     other = lease("10.2.52.0/24", "192.168.199.54", 6)
     one = Subnet(first.lease.subnet.ipv4, subnet("2001:cafe:42:5::/64").ipv6)
@@ -93,7 +93,7 @@ def test_with_two_families_leases_that_share_one_of_their_subnets_exclude_each_o
     admission.put(replace(first, lease=replace(first.lease, subnet=one)))
     admission.put(replace(other, lease=replace(other.lease, subnet=two)))
     assert list(admission.admitted) == [one]
-    assert admission.refused[two].fault is Fault.ANOTHERS
+    assert admission.refused[two].fault is RefusalReason.ANOTHERS
 
 
 # What the examples above are cases of
@@ -111,7 +111,7 @@ LEASES = st.builds(
 STEPS = st.lists(LEASES | st.builds(lambda item: item.lease.subnet, LEASES), max_size=40)
 
 
-def exclude(one: HeldLease, other: HeldLease) -> bool:
+def exclude(one: StoredLease, other: StoredLease) -> bool:
     here, there = one.lease, other.lease
     mine, theirs = here.attrs.public.ipv4, there.attrs.public.ipv4
     assert mine is not None
@@ -126,9 +126,9 @@ def exclude(one: HeldLease, other: HeldLease) -> bool:
     )
 
 
-def first_come(leases: list[HeldLease]) -> set[Subnet]:
+def first_come(leases: list[StoredLease]) -> set[Subnet]:
     """The rule itself: in the order of their keys, each that none of the admitted excludes."""
-    admitted: list[HeldLease] = []
+    admitted: list[StoredLease] = []
     for item in sorted(leases, key=lambda item: (item.created, item.lease.subnet)):
         if RULES.unfit(item) is None and not any(exclude(item, other) for other in admitted):
             admitted.append(item)
@@ -139,7 +139,7 @@ def first_come(leases: list[HeldLease]) -> set[Subnet]:
 @given(STEPS)
 def test_whatever_comes_and_goes_the_peers_are_those_whose_keys_are_older(steps):
     admission = Admission(RULES)
-    there: dict[Subnet, HeldLease] = {}
+    there: dict[Subnet, StoredLease] = {}
     known: set[Subnet] = set()
     for step in steps:
         if isinstance(step, Subnet):
@@ -167,7 +167,7 @@ def test_whatever_comes_and_goes_the_peers_are_those_whose_keys_are_older(steps)
 @pytest.mark.parametrize("count", [20_000])
 def test_tens_of_thousands_that_are_refused_for_one_peer_cost_no_more_when_it_goes(count):
     # Each goes as the one before it has made room: were all judged anew each time, this would take an hour.
-    admission = Admission(Rules(config(pool4("10.0.0.0/8", "10.0.0.0/24", "10.255.255.0/24"))))
+    admission = Admission(LeaseRules(config(pool4("10.0.0.0/8", "10.0.0.0/24", "10.255.255.0/24"))))
     all_of_one = [
         lease(f"10.{number >> 8}.{number & 255}.0/24", "192.168.199.53", number + 1)
         for number in range(count)

@@ -17,7 +17,7 @@ from flanneld_py.lease.allocate import (
     choose_subnet,
     picker,
 )
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
 from flanneld_py.subnet import Subnet, key
 from tests.flanneld_py.made import addresses, config, held, pool4, pool6, subnet
 
@@ -128,7 +128,7 @@ def test_when_every_subnet_is_leased_that_is_said_with_the_range(leased: list[st
 
 
 def test_with_two_families_a_subnet_of_each_is_chosen() -> None:
-    taken = HeldLease(
+    taken = StoredLease(
         Lease(subnet("10.2.1.0/24", "2001:cafe:42:2::/64"), LeaseAttrs(addresses(PEERS))), revision=1
     )
     choice = choose_subnet(DUAL, [taken], ME, None, LOWEST)
@@ -144,8 +144,8 @@ def test_a_network_that_became_dual_stack_leaves_a_node_its_ipv4_subnet() -> Non
 def test_without_ipv4_a_node_is_known_by_its_ipv6_address() -> None:
     network = config(None, DUAL.ipv6)
     me = addresses("fd00:50::11")
-    ours = HeldLease(Lease(subnet("2001:cafe:42:7::/64"), LeaseAttrs(me)), 3)
-    theirs = HeldLease(Lease(subnet("2001:cafe:42:8::/64"), LeaseAttrs(addresses("fd00:50::12"))), 2)
+    ours = StoredLease(Lease(subnet("2001:cafe:42:7::/64"), LeaseAttrs(me)), 3)
+    theirs = StoredLease(Lease(subnet("2001:cafe:42:8::/64"), LeaseAttrs(addresses("fd00:50::12"))), 2)
     assert choose_subnet(network, [theirs, ours], me, None, NEVER) == Reuse(ours)
 
 
@@ -213,9 +213,9 @@ def configurations(draw: st.DrawFn) -> Pool[IPv4Network]:
 
 
 @st.composite
-def lease_lists(draw: st.DrawFn) -> list[HeldLease]:
+def lease_lists(draw: st.DrawFn) -> list[StoredLease]:
     return [
-        HeldLease(
+        StoredLease(
             Lease(
                 Subnet(IPv4Network((draw(ADDRESSES), draw(LENGTHS)), strict=False)),
                 LeaseAttrs(draw(st.sampled_from([ME, addresses(PEERS)]))),
@@ -264,7 +264,7 @@ def test_an_allocation_never_overlaps_another_lease(pool, leases, previous, mode
 
 
 @given(configurations(), lease_lists())
-def test_every_free_subnet_may_be_picked(pool: Pool[IPv4Network], leases: list[HeldLease]) -> None:
+def test_every_free_subnet_may_be_picked(pool: Pool[IPv4Network], leases: list[StoredLease]) -> None:
     leased = [h.lease.subnet for h in leases]
     expected = [item.ipv4 for item in every(pool) if not any(other.overlaps(item) for other in leased)]
     free = FreeSubnets.of(pool, [item.ipv4 for item in leased if item.ipv4 is not None])

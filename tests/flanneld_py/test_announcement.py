@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanneld_py.datapath.announcement import Announcement
-from flanneld_py.datapath.token_bucket import Allowance
+from flanneld_py.datapath.token_bucket import TokenBucket
 
 
 def test_an_announcement_is_json() -> None:
@@ -60,7 +60,7 @@ def test_no_datagram_is_longer_than_ipv4_can_be_however_long_frames_are() -> Non
 
 
 def test_an_allowance_is_used_up_and_comes_back_with_time() -> None:
-    allowance = Allowance(rate=10, burst=2)
+    allowance = TokenBucket(rate=10, burst=2)
     assert [allowance.take(1.0) for _ in range(3)] == [True, True, False]
     assert [allowance.take(1.1), allowance.take(1.1)] == [True, False]
     assert [allowance.take(9.0) for _ in range(3)] == [True, True, False]

@@ -13,7 +13,7 @@ from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_olde
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease.model import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key
-from flanneld_py.underlay.interface import Interface, Way
+from flanneld_py.underlay.interface import Interface, NextHop
 from tests.flanneld_py.made import subnet
 
 MAC = "8e:1e:31:c7:4b:37"
@@ -26,12 +26,12 @@ ETH0 = Interface(
 BOTH = Vteps(7, 8)
 ROUTER = ip_address("192.168.50.1")
 WAYS = {
-    ip_address("192.168.50.12"): Way(2),
-    ip_address("fd00:50::12"): Way(2),
-    ip_address("192.168.50.13"): Way(2, gateway=ROUTER),  # within our /24, and yet behind a router
-    ip_address("192.168.50.14"): Way(3),
-    ip_address("192.168.51.12"): Way(2, gateway=ROUTER),
-    ip_address("198.51.100.12"): Way(2),  # by an on-link route of an administrator's
+    ip_address("192.168.50.12"): NextHop(2),
+    ip_address("fd00:50::12"): NextHop(2),
+    ip_address("192.168.50.13"): NextHop(2, gateway=ROUTER),  # within our /24, and yet behind a router
+    ip_address("192.168.50.14"): NextHop(3),
+    ip_address("192.168.51.12"): NextHop(2, gateway=ROUTER),
+    ip_address("198.51.100.12"): NextHop(2),  # by an on-link route of an administrator's
 }
 ON_LINK = Direct(ETH0.index, WAYS)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanneld_py.backend.ledger import Ledger
-from flanneld_py.kernel.entries import Delete, Entry, FdbEntry, Neighbour, Put, Slot, slot
+from flanneld_py.kernel.entries import Add, Entry, FdbEntry, Neighbour, Remove, Slot, slot
 from flanneld_py.subnet import Subnet
 
 
@@ -22,7 +22,7 @@ def performed(kernel: dict[Slot, Entry], ledger: Ledger) -> dict[Slot, Entry]:
     """The kernel's entries after the changes."""
     after = dict(kernel)
     for change in ledger.changes():
-        if isinstance(change, Put):
+        if isinstance(change, Add):
             after[slot(change.entry)] = change.entry
         else:
             del after[slot(change.entry)]  # deletes nothing that is not there
@@ -32,9 +32,9 @@ def performed(kernel: dict[Slot, Entry], ledger: Ledger) -> dict[Slot, Entry]:
 def test_a_new_peer_takes_its_own_entries_alone():
     ledger = Ledger()
     ledger.put(peer(1), [fdb(1, 11)])
-    assert ledger.changes() == (Put(fdb(1, 11)),)
+    assert ledger.changes() == (Add(fdb(1, 11)),)
     ledger.put(peer(2), [fdb(2, 12)])
-    assert ledger.changes() == (Put(fdb(2, 12)),)
+    assert ledger.changes() == (Add(fdb(2, 12)),)
     assert ledger.changes() == ()
 
 
@@ -43,7 +43,7 @@ def test_a_peer_whose_mac_changes_gets_the_new_entry_before_it_loses_the_old_one
     ledger.put(peer(1), [fdb(1, 11)])
     ledger.changes()
     ledger.put(peer(1), [fdb(2, 11)])
-    assert ledger.changes() == (Put(fdb(2, 11)), Delete(fdb(1, 11)))
+    assert ledger.changes() == (Add(fdb(2, 11)), Remove(fdb(1, 11)))
 
 
 def test_a_lease_that_is_written_again_changes_nothing():
@@ -69,9 +69,9 @@ def test_of_two_machines_with_one_mac_the_later_one_has_it_and_the_other_gets_it
     ledger.put(peer(1), [fdb(1, 11)])
     (shared,) = ledger.put(peer(2), [fdb(1, 12)])
     assert (shared.winner, shared.loser) == (peer(2), peer(1))
-    assert ledger.changes() == (Put(fdb(1, 12)),)
+    assert ledger.changes() == (Add(fdb(1, 12)),)
     ledger.remove(peer(2))
-    assert ledger.changes() == (Put(fdb(1, 11)),)
+    assert ledger.changes() == (Add(fdb(1, 11)),)
 
 
 def test_removing_one_that_was_outdone_changes_nothing():
@@ -82,7 +82,7 @@ def test_removing_one_that_was_outdone_changes_nothing():
     ledger.remove(peer(1))
     assert ledger.changes() == ()
     ledger.remove(peer(2))
-    assert ledger.changes() == (Delete(fdb(1, 12)),)
+    assert ledger.changes() == (Remove(fdb(1, 12)),)
 
 
 def test_what_a_peer_loses_goes_in_the_opposite_order():
@@ -91,7 +91,7 @@ def test_what_a_peer_loses_goes_in_the_opposite_order():
     ledger.put(peer(1), [fdb(1, 11), neighbour])
     ledger.changes()
     ledger.remove(peer(1))
-    assert ledger.changes() == (Delete(neighbour), Delete(fdb(1, 11)))
+    assert ledger.changes() == (Remove(neighbour), Remove(fdb(1, 11)))
 
 
 STEPS = st.lists(

@@ -27,11 +27,11 @@ LO = Interface(
 OURS = Subnet(IPv4Network("10.2.35.0/24"))
 
 
-class Carrier:
+class Tunnel:
     """Moves nothing; it can only be made if `refusal` is None."""
 
     refusal: OSError | None = None
-    made: list["Carrier"]
+    made: list["Tunnel"]
     device = "flannel0"
     index = 7
     inlet: tuple[str, int] | None = None
@@ -40,11 +40,11 @@ class Carrier:
 
     def __init__(self, _: str, outside: Outside, mtu: int, **__: object) -> None:
         self.outside, self.mtu = outside, mtu
-        if Carrier.refusal is not None:
-            raise Carrier.refusal
+        if Tunnel.refusal is not None:
+            raise Tunnel.refusal
         self.failure: OSError | None = None
         self.closed = False
-        Carrier.made.append(self)
+        Tunnel.made.append(self)
 
     @property
     def alive(self) -> bool:
@@ -57,8 +57,8 @@ class Carrier:
         self.damage = ""
 
     def move(self, outside: Outside, mtu: int) -> None:
-        if Carrier.refusal is not None:
-            raise Carrier.refusal
+        if Tunnel.refusal is not None:
+            raise Tunnel.refusal
         self.outside, self.mtu = outside, mtu
 
     def close(self) -> None:
@@ -68,10 +68,10 @@ class Carrier:
 @pytest.fixture
 def backend(monkeypatch):
     monkeypatch.setattr(udp, "require_tun", lambda: None)
-    monkeypatch.setattr(udp, "Carrier", Carrier)
+    monkeypatch.setattr(udp, "Tunnel", Tunnel)
     monkeypatch.setattr(own_devices, "establish", lambda _: None)
-    monkeypatch.setattr(Carrier, "refusal", None)
-    monkeypatch.setattr(Carrier, "made", [], raising=False)
+    monkeypatch.setattr(Tunnel, "refusal", None)
+    monkeypatch.setattr(Tunnel, "made", [], raising=False)
     network = parse(b'{"Network": "10.2.0.0/16"}')
     made = udp.UdpBackend(network, Udp(port=0), LO, Addresses(IPv4Address("127.0.0.1")), Options())
     yield made
@@ -81,15 +81,15 @@ def backend(monkeypatch):
 def test_a_device_that_cannot_be_made_anew_is_tried_again(backend, monkeypatch):
     backend.claim(OURS)
     assert backend.broken() == ""
-    (lost,) = Carrier.made
+    (lost,) = Tunnel.made
     lost.failure = OSError(errno.EBADFD, os.strerror(errno.EBADFD))
     assert backend.broken() == "flannel0 does not work any more: File descriptor in bad state"
-    monkeypatch.setattr(Carrier, "refusal", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    monkeypatch.setattr(Tunnel, "refusal", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
     with pytest.raises(OSError, match="Too many open files"):
         backend.claim(OURS)
     assert lost.closed
-    assert backend.broken() == "flannel0 could not be made anew"
-    monkeypatch.setattr(Carrier, "refusal", None)
+    assert backend.broken() == "flannel0 could not be recreated"
+    monkeypatch.setattr(Tunnel, "refusal", None)
     backend.claim(OURS)
     assert backend.broken() == ""
 
@@ -101,8 +101,8 @@ def test_a_device_that_cannot_be_given_its_address_is_ended_and_tried_again(back
     monkeypatch.setattr(own_devices, "establish", refuse)
     with pytest.raises(OSError, match="No such device"):
         backend.claim(OURS)
-    assert [carrier.closed for carrier in Carrier.made] == [True]
-    assert backend.broken() == "flannel0 could not be made anew"
+    assert [tunnel.closed for tunnel in Tunnel.made] == [True]
+    assert backend.broken() == "flannel0 could not be recreated"
 
 
 ELSEWHERE = replace(LO, name="lan0", mtu=1400, ipv4=IPv4Address("127.0.0.2"))
@@ -110,46 +110,46 @@ ELSEWHERE = replace(LO, name="lan0", mtu=1400, ipv4=IPv4Address("127.0.0.2"))
 
 def test_another_mtu_and_name_need_no_other_socket(backend):
     backend.claim(OURS)
-    (carrier,) = Carrier.made
-    before = carrier.outside.socket
+    (tunnel,) = Tunnel.made
+    before = tunnel.outside.socket
     backend.follow(replace(LO, name="lan0", mtu=1400), Addresses(LO.ipv4))
     backend.claim(OURS)
-    assert (carrier.mtu, backend.mtu) == (1372, 1372)
-    assert carrier.outside.socket is before
-    assert carrier.outside.interface == "lan0"
+    assert (tunnel.mtu, backend.mtu) == (1372, 1372)
+    assert tunnel.outside.socket is before
+    assert tunnel.outside.interface == "lan0"
     assert backend.announcement() == b'{"MTU":1400}'
 
 
 def test_another_address_is_bound_announced_and_the_old_one_is_let_go(backend):
     backend.claim(OURS)
-    (carrier,) = Carrier.made
-    before = carrier.outside.socket
+    (tunnel,) = Tunnel.made
+    before = tunnel.outside.socket
     backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
     backend.claim(OURS)
-    assert carrier.outside.socket.getsockname()[0] == "127.0.0.2"
+    assert tunnel.outside.socket.getsockname()[0] == "127.0.0.2"
     assert before.fileno() == -1
     assert backend.attrs().public == Addresses(ELSEWHERE.ipv4)
 
 
 def test_a_move_that_could_not_be_made_is_made_with_the_next_claim(backend, monkeypatch):
     backend.claim(OURS)
-    (carrier,) = Carrier.made
-    before = carrier.outside.socket
-    monkeypatch.setattr(Carrier, "refusal", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    (tunnel,) = Tunnel.made
+    before = tunnel.outside.socket
+    monkeypatch.setattr(Tunnel, "refusal", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
     for _ in range(2):
         backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
         with pytest.raises(OSError, match="Too many open files"):
             backend.claim(OURS)
-        assert carrier.outside.socket is before
+        assert tunnel.outside.socket is before
         assert before.fileno() >= 0
-    monkeypatch.setattr(Carrier, "refusal", None)
+    monkeypatch.setattr(Tunnel, "refusal", None)
     backend.claim(OURS)
-    assert carrier.outside.address == ELSEWHERE.ipv4
+    assert tunnel.outside.address == ELSEWHERE.ipv4
     assert before.fileno() == -1
 
 
 def test_before_there_is_a_device_another_address_is_bound_as_well(backend):
     backend.follow(ELSEWHERE, Addresses(ELSEWHERE.ipv4))
     backend.claim(OURS)
-    (carrier,) = Carrier.made
-    assert carrier.outside.address == ELSEWHERE.ipv4
+    (tunnel,) = Tunnel.made
+    assert tunnel.outside.address == ELSEWHERE.ipv4

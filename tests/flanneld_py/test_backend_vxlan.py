@@ -14,7 +14,7 @@ from flanneld_py.backend.vxlan import VxlanBackend
 from flanneld_py.config.model import Ipip, NetworkConfig, Vxlan
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload, own_devices
-from flanneld_py.lease.model import Added, Lease, LeaseAttrs, encode
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, encode
 from flanneld_py.monitor.statistics import Flow, Statistics
 from flanneld_py.options import Options
 from flanneld_py.underlay.interface import Interface
@@ -62,9 +62,9 @@ def test_a_large_vni_is_announced_as_the_oldest_peer_can_read_it(caplog):
         return Lease(subnet(f"10.2.{number}.0/24"), LeaseAttrs(addresses("192.168.50.12"), "vxlan", data))
 
     assert said() == vni
-    made.change([Added(peer(2, vni))])
+    made.change([PeerAdded(peer(2, vni))])
     assert said() == vni
-    made.change([Added(peer(3, vni & 0xFFFF)), Added(peer(4, vni & 0xFFFF))])
+    made.change([PeerAdded(peer(3, vni & 0xFFFF)), PeerAdded(peer(4, vni & 0xFFFF))])
     assert said() == vni & 0xFFFF
     assert caplog.text.count("announces the VNI as flannel before 0.24") == 1
     assert "uses VNI" not in caplog.text
@@ -165,7 +165,7 @@ def test_the_device_has_the_mac_that_the_lease_names(made):
 
 def test_a_device_that_is_not_there_is_broken():
     owned = vxlan(IPV4, interface=LO).owned()
-    assert own_devices.keep(owned).anew == f"The device flannel.{VNI} is gone: making it anew"
+    assert own_devices.reconcile(owned).anew == f"The device flannel.{VNI} is gone: recreating it"
 
 
 def test_on_another_interface_the_device_is_another_one_with_the_mac_that_peers_know(made):

@@ -11,8 +11,7 @@ from types import ModuleType
 
 import pytest
 
-import flanneld_py
-from flanneld_py import cli
+from flanneld_py import cli, daemon
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 
@@ -34,7 +33,7 @@ def flanneld(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         service = ModuleType("flanneld_py.daemon.service")
         service.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "flanneld_py.daemon.service", service)
-        monkeypatch.setattr(flanneld_py, "service", service, raising=False)
+        monkeypatch.setattr(daemon, "service", service, raising=False)
         monkeypatch.setattr(sys, "argv", ["/usr/bin/flanneld", *argv])
         return cli.main()
 

@@ -72,9 +72,9 @@ def test_a_bad_configuration_is_said_with_key_and_fix_and_waited_for_until_it_is
     def put_right() -> None:
         world.etcd.config = b'{ "Network": "10.2.0.0/16" }'
 
-    world.script.at(30, lambda: waited_for.append(world.board.doing))
+    world.script.at(30, lambda: waited_for.append(world.status.doing))
     world.script.at(60, put_right)
-    world.script.at(63, lambda: waited_for.append(world.board.doing))
+    world.script.at(63, lambda: waited_for.append(world.status.doing))
     world.script.at(64, lambda: None)
     world.run()
     told = told_of(caplog, "Bad network config in /coreos.com/network/config: SubnetLen is 8")
@@ -129,7 +129,7 @@ def test_a_configuration_that_stands_elsewhere_is_told_of(world, caplog):
         world.daemon(elsewhere=lambda: "it is in etcd's v2 API").run()
     (first, *_) = told_of(caplog, "has no key /coreos.com/network/config yet")
     assert first.endswith("yet: it is in etcd's v2 API")
-    assert "it is in etcd's v2 API" in world.board.trouble
+    assert "it is in etcd's v2 API" in world.status.trouble
 
 
 def test_peers_come_and_go(world, caplog):
@@ -166,9 +166,9 @@ def test_a_second_lease_of_our_own_address_is_no_peer_to_send_to(world):
 def test_filter_rules_are_those_of_our_subnet_and_are_put_right_every_few_seconds(world):
     world.script.at(61, lambda: None)
     world.run(iptables_resync=5)
-    assert world.filters.calls[0] == "set 10.2.35.0/24"
-    assert 8 <= world.filters.calls.count("sync") <= 12
-    assert world.board.filter_repairs == world.filters.calls.count("sync")
+    assert world.rules.calls[0] == "set 10.2.35.0/24"
+    assert 8 <= world.rules.calls.count("sync") <= 12
+    assert world.status.filter_repairs == world.rules.calls.count("sync")
 
 
 def test_a_configuration_that_changes_while_we_run_is_warned_of_once(world, caplog):
@@ -203,8 +203,8 @@ def test_the_board_tells_readiness_and_trouble(world):
     seen = []
 
     def look() -> None:
-        board = world.board
-        seen.append((board.ready, bool(board.trouble), len(board.peers())))
+        status = world.status
+        seen.append((status.ready, bool(status.trouble), len(status.peers())))
 
     def outage() -> None:
         world.etcd.reachable = False
@@ -231,7 +231,7 @@ def test_the_board_tells_readiness_and_trouble(world):
         (True, True, 1),  # etcd is away: ready, and degraded
         (True, False, 1),
     ]
-    assert world.board.lost == 1
+    assert world.status.lost == 1
 
 
 def test_between_losing_a_lease_and_holding_another_it_is_not_ready(world):
@@ -242,6 +242,6 @@ def test_between_losing_a_lease_and_holding_another_it_is_not_ready(world):
         world.etcd.reachable = False
 
     world.script.at(10, theft_and_outage)
-    world.script.at(12, lambda: seen.append((world.board.ready, world.board.doing)))
+    world.script.at(12, lambda: seen.append((world.status.ready, world.status.doing)))
     world.run()
     assert seen == [(False, "acquiring a lease")]

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.registry import Unavailable, announcements
-from flanneld_py.registry.memory import MemoryRegistry
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.registry import RegistryUnavailable, announcements
 from tests.flanneld_py.daemon_world import HOUR, THEIR_IP, THEIRS, Recorder, World
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryRegistry
 
 OURS = subnet("10.2.35.0/24")
 
@@ -31,12 +31,12 @@ class Listener(MemoryRegistry):
         self.said: list[tuple[float, int, bytes]] = []
         self.deaf = False
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         self.said.append((self.world.script.second, held.revision, text))
         assert any(call[0] == "READY=1" for call in self.world.backend.calls)
         if self.deaf:
-            raise Unavailable("http://192.0.2.1:2379: resource exhausted: database space exceeded")
-        super().say(held, text)
+            raise RegistryUnavailable("http://192.0.2.1:2379: resource exhausted: database space exceeded")
+        super().announce(held, text)
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease, LeaseAttrs
-from flanneld_py.registry import Unavailable, WatchMessage
-from flanneld_py.registry.memory import MemoryRegistry
+from flanneld_py.lease.model import LeaseAttrs, StoredLease
+from flanneld_py.registry import RegistryUnavailable, WatchMessage
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS, Stop
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryRegistry
 
 
 def test_an_outage_shorter_than_the_lease_changes_nothing_for_the_packets(world):
@@ -104,12 +104,12 @@ def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
     deaf = True
 
     class Deaf(MemoryRegistry):
-        def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+        def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
             nonlocal deaf
             answer = real(self, held, attrs)
             if deaf:
                 deaf = False
-                raise Unavailable("http://192.0.2.1:2379: deadline exceeded")
+                raise RegistryUnavailable("http://192.0.2.1:2379: deadline exceeded")
             return answer
 
     world.registry = Deaf(world.etcd)
@@ -155,8 +155,8 @@ def test_what_happens_while_no_lease_can_be_had_takes_no_memory(world):
     daemon = world.daemon()
     with pytest.raises(Stop):
         daemon.run()
-    assert world.board.lost == 1
-    assert daemon._inbox.empty()
+    assert world.status.lost == 1
+    assert daemon._event_queue.empty()
 
 
 def test_a_machine_that_was_suspended_for_longer_than_its_lease_gives_that_up_first(world, monkeypatch):
@@ -166,14 +166,14 @@ def test_a_machine_that_was_suspended_for_longer_than_its_lease_gives_that_up_fi
         # As after a suspension: the clock is far on, and what the watch told is still to be read.
         later = world.script.second + 25 * HOUR
         monkeypatch.setattr(world.script, "now", lambda: later)
-        woken.append(len(world.filters.calls))
+        woken.append(len(world.rules.calls))
         world.etcd.put(THEIRS, attrs(THEIR_IP))
 
     released = world.backend.release
 
     def release() -> None:
         monkeypatch.undo()
-        woken.append(len(world.filters.calls))
+        woken.append(len(world.rules.calls))
         released()
 
     world.script.at(10, lambda: monkeypatch.setattr(world.backend, "release", release))

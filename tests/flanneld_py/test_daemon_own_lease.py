@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode, encode_v2
-from flanneld_py.registry import Unavailable
+from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode, encode_v2
+from flanneld_py.registry import RegistryUnavailable
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, Stop
 from tests.flanneld_py.made import attrs, subnet
 
@@ -56,7 +56,7 @@ def test_a_lease_that_another_wrote_in_our_name_says_again_what_peers_need(world
     stored = world.etcd.held(own)
     assert (stored.lease.attrs, stored.permanent) == (VXLAN, ttl == math.inf)
     assert "release" not in world.backend.calls
-    assert "Another has written our lease of 10.2.35.0/24, and not as we do" in caplog.text
+    assert "Lease 10.2.35.0/24 was overwritten by another writer" in caplog.text
 
 
 def test_what_was_written_in_our_name_while_etcd_was_away_from_us_is_written_anew(world):
@@ -90,7 +90,7 @@ def test_another_that_writes_in_our_name_all_the_time_is_not_fought_at_speed(wor
     world.run()
     # Ten minutes, a try every ten seconds; and the last word is ours.
     assert 55 <= caplog.text.count("Lease renewed") <= 65
-    assert caplog.text.count("Another has written our lease") < 15
+    assert caplog.text.count("was overwritten by another writer") < 15
     assert world.etcd.held(subnet("10.2.35.0/24")).lease.attrs == VXLAN
     assert "release" not in world.backend.calls
 
@@ -123,7 +123,7 @@ def test_a_lease_that_is_made_a_reservation_while_it_is_held_stays_one(world):
     world.script.at(72 * HOUR, lambda: None)
     world.run()
     assert world.etcd.held(own).permanent
-    assert world.backend.until == world.board.expires_at == math.inf
+    assert world.backend.until == world.status.expires_at == math.inf
     assert "release" not in world.backend.calls
 
 
@@ -135,7 +135,7 @@ def test_a_reservation_that_is_made_a_lease_while_it_is_held_is_renewed_from_the
     world.run()
     assert world.holders() == {str(own): OUR_IP}
     assert not world.etcd.held(own).permanent
-    assert 144 * HOUR < world.backend.until == world.board.expires_at < 168 * HOUR
+    assert 144 * HOUR < world.backend.until == world.status.expires_at < 168 * HOUR
     assert "release" not in world.backend.calls
 
 
@@ -166,9 +166,9 @@ def test_what_a_lost_lease_has_in_force_is_withdrawn_however_often_that_fails(wo
         world.etcd.reachable = False
 
     world.script.at(10, fail)
-    world.script.at(100, lambda: seen.append((world.board.ready, world.board.unfenced)))
+    world.script.at(100, lambda: seen.append((world.status.ready, world.status.unfenced)))
     world.script.at(101, monkeypatch.undo)
-    world.script.at(115, lambda: seen.append((world.board.ready, world.board.unfenced)))
+    world.script.at(115, lambda: seen.append((world.status.ready, world.status.unfenced)))
     world.run()
     why = "Withdrawing what the lease of 10.2.35.0/24 had in force: No buffer space available"
     assert seen == [(False, why), (False, "")]
@@ -189,8 +189,8 @@ def test_another_lease_is_held_though_the_lost_one_could_not_be_withdrawn(world,
     world.script.at(20, lambda: None)
     world.run()
     assert world.subnet == "FLANNEL_SUBNET=10.2.36.1/24"
-    assert world.board.ready
-    assert world.board.unfenced == ""  # all of the old lease's was replaced by `carry`
+    assert world.status.ready
+    assert world.status.unfenced == ""  # all of the old lease's was replaced by `carry`
     assert set(world.backend.peers) == {own}
 
 
@@ -228,10 +228,10 @@ def test_a_renewal_with_another_address_whose_answer_is_lost_loses_no_lease(worl
     own = subnet("10.2.35.0/24")
     renew = world.registry.renew
 
-    def unanswered(held: HeldLease, said: LeaseAttrs) -> int | None:
+    def unanswered(held: StoredLease, said: LeaseAttrs) -> int | None:
         renew(held, said)
         monkeypatch.setattr(world.registry, "renew", renew)
-        raise Unavailable("etcd does not answer: deadline exceeded")
+        raise RegistryUnavailable("etcd does not answer: deadline exceeded")
 
     def move() -> None:
         monkeypatch.setattr(world.registry, "renew", unanswered)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from flanneld_py.daemon.lease_loop import AT_ONCE
-from flanneld_py.lease.model import Event
+from flanneld_py.lease.model import PeerEvent
 from flanneld_py.monitor.statistics import Statistics
-from flanneld_py.registry import Changes, Put
+from flanneld_py.registry import LeaseAdded, LeaseChanges
 from tests.flanneld_py.daemon_world import HOUR, THEIR_IP, World
 from tests.flanneld_py.made import attrs, held, subnet
 
@@ -23,7 +23,7 @@ class Slow:
         self.meanwhile: Callable[[], object] = lambda: None
         change, release = world.backend.change, world.backend.release
 
-        def slowly(events: Sequence[Event]) -> None:
+        def slowly(events: Sequence[PeerEvent]) -> None:
             change(events)
             self.sizes.append(len(events))
             self.meanwhile()
@@ -48,11 +48,13 @@ def peers_come(world: World, count: int) -> None:
         world.etcd.put(subnet(f"10.2.{50 + number}.0/24"), attrs(f"192.168.9.{number + 1}"))
 
 
-def crowd(world: World) -> tuple[Put, ...]:
+def crowd(world: World) -> tuple[LeaseAdded, ...]:
     """What 4,000 peers write, of a network that has room for them."""
     world.etcd.config = b'{ "Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.2.1.0" }'
     numbers = [divmod(number, 250) for number in range(4000)]
-    return tuple(Put(held(f"10.{3 + high}.{low}.0/24", f"172.16.{high}.{low + 1}")) for high, low in numbers)
+    return tuple(
+        LeaseAdded(held(f"10.{3 + high}.{low}.0/24", f"172.16.{high}.{low + 1}")) for high, low in numbers
+    )
 
 
 def steal(world: World) -> None:
@@ -74,7 +76,7 @@ def test_an_overwritten_key_is_given_up_before_the_peers_that_came_earlier(world
 def test_an_overwritten_key_is_given_up_in_the_middle_of_many_changes(world, slow):
     many = crowd(world)
     slow.meanwhile = lambda: steal(world) if len(slow.sizes) == 3 else None
-    world.script.at(10, lambda: world.registry._deliver(Changes(many)))
+    world.script.at(10, lambda: world.registry._deliver(LeaseChanges(many)))
     world.script.at(300, lambda: None)
     world.run()
     assert slow.released_at == [10 + 3]
@@ -87,8 +89,8 @@ def test_a_lease_that_runs_out_in_the_middle_of_many_changes_is_given_up(world, 
 
     def outage() -> None:
         world.etcd.read_only = True
-        world.script.second = world.board.expires_at - 2.5
-        world.registry._deliver(Changes(many))
+        world.script.second = world.status.expires_at - 2.5
+        world.registry._deliver(LeaseChanges(many))
 
     world.script.at(HOUR, outage)
     world.script.at(25 * HOUR, lambda: None)
@@ -100,7 +102,7 @@ def test_a_lease_that_runs_out_in_the_middle_of_many_changes_is_given_up(world, 
 def test_how_long_changes_wait_can_be_seen_while_they_do_and_is_told(world, slow, caplog):
     seen = []
     slow.meanwhile = lambda: seen.append(
-        (world.board.lag(world.script.second), world.board.degraded(world.script.second))
+        (world.status.lag(world.script.second), world.status.degraded(world.script.second))
     )
     world.script.at(10, lambda: peers_come(world, 10))
     world.script.at(60, lambda: None)
@@ -108,8 +110,8 @@ def test_how_long_changes_wait_can_be_seen_while_they_do_and_is_told(world, slow
     assert [lag for lag, _ in seen] == list(range(10))
     assert [bool(words) for _, words in seen] == [False] * 3 + [True] * 7
     assert seen[3][1].startswith("changes of leases have waited 3.0 s to be in force")
-    assert world.board.lag(world.script.second) == 10
-    assert world.board.degraded(world.script.second) == ""
+    assert world.status.lag(world.script.second) == 10
+    assert world.status.degraded(world.script.second) == ""
     told = [record.getMessage() for record in caplog.records if "has waited" in record.getMessage()]
     assert told[0] == (
         "A change of a lease has waited 3.0 s to be in force: this machine is too slow for them"
@@ -127,7 +129,7 @@ def test_statistics_are_read_when_they_are_asked_for_and_at_no_other_time(world,
     monkeypatch.setattr(world.backend, "statistics", statistics)
     world.script.at(10, lambda: peers_come(world, 20))
     world.script.at(100, lambda: steal(world))
-    world.script.at(200, lambda: asked.append(world.board.statistics().repairs))
+    world.script.at(200, lambda: asked.append(world.status.statistics().repairs))
     world.script.at(300, lambda: None)
     world.run()
     assert asked == [200, 7]

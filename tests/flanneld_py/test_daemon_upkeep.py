@@ -67,14 +67,14 @@ def test_a_device_that_cannot_be_made_anew_is_told_at_growing_intervals_and_the_
             raise Fatal("Making flannel0: Too many open files", code=Exit.KERNEL) from error
 
     def away() -> None:
-        monkeypatch.setattr(world.backend, "broken", lambda: "flannel0 could not be made anew")
+        monkeypatch.setattr(world.backend, "broken", lambda: "flannel0 could not be recreated")
         monkeypatch.setattr(world.backend, "claim", fails)
 
     def break_it() -> None:
-        world.backend.trouble = "flannel0 could not be made anew"
+        world.backend.trouble = "flannel0 could not be recreated"
 
     def told() -> int:
-        return sum("making it anew" in record.getMessage() for record in caplog.records)
+        return sum("recreating it" in record.getMessage() for record in caplog.records)
 
     seen = []
     world.script.at(10, away)

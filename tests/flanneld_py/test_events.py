@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from flanneld_py.kernel.desired import Heard, RouteNews
+from flanneld_py.kernel.desired import KernelNotice, RouteNotice
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.events import GROUPS, heard
 
@@ -30,15 +30,15 @@ def test_the_groups_are_those_of_links_addresses_and_routes():
 
 @pytest.mark.parametrize("kind", [RTM_NEWLINK, RTM_NEWADDR])
 def test_of_a_link_or_an_address_it_is_enough_to_know_that_there_is_something(kind):
-    assert heard(message(kind, bytes(16))) == Heard(links=True)
+    assert heard(message(kind, bytes(16))) == KernelNotice(links=True)
 
 
 @pytest.mark.parametrize(("kind", "gone"), [(RTM_NEWROUTE, False), (RTM_DELROUTE, True)])
 def test_of_a_route_it_is_told_which_came_or_went(kind, gone):
     route = Route(IPv4Network("10.2.52.0/24"), 3)
-    assert heard(message(kind, ROUTE)) == Heard(routes=(RouteNews(route, gone),))
+    assert heard(message(kind, ROUTE)) == KernelNotice(routes=(RouteNotice(route, gone),))
 
 
 def test_routes_of_other_tables_are_none_of_ours():
     local = ROUTE[:4] + bytes([255]) + ROUTE[5:]
-    assert heard(message(RTM_NEWROUTE, local)) == Heard()
+    assert heard(message(RTM_NEWROUTE, local)) == KernelNotice()

@@ -16,7 +16,7 @@ from flanneld_py.backend import commands
 from flanneld_py.backend.extension import ExtensionBackend
 from flanneld_py.config.model import Extension
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerRemoved
 from flanneld_py.runtime import clock, shutdown
 from flanneld_py.underlay.interface import Interface
 from lab import wait
@@ -83,7 +83,7 @@ def test_commands_run_when_flannel_says_and_with_its_variables(make, journal):
     )
     backend.claim(OURS)
     backend.carry({THEIRS: peer()}, until=100.0)
-    backend.change([Removed(peer())])
+    backend.change([PeerRemoved(peer())])
     backend.release()
     backend.close()
     assert journal.read_text().splitlines() == [
@@ -98,7 +98,7 @@ def test_a_peer_that_stays_as_it_is_is_not_added_again_and_one_that_is_gone_is_r
     backend = make(subnet_add_command="TELL add $SUBNET", subnet_remove_command="TELL remove $SUBNET")
     backend.carry({THEIRS: peer()}, until=100.0)
     backend.carry({THEIRS: peer()}, until=200.0)
-    backend.change([Added(peer(data="other"))])
+    backend.change([PeerAdded(peer(data="other"))])
     backend.carry({}, until=300.0)
     backend.close()
     assert [line.split("|")[0].split()[0] for line in journal.read_text().splitlines()] == [

@@ -20,7 +20,7 @@ from flanneld_py.datapath.fast_path import layouts
 from flanneld_py.datapath.fast_path.image import Image, MapShape, Reference, read_image
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import Tun
-from flanneld_py.datapath.tunnel import Carrier, Outside
+from flanneld_py.datapath.tunnel import Outside, Tunnel
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor.statistics import OTHERS, Flow, Statistics
 
@@ -175,7 +175,7 @@ def test_counters_are_the_sum_of_all_cpus():
 
 def load_on(underlay: str) -> str:
     """Why the fast path cannot be had there."""
-    with pytest.raises(fast_path.Unavailable) as raised:
+    with pytest.raises(fast_path.FastPathUnavailable) as raised:
         fast_path.load("lo", underlay, PLACE.address, PLACE.port)
     return str(raised.value)
 
@@ -270,17 +270,17 @@ def outside() -> Iterator[Outside]:
         yield Outside(sock, IPv4Address("127.0.0.1"), sock.getsockname()[1], "lo")
 
 
-def carrier(outside: Outside, monkeypatch: pytest.MonkeyPatch, wanted: str, load: object) -> Carrier:
+def carrier(outside: Outside, monkeypatch: pytest.MonkeyPatch, wanted: str, load: object) -> Tunnel:
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     reader.setblocking(False)
     writer.close()
     monkeypatch.setattr(carrier_module, "open_tun", lambda name, **_: Tun(reader.detach(), name))
     monkeypatch.setattr(carrier_module, "load", load)
-    return Carrier("flannel0", outside, 1472, fast_path=wanted, offloads="off")
+    return Tunnel("flannel0", outside, 1472, fast_path=wanted, offloads="off")
 
 
 def refuse(*_: object) -> None:
-    raise fast_path.Unavailable("making the BPF map peers: Operation not permitted")
+    raise fast_path.FastPathUnavailable("making the BPF map peers: Operation not permitted")
 
 
 def test_where_the_kernel_refuses_the_loop_serves_and_the_reason_is_told(outside, monkeypatch, caplog):

@@ -7,7 +7,7 @@ from flanneld_py import firewall
 from flanneld_py.config import parse
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
-from flanneld_py.firewall.program import Absent, Refused
+from flanneld_py.firewall.program import ProgramFailed, ProgramMissing
 from flanneld_py.firewall.rules import Verdict, Wanted
 from flanneld_py.subnet import Network, Subnet
 
@@ -25,15 +25,15 @@ class Tool:
 
     def __init__(self) -> None:
         self.held: Wanted | None = None
-        self.refusal: Refused | None = None
+        self.refusal: ProgramFailed | None = None
         self.knows_random = True
-        self.drops: list[str] | Refused = []
+        self.drops: list[str] | ProgramFailed = []
         self.kept = False
 
     def ensure(self, wanted: Wanted, *, keep: bool) -> tuple[str, ...]:
         self.answer()
         if wanted.random_fully and wanted.masquerade and not self.knows_random:
-            raise Refused('unknown option "--random-fully"')
+            raise ProgramFailed('unknown option "--random-fully"')
         if self.held == wanted:
             return ()
         self.held = wanted
@@ -46,7 +46,7 @@ class Tool:
         return ("FLANNEL-FWD",) if found else ()
 
     def dropping(self) -> list[str]:
-        if isinstance(self.drops, Refused):
+        if isinstance(self.drops, ProgramFailed):
             raise self.drops
         return self.drops
 
@@ -128,7 +128,7 @@ def test_what_others_changed_is_put_right_and_told(tools, caplog):
 
 
 def test_masquerading_that_cannot_be_had_is_fatal_and_says_what_to_do(tools):
-    tools["iptables"].refusal = Absent("iptables-save")
+    tools["iptables"].refusal = ProgramMissing("iptables-save")
     with pytest.raises(Fatal) as caught:
         make().set(IPV4, SUBNET)
     assert str(caught.value) == (
@@ -136,7 +136,7 @@ def test_masquerading_that_cannot_be_had_is_fatal_and_says_what_to_do(tools):
         "install the package iptables, or leave -ip-masq out"
     )
     assert caught.value.code == Exit.KERNEL
-    tools["nft"].refusal = Absent("nft")
+    tools["nft"].refusal = ProgramMissing("nft")
     with pytest.raises(Fatal, match="install the package nftables"):
         make().set(NFT, SUBNET)
 
@@ -144,7 +144,7 @@ def test_masquerading_that_cannot_be_had_is_fatal_and_says_what_to_do(tools):
 def test_forwarding_that_cannot_be_had_is_told_once_until_it_can(tools, caplog):
     caplog.set_level(logging.INFO)
     rules = make(ip_masq=False)
-    tools["iptables"].refusal = Refused("iptables-restore: Permission denied")
+    tools["iptables"].refusal = ProgramFailed("iptables-restore: Permission denied")
     rules.set(IPV4, SUBNET)
     for _ in range(5):
         assert rules.sync() == 0
@@ -158,7 +158,9 @@ def test_forwarding_that_cannot_be_had_is_told_once_until_it_can(tools, caplog):
 def test_a_failure_once_masquerading_was_had_ends_nothing(tools, caplog):
     rules = make()
     rules.set(IPV4, SUBNET)
-    tools["iptables"].refusal = Refused("Another app is currently holding the xtables lock", for_now=True)
+    tools["iptables"].refusal = ProgramFailed(
+        "Another app is currently holding the xtables lock", for_now=True
+    )
     rules.set(IPV4, Subnet(IPv4Network("10.2.36.0/24")))
     assert rules.sync() == 0
     assert caplog.text.count("xtables lock") == 1
@@ -169,7 +171,7 @@ def test_a_failure_once_masquerading_was_had_ends_nothing(tools, caplog):
 
 def test_without_any_rule_wanted_a_missing_program_is_no_matter(tools, caplog):
     for tool in tools.values():
-        tool.refusal = Absent("iptables-save")
+        tool.refusal = ProgramMissing("iptables-save")
     rules = make(ip_masq=False, forward_rules=False)
     rules.set(IPV4, SUBNET)
     assert rules.sync() == 0
@@ -189,7 +191,7 @@ def test_where_source_ports_cannot_be_random_masquerading_does_without(tools, ca
 
 
 def test_a_lock_that_is_held_does_not_make_source_ports_less_random(tools):
-    tools["iptables"].refusal = Refused("xtables lock", for_now=True)
+    tools["iptables"].refusal = ProgramFailed("xtables lock", for_now=True)
     rules = make()
     with pytest.raises(Fatal):
         rules.set(IPV4, SUBNET)
@@ -208,20 +210,20 @@ def test_in_nftables_a_policy_that_drops_forwarded_packets_is_told_once(tools, c
 
 
 def test_a_program_that_cannot_tell_the_policies_is_no_matter(tools, caplog):
-    tools["nft"].drops = Refused("nft: Error: JSON support not compiled-in")
+    tools["nft"].drops = ProgramFailed("nft: Error: JSON support not compiled-in")
     make().set(NFT, SUBNET)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def test_everything_is_removed_whichever_program_made_it(tools):
     tools["iptables"].held = tools["nft6"].held = Wanted(4)
-    tools["ip6tables"].refusal = Absent("ip6tables-save")
-    tools["nft"].refusal = Refused("nft: Unable to initialize Netlink socket: Protocol not supported")
+    tools["ip6tables"].refusal = ProgramMissing("ip6tables-save")
+    tools["nft"].refusal = ProgramFailed("nft: Unable to initialize Netlink socket: Protocol not supported")
     assert list(firewall.remove_all()) == ["FLANNEL-FWD", "FLANNEL-FWD"]
 
 
 def test_a_program_that_may_not_remove_stops_the_others_not(tools):
-    tools["iptables"].refusal = Refused("iptables-save: Permission denied")
+    tools["iptables"].refusal = ProgramFailed("iptables-save: Permission denied")
     tools["nft6"].held = Wanted(6)
     removing = firewall.remove_all()
     assert next(removing) == "FLANNEL-FWD"

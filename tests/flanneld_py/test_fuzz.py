@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flanneld_py.daemon.claim import View
+from flanneld_py.daemon.claim import PeerView
 from flanneld_py.datapath.forward import (
     Drop,
     ForwardTable,
@@ -35,16 +35,23 @@ from flanneld_py.datapath.forward import (
 from flanneld_py.datapath.packet import checksum, decrement_ttl, fragments
 from flanneld_py.kernel.addresses import dump_addresses, held_address
 from flanneld_py.kernel.devices import device
-from flanneld_py.kernel.entries import Put as PutEntry
+from flanneld_py.kernel.entries import Add as PutEntry
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import attribute, messages
 from flanneld_py.kernel.rtnetlink import encode, seen_neighbour, seen_route
 from flanneld_py.lease.model import LeaseAttrs, decode
-from flanneld_py.lease.validation import Rules
-from flanneld_py.registry import Changes, Gone, Put, Snapshot, Spoiled, WatchMessage
+from flanneld_py.lease.validation import LeaseRules
+from flanneld_py.registry import (
+    LeaseAdded,
+    LeaseChanges,
+    LeaseRemoved,
+    LeaseUnreadable,
+    Snapshot,
+    WatchMessage,
+)
 from flanneld_py.registry.access import NO_CREDENTIALS
 from flanneld_py.registry.etcd import EtcdRegistry
-from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.runtime.log import GlogFormatter, JsonFormatter
 from flanneld_py.subnet import Subnet, key, parse_key
 from tests.flanneld_py.fake_etcd import FakeEtcd
@@ -152,7 +159,7 @@ def test_any_keys_and_values_are_a_snapshot_and_each_warning_one_short_line(entr
     logger = logging.getLogger("flanneld_py.registry.lease_keys")
     logger.addHandler(handler)
     try:
-        reader = Reader("/coreos.com/network/subnets/")
+        reader = LeaseReader("/coreos.com/network/subnets/")
         named = [(name.decode(errors="backslashreplace"), *rest) for name, *rest in entries]
         snapshot = reader.snapshot(named, 7)
         for name, *_ in named:
@@ -163,7 +170,7 @@ def test_any_keys_and_values_are_a_snapshot_and_each_warning_one_short_line(entr
     lines = said.getvalue().splitlines()
     assert len(lines) <= len(entries)
     assert all(" Ignoring the key /coreos.com/network/subnets/" in line for line in lines)
-    View(Rules(NETWORK, public=addresses("192.168.50.11"))).reset(snapshot)
+    PeerView(LeaseRules(NETWORK, public=addresses("192.168.50.11"))).reset(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +195,7 @@ def test_the_largest_value_takes_no_more_than_so_much_memory(value: bytes) -> No
 
 
 def test_a_key_of_a_megabyte_is_a_short_warning_and_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
-    reader = Reader("/")
+    reader = LeaseReader("/")
     reader.written("x" * MEGABYTE, b"{}", 1)
     assert len(caplog.text) < 1000
     tracemalloc.start()
@@ -205,13 +212,13 @@ SUBNETS = st.sampled_from([subnet(f"10.2.{number}.0/24") for number in range(3)]
 ALIASES = st.sampled_from(["", "10.2.1.7-24"])
 CHANGES = st.lists(
     st.builds(
-        lambda of, address, name: Put(held(str(of), address, 1, name)),
+        lambda of, address, name: LeaseAdded(held(str(of), address, 1, name)),
         SUBNETS,
         st.sampled_from([f"192.168.50.{number}" for number in (11, 12, 13)]),
         ALIASES,
     )
-    | st.builds(Gone, SUBNETS, st.just(1), ALIASES)
-    | st.builds(Spoiled, SUBNETS, st.just(1), ALIASES),
+    | st.builds(LeaseRemoved, SUBNETS, st.just(1), ALIASES)
+    | st.builds(LeaseUnreadable, SUBNETS, st.just(1), ALIASES),
     max_size=30,
 )
 
@@ -220,17 +227,17 @@ CHANGES = st.lists(
 @given(CHANGES)
 def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) -> None:
     ours = addresses("192.168.50.11")
-    followed, listed = View(Rules(NETWORK, public=ours)), View(Rules(NETWORK, public=ours))
-    there: dict[tuple[Subnet, str], Put] = {}
+    followed, listed = PeerView(LeaseRules(NETWORK, public=ours)), PeerView(LeaseRules(NETWORK, public=ours))
+    there: dict[tuple[Subnet, str], LeaseAdded] = {}
     for change in changes:
         followed.apply([change])
         of, name = (
             (change.held.lease.subnet, change.held.name)
-            if isinstance(change, Put)
+            if isinstance(change, LeaseAdded)
             else (change.subnet, change.name)
         )
         there.pop((of, name), None)
-        if isinstance(change, Put):
+        if isinstance(change, LeaseAdded):
             there[of, name] = change
     listed.reset(Snapshot(tuple(put.held for put in there.values()), 9))
     assert followed.peers == listed.peers
@@ -238,17 +245,17 @@ def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) 
 
 
 def test_leases_that_come_and_go_for_ever_leave_nothing_behind() -> None:
-    view = View(Rules(NETWORK, public=addresses("192.168.50.11")))
+    view = PeerView(LeaseRules(NETWORK, public=addresses("192.168.50.11")))
 
     def churn(first: int, count: int) -> None:
         for number in range(first, first + count):
             of = Subnet(IPv4Network(((10 << 24) + (2 << 16) + (number % 200 << 8), 24)))
-            view.apply([Put(held(str(of), f"192.168.{number % 100}.12"))])
-            view.apply([Put(held("10.3.0.0/24", f"192.168.{number % 100}.12"))])
-            view.apply([Put(held("10.2.250.0/24", f"192.168.{number % 100}.12"))])
-            view.apply([Gone(subnet("10.3.0.0/24"), 2), Gone(subnet("10.2.250.0/24"), 2)])
+            view.apply([LeaseAdded(held(str(of), f"192.168.{number % 100}.12"))])
+            view.apply([LeaseAdded(held("10.3.0.0/24", f"192.168.{number % 100}.12"))])
+            view.apply([LeaseAdded(held("10.2.250.0/24", f"192.168.{number % 100}.12"))])
+            view.apply([LeaseRemoved(subnet("10.3.0.0/24"), 2), LeaseRemoved(subnet("10.2.250.0/24"), 2)])
             view.newly_refused()
-            view.apply([Gone(of, 2)])
+            view.apply([LeaseRemoved(of, 2)])
 
     churn(1, 100)
     tracemalloc.start()
@@ -410,9 +417,9 @@ def test_whatever_etcd_holds_is_listed_and_watched(etcd, entries) -> None:
         assert "10.2.200.0/24" in {str(item.lease.subnet) for item in registry.snapshot().leases}
         while True:
             message = told.get(timeout=5)
-            assert isinstance(message, Changes)
+            assert isinstance(message, LeaseChanges)
             if any(
-                isinstance(event, Put) and str(event.held.lease.subnet) == "10.2.200.0/24"
+                isinstance(event, LeaseAdded) and str(event.held.lease.subnet) == "10.2.200.0/24"
                 for event in message.events
             ):
                 break

@@ -14,13 +14,13 @@ from flanneld_py.options import parse
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Addresses
 from flanneld_py.underlay.interface import (
+    AssignedAddress,
     Candidate,
     Families,
-    Held,
+    InterfaceSelection,
+    NextHop,
     NoInterface,
     Routes,
-    Way,
-    Wishes,
     choose,
     public_addresses,
 )
@@ -32,11 +32,13 @@ UP, DOWN, LOOPBACK = 0x1, 0x0, 0x8  # linux/if.h
 IPV4, IPV6, BOTH = Families(ipv4=True), Families(ipv6=True), Families(ipv4=True, ipv6=True)
 
 
-def held(text: str, flags: int = 0) -> Held:
-    return Held(ip_interface(text), flags)
+def held(text: str, flags: int = 0) -> AssignedAddress:
+    return AssignedAddress(ip_interface(text), flags)
 
 
-def nic(name: str, index: int, *addresses: str | Held, flags: int = UP, mtu: int = 1500) -> Candidate:
+def nic(
+    name: str, index: int, *addresses: str | AssignedAddress, flags: int = UP, mtu: int = 1500
+) -> Candidate:
     made = tuple(held(item) if isinstance(item, str) else item for item in addresses)
     return Candidate(name, index, mtu, flags, made)
 
@@ -46,93 +48,96 @@ LO = nic("lo", 1, "127.0.0.1/8", "::1/128", mtu=65536)
 NAT = nic("eth0", 2, "10.0.2.15/24", "fe80::1/64")
 LAN = nic("eth1", 3, "192.168.50.11/24", "fe80::2/64", "fd00:50::11/64")
 MACHINE = (LO, NAT, LAN)
-ROUTES = Routes(default_ipv4=Way(2))
+ROUTES = Routes(default_ipv4=NextHop(2))
 
 
-def chosen(wishes: Wishes, *, candidates=MACHINE, routes=ROUTES, needs=IPV4) -> str:
-    found = choose(candidates, wishes, routes, needs)
+def chosen(selection: InterfaceSelection, *, candidates=MACHINE, routes=ROUTES, needs=IPV4) -> str:
+    found = choose(candidates, selection, routes, needs)
     return f"{found.name} {found.ipv4}"
 
 
-def refused(wishes: Wishes, *, candidates=MACHINE, routes=ROUTES, needs=IPV4) -> str:
+def refused(selection: InterfaceSelection, *, candidates=MACHINE, routes=ROUTES, needs=IPV4) -> str:
     with pytest.raises(NoInterface) as caught:
-        choose(candidates, wishes, routes, needs)
+        choose(candidates, selection, routes, needs)
     return str(caught.value)
 
 
 def test_without_a_wish_it_is_the_default_routes_interface() -> None:
-    assert chosen(Wishes()) == "eth0 10.0.2.15"
+    assert chosen(InterfaceSelection()) == "eth0 10.0.2.15"
 
 
 def test_an_interface_is_named_or_meant_by_an_address_of_it() -> None:
-    assert chosen(Wishes(names=("eth1",))) == "eth1 192.168.50.11"
-    assert chosen(Wishes(names=("192.168.50.11",))) == "eth1 192.168.50.11"
-    assert chosen(Wishes(names=("fd00:50::11",))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("eth1",))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("192.168.50.11",))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("fd00:50::11",))) == "eth1 192.168.50.11"
 
 
 def test_of_several_interfaces_the_first_that_is_there_is_taken() -> None:
-    assert chosen(Wishes(names=("nope0", "eth1", "eth0"))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("nope0", "eth1", "eth0"))) == "eth1 192.168.50.11"
 
 
 def test_an_address_that_is_named_is_used_also_if_it_is_not_the_first() -> None:
     eth0 = nic("eth0", 2, "192.168.50.11/24", held("192.168.50.99/24", SECONDARY))
-    assert chosen(Wishes(names=("192.168.50.99",)), candidates=(LO, eth0)) == "eth0 192.168.50.99"
+    assert chosen(InterfaceSelection(names=("192.168.50.99",)), candidates=(LO, eth0)) == "eth0 192.168.50.99"
 
 
 def test_regexes_come_after_names_and_in_their_order() -> None:
-    assert chosen(Wishes(names=("eth0",), patterns=("eth1",))) == "eth0 10.0.2.15"
-    assert chosen(Wishes(names=("nope0",), patterns=("nope", "eth1", "eth0"))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("eth0",), patterns=("eth1",))) == "eth0 10.0.2.15"
+    assert (
+        chosen(InterfaceSelection(names=("nope0",), patterns=("nope", "eth1", "eth0")))
+        == "eth1 192.168.50.11"
+    )
 
 
 def test_a_regex_is_searched_in_all_addresses_before_all_names() -> None:
     """flannel's pkg/ipmatch: "10" is in the address of the second and in the name of the first."""
     candidates = (LO, nic("en10", 2, "192.168.1.5/24"), nic("eth0", 3, "10.0.0.5/24"))
-    assert chosen(Wishes(patterns=("10",)), candidates=candidates) == "eth0 10.0.0.5"
-    assert chosen(Wishes(patterns=("en.*",)), candidates=candidates) == "en10 192.168.1.5"
+    assert chosen(InterfaceSelection(patterns=("10",)), candidates=candidates) == "eth0 10.0.0.5"
+    assert chosen(InterfaceSelection(patterns=("en.*",)), candidates=candidates) == "en10 192.168.1.5"
 
 
 def test_a_regex_that_matches_an_address_chooses_that_address() -> None:
     eth0 = nic("eth0", 2, "192.168.50.11/24", "172.16.0.3/16")
-    assert chosen(Wishes(patterns=(r"172\.16",)), candidates=(LO, eth0)) == "eth0 172.16.0.3"
+    assert chosen(InterfaceSelection(patterns=(r"172\.16",)), candidates=(LO, eth0)) == "eth0 172.16.0.3"
 
 
 def test_a_regex_for_everything_does_not_find_the_loopback_interface() -> None:
-    assert chosen(Wishes(patterns=(".*",))) == "eth0 10.0.2.15"
+    assert chosen(InterfaceSelection(patterns=(".*",))) == "eth0 10.0.2.15"
 
 
 def test_what_can_reach_an_address_is_the_interface_that_its_route_leaves_by() -> None:
-    wishes = Wishes(can_reach=ip_address("192.168.50.1"))
-    routes = Routes(default_ipv4=Way(2), reach=Way(3, ip_address("192.168.50.11")))
-    assert chosen(wishes, routes=routes) == "eth1 192.168.50.11"
+    selection = InterfaceSelection(can_reach=ip_address("192.168.50.1"))
+    routes = Routes(default_ipv4=NextHop(2), reach=NextHop(3, ip_address("192.168.50.11")))
+    assert chosen(selection, routes=routes) == "eth1 192.168.50.11"
 
 
 def test_the_routes_own_source_address_is_used() -> None:
     eth1 = nic("eth1", 3, "192.168.50.11/24", "192.168.60.11/24")
-    routes = Routes(reach=Way(3, ip_address("192.168.60.11")))
-    wishes = Wishes(can_reach=ip_address("192.168.60.1"))
-    assert chosen(wishes, candidates=(LO, NAT, eth1), routes=routes) == "eth1 192.168.60.11"
+    routes = Routes(reach=NextHop(3, ip_address("192.168.60.11")))
+    selection = InterfaceSelection(can_reach=ip_address("192.168.60.1"))
+    assert chosen(selection, candidates=(LO, NAT, eth1), routes=routes) == "eth1 192.168.60.11"
 
 
 def test_an_address_that_cannot_be_reached_is_no_reason_to_take_the_default_route() -> None:
-    wishes = Wishes(can_reach=ip_address("203.0.113.1"))
-    error = refused(wishes, routes=Routes(default_ipv4=Way(2), no_reach="Network is unreachable"))
+    selection = InterfaceSelection(can_reach=ip_address("203.0.113.1"))
+    error = refused(selection, routes=Routes(default_ipv4=NextHop(2), no_reach="Network is unreachable"))
     assert "-iface-can-reach=203.0.113.1: Network is unreachable" in error
 
 
 def test_without_a_wish_the_interface_that_has_the_public_address_is_taken() -> None:
     """As today's flannel does."""
-    assert chosen(Wishes(public=Addresses(IPv4Address("192.168.50.11")))) == "eth1 192.168.50.11"
+    assert chosen(InterfaceSelection(public=Addresses(IPv4Address("192.168.50.11")))) == "eth1 192.168.50.11"
 
 
 def test_a_public_address_that_is_on_no_interface_leaves_the_default_route() -> None:
     """As v0.5.5 does: the address is that of a NAT."""
-    assert chosen(Wishes(public=Addresses(IPv4Address("203.0.113.7")))) == "eth0 10.0.2.15"
+    assert chosen(InterfaceSelection(public=Addresses(IPv4Address("203.0.113.7")))) == "eth0 10.0.2.15"
 
 
 def test_all_candidates_and_every_reason_are_told() -> None:
     candidates = (LO, NAT, nic("eth1", 3, flags=DOWN), nic("wlan0", 4, "fe80::5/64"))
-    wishes = Wishes(names=("nope0", "eth1"), patterns=("^wlan", "^ppp"))
-    error = refused(wishes, candidates=candidates)
+    selection = InterfaceSelection(names=("nope0", "eth1"), patterns=("^wlan", "^ppp"))
+    error = refused(selection, candidates=candidates)
     assert "-iface=nope0: there is no interface of this name" in error
     assert "-iface=eth1: eth1 is down" in error
     assert "-iface-regex=^wlan: wlan0 has no IPv4 address" in error
@@ -142,7 +147,7 @@ def test_all_candidates_and_every_reason_are_told() -> None:
 
 
 def test_without_a_default_route_the_error_is_flannels_and_says_what_to_do() -> None:
-    error = refused(Wishes(), routes=Routes())
+    error = refused(InterfaceSelection(), routes=Routes())
     assert "Unable to find default route" in error
     assert "-iface" in error
 
@@ -157,48 +162,59 @@ def test_without_a_default_route_the_error_is_flannels_and_says_what_to_do() -> 
     ],
     ids=["link-local", "secondary", "deprecated", "deprecated and secondary"],
 )
-def test_the_address_that_lasts_is_preferred(addresses: tuple[str | Held, ...]) -> None:
-    assert chosen(Wishes(names=("eth0",)), candidates=(nic("eth0", 2, *addresses),)) == "eth0 192.168.50.11"
+def test_the_address_that_lasts_is_preferred(addresses: tuple[str | AssignedAddress, ...]) -> None:
+    assert (
+        chosen(InterfaceSelection(names=("eth0",)), candidates=(nic("eth0", 2, *addresses),))
+        == "eth0 192.168.50.11"
+    )
 
 
 def test_a_privacy_address_is_not_announced_while_there_is_a_lasting_one() -> None:
     temporary = held("2001:db8::aaaa/64", SECONDARY)
     eth0 = nic("eth0", 2, "fe80::1/64", temporary, "2001:db8::11/64")
-    assert choose((eth0,), Wishes(names=("eth0",)), Routes(), IPV6).ipv6 == IPv6Address("2001:db8::11")
+    assert choose((eth0,), InterfaceSelection(names=("eth0",)), Routes(), IPV6).ipv6 == IPv6Address(
+        "2001:db8::11"
+    )
 
 
 def test_the_first_address_of_several_equal_ones_is_taken_as_the_kernel_lists_them() -> None:
     eth0 = nic("eth0", 2, "192.168.50.11/24", "10.9.9.9/8")
-    assert chosen(Wishes(names=("eth0",)), candidates=(eth0,)) == "eth0 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("eth0",)), candidates=(eth0,)) == "eth0 192.168.50.11"
 
 
 @pytest.mark.parametrize("flag", [TENTATIVE, DADFAILED])
 def test_an_address_that_is_not_proven_ours_does_not_count(flag: int) -> None:
     eth0 = nic("eth0", 2, held("fd00::5/64", flag))
-    assert "eth0 has no IPv6 address" in refused(Wishes(names=("eth0",)), candidates=(eth0,), needs=IPV6)
-    assert "cannot use fd00::5" in refused(Wishes(names=("fd00::5",)), candidates=(eth0,), needs=IPV6)
+    assert "eth0 has no IPv6 address" in refused(
+        InterfaceSelection(names=("eth0",)), candidates=(eth0,), needs=IPV6
+    )
+    assert "cannot use fd00::5" in refused(
+        InterfaceSelection(names=("fd00::5",)), candidates=(eth0,), needs=IPV6
+    )
 
 
 def test_a_link_local_ipv6_address_does_not_mean_that_the_interface_is_set_up() -> None:
     eth0 = nic("eth0", 2, "fe80::1/64")
-    error = refused(Wishes(names=("eth0",)), candidates=(eth0,), needs=Families())
+    error = refused(InterfaceSelection(names=("eth0",)), candidates=(eth0,), needs=Families())
     assert "eth0 has no address that other machines reach" in error
 
 
 def test_the_loopback_interface_does_not_fit_but_with_an_address_of_its_own() -> None:
-    assert "lo has no address that other machines reach" in refused(Wishes(names=("lo",)), needs=Families())
+    assert "lo has no address that other machines reach" in refused(
+        InterfaceSelection(names=("lo",)), needs=Families()
+    )
     lo = nic("lo", 1, "127.0.0.1/8", "203.0.113.5/32", mtu=65536)
-    assert chosen(Wishes(names=("lo",)), candidates=(lo, NAT)) == "lo 203.0.113.5"
+    assert chosen(InterfaceSelection(names=("lo",)), candidates=(lo, NAT)) == "lo 203.0.113.5"
 
 
 def test_an_interface_without_an_mtu_does_not_fit() -> None:
     """v0.5.5 hangs then: "Failed to determine MTU for %s interface"."""
     eth0 = nic("eth0", 2, "192.168.50.11/24", mtu=0)
-    assert "eth0 has no MTU" in refused(Wishes(names=("eth0",)), candidates=(eth0,))
+    assert "eth0 has no MTU" in refused(InterfaceSelection(names=("eth0",)), candidates=(eth0,))
 
 
 def test_both_families_are_chosen_together() -> None:
-    found = choose(MACHINE, Wishes(names=("eth1",)), ROUTES, BOTH)
+    found = choose(MACHINE, InterfaceSelection(names=("eth1",)), ROUTES, BOTH)
     assert (found.ipv4, found.ipv6) == (IPv4Address("192.168.50.11"), IPv6Address("fd00:50::11"))
     assert found.ipv4_networks == (IPv4Interface("192.168.50.11/24"),)
     assert found.ipv6_networks == (IPv6Interface("fe80::2/64"), IPv6Interface("fd00:50::11/64"))
@@ -208,34 +224,39 @@ def test_both_families_are_chosen_together() -> None:
 def test_a_wish_whose_interface_lacks_a_family_gives_way_to_the_next() -> None:
     only_ipv4 = nic("eth0", 2, "10.0.2.15/24")
     candidates = (LO, only_ipv4, LAN)
-    assert chosen(Wishes(names=("eth0", "eth1")), candidates=candidates, needs=BOTH) == "eth1 192.168.50.11"
-    assert "eth0 has no IPv6 address" in refused(Wishes(names=("eth0",)), candidates=candidates, needs=BOTH)
+    assert (
+        chosen(InterfaceSelection(names=("eth0", "eth1")), candidates=candidates, needs=BOTH)
+        == "eth1 192.168.50.11"
+    )
+    assert "eth0 has no IPv6 address" in refused(
+        InterfaceSelection(names=("eth0",)), candidates=candidates, needs=BOTH
+    )
 
 
 def test_a_network_of_ipv6_alone_goes_by_its_own_default_route() -> None:
-    routes = Routes(default_ipv4=Way(2), default_ipv6=Way(3))
-    assert choose(MACHINE, Wishes(), routes, IPV6).name == "eth1"
-    assert choose(MACHINE, Wishes(), routes, IPV4).name == "eth0"
-    assert "Unable to find default v6 route" in refused(Wishes(), needs=IPV6)
+    routes = Routes(default_ipv4=NextHop(2), default_ipv6=NextHop(3))
+    assert choose(MACHINE, InterfaceSelection(), routes, IPV6).name == "eth1"
+    assert choose(MACHINE, InterfaceSelection(), routes, IPV4).name == "eth0"
+    assert "Unable to find default v6 route" in refused(InterfaceSelection(), needs=IPV6)
 
 
 def test_a_machine_with_ipv6_alone_has_an_interface_where_any_family_will_do() -> None:
     eth0 = nic("eth0", 2, "fe80::1/64", "2001:db8::11/64")
-    found = choose((LO, eth0), Wishes(), Routes(default_ipv6=Way(2)))
+    found = choose((LO, eth0), InterfaceSelection(), Routes(default_ipv6=NextHop(2)))
     assert (found.name, found.ipv4, found.ipv6) == ("eth0", None, IPv6Address("2001:db8::11"))
 
 
 def test_public_addresses_are_the_interfaces_unless_given() -> None:
-    found = choose(MACHINE, Wishes(names=("eth1",)), ROUTES)
+    found = choose(MACHINE, InterfaceSelection(names=("eth1",)), ROUTES)
     nat = Addresses(IPv4Address("203.0.113.7"))
-    assert public_addresses(found, Wishes()) == Addresses(found.ipv4, found.ipv6)
-    assert public_addresses(found, Wishes(public=nat)) == Addresses(nat.ipv4, found.ipv6)
+    assert public_addresses(found, InterfaceSelection()) == Addresses(found.ipv4, found.ipv6)
+    assert public_addresses(found, InterfaceSelection(public=nat)) == Addresses(nat.ipv4, found.ipv6)
 
 
 # Who we are
 
 
-def vip(*addresses: str | Held, sources: Sequence[str] = ()) -> Candidate:
+def vip(*addresses: str | AssignedAddress, sources: Sequence[str] = ()) -> Candidate:
     """eth0 as `nic`, and what the kernel's routes by it have as source."""
     return replace(nic("eth0", 2, *addresses), sources=tuple(map(ip_address, sources)))
 
@@ -245,41 +266,41 @@ def test_a_public_address_that_the_interface_has_is_the_one_to_listen_on_however
         "eth0", 2, "192.168.50.11/24", held("192.168.50.99/24", SECONDARY), "2001:db8::1/64", "2001:db8::9/64"
     )
     public = Addresses(IPv4Address("192.168.50.99"), IPv6Address("2001:db8::9"))
-    for wishes in (
-        Wishes(public=public),
-        Wishes(names=("eth0",), public=public),
-        Wishes(names=("192.168.50.11",), public=public),
-        Wishes(patterns=("eth",), public=public),
+    for selection in (
+        InterfaceSelection(public=public),
+        InterfaceSelection(names=("eth0",), public=public),
+        InterfaceSelection(names=("192.168.50.11",), public=public),
+        InterfaceSelection(patterns=("eth",), public=public),
     ):
-        found = choose((LO, eth0), wishes, ROUTES, BOTH)
+        found = choose((LO, eth0), selection, ROUTES, BOTH)
         assert (found.ipv4, found.ipv6) == (public.ipv4, public.ipv6)
 
 
 def test_a_public_address_of_the_loopback_interface_leaves_the_default_routes_and_is_listened_on() -> None:
     """As machines have it that announce one address by two interfaces, in BGP say."""
     loopback = nic("lo", 1, "127.0.0.1/8", "198.51.100.7/32", flags=UP | LOOPBACK)
-    wishes = Wishes(public=Addresses(IPv4Address("198.51.100.7")))
-    assert chosen(wishes, candidates=(loopback, NAT)) == "eth0 198.51.100.7"
+    selection = InterfaceSelection(public=Addresses(IPv4Address("198.51.100.7")))
+    assert chosen(selection, candidates=(loopback, NAT)) == "eth0 198.51.100.7"
 
 
 def test_a_public_address_behind_nat_is_not_listened_on() -> None:
-    assert chosen(Wishes(public=Addresses(IPv4Address("203.0.113.7")))) == "eth0 10.0.2.15"
+    assert chosen(InterfaceSelection(public=Addresses(IPv4Address("203.0.113.7")))) == "eth0 10.0.2.15"
 
 
 def test_a_public_address_that_the_interface_cannot_use_yet_is_waited_for() -> None:
     eth0 = nic("eth0", 2, "192.168.50.11/24", held("2001:db8::9/64", TENTATIVE))
-    wishes = Wishes(names=("eth0",), public=Addresses(None, IPv6Address("2001:db8::9")))
-    assert "eth0 cannot use 2001:db8::9 (yet)" in refused(wishes, candidates=(LO, eth0))
+    selection = InterfaceSelection(names=("eth0",), public=Addresses(None, IPv6Address("2001:db8::9")))
+    assert "eth0 cannot use 2001:db8::9 (yet)" in refused(selection, candidates=(LO, eth0))
 
 
 def test_a_virtual_address_that_is_listed_first_is_not_announced() -> None:
     """keepalived adds it as /32, and the next machine has it after a failover."""
     eth0 = vip("192.168.50.100/32", "192.168.50.11/24")
-    assert chosen(Wishes(names=("eth0",)), candidates=(LO, eth0)) == "eth0 192.168.50.11"
+    assert chosen(InterfaceSelection(names=("eth0",)), candidates=(LO, eth0)) == "eth0 192.168.50.11"
 
 
 def test_of_several_addresses_it_is_the_kernels_source_and_else_the_first() -> None:
-    named = Wishes(names=("eth0",))
+    named = InterfaceSelection(names=("eth0",))
     two = ("10.1.0.11/16", "192.168.50.11/24")
     assert chosen(named, candidates=(LO, vip(*two))) == "eth0 10.1.0.11"
     assert chosen(named, candidates=(LO, vip(*two, sources=["192.168.50.11"]))) == "eth0 192.168.50.11"
@@ -292,7 +313,7 @@ def test_of_several_addresses_it_is_the_kernels_source_and_else_the_first() -> N
 def test_an_ipv6_address_without_a_network_counts_if_dhcp_gave_it() -> None:
     of_dhcp, by_hand = held("2001:db8::99/128"), held("2001:db8::99/128", PERMANENT)
     for first, expected in ((of_dhcp, "2001:db8::99"), (by_hand, "2001:db8::11")):
-        found = choose((vip(first, "2001:db8::11/64"),), Wishes(names=("eth0",)), Routes(), IPV6)
+        found = choose((vip(first, "2001:db8::11/64"),), InterfaceSelection(names=("eth0",)), Routes(), IPV6)
         assert found.ipv6 == IPv6Address(expected)
 
 
@@ -315,7 +336,7 @@ def test_whatever_is_chosen_fits_and_otherwise_every_interface_is_told(
     candidates: Sequence[Candidate], needs: Families, pattern: str
 ) -> None:
     try:
-        found = choose(candidates, Wishes(patterns=(pattern,)), Routes(), needs)
+        found = choose(candidates, InterfaceSelection(patterns=(pattern,)), Routes(), needs)
     except NoInterface as refusal:
         error = str(refusal)
     else:
@@ -406,7 +427,7 @@ def test_the_flags_are_the_wishes() -> None:
 
     def look(can_reach: object) -> tuple[Sequence[Candidate], Routes]:
         asked.append(can_reach)
-        return MACHINE, Routes(reach=Way(3))
+        return MACHINE, Routes(reach=NextHop(3))
 
     options = parse(["-iface=nope", "-iface-regex=^no", "-iface-can-reach=192.168.50.1"], {})
     assert wait_for_interface(options, look, time, IPV4).name == "eth1"

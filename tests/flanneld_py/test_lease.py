@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed, agree, decode, diff, encode, encode_v2
+from flanneld_py.lease.model import (
+    Lease,
+    LeaseAttrs,
+    PeerAdded,
+    PeerRemoved,
+    agree,
+    decode,
+    diff,
+    encode,
+    encode_v2,
+)
 from flanneld_py.subnet import Addresses, Subnet
 from tests.flanneld_py import made
 from tests.flanneld_py.made import addresses
@@ -197,18 +207,21 @@ def test_a_new_lease_is_added_and_a_missing_one_removed() -> None:
         lease("10.2.52.0/24", MINION02),
         lease("10.2.53.0/24", MINION02),
     )
-    assert diff(by_subnet(ours, theirs), by_subnet(ours, next_one)) == (Removed(theirs), Added(next_one))
+    assert diff(by_subnet(ours, theirs), by_subnet(ours, next_one)) == (
+        PeerRemoved(theirs),
+        PeerAdded(next_one),
+    )
 
 
 def test_a_lease_whose_public_ip_changed_is_added() -> None:
     before, after = lease("10.2.35.0/24", MINION01), lease("10.2.35.0/24", MINION02)
-    assert diff(by_subnet(before), by_subnet(after)) == (Added(after),)
+    assert diff(by_subnet(before), by_subnet(after)) == (PeerAdded(after),)
 
 
 def test_an_empty_snapshot_removes_every_lease() -> None:
     assert diff(by_subnet(lease("10.2.52.0/24"), lease("10.2.35.0/24")), {}) == (
-        Removed(lease("10.2.35.0/24")),
-        Removed(lease("10.2.52.0/24")),
+        PeerRemoved(lease("10.2.35.0/24")),
+        PeerRemoved(lease("10.2.52.0/24")),
     )
 
 
@@ -230,7 +243,7 @@ def test_applying_the_difference_gives_the_snapshot(
 ) -> None:
     after = dict(known)
     for event in diff(known, snapshot):
-        if isinstance(event, Added):
+        if isinstance(event, PeerAdded):
             after[event.lease.subnet] = event.lease
         else:
             del after[event.lease.subnet]

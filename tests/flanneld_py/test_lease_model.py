@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from flanneld_py.daemon import claim, lease_loop, network, reconcile
-from flanneld_py.daemon.event_queue import Inbox
-from flanneld_py.lease.model import HeldLease, LeaseAttrs
-from flanneld_py.registry import TTL, Event, WatchMessage
+from flanneld_py.daemon.event_queue import EventQueue
+from flanneld_py.lease.model import LeaseAttrs, StoredLease
+from flanneld_py.registry import TTL, LeaseEvent, WatchMessage
 from flanneld_py.runtime import backoff
 from flanneld_py.subnet import key
 from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
@@ -236,7 +236,7 @@ def test_with_slow_kernels_a_lost_lease_is_given_up_in_time():
 class Overwriting(Line):
     """flannel's renewal: it puts the key, whatever is there (subnet/renew.go of v0.5.5)."""
 
-    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def write_anew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         found = self._reach().revision_of(held.lease.subnet)
         return super().write_anew(held if found is None else replace(held, revision=found), attrs)
 
@@ -251,7 +251,7 @@ class TimeOfDay(Clock):
 class Forgetful(Line):
     """A renewal that says nothing but the address, as what an admin writes."""
 
-    def write_anew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def write_anew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         return super().write_anew(held, replace(attrs, backend_data=None))
 
 
@@ -311,10 +311,10 @@ class SlowWithoutEtcd(Fewer, SlowKernels):
     a_stranger_takes_a_subnet = a_stranger_is_busy_and_takes_another_subnet = None  # type: ignore[assignment]
 
 
-class InTurn(Inbox):
+class InTurn(EventQueue):
     """Our own key has its turn when all that came earlier has had it."""
 
-    def own(self) -> tuple[Event, ...]:
+    def own(self) -> tuple[LeaseEvent, ...]:
         return () if self._waiting else super().own()
 
     def get_nowait(self) -> WatchMessage | None:
@@ -322,12 +322,12 @@ class InTurn(Inbox):
 
 
 def test_the_model_finds_a_lost_lease_that_waits_for_its_turn(monkeypatch):
-    monkeypatch.setattr(network, "Inbox", InTurn)
+    monkeypatch.setattr(network, "EventQueue", InTurn)
     with pytest.raises(Violation, match="still acts on"):
         histories(SlowWithPeers, 5000)
 
 
 def test_the_model_finds_a_lease_whose_end_is_slept_through(monkeypatch):
-    monkeypatch.setattr(lease_loop.Keeper, "_until_the_end", lambda _, seconds: seconds)
+    monkeypatch.setattr(lease_loop.LeaseLoop, "_until_the_end", lambda _, seconds: seconds)
     with pytest.raises(Violation, match="both act on"):
         histories(SlowWithoutEtcd, 5000)

@@ -1,7 +1,7 @@
 """Never two holders: what a daemon makes of an etcd that began anew."""
 
 from flanneld_py.daemon.claim import Claim, Lost
-from flanneld_py.registry import Snapshot, Spoiled
+from flanneld_py.registry import LeaseUnreadable, Snapshot
 from tests.flanneld_py.made import held, subnet
 
 OURS = "10.2.35.0/24"
@@ -13,6 +13,6 @@ def test_another_machines_lease_at_the_revision_of_ours_is_not_ours():
 
 
 def test_junk_at_the_revision_of_our_lease_is_to_be_written_over():
-    after = CLAIM.after_list(Snapshot((), 3, (Spoiled(subnet(OURS), 3),)))
+    after = CLAIM.after_list(Snapshot((), 3, (LeaseUnreadable(subnet(OURS), 3),)))
     assert isinstance(after, Claim)
     assert (after.held.revision, after.spoiled) == (3, True)

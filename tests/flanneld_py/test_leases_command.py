@@ -7,9 +7,9 @@ from flanneld_py.commands import leases
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease.model import LeaseAttrs
 from flanneld_py.options import Options
-from flanneld_py.registry import Refused, Snapshot
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
+from flanneld_py.registry import AccessRefused, Snapshot
 from tests.flanneld_py.made import addresses, attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_registry_that_is_away_is_a_clear_error(etcds, options, flag):
 def test_a_registry_that_does_not_let_us_in_has_a_status_of_its_own(etcds, monkeypatch):
     class Guarded(MemoryRegistry):
         def snapshot(self) -> Snapshot:
-            raise Refused("http://192.0.2.1:2379: check -etcd-password")
+            raise AccessRefused("http://192.0.2.1:2379: check -etcd-password")
 
     monkeypatch.setattr(leases, "open_registry", lambda *_: Guarded(etcds[""]))
     with pytest.raises(Fatal, match=r"check -etcd-password$") as told:

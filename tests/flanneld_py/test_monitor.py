@@ -23,11 +23,11 @@ from flanneld_py.backend.counters import device_statistics
 from flanneld_py.datapath import forward
 from flanneld_py.datapath.fast_path import FastPath, layouts
 from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.tunnel import Carrier
+from flanneld_py.datapath.tunnel import Tunnel
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.monitor.http import CLIENTS, Monitor
 from flanneld_py.monitor.statistics import Flow, Statistics
-from flanneld_py.monitor.status import Board, ServerBoard, listed, waiting_on
+from flanneld_py.monitor.status import NetworkStatus, ServerStatus, listed, waiting_on
 from flanneld_py.runtime import http_limits
 from lab import wait
 from tests.flanneld_py.made import lease, subnet
@@ -35,10 +35,10 @@ from tests.flanneld_py.made import lease, subnet
 NOW = 5000.0
 
 
-def board() -> Board:
+def network_status() -> NetworkStatus:
     """A minion of the tutorial that has run for a while."""
     peer = lease("10.2.52.0/24", "192.168.199.53")
-    return Board(
+    return NetworkStatus(
         doing="",
         subnet=subnet("10.2.35.0/24"),
         expires_at=NOW + 3600,
@@ -61,13 +61,13 @@ def board() -> Board:
 
 
 @pytest.fixture
-def boards() -> list[Board]:
-    return [board()]
+def statuses() -> list[NetworkStatus]:
+    return [network_status()]
 
 
 @pytest.fixture
-def monitor(boards: list[Board]) -> Iterator[Monitor]:
-    made = Monitor("127.0.0.1", 0, boards, now=lambda: NOW)
+def monitor(statuses: list[NetworkStatus]) -> Iterator[Monitor]:
+    made = Monitor("127.0.0.1", 0, statuses, now=lambda: NOW)
     yield made
     made.close()
 
@@ -91,29 +91,29 @@ def test_readyz_says_what_flannels_says_once_a_lease_is_held(monitor):
     assert get(monitor, "/readyz")[::2] == (200, "flanneld is ready\n")
 
 
-def test_readyz_is_503_without_a_lease_and_says_what_is_waited_for(monitor, boards):
-    boards[0].subnet, boards[0].doing = None, "acquiring a lease"
+def test_readyz_is_503_without_a_lease_and_says_what_is_waited_for(monitor, statuses):
+    statuses[0].subnet, statuses[0].doing = None, "acquiring a lease"
     assert get(monitor, "/readyz")[::2] == (503, "flanneld is not ready yet: acquiring a lease\n")
 
 
-def test_readyz_says_why_what_is_waited_for_does_not_come(monitor, boards):
-    boards[0].subnet, boards[0].doing, boards[0].trouble = None, "acquiring a lease", "out of subnets"
+def test_readyz_says_why_what_is_waited_for_does_not_come(monitor, statuses):
+    statuses[0].subnet, statuses[0].doing, statuses[0].trouble = None, "acquiring a lease", "out of subnets"
     words = "flanneld is not ready yet: acquiring a lease (out of subnets)\n"
     assert get(monitor, "/readyz")[::2] == (503, words)
 
 
-def test_readyz_says_degraded_while_the_registry_is_away_and_stays_ready(monitor, boards):
-    boards[0].trouble = "Watch subnets: etcd does not answer"
+def test_readyz_says_degraded_while_the_registry_is_away_and_stays_ready(monitor, statuses):
+    statuses[0].trouble = "Watch subnets: etcd does not answer"
     assert get(monitor, "/readyz")[::2] == (
         200,
         "flanneld is ready, degraded: Watch subnets: etcd does not answer\n",
     )
 
 
-def test_readyz_says_degraded_while_changes_wait_to_be_in_force(monitor, boards):
-    boards[0].oldest = lambda: NOW - 2.0
+def test_readyz_says_degraded_while_changes_wait_to_be_in_force(monitor, statuses):
+    statuses[0].oldest = lambda: NOW - 2.0
     assert get(monitor, "/readyz")[2] == "flanneld is ready\n"
-    boards[0].oldest = lambda: NOW - 15.26
+    statuses[0].oldest = lambda: NOW - 15.26
     status, _, text = get(monitor, "/readyz")
     assert status == 200
     assert text.startswith(
@@ -126,19 +126,19 @@ def test_readyz_says_degraded_while_changes_wait_to_be_in_force(monitor, boards)
     assert json.loads(get(monitor, "/state")[2])["networks"][0]["degraded"] is True
 
 
-def test_what_a_lost_lease_still_has_in_force_is_told(monitor, boards):
-    boards[0].subnet, boards[0].doing = None, "acquiring a lease"
-    boards[0].unfenced = "Withdrawing what the lease of 10.2.35.0/24 had in force: Too many open files"
+def test_what_a_lost_lease_still_has_in_force_is_told(monitor, statuses):
+    statuses[0].subnet, statuses[0].doing = None, "acquiring a lease"
+    statuses[0].unfenced = "Withdrawing what the lease of 10.2.35.0/24 had in force: Too many open files"
     status, _, text = get(monitor, "/readyz")
     assert status == 503
-    assert text == f"flanneld is not ready yet: acquiring a lease ({boards[0].unfenced})\n"
+    assert text == f"flanneld is not ready yet: acquiring a lease ({statuses[0].unfenced})\n"
     assert samples(get(monitor, "/metrics")[2])["flanneld_unfenced", "network="] == 1
-    assert json.loads(get(monitor, "/state")[2])["networks"][0]["unfenced"] == boards[0].unfenced
+    assert json.loads(get(monitor, "/state")[2])["networks"][0]["unfenced"] == statuses[0].unfenced
 
 
-def test_of_several_networks_all_must_be_ready(monitor, boards):
-    boards[0].name = "blue"
-    boards.append(Board(name="green", doing="acquiring a lease"))
+def test_of_several_networks_all_must_be_ready(monitor, statuses):
+    statuses[0].name = "blue"
+    statuses.append(NetworkStatus(name="green", doing="acquiring a lease"))
     assert get(monitor, "/readyz")[::2] == (
         503,
         "flanneld is not ready yet: network green: acquiring a lease\n",
@@ -169,9 +169,9 @@ def test_state_is_json_of_everything(monitor):
     assert network["traffic"]["sent"] == {"192.168.199.53": {"packets": 7, "bytes": 700}}
 
 
-def test_state_is_json_also_before_there_is_anything_and_with_a_reservation(monitor, boards):
-    boards.append(Board())
-    boards[0].expires_at = math.inf
+def test_state_is_json_also_before_there_is_anything_and_with_a_reservation(monitor, statuses):
+    statuses.append(NetworkStatus())
+    statuses[0].expires_at = math.inf
     first, second = json.loads(get(monitor, "/state")[2])["networks"]
     assert first["lease"]["reservation"] is True
     assert first["lease"]["seconds_left"] is None
@@ -298,37 +298,47 @@ def test_a_request_that_comes_byte_by_byte_has_one_deadline_for_all_of_it(monito
 # Everything in every state
 
 
-def waiting_for_the_interface() -> Board:
-    return Board(doing="waiting for an interface that fits")
+def waiting_for_the_interface() -> NetworkStatus:
+    return NetworkStatus(doing="waiting for an interface that fits")
 
 
-def waiting_for_its_configuration() -> Board:
-    return Board(doing="waiting for the network configuration, /coreos.com/network/config", trouble="no key")
+def waiting_for_its_configuration() -> NetworkStatus:
+    return NetworkStatus(
+        doing="waiting for the network configuration, /coreos.com/network/config", trouble="no key"
+    )
 
 
-def without_etcd() -> Board:
-    return replace(board(), trouble="Watch subnets: etcd does not answer")
+def without_etcd() -> NetworkStatus:
+    return replace(network_status(), trouble="Watch subnets: etcd does not answer")
 
 
-def late() -> Board:
-    return replace(board(), oldest=lambda: NOW - 60)
+def late() -> NetworkStatus:
+    return replace(network_status(), oldest=lambda: NOW - 60)
 
 
-def lost() -> Board:
-    return replace(board(), subnet=None, doing="", unfenced="Withdrawing: No buffer space available")
+def lost() -> NetworkStatus:
+    return replace(network_status(), subnet=None, doing="", unfenced="Withdrawing: No buffer space available")
 
 
-def reserved() -> Board:
-    return replace(board(), expires_at=math.inf)
+def reserved() -> NetworkStatus:
+    return replace(network_status(), expires_at=math.inf)
 
 
-STATES = [Board, waiting_for_the_interface, waiting_for_its_configuration, board, without_etcd, late, lost]
-STATES += [reserved, partial(ServerBoard, "blue", doing=""), partial(ServerBoard, doing="", trouble="away")]
+STATES = [
+    NetworkStatus,
+    waiting_for_the_interface,
+    waiting_for_its_configuration,
+    network_status,
+    without_etcd,
+    late,
+    lost,
+]
+STATES += [reserved, partial(ServerStatus, "blue", doing=""), partial(ServerStatus, doing="", trouble="away")]
 
 
 def on_the_fast_path() -> Statistics:
     """A carrier's, with drops for every reason that there is, in the loop and in the programs."""
-    made = object.__new__(Carrier)
+    made = object.__new__(Tunnel)
     made._ways = {"loop": "offloads: tso, gro", "fast_path": "on"}
     made._traffic = Traffic()
     made._traffic.know("192.168.199.53")
@@ -362,10 +372,10 @@ BACKENDS += [partial(device_statistics, ["none0"], 0), unreadable]
 
 @pytest.mark.parametrize("made", STATES)
 @pytest.mark.parametrize("statistics", BACKENDS)
-def test_everything_is_told_in_every_state_of_every_backend(monitor, boards, made, statistics):
+def test_everything_is_told_in_every_state_of_every_backend(monitor, statuses, made, statistics):
     of_a_kind = made()
     of_a_kind.statistics = statistics
-    boards[:] = [of_a_kind, board()]
+    statuses[:] = [of_a_kind, network_status()]
     assert get(monitor, "/healthz")[0] == 200
     assert get(monitor, "/readyz")[0] == (200 if of_a_kind.ready else 503)
     status, _, text = get(monitor, "/metrics")
@@ -378,8 +388,8 @@ def test_everything_is_told_in_every_state_of_every_backend(monitor, boards, mad
     assert (first["ready"], second["ready"]) == (of_a_kind.ready, True)
 
 
-def test_what_the_fast_path_has_dropped_is_told(monitor, boards):
-    boards[0].statistics = on_the_fast_path
+def test_what_the_fast_path_has_dropped_is_told(monitor, statuses):
+    statuses[0].statistics = on_the_fast_path
     traffic = json.loads(get(monitor, "/state")[2])["networks"][0]["traffic"]
     assert traffic["dropped"]["the sending node does not hold the source's subnet"] == 1 + 5
     assert traffic["sent"] == {"192.168.199.53": {"packets": 2, "bytes": 86}}
@@ -388,8 +398,8 @@ def test_what_the_fast_path_has_dropped_is_told(monitor, boards):
     assert found["flanneld_dropped_packets_total", "network=", reason] == 6
 
 
-def test_statistics_that_cannot_be_read_keep_nothing_else_from_being_told(monitor, boards):
-    boards[0].statistics = unreadable
+def test_statistics_that_cannot_be_read_keep_nothing_else_from_being_told(monitor, statuses):
+    statuses[0].statistics = unreadable
     (network,) = json.loads(get(monitor, "/state")[2])["networks"]
     assert network["traffic"] == {"unreadable": "Too many open files"}
     assert "flanneld_ready" in get(monitor, "/metrics")[2]
@@ -418,13 +428,16 @@ def test_peers_are_listed_while_another_thread_changes_them():
         thread.join()
 
 
-def test_readyz_says_that_an_interface_is_waited_for_and_afterwards_what_it_said_before(monitor, boards):
-    boards[:] = [Board("blue"), Board("green", doing="waiting for the network configuration")]
-    with waiting_on(boards) as doing:
+def test_readyz_says_that_an_interface_is_waited_for_and_afterwards_what_it_said_before(monitor, statuses):
+    statuses[:] = [
+        NetworkStatus("blue"),
+        NetworkStatus("green", doing="waiting for the network configuration"),
+    ]
+    with waiting_on(statuses) as doing:
         doing("waiting for an interface that fits")
         assert get(monitor, "/readyz")[::2] == (
             503,
             "flanneld is not ready yet: network blue: waiting for an interface that fits; "
             "network green: waiting for an interface that fits\n",
         )
-    assert [each.doing for each in boards] == ["starting", "waiting for the network configuration"]
+    assert [each.doing for each in statuses] == ["starting", "waiting for the network configuration"]

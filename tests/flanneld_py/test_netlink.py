@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 
 from flanneld_py.kernel import addresses, devices
 from flanneld_py.kernel.devices import IpipLink, VxlanLink
-from flanneld_py.kernel.entries import Change, Delete, Entry, FdbEntry, Neighbour, Put, Route, Seen
-from flanneld_py.kernel.netlink import Message, Refusal, Request, attribute, attributes, messages, refusal
+from flanneld_py.kernel.entries import Add, Change, Entry, FdbEntry, Neighbour, Remove, Route, SeenEntry
+from flanneld_py.kernel.netlink import (
+    Message,
+    NetlinkRefusal,
+    Request,
+    attribute,
+    attributes,
+    messages,
+    refusal,
+)
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
     AF_INET6,
@@ -40,42 +48,42 @@ GATEWAY6_BYTES = "2001 0db8 0057 0000 0000 0000 0000 0000"
 # struct ndmsg (linux/neighbour.h) is family, 3 bytes of nothing, index, state, flags, type.
 LAYOUTS: list[tuple[Change, int, int, str]] = [
     (
-        Put(ROUTE), 24, 0x500,  # RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE
+        Add(ROUTE), 24, 0x500,  # RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE
         "02 18 00 00 fe f1 00 01 04000000"  # /24, main, proto 241, universe, unicast, RTNH_F_ONLINK
         "0800 0100 0a053900  0800 0400 07000000  0800 0500 0a053900",  # RTA_DST, RTA_OIF, RTA_GATEWAY
     ),
     (
-        Put(Route(NETWORK, 7, source=IPv4Address("10.5.1.0"))), 24, 0x500,
+        Add(Route(NETWORK, 7, source=IPv4Address("10.5.1.0"))), 24, 0x500,
         "02 18 00 00 fe f1 fd 01 00000000"  # RT_SCOPE_LINK
         "0800 0100 0a053900  0800 0400 07000000  0800 0700 0a050100",  # RTA_PREFSRC
     ),
     (
-        Put(ROUTE6), 24, 0x500,
+        Add(ROUTE6), 24, 0x500,
         "0a 40 00 00 fe f1 00 01 04000000"
         f"1400 0100 {GATEWAY6_BYTES}  0800 0400 07000000  1400 0500 {GATEWAY6_BYTES}"
         "0800 0600 00040000",  # RTA_PRIORITY 1024, which is IPv6's default
     ),
     (
-        Delete(ROUTE), 25, 0,  # RTM_DELROUTE; RT_SCOPE_NOWHERE and no type: whatever they are
+        Remove(ROUTE), 25, 0,  # RTM_DELROUTE; RT_SCOPE_NOWHERE and no type: whatever they are
         "02 18 00 00 fe f1 ff 00 00000000"
         "0800 0100 0a053900  0800 0400 07000000  0800 0500 0a053900",
     ),
     (
-        Put(Neighbour(7, GATEWAY, MAC)), 28, 0x500,  # RTM_NEWNEIGH
+        Add(Neighbour(7, GATEWAY, MAC)), 28, 0x500,  # RTM_NEWNEIGH
         "02 000000 07000000 8000 00 00"  # NUD_PERMANENT
         "0800 0100 0a053900  0a00 0200 82999b1a0b01 0000  0500 0c00 f1 000000",  # NDA_DST, _LLADDR, _PROTOCOL
     ),
     (
-        Delete(Neighbour(7, GATEWAY, MAC)), 29, 0,
+        Remove(Neighbour(7, GATEWAY, MAC)), 29, 0,
         "02 000000 07000000 8000 00 00  0800 0100 0a053900",
     ),
     (
-        Put(FdbEntry(7, MAC, IPv4Address("192.0.2.57"))), 28, 0x500,
+        Add(FdbEntry(7, MAC, IPv4Address("192.0.2.57"))), 28, 0x500,
         "07 000000 07000000 8000 12 00"  # AF_BRIDGE, NUD_PERMANENT, NTF_SELF | NTF_EXT_LEARNED
         "0a00 0200 82999b1a0b01 0000  0800 0100 c0000239",
     ),
     (
-        Put(FdbEntry(7, MAC, IPv6Address("2001:db8:57::"))), 28, 0x500,
+        Add(FdbEntry(7, MAC, IPv6Address("2001:db8:57::"))), 28, 0x500,
         "07 000000 07000000 8000 12 00"
         f"0a00 0200 82999b1a0b01 0000  1400 0100 {GATEWAY6_BYTES}",
     ),
@@ -110,7 +118,7 @@ def test_a_dump_asks_for_no_more_than_what_is_needed(request_: Request, payload:
 
 def test_a_route_of_two_families_is_refused():
     with pytest.raises(ValueError, match=r"route 10\.5\.57\.0/24 via 2001:db8::1 dev #7: .*address family"):
-        encode(Put(Route(NETWORK, 7, ip_address("2001:db8::1"))))
+        encode(Add(Route(NETWORK, 7, ip_address("2001:db8::1"))))
 
 
 # What is written is what is read.
@@ -134,23 +142,23 @@ def entries(draw: st.DrawFn) -> Entry:
     return Route(network, draw(INDICES), gateway, source, draw(st.booleans()), metric)
 
 
-def read(payload: bytes) -> Seen | None:
+def read(payload: bytes) -> SeenEntry | None:
     """As the kernel lists it: the same layout as that of the request."""
     return seen_neighbour(payload, 0, len(payload))
 
 
 @given(entries())
 def test_what_is_put_is_seen_as_it_was_and_as_ours(entry):
-    payload = encode(Put(entry)).payload
+    payload = encode(Add(entry)).payload
     decode = seen_route if isinstance(entry, Route) else seen_neighbour
     assert len(payload) % 4 == 0
-    assert decode(payload, 0, len(payload)) == Seen(entry, True)
+    assert decode(payload, 0, len(payload)) == SeenEntry(entry, True)
 
 
 # What others made
 
 
-def route(fields: str, *others: bytes) -> Seen | None:
+def route(fields: str, *others: bytes) -> SeenEntry | None:
     payload = bytes.fromhex(fields) + attribute(1, GATEWAY.packed) + b"".join(others)
     return seen_route(payload, 0, len(payload))
 
@@ -159,7 +167,7 @@ OIF = attribute(4, struct.pack("=I", 7))
 
 
 def test_a_route_without_the_mark_is_foreign():
-    assert route("02 18 00 00 fe 03 00 01 00000000", OIF) == Seen(Route(NETWORK, 7, protocol=3), False)
+    assert route("02 18 00 00 fe 03 00 01 00000000", OIF) == SeenEntry(Route(NETWORK, 7, protocol=3), False)
 
 
 @pytest.mark.parametrize(
@@ -185,16 +193,20 @@ def test_routes_that_rival_none_of_ours_are_not_seen(fields: str, others: list[b
     ],
 )
 def test_a_route_of_ours_that_somebody_altered_is_told_from_one_as_we_made_it(kind: str, extra: bytes):
-    assert route(f"02 18 00 00 fe f1 00 {kind} 00000000", OIF, extra) == Seen(Route(NETWORK, 7), True, True)
+    assert route(f"02 18 00 00 fe f1 00 {kind} 00000000", OIF, extra) == SeenEntry(
+        Route(NETWORK, 7), True, True
+    )
 
 
 def test_of_a_route_with_several_next_hops_no_device_is_told_so_that_deleting_it_takes_all():
     hops = attribute(9, struct.pack("=HBBi", 8, 0, 0, 7) + struct.pack("=HBBi", 8, 0, 0, 8))
-    assert route("02 18 00 00 fe 03 00 01 00000000", hops) == Seen(Route(NETWORK, 0, protocol=3), False, True)
-    assert attribute(4, struct.pack("=I", 0)) not in encode(Delete(Route(NETWORK, 0, protocol=3))).payload
+    assert route("02 18 00 00 fe 03 00 01 00000000", hops) == SeenEntry(
+        Route(NETWORK, 0, protocol=3), False, True
+    )
+    assert attribute(4, struct.pack("=I", 0)) not in encode(Remove(Route(NETWORK, 0, protocol=3))).payload
 
 
-def neighbour(fields: str, *others: bytes) -> Seen | None:
+def neighbour(fields: str, *others: bytes) -> SeenEntry | None:
     return read(bytes.fromhex(fields) + b"".join(others))
 
 
@@ -205,12 +217,12 @@ OURS = attribute(12, b"\xf1")
 
 def test_a_neighbour_that_the_kernel_has_learned_is_foreign():
     seen = neighbour("02 000000 07000000 0200 00 00", DST, LLADDR)  # NUD_REACHABLE
-    assert seen == Seen(Neighbour(7, GATEWAY, MAC), False, True)
+    assert seen == SeenEntry(Neighbour(7, GATEWAY, MAC), False, True)
 
 
 def test_a_neighbour_of_ours_that_is_not_permanent_any_more_is_altered():
     seen = neighbour("02 000000 07000000 0400 00 00", DST, LLADDR, OURS)  # NUD_STALE
-    assert seen == Seen(Neighbour(7, GATEWAY, MAC), True, True)
+    assert seen == SeenEntry(Neighbour(7, GATEWAY, MAC), True, True)
 
 
 @pytest.mark.parametrize("state", ["0100", "2000"], ids=["incomplete", "failed"])
@@ -222,18 +234,18 @@ def test_a_neighbour_that_leads_nowhere_is_not_seen(state: str):
 def test_an_fdb_entry_to_another_port_is_altered():
     port = attribute(6, b"\x12\xb5")  # NDA_PORT 4789
     seen = neighbour("07 000000 07000000 8000 12 00", LLADDR, DST, port)
-    assert seen == Seen(FdbEntry(7, MAC, GATEWAY), True, True)
+    assert seen == SeenEntry(FdbEntry(7, MAC, GATEWAY), True, True)
 
 
 def test_an_fdb_entry_of_another_flannel_is_foreign():
     seen = neighbour("07 000000 07000000 8000 02 00", LLADDR, DST)  # NTF_SELF alone
-    assert seen == Seen(FdbEntry(7, MAC, GATEWAY), False)
+    assert seen == SeenEntry(FdbEntry(7, MAC, GATEWAY), False)
 
 
 # Answers
 
 
-def answer(code: int, flags: int, after: bytes) -> Refusal | None:
+def answer(code: int, flags: int, after: bytes) -> NetlinkRefusal | None:
     data = struct.pack("=i", -code) + after
     return refusal(data, Message(2, flags, 1, 0, len(data)))
 
@@ -247,13 +259,13 @@ def test_an_answer_of_zero_is_success():
 
 
 def test_a_refusal_has_the_kernels_words():
-    refused = Refusal(101, "Nexthop has invalid gateway")
+    refused = NetlinkRefusal(101, "Nexthop has invalid gateway")
     assert answer(101, 0x300, HEADER + WORDS) == refused  # NLM_F_CAPPED | NLM_F_ACK_TLVS
     assert answer(101, 0x200, HEADER + bytes(8) + WORDS) == refused  # the whole request is repeated
 
 
 def test_an_older_kernel_refuses_without_words():
-    assert answer(3, 0, HEADER) == Refusal(3, "")
+    assert answer(3, 0, HEADER) == NetlinkRefusal(3, "")
 
 
 @given(st.binary(max_size=200))

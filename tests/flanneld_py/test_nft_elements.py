@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from flanneld_py.firewall.source_set import Guarded, text
+from flanneld_py.firewall.source_set import SourceCheckSpec, text
 from flanneld_py.kernel import nft_elements
 from flanneld_py.kernel.netlink import attribute
 
@@ -49,7 +49,9 @@ def test_what_is_no_message_is_refused(junk):
 
 
 def test_the_table_looks_at_port_and_vni_and_keeps_the_others_of_the_port():
-    made = text(Guarded(8472, (4, 6), 2, vni=42), [ip_address("192.168.50.11"), ip_address("fd00:50::11")])
+    made = text(
+        SourceCheckSpec(8472, (4, 6), 2, vni=42), [ip_address("192.168.50.11"), ip_address("fd00:50::11")]
+    )
     assert "add element inet flannel-vxlan.42 ipv4 { 192.168.50.11 }" in made
     assert "add element inet flannel-vxlan.42 ipv6 { fd00:50::11 }" in made
     assert "udp dport 8472 @th,96,24 42 ip saddr != @ipv4 counter name dropped drop" in made

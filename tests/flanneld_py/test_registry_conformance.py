@@ -5,16 +5,16 @@ from typing import Protocol
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease, Lease
-from flanneld_py.registry import Said, announcements
+from flanneld_py.lease.model import Lease, StoredLease
+from flanneld_py.registry import Announcement, announcements
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import parse_key
-from tests.flanneld_py.beside_conformance import BesideContract
+from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 from tests.flanneld_py.registry_conformance import (
     DAY,
     OURS,
@@ -321,18 +321,18 @@ class TestForbidden:
     @pytest.fixture
     def registry(self, world) -> Store:
         connected: Store = world.connect()
-        connected.beside("udp")
+        connected.follow_announcements("udp")
         return connected
 
     @pytest.fixture
-    def held(self, registry) -> HeldLease:
-        return HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    def held(self, registry) -> StoredLease:
+        return StoredLease(Lease(OURS, US), registry.create(OURS, US))
 
     def test_where_it_may_not_be_read_leases_are_listed_and_watched(self, registry, world, held, caplog):
         world.forbid(read_only=False)
         assert (registry.snapshot().leases, registry.snapshot().said) == ((held,), ())
         watched = following(registry, world)
-        registry.say(held, b"{}")
+        registry.announce(held, b"{}")
         world.put("10.2.52.0-24", world.value("192.168.199.53"))
         watched.events(1)
         assert watched.nothing()
@@ -342,7 +342,7 @@ class TestForbidden:
         world.forbid(read_only=True)
         watched = following(registry, world)
         for _ in range(2):
-            registry.say(held, b"{}")
+            registry.announce(held, b"{}")
         world.put("10.2.52.0-24", world.value("192.168.199.53"))
         watched.events(1)
         assert watched.nothing()
@@ -353,5 +353,5 @@ class TestForbidden:
         registry.snapshot()
         world.allow()
         registry.snapshot()
-        registry.say(held, b"{}")
-        assert registry.snapshot().said == (Said(OURS, announcements.said_at(b"{}", held.revision)),)
+        registry.announce(held, b"{}")
+        assert registry.snapshot().said == (Announcement(OURS, announcements.said_at(b"{}", held.revision)),)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease, Lease
-from flanneld_py.registry import Put, Refused, Reset, Unavailable, WatchMessage
+from flanneld_py.lease.model import Lease, StoredLease
+from flanneld_py.registry import AccessRefused, LeaseAdded, RegistryUnavailable, Reset, WatchMessage
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd_library import etcdrpc
@@ -99,7 +99,7 @@ def test_a_subnet_that_is_taken_is_left_alone_and_no_lease_stays_behind(registry
 def test_a_renewal_is_a_new_lease_if_the_key_is_as_we_wrote_it(registry, etcd):
     first = registry.create(OURS, US)
     lease = etcd.keys[KEY.encode()].lease
-    held = HeldLease(Lease(OURS, US), first)
+    held = StoredLease(Lease(OURS, US), first)
     second = registry.renew(held, US)
     assert second == etcd.keys[KEY.encode()].mod_revision > first
     assert etcd.keys[KEY.encode()].lease != lease
@@ -175,7 +175,7 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
     registry = connect(etcd.endpoint, other.endpoint)
     watched = begun(etcd, registry)
     etcd.hang()
-    with pytest.raises(Unavailable, match=etcd.endpoint):
+    with pytest.raises(RegistryUnavailable, match=etcd.endpoint):
         registry.probe()
     assert watched.reset().reason
     assert registry.config() == b"{}"
@@ -183,7 +183,7 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
 
 def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dead, etcd):
     etcd.hang()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RegistryUnavailable) as caught:
         connect(dead, etcd.endpoint).config()
     refused, silent = str(caught.value).split("; http")
     assert refused.startswith(f"{dead}: unavailable: ")
@@ -225,13 +225,13 @@ def test_a_watch_is_begun_as_the_user_even_where_it_comes_first(guarded, connect
     watched = Watched(registry, guarded.revision)
     assert guarded.watched.acquire(timeout=10)
     guarded.put(f"{PREFIX}/subnets/10.2.52.0-24", THEIR_VALUE, guarded.lease(60))
-    assert watched.events(1) == [Put(HeldLease(Lease(THEIRS, THEM), guarded.revision))]
+    assert watched.events(1) == [LeaseAdded(StoredLease(Lease(THEIRS, THEM), guarded.revision))]
 
 
 def test_a_wrong_password_is_told_with_the_users_name_and_without_the_password(guarded, connect):
     registry = connect(guarded.endpoint, credentials=Credentials(username="flannel", password="oops"))
     with pytest.raises(
-        Refused, match=r"no user 'flannel' with the password given: check -etcd-pass"
+        AccessRefused, match=r"no user 'flannel' with the password given: check -etcd-pass"
     ) as caught:
         registry.config()
     assert "oops" not in str(caught.value)
@@ -239,12 +239,12 @@ def test_a_wrong_password_is_told_with_the_users_name_and_without_the_password(g
 
 def test_a_user_without_a_role_is_told_what_it_may_not_read(guarded, connect):
     registry = connect(guarded.endpoint, credentials=Credentials(username="guest", password="guest"))
-    with pytest.raises(Refused, match=f"user 'guest' may not read and write {PREFIX}: give it a role"):
+    with pytest.raises(AccessRefused, match=f"user 'guest' may not read and write {PREFIX}: give it a role"):
         registry.snapshot()
 
 
 def test_an_etcd_that_knows_users_asks_for_one(guarded, connect):
-    with pytest.raises(Refused, match="give -etcd-username and -etcd-password"):
+    with pytest.raises(AccessRefused, match="give -etcd-username and -etcd-password"):
         connect(guarded.endpoint).config()
 
 

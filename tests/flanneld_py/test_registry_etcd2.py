@@ -21,11 +21,18 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ProtocolError
 
 from flanneld_py.errors import Fatal
-from flanneld_py.lease.model import HeldLease, Lease, LeaseAttrs
-from flanneld_py.registry import Gone, Refused, Snapshot, Spoiled, Unavailable, etcd2_watch
+from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
+from flanneld_py.registry import (
+    AccessRefused,
+    LeaseRemoved,
+    LeaseUnreadable,
+    RegistryUnavailable,
+    Snapshot,
+    etcd2_watch,
+)
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.etcd2_client import Answer, Etcd2Client, LongPoll
+from flanneld_py.registry.etcd2_client import Etcd2Client, Etcd2Response, LongPoll
 from flanneld_py.subnet import Subnet
 from lab import wait
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
@@ -58,7 +65,7 @@ class BreaksAtOnce:
     def wait(self, _key: str, _index: int, _timeout: float) -> LongPoll:
         return LongPoll(cast(BaseHTTPResponse, self), self._broken)
 
-    def _broken(self, _response: object) -> Answer:
+    def _broken(self, _response: object) -> Etcd2Response:
         self._all_wait.wait()
         raise ProtocolError("Connection broken")
 
@@ -143,7 +150,7 @@ def test_a_vxlan_lease_says_what_v0_5_5_says(registry, etcd):
 
 
 def test_a_renewal_names_the_index_that_it_knows(registry, etcd):
-    held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
     registry.renew(held, US)
     asked = etcd.asked[-1]
     assert (asked.method, asked.query) == ("PUT", f"prevIndex={held.revision}")
@@ -159,7 +166,7 @@ def test_a_reservation_is_renewed_without_an_end(registry, etcd):
 
 
 def test_a_subnet_is_given_for_another_by_taking_the_new_one_first(registry, etcd):
-    held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
     registry.replace(held, THEIRS, US)
     assert [(asked.method, asked.query) for asked in etcd.asked[-2:]] == [
         ("PUT", "prevExist=false"),
@@ -169,9 +176,9 @@ def test_a_subnet_is_given_for_another_by_taking_the_new_one_first(registry, etc
 
 def test_an_exchange_that_etcd_breaks_off_leaves_a_lease_that_is_found_again(registry, etcd, world):
     world.configure(b'{ "Network": "10.2.0.0/16" }')
-    held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
     etcd.refuse_deletions = True
-    with pytest.raises(Unavailable, match="Raft Internal Error"):
+    with pytest.raises(RegistryUnavailable, match="Raft Internal Error"):
         registry.replace(held, THEIRS, US)
     assert {item.lease.subnet for item in registry.snapshot().leases} == {OURS, THEIRS}
 
@@ -188,7 +195,7 @@ def test_a_watch_asks_for_the_first_event_after_its_index(registry, etcd):
 
 def test_a_directory_where_a_lease_is_expected_is_spoiled(registry, etcd):
     etcd.write(KEY, "")
-    assert registry.snapshot().spoiled == (Spoiled(OURS, etcd.index),)
+    assert registry.snapshot().spoiled == (LeaseUnreadable(OURS, etcd.index),)
 
 
 @pytest.mark.parametrize("directory", [f"{PREFIX}/subnets", PREFIX, "/coreos.com"])
@@ -200,10 +207,10 @@ def test_the_deletion_of_the_directory_ends_the_watch(registry, etcd, world, dir
 
 
 def test_a_deletion_that_compared_is_a_deletion(registry, etcd, world):
-    held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
     watched = following(registry, world)
     registry.remove(held)
-    assert watched.events(1) == [Gone(OURS, etcd.index)]
+    assert watched.events(1) == [LeaseRemoved(OURS, etcd.index)]
 
 
 def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_only(
@@ -211,7 +218,7 @@ def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_
 ):
     answer = LongPoll.answer
 
-    def soon(poll: LongPoll) -> Answer | None:
+    def soon(poll: LongPoll) -> Etcd2Response | None:
         connection = cast(http.client.HTTPConnection, poll._response.connection)
         connection.sock.settimeout(0.1)  # for the event; etcd has answered that it waits
         return answer(poll)
@@ -275,14 +282,14 @@ def test_a_subnet_with_ipv6_is_refused(registry):
 
 def test_an_etcd_without_the_v2_api_is_told_what_it_needs(registry, etcd):
     etcd.enabled = False
-    with pytest.raises(Refused, match="etcd needs --enable-v2=true"):
+    with pytest.raises(AccessRefused, match="etcd needs --enable-v2=true"):
         registry.config()
 
 
 def test_an_error_of_etcd_is_told_in_its_words(registry, etcd):
-    held = HeldLease(Lease(OURS, US), registry.create(OURS, US))
+    held = StoredLease(Lease(OURS, US), registry.create(OURS, US))
     etcd.refuse_deletions = True
-    with pytest.raises(Unavailable, match="HTTP status 500: Raft Internal Error"):
+    with pytest.raises(RegistryUnavailable, match="HTTP status 500: Raft Internal Error"):
         registry.remove(held)
 
 
@@ -314,7 +321,7 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
     registry = connect(etcd.endpoint, other.endpoint)
     watched = following(registry, world)
     etcd.hang()
-    with pytest.raises(Unavailable, match=etcd.endpoint):
+    with pytest.raises(RegistryUnavailable, match=etcd.endpoint):
         registry.probe()
     assert watched.reset().reason
     assert registry.config() == b"{}"
@@ -322,7 +329,7 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
 
 def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dead, etcd):
     etcd.hang()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RegistryUnavailable) as caught:
         connect(dead, etcd.endpoint).config()
     assert str(caught.value) == (
         f"{dead}: [Errno 111] Connection refused; {etcd.endpoint}: no answer within 2 s"
@@ -331,7 +338,7 @@ def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dea
 
 def test_something_else_that_answers_is_no_etcd(registry, etcd):
     etcd.babbles = "<html>It works!</html>"
-    with pytest.raises(Unavailable, match="HTTP status 200, and no JSON: '<html>It works!"):
+    with pytest.raises(RegistryUnavailable, match="HTTP status 200, and no JSON: '<html>It works!"):
         registry.snapshot()
 
 
@@ -356,7 +363,7 @@ JSON = st.recursive(
 def test_whatever_is_answered_is_an_answer_or_no_etcd(registry, etcd, body):
     etcd.babbles = body if isinstance(body, str) else json.dumps(body)
     for ask in (registry.config, registry.snapshot, lambda: registry.create(OURS, US)):
-        with suppress(Unavailable):
+        with suppress(RegistryUnavailable):
             ask()
 
 
@@ -382,12 +389,12 @@ def test_a_password_may_be_of_any_letters(etcd, connect):
 def test_a_wrong_password_is_told_with_the_users_name_and_without_the_password(etcd, connect):
     etcd.users = {"flannel:secret"}
     registry = connect(etcd.endpoint, credentials=Credentials(username="flannel", password="oops"))
-    with pytest.raises(Refused, match=f"the user 'flannel' read and write {PREFIX}") as caught:
+    with pytest.raises(AccessRefused, match=f"the user 'flannel' read and write {PREFIX}") as caught:
         registry.config()
     assert "oops" not in str(caught.value)
 
 
 def test_an_etcd_that_knows_users_asks_for_one(etcd, connect):
     etcd.users = {"flannel:secret"}
-    with pytest.raises(Refused, match="give -etcd-username and -etcd-password"):
+    with pytest.raises(AccessRefused, match="give -etcd-username and -etcd-password"):
         connect(etcd.endpoint).config()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flanneld_py.errors import Fatal
-from flanneld_py.registry import Refused, Unavailable, handshake
+from flanneld_py.registry import AccessRefused, RegistryUnavailable, handshake
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
@@ -137,32 +137,38 @@ def test_the_systems_authorities_are_trusted_where_none_is_given(serve, connect,
 
 def test_a_certificate_of_another_authority_is_not_trusted(serve, connect, files):
     registry = connect(serve(), Credentials(files.other_ca, files.client, files.client_key))
-    with pytest.raises(Refused, match=r"its certificate is not trusted by .*other-ca\.pem: .*-etcd-cafile"):
+    with pytest.raises(
+        AccessRefused, match=r"its certificate is not trusted by .*other-ca\.pem: .*-etcd-cafile"
+    ):
         registry.config()
 
 
 def test_a_certificate_for_another_host_is_told_as_that(serve, connect, files):
     endpoint = serve(files.misnamed, files.misnamed_key)
-    with pytest.raises(Refused, match=r"its certificate is not one for 127\.0\.0\.1"):
+    with pytest.raises(AccessRefused, match=r"its certificate is not one for 127\.0\.0\.1"):
         connect(endpoint, files.client_files()).config()
 
 
 def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, monkeypatch):
-    monkeypatch.setattr(handshake, "PATIENCE", 10)
-    with pytest.raises(Refused, match="it wants a client certificate: give -etcd-certfile and -etcd-keyfile"):
+    monkeypatch.setattr(handshake, "TIMEOUT", 10)
+    with pytest.raises(
+        AccessRefused, match="it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
+    ):
         connect(serve(), Credentials(files.ca)).config()
 
 
 def test_a_client_certificate_that_is_not_accepted_is_told_as_that(serve, connect, files, monkeypatch):
-    monkeypatch.setattr(handshake, "PATIENCE", 10)
+    monkeypatch.setattr(handshake, "TIMEOUT", 10)
     credentials = Credentials(files.ca, files.other_client, files.other_client_key)
-    with pytest.raises(Refused, match="it does not accept our client certificate: check -etcd-certfile"):
+    with pytest.raises(
+        AccessRefused, match="it does not accept our client certificate: check -etcd-certfile"
+    ):
         connect(serve(), credentials).config()
 
 
 def test_an_http_endpoint_that_speaks_tls_is_told_as_that(serve, connect):
     endpoint = serve().replace("https", "http")
-    with pytest.raises(Refused, match="it speaks TLS: give an https:// endpoint"):
+    with pytest.raises(AccessRefused, match="it speaks TLS: give an https:// endpoint"):
         connect(endpoint, Credentials()).config()
 
 
@@ -170,7 +176,7 @@ def test_an_https_endpoint_that_does_not_speak_tls_is_told_as_that(connect, file
     etcd = FakeEtcd2()
     try:
         endpoint = etcd.endpoint.replace("http", "https")
-        with pytest.raises(Refused, match="give an http:// endpoint"):
+        with pytest.raises(AccessRefused, match="give an http:// endpoint"):
             connect(endpoint, files.client_files()).config()
     finally:
         etcd.stop()
@@ -179,7 +185,7 @@ def test_an_https_endpoint_that_does_not_speak_tls_is_told_as_that(connect, file
 def test_an_endpoint_that_shakes_no_hands_is_unavailable_in_time(connect, files):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(Unavailable):
+        with pytest.raises(RegistryUnavailable):
             connect(endpoint, files.client_files(), timeout=1).config()
 
 
@@ -196,7 +202,7 @@ def test_files_that_are_gone_when_a_connection_is_made_anew_are_told(serve, conn
     key.write_bytes(Path(files.client_key).read_bytes())
     registry = connect(serve(), Credentials(files.ca, str(certificate), str(key)))
     key.unlink()
-    with pytest.raises(Unavailable, match=r"key\.pem"):
+    with pytest.raises(RegistryUnavailable, match=r"key\.pem"):
         registry.config()
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
-from flanneld_py.registry import Gone, Registry, Unavailable
-from flanneld_py.registry.memory import MemoryRegistry
+from flanneld_py.registry import LeaseRemoved, Registry, RegistryUnavailable
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
 from lab import wait
+from tests.flanneld_py.memory_registry import MemoryRegistry
 from tests.flanneld_py.registry_conformance import (
     DAY,
     NETWORK,
@@ -137,7 +137,7 @@ class TestRemote(RegistryContract):
     def test_a_server_whose_etcd_answers_again_is_used_again(self, registry, world):
         world.configure(NETWORK)
         world.pause()
-        with pytest.raises(Unavailable):
+        with pytest.raises(RegistryUnavailable):
             registry.config()
         world.resume()
         assert registry.config() is not None
@@ -146,7 +146,7 @@ class TestRemote(RegistryContract):
         world.put("10.2.35.0-24", world.value("192.168.199.52"))
         watched = following(registry, world)
         revision = world.put("10.2.35.0-24", b"junk")
-        assert watched.events(1) == [Gone(OURS, revision)]
+        assert watched.events(1) == [LeaseRemoved(OURS, revision)]
         assert names(registry) == ["10.2.99.0/24"]
 
     def test_a_watch_from_before_an_older_etcd_was_restored_ends_though_revisions_are_higher_again(
@@ -175,10 +175,10 @@ class TestRemote(RegistryContract):
 
     def test_flannels_protocol_has_no_place_for_what_is_said_beside_a_lease(self, registry, world):
         world.configure(NETWORK)
-        registry.beside("udp")
-        held = self.acquire(registry, self.wish())
+        registry.follow_announcements("udp")
+        held = self.acquire(registry, self.lease_request())
         watched = Watched(registry, registry.snapshot().revision)
-        registry.say(held, b'{"MTU":1500}')
+        registry.announce(held, b'{"MTU":1500}')
         assert world.etcd.said() == ()
         world.etcd.say(held.lease.subnet, b"{}")
         world.put("10.2.99.0-24", world.value("192.168.199.99"))

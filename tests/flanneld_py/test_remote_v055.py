@@ -12,8 +12,8 @@ from flanneld_py import config
 from flanneld_py.daemon.claim import Claim, Lost
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.registry import Gone, Put, Unavailable, Wish
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseRequest, RegistryUnavailable
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.registry.remote_client import RemoteClient
 from tests.flanneld_py.made import attrs, held, subnet
@@ -37,10 +37,10 @@ def registry(server: V055Server) -> Iterator[RemoteRegistry]:
     registry.close()
 
 
-def acquire(registry: RemoteRegistry) -> HeldLease:
+def acquire(registry: RemoteRegistry) -> StoredLease:
     text = registry.config()
     assert text is not None
-    held = registry.acquire(registry.snapshot(), Wish(config.parse(text), attrs(US), None, Pick()))
+    held = registry.acquire(registry.snapshot(), LeaseRequest(config.parse(text), attrs(US), None, Pick()))
     assert held is not None
     return held
 
@@ -71,7 +71,10 @@ def test_events_carry_the_cursor_for_their_revision(registry, server):
     watched = Watched(registry, registry.snapshot().revision)
     server.put("10.2.52.0/24", THEM)
     server.delete("10.2.52.0/24")
-    assert watched.events(2) == [Put(held("10.2.52.0/24", THEM, 1)), Gone(subnet("10.2.52.0/24"), 2)]
+    assert watched.events(2) == [
+        LeaseAdded(held("10.2.52.0/24", THEM, 1)),
+        LeaseRemoved(subnet("10.2.52.0/24"), 2),
+    ]
 
 
 def test_a_subnet_that_was_anothers_before_it_was_ours_is_not_lost_by_that(registry, server):
@@ -113,7 +116,7 @@ def mute(listening: socket.socket) -> str:
 def test_a_server_that_says_nothing_is_unavailable_in_time(mute):
     registry = RemoteRegistry(mute, timeout=0.3)
     begun = time.monotonic()
-    with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+    with pytest.raises(RegistryUnavailable, match=r"no answer within 0\.3 s"):
         registry.config()
     assert time.monotonic() - begun < 3
     registry.close()
@@ -176,7 +179,7 @@ def test_an_answer_that_is_none_is_unavailable(answer):
         thread = threading.Thread(target=serve)
         thread.start()
         registry = RemoteRegistry(f"127.0.0.1:{listening.getsockname()[1]}", timeout=2)
-        with pytest.raises(Unavailable):
+        with pytest.raises(RegistryUnavailable):
             registry.snapshot()
         registry.close()
         thread.join(10)

@@ -19,15 +19,15 @@ from flanneld_py.errors import Exit, Fatal, Stopped
 from flanneld_py.lease.allocate import Pick
 from flanneld_py.monitor import metrics
 from flanneld_py.monitor.state import readiness, state
-from flanneld_py.registry import Refused, Unavailable, handshake
+from flanneld_py.registry import AccessRefused, RegistryUnavailable, handshake
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.runtime import clock, http_limits
 from flanneld_py.server import Server, connections
 from flanneld_py.server.listen import listen
 from tests.flanneld_py.certificates import Authority
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 from tests.flanneld_py.shared_etcd import SharedEtcd
 
 NETWORK = b'{"Network":"10.2.0.0/16"}'
@@ -406,16 +406,18 @@ def config_of(served: Served, credentials: Credentials) -> bytes | None:
 
 
 def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files, monkeypatch):
-    monkeypatch.setattr(handshake, "PATIENCE", 10)
+    monkeypatch.setattr(handshake, "TIMEOUT", 10)
     served = serve(files.server)
     config = config_of(served, files.client)
     assert config is not None
     assert config.startswith(b'{"Network":"10.2.0.0/16"')
-    with pytest.raises(Refused, match="it wants a client certificate: give -remote-certfile"):
+    with pytest.raises(AccessRefused, match="it wants a client certificate: give -remote-certfile"):
         config_of(served, Credentials(files.ca))
-    with pytest.raises(Refused, match="it does not accept our client certificate: check -remote-certfile"):
+    with pytest.raises(
+        AccessRefused, match="it does not accept our client certificate: check -remote-certfile"
+    ):
         config_of(served, files.stranger)
-    with pytest.raises(Refused, match="it speaks TLS: give -remote-cafile"):
+    with pytest.raises(AccessRefused, match="it speaks TLS: give -remote-cafile"):
         config_of(served, NO_CREDENTIALS)
 
 
@@ -425,7 +427,7 @@ def test_without_an_authority_everybody_is_let_in_who_trusts_the_server(serve, f
 
 
 def test_a_server_without_tls_is_told_to_a_client_with_it(served, files):
-    with pytest.raises(Refused, match="it does not speak TLS: leave -remote-cafile and the like away"):
+    with pytest.raises(AccessRefused, match="it does not speak TLS: leave -remote-cafile and the like away"):
         config_of(served, files.client)
 
 
@@ -464,7 +466,7 @@ def test_files_that_cannot_be_used_are_told_before_anybody_is_served(serve, cred
 
 def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):
     served.etcds[""].reachable = False
-    with pytest.raises(Unavailable, match="etcd does not answer") as caught:
+    with pytest.raises(RegistryUnavailable, match="etcd does not answer") as caught:
         config_of(served, NO_CREDENTIALS)
     assert caught.value.trouble == "the lease server is in trouble"
 
@@ -473,33 +475,35 @@ def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):
 
 
 def test_a_server_whose_etcd_is_away_is_ready_and_degraded_until_it_is_back(served):
-    assert readiness(served.server.boards, clock.now()) == (200, "flanneld is ready\n")
+    assert readiness(served.server.statuses, clock.now()) == (200, "flanneld is ready\n")
     served.etcds[""].reachable = False
     assert served.ask("GET", "/v1/_/leases")[0] == 500
-    status, words = readiness(served.server.boards, clock.now())
+    status, words = readiness(served.server.statuses, clock.now())
     assert status == 200
     assert words.startswith("flanneld is ready, degraded: ")
     served.etcds[""].reachable = True
     assert served.ask("GET", "/v1/_/leases")[0] == 200
-    assert readiness(served.server.boards, clock.now()) == (200, "flanneld is ready\n")
+    assert readiness(served.server.statuses, clock.now()) == (200, "flanneld is ready\n")
 
 
 def test_a_server_that_nobody_asks_finds_out_by_itself(served):
     served.etcds[""].reachable = False
     served.etcds[""].break_watches()
-    until(lambda: "degraded" in readiness(served.server.boards, clock.now())[1], "it is degraded")
+    until(lambda: "degraded" in readiness(served.server.statuses, clock.now())[1], "it is degraded")
     served.etcds[""].reachable = True
-    until(lambda: "degraded" not in readiness(served.server.boards, clock.now())[1], "it is well again")
+    until(lambda: "degraded" not in readiness(served.server.statuses, clock.now())[1], "it is well again")
 
 
 def test_of_several_networks_that_are_served_the_one_in_trouble_is_named(serve):
     served = serve(networks=("blue", "green"))
     served.etcds["green"].reachable = False
     served.ask("GET", "/v1/green/leases")
-    assert "degraded: network green: " in readiness(served.server.boards, clock.now())[1]
-    blue, green = (state([board], clock.now(), "0.1.0")["networks"] for board in served.server.boards)
+    assert "degraded: network green: " in readiness(served.server.statuses, clock.now())[1]
+    blue, green = (
+        state([network_status], clock.now(), "0.1.0")["networks"] for network_status in served.server.statuses
+    )
     assert json.dumps(blue).startswith('[{"name": "blue", "ready": true, "degraded": false')
     assert json.dumps(green).startswith('[{"name": "green", "ready": true, "degraded": true')
     assert b'flanneld_degraded{network="green"} 1.0' in metrics.text(
-        served.server.boards, clock.now(), "0.1.0"
+        served.server.statuses, clock.now(), "0.1.0"
     )

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.lease.model import HeldLease
-from flanneld_py.registry import Event, Gone, Put, Snapshot
+from flanneld_py.lease.model import StoredLease
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, Snapshot
 from flanneld_py.server.history import History
 from tests.flanneld_py.made import held, subnet
 
 EMPTY = Snapshot((), 10)
-FIRST = Put(held("10.2.35.0/24", "192.168.199.52", 11))
-SECOND = Put(held("10.2.52.0/24", "192.168.199.53", 13))
+FIRST = LeaseAdded(held("10.2.35.0/24", "192.168.199.52", 11))
+SECOND = LeaseAdded(held("10.2.52.0/24", "192.168.199.53", 13))
 
 
 def test_a_client_is_told_what_happened_after_what_it_knows_in_order():
@@ -31,14 +31,17 @@ def test_a_client_that_knows_less_than_is_remembered_must_list():
 
 def test_only_so_many_events_are_remembered():
     history = History(EMPTY, longest=2)
-    history.take([FIRST, SECOND, Gone(subnet("10.2.35.0/24"), 14)])
+    history.take([FIRST, SECOND, LeaseRemoved(subnet("10.2.35.0/24"), 14)])
     assert history.since(10) is None
-    assert history.since(11) == (SECOND, Gone(subnet("10.2.35.0/24"), 14))
+    assert history.since(11) == (SECOND, LeaseRemoved(subnet("10.2.35.0/24"), 14))
 
 
 def test_events_of_one_revision_are_forgotten_together():
     history = History(EMPTY, longest=2)
-    moved: list[Event] = [Gone(subnet("10.2.35.0/24"), 12), Put(held("10.2.36.0/24", "192.168.199.52", 12))]
+    moved: list[LeaseEvent] = [
+        LeaseRemoved(subnet("10.2.35.0/24"), 12),
+        LeaseAdded(held("10.2.36.0/24", "192.168.199.52", 12)),
+    ]
     history.take([FIRST, *moved, SECOND])
     assert history.since(11) is None
     assert history.since(12) == (SECOND,)
@@ -49,7 +52,11 @@ def test_what_happened_while_nobody_watched_is_told_as_if_it_had_been_seen():
     changed = held("10.2.52.0/24", "192.168.199.77", 15)
     new = held("10.2.60.0/24", "192.168.199.60", 14)
     history.relist(Snapshot((changed, new), 20))
-    assert history.since(13) == (Put(new), Put(changed), Gone(subnet("10.2.35.0/24"), 20))
+    assert history.since(13) == (
+        LeaseAdded(new),
+        LeaseAdded(changed),
+        LeaseRemoved(subnet("10.2.35.0/24"), 20),
+    )
     assert history.head == 20
 
 
@@ -112,27 +119,29 @@ def test_an_etcd_that_was_not_restored_begins_no_new_history():
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> list[tuple[list[Event], bool]]:
+def stories(draw: st.DrawFn) -> list[tuple[list[LeaseEvent], bool]]:
     """Batches of events with growing revisions, each either watched or only found by listing again."""
     revision, batches = 10, []
     for _ in range(draw(st.integers(1, 6))):
-        events: list[Event] = []
+        events: list[LeaseEvent] = []
         for _ in range(draw(st.integers(0, 4))):
             revision += draw(st.integers(1, 2))
             number = draw(st.integers(1, 4))
             if draw(st.booleans()):
                 address = f"192.168.199.{draw(st.integers(1, 3))}"
-                events.append(Put(held(f"10.2.{number}.0/24", address, revision)))
+                events.append(LeaseAdded(held(f"10.2.{number}.0/24", address, revision)))
             else:
-                events.append(Gone(subnet(f"10.2.{number}.0/24"), revision))
+                events.append(LeaseRemoved(subnet(f"10.2.{number}.0/24"), revision))
         batches.append((events, draw(st.booleans())))
     return batches
 
 
-def after(leases: dict[str, HeldLease], events: list[Event] | tuple[Event, ...]) -> dict[str, HeldLease]:
+def after(
+    leases: dict[str, StoredLease], events: list[LeaseEvent] | tuple[LeaseEvent, ...]
+) -> dict[str, StoredLease]:
     leases = dict(leases)
     for event in events:
-        if isinstance(event, Put):
+        if isinstance(event, LeaseAdded):
             leases[str(event.held.lease.subnet)] = event.held
         else:
             leases.pop(str(event.subnet), None)
@@ -142,7 +151,7 @@ def after(leases: dict[str, HeldLease], events: list[Event] | tuple[Event, ...])
 @given(stories())
 def test_a_client_that_follows_from_any_revision_ends_with_what_there_is(story):
     history = History(EMPTY)
-    leases: dict[str, HeldLease] = {}
+    leases: dict[str, StoredLease] = {}
     known = [(10, leases)]
     for events, watched in story:
         leases = after(leases, events)
@@ -152,7 +161,7 @@ def test_a_client_that_follows_from_any_revision_ends_with_what_there_is(story):
             last = events[-1] if events else None
             revision = history.head
             if last is not None:
-                revision = last.held.revision if isinstance(last, Put) else last.revision
+                revision = last.held.revision if isinstance(last, LeaseAdded) else last.revision
             history.relist(Snapshot(tuple(leases.values()), revision))
         known.append((history.head, leases))
     assert history.restored == 0

@@ -7,14 +7,14 @@ from typing import TypeVar
 import pytest
 
 from flanneld_py.lease.allocate import Pick
-from flanneld_py.monitor.status import Board
-from flanneld_py.registry import Put, Snapshot
-from flanneld_py.registry.memory import MemoryRegistry
-from flanneld_py.registry.wire import Told
+from flanneld_py.monitor.status import NetworkStatus
+from flanneld_py.registry import LeaseAdded, Snapshot
+from flanneld_py.registry.wire import WatchResult
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.server.network import Network
 from lab import wait
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryRegistry
 from tests.flanneld_py.shared_etcd import SharedEtcd
 
 T = TypeVar("T")
@@ -29,10 +29,10 @@ class SlowToHear(Time):
         super().__init__()
         self.listens, self.hears = threading.Event(), threading.Event()
 
-    def receive(self, inbox: Queue[T], seconds: float) -> T | None:
+    def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
         self.listens.set()
         assert self.hears.wait(10)
-        return super().receive(inbox, seconds)
+        return super().receive(event_queue, seconds)
 
 
 class Overtaken(MemoryRegistry):
@@ -65,7 +65,7 @@ def store(etcd: SharedEtcd) -> Overtaken:
 
 @pytest.fixture
 def network(time: SlowToHear, store: Overtaken) -> Iterator[Network]:
-    made = Network("", store, lambda _: Pick(), time, Board(""))
+    made = Network("", store, lambda _: Pick(), time, NetworkStatus(""))
     assert time.listens.wait(10)
     yield made
     time.stopping.set()
@@ -98,11 +98,11 @@ def test_an_etcd_that_was_restored_and_outgrew_its_past_before_the_watch_heard_o
     assert told is not None
     assert told.snapshot is not None
 
-    def heard() -> Told | wait.NotYet:
+    def heard() -> WatchResult | wait.NotYet:
         return network.since(seen.cursor, seen.epoch) or wait.NotYet("nothing")
 
     told = wait.until(heard, what="what happened since the restoration", timeout=10)
-    assert [event.held.lease.subnet for event in told.events if isinstance(event, Put)] == [AFTER]
+    assert [event.held.lease.subnet for event in told.events if isinstance(event, LeaseAdded)] == [AFTER]
     assert len(told.events) == 1
 
 
@@ -123,4 +123,4 @@ def test_a_list_that_the_watch_has_overtaken_costs_nobody_an_event(network, time
     assert (listed.cursor, listed.epoch) == (before.cursor, before.epoch)
     told = network.since(listed.cursor, listed.epoch)
     assert told is not None
-    assert [event.held.lease.subnet for event in told.events if isinstance(event, Put)] == [AFTER]
+    assert [event.held.lease.subnet for event in told.events if isinstance(event, LeaseAdded)] == [AFTER]

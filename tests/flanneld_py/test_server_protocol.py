@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError
 from flanneld_py.lease.model import LeaseAttrs
-from flanneld_py.registry import Gone, Put, Spoiled, wire
+from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseUnreadable, wire
 from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
 from flanneld_py.server import protocol
 from flanneld_py.server.protocol import (
-    Acquire,
-    Config,
-    List,
-    Refusal,
-    Renew,
-    Watch,
+    AcquireRequest,
+    ConfigRequest,
+    ListRequest,
+    RenewRequest,
+    RequestRefused,
+    WatchRequest,
     config_text,
     lease_text,
     read_request,
@@ -35,8 +35,8 @@ LEASE = (
 )
 
 
-def refusal(method: str, target: str, body: bytes = b"") -> protocol.Answer:
-    with pytest.raises(Refusal) as caught:
+def refusal(method: str, target: str, body: bytes = b"") -> protocol.Response:
+    with pytest.raises(RequestRefused) as caught:
         read_request(method, target, body)
     return caught.value.answer
 
@@ -45,19 +45,19 @@ def refusal(method: str, target: str, body: bytes = b"") -> protocol.Answer:
 
 
 def test_a_network_is_named_in_the_path_and_the_only_one_is_called_by_an_underscore():
-    assert read_request("GET", "/v1/_/config", b"") == Config("")
-    assert read_request("GET", "/v1/blue/config", b"") == Config("blue")
-    assert read_request("GET", "/v1/sky%20blue/leases", b"") == List("sky blue")
+    assert read_request("GET", "/v1/_/config", b"") == ConfigRequest("")
+    assert read_request("GET", "/v1/blue/config", b"") == ConfigRequest("blue")
+    assert read_request("GET", "/v1/sky%20blue/leases", b"") == ListRequest("sky blue")
 
 
 def test_leases_are_listed_or_followed_from_a_cursor_on():
-    assert read_request("GET", "/v1/_/leases", b"") == List("")
-    assert read_request("GET", "/v1/_/leases?next=137", b"") == Watch("", 137)
-    assert read_request("GET", "/v1/_/leases?epoch=a.1&next=137", b"") == Watch("", 137, "a.1")
+    assert read_request("GET", "/v1/_/leases", b"") == ListRequest("")
+    assert read_request("GET", "/v1/_/leases?next=137", b"") == WatchRequest("", 137)
+    assert read_request("GET", "/v1/_/leases?epoch=a.1&next=137", b"") == WatchRequest("", 137, "a.1")
 
 
 def test_a_lease_is_asked_for_with_or_without_a_slash():
-    wanted = Acquire("", attrs("192.168.50.11"), None)
+    wanted = AcquireRequest("", attrs("192.168.50.11"), None)
     for target in ("/v1/_/leases", "/v1/_/leases/"):
         assert read_request("POST", target, b'{"PublicIP":"192.168.50.11"}') == wanted
 
@@ -65,19 +65,21 @@ def test_a_lease_is_asked_for_with_or_without_a_slash():
 def test_a_node_of_ours_says_which_subnet_it_had():
     said = LeaseAttrs(addresses("192.168.50.11", "fd00::11"), "vxlan", {"VtepMAC": "8e:1e:31:c7:4b:37"})
     before = subnet("10.1.67.0/24", "2001:cafe:42:16::/64")
-    assert read_request("POST", "/v1/_/leases", acquire_text(said, before)) == Acquire("", said, before)
-    assert read_request("POST", "/v1/_/leases", acquire_text(said, None)) == Acquire("", said, None)
+    assert read_request("POST", "/v1/_/leases", acquire_text(said, before)) == AcquireRequest(
+        "", said, before
+    )
+    assert read_request("POST", "/v1/_/leases", acquire_text(said, None)) == AcquireRequest("", said, None)
 
 
 def test_a_lease_is_renewed_as_v055_asks_for_it():
-    wanted = Renew("", subnet("10.1.67.0/24"), attrs("192.168.50.11"))
+    wanted = RenewRequest("", subnet("10.1.67.0/24"), attrs("192.168.50.11"))
     assert read_request("PUT", "/v1/_/leases/10.1.67.0-24", LEASE) == wanted
 
 
 def test_a_lease_is_renewed_as_ours_asks_for_it():
     ours, new = held("10.1.67.0/24", "192.168.50.11", 137), LeaseAttrs(addresses("192.168.50.11"), "host-gw")
     request = read_request("PUT", "/v1/_/leases/10.1.67.0-24", renew_text(ours, new))
-    assert request == Renew("", ours.lease.subnet, new)
+    assert request == RenewRequest("", ours.lease.subnet, new)
 
 
 def test_a_path_and_a_body_that_name_different_leases_are_refused():
@@ -104,7 +106,7 @@ def test_a_path_and_a_body_that_name_different_leases_are_refused():
     ],
 )
 def test_what_is_not_in_the_protocol_is_not_found(method, target):
-    assert refusal(method, target) == protocol.Answer(
+    assert refusal(method, target) == protocol.Response(
         404, "text/plain; charset=utf-8", b"404 page not found\n"
     )
 
@@ -160,7 +162,7 @@ BODIES = st.binary() | st.recursive(
 def test_whatever_a_client_sends_is_a_request_or_refused(method, target, body):
     try:
         request = read_request(method, target, body)
-    except Refusal as error:
+    except RequestRefused as error:
         network, status = "", error.answer.status
     else:
         network, status = request.network, 200
@@ -208,20 +210,20 @@ def test_a_reservation_that_is_renewed_has_an_end_lest_v055_renews_it_for_ever()
 
 
 def test_a_list_is_v055s():
-    told = wire.Told(137, (held("10.1.67.0/24", "192.168.50.11", 137),))
+    told = wire.WatchResult(137, (held("10.1.67.0/24", "192.168.50.11", 137),))
     assert watch_text(told, TOMORROW) == (b'{"events":null,"snapshot":[' + LEASE + b'],"cursor":"137"}\n')
-    assert watch_text(wire.Told(9, (), epoch="a.1"), TOMORROW) == (
+    assert watch_text(wire.WatchResult(9, (), epoch="a.1"), TOMORROW) == (
         b'{"events":null,"snapshot":[],"cursor":"9","epoch":"a.1"}\n'
     )
-    assert watch_text(wire.Told(9, ()), TOMORROW) == b'{"events":null,"snapshot":[],"cursor":"9"}\n'
+    assert watch_text(wire.WatchResult(9, ()), TOMORROW) == b'{"events":null,"snapshot":[],"cursor":"9"}\n'
 
 
 def test_events_are_v055s():
-    added = wire.Told(138, None, (Put(held("10.1.67.0/24", "192.168.50.11", 137)),))
+    added = wire.WatchResult(138, None, (LeaseAdded(held("10.1.67.0/24", "192.168.50.11", 137)),))
     assert watch_text(added, TOMORROW) == (
         b'{"events":[{"type":"added","lease":' + LEASE + b'}],"snapshot":null,"cursor":"138"}\n'
     )
-    removed = wire.Told(139, None, (Gone(subnet("10.1.67.0/24"), 139),))
+    removed = wire.WatchResult(139, None, (LeaseRemoved(subnet("10.1.67.0/24"), 139),))
     assert watch_text(removed, TOMORROW) == (
         b'{"events":[{"type":"removed","lease":{"Subnet":"10.1.67.0/24","Attrs":null,'
         b'"Expiration":"0001-01-01T00:00:00Z","Asof":139}}],"snapshot":null,"cursor":"139"}\n'
@@ -229,8 +231,8 @@ def test_events_are_v055s():
 
 
 def test_a_lease_that_says_nothing_readable_any_more_is_told_of_as_removed():
-    told = wire.Told(139, None, (Spoiled(subnet("10.1.67.0/24"), 139),))
-    assert read(told).events == (Gone(subnet("10.1.67.0/24"), 139),)
+    told = wire.WatchResult(139, None, (LeaseUnreadable(subnet("10.1.67.0/24"), 139),))
+    assert read(told).events == (LeaseRemoved(subnet("10.1.67.0/24"), 139),)
 
 
 def test_a_lease_that_json_cannot_pass_on_is_told_of_as_if_it_were_not_there():
@@ -238,14 +240,16 @@ def test_a_lease_that_json_cannot_pass_on_is_told_of_as_if_it_were_not_there():
     huge = replace(
         huge, lease=replace(huge.lease, attrs=replace(huge.lease.attrs, backend_data=float("inf")))
     )
-    assert read(wire.Told(137, (huge,))).snapshot == ()
-    assert read(wire.Told(137, None, (Put(huge),))).events == (Gone(subnet("10.1.67.0/24"), 137),)
+    assert read(wire.WatchResult(137, (huge,))).snapshot == ()
+    assert read(wire.WatchResult(137, None, (LeaseAdded(huge),))).events == (
+        LeaseRemoved(subnet("10.1.67.0/24"), 137),
+    )
 
 
 # What a client reads
 
 
-def read(told: wire.Told) -> wire.Told:
+def read(told: wire.WatchResult) -> wire.WatchResult:
     return read_watch(watch_text(told, TOMORROW), pytest.fail)
 
 
@@ -255,10 +259,12 @@ def test_a_client_of_ours_knows_what_the_server_knows():
         both, lease=replace(both.lease, subnet=subnet("10.1.67.0/24", "2001:cafe:42:16::/64")), permanent=True
     )
     unaligned = held("10.1.5.0/24", "192.168.50.12", 9, name="10.1.5.7-24")
-    told = wire.Told(137, (both, unaligned))
+    told = wire.WatchResult(137, (both, unaligned))
     assert read(told) == told
-    events = wire.Told(
-        140, None, (Put(both), Put(unaligned), Gone(subnet("10.1.5.0/24"), 139, "10.1.5.7-24"))
+    events = wire.WatchResult(
+        140,
+        None,
+        (LeaseAdded(both), LeaseAdded(unaligned), LeaseRemoved(subnet("10.1.5.0/24"), 139, "10.1.5.7-24")),
     )
     assert read(events) == events
     assert read_lease(lease_text(both, TOMORROW)) == replace(both, permanent=False)
@@ -273,7 +279,7 @@ GENUINE_LIST = (
 
 
 def test_where_no_revisions_are_told_the_cursor_stands_for_them():
-    assert read_watch(GENUINE_LIST, pytest.fail) == wire.Told(
+    assert read_watch(GENUINE_LIST, pytest.fail) == wire.WatchResult(
         6, (held("10.2.33.0/24", "192.168.50.11", 6), held("10.2.46.0/24", "192.168.50.12", 6))
     )
 
@@ -284,13 +290,15 @@ def test_where_no_revisions_are_told_the_last_event_of_a_subnet_counts():
         b'{"events":[{"type":"added","lease":{"Subnet":"10.2.33.0/24","Attrs":{"PublicIP":"192.168.50.11"}}},'
         b'{"type":"removed","lease":{"Subnet":"10.2.33.0/24","Attrs":null}}],"snapshot":null,"cursor":"7"}'
     )
-    assert read_watch(body, pytest.fail) == wire.Told(7, None, (Gone(subnet("10.2.33.0/24"), 7),))
+    assert read_watch(body, pytest.fail) == wire.WatchResult(
+        7, None, (LeaseRemoved(subnet("10.2.33.0/24"), 7),)
+    )
 
 
 def test_what_is_no_lease_in_an_answer_is_skipped_with_a_word():
     skipped: list[str] = []
     body = b'{"snapshot":[{"Subnet":"junk"},3,{"Subnet":"10.2.33.0/24","Attrs":null}],"cursor":"7"}'
-    assert read_watch(body, skipped.append) == wire.Told(7, ())
+    assert read_watch(body, skipped.append) == wire.WatchResult(7, ())
     assert len(skipped) == 3
 
 

@@ -38,14 +38,14 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def made_by(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Recorder]) -> None:
     """Have the machine make its daemon so."""
 
-    class Machine:
+    class Host:
         def __init__(self, *_: object) -> None:
             pass
 
         def daemon(self, *_: object) -> Recorder:
             return make()
 
-    monkeypatch.setattr(host, "Machine", Machine)
+    monkeypatch.setattr(host, "Host", Host)
 
 
 def test_a_daemon_that_is_told_to_end_while_it_is_being_made_takes_no_lease(monkeypatch):
@@ -76,7 +76,7 @@ def test_a_daemon_that_ends_takes_away_what_it_made(daemon):
 # The kernel may give a process's signal to any of its threads; here it is never the one that listens.
 ANOTHER_THREAD_TAKES_IT = """
 import signal, sys, threading
-from flanneld_py import machine, service
+from flanneld_py.daemon import host, service
 from flanneld_py.options import Options
 
 class Daemon:
@@ -90,7 +90,7 @@ class Daemon:
     def stop(self): self.stopped.set()
     def close(self): print("closed")
 
-machine.Machine = Daemon
+host.Host = Daemon
 service.GRACE = 20
 sys.exit(service.run(Options()))
 """

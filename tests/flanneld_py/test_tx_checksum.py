@@ -9,21 +9,21 @@ from ipaddress import ip_address
 import pytest
 
 from flanneld_py.backend import tx_checksum
-from flanneld_py.backend.tx_checksum import Answer, Examiner, Verdict, examine, exchange
+from flanneld_py.backend.tx_checksum import ChecksumVerdict, Examiner, TrialAnswer, examine, exchange
 from lab import wait
 
-ARRIVED, SILENCE, NO_WAY = Answer.ARRIVED, Answer.SILENCE, Answer.NO_WAY
+ARRIVED, SILENCE, NO_WAY = TrialAnswer.ARRIVED, TrialAnswer.SILENCE, TrialAnswer.NO_WAY
 US, PEER, OTHER = ip_address("127.0.0.1"), ip_address("10.2.3.0"), ip_address("10.2.4.0")
 
 
 class Card:
     """A device and its peers; the outcomes of attempts, with offload and without it."""
 
-    def __init__(self, *outcomes: Answer) -> None:
+    def __init__(self, *outcomes: TrialAnswer) -> None:
         self.outcomes = iter(outcomes)
         self.log: list[object] = []
 
-    def attempt(self, *_: object) -> Answer:
+    def attempt(self, *_: object) -> TrialAnswer:
         outcome = next(self.outcomes)
         self.log.append(outcome)
         return outcome
@@ -35,15 +35,15 @@ class Card:
 @pytest.mark.parametrize(
     ("outcomes", "verdict", "switches"),
     [
-        ([ARRIVED], Verdict.GOOD, []),
-        ([NO_WAY], Verdict.UNKNOWN, []),
+        ([ARRIVED], ChecksumVerdict.GOOD, []),
+        ([NO_WAY], ChecksumVerdict.UNKNOWN, []),
         # The fault: only without.
-        ([SILENCE, ARRIVED, SILENCE], Verdict.BAD, [False, True, False]),
+        ([SILENCE, ARRIVED, SILENCE], ChecksumVerdict.BAD, [False, True, False]),
         # A peer that is down, or behind a filter.
-        ([SILENCE, SILENCE], Verdict.UNKNOWN, [False, True]),
-        ([SILENCE, NO_WAY], Verdict.UNKNOWN, [False, True]),
+        ([SILENCE, SILENCE], ChecksumVerdict.UNKNOWN, [False, True]),
+        ([SILENCE, NO_WAY], ChecksumVerdict.UNKNOWN, [False, True]),
         # A peer that was down the first time only.
-        ([SILENCE, ARRIVED, ARRIVED], Verdict.GOOD, [False, True]),
+        ([SILENCE, ARRIVED, ARRIVED], ChecksumVerdict.GOOD, [False, True]),
     ],
 )
 def test_offload_stays_off_only_where_that_alone_gets_tcp_through(outcomes, verdict, switches):
@@ -71,7 +71,7 @@ def test_an_address_without_a_way_says_nothing(hangup):
 
 def test_a_peer_that_does_not_answer_is_silent(hangup, monkeypatch):
     # What leaves by lo comes back in by lo, where nobody is 192.0.2.1 (RFC 5737).
-    monkeypatch.setattr(tx_checksum, "PATIENCE", 0.05)
+    monkeypatch.setattr(tx_checksum, "TIMEOUT", 0.05)
     assert exchange("lo", US, [ip_address("192.0.2.1")], hangup[0]) is SILENCE
 
 
@@ -83,10 +83,10 @@ class Trials:
     """Stands in for `exchange`: each attempt takes its outcome from a queue, and waits for it."""
 
     def __init__(self) -> None:
-        self.outcomes: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self.outcomes: queue.SimpleQueue[TrialAnswer] = queue.SimpleQueue()
         self.tried: list[tuple[object, ...]] = []
 
-    def __call__(self, _device: str, _source: object, peers: tuple[object, ...], _hangup: int) -> Answer:
+    def __call__(self, _device: str, _source: object, peers: tuple[object, ...], _hangup: int) -> TrialAnswer:
         self.tried.append(peers)
         return self.outcomes.get(timeout=5)
 
@@ -145,7 +145,7 @@ def test_why_offload_was_turned_off_is_said(trials, caplog):
 
 
 def test_it_ends_at_once_when_told_to_in_the_middle_of_an_attempt(monkeypatch):
-    monkeypatch.setattr(tx_checksum, "PATIENCE", 60)
+    monkeypatch.setattr(tx_checksum, "TIMEOUT", 60)
     examiner = Examiner("lo", US, lambda _on: None)
     examiner.meet(ip_address("192.0.2.1"))
     examiner.stop()

@@ -15,12 +15,12 @@ from pyroute2.netlink.generic.wireguard import AsyncWireGuard, wgmsg
 
 from flanneld_py.backend import wireguard as module
 from flanneld_py.backend.wireguard import WireguardBackend
-from flanneld_py.backend.wireguard_peers import Peer, peers_of, plan_peers
+from flanneld_py.backend.wireguard_peers import WireguardPeer, peers_of, plan_peers
 from flanneld_py.config.model import NetworkConfig, Wireguard
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.wireguard import WgPeer, asked, listed
-from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerRemoved
 from flanneld_py.subnet import Network, Subnet
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.fake_table import FakeTable
@@ -116,7 +116,8 @@ def test_peers_of_other_backends_and_in_our_own_subnet_are_ignored():
 
 def test_only_peers_that_differ_are_set_and_those_of_the_past_go_first():
     stays, moves = (
-        Peer(key, IPv4Address("192.168.50.12"), 51820, (IPv4Network("10.2.52.0/24"),)) for key in "ab"
+        WireguardPeer(key, IPv4Address("192.168.50.12"), 51820, (IPv4Network("10.2.52.0/24"),))
+        for key in "ab"
     )
     seen: dict[str, frozenset[Network]] = {
         "a": frozenset(stays.allowed),
@@ -225,9 +226,9 @@ def test_peers_are_set_with_their_routes_repaired_and_withdrawn(kernel):
     assert made.repair() == 0
 
     renewed = Lease(theirs, LeaseAttrs(addresses("192.168.50.12"), "wireguard", {"PublicKey": OTHER}))
-    made.change([Added(renewed)])
+    made.change([PeerAdded(renewed)])
     assert set(kernel.set["flannel-wg"]) == {OTHER}
-    made.change([Removed(renewed)])
+    made.change([PeerRemoved(renewed)])
     assert kernel.set["flannel-wg"] == {}
     assert not table.entries
 

@@ -44,9 +44,9 @@ def skewed(name, unit):
 time.clock_gettime, time.clock_gettime_ns = skewed("clock_gettime", 1), skewed("clock_gettime_ns", 10**9)
 from flanneld_py import registry
 registry.TTL = ttl
-from flanneld_py import holder, keeper
-holder.GUARD, keeper.RENEW_RETRY = 4, 0.5
-holder.Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else 2)
+from flanneld_py.daemon import claim, lease_loop
+claim.GUARD, lease_loop.RENEW_RETRY = 4, 0.5
+claim.Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else 2)
 from flanneld_py.cli import main
 sys.exit(main())
 """

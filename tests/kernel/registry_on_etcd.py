@@ -20,7 +20,7 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.etcd_library import etcd3
 from flanneld_py.registry.store import Store
-from tests.flanneld_py.beside_conformance import BesideContract
+from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.registry_conformance import DAY, DualStackContract, StoreContract, Stored
 
 PORT = 22379

@@ -67,7 +67,7 @@ def test_routes_of_the_network_that_we_had_before_go_with_the_next_start(host, s
     configure(sandbox, "10.2", after)
     host.run("rm", host.subnet_file)
     run(host).says(
-        "Took away what was left of another network or backend: route 10.9.99.0/24 via 192.168.50.12"
+        "Removed stale entries of another network or backend: route 10.9.99.0/24 via 192.168.50.12"
     )
     has(host, *(["10.2.99.0/24"] if after in ("host-gw", "vxlan") else []))
 

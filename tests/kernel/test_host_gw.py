@@ -97,7 +97,7 @@ def test_a_route_of_a_peer_that_vanished_while_we_were_down_is_gone_after_start(
     sandbox.processes[2].signal("KILL")
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{gone}.0-24")
     gets(here, f"{gone}.0/24 via {there.address} dev eth0 proto 241")
-    here.flanneld().says("Took away what was left of peers of the past")
+    here.flanneld().says("Removed stale entries of former peers")
     lacks(here, f"{gone}.0/24")
 
 

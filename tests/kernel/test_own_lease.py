@@ -30,6 +30,6 @@ def test_a_reservation_that_does_not_say_what_peers_need_is_completed_and_stays_
     lease = shown["kvs"][0].get("lease", 0)
     # A value that says nothing readable has not made a reservation of it.
     assert (lease == 0) == ("PublicIP" in value)
-    here.daemon.says("Another has written our lease of")
+    here.daemon.says("was overwritten by another writer")
     flow.goes_on()
     assert " lost: " not in here.daemon.log

@@ -23,9 +23,9 @@ from flanneld_py.errors import Fatal
 from flanneld_py.kernel.entries import *
 from flanneld_py.kernel.links import *
 from flanneld_py.kernel.offload import *
-from flanneld_py.kernel.own import establish
+from flanneld_py.kernel.own_devices import establish
 from flanneld_py.kernel.table import perform, seen
-from flanneld_py.owned import Device
+from flanneld_py.kernel.desired import DesiredDevice
 
 logging.basicConfig(format="%(message)s")
 eth0 = link("eth0").index
@@ -51,7 +51,7 @@ def reconcile(*entries):
     return [len(changes), len(plan(goal, seen([device], wanted=goal)))]
 
 def set_up(name, addresses, mtu=0, queue_length=0):
-    establish(Device(name, link(name).index, mtu, tuple(addresses), queue_length=queue_length))
+    establish(DesiredDevice(name, link(name).index, mtu, tuple(addresses), queue_length=queue_length))
 
 def attempt(action, *arguments):
     try:
@@ -139,7 +139,7 @@ def machine(bare: Machine) -> Machine:
 
 
 def test_what_is_put_is_what_the_kernel_shows_with_our_mark(machine):
-    assert machine.python("result = do(*map(Put, PEER))") == []
+    assert machine.python("result = do(*map(Add, PEER))") == []
     assert machine.routes("proto", "241") == ["10.5.57.0/24 via 10.5.57.0 dev flannel.1 onlink"]
     (neighbour,) = machine.says("ip", "neigh", "show", "dev", "flannel.1")
     assert neighbour == f"10.5.57.0 lladdr {MAC} PERMANENT proto 241"
@@ -148,7 +148,7 @@ def test_what_is_put_is_what_the_kernel_shows_with_our_mark(machine):
 
 
 def test_ipv6_is_as_ipv4(machine):
-    assert machine.python("result = do(*map(Put, PEER6))") == []
+    assert machine.python("result = do(*map(Add, PEER6))") == []
     (route,) = machine.says("ip", "-6", "route", "show", "proto", "241")
     assert route.startswith("2001:db8:57::/64 via 2001:db8:57:: dev flannel.1 metric 1024 onlink")
     neighbours = machine.says("ip", "-6", "neigh", "show", "dev", "flannel.1")
@@ -159,7 +159,7 @@ def test_a_peer_that_is_reached_by_ipv6_has_its_fdb_entry(bare):
     result = bare.python("""
         made = ensure_vxlan(VxlanLink("flannel-v6.1", 1, eth0, IPv6Address("2001:db8::1")))
         set_up(made.name, [])
-        result = do(Put(FdbEntry(made.index, "82:99:9b:1a:0b:01", ip_address("2001:db8::57"))))
+        result = do(Add(FdbEntry(made.index, "82:99:9b:1a:0b:01", ip_address("2001:db8::57"))))
     """)
     assert result == []
     (shown,) = bare.says("bridge", "fdb", "show", "dev", "flannel-v6.1")
@@ -170,15 +170,15 @@ def test_what_was_put_can_be_deleted_and_nothing_of_it_stays(machine):
     before = machine.everything()
     result = machine.python("""
         everything = PEER + PEER6 + [Route(ip_network("10.5.60.0/24"), eth0, ip_address("192.0.2.60"))]
-        result = [do(*map(Put, everything)), do(*map(Delete, everything))]
+        result = [do(*map(Add, everything)), do(*map(Remove, everything))]
     """)
     assert result == [[], []]
     assert machine.everything() == before
 
 
 def test_to_delete_what_is_not_there_is_no_failure(machine):
-    assert machine.python("result = do(*map(Delete, PEER + PEER6))") == []
-    gone = "result = do(*(Delete(replace(entry, device=99)) for entry in PEER + PEER6))"
+    assert machine.python("result = do(*map(Remove, PEER + PEER6))") == []
+    gone = "result = do(*(Remove(replace(entry, device=99)) for entry in PEER + PEER6))"
     assert machine.python(gone) == []
 
 
@@ -186,7 +186,7 @@ def test_a_direct_route_and_one_on_the_devices_own_link(machine):
     result = machine.python("""
         direct = Route(ip_network("10.5.60.0/24"), eth0, ip_address("192.0.2.60"))
         link_only = Route(ip_network("10.5.61.0/24"), eth0, source=ip_address("10.5.1.0"))
-        result = [reconcile(direct, link_only), do(Delete(link_only))]
+        result = [reconcile(direct, link_only), do(Remove(link_only))]
     """)
     assert result == [[2, 0], []]
     assert machine.routes("proto", "241") == ["10.5.60.0/24 via 192.0.2.60 dev eth0"]
@@ -312,7 +312,7 @@ def test_a_peer_that_moves_is_followed_without_touching_its_route(machine):
 def test_a_failure_is_told_of_the_change_that_failed_and_stops_no_other(machine):
     result = machine.python("""
         unreachable = Route(ip_network("10.5.60.0/24"), eth0, ip_address("203.0.113.7"))
-        result = do(*map(Put, [*PEER, unreachable, replace(PEER[1], device=99), *PEER6]))
+        result = do(*map(Add, [*PEER, unreachable, replace(PEER[1], device=99), *PEER6]))
     """)
     said = "Setting route 10.5.60.0/24 via 203.0.113.7 dev eth0: Network is unreachable"
     assert [number for number, _, _ in result] == [3, 4]
@@ -326,7 +326,7 @@ def test_when_all_of_thousands_fail_each_of_them_is_told(machine):
     result = machine.python("""
         routes = [Route(ip_network((0x0A000000 + n * 256, 24)), eth0, ip_address("203.0.113.7"))
                   for n in range(3000)]
-        result = [number for number, _, _ in do(*map(Put, routes))]
+        result = [number for number, _, _ in do(*map(Add, routes))]
     """)
     assert result == list(range(3000))
 
@@ -338,7 +338,7 @@ def test_answers_that_do_not_fit_into_the_sockets_buffer_are_asked_for_again(mac
         routes = [Route(ip_network((0x0A000000 + n * 256, 24)), eth0, ip_address("203.0.113.7"))
                   for n in range(2000)]
         good = Route(ip_network("10.99.0.0/24"), eth0, ip_address("192.0.2.60"))
-        result = [number for number, _, _ in do(*map(Put, [*routes[:1000], good, *routes[1000:]]))]
+        result = [number for number, _, _ in do(*map(Add, [*routes[:1000], good, *routes[1000:]]))]
     """)
     assert result == [*range(1000), *range(1001, 2001)]
     assert machine.routes("proto", "241") == ["10.99.0.0/24 via 192.0.2.60 dev eth0"]
@@ -375,15 +375,15 @@ result = reconcile(*everything), reconcile(*everything), reconcile(*peers(4000, 
 def test_what_is_there_is_seen_while_other_things_change(machine):
     result = machine.python(f"""{THOUSANDS}
 mine = list(peers(1000))
-perform([Put(entry) for entry in mine])
+perform([Add(entry) for entry in mine])
 goal = wanted(*mine)
 done = threading.Event()
 def churn():
     other = [Route(ip_network((0x14000000 + n * 256, 24)), eth0, ip_address("192.0.2.9"), protocol=4)
              for n in range(200)]
     while not done.is_set():
-        perform([Put(entry) for entry in other])
-        perform([Delete(entry) for entry in other])
+        perform([Add(entry) for entry in other])
+        perform([Remove(entry) for entry in other])
 busy = threading.Thread(target=churn)
 busy.start()
 result = [plan(goal, seen([device], wanted=goal)) for _ in range(20)]
@@ -417,7 +417,7 @@ def test_a_vxlan_device_is_as_flannels(bare):
 
 def test_a_device_that_is_as_wanted_is_kept_with_its_mac_and_its_entries(machine):
     result = machine.python("""
-        perform(list(map(Put, PEER)))
+        perform(list(map(Add, PEER)))
         kept = ensure_vxlan(VxlanLink("flannel.1", 1, eth0, IPv4Address("192.0.2.1"), port=8472, mtu=1400))
         result = [kept.created, kept.index == device, kept.mac == link("flannel.1").mac, kept.mtu,
                   reconcile(*PEER)]

@@ -14,7 +14,7 @@ PLACE = "/opt/suite"  # the engine puts nothing into a tmpfs such as /run
 ROOT = Path(__file__).parent.parent.parent
 SUITE = (
     "tests/flanneld_py/registry_conformance.py",
-    "tests/flanneld_py/beside_conformance.py",
+    "tests/flanneld_py/announcements_conformance.py",
     "tests/kernel/registry_on_etcd.py",
 )
 # What pytest consists of; a machine of the lab has only what the daemon needs.

@@ -22,7 +22,7 @@ from flanneld_py.datapath.fast_path.inlet import name_of, open_inlet
 from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.monitor.statistics import OTHERS, Statistics
 
-__all__ = ["FastPath", "Unavailable", "is_compiled", "load"]
+__all__ = ["FastPath", "FastPathUnavailable", "is_compiled", "load"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ INLET: Final = "tcx/inlet"
 ARPHRD_ETHER: Final = 1  # linux/if_arp.h
 
 
-class Unavailable(Exception):
+class FastPathUnavailable(Exception):
     """The fast path cannot be had here; the message says what was attempted and what was seen."""
 
 
@@ -144,12 +144,12 @@ def is_compiled() -> bool:
 def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
     """Attach the programs to these interfaces; `address` and `port` are what datagrams come to.
 
-    Raises `Unavailable`; then nothing is left behind.
+    Raises `FastPathUnavailable`; then nothing is left behind.
     """
     type_file = Path("/sys/class/net", underlay, "type")
     kind = int(_attempt(f"finding out what device {underlay} is", type_file.read_text))
     if kind != ARPHRD_ETHER:
-        raise Unavailable(f"{underlay} is no Ethernet device (ARPHRD type {kind})")
+        raise FastPathUnavailable(f"{underlay} is no Ethernet device (ARPHRD type {kind})")
     indices = {
         device: _attempt(f"finding {device}", socket.if_nametoindex, device) for device in (tun, underlay)
     }
@@ -192,17 +192,17 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
 
 def _image() -> Image:
     if not is_compiled():
-        raise Unavailable(f"{OBJECT} is not there: this flanneld was built without clang")
+        raise FastPathUnavailable(f"{OBJECT} is not there: this flanneld was built without clang")
     try:
         image = read_image(files(__package__).joinpath(OBJECT).read_bytes())
     except (ValueError, OSError, ImportError) as error:  # pyelftools may be missing
-        raise Unavailable(f"{OBJECT} cannot be read: {error}") from error
+        raise FastPathUnavailable(f"{OBJECT} cannot be read: {error}") from error
     missing = sorted({EGRESS, INGRESS, INLET} - image.programs.keys())
     if missing:
-        raise Unavailable(f"{OBJECT} is of another version: it has no program {missing[0]}")
+        raise FastPathUnavailable(f"{OBJECT} is of another version: it has no program {missing[0]}")
     shapes = {name: (shape.key_size, shape.value_size) for name, shape in image.maps.items()}
     if shapes != layouts.SIZES or image.maps["drops"].max_entries != len(layouts.DROPS):
-        raise Unavailable(f"{OBJECT} is of another version: its maps are not laid out as here")
+        raise FastPathUnavailable(f"{OBJECT} is of another version: its maps are not laid out as here")
     return image
 
 
@@ -210,6 +210,6 @@ def _attempt(what: str, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
     try:
         return do(*args, **kwargs)
     except bpf.Rejected as error:
-        raise Unavailable(f"{what}: {error.strerror}: {error.reason}") from error
+        raise FastPathUnavailable(f"{what}: {error.strerror}: {error.reason}") from error
     except OSError as error:
-        raise Unavailable(f"{what}: {error.strerror}") from error
+        raise FastPathUnavailable(f"{what}: {error.strerror}") from error

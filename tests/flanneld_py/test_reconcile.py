@@ -11,55 +11,55 @@ from typing import Final
 import pytest
 
 from flanneld_py.daemon.claim import Claim
-from flanneld_py.daemon.reconcile import LOOK, REPAIR, SETTLE, NoFilters, Upkeep
+from flanneld_py.daemon.reconcile import LOOK, REPAIR, SETTLE, NoHostRules, Reconciler
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel.desired import Device, Heard, RouteNews, Set
+from flanneld_py.kernel.desired import ConfigureLink, DesiredDevice, KernelNotice, RouteNotice
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.own_devices import Kept
+from flanneld_py.kernel.own_devices import Reconciled
 from flanneld_py.lease.subnet_file import SubnetFile
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.subnet import Subnet
-from flanneld_py.underlay.follower import Footing, Move
+from flanneld_py.underlay.follower import Attachment, UnderlayChange
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.daemon_world import Recorder, Script
 from tests.flanneld_py.made import addresses, held, subnet
 
-DOWN: Final = Set(7, 1472, 500, "flannel0 was set down")
-LINKS: Final = Heard(links=True)
+DOWN: Final = ConfigureLink(7, 1472, 500, "flannel0 was set down")
+LINKS: Final = KernelNotice(links=True)
 PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
 
 
 class Looks:
     """Upkeep, with something in place of the kernel that finds what it is told to find, and counts."""
 
-    def __init__(self, folder: Path, ground: "Moving | None" = None) -> None:
-        self.time, self.board, self.backend = Script(), Board(), Recorder()
-        self.ground = ground
+    def __init__(self, folder: Path, underlay: "Moving | None" = None) -> None:
+        self.time, self.status, self.backend = Script(), NetworkStatus(), Recorder()
+        self.underlay = underlay
         self.backend.wanted = lambda: {PEERS.destination: PEERS}  # type: ignore[method-assign]
-        self.finds = Kept()
+        self.finds = Reconciled()
         self.looks = self.wakes = 0
         self.takes = 0.0
         self.path = folder / "subnet.env"
         file = SubnetFile(self.path, subnet("10.2.0.0/16"), ip_masq=False)
         file.write(subnet("10.2.35.0/24"), 1472)
         self.claim = Claim(held("10.2.35.0/24", "192.168.199.52"), 0.0)
-        self.upkeep = Upkeep(
-            self.backend, NoFilters(), file, self.time, self.board,
-            resync=5, ground=ground, wake=self._woken, keep=self._keep,
+        self.reconciler = Reconciler(
+            self.backend, NoHostRules(), file, self.time, self.status,
+            resync=5, underlay=underlay, wake=self._woken, keep=self._keep,
         )  # fmt: skip
-        self.upkeep.begin()
+        self.reconciler.begin()
 
     def _woken(self) -> None:
         self.wakes += 1
 
-    def _keep(self, _: Sequence[Device]) -> Kept:
+    def _keep(self, _: Sequence[DesiredDevice]) -> Reconciled:
         self.looks += 1
         self.time.second += self.takes
         return self.finds
 
     def tend(self, at: float | None = None) -> None:
         self.time.second = self.time.second if at is None else at
-        for _ in self.upkeep.tend(self.claim, {}):
+        for _ in self.reconciler.tend(self.claim, {}):
             assert self.time.second < self.claim.expires_at
 
 
@@ -77,7 +77,7 @@ def test_without_events_devices_are_looked_at_every_few_seconds_and_everything_e
 
 def test_an_event_leads_to_a_look_at_once_and_many_to_one(world):
     for _ in range(1000):
-        world.upkeep.hear(LINKS)
+        world.reconciler.hear(LINKS)
     assert world.wakes == 1
     world.tend(0.1)
     world.tend(0.2)
@@ -86,68 +86,68 @@ def test_an_event_leads_to_a_look_at_once_and_many_to_one(world):
 
 
 def test_what_is_heard_while_it_is_looked_leads_to_another_look(world):
-    world.upkeep.hear(LINKS)
+    world.reconciler.hear(LINKS)
     world.tend(0.1)
-    world.upkeep.hear(LINKS)
+    world.reconciler.hear(LINKS)
     assert world.wakes == 2
     world.tend(0.2)
     assert world.looks == 2
 
 
 def test_a_route_of_ours_that_is_taken_away_leads_to_a_look_at_the_entries_and_others_to_none(world):
-    world.upkeep.hear(Heard(routes=(RouteNews(PEERS),)))
+    world.reconciler.hear(KernelNotice(routes=(RouteNotice(PEERS),)))
     world.tend(0.1)
     assert (world.looks, world.backend.repairs) == (0, 0)
-    world.upkeep.hear(Heard(routes=(RouteNews(PEERS, gone=True),)))
+    world.reconciler.hear(KernelNotice(routes=(RouteNotice(PEERS, gone=True),)))
     world.tend(0.2)
     assert (world.looks, world.backend.repairs) == (1, 1)
 
 
 def test_a_device_that_was_put_right_may_have_lost_its_entries_so_these_are_looked_at(world):
-    world.finds = Kept(done=(DOWN,))
-    world.upkeep.hear(LINKS)
+    world.finds = Reconciled(done=(DOWN,))
+    world.reconciler.hear(LINKS)
     world.tend(0.1)
     assert world.backend.repairs == 1
-    assert world.board.repairs == 1
+    assert world.status.repairs == 1
 
 
 def test_who_puts_something_right_again_and_again_listens_at_growing_intervals(world):
-    assert world.upkeep.hear(LINKS) == SETTLE
-    world.finds = Kept(done=(DOWN,))
+    assert world.reconciler.hear(LINKS) == SETTLE
+    world.finds = Reconciled(done=(DOWN,))
     pauses = []
     for number in range(8):
         world.tend(0.1 * number)
-        pauses.append(world.upkeep.hear(LINKS))
+        pauses.append(world.reconciler.hear(LINKS))
     assert pauses == [0.5, 1, 2, 4, 8, REPAIR, REPAIR, REPAIR]
-    world.finds = Kept()
+    world.finds = Reconciled()
     world.tend(1)
-    assert world.upkeep.hear(LINKS) == SETTLE
+    assert world.reconciler.hear(LINKS) == SETTLE
 
 
 def test_looks_that_take_long_leave_the_lease_its_time(world):
     world.takes = 0.5
-    world.upkeep.hear(LINKS)
+    world.reconciler.hear(LINKS)
     world.tend(0.1)
-    assert world.upkeep.hear(LINKS) == pytest.approx(20 * 0.5)
+    assert world.reconciler.hear(LINKS) == pytest.approx(20 * 0.5)
 
 
 def test_what_cannot_be_put_right_ends_readiness_until_it_can(world, caplog):
-    world.board.subnet = world.claim.subnet
+    world.status.subnet = world.claim.subnet
     error = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    world.finds = Kept(refused=((DOWN, error),))
+    world.finds = Reconciled(refused=((DOWN, error),))
     for second in range(1, 11):
         world.tend(second)
-    assert not world.board.ready
+    assert not world.status.ready
     reason = "flannel0 was set down, and it cannot be put right: Address already in use"
-    assert world.board.lacking == reason
+    assert world.status.lacking == reason
     assert 1 <= sum(reason in record.getMessage() for record in caplog.records) <= 3
-    world.finds = Kept()
+    world.finds = Reconciled()
     world.tend(12)
-    assert world.board.ready
+    assert world.status.ready
 
 
 def test_a_device_that_only_the_backend_can_make_is_claimed_and_carried_again(world):
-    world.finds = Kept(anew="The device flannel0 is gone: making it anew")
+    world.finds = Reconciled(anew="The device flannel0 is gone: recreating it")
     world.tend(LOOK)
     assert world.backend.calls == [("claim", "10.2.35.0/24"), ("peers", [])]
 
@@ -158,13 +158,15 @@ def test_a_subnet_file_that_is_deleted_is_there_again_with_the_next_look_at_ever
     world.tend(REPAIR)
     assert world.path.read_text() == text
     assert f"{world.path} was deleted: written again" in caplog.text
-    assert world.board.repairs == 1
+    assert world.status.repairs == 1
 
 
 # What it stands on
 
 ETH0: Final = Interface("eth0", 2, 1500, IPv4Address("192.168.199.52"))
-MOVE: Final = Move(Footing(replace(ETH0, mtu=1400), addresses("192.168.199.99")), "eth0 has changed")
+MOVE: Final = UnderlayChange(
+    Attachment(replace(ETH0, mtu=1400), addresses("192.168.199.99")), "eth0 has changed"
+)
 
 
 class Moving:
@@ -172,12 +174,12 @@ class Moving:
 
     def __init__(self) -> None:
         self.trouble = ""
-        self.move: Move | None = None
+        self.move: UnderlayChange | None = None
 
-    def seen(self) -> Move | None:
+    def seen(self) -> UnderlayChange | None:
         return None if self.trouble else self.move
 
-    def take(self, move: Move) -> None:
+    def take(self, move: UnderlayChange) -> None:
         assert move is self.move
         self.move = None
 
@@ -188,22 +190,22 @@ def moving(tmp_path: Path) -> Looks:
 
 
 def test_an_interface_that_changes_is_followed_before_anything_is_compared(moving, caplog):
-    moving.ground.move = MOVE
-    moving.board.mtu = 1472
-    moving.upkeep.hear(LINKS)
+    moving.underlay.move = MOVE
+    moving.status.mtu = 1472
+    moving.reconciler.hear(LINKS)
     moving.tend(0.1)
     assert moving.backend.calls == [
         ("follow", "eth0", "192.168.199.99"), ("claim", "10.2.35.0/24"), ("peers", []),
     ]  # fmt: skip
     assert moving.looks == 0
-    assert moving.ground.move is None
-    assert moving.board.mtu == 1372
+    assert moving.underlay.move is None
+    assert moving.status.mtu == 1372
     assert "FLANNEL_MTU=1372\n" in moving.path.read_text()
     assert "FLANNEL_MTU was 1472 and is 1372: restart what uses it" in caplog.text
 
 
 def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monkeypatch):
-    moving.ground.move = MOVE
+    moving.underlay.move = MOVE
 
     def refused(_: Subnet) -> None:
         monkeypatch.undo()
@@ -213,23 +215,23 @@ def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monke
             raise Fatal("Binding UDP port 8285", code=Exit.KERNEL) from error
 
     monkeypatch.setattr(moving.backend, "claim", refused)
-    moving.board.subnet = moving.claim.subnet
+    moving.status.subnet = moving.claim.subnet
     moving.tend(LOOK)
-    assert moving.ground.move is MOVE
-    assert not moving.board.ready
+    assert moving.underlay.move is MOVE
+    assert not moving.status.ready
     moving.tend(2 * LOOK)
-    assert moving.ground.move is None
-    assert moving.board.ready
+    assert moving.underlay.move is None
+    assert moving.status.ready
 
 
 def test_while_there_is_no_interface_nothing_is_put_right_and_readiness_says_so(moving):
-    moving.board.subnet = moving.claim.subnet
-    moving.ground.trouble = "the interface eth0 is gone"
+    moving.status.subnet = moving.claim.subnet
+    moving.underlay.trouble = "the interface eth0 is gone"
     moving.tend(LOOK)
     assert moving.looks == 0
-    assert not moving.board.ready
-    assert moving.board.lacking == "waiting for an interface: the interface eth0 is gone"
-    moving.ground.trouble = ""
+    assert not moving.status.ready
+    assert moving.status.lacking == "waiting for an interface: the interface eth0 is gone"
+    moving.underlay.trouble = ""
     moving.tend(2 * LOOK)
     assert moving.looks == 1
-    assert moving.board.ready
+    assert moving.status.ready

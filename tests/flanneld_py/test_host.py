@@ -9,36 +9,38 @@ import pytest
 from flanneld_py import kernel
 from flanneld_py.backend import Backend
 from flanneld_py.daemon import host, supervisor
-from flanneld_py.daemon.host import Machine
+from flanneld_py.daemon.host import Host
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.monitor.status import Board
+from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.options import Options
-from flanneld_py.registry.memory import MemoryEtcd, MemoryRegistry
 from flanneld_py.runtime import clock
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Address
-from flanneld_py.underlay.interface import Candidate, Held, Routes, Way
+from flanneld_py.underlay.interface import AssignedAddress, Candidate, NextHop, Routes
 from lab import wait
+from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 
-ETH0 = Candidate("eth0", 2, 1500, addresses=(Held(IPv4Interface("192.168.50.11/24")),))
+ETH0 = Candidate("eth0", 2, 1500, addresses=(AssignedAddress(IPv4Interface("192.168.50.11/24")),))
 IPV6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00:42::/48", "Backend": {"Type": "vxlan"}}
 
 
 def look(_: Address | None) -> tuple[list[Candidate], Routes]:
     """A machine that has IPv4 only."""
-    return [ETH0], Routes(default_ipv4=Way(2))
+    return [ETH0], Routes(default_ipv4=NextHop(2))
 
 
 class Patient(MemoryRegistry):
     """Its configuration is there once a board says that an interface is waited for."""
 
-    def __init__(self, etcd: MemoryEtcd, board: Board) -> None:
+    def __init__(self, etcd: MemoryEtcd, network_status: NetworkStatus) -> None:
         super().__init__(etcd)
-        self._board = board
+        self._status = network_status
 
     def config(self) -> bytes | None:
         def waits() -> bool | wait.NotYet:
-            return self._board.doing == "waiting for an interface that fits" or wait.NotYet(self._board.doing)
+            return self._status.doing == "waiting for an interface that fits" or wait.NotYet(
+                self._status.doing
+            )
 
         wait.until(waits, what="the other network to wait for its interface", timeout=60)
         return super().config()
@@ -58,9 +60,9 @@ def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Options:
 
 
 def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(options, monkeypatch):
-    boards, time = [Board("blue"), Board("green")], Time()
+    statuses, time = [NetworkStatus("blue"), NetworkStatus("green")], Time()
     registries = {
-        "blue": Patient(etcd({"Network": "10.2.0.0/16"}), boards[1]),
+        "blue": Patient(etcd({"Network": "10.2.0.0/16"}), statuses[1]),
         "green": MemoryRegistry(etcd(IPV6)),
     }
 
@@ -69,8 +71,8 @@ def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(
 
     monkeypatch.setattr(host, "open_registry", lambda _, name: registries[name])
     monkeypatch.setattr(host, "open_backend", open_backend)
-    made = Machine(options, time, boards)
-    daemons = [made.daemon(board, lambda: None) for board in boards]
+    made = Host(options, time, statuses)
+    daemons = [made.daemon(network_status, lambda: None) for network_status in statuses]
     with pytest.raises(Fatal, match="Network blue: There is no /dev/net/tun") as ended:
         supervisor.run(daemons, ["blue", "green"])
     assert ended.value.code == Exit.KERNEL
@@ -78,16 +80,16 @@ def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(
 
 
 def test_all_networks_say_that_the_first_interface_is_waited_for(options, monkeypatch):
-    boards, seen = [Board("blue"), Board("green")], []
+    statuses, seen = [NetworkStatus("blue"), NetworkStatus("green")], []
 
     def later(_: Address | None) -> tuple[list[Candidate], Routes]:
-        seen.append({board.doing for board in boards})
+        seen.append({network_status.doing for network_status in statuses})
         return look(None) if len(seen) > 1 else ([], Routes())
 
     monkeypatch.setattr(host, "look", later)
-    Machine(options, Time(), boards)
+    Host(options, Time(), statuses)
     assert seen == [{"starting"}, {"waiting for an interface that fits"}]
-    assert {board.doing for board in boards} == {"starting"}
+    assert {network_status.doing for network_status in statuses} == {"starting"}
 
 
 def test_what_is_missing_is_the_privilege_for_whatever_backend(monkeypatch, tmp_path):

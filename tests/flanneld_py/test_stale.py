@@ -4,8 +4,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, Seen, slot
-from flanneld_py.kernel.stale import Note, is_anothers, left_behind
+from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route, SeenEntry, slot
+from flanneld_py.kernel.stale import Note, is_anothers, stale_entries
 from tests.flanneld_py.made import subnet
 
 US, OTHER = 1, 2
@@ -18,7 +18,7 @@ TODAYS = Route(ip_network("10.2.3.0/24"), 2, ip_address("192.168.50.12"))
 
 
 def left(*entries: Entry, notes: tuple[Note, ...] = OURS, carried=NOW) -> tuple[Entry, ...]:
-    return left_behind((Seen(entry, ours=True) for entry in entries), notes, US, carried)
+    return stale_entries((SeenEntry(entry, ours=True) for entry in entries), notes, US, carried)
 
 
 def test_marked_entries_of_a_network_that_nobody_has_go_routes_first():
@@ -32,9 +32,9 @@ def test_those_of_our_own_network_are_the_backends_business_unless_it_has_none()
 
 def test_what_todays_backend_wants_stays_though_it_compares_nothing_with_its_leases():
     """A host's route past the overlay, which udp has where its network covers the host."""
-    past = [Seen(TODAYS, ours=True)]
-    assert left_behind(past, OURS, US, None, {slot(TODAYS)}) == ()
-    assert left_behind(past, OURS, US, None) == (TODAYS,)
+    past = [SeenEntry(TODAYS, ours=True)]
+    assert stale_entries(past, OURS, US, None, {slot(TODAYS)}) == ()
+    assert stale_entries(past, OURS, US, None) == (TODAYS,)
 
 
 def test_those_of_another_flanneld_stay_whether_it_runs_or_not():
@@ -42,7 +42,7 @@ def test_those_of_another_flanneld_stay_whether_it_runs_or_not():
 
 
 def test_what_bears_no_mark_stays():
-    assert left_behind([Seen(OLD, ours=False)], OURS, US, NOW) == ()
+    assert stale_entries([SeenEntry(OLD, ours=False)], OURS, US, NOW) == ()
 
 
 def test_an_fdb_entry_names_no_network_and_goes_with_its_device():

@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 import pytest
 
 from flanneld_py.backend.host_gw import HostGwBackend
-from flanneld_py.backend.next_hops import WaysTo
+from flanneld_py.backend.next_hops import NextHopsTo
 from flanneld_py.config.model import HostGw, NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.kernel.entries import Route, Seen
-from flanneld_py.lease.model import Added, Lease, LeaseAttrs, Removed, decode, encode
+from flanneld_py.kernel.entries import Route, SeenEntry
+from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerRemoved, decode, encode
 from flanneld_py.subnet import Address, Subnet
-from flanneld_py.underlay.interface import Interface, Way
+from flanneld_py.underlay.interface import Interface, NextHop
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
 
@@ -49,11 +49,11 @@ ROUTE_A = Route(ip_network("10.2.2.0/24"), LO.index, ip_address("192.168.50.12")
 ROUTE_B = Route(ip_network("10.2.3.0/24"), LO.index, ip_address("192.168.50.13"))
 
 
-def on_link(asked: Sequence[Address], /) -> dict[Address, Way]:
-    return {address: Way(LO.index) for address in asked}
+def on_link(asked: Sequence[Address], /) -> dict[Address, NextHop]:
+    return {address: NextHop(LO.index) for address in asked}
 
 
-def backend(table: FakeTable, network: NetworkConfig = NETWORK, ways: WaysTo = on_link) -> HostGwBackend:
+def backend(table: FakeTable, network: NetworkConfig = NETWORK, ways: NextHopsTo = on_link) -> HostGwBackend:
     made = HostGwBackend(network, HostGw(), LO, addresses("127.0.0.1"), table=table, ways=ways)
     made.claim(OWN)
     return made
@@ -76,23 +76,21 @@ def test_exactly_the_peers_routes_are_there(table):
 
 
 def test_what_an_earlier_daemon_left_of_a_peer_that_is_gone_is_taken_away(log):
-    table = FakeTable(Seen(ROUTE_A, ours=True), Seen(ROUTE_B, ours=True))
+    table = FakeTable(SeenEntry(ROUTE_A, ours=True), SeenEntry(ROUTE_B, ours=True))
     backend(table).carry(peers(B), 0)
     assert table.texts() == [str(ROUTE_B)]
-    assert (
-        f"Took away what was left of peers of the past: {ROUTE_A}".replace(f"#{LO.index}", "lo") in log.text
-    )
+    assert f"Removed stale entries of former peers: {ROUTE_A}".replace(f"#{LO.index}", "lo") in log.text
 
 
 def test_a_route_that_is_right_is_not_touched_by_a_restart():
-    table = FakeTable(Seen(ROUTE_A, ours=True))
+    table = FakeTable(SeenEntry(ROUTE_A, ours=True))
     backend(table).carry(peers(A), 0)
     assert table.performed == []
 
 
 def test_routes_of_others_stay():
     foreign = Route(ip_network("10.9.0.0/24"), LO.index, ip_address("192.168.50.9"), protocol=PROTO_STATIC)
-    table = FakeTable(Seen(foreign, ours=False))
+    table = FakeTable(SeenEntry(foreign, ours=False))
     made = backend(table)
     made.carry(peers(A), 0)
     made.release()
@@ -101,7 +99,7 @@ def test_routes_of_others_stay():
 
 def test_the_marked_routes_of_another_overlay_of_this_machine_stay():
     other = Route(ip_network("10.9.0.0/24"), LO.index, ip_address("192.168.50.9"))
-    table = FakeTable(Seen(other, ours=True))
+    table = FakeTable(SeenEntry(other, ours=True))
     made = backend(table)
     made.carry(peers(A), 0)
     made.release()
@@ -110,7 +108,7 @@ def test_the_marked_routes_of_another_overlay_of_this_machine_stay():
 
 def test_a_wrong_next_hop_is_replaced_with_a_warning(log):
     wrong = Route(ROUTE_A.destination, LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
-    table = FakeTable(Seen(wrong, ours=False))
+    table = FakeTable(SeenEntry(wrong, ours=False))
     backend(table).carry(peers(A), 0)
     assert table.texts() == [str(ROUTE_A)]
     (warning,) = [record for record in log.records if record.levelno == logging.WARNING]
@@ -121,7 +119,7 @@ def test_a_wrong_next_hop_is_replaced_with_a_warning(log):
 
 
 def test_routes_of_another_flannel_that_are_right_are_taken_over_without_a_word(log):
-    table = FakeTable(Seen(dataclasses.replace(ROUTE_A, protocol=PROTO_BOOT), ours=False))
+    table = FakeTable(SeenEntry(dataclasses.replace(ROUTE_A, protocol=PROTO_BOOT), ours=False))
     backend(table).carry(peers(A), 0)
     assert table.entries[ROUTE_A.destination].ours
     assert not log.records
@@ -133,7 +131,7 @@ def test_of_many_wrong_next_hops_a_few_are_named_and_the_rest_counted(log):
         Route(lease.subnet.networks[0], LO.index, ip_address("192.168.50.99"), protocol=PROTO_STATIC)
         for lease in leases
     ]
-    table = FakeTable(*(Seen(route, ours=False) for route in wrong))
+    table = FakeTable(*(SeenEntry(route, ours=False) for route in wrong))
     backend(table).carry(peers(*leases), 0)
     assert log.text.count("Replacing existing route") == 3
     assert "... and 7 more that are replaced" in log.text
@@ -143,9 +141,9 @@ def test_a_change_costs_no_more_than_the_change(table):
     made = backend(table)
     made.carry(peers(A), 0)
     dumps = table.dumps
-    made.change([Added(B)])
+    made.change([PeerAdded(B)])
     assert len(table.performed[-1]) == 1
-    made.change([Removed(A)])
+    made.change([PeerRemoved(A)])
     assert len(table.performed[-1]) == 1
     assert table.texts() == [str(ROUTE_B)]
     assert table.dumps == dumps
@@ -154,7 +152,7 @@ def test_a_change_costs_no_more_than_the_change(table):
 def test_a_subnet_that_moved_to_another_machine_is_routed_there(table):
     made = backend(table)
     made.carry(peers(A), 0)
-    made.change([Added(peer("10.2.2.0/24", "192.168.50.77"))])
+    made.change([PeerAdded(peer("10.2.2.0/24", "192.168.50.77"))])
     assert table.texts() == [str(Route(ROUTE_A.destination, LO.index, ip_address("192.168.50.77")))]
 
 
@@ -204,7 +202,9 @@ def test_a_route_that_the_kernel_refuses_is_told_once_and_tried_at_every_repair(
 def test_a_peer_off_the_link_is_an_error_that_says_so_once(table, log):
     far = peer("10.2.4.0/24", "192.0.2.4")
     table.refusals[Route(ip_network("10.2.4.0/24"), LO.index, ip_address("192.0.2.4"))] = errno.ENETUNREACH
-    made = backend(table, ways=lambda asked: {at: Way(LO.index) for at in asked if str(at) != "192.0.2.4"})
+    made = backend(
+        table, ways=lambda asked: {at: NextHop(LO.index) for at in asked if str(at) != "192.0.2.4"}
+    )
     made.carry(peers(A, far), 0)
     made.repair()
     (error,) = [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
@@ -217,12 +217,12 @@ def test_a_peer_that_a_router_comes_to_be_before_is_warned_of_and_one_that_was_r
     table, log
 ):
     router = ip_address("192.168.50.1")
-    known = {ip_address("192.168.50.12"): Way(LO.index)}
+    known = {ip_address("192.168.50.12"): NextHop(LO.index)}
     made = backend(table, ways=lambda _: known)
     made.carry(peers(A), 0)
     assert made.repair() == 0
     assert not log.records
-    known[ip_address("192.168.50.12")] = Way(LO.index, gateway=router)
+    known[ip_address("192.168.50.12")] = NextHop(LO.index, gateway=router)
     table.refusals[ROUTE_A] = errno.ENETUNREACH
     table.entries.clear()
     made.repair()
@@ -235,7 +235,7 @@ def test_a_foreign_backend_type_is_told_once(table, log):
     made = backend(table)
     strangers = [peer(f"10.2.{number}.0/24", "192.168.50.9", "vxlan") for number in (5, 6)]
     made.carry(peers(*strangers), 0)
-    made.change([Added(strangers[0]), Removed(strangers[0])])
+    made.change([PeerAdded(strangers[0]), PeerRemoved(strangers[0])])
     assert log.text.count("Ignoring non-host-gw subnet: type=vxlan") == 1
     assert table.texts() == []
 
@@ -243,7 +243,7 @@ def test_a_foreign_backend_type_is_told_once(table, log):
 def test_a_kernel_that_cannot_be_asked_is_told_and_asked_again(table, log, monkeypatch):
     made = backend(table)
 
-    def fail(*_: object, **__: object) -> list[Seen]:
+    def fail(*_: object, **__: object) -> list[SeenEntry]:
         raise OSError(errno.ENOBUFS, "No buffer space available")
 
     with monkeypatch.context() as patched:

@@ -11,7 +11,7 @@ from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import attribute
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
 from flanneld_py.subnet import Address
-from flanneld_py.underlay.interface import Way
+from flanneld_py.underlay.interface import NextHop
 
 pytestmark = pytest.mark.skipif(
     sys.byteorder == "big", reason="the bytes below are of a little-endian machine"
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(
 OIF = attribute(4, struct.pack("=I", 7))
 
 
-def default(fields: str, *others: bytes) -> tuple[int, Way] | None:
+def default(fields: str, *others: bytes) -> tuple[int, NextHop] | None:
     payload = bytes.fromhex(fields) + b"".join(others)
-    return next_hop.default_way(AF_INET, payload, 0, len(payload))
+    return next_hop.default_next_hop(AF_INET, payload, 0, len(payload))
 
 
 METRIC = attribute(6, struct.pack("=I", 20))
@@ -31,13 +31,13 @@ METRIC = attribute(6, struct.pack("=I", 20))
 def test_a_default_route_has_its_metric_and_where_it_leaves():
     source = attribute(7, IPv4Address("192.0.2.1").packed)
     assert default("02 00 00 00 fe 03 00 01 00000000", OIF, METRIC, source) == (
-        20, Way(7, IPv4Address("192.0.2.1")),
+        20, NextHop(7, IPv4Address("192.0.2.1")),
     )  # fmt: skip
 
 
 def test_of_several_next_hops_the_first_counts():
     hops = attribute(9, struct.pack("=HBBi", 8, 0, 0, 5) + struct.pack("=HBBi", 8, 0, 0, 8))
-    assert default("02 00 00 00 fe 03 00 01 00000000", hops) == (0, Way(5))
+    assert default("02 00 00 00 fe 03 00 01 00000000", hops) == (0, NextHop(5))
 
 
 @pytest.mark.parametrize(
@@ -61,25 +61,25 @@ VIA6 = attribute(18, struct.pack("=H", AF_INET6) + ip_address("fe80::9").packed)
 @pytest.mark.parametrize(
     ("others", "expected"),
     [
-        ((OIF,), Way(7)),
-        ((OIF, ROUTER), Way(7, gateway=IPv4Address("192.0.2.9"))),
-        ((OIF, VIA6), Way(7, gateway=ip_address("fe80::9"))),
+        ((OIF,), NextHop(7)),
+        ((OIF, ROUTER), NextHop(7, gateway=IPv4Address("192.0.2.9"))),
+        ((OIF, VIA6), NextHop(7, gateway=ip_address("fe80::9"))),
         (
             (attribute(9, struct.pack("=HBBi", 16, 0, 0, 5) + ROUTER),),
-            Way(5, gateway=IPv4Address("192.0.2.9")),
+            NextHop(5, gateway=IPv4Address("192.0.2.9")),
         ),
     ],
     ids=["on the link", "a router", "a router of the other family", "several routers"],
 )
-def test_a_way_names_its_router(others: tuple[bytes, ...], expected: Way):
+def test_a_way_names_its_router(others: tuple[bytes, ...], expected: NextHop):
     payload = bytes.fromhex("02 20 00 00 fe 00 00 01 00020000") + b"".join(others)
-    assert next_hop.way_to_another(payload, 0, len(payload)) == expected
+    assert next_hop.next_hop_to_a_host(payload, 0, len(payload)) == expected
 
 
 @pytest.mark.parametrize("kind", ["02", "03", "07"], ids=["RTN_LOCAL", "RTN_BROADCAST", "RTN_UNREACHABLE"])
 def test_what_is_sent_to_no_other_machine_has_no_way(kind: str):
     payload = bytes.fromhex(f"02 20 00 00 fe 00 00 {kind} 00020000") + OIF
-    assert next_hop.way_to_another(payload, 0, len(payload)) is None
+    assert next_hop.next_hop_to_a_host(payload, 0, len(payload)) is None
 
 
 def ips(*texts: str) -> tuple[Address, ...]:

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flanneld_py.errors import Stopped
-from flanneld_py.lease.model import HeldLease, LeaseAttrs, encode
+from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
 from flanneld_py.registry import (
     TTL,
-    Changes,
-    Event,
+    Announcement,
+    LeaseChanges,
+    LeaseEvent,
+    RegistryUnavailable,
     Reset,
-    Said,
     Snapshot,
-    Unavailable,
     WatchMessage,
     announcements,
 )
-from flanneld_py.registry.lease_keys import Reader
+from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet, key
 
@@ -56,7 +56,7 @@ class MemoryEtcd:
         self._watchers: list[_Watcher] = []
         self._history: list[tuple[int, _Happened]] = []
         self._compacted = 0
-        self._reader = Reader("/memory/subnets/")
+        self._reader = LeaseReader("/memory/subnets/")
         self._said: dict[tuple[str, Subnet], bytes] = {}
 
     def put(self, subnet: Subnet, attrs: LeaseAttrs, *, ttl: float = TTL) -> int:
@@ -94,7 +94,7 @@ class MemoryEtcd:
         for watcher in watchers:
             watcher.deliver(Reset(reason))
 
-    def held(self, subnet: Subnet) -> HeldLease:
+    def held(self, subnet: Subnet) -> StoredLease:
         """A lease that is there."""
         return next(held for held in self.snapshot().leases if held.lease.subnet == subnet)
 
@@ -105,18 +105,18 @@ class MemoryEtcd:
             self._said[kind, subnet] = value
         else:
             self._said.pop((kind, subnet), None)
-        self._tell(Said(subnet, value), kind)
+        self._tell(Announcement(subnet, value), kind)
 
     def say_raw(self, kind: str, name: str, value: bytes) -> None:
         """Likewise, under a key's last part, which may name no subnet."""
-        said = announcements.Reader().said(name, value)
+        said = announcements.AnnouncementReader().said(name, value)
         if said is not None:
             self.say(said.subnet, value, kind)
 
-    def said(self, kind: str = "udp") -> tuple[Said, ...]:
+    def said(self, kind: str = "udp") -> tuple[Announcement, ...]:
         """All that is said by nodes with this type of backend."""
         self._expire()
-        return tuple(Said(subnet, value) for (of, subnet), value in self._said.items() if of == kind)
+        return tuple(Announcement(subnet, value) for (of, subnet), value in self._said.items() if of == kind)
 
     def revision_of(self, subnet: Subnet) -> int | None:
         """The revision at which a subnet's key was last written, whatever it says; None if there is none."""
@@ -162,7 +162,7 @@ class MemoryEtcd:
             for kind, subnet in [place for place in self._said if key(place[1]) == name]:
                 self.say(subnet, b"", kind)
 
-    def _tell(self, what: Event | Said | None, kind: str = "") -> None:
+    def _tell(self, what: LeaseEvent | Announcement | None, kind: str = "") -> None:
         if what is not None:
             happened = _Happened(what, kind)
             self._history.append((self.revision, happened))
@@ -174,7 +174,7 @@ class MemoryEtcd:
 class _Happened:
     """What happened; `kind` is the type of the backend that said something, empty for a lease."""
 
-    what: Event | Said
+    what: LeaseEvent | Announcement
     kind: str
 
 
@@ -186,8 +186,8 @@ class _Watcher:
     kind: str
 
     def hear(self, happened: _Happened) -> None:
-        if not isinstance(happened.what, Said):
-            self.deliver(Changes((happened.what,)))
+        if not isinstance(happened.what, Announcement):
+            self.deliver(LeaseChanges((happened.what,)))
         elif happened.kind == self.kind:
             self.deliver(happened.what)
 
@@ -210,11 +210,11 @@ class MemoryRegistry(Store):
         etcd = self._reach()
         return replace(etcd.snapshot(), said=etcd.said(self._kind)) if self._kind else etcd.snapshot()
 
-    def beside(self, kind: str) -> None:
+    def follow_announcements(self, kind: str) -> None:
         """See `Registry`."""
         self._kind = kind
 
-    def say(self, held: HeldLease, text: bytes) -> None:
+    def announce(self, held: StoredLease, text: bytes) -> None:
         """See `Registry`."""
         etcd, subnet = self._write(), held.lease.subnet
         if self._kind and etcd.revision_of(subnet) == held.revision:
@@ -225,13 +225,13 @@ class MemoryRegistry(Store):
         etcd = self._write()
         return etcd.put(subnet, attrs) if etcd.revision_of(subnet) is None else None
 
-    def renew(self, held: HeldLease, attrs: LeaseAttrs) -> int | None:
+    def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`."""
         etcd = self._write()
         subnet, ttl = held.lease.subnet, math.inf if held.permanent else TTL
         return etcd.put(subnet, attrs, ttl=ttl) if etcd.revision_of(subnet) == held.revision else None
 
-    def replace(self, old: HeldLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
+    def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `Store`."""
         etcd = self._write()
         if etcd.revision_of(old.lease.subnet) != old.revision or etcd.revision_of(subnet) is not None:
@@ -239,7 +239,7 @@ class MemoryRegistry(Store):
         etcd.delete(old.lease.subnet)
         return etcd.put(subnet, attrs)
 
-    def remove(self, held: HeldLease) -> bool:
+    def remove(self, held: StoredLease) -> bool:
         """See `Store`."""
         etcd = self._write()
         if etcd.revision_of(held.lease.subnet) != held.revision:
@@ -276,11 +276,11 @@ class MemoryRegistry(Store):
                 deliver = self._deliver
                 self._end_watch()
                 deliver(Reset("the endpoint does not answer any more"))
-            raise Unavailable("http://192.0.2.1:2379: unavailable: no route")
+            raise RegistryUnavailable("http://192.0.2.1:2379: unavailable: no route")
         return self._etcd
 
     def _write(self) -> MemoryEtcd:
         etcd = self._reach()
         if etcd.read_only:
-            raise Unavailable("http://192.0.2.1:2379: resource exhausted: database space exceeded")
+            raise RegistryUnavailable("http://192.0.2.1:2379: resource exhausted: database space exceeded")
         return etcd

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from flanneld_py.lease.model import HeldLease, Lease
-from flanneld_py.registry import Changes, Gone, Put, Said, announcements
+from flanneld_py.lease.model import Lease, StoredLease
+from flanneld_py.registry import Announcement, LeaseAdded, LeaseChanges, LeaseRemoved, announcements
 from flanneld_py.registry.store import Store
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py import registry_conformance
@@ -38,10 +38,10 @@ class World(registry_conformance.World, Protocol):
 class Heard(Watched):
     """The messages of a watch that follows what is said."""
 
-    def next(self) -> Said:
+    def next(self) -> Announcement:
         """What is said next, whatever leases are written meanwhile."""
-        while not isinstance(message := self.messages.get(timeout=10), Said):
-            assert isinstance(message, Changes), message
+        while not isinstance(message := self.messages.get(timeout=10), Announcement):
+            assert isinstance(message, LeaseChanges), message
         return message
 
 
@@ -49,8 +49,8 @@ def hearing(registry: Store) -> Heard:
     return Heard(registry, registry.snapshot().revision)
 
 
-def of(subnet: Subnet, revision: int, text: bytes = TEXT) -> Said:
-    return Said(subnet, announcements.said_at(text, revision))
+def of(subnet: Subnet, revision: int, text: bytes = TEXT) -> Announcement:
+    return Announcement(subnet, announcements.said_at(text, revision))
 
 
 class BesideContract:
@@ -60,21 +60,21 @@ class BesideContract:
     def registry(self, world) -> Store:
         """The connection of a node whose backend says something."""
         connected: Store = world.connect()
-        connected.beside("udp")
+        connected.follow_announcements("udp")
         return connected
 
     @pytest.fixture
     def other(self, world) -> Store:
         """Another node's."""
         connected: Store = world.connect()
-        connected.beside("udp")
+        connected.follow_announcements("udp")
         return connected
 
-    def hold(self, registry: Store, subnet: Subnet = OURS) -> HeldLease:
+    def hold(self, registry: Store, subnet: Subnet = OURS) -> StoredLease:
         attrs = US if subnet == OURS else THEM
         revision = registry.create(subnet, attrs)
         assert revision is not None
-        return HeldLease(Lease(subnet, attrs), revision)
+        return StoredLease(Lease(subnet, attrs), revision)
 
     def test_where_nobody_has_said_anything_nothing_is_listed(self, registry):
         assert registry.snapshot().said == ()
@@ -83,7 +83,7 @@ class BesideContract:
         self, registry, other, world
     ):
         held = self.hold(registry)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert other.snapshot().said == registry.snapshot().said == (of(OURS, held.revision),)
         stored = world.stored("10.2.35.0-24")
         assert (stored.value, stored.revision) == (world.value("192.168.199.52"), held.revision)
@@ -96,71 +96,71 @@ class BesideContract:
     def test_a_watch_tells_what_is_said_anew_and_not_any_more(self, registry, other, world):
         held = self.hold(registry)
         heard = hearing(other)
-        registry.say(held, TEXT)
-        registry.say(held, b"{}")
+        registry.announce(held, TEXT)
+        registry.announce(held, b"{}")
         assert [heard.next(), heard.next()] == [of(OURS, held.revision), of(OURS, held.revision, b"{}")]
         world.unsay("udp", "10.2.35.0-24")
-        assert heard.next() == Said(OURS, b"")
+        assert heard.next() == Announcement(OURS, b"")
 
     def test_a_watch_tells_of_what_was_said_since_the_list_and_of_leases_too(self, registry, other):
         revision = other.snapshot().revision
         held = self.hold(registry)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         heard = Heard(other, revision)
         messages = [heard.messages.get(timeout=10) for _ in range(2)]
-        assert Changes((Put(held),)) in messages
+        assert LeaseChanges((LeaseAdded(held),)) in messages
         assert of(OURS, held.revision) in messages
         second = self.hold(registry, THEIRS)
-        assert heard.events(1) == [Put(second)]
+        assert heard.events(1) == [LeaseAdded(second)]
 
     def test_nothing_is_said_of_a_lease_that_is_not_as_it_was(self, registry, world):
         held = self.hold(registry)
         world.put("10.2.35.0-24", world.value("192.168.199.53"))
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert world.said("udp", "10.2.35.0-24") is None
         world.delete("10.2.35.0-24")
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert world.said("udp", "10.2.35.0-24") is None
 
     def test_it_is_said_again_of_a_lease_that_was_renewed(self, registry, other):
         held = self.hold(registry)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         heard = hearing(other)
         revision = registry.renew(held, US)
-        registry.say(replace(held, revision=revision), TEXT)
+        registry.announce(replace(held, revision=revision), TEXT)
         assert heard.next() == of(OURS, revision)
         assert other.snapshot().said == (of(OURS, revision),)
 
     def test_what_is_said_lives_no_longer_than_its_lease(self, registry, world):
-        held = HeldLease(Lease(OURS, US), world.put_for(100, "10.2.35.0-24", world.value("192.168.199.52")))
-        registry.say(held, TEXT)
+        held = StoredLease(Lease(OURS, US), world.put_for(100, "10.2.35.0-24", world.value("192.168.199.52")))
+        registry.announce(held, TEXT)
         assert 0 < world.said("udp", "10.2.35.0-24").ttl <= 100
 
     def test_what_is_said_of_a_reservation_has_no_end(self, registry, world):
         revision = world.put("10.2.35.0-24", world.value("192.168.199.52"), permanent=True)
-        registry.say(HeldLease(Lease(OURS, US), revision, permanent=True), TEXT)
+        registry.announce(StoredLease(Lease(OURS, US), revision, permanent=True), TEXT)
         assert world.said("udp", "10.2.35.0-24").ttl is None
 
     def test_what_is_said_ends_with_a_lease_that_runs_out(self, registry, other, world):
-        held = HeldLease(Lease(OURS, US), world.put_for(2, "10.2.35.0-24", world.value("192.168.199.52")))
+        held = StoredLease(Lease(OURS, US), world.put_for(2, "10.2.35.0-24", world.value("192.168.199.52")))
         heard = hearing(other)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert heard.next() == of(OURS, held.revision)
         world.let_pass(2)
         ends = {type(heard.messages.get(timeout=10)) for _ in range(2)}
-        assert ends == {Changes, Said}
+        assert ends == {LeaseChanges, Announcement}
         snapshot = other.snapshot()
         assert (snapshot.leases, snapshot.said) == ((), ())
 
     def test_backends_of_different_kinds_do_not_hear_each_other(self, registry, world):
         stranger: Store = world.connect()
-        stranger.beside("wireguard")
+        stranger.follow_announcements("wireguard")
         theirs, ours = hearing(stranger), hearing(registry)
         held = self.hold(registry)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert ours.next() == of(OURS, held.revision)
         second = self.hold(stranger, THEIRS)
-        stranger.say(second, b"{}")
+        stranger.announce(second, b"{}")
         assert theirs.next() == of(THEIRS, second.revision, b"{}")
         assert (len(registry.snapshot().said), len(stranger.snapshot().said)) == (1, 1)
 
@@ -168,12 +168,12 @@ class BesideContract:
         silent: Store = world.connect()
         watched = Watched(silent, silent.snapshot().revision)
         held = self.hold(registry)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert silent.snapshot().said == ()
         second = self.hold(silent, THEIRS)
-        silent.say(second, TEXT)
+        silent.announce(second, TEXT)
         assert world.said("udp", "10.2.52.0-24") is None
-        assert watched.events(2) == [Put(held), Put(second)]
+        assert watched.events(2) == [LeaseAdded(held), LeaseAdded(second)]
 
     def test_keys_that_flannel_would_not_write_say_nothing(self, registry, other, world):
         held = self.hold(registry)
@@ -181,29 +181,29 @@ class BesideContract:
         for name in ("junk", "10.2.35.7-24", "10.2.35.0-24-25"):
             world.say("udp", name, TEXT)
         world.say("udpx", "10.2.36.0-24", TEXT)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         assert heard.next() == of(OURS, held.revision)
         assert other.snapshot().said == (of(OURS, held.revision),)
 
     def test_a_watch_that_is_broken_is_reset_once_and_says_nothing_more(self, registry, other, world):
         held = self.hold(registry)
         heard = hearing(other)
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         heard.next()
         world.break_connections()
         assert heard.reset().reason
         registry_conformance.eventually(other.snapshot)
         again = hearing(other)
-        registry_conformance.eventually(lambda: registry.say(held, b"{}"))
+        registry_conformance.eventually(lambda: registry.announce(held, b"{}"))
         assert again.next() == of(OURS, held.revision, b"{}")
         world.delete("10.2.35.0-24")
-        assert isinstance(again.events(1)[0], Gone)
+        assert isinstance(again.events(1)[0], LeaseRemoved)
         assert heard.nothing()
 
     def test_after_close_nothing_is_told_of_what_is_said(self, registry, other):
         held = self.hold(registry)
         heard, witness = hearing(other), hearing(registry)
         other.close()
-        registry.say(held, TEXT)
+        registry.announce(held, TEXT)
         witness.next()
         assert heard.nothing()

@@ -5,14 +5,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from flanneld_py.lease.validation import Fault, Needs, Rules, too_wide
+from flanneld_py.lease.validation import LeaseRules, ProtectedAddresses, RefusalReason, too_wide
 from tests.flanneld_py.made import addresses, config, held, pool4, pool6, subnet
 
 # The tutorial's network and one of its minions.
 NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
 OWN = subnet("10.2.35.0/24")
 PUBLIC = addresses("192.168.199.52")
-NEEDS = Needs(
+NEEDS = ProtectedAddresses(
     own={
         ip_address("192.168.199.52"): "eth0",
         ip_address("10.2.35.1"): "docker0",
@@ -22,10 +22,10 @@ NEEDS = Needs(
     registries=frozenset({ip_address("10.2.70.1")}),
     gateways=frozenset({ip_address("10.2.80.1")}),
 )
-RULES = Rules(NETWORK, OWN, PUBLIC, NEEDS)
+RULES = LeaseRules(NETWORK, OWN, PUBLIC, NEEDS)
 
 
-def fault(network: str, address: str = "192.168.199.53", *, permanent: bool = False) -> Fault | None:
+def fault(network: str, address: str = "192.168.199.53", *, permanent: bool = False) -> RefusalReason | None:
     refusal = RULES.unfit(replace(held(network, address), permanent=permanent))
     return None if refusal is None else refusal.fault
 
@@ -37,26 +37,26 @@ def test_a_peers_lease_is_taken_also_outside_the_range_that_subnets_are_picked_f
 
 @pytest.mark.parametrize("network", ["10.3.0.0/24", "192.168.199.0/24", "10.0.0.0/8", "0.0.0.0/1"])
 def test_a_lease_outside_the_network_is_refused(network):
-    assert fault(network) is Fault.OUTSIDE
+    assert fault(network) is RefusalReason.OUTSIDE
 
 
 @pytest.mark.parametrize(
     "network", ["10.2.0.0/16", "10.2.0.0/17", "10.2.52.0/23", "10.2.52.0/25", "10.2.52.9/32"]
 )
 def test_a_lease_that_is_not_of_the_networks_length_is_refused(network):
-    assert fault(network) is Fault.LENGTH
+    assert fault(network) is RefusalReason.LENGTH
 
 
 def test_a_reservation_may_be_of_several_subnets_but_not_of_all_or_of_less_than_one():
     assert fault("10.2.64.0/22", permanent=True) is None
     assert fault("10.2.52.0/24", permanent=True) is None
-    assert fault("10.2.0.0/16", permanent=True) is Fault.LENGTH
-    assert fault("10.2.52.0/25", permanent=True) is Fault.LENGTH
+    assert fault("10.2.0.0/16", permanent=True) is RefusalReason.LENGTH
+    assert fault("10.2.52.0/25", permanent=True) is RefusalReason.LENGTH
 
 
 def test_a_lease_that_has_an_address_of_our_subnet_is_refused():
-    assert fault("10.2.35.0/24") is Fault.OURS
-    assert fault("10.2.32.0/21", permanent=True) is Fault.OURS
+    assert fault("10.2.35.0/24") is RefusalReason.OURS
+    assert fault("10.2.32.0/21", permanent=True) is RefusalReason.OURS
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_lease_that_has_an_address_of_our_subnet_is_refused():
 def test_a_public_address_that_no_packet_may_be_sent_to_is_refused(address, what):
     refusal = RULES.unfit(held("10.2.52.0/24", address))
     assert refusal is not None
-    assert refusal.fault is Fault.ADDRESS
+    assert refusal.fault is RefusalReason.ADDRESS
     assert refusal.reason == f"its public address {address} is {what}"
 
 
@@ -84,7 +84,7 @@ def test_any_other_machines_public_address_is_taken(address):
 
 
 def test_a_public_address_inside_its_own_subnet_leads_nowhere():
-    assert fault("10.2.52.0/24", "10.2.52.9") is Fault.ADDRESS
+    assert fault("10.2.52.0/24", "10.2.52.9") is RefusalReason.ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_public_address_inside_its_own_subnet_leads_nowhere():
 def test_a_lease_that_covers_what_this_machine_needs_is_refused(network, what):
     refusal = RULES.unfit(held(network, "192.168.199.53"))
     assert refusal is not None
-    assert refusal.fault is Fault.COVERS
+    assert refusal.fault is RefusalReason.COVERS
     assert refusal.reason == f"it covers {what}"
 
 
@@ -107,9 +107,11 @@ def test_with_two_families_each_is_judged_and_one_alone_will_do():
         pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"),
         pool6("2001:cafe:42::/56", "2001:cafe:42:1::/64", "2001:cafe:42:ff::/64"),
     )
-    rules = Rules(both, subnet("10.2.35.0/24", "2001:cafe:42:1::/64"))
+    rules = LeaseRules(both, subnet("10.2.35.0/24", "2001:cafe:42:1::/64"))
 
-    def lease(*networks: str, address: tuple[str, ...] = ("192.168.199.53", "fd00:199::53")) -> Fault | None:
+    def lease(
+        *networks: str, address: tuple[str, ...] = ("192.168.199.53", "fd00:199::53")
+    ) -> RefusalReason | None:
         item = held(networks[0], "192.168.199.53")
         attrs = replace(item.lease.attrs, public=addresses(*address))
         refusal = rules.unfit(replace(item, lease=replace(item.lease, subnet=subnet(*networks), attrs=attrs)))
@@ -117,12 +119,13 @@ def test_with_two_families_each_is_judged_and_one_alone_will_do():
 
     assert lease("10.2.52.0/24", "2001:cafe:42:2::/64") is None
     assert lease("10.2.52.0/24") is None
-    assert lease("10.2.52.0/24", "2001:cafe:43:2::/64") is Fault.OUTSIDE
-    assert lease("10.2.52.0/24", "2001:cafe:42:2::/65") is Fault.LENGTH
-    assert lease("10.2.52.0/24", "2001:cafe:42:1::/64") is Fault.OURS
+    assert lease("10.2.52.0/24", "2001:cafe:43:2::/64") is RefusalReason.OUTSIDE
+    assert lease("10.2.52.0/24", "2001:cafe:42:2::/65") is RefusalReason.LENGTH
+    assert lease("10.2.52.0/24", "2001:cafe:42:1::/64") is RefusalReason.OURS
     for wrong in ("::1", "ff02::1"):
         assert (
-            lease("10.2.52.0/24", "2001:cafe:42:2::/64", address=("192.168.199.53", wrong)) is Fault.ADDRESS
+            lease("10.2.52.0/24", "2001:cafe:42:2::/64", address=("192.168.199.53", wrong))
+            is RefusalReason.ADDRESS
         )
 
 
@@ -134,12 +137,12 @@ def test_what_is_of_a_family_that_the_network_has_not_does_not_matter():
     other = replace(item.lease, subnet=subnet("2001:db8::/64"))
     refusal = RULES.unfit(replace(item, lease=other))
     assert refusal is not None
-    assert refusal.fault is Fault.OUTSIDE
+    assert refusal.fault is RefusalReason.OUTSIDE
 
 
 def test_a_network_that_covers_what_the_machine_needs_is_warned_of_with_what_to_do():
-    assert too_wide(Rules(NETWORK, OWN, PUBLIC), kept=False) == ""
-    warning = too_wide(Rules(NETWORK, OWN, addresses("10.2.3.4"), NEEDS), kept=False)
+    assert too_wide(LeaseRules(NETWORK, OWN, PUBLIC), kept=False) == ""
+    warning = too_wide(LeaseRules(NETWORK, OWN, addresses("10.2.3.4"), NEEDS), kept=False)
     assert "The network 10.2.0.0/16 covers" in warning
     for what in ("10.2.3.4 (this machine's public address)", "10.2.70.1 (the registry's address)"):
         assert what in warning

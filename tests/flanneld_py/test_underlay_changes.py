@@ -10,10 +10,17 @@ import pytest
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 from flanneld_py.subnet import Address, Addresses
-from flanneld_py.underlay.changes import Seen, changes
+from flanneld_py.underlay.changes import InterfaceState, changes
 from flanneld_py.underlay.changes import follow as follow_seen
-from flanneld_py.underlay.follower import PATIENCE, Underlay
-from flanneld_py.underlay.interface import Candidate, Families, Held, Interface, Routes, Wishes
+from flanneld_py.underlay.follower import GRACE, UnderlayFollower
+from flanneld_py.underlay.interface import (
+    AssignedAddress,
+    Candidate,
+    Families,
+    Interface,
+    InterfaceSelection,
+    Routes,
+)
 from tests.flanneld_py.daemon_world import Script
 from tests.flanneld_py.made import addresses, config, pool4
 
@@ -25,7 +32,7 @@ ETH0: Final = Interface(
 
 
 def candidate(*texts: str, name: str = "eth0", index: int = 2, mtu: int = 1500, up: bool = True) -> Candidate:
-    held = tuple(Held(ip_interface(text)) for text in texts)
+    held = tuple(AssignedAddress(ip_interface(text)) for text in texts)
     return Candidate(name, index, mtu, int(up), held)  # IFF_UP is 1 (linux/if.h)
 
 
@@ -40,10 +47,10 @@ def follow(
     elsewhere: tuple[str, ...] = (),
 ) -> Interface | str:
     """Of a machine with this device, and with other addresses on others."""
-    wishes = Wishes(names=names, public=public or Addresses())
+    selection = InterfaceSelection(names=names, public=public or Addresses())
     own = () if device is None else device.addresses
     usable = frozenset(map(ip_address, elsewhere)) | {held.address.ip for held in own}
-    return follow_seen(interface, Seen(device, usable), needs, wishes, patient=patient)
+    return follow_seen(interface, InterfaceState(device, usable), needs, selection, patient=patient)
 
 
 def test_an_interface_as_it_was_is_the_same():
@@ -94,7 +101,7 @@ def test_a_public_ip_of_another_interface_is_ours_for_as_long_as_the_machine_has
 
 def test_an_ipv6_address_that_another_machine_has_too_is_lost():
     both = replace(ETH0, ipv6=IPv6Address("fd00:50::11"), ipv6_networks=(IPv6Interface("fd00:50::11/64"),))
-    taken = Held(IPv6Interface("fd00:50::11/64"), 0x08)  # IFA_F_DADFAILED (linux/if_addr.h)
+    taken = AssignedAddress(IPv6Interface("fd00:50::11/64"), 0x08)  # IFA_F_DADFAILED (linux/if_addr.h)
     seen = replace(candidate("192.168.50.11/24"), addresses=(*candidate("192.168.50.11/24").addresses, taken))
     assert follow(both, seen, BOTH) == "eth0 has lost the address fd00:50::11"
 
@@ -139,17 +146,17 @@ class Machine:
         self.time = Script()
         self.there: list[Candidate] = [candidate("192.168.50.11/24")]
         self.rough: list[Candidate] = []  # of a glance, where that sees less
-        self.underlay = Underlay(
+        self.underlay = UnderlayFollower(
             Options(**options), self.time, self._look, self._glance  # type: ignore[arg-type]
         )  # fmt: skip
         network = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
-        self.footing = self.underlay.begin(ETH0, network)
+        self.attachment = self.underlay.begin(ETH0, network)
 
     def _look(self, _: Address | None) -> tuple[Sequence[Candidate], Routes]:
         return self.there, Routes()
 
-    def _glance(self, index: int) -> Seen:
-        return Seen(next((each for each in self.rough or self.there if each.index == index), None))
+    def _glance(self, index: int) -> InterfaceState:
+        return InterfaceState(next((each for each in self.rough or self.there if each.index == index), None))
 
 
 @pytest.fixture
@@ -194,7 +201,7 @@ def test_an_address_may_be_away_for_a_moment_but_not_for_long(machine):
     machine.there = [candidate()]
     assert machine.underlay.seen() is None
     assert machine.underlay.trouble == ""
-    machine.time.second += PATIENCE + 1
+    machine.time.second += GRACE + 1
     machine.underlay.seen()
     assert machine.underlay.trouble == "eth0 has lost the address 192.168.50.11"
     machine.there = [candidate("192.168.50.11/24")]
@@ -204,7 +211,7 @@ def test_an_address_may_be_away_for_a_moment_but_not_for_long(machine):
 
 def test_a_public_ip_that_is_given_stays_whatever_the_interfaces_address_is():
     machine = Machine(public_ip="203.0.113.7")
-    assert machine.footing.public == addresses("203.0.113.7")
+    assert machine.attachment.public == addresses("203.0.113.7")
     machine.there = [candidate("192.168.50.77/24")]
     move = machine.underlay.seen()
     assert move is not None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.registry import Forbidden, Said, Unavailable, announcements
+from flanneld_py.registry import Announcement, Forbidden, RegistryUnavailable, announcements
 from tests.flanneld_py.made import subnet
 
 FOLDER = "/coreos.com/network-ext/udp/"
@@ -54,9 +54,9 @@ def test_what_is_longer_than_anybody_says_is_not_read():
 
 
 def test_what_is_too_long_to_be_read_takes_no_memory():
-    reader, longest = announcements.Reader(FOLDER), b"a" * announcements.LONGEST
-    assert reader.said("10.2.35.0-24", longest) == Said(subnet("10.2.35.0/24"), longest)
-    assert reader.said("10.2.35.0-24", longest + b"a") == Said(subnet("10.2.35.0/24"), b"")
+    reader, longest = announcements.AnnouncementReader(FOLDER), b"a" * announcements.LONGEST
+    assert reader.said("10.2.35.0-24", longest) == Announcement(subnet("10.2.35.0/24"), longest)
+    assert reader.said("10.2.35.0-24", longest + b"a") == Announcement(subnet("10.2.35.0/24"), b"")
 
 
 @given(st.binary(max_size=200))
@@ -70,19 +70,19 @@ def test_any_json_is_read_without_an_error(value):
 
 
 def test_it_is_of_the_subnet_that_its_key_names():
-    reader = announcements.Reader(FOLDER)
-    assert reader.said("10.2.35.0-24", TEXT) == Said(subnet("10.2.35.0/24"), TEXT)
-    assert reader.said("10.2.35.0-24", b"") == Said(subnet("10.2.35.0/24"), b"")
+    reader = announcements.AnnouncementReader(FOLDER)
+    assert reader.said("10.2.35.0-24", TEXT) == Announcement(subnet("10.2.35.0/24"), TEXT)
+    assert reader.said("10.2.35.0-24", b"") == Announcement(subnet("10.2.35.0/24"), b"")
 
 
 @pytest.mark.parametrize("name", ["", "junk", "10.2.35.7-24", "10.2.35.0-24/deeper", "10.2.35.0_24"])
 def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
-    assert announcements.Reader(FOLDER).said(name, TEXT) is None
+    assert announcements.AnnouncementReader(FOLDER).said(name, TEXT) is None
 
 
 def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
     caplog.set_level(logging.WARNING)
-    reader = announcements.Reader(FOLDER)
+    reader = announcements.AnnouncementReader(FOLDER)
     attempts: list[Literal["read", "write"]] = ["read", "write", "read", "write"]
     for doing in attempts:
         with reader.permitted("http://192.0.2.1:2379", doing):
@@ -95,7 +95,7 @@ def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
 
 
 def test_what_we_may_not_read_is_not_wanted_until_we_may():
-    reader = announcements.Reader(FOLDER)
+    reader = announcements.AnnouncementReader(FOLDER)
     assert reader.wanted
     with reader.permitted("http://192.0.2.1:2379", "read"):
         raise Forbidden("etcd's own words")
@@ -107,11 +107,11 @@ def test_what_we_may_not_read_is_not_wanted_until_we_may():
 
 def test_what_fails_for_another_reason_is_raised():
     with (
-        pytest.raises(Unavailable, match="no route"),
-        announcements.Reader(FOLDER).permitted("http://192.0.2.1:2379", "read"),
+        pytest.raises(RegistryUnavailable, match="no route"),
+        announcements.AnnouncementReader(FOLDER).permitted("http://192.0.2.1:2379", "read"),
     ):
-        raise Unavailable("no route")
+        raise RegistryUnavailable("no route")
 
 
 def test_where_nothing_is_followed_nothing_is_wanted():
-    assert not announcements.Reader().wanted
+    assert not announcements.AnnouncementReader().wanted
