@@ -32,10 +32,6 @@ class NodeAccess(Protocol):
         """Its host name."""
 
     @property
-    def role(self) -> str:
-        """master or minion."""
-
-    @property
     def address(self) -> IPv4Address:
         """Its address in the underlay."""
 
@@ -63,14 +59,6 @@ class LabAccess(Protocol):
 
     def node(self, name: str) -> NodeAccess:
         """A machine that runs, by its host name. Raises `LabError`."""
-
-    @property
-    def master(self) -> NodeAccess:
-        """The machine that runs etcd."""
-
-    @property
-    def minions(self) -> Sequence[NodeAccess]:
-        """The machines that run flanneld and pods."""
 
     def pods(self) -> Sequence[RunningPod]:
         """Every pod, by name."""

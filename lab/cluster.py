@@ -10,14 +10,15 @@ from lab.errors import LabError, Unfit
 from lab.naming import Maker, name_option
 from lab.node import Node
 from lab.pods import PodSpec, RunningPod, place
-from lab.spec import LabSpec
+from lab.spec import LabSpec, ServiceName
 
-__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "ROLE", "SPEC", "USER"]
+__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "SERVICES", "SPEC", "USER"]
 __all__ += ["Lab", "maker_of", "names", "remove_all"]
 
 NAME = "lab.name"
 NODE = "lab.node"
-ROLE = "lab.role"
+SERVICES = "lab.services"
+"""On a machine: what it runs, with blanks between."""
 SPEC = "lab.spec"
 HOST = "lab.host"
 """On the network: the machine whose `lab` made it. Only there can one tell whether its maker still runs."""
@@ -103,15 +104,14 @@ class Lab:
             raise LabError(f"the node {name} does not run: its container is {state}")
         return found
 
-    @property
-    def master(self) -> Node:
-        """The machine that runs etcd."""
-        return self.node(self.spec.master.name)
+    def running(self, service: ServiceName) -> Sequence[Node]:
+        """The machines that run a service, in the lab file's order. Raises `LabError` if one does not run."""
+        return [self.node(node.name) for node in self.spec.running(service)]
 
     @property
     def minions(self) -> Sequence[Node]:
-        """The machines that run flanneld and pods, in the lab file's order."""
-        return [self.node(node.name) for node in self.spec.minions]
+        """The machines that are in the overlay, in the lab file's order."""
+        return self.running("flanneld")
 
     def pods(self) -> Sequence[RunningPod]:
         """Every pod, by name, of the minions whose Docker answers; of the others nothing is known."""
@@ -121,7 +121,7 @@ class Lab:
         minions = [
             node
             for node in self.nodes.values()
-            if node.role == "minion" and node.container.state == "running"
+            if "docker" in node.services and node.container.state == "running"
         ]
         found = together.each(of, minions)
         return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
@@ -146,7 +146,7 @@ class Lab:
                     f"a pod {pod.name} is there already, on {taken[pod.name]}",
                     hint=f"First: lab pod rm{name_option(self.name)} {pod.name}",
                 )
-        counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.minions}
+        counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.running("docker")}
         placed = place(pods, list(counts), counts)
         for pod in pods:
             kubelet.run_pod(self.engine, self.node(placed[pod.name]), pod)

@@ -63,9 +63,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     found = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(found, Lab):
         for node in found.nodes.values():
-            unit = "etcd" if node.role == "master" else "flanneld"
-            try:
-                log = node.journal(unit, lines=30)
-            except LabError as error:
-                log = error.message
-            report.sections.append((f"{unit} on {node.name}", log))
+            for unit in node.services:
+                try:
+                    log = node.journal(unit, lines=30)
+                except LabError as error:
+                    log = error.message
+                report.sections.append((f"{unit} on {node.name}", log))

@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from lab import checks, images, kubelet, lock, underlay, wait
-from lab.cluster import COMPLETE, HOST, NAME, NODE, ROLE, SPEC, USER, Lab, maker_of, names, remove_all
+from lab.cluster import COMPLETE, HOST, NAME, NODE, SERVICES, SPEC, USER, Lab, maker_of, names, remove_all
 from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
 from lab.engine import Engine, EngineUnavailable, FileContent, Network
 from lab.errors import LabError, NoAnswer, Unfit
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
-from lab.payload import SPEC_FILE, node_files
+from lab.payload import SPEC_FILE, node_files, spec_keeper
 from lab.perform import perform
 from lab.plan import (
     Action,
@@ -98,7 +98,7 @@ def _must_be(there: Lab, spec: LabSpec) -> None:
         again = f"{there.maker} made it; a lab of one's own has another --name, which LAB_NAME sets."
     if there.missing:
         raise LabError(f"the lab {spec.name} is up, but not whole: {', '.join(there.missing)}", hint=again)
-    made_from = there.master.run(["cat", SPEC_FILE], check=False).output
+    made_from = there.node(spec_keeper(there.spec)).run(["cat", SPEC_FILE], check=False).output
     if there.spec != spec.public() or made_from != spec.to_json():
         raise LabError(f"the lab {spec.name} is up, but was made from another lab file", hint=again)
 
@@ -236,7 +236,7 @@ class _Making:
                 addresses={item.name: subnet[item.host] for item in self.spec.nodes},
                 image=self.images.node,
                 seed=self.images.seed,
-                labels={NAME: self.spec.name, NODE: node.name, ROLE: node.role},
+                labels={NAME: self.spec.name, NODE: node.name, SERVICES: " ".join(node.services)},
             )
         )
         self._go_on()
@@ -278,14 +278,14 @@ class _Making:
             wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
 
     def _put_config(self, action: PutConfig) -> None:
-        master = self._lab.master
-        master.start_service("etcd", cancel=self.cancel)
+        etcd = self._lab.node(action.node)
+        etcd.start_service("etcd", cancel=self.cancel)
 
         def put() -> bool | wait.NotYet:
-            done = master.run(action.argv, check=False)
+            done = etcd.run(action.argv, check=False)
             return done.exit_code == 0 or wait.NotYet(done.output.strip())
 
-        what = f"etcd on {master.name} to take the configuration"
+        what = f"etcd on {etcd.name} to take the configuration"
         wait.until(put, what=what, timeout=CONFIG_TAKEN.seconds, cancel=self.cancel)
 
 

@@ -47,9 +47,9 @@ class Node:
         return self.container.labels["lab.name"]
 
     @property
-    def role(self) -> str:
-        """master or minion."""
-        return self.container.labels["lab.role"]
+    def services(self) -> tuple[str, ...]:
+        """What it runs."""
+        return tuple(self.container.labels["lab.services"].split())
 
     def run(
         self,
@@ -121,7 +121,7 @@ class Node:
 
     def _held_up(self, unit: str) -> str:
         """What a service that is being started waits for: on a minion everything waits for flanneld."""
-        services = parse_services(self.role, self.run(show_argv(self.role), check=False).text)
+        services = parse_services(self.services, self.run(show_argv(self.services), check=False).text)
         late = next((service for service in services if not service.ok), Service(unit, "unknown"))
         return f"{late.waiting()}\n{self._last_words(late.unit)}".rstrip()
 

@@ -3,7 +3,7 @@
 The node image holds the daemon's dependencies only, so a change to the daemon needs no image build.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from lab.engine import FileContent
 from lab.errors import Unfit
 from lab.spec import LabSpec, NodeSpec, program_bytes
 
-__all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "sysconfig"]
+__all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "spec_keeper", "sysconfig"]
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
-"""On the master, for root: all that the lab was made from, with the pods' passwords, which no label has."""
+"""On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
+
+CLIENT_PORT, PEER_PORT = 2379, 2380
+"""etcd's, as IANA has registered them."""
 
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
@@ -27,23 +30,29 @@ Environment=ETCD_ENABLE_V2=true
 """
 
 
+def spec_keeper(spec: LabSpec) -> str:
+    """The machine that has SPEC_FILE: the first that runs etcd."""
+    return spec.running("etcd")[0].name
+
+
 def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileContent]:
     """What a machine has beside its image, by path; `arch` is Debian's name of its architecture.
 
     mk-docker-opts.sh stays ours with every flanneld: it reads /run/flannel/subnet.env, and the machine's
     units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
     """
-    if node.role == "master":
-        v2 = {"/etc/systemd/system/etcd.service.d/v2.conf": FileContent(V2_STORE.encode())}
-        return {
-            SPEC_FILE: FileContent(spec.to_json().encode(), 0o600),
-            "/etc/etcd/etcd.conf": etcd_conf(node),
-            **(v2 if spec.etcd_api == "v2" else {}),
-        }
-    files = {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
-    program = node.flanneld.program
-    if program is not None:
-        files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
+    files: dict[str, FileContent] = {}
+    if node.name == spec_keeper(spec):
+        files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
+    if node.runs("etcd"):
+        files["/etc/etcd/etcd.conf"] = etcd_conf(node, spec.running("etcd"))
+        if spec.etcd_api == "v2":
+            files["/etc/systemd/system/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
+    if node.runs("flanneld"):
+        files |= {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
+        program = node.flanneld.program
+        if program is not None:
+            files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
     return files
 
 
@@ -61,21 +70,40 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
     }
 
 
-def etcd_conf(master: NodeSpec) -> FileContent:
-    """The tutorial's /etc/etcd/etcd.conf (its section 2.2), with the lab's own name of the master."""
-    text = f"""\
-# [member]
-ETCD_NAME=default
-ETCD_DATA_DIR="/var/lib/etcd/default.etcd"
-ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"
-# One member holds its election within 0.2 s instead of a second (milliseconds).
-ETCD_HEARTBEAT_INTERVAL=20
-ETCD_ELECTION_TIMEOUT=200
+def etcd_conf(node: NodeSpec, members: Sequence[NodeSpec]) -> FileContent:
+    """The tutorial's /etc/etcd/etcd.conf (its section 2.2), with the machine's own name.
 
-# [cluster]
-ETCD_ADVERTISE_CLIENT_URLS="http://{master.name}:2379"
-"""
-    return FileContent(text.encode())
+    The tutorial has one member. One of several also says who the others are.
+    """
+    alone = len(members) == 1
+    member = "default" if alone else node.name
+    lines = [
+        "# [member]",
+        f"ETCD_NAME={member}",
+        f'ETCD_DATA_DIR="/var/lib/etcd/{member}.etcd"',
+        f'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:{CLIENT_PORT}"',
+    ]
+    if alone:
+        lines += [
+            "# One member holds its election within 0.2 s instead of a second (milliseconds).",
+            "ETCD_HEARTBEAT_INTERVAL=20",
+            "ETCD_ELECTION_TIMEOUT=200",
+        ]
+    else:
+        lines.append(f'ETCD_LISTEN_PEER_URLS="http://0.0.0.0:{PEER_PORT}"')
+    lines += ["", "# [cluster]", f'ETCD_ADVERTISE_CLIENT_URLS="{_url(node, CLIENT_PORT)}"']
+    if not alone:
+        every = ",".join(f"{item.name}={_url(item, PEER_PORT)}" for item in members)
+        lines += [
+            f'ETCD_INITIAL_ADVERTISE_PEER_URLS="{_url(node, PEER_PORT)}"',
+            f'ETCD_INITIAL_CLUSTER="{every}"',
+            "ETCD_INITIAL_CLUSTER_STATE=new",
+        ]
+    return FileContent(("\n".join(lines) + "\n").encode())
+
+
+def _url(node: NodeSpec, port: int) -> str:
+    return f"http://{node.name}:{port}"
 
 
 def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:
@@ -89,10 +117,11 @@ def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:
         options.append(f"-etcd-prefix={spec.etcd_prefix}")
     if spec.etcd_api == "v2" and node.flanneld.program is None:  # any other that knows v2 knows only v2
         options.append("-etcd-api=v2")
+    endpoints = ",".join(_url(item, CLIENT_PORT) for item in spec.running("etcd"))
     text = f"""\
 # Flanneld configuration options
 # etcd url location
-FLANNEL_ETCD="http://{spec.master.name}:2379"
+FLANNEL_ETCD="{endpoints}"
 
 # etcs config key
 FLANNEL_ETCD_KEY="{spec.etcd_prefix}"

@@ -66,15 +66,17 @@ class MakeNode:
 
 @dataclass(frozen=True, slots=True)
 class PutConfig:
-    """Write flannel's network configuration into the master's etcd."""
+    """Write flannel's network configuration into etcd."""
 
+    node: str
+    """On which the command runs."""
     key: str
     value: str
     api: EtcdApi = "v3"
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The command, on the master."""
+        """The command."""
         if self.api == "v2":
             return ("etcdctl", "set", self.key, self.value)
         return ("etcdctl", "put", self.key, self.value)
@@ -137,18 +139,19 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
 
     Raises `Unfit` when a pod cannot be placed.
     """
-    minions = [node.name for node in spec.minions]
+    hosts = [node.name for node in spec.running("docker")]
     nodes = {node.name: f"node {node.name}" for node in spec.nodes}
-    pods = place(spec.pods, minions, dict.fromkeys(minions, 0))
+    pods = place(spec.pods, hosts, dict.fromkeys(hosts, 0))
     steps = [_step("images", MakeImages()), _step("network", MakeNetwork(spec.underlays, spec.backend.bare))]
     before = _before(spec)
     steps += [
         _step(nodes[node.name], MakeNode(node), "images", "network", *before.get(node.name, ()))
         for node in spec.nodes
     ]
-    config = PutConfig(f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
-    steps += [_step("etcd", config, nodes[spec.master.name])]
-    steps += [_step(f"docker on {name}", WaitForDocker(name), nodes[name], "etcd") for name in minions]
+    etcd = [node.name for node in spec.running("etcd")]
+    config = PutConfig(etcd[0], f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
+    steps += [_step("etcd", config, *(nodes[name] for name in etcd))]
+    steps += [_step(f"docker on {name}", WaitForDocker(name), nodes[name], "etcd") for name in hosts]
     steps += [
         _step(f"pod {pod.name}", CreatePod(pod, pods[pod.name]), f"docker on {pods[pod.name]}")
         for pod in spec.pods
@@ -162,10 +165,10 @@ def _before(spec: LabSpec) -> dict[str, list[str]]:
     A flannel 0.20 that has just started may never learn of a lease that is written in the same moment: it
     goes on watching from "now" after each change. So there, minions start one after the other.
     """
-    minions = [node.name for node in spec.minions]
-    if all(node.flanneld.program is None for node in spec.minions):
+    hosts = [node.name for node in spec.running("docker")]
+    if all(node.flanneld.program is None for node in spec.running("flanneld")):
         return {}
-    return {name: [f"docker on {previous}"] for previous, name in pairwise(minions)}
+    return {name: [f"docker on {previous}"] for previous, name in pairwise(hosts)}
 
 
 def _step(name: str, action: Action, *needs: str) -> Step:
@@ -187,8 +190,8 @@ def node_config(
     It asks for the few privileges that systemd and an inner Docker engine need and not for all of them,
     unless the lab says `privileged: true`.
     """
-    environment = {"LAB_ROLE": node.role, "container": "docker"}
-    if node.role == "master" and spec.etcd_api == "v2":
+    environment = {"LAB_SERVICES": " ".join(node.services), "container": "docker"}
+    if node.runs("etcd") and spec.etcd_api == "v2":
         environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
     return ContainerConfig(
         name=f"{network}-{node.name}",
@@ -206,7 +209,7 @@ def node_config(
         security=("seccomp=unconfined", "apparmor=unconfined"),
         sysctls={"net.ipv4.ip_forward": "1"},
         tmpfs=("/run", "/tmp"),  # noqa: S108 - the node's, not ours
-        volumes={seed: "/seed:ro"} if node.role == "minion" else {},
+        volumes={seed: "/seed:ro"} if node.runs("docker") else {},
         privileged=spec.privileged,
     )
 

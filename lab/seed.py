@@ -68,7 +68,7 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
             ["/usr/local/sbin/lab-init"],
             stdin=engine.save_image(mysql),
             environment={
-                "LAB_ROLE": "seed",
+                "LAB_SERVICES": "seed",
                 "LAB_IMAGE": mysql,
                 "LAB_SECONDS": f"{SEED_ENGINE_STARTS.seconds:.0f}",
             },

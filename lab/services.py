@@ -1,13 +1,10 @@
-"""The services that a machine's role asks for, and how systemd says that each of them is doing. Pure."""
+"""The services of a machine, and how systemd says that each of them is doing. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["SERVICES", "Service", "parse_failed", "parse_services", "show_argv"]
-
-SERVICES: Mapping[str, tuple[str, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
-"""By role. What starts with them and fails them when it fails (containerd, lab-store) is told by them."""
+__all__ = ["Service", "parse_failed", "parse_services", "show_argv"]
 
 ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp"} | {
     "failed": "InactiveEnterTimestamp",
@@ -57,17 +54,20 @@ class Service:
         return f"{self.unit} is {self.describe()}"
 
 
-def show_argv(role: str) -> list[str]:
-    """The command, on a machine of this role, whose output `parse_services` reads."""
-    units = [f"{unit}.service" for unit in SERVICES[role]]
+def show_argv(services: Sequence[str]) -> list[str]:
+    """The command, on a machine that runs these, whose output `parse_services` reads.
+
+    What starts with them and fails them when it fails (containerd, lab-store) is told by them.
+    """
+    units = [f"{unit}.service" for unit in services]
     return ["systemctl", "show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *units]
 
 
-def parse_services(role: str, text: str) -> tuple[Service, ...]:
-    """The services of a machine of this role; one that the output does not tell of is unknown."""
+def parse_services(services: Sequence[str], text: str) -> tuple[Service, ...]:
+    """How these services are doing; one that the output does not tell of is unknown."""
     found = {block["Id"].removesuffix(".service"): block for block in _blocks(text)}
     return tuple(
-        _service(unit, found[unit]) if unit in found else Service(unit, "unknown") for unit in SERVICES[role]
+        _service(unit, found[unit]) if unit in found else Service(unit, "unknown") for unit in services
     )
 
 

@@ -19,7 +19,9 @@ ASK = """
     timeout -k 1 "$0" "$@" 2>/dev/null
     echo
     [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
-    [ "$LAB_ROLE" != minion ] || echo "VERSION=$(timeout -k 1 "$0" flanneld -version 2>&1 | tail -n 1)"
+    case " $LAB_SERVICES " in
+      *" flanneld "*) echo "VERSION=$(timeout -k 1 "$0" flanneld -version 2>&1 | tail -n 1)" ;;
+    esac
 """
 
 
@@ -32,7 +34,7 @@ class NodeStatus:
     address: str
     state: str
     services: tuple[Service, ...]
-    """Those that its role asks for; none while its container does not run."""
+    """What it is to run; none while its container does not run."""
     subnet: str
     """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
     flanneld: str = ""
@@ -40,7 +42,7 @@ class NodeStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether it runs, with every service that its role asks for."""
+        """Whether it runs, with every service that it is to run."""
         return self.state == "running" and all(service.ok for service in self.services)
 
 
@@ -71,16 +73,16 @@ def nodes(lab: Lab) -> Sequence[NodeStatus]:
 
 
 def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
-    told = node.run(["sh", "-c", ASK, f"{PACKET.seconds:g}", *show_argv(node.role)], check=False).text
+    told = node.run(["sh", "-c", ASK, f"{PACKET.seconds:g}", *show_argv(node.services)], check=False).text
     values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
     version = values.get("VERSION")
     return NodeStatus(
         name=node.name,
-        role=node.role,
+        role=spec.role,
         address=address,
         state="running",
-        services=parse_services(node.role, told),
+        services=parse_services(node.services, told),
         subnet=values.get("FLANNEL_SUBNET", ""),
         flanneld=f"{program} {version}" if version else "",
     )

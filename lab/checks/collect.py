@@ -5,7 +5,7 @@ What a machine does not answer is a `Silence`, and everything else is looked at 
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -30,7 +30,7 @@ from lab.checks.questions import Questions
 from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
 from lab.pods import RunningPod
-from lab.services import Service, parse_services
+from lab.services import Service, parse_services, show_argv
 from lab.spec import NodeSpec
 
 __all__ = ["collect", "run_batch"]
@@ -98,7 +98,7 @@ def collect(lab: LabAccess) -> Facts:
     probing = together.start(lambda: probe(lab, pods))
     found = together.each(lambda node: _ask(lab, node.name, asked[node.name]), spec.nodes)
     answers = dict(zip(asked, found, strict=True))
-    etcd = answers[spec.master.name]
+    etcd = answers[spec.running("etcd")[0].name]
     facts = Facts(
         spec=spec,
         underlay=lab.underlay,
@@ -118,10 +118,13 @@ def collect(lab: LabAccess) -> Facts:
 
 
 def _questions(lab: LabAccess, node: NodeSpec, pods: tuple[RunningPod, ...]) -> Questions:
-    if node.role == "master":
-        return questions.of_master(lab.spec, PACKET.seconds)
-    foreign = node.flanneld.program is not None
-    return questions.of_minion(node.name, pods, PACKET.seconds, foreign=foreign)
+    asked: dict[str, Sequence[str]] = {"services": show_argv(node.services)}
+    if node.runs("etcd"):
+        asked |= questions.of_etcd(lab.spec, PACKET.seconds)
+    if node.runs("flanneld"):
+        foreign = node.flanneld.program is not None
+        asked |= questions.of_minion(node.name, pods, PACKET.seconds, foreign=foreign)
+    return asked
 
 
 def _ask(lab: LabAccess, name: str, asked: Questions) -> _Answers:
@@ -134,7 +137,8 @@ def _ask(lab: LabAccess, name: str, asked: Questions) -> _Answers:
 def _services(nodes: tuple[NodeSpec, ...], answers: Mapping[str, _Answers]) -> dict[str, tuple[Service, ...]]:
     """By machine, of those that say."""
     found = {
-        node.name: answers[node.name].read("services", partial(parse_services, node.role)) for node in nodes
+        node.name: answers[node.name].read("services", partial(parse_services, node.services))
+        for node in nodes
     }
     return {name: services for name, services in found.items() if services is not None}
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from lab.checks.facts import PASSWORD
 from lab.errors import LabError
 from lab.pods import RunningPod
-from lab.services import show_argv
 from lab.spec import LabSpec
 
-__all__ = ["Questions", "mysql_argv", "of_master", "of_minion"]
+__all__ = ["Questions", "mysql_argv", "of_etcd", "of_minion"]
 
 Questions = Mapping[str, Sequence[str]]
 
@@ -48,30 +47,27 @@ with server, server.cursor() as cursor:
 """
 
 
-def of_master(spec: LabSpec, seconds: float) -> Questions:
-    """Its services, and flannel's keys in etcd; `seconds`: for an answer over the network."""
-    prefix, services = spec.etcd_prefix, show_argv("master")
+def of_etcd(spec: LabSpec, seconds: float) -> Questions:
+    """flannel's keys in etcd; `seconds`: for an answer over the network."""
+    prefix = spec.etcd_prefix
     if spec.etcd_api == "v2":
         return {
-            "services": services,
             "config": ["etcdctl", "get", f"{prefix}/config"],
             "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets", str(seconds)],
         }
     return {
-        "services": services,
         "config": ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
         "leases": ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
     }
 
 
 def of_minion(name: str, pods: Sequence[RunningPod], seconds: float, *, foreign: bool) -> Questions:
-    """Its services and its network, and from each of its pods, pings and logins to every other one.
+    """Its network, and from each of its pods, pings and logins to every other one.
 
     `seconds` is for an answer over the network, and for somebody's own flanneld to say which one it is.
     """
     limit = str(math.ceil(seconds))
     questions: dict[str, Sequence[str]] = {
-        "services": show_argv("minion"),
         "links": ["ip", "-json", "address", "show"],
         "routes": ["ip", "-4", "route", "show"],
         "neighbours": ["ip", "-4", "-json", "neighbour", "show"],

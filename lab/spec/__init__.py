@@ -5,10 +5,11 @@ The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/
 
 from lab.spec.backend import BackendSpec, backend_of
 from lab.spec.file import dump, load, load_file, tutorial
-from lab.spec.model import TUTORIAL, EtcdApi, LabSpec, NodeSpec, lab_name
+from lab.spec.model import SERVICES, TUTORIAL, EtcdApi, LabSpec, NodeSpec, ServiceName, lab_name
 from lab.spec.program import Flanneld, Program, flannel_version, program_bytes, wrong_store
 
 __all__ = [
+    "SERVICES",
     "TUTORIAL",
     "BackendSpec",
     "EtcdApi",
@@ -16,6 +17,7 @@ __all__ = [
     "LabSpec",
     "NodeSpec",
     "Program",
+    "ServiceName",
     "backend_of",
     "dump",
     "flannel_version",

@@ -59,7 +59,7 @@ def load(
 
     wrong += [f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes") or None)]
     entries = given.get("pods")
-    minions = [node.name for node in file.nodes if node.role == "minion"]
+    minions = [node.name for node in file.nodes if node.runs("docker")]
     pods: tuple[PodSpec, ...] = ()
     if entries is None:
         pods = _tutorial_pods(minions)
@@ -89,7 +89,7 @@ def _flannel_problems(
     flannel: FlannelKey, nodes: Sequence[NodeSpec], underlay: IPv4Network | None
 ) -> Iterator[str]:
     """What would fail only once the machines are there."""
-    minions = [node for node in nodes if node.role == "minion"]
+    minions = [node for node in nodes if node.runs("flanneld")]
     ours = any(node.flanneld.program is None for node in minions)
     problems = list(config_problems(flannel.config, ours=ours))
     yield from (f"flannel.config.{problem}" for problem in problems)
@@ -152,7 +152,7 @@ def _nodes(
     nodes = []
     for index, node in enumerate(file.nodes):
         own = everywhere if node.flanneld is None else find(node.flanneld, f"nodes[{index}].flanneld")
-        if node.role == "master":
+        if not node.runs("flanneld"):
             own = Flanneld()
         nodes.append(NodeSpec(name=node.name, role=node.role, host=node.host, flanneld=own))
     return tuple(nodes), wrong

@@ -15,11 +15,13 @@ from lab.spec.network import network_of
 from lab.spec.program import Flanneld
 
 __all__ = [
+    "SERVICES",
     "TUTORIAL",
     "EtcdApi",
     "LabSpec",
     "Machine",
     "NodeSpec",
+    "ServiceName",
     "lab_name",
     "no_underlay",
     "underlay_network",
@@ -37,7 +39,11 @@ LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 HOST_NAME = re.compile(DNS_LABEL)
 NOWHERE = ("is_loopback", "is_multicast", "is_link_local", "is_reserved", "is_unspecified")
 Role = Literal["master", "minion"]
+ServiceName = Literal["etcd", "flanneld", "docker"]
 EtcdApi = Literal["v2", "v3"]
+
+SERVICES: Mapping[Role, tuple[ServiceName, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
+"""What a machine runs, by the lab file's word for it. Everything else asks for the services."""
 
 
 def _host_name(value: str) -> str:
@@ -94,12 +100,21 @@ class Machine(Model):
 
     _name = field_validator("name")(_host_name)
 
+    @property
+    def services(self) -> tuple[ServiceName, ...]:
+        """What it runs, in the order in which that starts."""
+        return SERVICES[self.role]
+
+    def runs(self, service: ServiceName) -> bool:
+        """Whether that is one of its services."""
+        return service in self.services
+
 
 class NodeSpec(Machine):
     """A machine with what it runs."""
 
     flanneld: Flanneld = Flanneld()
-    """On a minion."""
+    """Where it runs flanneld."""
 
 
 class LabSpec(Model):
@@ -120,15 +135,14 @@ class LabSpec(Model):
         """The node's address in this underlay."""
         return underlay[node.host]
 
-    @property
-    def master(self) -> NodeSpec:
-        """The machine that runs etcd."""
-        return next(node for node in self.nodes if node.role == "master")
+    def running(self, service: ServiceName) -> tuple[NodeSpec, ...]:
+        """The machines that run a service, in the lab file's order."""
+        return tuple(node for node in self.nodes if node.runs(service))
 
     @property
     def minions(self) -> tuple[NodeSpec, ...]:
-        """The machines that run flanneld and pods."""
-        return tuple(node for node in self.nodes if node.role == "minion")
+        """The machines that are in the overlay."""
+        return self.running("flanneld")
 
     @property
     def network(self) -> IPv4Network:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo, field_validator
 
 from lab.document import Model, short
-from lab.spec.model import EtcdApi, Machine, lab_name, underlay_network
+from lab.spec.model import SERVICES, EtcdApi, Machine, lab_name, underlay_network
 from lab.spec.network import config_text
 
 __all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
@@ -62,9 +62,10 @@ class Node(Machine):
 
     @field_validator("flanneld")
     @classmethod
-    def _of_a_minion(cls, value: FlanneldKey | None, info: ValidationInfo) -> FlanneldKey | None:
-        if value is not None and info.data.get("role") == "master":
-            raise ValueError("the master runs no flanneld")
+    def _where_one_runs(cls, value: FlanneldKey | None, info: ValidationInfo) -> FlanneldKey | None:
+        role = info.data.get("role")
+        if value is not None and role is not None and "flanneld" not in SERVICES[role]:
+            raise ValueError(f"the {role} runs no flanneld")
         return value
 
 

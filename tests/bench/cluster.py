@@ -80,7 +80,7 @@ def daemon(lab: Lab, rounds: int) -> None:
     """flanneld's start and memory, on a minion of a lab that is up."""
     node = lab.minions[0]
     node.run(["systemctl", "stop", "docker.socket", "docker", "flanneld"])
-    endpoint = f"http://{lab.master.name}:2379"
+    endpoint = f"http://{lab.running('etcd')[0].name}:2379"
     output = node.run(["python3", "-", str(rounds), endpoint], stdin=READY_PROBE.encode()).text
     figures = [[float(word) for word in row.split()] for row in output.splitlines()]
     line("flanneld, start to READY", [row[0] for row in figures], "s", "target <= 0.7")

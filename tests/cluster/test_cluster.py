@@ -15,6 +15,8 @@ from tests.writable import FIND, foreign
 
 pytestmark = pytest.mark.cluster
 
+MASTER = "centos-master"
+
 MINIONS = ["centos-minion01", "centos-minion02"]
 # The tutorial's section 4.1: which pod runs where.
 PODS = {"mysql01": "centos-minion02", "mysql02": "centos-minion01"}
@@ -22,7 +24,11 @@ PODS = {"mysql01": "centos-minion02", "mysql02": "centos-minion01"}
 
 def lease_of(lab, node):
     """The subnet whose lease in etcd names this node's address."""
-    listing = lab.master.run(["etcdctl", "get", "--prefix", "/coreos.com/network/subnets/"]).text.split("\n")
+    listing = (
+        lab.node("centos-master")
+        .run(["etcdctl", "get", "--prefix", "/coreos.com/network/subnets/"])
+        .text.split("\n")
+    )
     pairs = dict(zip(listing[::2], listing[1::2], strict=False))
     (key,) = [
         key for key, value in pairs.items() if json.loads(value)["PublicIP"] == str(lab.node(node).address)
@@ -80,12 +86,12 @@ def test_the_minions_hold_different_subnets(lab):
 def test_a_lease_is_written_as_flannel_writes_it_and_runs_out_in_a_day(lab, node):
     subnet = lease_of(lab, node)
     key = f"/coreos.com/network/subnets/{str(subnet).replace('/', '-')}"
-    assert lab.master.run(["etcdctl", "get", "--print-value-only", key]).text == (
+    assert lab.node(MASTER).run(["etcdctl", "get", "--print-value-only", key]).text == (
         f'{{"PublicIP":"{lab.node(node).address}","PublicIPv6":null}}\n'
     )
-    stored = json.loads(lab.master.run(["etcdctl", "get", "-w", "json", key]).text)["kvs"][0]
+    stored = json.loads(lab.node(MASTER).run(["etcdctl", "get", "-w", "json", key]).text)["kvs"][0]
     lease = f"{stored['lease']:x}"
-    life = json.loads(lab.master.run(["etcdctl", "lease", "timetolive", lease, "-w", "json"]).text)
+    life = json.loads(lab.node(MASTER).run(["etcdctl", "lease", "timetolive", lease, "-w", "json"]).text)
     assert life["granted-ttl"] == 86400
 
 
@@ -118,8 +124,10 @@ def test_a_minions_routes_are_the_ones_that_flannel_makes(lab, node):
 
 
 def test_the_master_runs_no_flanneld(lab):
-    assert lab.master.run(["systemctl", "is-active", "flanneld"], check=False).text.strip() == "inactive"
-    assert lab.master.run(["ip", "link", "show", "flannel0"], check=False).exit_code != 0
+    assert (
+        lab.node(MASTER).run(["systemctl", "is-active", "flanneld"], check=False).text.strip() == "inactive"
+    )
+    assert lab.node(MASTER).run(["ip", "link", "show", "flannel0"], check=False).exit_code != 0
 
 
 @pytest.mark.parametrize(("pod", "node"), PODS.items())

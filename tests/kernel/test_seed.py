@@ -53,7 +53,7 @@ def filled(engine: Engine, name: str, *, times: int) -> ExecResult:
         container,
         ["/usr/local/sbin/lab-init"],
         stdin=engine.save_image(tiny),
-        environment={"LAB_ROLE": "seed", "LAB_IMAGE": tiny, "LAB_SECONDS": "60"},
+        environment={"LAB_SERVICES": "seed", "LAB_IMAGE": tiny, "LAB_SECONDS": "60"},
     )
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lab import spec
 from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
 from lab.engine import ExecResult
 from lab.errors import CommandError, LabError
 from lab.pods import RunningPod
-from lab.services import SERVICES, Service
-from lab.spec import LabSpec
+from lab.services import Service
+from lab.spec import SERVICES, LabSpec
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def facts() -> Facts:
     )
 
 
-def services(role: str) -> tuple[Service, ...]:
+def services(role: Literal["master", "minion"]) -> tuple[Service, ...]:
     return tuple(Service(unit, "active", "running", CREATED) for unit in SERVICES[role])
 
 

@@ -29,7 +29,7 @@ GENUINE = Flanneld(program=Program(path="/flanneld", digest="0", architecture="a
 def spec(backend: dict[str, Any], api: str, flanneld: Flanneld) -> LabSpec:
     lab = tutorial().with_name("demo")
     nodes = tuple(
-        node.model_copy(update={"flanneld": flanneld if node.role == "minion" else Flanneld()})
+        node.model_copy(update={"flanneld": flanneld if node.runs("flanneld") else Flanneld()})
         for node in lab.nodes
     )
     config = json.dumps({"Network": "10.2.0.0/16", "Backend": backend})

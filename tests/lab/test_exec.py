@@ -86,7 +86,7 @@ def test_a_command_that_reads_nothing_of_its_input_is_well():
     assert OneCommand(Closed([(STDOUT, b"done")])).exec("c", ["true"], stdin=[b"much"]).stdout == b"done"
 
 
-LABELS = {"lab.node": "centos-minion01", "lab.name": "demo", "lab.role": "minion"}
+LABELS = {"lab.node": "centos-minion01", "lab.name": "demo", "lab.services": "flanneld docker"}
 MACHINE = Container("c", "demo", LABELS, "running", "Up")
 
 

@@ -30,7 +30,7 @@ def test_a_machine_that_does_not_answer_is_named_with_the_time_that_it_had(monke
     assert "LAB_PATIENCE" in told.value.hint
 
 
-LABELS = {"lab.name": "demo", "lab.node": "centos-master", "lab.role": "master"}
+LABELS = {"lab.name": "demo", "lab.node": "centos-master", "lab.services": "etcd"}
 
 
 class EndedEngine:
@@ -45,7 +45,7 @@ class EndedEngine:
 
     def container_logs(self, container: str, lines: int) -> str:
         assert (container, lines > 0) == ("9d5b", True)
-        return "lab-init: LAB_ROLE is 'mister'\n"
+        return "lab-init: LAB_SERVICES is 'ectd'\n"
 
 
 def test_a_machine_that_has_ended_tells_its_last_words():
@@ -54,7 +54,7 @@ def test_a_machine_that_has_ended_tells_its_last_words():
     with pytest.raises(LabError) as failed:
         node.start_service("etcd")
     assert failed.value.message == (
-        "centos-master has ended (Exited (1) 2 seconds ago): lab-init: LAB_ROLE is 'mister'"
+        "centos-master has ended (Exited (1) 2 seconds ago): lab-init: LAB_SERVICES is 'ectd'"
     )
 
 

@@ -5,6 +5,7 @@ from lab.errors import Unfit
 from lab.payload import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
+(MASTER,) = spec.tutorial().running("etcd")
 
 
 def test_the_settings_are_the_tutorials_with_the_interface_named():
@@ -35,7 +36,7 @@ def test_what_the_label_lacks_is_on_the_master_for_root_alone():
     lab = spec.tutorial()
     assert "p123456" not in lab.public().to_json()
     assert spec.LabSpec.from_json(lab.public().to_json()) == lab.public()
-    file = node_files(lab, lab.master, "amd64")[SPEC_FILE]
+    file = node_files(lab, MASTER, "amd64")[SPEC_FILE]
     assert spec.LabSpec.from_json(file.data.decode()) == lab
     assert file.mode == 0o600
     assert SPEC_FILE not in node_files(lab, MINION, "amd64")
@@ -54,17 +55,38 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    assert node_files(lab, lab.master, "amd64").keys() == {SPEC_FILE, "/etc/etcd/etcd.conf"}
+    assert node_files(lab, MASTER, "amd64").keys() == {SPEC_FILE, "/etc/etcd/etcd.conf"}
 
 
-def test_etcd_is_the_tutorials_and_advertises_the_name_that_the_lab_file_gives_its_master():
+def test_etcd_is_the_tutorials_and_advertises_the_name_that_the_lab_file_gives_its_machine():
     # The tutorial's etcd.conf is a CentOS package's with localhost changed to 0.0.0.0.
-    lab = spec.tutorial()
-    renamed = lab.master.model_copy(update={"name": "head"})
-    for master, name in ((lab.master, "centos-master"), (renamed, "head")):
-        lines = etcd_conf(master).data.decode().splitlines()
+    renamed = MASTER.model_copy(update={"name": "head"})
+    for node, name in ((MASTER, "centos-master"), (renamed, "head")):
+        lines = etcd_conf(node, [node]).data.decode().splitlines()
+        assert "ETCD_NAME=default" in lines
         assert 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"' in lines
         assert f'ETCD_ADVERTISE_CLIENT_URLS="http://{name}:2379"' in lines
+
+
+def test_several_members_of_etcd_know_each_other_and_every_flanneld_knows_all():
+    # etcd's clustering guide: a static cluster.
+    second = MASTER.model_copy(update={"name": "second", "host": 61})
+    lab = spec.tutorial().model_copy(update={"nodes": (MASTER, second, MINION)})
+    files = node_files(lab, second, "amd64")
+    lines = files["/etc/etcd/etcd.conf"].data.decode().splitlines()
+    assert "ETCD_NAME=second" in lines
+    assert 'ETCD_INITIAL_ADVERTISE_PEER_URLS="http://second:2380"' in lines
+    every = "centos-master=http://centos-master:2380,second=http://second:2380"
+    assert f'ETCD_INITIAL_CLUSTER="{every}"' in lines
+    assert SPEC_FILE not in files
+    endpoints = 'FLANNEL_ETCD="http://centos-master:2379,http://second:2379"'
+    assert endpoints in sysconfig(lab, MINION).data.decode().splitlines()
+
+
+def test_a_machine_may_run_etcd_and_flanneld(monkeypatch):
+    monkeypatch.setitem(spec.SERVICES, "master", ("etcd", "flanneld", "docker"))
+    files = node_files(spec.tutorial(), MASTER, "amd64")
+    assert {"/etc/etcd/etcd.conf", "/etc/sysconfig/flanneld"} <= files.keys()
 
 
 def test_a_flanneld_has_its_own_options_after_the_labs(tmp_path):
@@ -90,7 +112,7 @@ def test_a_flanneld_for_another_architecture_is_refused_with_both(tmp_path):
 
 def test_with_the_v2_store_etcd_offers_it_and_only_our_daemon_is_told(tmp_path):
     lab = binary(tmp_path).model_copy(update={"etcd_api": "v2"})
-    etcd = node_files(lab, lab.master, "amd64")["/etc/systemd/system/etcd.service.d/v2.conf"]
+    etcd = node_files(lab, MASTER, "amd64")["/etc/systemd/system/etcd.service.d/v2.conf"]
     assert "Environment=ETCD_ENABLE_V2=true" in etcd.data.decode().splitlines()
     # flannel 0.5.5 knows no other store, and no such option.
     assert "-etcd-api" not in sysconfig(lab, lab.minions[0]).data.decode()

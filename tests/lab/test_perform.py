@@ -9,7 +9,7 @@ from lab.wait import Cancelled
 
 
 def step(name: str, *needs: str) -> Step:
-    return Step(name, PutConfig(name, ""), frozenset(needs))
+    return Step(name, PutConfig("etcd", name, ""), frozenset(needs))
 
 
 class Recorder:

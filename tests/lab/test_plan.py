@@ -96,6 +96,15 @@ def test_the_pods_run_where_the_tutorial_shows_them():
     assert placed == {"mysql01": "centos-minion02", "mysql02": "centos-minion01"}
 
 
+def test_flannels_configuration_waits_for_every_member_of_etcd():
+    second = TUTORIAL.nodes[0].model_copy(update={"name": "second", "host": 61})
+    lab = TUTORIAL.model_copy(update={"nodes": (*TUTORIAL.nodes, second)})
+    (found,) = [item for item in plan.plan_up(lab) if isinstance(item.action, plan.PutConfig)]
+    assert found.needs == {"node centos-master", "node second"}
+    assert isinstance(found.action, plan.PutConfig)
+    assert found.action.node == "centos-master"
+
+
 def test_a_step_waits_for_all_that_it_needs_and_for_nothing_else():
     assert step("pod mysql01").needs == {"docker on centos-minion02"}
     assert step("docker on centos-minion01").needs == {"node centos-minion01", "etcd"}

@@ -482,7 +482,7 @@ def test_a_flannel_that_cannot_read_the_labs_store_is_told_which_one_it_needs(
 def test_a_lab_file_names_the_network_of_the_machines() -> None:
     wanted = load("underlay: 10.77.5.0/24")
     assert wanted.underlays == (IPv4Network("10.77.5.0/24"),)
-    assert wanted.address(wanted.master, wanted.underlays[0]) == IPv4Address("10.77.5.51")
+    assert wanted.address(wanted.nodes[0], wanted.underlays[0]) == IPv4Address("10.77.5.51")
     assert wanted.with_name("demo").underlay == IPv4Network("10.77.5.0/24")
     assert spec.load(spec.dump(wanted), "again.yaml") == wanted
 
