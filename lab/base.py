@@ -13,7 +13,7 @@ from lab import apt, host, programs
 from lab.deadlines import DOWNLOAD
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
-from lab.progress import Progress
+from lab.events import Reporter
 
 __all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name", "take"]
 
@@ -30,7 +30,7 @@ def imported_name(suite: str) -> str:
     return f"lab-base:{suite}"
 
 
-def ensure(engine: Engine, suite: str, progress: Progress) -> str:
+def ensure(engine: Engine, suite: str, progress: Reporter) -> str:
     """The name of a base image for the suite; pulled or made first if the engine has none.
 
     Raises `LabError`, and `Unfit` with the exact commands when this machine cannot make one.
@@ -39,12 +39,12 @@ def ensure(engine: Engine, suite: str, progress: Progress) -> str:
     for name in (official, imported):
         if engine.image(name) is not None:
             return name
-    with progress.step(f"pull {official}, or make it from Debian's packages"):
+    with progress.step(f"pull {official}, or make it from Debian's packages") as within:
         refused = engine.pull(official)
         if refused is None:
             return official
-        progress.note(f"{official} cannot be pulled ({refused.splitlines()[0]}): making {imported}")
-        _require_mmdebstrap(progress)
+        within.note(f"{official} cannot be pulled ({refused.splitlines()[0]}): making {imported}")
+        _require_mmdebstrap(within)
         _bootstrap(engine, suite)
     return imported
 
@@ -72,7 +72,7 @@ def bootstrap_argv(suite: str, arch: str, *, root: bool) -> Sequence[str]:
     )
 
 
-def _require_mmdebstrap(progress: Progress) -> None:
+def _require_mmdebstrap(progress: Reporter) -> None:
     # Both bases are made at the same time; apt can only run once.
     with _installing:
         keyrings = Path("/usr/share/keyrings").glob("debian-archive-keyring.*")
@@ -85,8 +85,8 @@ def _require_mmdebstrap(progress: Progress) -> None:
                 "no base image can be pulled, and mmdebstrap, which makes one, is not installed",
                 hint=f"As root: apt-get update && apt-get install -y {' '.join(packages)}",
             )
-        with progress.step("install mmdebstrap"):
-            apt.install(*packages, busy=progress.note)
+        with progress.step("install mmdebstrap") as within:
+            apt.install(*packages, busy=within.note)
 
 
 def _bootstrap(engine: Engine, suite: str) -> None:

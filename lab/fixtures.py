@@ -14,7 +14,7 @@ from lab import lifecycle, lock, spec
 from lab.cluster import Lab, remove_all
 from lab.engine import Engine
 from lab.errors import LabError
-from lab.progress import Silent
+from lab.events import Reporter
 from lab.signals import shielded
 
 __all__ = ["engine", "lab", "make_lab", "temporary_lab"]
@@ -35,7 +35,7 @@ def temporary_lab(engine: Engine, wanted: spec.LabSpec) -> Iterator[lifecycle.Ou
     named = wanted.with_name(f"test-{secrets.token_hex(4)}")
     with lock.held(engine.id, named.name):
         try:
-            yield lifecycle.build(engine, named, Silent())
+            yield lifecycle.build(engine, named, Reporter())
         finally:
             with shielded():
                 list(remove_all(engine, named.name))

@@ -11,7 +11,7 @@ from lab import apt, programs, wait
 from lab.deadlines import ENGINE_ENDS, ENGINE_STARTS
 from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
-from lab.progress import Progress
+from lab.events import Reporter
 
 __all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
 
@@ -88,7 +88,7 @@ def look(seen: str = "", named: str = "") -> Facts:
     )
 
 
-def ensure_engine(progress: Progress) -> Engine:
+def ensure_engine(progress: Reporter) -> Engine:
     """The engine, installed and started first where none answers and this machine allows it.
 
     Raises `Unfit` with the exact commands otherwise.
@@ -101,9 +101,9 @@ def ensure_engine(progress: Progress) -> Engine:
     if not plan.do:
         raise Unfit(facts.seen, hint=plan.advice)
     if plan.install:
-        with progress.step("install docker.io"):
+        with progress.step("install docker.io") as within:
             # Certificates are only recommended, but no pull works without them.
-            apt.install("docker.io", "ca-certificates", busy=progress.note)
+            apt.install("docker.io", "ca-certificates", busy=within.note)
     with progress.step("start the Docker engine"):
         return _start(plan.start)
 

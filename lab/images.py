@@ -16,7 +16,7 @@ from lab.context import write_context
 from lab.deadlines import ANOTHER_BUILD
 from lab.engine import Engine
 from lab.errors import LabError
-from lab.progress import Progress
+from lab.events import Reporter
 
 __all__ = [
     "Images",
@@ -82,7 +82,7 @@ def stale_or_missing(engine: Engine) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def ensure(engine: Engine, progress: Progress) -> Images:
+def ensure(engine: Engine, progress: Reporter) -> Images:
     """Build what is missing, and answer the names. Quick when everything is there. Raises `LabError`.
 
     One process builds at a time; the others wait, and then find it done.
@@ -183,7 +183,7 @@ def _alone(engine: Engine) -> Iterator[None]:
         yield
 
 
-def _build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
+def _build(engine: Engine, name: str, tag: str, progress: Reporter) -> None:
     """Build one image: its base and its context at the same time, then the image."""
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as archive:
         bases: list[str] = []

@@ -11,6 +11,7 @@ from lab.cluster import COMPLETE, HOST, NAME, NODE, SERVICES, SPEC, USER, Lab, m
 from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
 from lab.engine import Engine, EngineUnavailable, FileContent, Network
 from lab.errors import LabError, NoAnswer, Unfit
+from lab.events import Reporter
 from lab.naming import Maker, name_option, ourselves
 from lab.node import Node
 from lab.payload import SPEC_FILE, node_files, spec_keeper
@@ -28,7 +29,6 @@ from lab.plan import (
     node_config,
     plan_up,
 )
-from lab.progress import Progress
 from lab.signals import shielded
 from lab.spec import LabSpec, NodeSpec, wrong_store
 
@@ -47,7 +47,7 @@ class Outcome:
     """False when the lab was up already and nothing was done."""
 
 
-def up(engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False) -> Outcome:
+def up(engine: Engine, spec: LabSpec, progress: Reporter, *, retain: bool = False) -> Outcome:
     """Bring a lab up, whole; or, if it is up, look at it.
 
     What a killed run left under this name is removed first. When a step fails, or on Ctrl-C, everything
@@ -104,7 +104,7 @@ def _must_be(there: Lab, spec: LabSpec) -> None:
 
 
 def build(
-    engine: Engine, spec: LabSpec, progress: Progress, *, retain: bool = False, finish: bool = False
+    engine: Engine, spec: LabSpec, progress: Reporter, *, retain: bool = False, finish: bool = False
 ) -> Outcome:
     """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made.
 
@@ -113,7 +113,7 @@ def build(
     or nothing, or told in a note of the exception.
     """
     files = {node.name: node_files(spec, node, engine.arch) for node in spec.nodes}
-    making = _Making(engine, spec, files, progress)
+    making = _Making(engine, spec, files)
     with shielded() as signals:
         try:
             perform(plan_up(spec), making.act, progress, making.cancel, signals)
@@ -125,10 +125,8 @@ def build(
             if retain:
                 progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
             else:
-                progress.note(
-                    f"removing what was made of the lab {spec.name} (lab up --retain leaves it to look at)"
-                )
-                _undo(making, error)
+                with progress.step("remove what was made (lab up --retain leaves it to look at)"):
+                    _undo(making, error)
             raise
     return outcome
 
@@ -164,12 +162,10 @@ class _Making:
         engine: Engine,
         spec: LabSpec,
         files: Mapping[str, Mapping[str, FileContent]],
-        progress: Progress,
     ) -> None:
         self.engine = engine
         self.spec = spec
         self.files = files
-        self.progress = progress
         self.cancel = threading.Event()
         self.images: images.Images
         self.network: Network
@@ -177,12 +173,12 @@ class _Making:
         self.unsure: set[str] = set()
         """What the engine was asked to make, and has not answered."""
 
-    def act(self, action: Action) -> None:
+    def act(self, action: Action, progress: Reporter) -> None:
         """Perform one action of the plan."""
         match action:
             case MakeImages():
                 with self._asked("images"):
-                    self.images = images.ensure(self.engine, self.progress)
+                    self.images = images.ensure(self.engine, progress)
             case MakeNetwork():
                 with self._asked("network"):
                     self.network = self._make_network(action)

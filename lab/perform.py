@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from lab.events import Reporter
 from lab.plan import LASTING, Action, Step, ready
-from lab.progress import Progress
 from lab.signals import Deferred
 from lab.together import HEED, receive, start
 from lab.wait import Cancelled
@@ -20,8 +20,8 @@ GRACE = 3.0
 
 def perform(
     steps: Sequence[Step],
-    act: Callable[[Action], None],
-    progress: Progress,
+    act: Callable[[Action, Reporter], None],
+    progress: Reporter,
     cancel: threading.Event,
     signals: Deferred | None = None,
 ) -> None:
@@ -36,8 +36,8 @@ def perform(
 
     def run(step: Step) -> None:
         try:
-            with progress.step(step.name):
-                _act(act, step.action, cancel)
+            with progress.step(step.name) as within:
+                _act(act, step.action, within, cancel)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
             results.put((step, error))
         else:
@@ -62,10 +62,12 @@ def perform(
         raise first from None
 
 
-def _act(act: Callable[[Action], None], action: Action, cancel: threading.Event) -> None:
+def _act(
+    act: Callable[[Action, Reporter], None], action: Action, progress: Reporter, cancel: threading.Event
+) -> None:
     """Perform an action; however it ends once the plan was called off, that is no failure."""
     try:
-        act(action)
+        act(action, progress)
     except Exception as error:
         if cancel.is_set() and not isinstance(error, Cancelled):
             raise Cancelled(str(error)) from error
@@ -76,7 +78,7 @@ def _settle(
     results: "queue.SimpleQueue[tuple[Step, BaseException | None]]",
     running: dict[str, Step],
     error: BaseException,
-    progress: Progress,
+    progress: Reporter,
     signals: Deferred,
 ) -> BaseException:
     """Wait a little for the other steps, longer for what lasts; answers the error that is worth telling."""

@@ -2,42 +2,35 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Protocol
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import Progress as Bars
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from lab.wait import Cancelled
+from lab.events import (
+    Event,
+    Listener,
+    Noted,
+    Reporter,
+    StepBegan,
+    StepCalledOff,
+    StepEnded,
+    StepFailed,
+)
 
-__all__ = ["Lines", "Progress", "Silent"]
+__all__ = ["Lines", "on_terminal"]
 
 
-class Progress(Protocol):
-    """Where steps are reported. Steps may overlap, in several threads."""
-
-    def step(self, name: str) -> AbstractContextManager[None]:
-        """Show that the step `name` runs for as long as the context is open."""
-
-    def note(self, text: str) -> None:
-        """Say one thing that is no step."""
-
-
-class Silent:
-    """Reports nothing; for tests and for `--json`."""
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:  # noqa: ARG002 - the protocol's
-        """Run the step without a word."""
-        yield
-
-    def note(self, text: str) -> None:
-        """Drop the text."""
+@contextmanager
+def on_terminal(*others: Listener) -> Iterator[Reporter]:
+    """Show on standard error what is reported, for as long as the context is open; others listen as well."""
+    with Lines() as lines:
+        yield Reporter(lines, *others)
 
 
 class Lines:
-    """A line for each finished step: time since the start, the step, its own duration.
+    """A listener that prints a line for each finished step: time since the start, the step, its duration.
 
     On a terminal the steps under way turn below. All of it goes to standard error, so that standard
     output is the command's result alone.
@@ -52,7 +45,8 @@ class Lines:
             transient=True,
         )
         self._started = time.monotonic()
-        self.durations: dict[str, float] = {}
+        self._tasks: dict[int, TaskID] = {}
+        self._printed = False
 
     def __enter__(self) -> "Lines":
         if self._bars.console.is_terminal:
@@ -62,29 +56,30 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         if self._bars.console.is_terminal:
             self._bars.stop()
-        if self.durations:
+        if self._printed:
             with suppress(OSError):
                 self._bars.console.print()
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Show the step while it runs, and one line when it ends."""
-        began = time.monotonic()
-        task = self._bars.add_task(name)
-        mark = "failed: "
-        try:
-            yield
-            mark = ""
-        except (Cancelled, KeyboardInterrupt):
-            mark = "called off: "
-            raise
-        finally:
-            took = self.durations[name] = time.monotonic() - began
-            self._bars.remove_task(task)
-            self.note(f"{mark}{name} ({took:.1f} s)")
+    def __call__(self, event: Event) -> None:
+        """Show it."""
+        match event:
+            case StepBegan():
+                self._tasks[event.step] = self._bars.add_task(event.name)
+            case StepEnded():
+                self._over(event.step, f"{event.name} ({event.seconds:.1f} s)")
+            case StepCalledOff():
+                self._over(event.step, f"called off: {event.name} ({event.seconds:.1f} s)")
+            case StepFailed():
+                self._over(event.step, f"failed: {event.name} ({event.seconds:.1f} s)")
+            case Noted():
+                self._print(event.text)
 
-    def note(self, text: str) -> None:
-        """Print one line."""
+    def _over(self, step: int, text: str) -> None:
+        self._bars.remove_task(self._tasks.pop(step))
+        self._printed = True
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         # Where a terminal has gone away, the work must still be undone.
         with suppress(OSError):
             self._bars.console.print(f"[{time.monotonic() - self._started:5.1f} s] {text}", markup=False)

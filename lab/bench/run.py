@@ -15,7 +15,7 @@ from lab.bench.ways import Genuine, Settings, Way, ways
 from lab.deadlines import UNIT_STARTS
 from lab.engine import Engine, FileContent
 from lab.errors import CommandError, Unfit
-from lab.progress import Progress
+from lab.events import Reporter
 from lab.spec import Program, program_bytes
 from lab.spec.program import read_program
 
@@ -31,7 +31,7 @@ FAILED = (Failed, Absent, wait.TimedOut, CommandError, reading.Unreadable)
 """What ends one measurement, and not the run."""
 
 
-def bench(engine: Engine, settings: Settings, progress: Progress) -> Results:
+def bench(engine: Engine, settings: Settings, progress: Reporter) -> Results:
     """Measure. Raises `LabError`; what was made is removed however it ends."""
     programs = _named(os.environ.get(REFERENCE, ""), engine.arch)
     image = images.ensure(engine, progress).node
@@ -123,7 +123,7 @@ def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:
 class _Run:
     """The measurements, and what they have found so far."""
 
-    def __init__(self, settings: Settings, progress: Progress, pairs: Mapping[str, Pair]) -> None:
+    def __init__(self, settings: Settings, progress: Reporter, pairs: Mapping[str, Pair]) -> None:
         self._settings = settings
         self._progress = progress
         self._pairs = pairs

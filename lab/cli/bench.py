@@ -7,7 +7,7 @@ import click
 from lab import bench as bench_
 from lab import host
 from lab.cli.common import as_json, as_text, echo
-from lab.progress import Lines
+from lab.progress import on_terminal
 from lab.streams import width
 
 __all__ = ["bench"]
@@ -52,7 +52,7 @@ def bench(
     """
     settings = bench_.Settings(rounds, seconds, only, verify, congestion)
     output.mkdir(parents=True, exist_ok=True)  # before the wait, if it cannot be made
-    with Lines() as progress:
+    with on_terminal() as progress:
         results = bench_.bench(host.ensure_engine(progress), settings, progress)
         with progress.step(f"write {output}"):
             document = as_text(bench_.document(results, settings))

@@ -10,7 +10,7 @@ from lab import images as images_
 from lab.cli.common import as_json, echo, print_json
 from lab.context import NAMES
 from lab.engine import Engine
-from lab.progress import Lines
+from lab.progress import on_terminal
 from lab.streams import width
 
 __all__ = ["engine", "images"]
@@ -25,7 +25,7 @@ def images() -> None:
 @as_json
 def build(json_: bool) -> int:
     """Build what is missing or stale, as `lab up` does first."""
-    with Lines() as progress:
+    with on_terminal() as progress:
         made = images_.ensure(host.ensure_engine(progress), progress)
     print_json(made) if json_ else echo("\n".join(made))
     return 0

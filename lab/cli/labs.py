@@ -1,6 +1,8 @@
 """Verbs about whole labs: up, down, ls, status, gc."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,8 +11,9 @@ from lab import checks, host, lifecycle, render, spec, status
 from lab.cli.common import as_json, default_lab, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
-from lab.errors import LabError
-from lab.progress import Lines
+from lab.errors import LabError, Unfit
+from lab.events import JsonLines, Listener
+from lab.progress import on_terminal
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -31,9 +34,18 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
 )
+@click.option(
+    "--events", type=Path, metavar="FILE", help="Write what happens to a file, a JSON object a line, at once."
+)
 @as_json
 def up(
-    file: Path | None, name: str | None, underlay: str | None, dry_run: bool, retain: bool, json_: bool
+    file: Path | None,
+    name: str | None,
+    underlay: str | None,
+    dry_run: bool,
+    retain: bool,
+    events: Path | None,
+    json_: bool,
 ) -> int:
     """Bring a lab up, whole, and prove that it works.
 
@@ -60,7 +72,7 @@ def up(
         else:
             echo(render.plan(steps, width=width()))
         return 0
-    with Lines() as progress:
+    with _listeners(events) as listeners, on_terminal(*listeners) as progress:
         engine = host.ensure_engine(progress)
         outcome = lifecycle.up(engine, wanted, progress, retain=retain)
     if json_:
@@ -71,6 +83,23 @@ def up(
             echo(f"{made}; nothing was changed.")
         echo(render.up(outcome.lab, outcome.findings, width=width()))
     return 0 if all(finding.ok for finding in outcome.findings) else 1
+
+
+@contextmanager
+def _listeners(events: Path | None) -> Iterator[Sequence[Listener]]:
+    """Who listens beside the terminal."""
+    if events is None:
+        yield ()
+        return
+    try:
+        stream = events.open("wb", buffering=0)
+    except OSError as error:
+        raise Unfit(f"--events: {events} cannot be written: {error.strerror}") from error
+    with stream:
+        lines = JsonLines(stream)
+        yield (lines,)
+    if lines.lost is not None:
+        raise LabError(f"--events: {events} cannot be written to its end: {lines.lost.strerror}")
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from lab import images, lifecycle, render
 from lab.engine import Engine
-from lab.progress import Silent
+from lab.events import Reporter
 from tests.bench import cluster, histories, scale
 
 REFERENCE = "FLANNELD_REFERENCE"
@@ -31,7 +31,7 @@ def main(rounds: int, only: str | None, tests: bool, cold: bool) -> None:
         up = [sys.executable, "-m", "lab", "up", "--name", cluster.NAME]
         cluster.whole("lab up, cold, no image", up, "target <= 100")
         lifecycle.down(engine, cluster.NAME)
-    images.ensure(engine, Silent())
+    images.ensure(engine, Reporter())
     if only in (None, "lab"):
         cluster.warm(engine, rounds)
         if tests:

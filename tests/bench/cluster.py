@@ -3,8 +3,7 @@
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ import click
 from lab import lifecycle, lock, spec
 from lab.cluster import Lab, remove_all
 from lab.engine import Engine
-from lab.progress import Silent
+from lab.events import Event, Reporter, StepEnded
 from tests.bench.report import line
 
 NAME = "bench"
@@ -43,18 +42,16 @@ for _ in range(int(sys.argv[1])):
 """
 
 
-class Phases(Silent):
+class Phases:
     """Collects how long each step took, over all rounds."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, list[float]] = defaultdict(list)
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time the step."""
-        began = time.monotonic()
-        yield
-        self.seconds[name].append(time.monotonic() - began)
+    def __call__(self, event: Event) -> None:
+        """Listen."""
+        if isinstance(event, StepEnded):
+            self.seconds[event.name].append(event.seconds)
 
 
 def warm(engine: Engine, rounds: int) -> None:
@@ -63,7 +60,7 @@ def warm(engine: Engine, rounds: int) -> None:
     with lock.held(engine.id, NAME):
         for number in range(rounds):
             began = time.monotonic()
-            lifecycle.build(engine, spec.tutorial().with_name(NAME), phases)
+            lifecycle.build(engine, spec.tutorial().with_name(NAME), Reporter(phases))
             up.append(time.monotonic() - began)
             if number == rounds - 1:
                 daemon(Lab.get(engine, NAME), rounds)

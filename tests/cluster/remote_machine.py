@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import context, images, lock, wait
 from lab.cluster import NAME, remove_all
 from lab.engine import ContainerConfig, Engine, FileContent, tar
-from lab.progress import Silent
+from lab.events import Reporter
 from tests.flanneld_py.certificates import Authority
 
 __all__ = ["RemoteMachine", "open_remote_machine"]
@@ -51,7 +51,7 @@ class RemoteMachine:
 @contextmanager
 def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]:
     """A machine for as long as the context is open; its engine has the lab's images."""
-    made = images.ensure(engine, Silent())
+    made = images.ensure(engine, Reporter())
     name = f"test-{secrets.token_hex(4)}"
     labels = {NAME: name}
     with lock.held(engine.id, name):

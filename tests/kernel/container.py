@@ -9,8 +9,8 @@ from pathlib import Path
 from lab import context, images, lock
 from lab.cluster import NAME
 from lab.engine import Engine, FileContent
+from lab.events import Reporter
 from lab.payload import daemon_files
-from lab.progress import Silent
 from tests.kernel.harness import Agent, Sandbox
 
 __all__ = ["open_container"]
@@ -26,7 +26,7 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
 
     name = f"test-{secrets.token_hex(4)}"
     node = (
-        DockerContainer(images.ensure(engine, Silent()).node)
+        DockerContainer(images.ensure(engine, Reporter()).node)
         .with_command("sleep infinity")
         .with_name(f"lab-{name}")
         .with_tmpfs_mount("/run")

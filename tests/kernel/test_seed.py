@@ -9,7 +9,7 @@ import pytest
 from lab import images, lock
 from lab.cluster import NAME, remove_all
 from lab.engine import ContainerConfig, Engine, ExecResult, FileContent, tar
-from lab.progress import Silent
+from lab.events import Reporter
 
 pytestmark = pytest.mark.kernel
 
@@ -33,7 +33,7 @@ def name(engine: Engine) -> Iterator[str]:
 
 def filled(engine: Engine, name: str, *, times: int) -> ExecResult:
     """Fill a volume with a tiny image; dockerd fails so many times first."""
-    node, tiny = images.ensure(engine, Silent()).node, f"{name}:tiny"
+    node, tiny = images.ensure(engine, Reporter()).node, f"{name}:tiny"
     engine.import_image(io.BytesIO(tar({"/file": FileContent(b"x")})), tag=tiny, labels={NAME: name})
     container = engine.create(
         ContainerConfig(

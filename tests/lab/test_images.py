@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lab import base, context, images, lock, seed
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
-from lab.progress import Progress, Silent
+from lab.events import Reporter
 from tests.lab.manifests import TUTORIAL_UNIT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -201,7 +201,7 @@ def test_no_build_removes_a_stage_that_the_other_may_still_stand_on(
 ) -> None:
     building = threading.Barrier(2, timeout=10)
 
-    def build(engine: Engine, name: str, tag: str, progress: Progress) -> None:
+    def build(engine: Engine, name: str, tag: str, progress: Reporter) -> None:
         fake.images_[name] = ImageInfo(name, (), {"lab.image": "stage"}, 1)
         building.wait()
         assert fake.removed == []
@@ -209,7 +209,7 @@ def test_no_build_removes_a_stage_that_the_other_may_still_stand_on(
 
     monkeypatch.setattr(images, "_build", build)
     monkeypatch.setattr(seed, "make", lambda *_args, **_named: None)
-    images.ensure(as_engine(fake), Silent())
+    images.ensure(as_engine(fake), Reporter())
     assert sorted(fake.removed) == ["mysql", "node"]
 
 
@@ -306,5 +306,5 @@ def test_a_new_node_image_leaves_a_whole_seed_volume_alone(
     built: list[str] = []
     monkeypatch.setattr(images, "_build", lambda *given: built.append(given[2]))
     monkeypatch.setattr(seed, "make", lambda *_, **__: built.append(wanted.seed))
-    assert images.ensure(as_engine(fake), Silent()) == wanted
+    assert images.ensure(as_engine(fake), Reporter()) == wanted
     assert built == [wanted.node]

@@ -10,7 +10,7 @@ from lab import checks, lifecycle, spec
 from lab.cluster import COMPLETE
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
-from lab.progress import Silent
+from lab.events import Event, Noted, Reporter
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
 
 LAB = spec.tutorial().with_name("demo")
@@ -23,16 +23,6 @@ WHOLE = [
 ]
 
 
-class Listening(Silent):
-    """Hands each note on."""
-
-    def __init__(self, hear: Callable[[str], None]) -> None:
-        self.hear = hear
-
-    def note(self, text: str) -> None:
-        self.hear(text)
-
-
 @pytest.fixture
 def fake() -> Iterator[PretendedEngine]:
     # Whoever started the tests may have had them ignore Ctrl-C, as a shell has its background jobs.
@@ -43,7 +33,11 @@ def fake() -> Iterator[PretendedEngine]:
 
 
 def up(fake: PretendedEngine, hear: Callable[[str], None] = lambda _: None, **options: bool) -> None:
-    lifecycle.up(fake.engine, LAB, Listening(hear), **options)
+    def listen(event: Event) -> None:
+        if isinstance(event, Noted):
+            hear(event.text)
+
+    lifecycle.up(fake.engine, LAB, Reporter(listen), **options)
 
 
 def notes(error: BaseException) -> str:

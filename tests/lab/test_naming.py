@@ -11,9 +11,9 @@ from lab import lifecycle, naming, spec
 from lab.cluster import HOST, NAME, NODE, SPEC, USER, Lab
 from lab.engine import Container, Engine, ExecResult, Network, Volume
 from lab.errors import LabError, Unfit
+from lab.events import Reporter
 from lab.naming import Maker
 from lab.payload import SPEC_FILE
-from lab.progress import Silent
 
 SHARED = spec.tutorial().with_name("shared")
 
@@ -79,7 +79,7 @@ def test_up_does_not_clear_away_what_another_is_making(maker):
     # Its lock, if it is on another machine, is not to be seen from here.
     theirs = engine(maker)
     with pytest.raises(Unfit, match="the lab shared is not ours"):
-        lifecycle.up(theirs, SHARED, Silent())
+        lifecycle.up(theirs, SHARED, Reporter())
     assert theirs.removed == []
 
 
@@ -87,7 +87,7 @@ def test_up_tells_who_has_made_a_lab_that_is_in_its_way(monkeypatch):
     theirs = engine(OTHERS[0])
     monkeypatch.setattr(theirs, "volumes", lambda _labels: (Volume("v", {}),))
     with pytest.raises(LabError, match="is up, but not whole") as refusal:
-        lifecycle.up(theirs, SHARED, Silent())
+        lifecycle.up(theirs, SHARED, Reporter())
     assert str(OTHERS[0]) in refusal.value.hint
     assert "lab down" not in refusal.value.hint
 
