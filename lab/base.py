@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from lab import apt, host, programs
+from lab import apt, host, labels, programs
 from lab.deadlines import DOWNLOAD
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
@@ -20,7 +20,7 @@ __all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name", "tak
 SUITES = {"node": "trixie", "mysql": "sid"}
 """Image -> Debian suite. Real MySQL is in unstable only; the node's Docker is trixie's."""
 
-LABELS = {"lab.image": "base"}
+LABELS = {labels.IMAGE: "base"}
 
 _installing = threading.Lock()
 

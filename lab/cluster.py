@@ -4,28 +4,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from lab import kubelet, together
+from lab import kubelet, labels, together
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
-from lab.naming import Maker, name_option
+from lab.labels import HOST, NAME, NODE, SPEC, USER, VERSION
+from lab.naming import Maker, name_option, our_version
 from lab.node import Node
 from lab.pods import PodSpec, RunningPod, place
 from lab.spec import LabSpec, ServiceName
 
-__all__ = ["COMPLETE", "HOST", "NAME", "NODE", "SERVICES", "SPEC", "USER"]
-__all__ += ["Lab", "maker_of", "names", "remove_all"]
+__all__ = ["AnotherVersion", "Lab", "maker_of", "names", "remove_all"]
 
-NAME = "lab.name"
-NODE = "lab.node"
-SERVICES = "lab.services"
-"""On a machine: what it runs, with blanks between."""
-SPEC = "lab.spec"
-HOST = "lab.host"
-"""On the network: the machine whose `lab` made it. Only there can one tell whether its maker still runs."""
-USER = "lab.user"
-"""On the network: who made it."""
-COMPLETE = "lab.complete"
-"""On a volume that is made last of all: the lab was finished, and is to stay when its maker has ended."""
+
+class AnotherVersion(LabError):
+    """A lab that another version of overlay-lab has made, about which this one knows nothing for certain."""
+
+    def __init__(self, network: Network) -> None:
+        name = network.labels[NAME]
+        made = network.labels.get(VERSION)
+        self.made_by = f"overlay-lab {made}" if made else "an overlay-lab that did not say its version"
+        option = name_option(name)
+        super().__init__(
+            f"the lab {name} was made by {self.made_by}, and this is {our_version()}",
+            hint=f"Use that version; or make the lab anew: lab down{option}; then lab up{option}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,12 @@ class Lab:
 
     @classmethod
     def find(cls, engine: Engine, name: str) -> "Lab | None":
-        """The lab of that name, as it is right now."""
+        """The lab of that name, as it is right now. Raises `AnotherVersion`."""
         networks = engine.networks({NAME: name})
         if not networks:
             return None
+        if networks[0].labels.get(VERSION) != our_version():
+            raise AnotherVersion(networks[0])
         spec = LabSpec.from_json(networks[0].labels[SPEC])
         underlay = networks[0].underlay
         hosts = {node.name: underlay[node.host] for node in spec.nodes}
@@ -81,7 +85,7 @@ class Lab:
     @property
     def complete(self) -> bool:
         """Whether `lab up` had finished it."""
-        return bool(self.engine.volumes({NAME: self.name, COMPLETE: "yes"}))
+        return bool(self.engine.volumes(labels.of_mark(self.name)))
 
     @property
     def missing(self) -> tuple[str, ...]:

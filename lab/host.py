@@ -7,16 +7,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import apt, programs, wait
+from lab import apt, labels, programs, wait
 from lab.deadlines import ENGINE_ENDS, ENGINE_STARTS
 from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
 
 __all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
-
-STARTED_BY_LAB = "lab.engine=started"
-"""The engine's own label (`dockerd --label`) on one that we started: an engine keeps it, a file may not."""
 
 LOG = Path("/var/log/overlay-lab-dockerd.log")
 PIDFILE = Path("/var/run/docker.pid")
@@ -52,7 +49,7 @@ def remedy(facts: Facts) -> Remedy:
     start = (
         ("systemctl", "start", "docker")
         if facts.systemd
-        else ("dockerd", "--label", STARTED_BY_LAB, "--pidfile", str(PIDFILE))
+        else ("dockerd", "--label", labels.ENGINE_IS_OURS, "--pidfile", str(PIDFILE))
     )
     if advice := remedy_elsewhere(facts.named, facts.seen):
         return Remedy(False, False, start, advice)
@@ -172,12 +169,12 @@ def stop_engine() -> str:
         if remedy_elsewhere(error.named, error.message):
             raise
         return "No engine answers: nothing to stop."
-    if STARTED_BY_LAB not in engine.labels:
+    if labels.ENGINE_IS_OURS not in engine.labels:
         raise LabError(
             "this engine was not started by the lab, so it is left running",
             hint="End it the way it was started, such as: systemctl stop docker",
         )
-    up = sorted({item.labels["lab.name"] for item in engine.containers(["lab.name"])})
+    up = sorted({item.labels[labels.NAME] for item in engine.containers([labels.NAME])})
     if up:
         raise LabError(f"these labs are still there: {', '.join(up)}", hint="First: lab down --name NAME")
     pid = int(PIDFILE.read_text())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lab import base, context, lock, seed, together, wait
+from lab import base, context, labels, lock, seed, together, wait
 from lab.context import write_context
 from lab.deadlines import ANOTHER_BUILD
 from lab.engine import Engine
@@ -29,9 +29,6 @@ __all__ = [
     "wanted",
     "write_context",
 ]
-
-LABEL = "lab.image"
-"""On every image of ours: node, mysql, base, seed (see `lab.seed`), or stage, which a build leaves."""
 
 LOCK = "images/"
 """No lab can have this name."""
@@ -105,9 +102,9 @@ def listing(engine: Engine) -> tuple[Listed, ...]:
     """Every image and seed volume of ours that the engine has."""
     current = {*wanted(engine.arch), *(base.imported_name(suite) for suite in base.SUITES.values())}
     rows = [
-        Listed(name, image.labels[LABEL], image.size, "current" if name in current else "stale")
-        for image in engine.images(LABEL)
-        if image.labels[LABEL] != "seed"
+        Listed(name, image.labels[labels.IMAGE], image.size, "current" if name in current else "stale")
+        for image in engine.images(labels.IMAGE)
+        if image.labels[labels.IMAGE] != "seed"
         for name in image.tags or (image.id.removeprefix("sha256:")[:12],)
     ]
     for volume in engine.volumes(seed.KIND):
@@ -120,7 +117,7 @@ def listing(engine: Engine) -> tuple[Listed, ...]:
 
 def remove(engine: Engine) -> list[str]:
     """Remove all of it; answers the names. Raises `LabError` while a lab stands on it or one is built."""
-    labs = sorted({container.labels["lab.name"] for container in engine.containers(["lab.name"])})
+    labs = sorted({container.labels[labels.NAME] for container in engine.containers([labels.NAME])})
     if labs:
         raise LabError(
             f"images are in use by the lab {', '.join(labs)}",
@@ -134,7 +131,9 @@ def remove(engine: Engine) -> list[str]:
                 engine.remove_volume(volume.name)
                 removed.append(volume.name)
             # Bases last: the others are made from them.
-            for image in sorted(engine.images(LABEL), key=lambda image: image.labels[LABEL] == "base"):
+            for image in sorted(
+                engine.images(labels.IMAGE), key=lambda image: image.labels[labels.IMAGE] == "base"
+            ):
                 for name in image.tags or (image.id,):
                     engine.remove_image(name)
                     removed.append(name)
@@ -198,12 +197,12 @@ def _build(engine: Engine, name: str, tag: str, progress: Reporter) -> None:
         together.each(lambda task: task(), [find_base, fill])
         with progress.step(f"build {tag}"):
             archive.seek(0)
-            engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={LABEL: name})
+            engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={labels.IMAGE: name})
 
 
 def _remove_stages(engine: Engine) -> list[str]:
     """Remove what builds in stages leave behind, without a name; only while no build is under way."""
-    left = [stage.id for stage in engine.images(f"{LABEL}=stage") if not stage.tags]
+    left = [stage.id for stage in engine.images(f"{labels.IMAGE}=stage") if not stage.tags]
     for identifier in left:
         engine.remove_image(identifier)
     return left

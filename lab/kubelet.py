@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from lab import wait
+from lab import labels, wait
 from lab.deadlines import IMAGE_CARRIED, PACKET, POD_ANSWERS, QUESTION
 from lab.engine import Engine
 from lab.errors import CommandError, LabError, NoAnswer
@@ -37,11 +37,11 @@ class DockerDown(LabError):
 def list_pods(node: Node) -> Sequence[RunningPod]:
     """The pods on a node. Raises `DockerDown`."""
     script = """
-        ids=$(docker ps --all --quiet --filter label=lab.pod) || exit
+        ids=$(docker ps --all --quiet --filter "label=$0") || exit
         if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
     """
     try:
-        listing = node.run(["sh", "-c", script], check=False, within=QUESTION.seconds)
+        listing = node.run(["sh", "-c", script, labels.POD], check=False, within=QUESTION.seconds)
     except NoAnswer as error:
         raise _docker_down(node, f"nothing within {error.seconds:.0f} s") from error
     if listing.exit_code != 0:
@@ -83,10 +83,10 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
 def remove_pod(node: Node, name: str, *, check: bool = True) -> None:
     """Remove a pod's containers and their anonymous volumes."""
     script = """
-        ids=$(docker ps --all --quiet --filter "label=lab.pod=$0") || exit
+        ids=$(docker ps --all --quiet --filter "label=$0") || exit
         [ -z "$ids" ] || docker rm --force --volumes $ids
     """
-    node.run(["sh", "-c", script, name], check=check)
+    node.run(["sh", "-c", script, f"{labels.POD}={name}"], check=check)
 
 
 def _run_container(node: Node, pod: PodSpec, container: ContainerSpec) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from lab import checks, images, kubelet, lock, underlay, wait
-from lab.cluster import COMPLETE, HOST, NAME, NODE, SERVICES, SPEC, USER, Lab, maker_of, names, remove_all
+from lab import checks, images, kubelet, labels, lock, underlay, wait
+from lab.cluster import Lab, maker_of, names, remove_all
 from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
 from lab.engine import Engine, EngineUnavailable, FileContent, Network
 from lab.errors import LabError, NoAnswer, Unfit
 from lab.events import Reporter
-from lab.naming import Maker, name_option, ourselves
+from lab.labels import HOST, NAME
+from lab.naming import Maker, name_option, our_version, ourselves
 from lab.node import Node
 from lab.payload import SPEC_FILE, node_files, spec_keeper
 from lab.perform import perform
@@ -120,7 +121,7 @@ def build(
             outcome = Outcome(Lab.get(engine, spec.name), making.findings, made=True)
             if finish:
                 signals.heed()
-                engine.create_volume(f"lab-{spec.name}-complete", {NAME: spec.name, COMPLETE: "yes"})
+                engine.create_volume(f"lab-{spec.name}-complete", labels.of_mark(spec.name))
         except BaseException as error:
             if retain:
                 progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
@@ -218,8 +219,9 @@ class _Making:
 
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()
-        labels = {NAME: self.spec.name, SPEC: self.spec.public().to_json(), HOST: us.host, USER: us.user}
-        return underlay.make(self.engine, self.spec.name, action.underlays, labels, internal=not action.bare)
+        name, spec = self.spec.name, self.spec.public().to_json()
+        carried = labels.of_lab(name, spec, user=us.user, host=us.host, version=our_version())
+        return underlay.make(self.engine, name, action.underlays, carried, internal=not action.bare)
 
     def _make_node(self, node: NodeSpec) -> None:
         subnet = self.network.underlay
@@ -232,7 +234,7 @@ class _Making:
                 addresses={item.name: subnet[item.host] for item in self.spec.nodes},
                 image=self.images.node,
                 seed=self.images.seed,
-                labels={NAME: self.spec.name, NODE: node.name, SERVICES: " ".join(node.services)},
+                labels=labels.of_machine(self.spec.name, node.name, node.services),
             )
         )
         self._go_on()
@@ -335,4 +337,4 @@ def _is_left(engine: Engine, name: str) -> bool:
     networks = engine.networks({NAME: name})
     if any(item.labels.get(HOST) != socket.gethostname() for item in networks):
         return False
-    return not (networks and engine.volumes({NAME: name, COMPLETE: "yes"}))
+    return not (networks and engine.volumes(labels.of_mark(name)))

@@ -5,10 +5,11 @@ import pwd
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 
 from lab.spec import TUTORIAL
 
-__all__ = ["VARIABLE", "Maker", "default_name", "name_option", "ourselves"]
+__all__ = ["VARIABLE", "Maker", "default_name", "name_option", "our_version", "ourselves"]
 
 VARIABLE = "LAB_NAME"
 """Names the lab that is meant where neither `--name` nor a lab file does."""
@@ -35,6 +36,11 @@ def ourselves(environment: Mapping[str, str] = os.environ) -> Maker:
     except (KeyError, OverflowError):
         user = str(uid)
     return Maker(user, socket.gethostname())
+
+
+def our_version() -> str:
+    """The version of this overlay-lab."""
+    return metadata.version("overlay-lab")
 
 
 def default_name(environment: Mapping[str, str] = os.environ) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from lab import together, wait
+from lab import labels, together, wait
 from lab.deadlines import COMMAND, END_TOLD, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
@@ -39,17 +39,17 @@ class Node:
     @property
     def name(self) -> str:
         """Its host name."""
-        return self.container.labels["lab.node"]
+        return self.container.labels[labels.NODE]
 
     @property
     def lab(self) -> str:
         """The name of its lab."""
-        return self.container.labels["lab.name"]
+        return self.container.labels[labels.NAME]
 
     @property
     def services(self) -> tuple[str, ...]:
         """What it runs."""
-        return tuple(self.container.labels["lab.services"].split())
+        return labels.services(self.container.labels)
 
     def run(
         self,
@@ -114,7 +114,7 @@ class Node:
 
     def _tell_its_end(self, error: LabError) -> None:
         """Raise `LabError` with what the machine has said, if it has ended."""
-        for found in self.engine.containers({"lab.name": self.lab, "lab.node": self.name}):
+        for found in self.engine.containers({labels.NAME: self.lab, labels.NODE: self.name}):
             if found.state != "running":
                 said = telling(self.engine.container_logs(self.container.id, SPAN)) or "it said nothing"
                 raise LabError(f"{self.name} has ended ({found.status}): {said}") from error

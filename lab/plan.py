@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 
+from lab import confinement
 from lab.engine import ContainerConfig
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
@@ -185,11 +186,7 @@ def node_config(
     seed: str,
     labels: Mapping[str, str],
 ) -> ContainerConfig:
-    """The container that stands in for one machine.
-
-    It asks for the few privileges that systemd and an inner Docker engine need and not for all of them,
-    unless the lab says `privileged: true`.
-    """
+    """The container that stands in for one machine."""
     environment = {"LAB_SERVICES": " ".join(node.services), "container": "docker"}
     if node.runs("etcd") and spec.etcd_api == "v2":
         environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
@@ -202,15 +199,8 @@ def node_config(
         network=network,
         address=str(addresses[node.name]),
         hosts={name: str(address) for name, address in addresses.items()},
-        # SYS_ADMIN: mounts, for systemd and dockerd. NET_ADMIN: flanneld's devices and routes.
-        # SYS_PTRACE: `docker exec` in the inner engine enters another process's namespaces.
-        capabilities=("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"),
-        devices=("/dev/net/tun",),
-        security=("seccomp=unconfined", "apparmor=unconfined"),
-        sysctls={"net.ipv4.ip_forward": "1"},
-        tmpfs=("/run", "/tmp"),  # noqa: S108 - the node's, not ours
+        confinement=confinement.EVERYTHING if spec.privileged else confinement.MACHINE,
         volumes={seed: "/seed:ro"} if node.runs("docker") else {},
-        privileged=spec.privileged,
     )
 
 

@@ -1,6 +1,6 @@
 """The seed volume: a /var/lib/docker that already holds the pods' images, copied into every new minion.
 
-Its labels are its state. `lab.seed` is a number drawn when the volume is created; when the volume is
+Its labels are its state (`lab.labels.SEED`): a number is drawn when the volume is created; when the volume is
 filled, and only then, an empty image `lab-seed:HASH` with the same number is made. A volume without it is
 half made, whatever killed its maker, and is made anew.
 """
@@ -8,17 +8,17 @@ half made, whatever killed its maker, and is made anew.
 import io
 import uuid
 
+from lab import labels
+from lab.confinement import SEED_MAKER
 from lab.deadlines import SEED_ENGINE_STARTS, SEED_FILLED
 from lab.engine import ContainerConfig, Engine, tar
 from lab.errors import LabError
 
 __all__ = ["KIND", "MAKER", "is_complete", "make", "remove_makers"]
 
-KIND = {"lab.cache": "seed"}
-MAKER = {"lab.cache": "seed-maker"}
+KIND = {labels.CACHE: "seed"}
+MAKER = {labels.CACHE: "seed-maker"}
 """The container that fills a volume, for a few seconds."""
-
-NUMBER = "lab.seed"
 
 
 def _proof(volume: str) -> str:
@@ -27,9 +27,9 @@ def _proof(volume: str) -> str:
 
 def is_complete(engine: Engine, volume: str) -> bool:
     """Whether that seed volume is there, and was filled to its end."""
-    numbers = [found.labels.get(NUMBER) for found in engine.volumes(KIND) if found.name == volume]
+    numbers = [found.labels.get(labels.SEED) for found in engine.volumes(KIND) if found.name == volume]
     proof = engine.image(_proof(volume))
-    return proof is not None and numbers == [proof.labels.get(NUMBER)]
+    return proof is not None and numbers == [proof.labels.get(labels.SEED)]
 
 
 def remove_makers(engine: Engine) -> list[str]:
@@ -48,16 +48,14 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
     remove_makers(engine)
     engine.remove_volume(volume)
     number = uuid.uuid4().hex
-    engine.create_volume(volume, {**KIND, NUMBER: number})
+    engine.create_volume(volume, {**KIND, labels.SEED: number})
     container = engine.create(
         ContainerConfig(
             name=f"{volume}-maker",
             image=node,
             labels=MAKER,
             command=("sleep", "infinity"),
-            capabilities=("SYS_ADMIN", "NET_ADMIN"),
-            security=("seccomp=unconfined", "apparmor=unconfined"),
-            tmpfs=("/run", "/tmp"),  # noqa: S108 - the container's, not ours
+            confinement=SEED_MAKER,
             volumes={volume: "/var/lib/docker"},
         )
     )
@@ -79,5 +77,5 @@ def make(engine: Engine, volume: str, *, node: str, mysql: str) -> None:
     if done.exit_code != 0:
         raise LabError(f"filling {volume}: exit status {done.exit_code} from lab-init\n{done.output.strip()}")
     engine.remove_image(_proof(volume))
-    proof = {"lab.image": "seed", NUMBER: number}
+    proof = {labels.IMAGE: "seed", labels.SEED: number}
     engine.import_image(io.BytesIO(tar({})), tag=_proof(volume), labels=proof)

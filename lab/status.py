@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import together
-from lab.cluster import NAME, Lab, names
+from lab.cluster import AnotherVersion, Lab, maker_of, names
 from lab.deadlines import PACKET
 from lab.engine import Engine
+from lab.labels import NAME
 from lab.lock import is_held
 from lab.node import Node
 from lab.services import Service, parse_services, show_argv
@@ -94,7 +95,11 @@ def labs(engine: Engine) -> Sequence[LabStatus]:
 
 
 def _lab(engine: Engine, name: str) -> LabStatus:
-    lab = Lab.find(engine, name)
+    try:
+        lab = Lab.find(engine, name)
+    except AnotherVersion as error:
+        made = len(engine.containers({NAME: name}))
+        return LabStatus(name, f"made by {error.made_by}", "", made, str(maker_of(engine, name)))
     if lab is None:
         return LabStatus(name, "left over", "", len(engine.containers({NAME: name})), "")
     if lab.complete:

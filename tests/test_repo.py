@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import labels
+
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 
@@ -18,8 +20,9 @@ CORE = {
         "access", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways",
         "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
-        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "document", "errors", "journal",
-        "plan", "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers",
+        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "confinement", "document",
+        "errors", "journal", "labels", "plan", "pods", "render", "services", "spec",
+        "tutorial.install", "tutorial.numbers",
         "tutorial.proof", "tutorial.step", "tutorial.steps", "yamltext",
     },
     "flanneld_py": {
@@ -201,6 +204,28 @@ def test_nobody_is_asked_to_run_dockers_own_program():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         commands = [line for line in page.read_text().splitlines() if re.match(r"\s+(\$ )?docker ", line)]
         assert commands == [], page
+
+
+NAMES = r"name|spec|host|user|version|node|services|complete|image|cache|seed|engine|pod(?:\.\w+)?"
+LABEL = re.compile(rf"\blab\.(?:{NAMES})\b")
+
+
+def test_labels_have_one_home():
+    for path in set(SOURCES) - {ROOT / "lab" / "labels.py"}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.startswith("lab.")
+            ):
+                assert not LABEL.match(node.value), f"{module_name(path)}: {node.value!r} is a label"
+
+
+def test_the_images_use_no_label_that_has_no_home():
+    known = {value for value in vars(labels).values() if isinstance(value, str)}
+    for path in ROOT.glob("images/**/*"):
+        if path.is_file():
+            assert set(LABEL.findall(path.read_text())) <= known, path
 
 
 def test_shell_scripts_parse():

@@ -9,9 +9,10 @@ from typing import Any
 
 from lab import lock
 from lab.bench.inside import FILES
-from lab.cluster import NAME
+from lab.confinement import SANDBOX
 from lab.engine import ContainerConfig, Engine, FileContent
 from lab.errors import CommandError
+from lab.labels import NAME
 from lab.node import Talk
 from lab.payload import daemon_files
 from lab.signals import shielded
@@ -115,10 +116,7 @@ def open_box(engine: Engine, image: str) -> Iterator[Box]:
         labels={NAME: name},  # by which `lab gc` finds what a killed run left
         entrypoint=["/usr/bin/sleep", "infinity"],
         network="none",
-        capabilities=["SYS_ADMIN", "NET_ADMIN"],
-        devices=["/dev/net/tun"],
-        security=["seccomp=unconfined", "apparmor=unconfined"],
-        tmpfs=["/run"],
+        confinement=SANDBOX,
     )
     inside = Path(__file__).parent / "inside"
     programs = {path: FileContent((inside / f"{stem}.py").read_bytes()) for stem, path in FILES.items()}

@@ -7,6 +7,7 @@ Thin on purpose: each method of `Engine` is one question or one effect, takes an
 from lab.engine.client import Engine
 from lab.engine.failures import remedy_elsewhere
 from lab.engine.model import (
+    Confinement,
     Container,
     ContainerConfig,
     EngineUnavailable,
@@ -23,6 +24,7 @@ from lab.engine.session import STDERR, STDOUT, Exec
 __all__ = [
     "STDERR",
     "STDOUT",
+    "Confinement",
     "Container",
     "ContainerConfig",
     "Engine",

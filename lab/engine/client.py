@@ -264,17 +264,18 @@ class Engine:
             Mount(point.removesuffix(":ro"), volume, type="volume", read_only=point.endswith(":ro"))
             for volume, point in config.volumes.items()
         ]
+        given = config.confinement
         with attempt(f"creating container {config.name}"):
             host = self._api.create_host_config(
                 network_mode=config.network,
                 extra_hosts=dict(config.hosts),
-                cap_add=list(config.capabilities),
-                devices=list(config.devices),
-                security_opt=list(config.security),
-                sysctls=dict(config.sysctls),
-                tmpfs=dict.fromkeys(config.tmpfs, ""),
+                cap_add=list(given.capabilities),
+                devices=list(given.devices),
+                security_opt=list(given.security),
+                sysctls=dict(given.sysctls),
+                tmpfs=dict.fromkeys(given.tmpfs, ""),
                 mounts=mounts,
-                privileged=config.privileged,
+                privileged=given.privileged,
                 cgroupns="private",
             )
             endpoint = self._api.create_endpoint_config(ipv4_address=config.address)

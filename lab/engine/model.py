@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from lab.errors import LabError, Unfit
 
 __all__ = [
+    "Confinement",
     "Container",
     "ContainerConfig",
     "EngineUnavailable",
@@ -62,6 +63,19 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a container is given of its host; nothing beyond the engine's default where it says nothing."""
+
+    capabilities: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    security: Sequence[str] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Sequence[str] = ()
+    privileged: bool = False
+    """Every capability and device, and `/proc` and `/sys` writable."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerConfig:
     """What a container is made from; the engine's own names, the few that the lab needs."""
 
@@ -75,14 +89,9 @@ class ContainerConfig:
     network: str = "none"
     address: str | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
-    capabilities: Sequence[str] = ()
-    devices: Sequence[str] = ()
-    security: Sequence[str] = ()
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    tmpfs: Sequence[str] = ()
+    confinement: Confinement = field(default_factory=Confinement)
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Volume name -> mount point; mounted read-only when the mount point ends in `:ro`."""
-    privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,18 @@
 from collections.abc import Mapping
 from typing import Final
 
+from lab import labels
 from lab.pods.reference import image_name, name_on_machine
 from lab.pods.spec import ContainerSpec, PodSpec, RestartPolicy, expand
 
 __all__ = [
     "INFRA_IMAGE",
-    "PART",
-    "POD",
-    "RESTART",
     "SEEDED_IMAGE",
-    "SPEC",
     "container_name",
     "docker_argv",
     "infra_argv",
     "infra_name",
 ]
-
-POD: Final = "lab.pod"
-PART: Final = "lab.pod.part"
-RESTART: Final = "lab.pod.restart"
-SPEC: Final = "lab.pod.spec"
 
 INFRA_IMAGE: Final = "lab-pause"
 SEEDED_IMAGE: Final = image_name("mysql")
@@ -92,10 +84,6 @@ def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
 
 def _labels(pod: PodSpec, part: str) -> list[str]:
     """Whose a container is. What the pod's variables hold stands in its environment alone."""
-    labels = {
-        POD: pod.name,
-        PART: part,
-        RESTART: pod.restart_policy,
-        SPEC: pod.without_values().model_dump_json(exclude_defaults=True),
-    }
-    return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    spec = pod.without_values().model_dump_json(exclude_defaults=True)
+    found = labels.of_pod(pod.name, part, pod.restart_policy, spec)
+    return [word for key, value in found.items() for word in ("--label", f"{key}={value}")]

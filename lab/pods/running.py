@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab.errors import LabError, Unfit
-from lab.pods.containers import PART, POD, SPEC, container_name
+from lab.labels import POD, POD_PART, POD_SPEC
+from lab.pods.containers import container_name
 from lab.pods.spec import PodSpec, RestartPolicy
 
 __all__ = ["RunningPod", "parse_inspect"]
@@ -69,8 +70,8 @@ def parse_inspect(node: str, text: str) -> tuple[RunningPod, ...]:
 
 
 def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod:
-    labelled = PodSpec.model_validate_json(parts[0]["Config"]["Labels"][SPEC])
-    infra = next((item for item in parts if item["Config"]["Labels"][PART] == "infra"), None)
+    labelled = PodSpec.model_validate_json(parts[0]["Config"]["Labels"][POD_SPEC])
+    infra = next((item for item in parts if item["Config"]["Labels"][POD_PART] == "infra"), None)
     found = {item["Name"].lstrip("/"): item for item in parts if item is not infra}
     spec = labelled.with_values(
         {

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from lab.cluster import NAME
 from lab.engine import Engine
+from lab.labels import NAME
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import context, images, lock, wait
-from lab.cluster import NAME, remove_all
+from lab.cluster import remove_all
+from lab.confinement import MACHINE
 from lab.engine import ContainerConfig, Engine, FileContent, tar
 from lab.events import Reporter
+from lab.labels import IMAGE, NAME
 from tests.flanneld_py.certificates import Authority
 
 __all__ = ["RemoteMachine", "open_remote_machine"]
@@ -63,11 +65,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
                     labels=labels,
                     command=("sleep", "infinity"),
                     network="bridge",
-                    # What a machine of a lab has, too: its own machines can have no more than it.
-                    capabilities=("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"),
-                    devices=("/dev/net/tun",),
-                    security=("seccomp=unconfined", "apparmor=unconfined"),
-                    tmpfs=("/run",),
+                    confinement=MACHINE,  # its own machines can have no more than it
                 )
             )
             engine.start(machine)
@@ -94,7 +92,7 @@ def _image(engine: Engine, node: str) -> str:
     recipe = {"Dockerfile": FileContent(DOCKERFILE)}
     tag = f"lab-remote:{context.digest(recipe, node)}"
     if engine.image(tag) is None:
-        engine.build(io.BytesIO(tar(recipe)), tag=tag, args={"BASE": node}, labels={images.LABEL: "remote"})
+        engine.build(io.BytesIO(tar(recipe)), tag=tag, args={"BASE": node}, labels={IMAGE: "remote"})
     return tag
 
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from lab import checks, wait
-from lab.cluster import NAME
+from lab.labels import NAME
 from tests.writable import FIND, foreign
 
 pytestmark = pytest.mark.cluster

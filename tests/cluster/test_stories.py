@@ -6,11 +6,12 @@ from ipaddress import IPv4Address
 import pytest
 
 from lab import spec, status, wait
-from lab.cluster import NAME, Lab
+from lab.cluster import Lab
 from lab.engine import FileContent
 from lab.errors import LabError
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
+from lab.labels import CACHE, NAME
 from lab.pods import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.registry import registry
@@ -156,7 +157,7 @@ def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_o
     first = run_lab("up", "--name", name)
     assert first.returncode == 0, first.stderr
     containers = engine.containers({NAME: name})
-    caches = {volume.name for volume in engine.volumes(["lab.cache"])}
+    caches = {volume.name for volume in engine.volumes([CACHE])}
     volumes = {volume for item in containers for volume in engine.volumes_of(item.id)} - caches
     assert volumes
 

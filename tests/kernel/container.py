@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab import context, images, lock
-from lab.cluster import NAME
+from lab.confinement import SANDBOX
 from lab.engine import Engine, FileContent
 from lab.events import Reporter
+from lab.labels import NAME
 from lab.payload import daemon_files
 from tests.kernel.harness import Agent, Sandbox
 
@@ -29,16 +30,17 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         DockerContainer(images.ensure(engine, Reporter()).node)
         .with_command("sleep infinity")
         .with_name(f"lab-{name}")
-        .with_tmpfs_mount("/run")
         .with_kwargs(
             network_mode="none",
-            cap_add=["SYS_ADMIN", "NET_ADMIN"],
-            devices=["/dev/net/tun"],
-            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            cap_add=list(SANDBOX.capabilities),
+            devices=list(SANDBOX.devices),
+            security_opt=list(SANDBOX.security),
             init=True,
             labels={NAME: name},
         )
     )
+    for path in SANDBOX.tmpfs:
+        node.with_tmpfs_mount(path)
     with lock.held(engine.id, name), node:
         identifier = str(node.get_wrapped_container().id)
         agent = Agent(engine, identifier)

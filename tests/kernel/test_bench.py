@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.cluster import NAME
 from lab.engine import Engine
+from lab.labels import NAME
 
 pytestmark = pytest.mark.kernel
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from lab import images, lock
-from lab.cluster import NAME, remove_all
+from lab.cluster import remove_all
+from lab.confinement import SEED_MAKER
 from lab.engine import ContainerConfig, Engine, ExecResult, FileContent, tar
 from lab.events import Reporter
+from lab.labels import NAME
 
 pytestmark = pytest.mark.kernel
 
@@ -41,9 +43,7 @@ def filled(engine: Engine, name: str, *, times: int) -> ExecResult:
             image=node,
             labels={NAME: name},
             command=("sleep", "infinity"),
-            capabilities=("SYS_ADMIN", "NET_ADMIN"),
-            security=("seccomp=unconfined", "apparmor=unconfined"),
-            tmpfs=("/run",),
+            confinement=SEED_MAKER,
         )
     )
     slow = {"/usr/local/bin/dockerd": FileContent(SLOW, 0o755), "/times": FileContent(f"{times}".encode())}

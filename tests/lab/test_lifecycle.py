@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import checks, lifecycle, spec
-from lab.cluster import COMPLETE
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
+from lab.labels import COMPLETE
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
 
 LAB = spec.tutorial().with_name("demo")

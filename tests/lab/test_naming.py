@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab import lifecycle, naming, spec
-from lab.cluster import HOST, NAME, NODE, SPEC, USER, Lab
+from lab import labels, lifecycle, naming, spec, status
+from lab.cluster import Lab
 from lab.engine import Container, Engine, ExecResult, Network, Volume
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
@@ -47,8 +47,14 @@ class FakeEngine:
 
 
 def engine(maker: Maker) -> Any:
-    labels = {NAME: "shared", NODE: "centos-master", SPEC: SHARED.public().to_json()}
-    return FakeEngine({**labels, USER: maker.user, HOST: maker.host})
+    of_network = labels.of_lab(
+        "shared",
+        SHARED.public().to_json(),
+        user=maker.user,
+        host=maker.host,
+        version=naming.our_version(),
+    )
+    return FakeEngine({**of_network, **labels.of_machine("shared", "centos-master", ["etcd"])})
 
 
 OURS = naming.ourselves()
@@ -90,6 +96,34 @@ def test_up_tells_who_has_made_a_lab_that_is_in_its_way(monkeypatch):
         lifecycle.up(theirs, SHARED, Reporter())
     assert str(OTHERS[0]) in refusal.value.hint
     assert "lab down" not in refusal.value.hint
+
+
+@pytest.fixture(params=["9.8.7", ""], ids=["another", "one that did not say"])
+def of_another_version(request):
+    """A lab that is up, made by us with another overlay-lab."""
+    there = engine(OURS)
+    there.labels[labels.VERSION] = request.param
+    there.labels[labels.SPEC] = '{"of": "another kind"}'
+    if not request.param:
+        del there.labels[labels.VERSION]
+    return there
+
+
+def test_a_lab_of_another_version_is_told_with_what_to_do(of_another_version):
+    made_by = of_another_version.labels.get(labels.VERSION, "an overlay-lab that did not say its version")
+    for look in (Lab.get, lambda found, _name: lifecycle.up(found, SHARED, Reporter())):
+        with pytest.raises(LabError) as refusal:
+            look(of_another_version, "shared")
+        assert made_by in refusal.value.message
+        assert f"and this is {naming.our_version()}" in refusal.value.message
+        assert "lab down --name shared; then lab up --name shared" in refusal.value.hint
+
+
+def test_a_lab_of_another_version_is_listed_and_removed(of_another_version):
+    (listed,) = status.labs(of_another_version)
+    assert (listed.name, listed.made_by) == ("shared", str(OURS))
+    assert listed.state.startswith("made by ")
+    assert lifecycle.down(of_another_version, "shared") == ["container lab-shared-m", "network lab-shared"]
 
 
 @pytest.fixture

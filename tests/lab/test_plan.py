@@ -161,9 +161,10 @@ def test_the_machines_have_the_tutorials_names_and_addresses():
 
 
 def test_a_machine_is_not_privileged_unless_the_lab_asks_for_it():
-    assert not config("centos-minion01").privileged
-    assert config("centos-minion01").capabilities == ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
-    assert config("centos-minion01", privileged=True).privileged
+    confined = config("centos-minion01").confinement
+    assert not confined.privileged
+    assert confined.capabilities == ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
+    assert config("centos-minion01", privileged=True).confinement.privileged
 
 
 def test_only_minions_get_the_seed_and_only_to_read():
