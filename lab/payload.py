@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
+from lab.node.inside import program_files
 from lab.spec import LabSpec, NodeSpec, program_bytes
 
 __all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "spec_keeper", "sysconfig"]
@@ -41,7 +42,7 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
     mk-docker-opts.sh stays ours with every flanneld: it reads /run/flannel/subnet.env, and the machine's
     units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
     """
-    files: dict[str, FileContent] = {}
+    files = dict(program_files())
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     if node.runs("etcd"):

@@ -1,8 +1,6 @@
 """Connecting this process's standard streams to a command in a container."""
 
-import inspect
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -13,14 +11,14 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice
 from types import FrameType
 
-from lab import hangup, streams
-from lab.engine import STDERR, STDOUT, Engine, Exec
+from lab import streams
+from lab.engine import STDERR, STDOUT, Exec
 from lab.errors import Unfit
+from lab.node import Node
+from lab.node.inside import VARIABLE, mark, supervised
+from lab.together import Task
 
-__all__ = ["MARK", "Refusal", "connect"]
-
-MARK = hangup.VARIABLE
-"""In the environment of a command: by it the command is found when its output is not wanted any more."""
+__all__ = ["Refusal", "connect"]
 
 REFUSED = b"OCI runtime exec failed: "
 """How Docker begins what it says, on standard output, of a command that cannot be started."""
@@ -30,46 +28,68 @@ CANNOT_RUN, NOT_FOUND, BY_SIGNAL = 126, 127, 128
 """A shell's exit statuses, 2.8.2 of the shell language in POSIX; with the last one, a signal's number."""
 
 
-def connect(
-    engine: Engine,
-    container: str,
-    argv: Sequence[str],
-    *,
-    stdin: bool = False,
-    terminal: bool = False,
-    leash: bool = False,
-) -> int:
-    """Run a command with our standard output and error as its own; its exit status.
+def connect(node: Node, argv: Sequence[str], *, stdin: bool = False, terminal: bool = False) -> int:
+    """Run a command on a machine with our standard output and error as its own; its exit status.
 
     Nothing is added to what it prints. `stdin` hands on our standard input; `terminal` gives the command
-    a terminal of its own, as `docker exec -t` does, which makes one stream of its output. `leash` gives it
-    a standard input on which nothing comes, and which ends when we do, however we end.
+    a terminal of its own, as `docker exec -t` does, which makes one stream of its output.
 
-    Where our own output cannot be written any more, the command is ended as the writer of a pipe is.
-    Raises `OutputLost` then, unless somebody has just stopped reading.
+    Where our own output cannot be written any more, on Ctrl-C, and whatever else ends us, the command is
+    ended. Raises `OutputLost` in the first case, unless somebody has just stopped reading.
     """
-    if stdin and terminal and not sys.stdin.isatty():
-        raise Unfit("-i with -t needs a terminal here, and standard input is none", hint="Leave out -t.")
-    mark = secrets.token_hex(8)
-    session = engine.open_exec(container, argv, stdin=stdin or leash, tty=terminal, environment={MARK: mark})
+    if terminal:
+        return _on_terminal(node, argv, stdin=stdin)
     refusal = Refusal()
-    with _raw_terminal() if stdin and terminal else nullcontext(), _size(session, terminal):
-        feeding = session.feed(iter(_read, b"")) if stdin else None
-        frames = session.frames()
-        for stream, data in refusal.sift(frames):
-            ours = streams.STDERR if stream == STDERR else streams.STDOUT
-            try:
-                streams.write_all(ours, data)
-            except OSError as error:
-                frames.close()  # while nobody reads, the engine answers nothing more about this machine
-                program = inspect.getsource(hangup)
-                engine.exec(container, ["/usr/bin/python3", "-c", program, mark])
-                if isinstance(error, BrokenPipeError):
-                    return BY_SIGNAL + signal.SIGPIPE
-                raise streams.lost(ours, error) from error
-    if feeding is not None and feeding.ended:
-        feeding.result()  # raises why our standard input could not be handed on to its end
+    with node.open(argv, stdin=stdin) as running:
+        feeding = running.feed(iter(_read, b"")) if stdin else None
+        try:
+            _write(refusal.sift(running.frames()))
+        except BrokenPipeError:
+            return BY_SIGNAL + signal.SIGPIPE
+    _hear(feeding)
+    return refusal.exit_code(running.exit_code())
+
+
+def _on_terminal(node: Node, argv: Sequence[str], *, stdin: bool) -> int:
+    """The same on a terminal: there is but one way in, which is for what is typed, and none for our end."""
+    if stdin and not sys.stdin.isatty():
+        raise Unfit("-i with -t needs a terminal here, and standard input is none", hint="Leave out -t.")
+    own = mark()
+    session = node.engine.open_exec(
+        node.container.id, argv, stdin=stdin, tty=True, environment={VARIABLE: own}
+    )
+    refusal = Refusal()
+    frames = session.frames()
+    try:
+        with _raw_terminal() if stdin else nullcontext(), _size(session):
+            feeding = session.feed(iter(_read, b"")) if stdin else None
+            _write(refusal.sift(frames))
+    except BaseException as error:
+        frames.close()  # while nobody reads, the engine answers nothing more about this machine
+        node.run(supervised(own))
+        if isinstance(error, BrokenPipeError):
+            return BY_SIGNAL + signal.SIGPIPE
+        raise
+    _hear(feeding)
     return refusal.exit_code(session.exit_code())
+
+
+def _write(frames: Iterable[tuple[int, bytes]]) -> None:
+    """Print it as it comes. Raises `BrokenPipeError` when nobody reads on, and `OutputLost`."""
+    for stream, data in frames:
+        ours = streams.STDERR if stream == STDERR else streams.STDOUT
+        try:
+            streams.write_all(ours, data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise streams.lost(ours, error) from error
+
+
+def _hear(feeding: Task[None] | None) -> None:
+    """Raise why our standard input could not be handed on to its end."""
+    if feeding is not None and feeding.ended:
+        feeding.result()
 
 
 class Refusal:
@@ -120,11 +140,8 @@ def _raw_terminal() -> Iterator[None]:
 
 
 @contextmanager
-def _size(session: Exec, terminal: bool) -> Iterator[None]:
+def _size(session: Exec) -> Iterator[None]:
     """Keep the command's terminal as large as ours."""
-    if not terminal:
-        yield
-        return
 
     def tell(_signal: int = 0, _frame: FrameType | None = None) -> None:
         columns, rows = shutil.get_terminal_size()

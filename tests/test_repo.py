@@ -123,8 +123,8 @@ def test_one_module_alone_speaks_with_each_outside_library(library, owner):
     assert {name for name in importers(library) if not name.startswith(owner)} == set()
 
 
-# Both are told what to run by a deadline of their own: the machine's questions, the measurement's agent.
-INSIDE = ("lab.checks.inside.", "lab.bench.inside.")
+# They run elsewhere, each with a deadline of its own or for as long as it is wanted.
+INSIDE = ("lab.checks.inside.", "lab.bench.inside.", "lab.node.inside.")
 
 
 def of_the_lab(names: set[str]) -> set[str]:

@@ -12,7 +12,7 @@ from lab.errors import Unfit
 from lab.naming import name_option
 from lab.terminal import connect
 
-__all__ = ["COMMANDS", "FOLLOW", "argv", "streams"]
+__all__ = ["COMMANDS", "argv", "streams"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,9 +42,8 @@ def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name
     What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
     status too.
     """
-    engine = Engine.connect()
-    machine = Lab.get(engine, name).node(node)
-    return connect(engine, machine.container.id, command, stdin=stdin, terminal=terminal)
+    machine = Lab.get(Engine.connect(), name).node(node)
+    return connect(machine, command, stdin=stdin, terminal=terminal)
 
 
 @click.command()
@@ -52,13 +51,8 @@ def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name
 @lab_name
 def shell(node: str, name: str) -> int:
     """Open a shell on a machine."""
-    engine = Engine.connect()
-    machine = Lab.get(engine, name).node(node)
-    return connect(engine, machine.container.id, ["bash", "--login"], stdin=True, terminal=True)
-
-
-# A command on a leash (`connect`): cat ends when we do, and the command with it.
-FOLLOW = '"$@" & cat >/dev/null; kill $!'
+    machine = Lab.get(Engine.connect(), name).node(node)
+    return connect(machine, ["bash", "--login"], stdin=True, terminal=True)
 
 
 @click.command()
@@ -68,17 +62,14 @@ FOLLOW = '"$@" & cat >/dev/null; kill $!'
 @lab_name
 def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     """Show a machine's log, or that of one unit (flanneld, docker, etcd)."""
-    engine = Engine.connect()
-    machine = Lab.get(engine, name).node(node)
+    machine = Lab.get(Engine.connect(), name).node(node)
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
     if unit and not machine.knows_unit(unit):
         raise Unfit(
             f"{node} has no unit {unit}; see: lab exec{name_option(name)} {node} -- systemctl list-units"
         )
-    if not follow:
-        return connect(engine, machine.container.id, ["journalctl", *options])
-    following = ["sh", "-c", FOLLOW, "sh", "journalctl", "--follow", "--no-tail", *options]
-    return connect(engine, machine.container.id, following, leash=True)
+    following = ["--follow", "--no-tail"] if follow else []
+    return connect(machine, ["journalctl", *following, *options])
 
 
 COMMANDS = (exec_, shell, logs)

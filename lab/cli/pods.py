@@ -7,12 +7,13 @@ import click
 
 from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
-from lab.cli.nodes import FOLLOW, argv, streams
+from lab.cli.nodes import argv, streams
 from lab.cluster import Lab
 from lab.engine import Engine
+from lab.node.inside import VARIABLE
 from lab.pods import PodSpec, parse
 from lab.streams import width
-from lab.terminal import MARK, connect
+from lab.terminal import connect
 
 __all__ = ["pod"]
 
@@ -74,12 +75,11 @@ def exec_(
     What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
     status too.
     """
-    engine = Engine.connect()
-    lab = Lab.get(engine, name)
+    lab = Lab.get(Engine.connect(), name)
     running = lab.pod(pod_name)
     flags = [flag for flag, wanted in (("--interactive", stdin), ("--tty", terminal)) if wanted]
-    inner = ["docker", "exec", "--env", MARK, *flags, running.container(container), *command]
-    return connect(engine, lab.node(running.node).container.id, inner, stdin=stdin, terminal=terminal)
+    inner = ["docker", "exec", "--env", VARIABLE, *flags, running.container(container), *command]
+    return connect(lab.node(running.node), inner, stdin=stdin, terminal=terminal)
 
 
 @pod.command()
@@ -90,15 +90,10 @@ def exec_(
 @lab_name
 def logs(pod_name: str, container: str | None, follow: bool, tail: int | None, name: str) -> int:
     """Show what a pod's container has printed, on standard output and standard error as it did."""
-    engine = Engine.connect()
-    lab = Lab.get(engine, name)
+    lab = Lab.get(Engine.connect(), name)
     running = lab.pod(pod_name)
-    words = ["docker", "logs", *(["--tail", str(tail)] if tail is not None else [])]
-    node = lab.node(running.node).container.id
-    if not follow:
-        return connect(engine, node, [*words, running.container(container)])
-    following = ["sh", "-c", FOLLOW, "sh", *words, "--follow", running.container(container)]
-    return connect(engine, node, following, leash=True)
+    options = [*(["--tail", str(tail)] if tail is not None else []), *(["--follow"] if follow else [])]
+    return connect(lab.node(running.node), ["docker", "logs", *options, running.container(container)])
 
 
 @pod.command()

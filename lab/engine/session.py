@@ -32,6 +32,7 @@ class Exec:
         # SDK's own readers then miss.
         self._socket = getattr(stream, "_sock", stream)
         self._socket.settimeout(None)
+        self._deadline: float | None = None
         self._response = stream._response
         self._reader = self._response.raw._fp.fp
 
@@ -41,21 +42,26 @@ class Exec:
         Closed early, it closes the connection; the command goes on.
         Raises `TimeoutError` when it has not come to its end within so many seconds.
         """
-        deadline = None if within is None else time.monotonic() + within
+        if within is not None:
+            self.hurry(within)
         # Closed by its owner, never below it: an answer flushes its file when it is collected, and where
         # somebody else has closed that file, Python prints a traceback from 3.13 on.
         with attempt("reading a command's output"), closing(self._response):
             try:
-                while frame := self._next(deadline):
+                while frame := self._next():
                     yield frame
             finally:  # of a stream that nobody reads on, the engine would wait for us to
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _next(self, deadline: float | None) -> tuple[int, bytes] | None:
-        if deadline is not None:
+    def hurry(self, within: float) -> None:
+        """Let what is read now, or next, come to its end within so many seconds."""
+        self._deadline = time.monotonic() + within
+
+    def _next(self) -> tuple[int, bytes] | None:
+        if self._deadline is not None:
             # At least a moment: 0 would mean a socket that never waits.
-            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
         if self._tty:
             data = self._reader.read1(CHUNK)
             return (STDOUT, data) if data else None
@@ -99,6 +105,11 @@ class Exec:
         """Tell the command's terminal its size, in characters."""
         with suppress(LabError), attempt("resizing"):  # a command that has just ended has no terminal
             self._api.exec_resize(self._id, height=rows, width=columns)
+
+    def ended(self) -> bool:
+        """Whether the command has ended, whoever reads what it prints."""
+        with attempt("asking for the end of a command"):
+            return not self._api.exec_inspect(self._id)["Running"]
 
     def exit_code(self) -> int:
         """The exit status, once `frames` has ended."""

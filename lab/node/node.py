@@ -15,6 +15,8 @@ from lab.deadlines import COMMAND, END_TOLD, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
 from lab.journal import telling
+from lab.node.inside import VARIABLE, mark, supervised
+from lab.node.running import Running
 from lab.services import Service, parse_failed, parse_services, show_argv
 
 __all__ = ["Node", "Talk"]
@@ -79,6 +81,17 @@ class Node:
         if check and result.exit_code != 0:
             raise CommandError(self.name, argv, result.exit_code, result.output)
         return result
+
+    def open(self, argv: Sequence[str], *, stdin: bool = False) -> Running:
+        """Start a command that goes on; nothing of it goes on running when the context of that is left."""
+        own = mark()
+        session = self.engine.open_exec(
+            self.container.id, supervised(own, *argv), stdin=True, environment={VARIABLE: own}
+        )
+        running = Running(self.name, argv, session)
+        if not stdin:
+            running.end_input()
+        return running
 
     def converse(self, argv: Sequence[str]) -> "Talk":
         """Start a command to talk with; it has to end when it reads an empty line, or no more."""

@@ -250,6 +250,38 @@ def test_a_command_ends_when_nobody_reads_on(lab, words):
     wait.until(gone, what="yes to end", timeout=30)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "SIGKILL"])
+@pytest.mark.parametrize("words", [("exec", "centos-minion02"), ("pod", "exec", "mysql01")], ids=" ".join)
+def test_a_command_ends_with_all_that_it_has_started_however_lab_ends(lab, words, number):
+    command = [sys.executable, "-m", "lab", *words, "--name", lab.name, "--"]
+    script = "(setsid sleep 471147 &); echo ready; sleep 471147"
+    with subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        assert left_running(lab) == 2
+        running.send_signal(number)
+    if number == signal.SIGINT:
+        assert running.returncode == 130
+        assert left_running(lab) == 0
+    wait.until(lambda: not left_running(lab) or wait.NotYet("some"), what="the command's end", timeout=30)
+
+
+def left_running(lab):
+    processes = lab.node("centos-minion02").run(["ps", "-eo", "args"]).text.splitlines()
+    return processes.count("sleep 471147")
+
+
+def test_lines_come_from_a_machine_while_a_command_goes_on_and_it_ends_when_we_do(lab):
+    node = lab.node("centos-minion02")
+    with node.open(["sh", "-c", "echo $$; exec cat"], stdin=True) as running:
+        lines = running.lines()
+        pid = next(lines)
+        running.send("größe\n".encode())
+        assert next(lines) == "größe"
+        assert node.run(["kill", "-0", pid], check=False).exit_code == 0
+    assert node.run(["kill", "-0", pid], check=False).exit_code == 1
+
+
 def test_arguments_arrive_as_they_were_typed_whatever_the_locale(lab):
     command = [sys.executable, "-m", "lab", "exec", "--name", lab.name, "centos-minion02", "--"]
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -2,6 +2,7 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
+from lab.node.inside import program_files
 from lab.payload import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
@@ -55,7 +56,8 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    assert node_files(lab, MASTER, "amd64").keys() == {SPEC_FILE, "/etc/etcd/etcd.conf"}
+    of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *program_files()}
+    assert node_files(lab, MASTER, "amd64").keys() == of_master
 
 
 def test_etcd_is_the_tutorials_and_advertises_the_name_that_the_lab_file_gives_its_machine():
