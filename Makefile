@@ -2,23 +2,27 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup lab-up lab-test lab-down engine-stop check fix bench lock
 BIN := .venv/bin
+# What .venv/ is for: lab, or test, which has all.
+USE ?= test
 # Tests mostly wait for machines to boot, so twice the cores is a good number of workers.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:  ## Make .venv/ with lab, flanneld and mk-docker-opts.sh in its bin/
-	@tools/setup
+setup:  ## Make .venv/ with lab, flanneld and mk-docker-opts.sh in its bin/; USE=lab: without the tests' tools
+	@tools/setup $(USE)
 
-lab-up: setup  ## Bring up the tutorial's cluster and prove it: engine, images, nodes, pods, logins
+lab-up:  ## Bring up the tutorial's cluster and prove it: engine, images, nodes, pods, logins
+	@tools/setup lab
 	@$(BIN)/lab up
 
 lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster; with PYTHON=python3.13 on that Python
 	@$(BIN)/lab images build
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
-lab-down: setup  ## Remove the tutorial's cluster; images and the engine stay
+lab-down:  ## Remove the tutorial's cluster; images and the engine stay
+	@tools/setup lab
 	@$(BIN)/lab down
 
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
@@ -31,7 +35,8 @@ fix: setup  ## Let ruff correct what it can
 bench: setup  ## Measure speed and size, by phase
 	@$(BIN)/python -m tests.bench
 
-engine-stop: setup  ## End the Docker engine, if the lab started it
+engine-stop:  ## End the Docker engine, if the lab started it
+	@tools/setup lab
 	@$(BIN)/lab engine stop
 
 lock:  ## Compile locks/*.txt anew

@@ -1,24 +1,26 @@
 """Build contexts: what an image is built from, as files, and the name that follows from them.
 
-`images/NAME/` has a Dockerfile and files. The node's context also has python/: the libraries of
-locks/node.txt, installed here for the node's Python, because a build cannot reach a package index on
-every machine while the pip that made this environment can.
+`images/NAME/` (in `lab.resources`) has a Dockerfile and files. The node's context also has python/: the
+libraries of locks/node.txt, installed here for the node's Python, because a build cannot reach a package
+index on every machine while the pip that made this environment can.
 """
 
 import hashlib
+import os
 import platform
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from lab import programs
+from lab import programs, resources
 from lab.deadlines import DOWNLOAD
 from lab.engine import FileContent
 from lab.errors import LabError, Unfit
 
-__all__ = ["NAMES", "architecture", "digest", "recipe", "requirements", "write_context"]
+__all__ = ["NAMES", "architecture", "digest", "machine", "recipe", "requirements", "write_context"]
 
 NAMES = ("node", "mysql")
 
@@ -34,29 +36,35 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 SOURCE_ONLY = frozenset({"etcd3"})
 """What the index has no wheel of; pure Python, so a wheel built here runs anywhere."""
 
-_CLONE = Path(__file__).resolve().parent.parent
 
+def recipe(name: str, root: Traversable = resources.ROOT) -> Mapping[str, FileContent]:
+    """The files that an image is made from, by their path in its build context.
 
-def recipe(name: str, clone: Path = _CLONE) -> Mapping[str, FileContent]:
-    """The files of an image that are in the repository, by their path in its build context.
-
-    For the node also `locks/node.txt`, which python/ is made from. Raises `Unfit` outside a clone.
+    For the node also `locks/node.txt`, which python/ is made from. Raises `Unfit` if they are not there.
     """
-    folder = clone / "images" / name
+    folder = root / "images" / name
     if not (folder / "Dockerfile").is_file():
-        raise Unfit(f"{folder} has no Dockerfile", hint="Images are built from a clone of the repository.")
-    files = {
-        str(path.relative_to(folder)): FileContent(path.read_bytes(), 0o755 if _executable(path) else 0o644)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+        raise Unfit(
+            f"{folder} has no Dockerfile",
+            hint="This installation is not whole: install overlay-lab anew, or clone the repository anew.",
+        )
+    files = {path: FileContent(data, _mode(data)) for path, data in _contents(folder)}
     if name == "node":
-        files["locks/node.txt"] = FileContent((clone / "locks" / "node.txt").read_bytes())
+        files["locks/node.txt"] = FileContent((root / "locks" / "node.txt").read_bytes())
     return files
 
 
-def _executable(path: Path) -> bool:
-    return bool(path.stat().st_mode & 0o100)
+def _contents(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _contents(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.read_bytes()
+
+
+def _mode(data: bytes) -> int:
+    """Programs are scripts. What a file's mode is on this machine depends on who has unpacked it."""
+    return 0o755 if data.startswith(b"#!") else 0o644
 
 
 def digest(files: Mapping[str, FileContent], *more: str) -> str:
@@ -75,6 +83,17 @@ def architecture() -> str:
     return names.get(platform.machine(), platform.machine())
 
 
+def machine(arch: str) -> str:
+    """A wheel's name of the architecture that Debian calls so. Raises `Unfit` where no image can be made."""
+    found = MACHINES.get(arch)
+    if found is None:
+        raise Unfit(
+            f"the lab has images for {' and '.join(MACHINES)}, and the engine's machine is {arch}",
+            hint="Name another engine: DOCKER_HOST=ssh://USER@HOST",
+        )
+    return found
+
+
 def requirements(lock: str) -> Mapping[str, str]:
     """A lock file's requirements with their hashes, by package name."""
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
@@ -91,6 +110,8 @@ def write_context(name: str, directory: Path, arch: str | None = None) -> None:
         raise Unfit(f"there is no image {name}", hint=f"One of: {', '.join(NAMES)}")
     if directory.exists() and any(directory.iterdir()):
         raise Unfit(f"{directory} is not empty")
+    arch = arch or architecture()
+    machine(arch)
     for path, content in recipe(name).items():
         if path != "locks/node.txt":
             target = directory / path
@@ -99,27 +120,29 @@ def write_context(name: str, directory: Path, arch: str | None = None) -> None:
             target.chmod(content.mode)
     if name == "node":
         lock = recipe(name)["locks/node.txt"].data.decode()
-        _install_libraries(lock, directory / "python", arch or architecture())
+        _install_libraries(lock, directory / "python", arch)
 
 
 def _install_libraries(lock: str, target: Path, arch: str) -> None:
-    machine = MACHINES.get(arch)
-    if machine is None:
-        raise Unfit(f"the node's libraries have no wheels for {arch}", hint=f"Known: {', '.join(MACHINES)}")
     entries = requirements(lock)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         (work / "source.txt").write_text("".join(entries[name] for name in sorted(SOURCE_ONLY)))
         wheels = (entry for name, entry in entries.items() if name not in SOURCE_ONLY)
         (work / "wheels.txt").write_text("".join(wheels))
-        built = work / "built"
-        # Without isolation: the build uses this environment's setuptools, which is locked, too.
+        built, builders = work / "built", work / "builders"
+        (work / "build.txt").write_bytes((resources.ROOT / "locks" / "build.txt").read_bytes())
+        # Isolated by hand: pip's own isolation would fetch a setuptools that nobody has locked.
+        _pip("install", "--target", str(builders), "--no-deps", "--no-compile", "--require-hashes",
+             "--requirement", str(work / "build.txt"))  # fmt: skip
         _pip("wheel", "--no-deps", "--no-build-isolation", "--require-hashes", "--wheel-dir", str(built),
-             "--requirement", str(work / "source.txt"))  # fmt: skip
-        platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(17, GLIBC_MINOR + 1)]
+             "--requirement", str(work / "source.txt"), path=builders)  # fmt: skip
+        platforms = [
+            f"--platform=manylinux_2_{minor}_{machine(arch)}" for minor in range(17, GLIBC_MINOR + 1)
+        ]
         _pip("install", "--target", str(target), "--no-deps", "--no-compile", "--require-hashes",
              "--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON,
-             *platforms, f"--platform=manylinux2014_{machine}",
+             *platforms, f"--platform=manylinux2014_{machine(arch)}",
              "--requirement", str(work / "wheels.txt"))  # fmt: skip
         _pip("install", "--target", str(target), "--no-deps", "--no-compile", "--no-index",
              *(str(wheel) for wheel in sorted(built.iterdir())))  # fmt: skip
@@ -128,13 +151,14 @@ def _install_libraries(lock: str, target: Path, arch: str) -> None:
         hook.unlink()
 
 
-def _pip(command: str, *arguments: str) -> None:
-    """Run this environment's pip, with whatever configuration its user gave it."""
+def _pip(command: str, *arguments: str, path: Path | None = None) -> None:
+    """Run this environment's pip, with whatever configuration its user gave it; `path` goes first there."""
     argv: Sequence[str] = (
         sys.executable, "-m", "pip", command, "--quiet", "--no-input", "--disable-pip-version-check",
         *arguments,
     )  # fmt: skip
-    done = programs.run(argv, within=DOWNLOAD.seconds)
+    environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
+    done = programs.run(argv, within=DOWNLOAD.seconds, environment=environment)
     if done.returncode != 0:
         tail = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-8:])
         raise LabError(

@@ -84,6 +84,7 @@ def ensure(engine: Engine, progress: Reporter) -> Images:
 
     One process builds at a time; the others wait, and then find it done.
     """
+    context.machine(engine.arch)
     names = wanted(engine.arch)
     if not stale_or_missing(engine):
         return names

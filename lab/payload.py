@@ -62,7 +62,10 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
     if package is None:
         spec = find_spec("flanneld_py")  # finds it without importing it: the two packages stay apart
         if spec is None or spec.origin is None:
-            raise Unfit("the package flanneld_py is not installed beside lab", hint="make setup")
+            raise Unfit(
+                "the package flanneld_py is not installed beside lab",
+                hint="pip install overlay-lab; in a clone: make setup",
+            )
         package = Path(spec.origin).parent
     return {
         f"/usr/lib/flanneld/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())

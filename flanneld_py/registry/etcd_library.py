@@ -5,11 +5,11 @@ import warnings
 
 # What gRPC's C core has to say about connections we say ourselves.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-# etcd3's generated code works with protobuf's Python implementation only.
+# etcd3's generated code is too old for protobuf's other implementations; with this one, any version will do.
 os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 with warnings.catch_warnings():
-    # protobuf 3.20 is the last that etcd3 works with. It deprecates what etcd3 does; Python, what it does.
+    # protobuf deprecates what etcd3 does; Python, what protobuf 3.20 does.
     warnings.simplefilter("ignore", DeprecationWarning)
     import etcd3
     import grpc

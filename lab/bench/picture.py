@@ -1,17 +1,19 @@
 """The picture of a run: bars for each way, with whiskers from the least to the greatest round."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.bench.figures import Metric, Results, Spread, spread, values
 from lab.bench.plan import Place
 from lab.bench.ways import Settings
+from lab.errors import Unfit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw"]
+__all__ = ["draw", "require_picture"]
 
 PANELS: Sequence[tuple[Metric, str, bool]] = (
     (Metric.TCP1, "TCP, 1 stream\nGbit/s, more is better", False),
@@ -24,6 +26,15 @@ PANELS: Sequence[tuple[Metric, str, bool]] = (
 COLOURS: Mapping[Place, str] = {Place.HOST: "#1b6ca8", Place.POD: "#e08e2b"}
 HEIGHT = 0.38
 """Of one bar; two stand side by side, and ways are 1 apart."""
+
+
+def require_picture() -> None:
+    """Raise `Unfit` where what draws the picture is not installed: it is in the extra `bench` alone."""
+    if find_spec("matplotlib") is None:
+        raise Unfit(
+            "lab bench draws its picture with matplotlib, which is not installed",
+            hint="pip install 'overlay-lab[bench]'; in a clone: make setup",
+        )
 
 
 def draw(results: Results, settings: Settings, path: Path) -> None:

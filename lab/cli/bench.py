@@ -51,6 +51,7 @@ def bench(
     changed, or a measurement failed.
     """
     settings = bench_.Settings(rounds, seconds, only, verify, congestion)
+    bench_.require_picture()
     output.mkdir(parents=True, exist_ok=True)  # before the wait, if it cannot be made
     with on_terminal() as progress:
         results = bench_.bench(host.ensure_engine(progress), settings, progress)

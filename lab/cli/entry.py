@@ -8,13 +8,17 @@ from types import FrameType
 
 __all__ = ["main"]
 
+UNFIT = 2
 INTERRUPTED = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
     """Be `lab`, with the process's arguments; the exit status."""
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    if refusal := _refusal(sys.platform):
+        sys.stderr.write(f"lab: {refusal}\n")
+        return UNFIT
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, _at_once)
     _as_utf8()
@@ -34,6 +38,16 @@ def main() -> int:
         # What is left is the interpreter's own end, where Python would print a traceback.
         for number in heeded:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _refusal(system: str) -> str:
+    """Why `lab` does not run on this system; empty where it does."""
+    if system == "linux":
+        return ""
+    # Who makes a lab holds an abstract Unix socket, and free networks are looked up in /proc/net/route.
+    return (
+        f"this is {system}, and lab runs on Linux only. Run it in a Linux virtual machine with Docker in it."
+    )
 
 
 def _at_once(_number: int, _frame: FrameType | None) -> None:

@@ -120,6 +120,15 @@ def test_the_entry_loads_next_to_nothing_before_it_heeds_signals() -> None:
     assert not {"click", "docker", "pydantic", "rich", "yaml"} & set(done.stdout.split())
 
 
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_another_system_than_linux_is_refused_with_one_line(system: str) -> None:
+    script = f"import sys; sys.platform = {system!r}; from lab.cli import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lab: this is {system}, and lab runs on Linux only.")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_background_job_of_a_script_stays_deaf_to_ctrl_c() -> None:
     # A shell without job control starts it with SIGINT ignored (2.9.3.1 of POSIX's shell language).
     script = """

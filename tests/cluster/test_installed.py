@@ -1,0 +1,30 @@
+"""A lab from an empty folder, with nothing but what was installed from the wheel."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests import wheels
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    wheel = wheels.wheel(wheels.sdist(tmp_path_factory.mktemp("sdist")), tmp_path_factory.mktemp("wheel"))
+    return wheels.environment(folder / "env", wheel)
+
+
+def test_an_installed_lab_comes_up_from_an_empty_folder(programs, name, tmp_path, left_of):
+    def lab(*argv: str) -> str:
+        command = [programs / "lab", *argv, "--name", name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert re.search(r"^All \d+ checks passed\.$", lab("up"), re.MULTILINE)
+    lab("down")
+    assert left_of(name) == []
+    assert list(tmp_path.iterdir()) == []
