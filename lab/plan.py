@@ -143,7 +143,7 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     hosts = [node.name for node in spec.running("docker")]
     nodes = {node.name: f"node {node.name}" for node in spec.nodes}
     pods = place(spec.pods, hosts, dict.fromkeys(hosts, 0))
-    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(spec.underlays, spec.backend.bare))]
+    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(spec.underlays, spec.bare))]
     before = _before(spec)
     steps += [
         _step(nodes[node.name], MakeNode(node), "images", "network", *before.get(node.name, ()))

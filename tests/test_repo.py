@@ -17,12 +17,11 @@ SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 # Modules and whole packages.
 CORE = {
     "lab": {
-        "access", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
+        "access", "backends", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways",
-        "checks.backend", "checks.devices", "checks.dialect", "checks.facts", "checks.finding",
-        "checks.judge", "checks.outlook", "checks.parse", "checks.questions", "confinement", "document",
-        "errors", "journal", "labels", "plan", "pods", "render", "services", "spec",
-        "tutorial.install", "tutorial.numbers",
+        "checks.devices", "checks.facts", "checks.finding", "checks.judge", "checks.outlook",
+        "checks.parse", "checks.questions", "confinement", "document", "errors", "flannel", "journal",
+        "labels", "plan", "pods", "render", "services", "spec", "tutorial.install", "tutorial.numbers",
         "tutorial.proof", "tutorial.step", "tutorial.steps", "yamltext",
     },
     "flanneld_py": {

@@ -1,13 +1,16 @@
 """The ways a packet can go from machine to machine, and what each needs."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.spec import EtcdApi
+from lab.backends import Backend
+from lab.backends.direct import HOST_GW
+from lab.backends.udp import UDP
+from lab.backends.vxlan import VXLAN
+from lab.flannel import EtcdApi, etcd_api_of, parse_version
 
-__all__ = ["KINDS", "UDP_KINDS", "Daemon", "Genuine", "Settings", "Way", "ways"]
+__all__ = ["KINDS", "Daemon", "Genuine", "Settings", "Way", "ways"]
 
 OURS = "/usr/bin/flanneld"
 """Where the node image has the program that starts `flanneld_py`."""
@@ -20,8 +23,8 @@ UDP_FLAGS = {
 
 TITLES = {
     "veth": "veth, no overlay",
-    "host-gw": "host-gw",
-    "vxlan": "vxlan",
+    HOST_GW.name: HOST_GW.name,
+    VXLAN.name: VXLAN.name,
     "udp-plain": "udp, packet by packet",
     "udp-offload": "udp, offloads",
     "udp-fast": "udp, fast path",
@@ -30,7 +33,6 @@ TITLES = {
 GENUINE = {"genuine": "flannel {0}, udp", "to-genuine": "ours to {0}", "from-genuine": "{0} to ours"}
 
 KINDS = (*TITLES, *GENUINE)
-UDP_KINDS = frozenset((*UDP_FLAGS, *GENUINE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,8 @@ class Genuine:
 
     @property
     def etcd_api(self) -> EtcdApi:
-        """0.18 is the first with etcd's v3 API, and the first without v2."""
-        numbers = re.match(r"(\d+)\.(\d+)", self.version)
-        return "v2" if numbers and (int(numbers[1]), int(numbers[2])) < (0, 18) else "v3"
+        """The one that a flannel of this version speaks."""
+        return etcd_api_of(parse_version(self.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Way:
     @property
     def is_udp(self) -> bool:
         """Whether packets go in flannel's udp encapsulation."""
-        return self.kind in UDP_KINDS
+        return self.backend == UDP.name
 
     @property
     def prefix(self) -> str:
@@ -112,9 +113,9 @@ def ways(genuine: Sequence[Genuine] = (), only: Sequence[str] = ()) -> tuple[Way
     """
     made = [
         Way("veth", "veth", TITLES["veth"], 0),
-        _ours("host-gw", "host-gw"),
-        _ours("vxlan", "vxlan"),
-        *(_ours(kind, "udp", *flags) for kind, flags in UDP_FLAGS.items()),
+        _ours(HOST_GW.name, HOST_GW),
+        _ours(VXLAN.name, VXLAN),
+        *(_ours(kind, UDP, *flags) for kind, flags in UDP_FLAGS.items()),
     ]
     for item in genuine:
         theirs = Daemon(item.path, () if item.etcd_api == "v2" else ("-iptables-forward-rules=false",))
@@ -123,7 +124,7 @@ def ways(genuine: Sequence[Genuine] = (), only: Sequence[str] = ()) -> tuple[Way
         for kind, daemons in pairs.items():
             title = GENUINE[kind].format(item.version)
             name = f"{kind}-{item.version}"
-            made.append(Way(name, kind, title, 0, daemons, "udp", item.etcd_api))
+            made.append(Way(name, kind, title, 0, daemons, UDP.name, item.etcd_api))
     chosen = [way for way in made if not only or way.kind in only]
     return tuple(
         Way(way.name, way.kind, way.title, number, way.daemons, way.backend, way.etcd_api)
@@ -131,6 +132,6 @@ def ways(genuine: Sequence[Genuine] = (), only: Sequence[str] = ()) -> tuple[Way
     )
 
 
-def _ours(kind: str, backend: str, *flags: str) -> Way:
+def _ours(kind: str, backend: Backend, *flags: str) -> Way:
     daemon = Daemon(OURS, flags)
-    return Way(kind, kind, TITLES[kind], 0, (daemon, daemon), backend)
+    return Way(kind, kind, TITLES[kind], 0, (daemon, daemon), backend.name)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Interface, IPv4Network
 
-from lab.checks.backend import Expected
+from lab.backends import Expected
 from lab.checks.facts import Facts, Link, Minion
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, masquerades, subnet_of

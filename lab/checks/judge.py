@@ -6,7 +6,7 @@ being whatever the lease says.
 
 from collections.abc import Iterator, Sequence
 
-from lab.checks.backend import HOPS
+from lab.backends import Backend
 from lab.checks.facts import LOGIN_WAYS, PASSWORD, Facts, Lease, Login, Ping
 from lab.checks.finding import Finding, compare
 from lab.checks.outlook import expected_on, leases_of, masquerades, public_ip
@@ -138,32 +138,37 @@ def _source(facts: Facts, login: Login | None) -> list[Finding]:
 def pings(facts: Facts) -> list[Finding]:
     """From each pod that runs to each other, with the TTL that the way there leaves."""
     node = {pod.name: pod.node for pod in facts.pods}
-    kind = facts.spec.backend.type
+    backend = facts.spec.backend
     found = []
     for ping in facts.pings:
         apart = node.get(ping.client) != node.get(ping.server)
-        if apart and kind == "alloc":
-            continue  # its purpose: somebody else carries the packets
-        ttl = TTL - HOPS[kind] if apart and kind in HOPS else None if apart else TTL
+        if apart and not backend.delivers:
+            continue
+        ttl = _ttl(backend) if apart else TTL
         found.append(_ping(ping, ttl))
     return found
 
 
 def probes(facts: Facts) -> list[Finding]:
     """From each minion to each other one, the way of a container's packets, with the TTL that it leaves."""
-    kind = facts.spec.backend.type
+    backend = facts.spec.backend
     tried = {(ping.client, ping.server): ping for ping in facts.probes}
-    names = [minion.name for minion in facts.minions] if kind != "alloc" else []
+    names = [minion.name for minion in facts.minions] if backend.delivers else []
     return [
         _ping(
             tried.get((client, server), Ping(client, server, None, "not tried")),
-            TTL - HOPS[kind] if kind in HOPS else None,
+            _ttl(backend),
             "overlay probe",
         )
         for client in names
         for server in names
         if client != server
     ]
+
+
+def _ttl(backend: Backend) -> int | None:
+    """What is left of it on the way to another machine; None where nobody can tell."""
+    return TTL - backend.hops if backend.hops is not None else None
 
 
 def _ping(ping: Ping, ttl: int | None, check: str = "ping") -> Finding:

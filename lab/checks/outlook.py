@@ -3,10 +3,10 @@
 import json
 from ipaddress import IPv4Network
 
-from lab.checks.backend import Expected, Peer, expected
-from lab.checks.dialect import dialect
+from lab.backends import Expected, Member, Overlay, Peer
 from lab.checks.facts import Facts, Lease, Minion
 from lab.checks.parse import parse_environment
+from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
 
 __all__ = ["expected_on", "leases_of", "masquerades", "public_ip", "subnet_of"]
 
@@ -15,19 +15,29 @@ MASQUERADE = frozenset({"-ip-masq", "--ip-masq", "-ip-masq=true", "--ip-masq=tru
 
 def expected_on(facts: Facts, minion: Minion) -> Expected:
     """What this machine must look like."""
-    (node,) = [node for node in facts.spec.nodes if node.name == minion.name]
+    spec, links = facts.spec, minion.links
+    eth0 = links.get("eth0") if links is not None else None
+    device = links.get(spec.backend.device_name(spec.backend_config)) if links is not None else None
+    own = Member(
+        address=minion.address,
+        subnet=subnet_of(facts, minion),
+        underlay_mtu=eth0.mtu if eth0 is not None else None,
+        mac=None if links is None else device.mac if device is not None else "",
+    )
     peers = tuple(
         peer for other in facts.minions if other.name != minion.name for peer in _peers(facts, other)
     )
-    return expected(
-        facts.spec.backend,
-        dialect(node.flanneld, minion.version, facts.spec.etcd_api),
-        minion.address,
-        facts.spec.network,
-        subnet_of(facts, minion),
-        peers,
-        minion.links,
+    return spec.backend.expected(
+        Overlay(spec.backend_config, _dialect(facts, minion), spec.network, own, peers)
     )
+
+
+def _dialect(facts: Facts, minion: Minion) -> Dialect:
+    """Of a program that is not ours, by what it says of itself."""
+    (node,) = [node for node in facts.spec.nodes if node.name == minion.name]
+    if node.flanneld.program is None:
+        return our_dialect(facts.spec.etcd_api)
+    return dialect_of(parse_version(minion.version))
 
 
 def masquerades(facts: Facts, minion: str) -> bool:
@@ -39,7 +49,8 @@ def masquerades(facts: Facts, minion: str) -> bool:
 
 def _peers(facts: Facts, minion: Minion) -> list[Peer]:
     if facts.leases is None:  # etcd does not say: then the machines themselves do
-        subnet, device = _claim(minion), (minion.links or {}).get(f"flannel.{facts.spec.backend.vni}")
+        name = facts.spec.backend.device_name(facts.spec.backend_config)
+        subnet, device = _claim(minion), (minion.links or {}).get(name)
         return [Peer(subnet, minion.address, device.mac if device else "")] if subnet else []
     return [
         Peer(lease.subnet, minion.address, _mac(lease))

@@ -31,8 +31,8 @@ class _Place:
 
 
 def worth_probing(spec: LabSpec) -> bool:
-    """Not with alloc, whose purpose is that somebody else carries the packets."""
-    return len(spec.minions) > 1 and spec.backend.type != "alloc"
+    """Not where somebody else carries the packets."""
+    return len(spec.minions) > 1 and spec.backend.delivers
 
 
 def probe(lab: LabAccess, pods: tuple[RunningPod, ...]) -> tuple[Ping, ...]:

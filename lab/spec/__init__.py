@@ -3,15 +3,15 @@
 The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/lab.md) changes what it names.
 """
 
-from lab.spec.backend import BackendSpec, backend_of
+from lab.flannel import EtcdApi, wrong_store
+from lab.spec.backend import backend_of
 from lab.spec.file import dump, load, load_file, tutorial
-from lab.spec.model import SERVICES, TUTORIAL, EtcdApi, LabSpec, NodeSpec, ServiceName, lab_name
-from lab.spec.program import Flanneld, Program, flannel_version, program_bytes, wrong_store
+from lab.spec.model import SERVICES, TUTORIAL, LabSpec, NodeSpec, ServiceName, lab_name
+from lab.spec.program import Flanneld, Program, program_bytes
 
 __all__ = [
     "SERVICES",
     "TUTORIAL",
-    "BackendSpec",
     "EtcdApi",
     "Flanneld",
     "LabSpec",
@@ -20,7 +20,6 @@ __all__ = [
     "ServiceName",
     "backend_of",
     "dump",
-    "flannel_version",
     "lab_name",
     "load",
     "load_file",

@@ -7,17 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, ValidationError, field_validator
 
+from lab.backends import Backend, BackendConfig, backend
 from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short
 from lab.errors import LabError, Unfit
+from lab.flannel import EtcdApi
 from lab.pods import PodSpec
-from lab.spec.backend import BackendSpec, backend_of
+from lab.spec.backend import backend_of
 from lab.spec.network import network_of
 from lab.spec.program import Flanneld
 
 __all__ = [
     "SERVICES",
     "TUTORIAL",
-    "EtcdApi",
     "LabSpec",
     "Machine",
     "NodeSpec",
@@ -40,7 +41,6 @@ HOST_NAME = re.compile(DNS_LABEL)
 NOWHERE = ("is_loopback", "is_multicast", "is_link_local", "is_reserved", "is_unspecified")
 Role = Literal["master", "minion"]
 ServiceName = Literal["etcd", "flanneld", "docker"]
-EtcdApi = Literal["v2", "v3"]
 
 SERVICES: Mapping[Role, tuple[ServiceName, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
 """What a machine runs, by the lab file's word for it. Everything else asks for the services."""
@@ -150,9 +150,19 @@ class LabSpec(Model):
         return network_of(self.flannel_config)
 
     @property
-    def backend(self) -> BackendSpec:
-        """How packets travel, from flannel's configuration."""
+    def backend_config(self) -> BackendConfig:
+        """How packets are to travel, from flannel's configuration."""
         return backend_of(self.flannel_config)
+
+    @property
+    def backend(self) -> Backend:
+        """What the lab knows of that way."""
+        return backend(self.backend_config.type)
+
+    @property
+    def bare(self) -> bool:
+        """Whether pods' packets cross the machines' network under the pods' own addresses."""
+        return self.backend.bare or self.backend_config.direct_routing
 
     @property
     def underlays(self) -> tuple[IPv4Network, ...]:

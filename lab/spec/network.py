@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from lab.backends import BACKENDS
 from lab.document import short, similar
 
 __all__ = ["config_problems", "config_text", "lower", "network_of"]
-
-OURS = ("udp", "vxlan", "host-gw", "alloc", "extension", "wireguard", "ipip")
-"""flanneld_py's backends."""
 
 USUAL = 24
 LONGEST = 30
@@ -127,6 +125,7 @@ def _backend(value: object, ours: bool) -> Iterator[str]:
         return
     kind = lower(value).get("type")
     if not isinstance(kind, str) or not kind:
-        yield f"Backend.Type: expected one of {', '.join(OURS)}; got {short(kind)}"
-    elif ours and kind.lower() not in OURS:
-        yield f"Backend.Type: flanneld_py has no {kind}{similar(kind, OURS)}; it has {', '.join(OURS)}"
+        yield f"Backend.Type: expected one of {', '.join(BACKENDS)}; got {short(kind)}"
+    elif ours and kind.lower() not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        yield f"Backend.Type: flanneld_py has no {kind}{similar(kind, BACKENDS)}; it has {known}"

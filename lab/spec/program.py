@@ -1,7 +1,6 @@
 """A flanneld of one's own for the machines: any program that can stand in for /usr/bin/flanneld."""
 
 import hashlib
-import re
 import struct
 from pathlib import Path
 
@@ -13,10 +12,8 @@ __all__ = [
     "Flanneld",
     "Program",
     "examine",
-    "flannel_version",
     "program_bytes",
     "read_program",
-    "wrong_store",
 ]
 
 ANY = "any"
@@ -93,26 +90,3 @@ def program_bytes(program: Program, engine_arch: str) -> bytes:
             f"{program.path} has changed since the lab file was read", hint="Once it is whole: lab up again."
         )
     return data
-
-
-def flannel_version(said: str) -> tuple[int, int] | None:
-    """The version that a program prints for `-version`, if it is as flannel prints it: 0.5.5, v0.20.2."""
-    numbers = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)([-+][\w.+-]*)?", said.strip())
-    return (int(numbers[1]), int(numbers[2])) if numbers is not None else None
-
-
-def wrong_store(version: str, api: str) -> str:
-    """A hint, if a flannel of this version cannot read the store that a lab has its keys in; else empty.
-
-    0.18 is the first with etcd's v3 API, and the first without v2.
-    """
-    age = flannel_version(version)
-    if age is None:
-        return ""
-    speaks = "v2" if age < (0, 18) else "v3"
-    if speaks == api:
-        return ""
-    return (
-        f"Its -version says {version.strip()}: if that is flannel's, it speaks etcd's {speaks} API only, and "
-        f"the lab file needs flannel.etcdApi: {speaks}"
-    )

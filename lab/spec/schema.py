@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo, field_validator
 
 from lab.document import Model, short
-from lab.spec.model import SERVICES, EtcdApi, Machine, lab_name, underlay_network
+from lab.flannel import EtcdApi
+from lab.spec.model import SERVICES, Machine, lab_name, underlay_network
 from lab.spec.network import config_text
 
 __all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]

@@ -5,13 +5,14 @@ What each of them is it says itself (`-version`).
 """
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from lab.flannel import EtcdApi, etcd_api_of, parse_version
 
 __all__ = ["VARIABLE", "WITHOUT", "Reference", "references"]
 
@@ -25,10 +26,9 @@ class Reference:
     version: str
 
     @property
-    def etcd_api(self) -> str:
-        """0.18 is the first with etcd's v3 API, and the first without v2."""
-        numbers = re.match(r"v?(\d+)\.(\d+)", self.version)
-        return "v2" if numbers and (int(numbers[1]), int(numbers[2])) < (0, 18) else "v3"
+    def etcd_api(self) -> EtcdApi:
+        """The one that a flannel of this version speaks."""
+        return etcd_api_of(parse_version(self.version))
 
 
 def references() -> list[Reference]:

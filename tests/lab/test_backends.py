@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from lab import checks
-from lab.checks.dialect import dialect
+from lab.backends import BackendConfig
 from lab.checks.facts import Facts, Lease, Link, Minion, Output, Ping
 from lab.checks.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
 from lab.errors import LabError
-from lab.spec import BackendSpec, Flanneld, LabSpec, Program, backend_of, tutorial
+from lab.flannel import dialect_of, etcd_api_of, our_dialect, parse_version
+from lab.spec import Flanneld, LabSpec, Program, backend_of, tutorial
 from tests.lab.examples import FOLDER, facts, known, pod
 
 ONE, TWO = "centos-minion01", "centos-minion02"
@@ -88,7 +89,7 @@ def seen(
         logins=(),
         # The way there leaves 62 of 64, with udp 60: genuine 0.5.5 and 0.20.2 alike.
         probes=tuple(
-            Ping(one, two, 60 if lab.backend.type == "udp" else 62, "")
+            Ping(one, two, 60 if lab.backend.name == "udp" else 62, "")
             for one, two in ((ONE, TWO), (TWO, ONE))
         ),
     )
@@ -175,7 +176,7 @@ def on_first(found: Facts, **changes: Any) -> Facts:
 @pytest.mark.parametrize(
     "found",
     [
-        pytest.param(item, id=f"{item.spec.backend.type} {item.minions[0].version}")
+        pytest.param(item, id=f"{item.spec.backend.name} {item.minions[0].version}")
         for item in (UDP, VXLAN, HOST_GW, OLD_VXLAN)
     ],
 )
@@ -285,30 +286,41 @@ def test_a_pod_that_does_not_answer_shows_pings_words() -> None:
     ("config", "backend"),
     [
         # flannel's documentation: no Backend, or one without these keys, means these.
-        ("{}", BackendSpec("udp")),
-        ('{"Backend": {"Type": "VXLAN"}}', BackendSpec("vxlan", vni=1)),
-        ('{"backend": {"type": "vxlan", "vni": 7, "mtu": 1400}}', BackendSpec("vxlan", vni=7, mtu=1400)),
-        ('{"Backend": {"Type": "vxlan", "DirectRouting": true}}', BackendSpec("vxlan", direct_routing=True)),
-        ('{"Backend": {}}', BackendSpec("")),
-        ('{"Backend": 3}', BackendSpec("udp")),
+        ("{}", BackendConfig("udp")),
+        ('{"Backend": {"Type": "VXLAN"}}', BackendConfig("vxlan", vni=1)),
+        ('{"backend": {"type": "vxlan", "vni": 7, "mtu": 1400}}', BackendConfig("vxlan", vni=7, mtu=1400)),
+        (
+            '{"Backend": {"Type": "vxlan", "DirectRouting": true}}',
+            BackendConfig("vxlan", direct_routing=True),
+        ),
+        ('{"Backend": {}}', BackendConfig("")),
+        ('{"Backend": 3}', BackendConfig("udp")),
     ],
 )
-def test_the_backend_is_read_as_flannel_reads_it(config: str, backend: BackendSpec) -> None:
+def test_the_backend_is_read_as_flannel_reads_it(config: str, backend: BackendConfig) -> None:
     assert backend_of(config) == backend
 
 
 def test_a_version_says_what_a_flannel_does() -> None:
-    assert dialect(GENUINE, "0.5.5", "v2").udp_network
-    assert not dialect(GENUINE, "v0.20.2", "v3").udp_network
+    assert dialect_of(parse_version("0.5.5")).udp_network
+    assert not dialect_of(parse_version("v0.20.2")).udp_network
     # The first release with udp's /32 is 0.11, with vxlan's static entries 0.9, with PublicIPv6 0.15.
-    between = dialect(GENUINE, "v0.10.0", "v2")
+    between = dialect_of(parse_version("v0.10.0"))
     assert (between.udp_network, between.vxlan_static, between.public_ipv6) == (True, True, False)
-    assert dialect(GENUINE, "v0.15.1", "v2").public_ipv6
-    assert dialect(GENUINE, "devel", "v3") == dialect(GENUINE, "v0.20.2", "v3")
+    assert dialect_of(parse_version("v0.15.1")).public_ipv6
+    # 0.18 is the first with etcd's v3 API.
+    assert [etcd_api_of(parse_version(said)) for said in ("v0.17.0", "v0.18.0")] == ["v2", "v3"]
 
 
 def test_a_daemon_of_somebodys_own_is_not_taken_for_an_old_flannel() -> None:
-    assert dialect(GENUINE, "mydaemon 0.1", "v3") == dialect(GENUINE, "v0.20.2", "v3")
+    for said in ("mydaemon 0.1", "devel"):
+        assert dialect_of(parse_version(said)) == dialect_of(parse_version("v0.20.2"))
+        assert etcd_api_of(parse_version(said)) == "v3"
+
+
+def test_in_the_v2_store_ours_writes_the_leases_of_that_time() -> None:
+    assert (our_dialect("v2").public_ipv6, our_dialect("v2").vni) == (False, False)
+    assert our_dialect("v3").public_ipv6
 
 
 def test_neighbours_and_fdb_entries_are_read_from_iproute2() -> None:

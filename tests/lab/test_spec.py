@@ -251,7 +251,7 @@ def test_a_configuration_that_flannel_could_not_use_is_refused(config: str, comp
 
 def test_capital_letters_of_a_configurations_keys_do_not_count_as_for_flannel() -> None:
     lab = load("flannel: {config: {network: 10.9.0.0/16, SUBNETLEN: 26, backend: {TYPE: VXLAN}}}")
-    assert (lab.network, lab.backend.type) == (IPv4Network("10.9.0.0/16"), "vxlan")
+    assert (lab.network, lab.backend.name) == (IPv4Network("10.9.0.0/16"), "vxlan")
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
     [("0.5.5", "v3", "v2"), ("v0.17.0", "v3", "v2"), ("v0.18.0", "v2", "v3"), ("v0.20.2", "v2", "v3")],
 )
 def test_a_flannel_that_cannot_read_the_labs_store_is_told_which_one_it_needs(
-    version: str, api: str, needed: str
+    version: str, api: spec.EtcdApi, needed: spec.EtcdApi
 ) -> None:
     assert spec.wrong_store(version, api).endswith(f"the lab file needs flannel.etcdApi: {needed}")
     assert spec.wrong_store(version, needed) == ""
