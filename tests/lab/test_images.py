@@ -223,7 +223,7 @@ def test_a_sweep_leaves_a_build_that_is_under_way_alone(fake: FakeEngine) -> Non
 def test_an_engine_that_no_image_can_be_made_for_is_refused_before_anything_is_done(fake: FakeEngine) -> None:
     fake.arch = "riscv64"
     with pytest.raises(Unfit, match="images for amd64 and arm64, and the engine's machine is riscv64"):
-        images.ensure(as_engine(fake), Silent())
+        images.ensure(as_engine(fake), Reporter())
 
 
 def test_requirements_keep_their_hashes() -> None:
