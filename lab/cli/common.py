@@ -11,8 +11,9 @@ from lab import naming, spec
 from lab.errors import Unfit
 from lab.pods import PodSpec, to_document
 
-__all__ = ["as_json", "as_text", "default_lab", "echo", "lab_name", "print_json"]
+__all__ = ["as_json", "as_text", "default_lab", "echo", "given", "lab_name", "print_json"]
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,6 +27,20 @@ def lab_name(function: F) -> F:
     )(function)
 
 
+def given(
+    option: str, read: Callable[[str], T]
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """A callback that reads an option's value, if there is one. It raises `Unfit`."""
+
+    def callback(_context: click.Context, _option: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise Unfit(f"{option}: {error}") from error
+
+    return callback
+
+
 def default_lab() -> str:
     """The lab that is meant where none is named. Raises `Unfit`."""
     try:
@@ -34,13 +49,9 @@ def default_lab() -> str:
         raise Unfit(f"{naming.VARIABLE} in the environment: {error}") from error
 
 
-def _lab_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    if value is None:
-        return default_lab()
-    try:
-        return spec.lab_name(value)
-    except ValueError as error:
-        raise Unfit(f"--name: {error}") from error
+def _lab_name(context: click.Context, option: click.Parameter, value: str | None) -> str:
+    name = given("--name", spec.lab_name)(context, option, value)
+    return default_lab() if name is None else name
 
 
 def as_json(function: F) -> F:

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import click
 
 from lab import checks, host, lifecycle, render, spec, status
-from lab.cli.common import as_json, default_lab, echo, lab_name, print_json
+from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
@@ -23,10 +24,16 @@ __all__ = ["COMMANDS"]
 @click.option(
     "-f", "--file", "file", type=Path, metavar="FILE", help="A lab file; without it, the tutorial's cluster."
 )
-@click.option("--name", metavar="LAB", help="The lab's name  [default: the file's, $LAB_NAME, or tutorial]")
+@click.option(
+    "--name",
+    metavar="LAB",
+    callback=given("--name", spec.lab_name),
+    help="The lab's name  [default: the file's, $LAB_NAME, or tutorial]",
+)
 @click.option(
     "--underlay",
     metavar="NETWORK",
+    callback=given("--underlay", spec.underlay_network),
     help="The machines' network, a /24  [default: the file's; else 192.168.199.0/24 for tutorial, "
     "for others the first from 192.168.200.0/24 that is free]",
 )
@@ -41,7 +48,7 @@ __all__ = ["COMMANDS"]
 def up(
     file: Path | None,
     name: str | None,
-    underlay: str | None,
+    underlay: IPv4Network | None,
     dry_run: bool,
     retain: bool,
     events: Path | None,
@@ -53,11 +60,11 @@ def up(
     or stale images, starts the machines and the pods, and runs every check of `lab check`. On a lab that
     is up it changes nothing and says so.
     """
-    wanted = spec.load_file(file, name or default_lab()) if file else spec.tutorial().with_name(default_lab())
-    if name is not None:
-        wanted = wanted.with_name(name)
-    if underlay is not None:
-        wanted = wanted.with_underlay(underlay)
+    default = name or default_lab()
+    if file is None:
+        wanted = spec.load("{}", "the tutorial's cluster", name=default, underlay=underlay)
+    else:
+        wanted = spec.load_file(file, default_name=default, name=name, underlay=underlay)
     if dry_run:
         steps, found = lifecycle.foresee(wanted)
         if found:

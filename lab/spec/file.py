@@ -26,9 +26,16 @@ def tutorial() -> LabSpec:
     return load("{}", "the tutorial's cluster")
 
 
-def load_file(path: Path, default_name: str = TUTORIAL) -> LabSpec:
-    """The lab that a file describes; `default_name` is for one that has no name. Raises `Unfit`."""
-    return load(yamltext.read(path), str(path), default_name=default_name)
+def load_file(
+    path: Path,
+    *,
+    default_name: str = TUTORIAL,
+    name: str | None = None,
+    underlay: IPv4Network | None = None,
+) -> LabSpec:
+    """The lab that a file describes, as `load` reads it. Raises `Unfit`."""
+    text = yamltext.read(path)
+    return load(text, str(path), default_name=default_name, name=name, underlay=underlay)
 
 
 def load(
@@ -38,9 +45,12 @@ def load(
     program: Callable[[Path], Program] = read_program,
     *,
     default_name: str = TUTORIAL,
+    name: str | None = None,
+    underlay: IPv4Network | None = None,
 ) -> LabSpec:
     """The lab that the YAML `text` describes; `source` is its path, to which the paths in it are relative.
 
+    `name` and `underlay`, if given, come before the text's; `default_name` is for one that has no name.
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
     source = str(source)
@@ -51,8 +61,8 @@ def load(
     file, right, wrong = parts(File, document, source)
     wrong = [*read_text.problems, *wrong]
     given = document if isinstance(document, dict) else {}
-    name = file.name or default_name
-    underlay = file.underlay or underlay_of(name)
+    name = name or file.name or default_name
+    underlay = underlay or file.underlay or underlay_of(name)
 
     def is_right(key: str) -> bool:
         return key in right or given.get(key) is None

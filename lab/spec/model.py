@@ -169,11 +169,6 @@ class LabSpec(Model):
         """The underlays that it may have, best first: none that the overlay would take addresses from."""
         return _underlays(self.network, self.underlay)
 
-    @property
-    def no_underlay(self) -> str:
-        """What is wrong when there is none that it may have; else empty."""
-        return no_underlay(self.network, self.underlay)
-
     def with_name(self, name: str) -> "LabSpec":
         """This lab under another name, with the underlay that goes with it, or its own. Raises `Unfit`."""
         try:
@@ -181,19 +176,9 @@ class LabSpec(Model):
         except ValueError as error:
             raise Unfit(str(error)) from error
         own = underlay_of(name) if self.underlay == underlay_of(self.name) else self.underlay
-        return self._checked({"name": name, "underlay": own})
-
-    def with_underlay(self, value: str) -> "LabSpec":
-        """This lab with its machines in that network. Raises `Unfit`."""
-        try:
-            return self._checked({"underlay": underlay_network(value)})
-        except ValueError as error:
-            raise Unfit(str(error)) from error
-
-    def _checked(self, update: Mapping[str, object]) -> "LabSpec":
-        changed = self.model_copy(update=update)
-        if changed.no_underlay:
-            raise Unfit(f"the lab {changed.name}: {changed.no_underlay}")
+        changed = self.model_copy(update={"name": name, "underlay": own})
+        if why := no_underlay(changed.network, own):
+            raise Unfit(f"the lab {name}: {why}")
         return changed
 
     def public(self) -> "LabSpec":

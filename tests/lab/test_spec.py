@@ -488,7 +488,19 @@ def test_a_lab_file_names_the_network_of_the_machines() -> None:
 
 
 def test_so_does_the_command_line() -> None:
-    assert spec.tutorial().with_underlay("10.77.5.0/24").underlays == (IPv4Network("10.77.5.0/24"),)
+    named = spec.load("underlay: 10.66.5.0/24", "f", underlay=IPv4Network("10.77.5.0/24"))
+    assert named.underlays == (IPv4Network("10.77.5.0/24"),)
+
+
+def test_what_the_command_line_says_counts_before_the_file_is_judged() -> None:
+    # On the machines' network that goes with the name each of these would be wrong.
+    there = IPv4Network("10.77.5.0/24")
+    one = "nodes: [{name: m, role: master, host: 51}, {name: w, role: minion, host: 52}]\n"
+    assert spec.load(f"{one}flannel: {{options: [-iface=10.77.5.52]}}", "f", underlay=there).underlay == there
+    text = "{name: demo, flannel: {config: {Network: 192.168.192.0/20}}}"
+    assert spec.load("flannel: {config: {Network: 192.168.192.0/20}}", "f", underlay=there)
+    with pytest.raises(Unfit, match=r"flannel\.config: the Network 192\.168\.192\.0/20 overlaps"):
+        spec.load(text, "f", name="tutorial")
 
 
 @pytest.mark.parametrize(
@@ -497,13 +509,13 @@ def test_so_does_the_command_line() -> None:
 def test_a_network_that_machines_cannot_have_is_refused(text: str) -> None:
     with pytest.raises(Unfit, match=r"underlay: expected an IPv4 network of length 24.*; got"):
         load(f"underlay: '{text}'")
-    with pytest.raises(Unfit, match="expected an IPv4 network of length 24"):
-        spec.tutorial().with_underlay(text)
+    with pytest.raises(ValueError, match="expected an IPv4 network of length 24"):
+        spec.underlay_network(text)
 
 
 def test_the_network_that_is_named_is_not_the_overlays() -> None:
-    with pytest.raises(Unfit, match=r"the Network 10\.2\.0\.0/16 overlaps"):
-        spec.tutorial().with_underlay("10.2.7.0/24")
+    with pytest.raises(Unfit, match=r"flannel\.config: the Network 10\.2\.0\.0/16 overlaps"):
+        spec.load("{}", "f", underlay=IPv4Network("10.2.7.0/24"))
     with pytest.raises(Unfit, match=r"flannel\.config: the Network 10\.2\.0\.0/16 overlaps"):
         load("underlay: 10.2.7.0/24")
 
