@@ -10,7 +10,7 @@ from lab.errors import LabError, Unfit
 from lab.labels import HOST, NAME, NODE, SPEC, USER, VERSION
 from lab.naming import Maker, name_option, our_version
 from lab.node import Node
-from lab.pods import PodSpec, RunningPod, place
+from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 
 __all__ = ["AnotherVersion", "Lab", "maker_of", "names", "remove_all"]
@@ -118,8 +118,12 @@ class Lab:
         return self.running("flanneld")
 
     def pods(self) -> Sequence[RunningPod]:
-        """Every pod, by name, of the minions whose Docker answers; of the others nothing is known."""
+        """Every pod, by name, of the machines whose Docker answers; of the others nothing is known."""
         return self._pods(_pods_if_known)
+
+    def all_pods(self) -> Sequence[RunningPod]:
+        """Every pod, by name. Raises `DockerDown` if a machine that may have some does not answer."""
+        return self._pods(kubelet.list_pods)
 
     def _pods(self, of: Callable[[Node], Sequence[RunningPod]]) -> Sequence[RunningPod]:
         minions = [
@@ -136,25 +140,9 @@ class Lab:
         for pod in pods:
             if pod.name == name:
                 return pod
-        self._pods(kubelet.list_pods)  # a minion that cannot be asked may have it: then that is what is told
+        self.all_pods()  # a minion that cannot be asked may have it: then that is what is told
         known = ", ".join(pod.name for pod in pods) or "none"
         raise LabError(f"the lab {self.name} has no pod {name}; it has: {known}")
-
-    def create_pods(self, pods: Sequence[PodSpec]) -> Mapping[str, str]:
-        """Place and run pods beside those that run; answers the node of each. Raises `LabError`."""
-        running = self._pods(kubelet.list_pods)
-        taken = {pod.name: pod.node for pod in running}
-        for pod in pods:
-            if pod.name in taken:
-                raise LabError(
-                    f"a pod {pod.name} is there already, on {taken[pod.name]}",
-                    hint=f"First: lab pod rm{name_option(self.name)} {pod.name}",
-                )
-        counts = {node.name: sum(pod.node == node.name for pod in running) for node in self.running("docker")}
-        placed = place(pods, list(counts), counts)
-        for pod in pods:
-            kubelet.run_pod(self.engine, self.node(placed[pod.name]), pod)
-        return placed
 
     def remove_pod(self, name: str) -> None:
         """Remove a pod with its containers and their anonymous volumes."""

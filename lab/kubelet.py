@@ -61,13 +61,18 @@ def _docker_down(node: Node, seen: str) -> DockerDown:
 def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event | None = None) -> None:
     """Run a pod on a node; wait until its containers run, or have done their work, and its ports answer.
 
-    Raises `LabError`; a pod that could not be made whole is removed again.
+    Raises `LabError`; a pod that could not be made whole is removed again, and what could not be is told in a
+    note. So it is when `cancel` is set, which is heeded between what the node's Docker is asked for.
     """
+    cancel = cancel or threading.Event()
     for image in dict.fromkeys(container.image for container in pod.containers):
+        _go_on(cancel)
         _bring_image(engine, node, image)
+    _go_on(cancel)
     try:
         node.run(infra_argv(pod))
         for container in pod.containers:
+            _go_on(cancel)
             _run_container(node, pod, container)
         wait.until(
             lambda: _ready(node, pod),
@@ -75,18 +80,28 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
             timeout=POD_ANSWERS.seconds,
             cancel=cancel,
         )
-    except BaseException:
-        remove_pod(node, pod.name, check=False)
+    except BaseException as error:
+        try:
+            remove_pod(node, pod.name)
+        except LabError as failed:
+            command = f"lab pod rm{name_option(node.lab)} {pod.name}"
+            error.add_note(f"Not all of the pod {pod.name} could be removed: {failed.message}")
+            error.add_note(f"Remove what is left of it with: {command}")
         raise
 
 
-def remove_pod(node: Node, name: str, *, check: bool = True) -> None:
+def _go_on(cancel: threading.Event) -> None:
+    if cancel.is_set():
+        raise wait.Cancelled("the pod was called off")
+
+
+def remove_pod(node: Node, name: str) -> None:
     """Remove a pod's containers and their anonymous volumes."""
     script = """
         ids=$(docker ps --all --quiet --filter "label=$0") || exit
         [ -z "$ids" ] || docker rm --force --volumes $ids
     """
-    node.run(["sh", "-c", script, f"{labels.POD}={name}"], check=check)
+    node.run(["sh", "-c", script, f"{labels.POD}={name}"])
 
 
 def _run_container(node: Node, pod: PodSpec, container: ContainerSpec) -> None:

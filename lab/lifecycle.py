@@ -117,7 +117,14 @@ def build(
     making = _Making(engine, spec, files)
     with shielded() as signals:
         try:
-            perform(plan_up(spec), making.act, progress, making.cancel, signals)
+            perform(
+                plan_up(spec),
+                making.act,
+                progress,
+                making.cancel,
+                signals,
+                lasting=(MakeNetwork, MakeNode),
+            )
             outcome = Outcome(Lab.get(engine, spec.name), making.findings, made=True)
             if finish:
                 signals.heed()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from lab.events import Reporter
-from lab.plan import LASTING, Action, Step, ready
+from lab.plan import Action, Step, ready
 from lab.signals import Deferred
 from lab.together import HEED, receive, start
 from lab.wait import Cancelled
@@ -24,12 +24,14 @@ def perform(
     progress: Reporter,
     cancel: threading.Event,
     signals: Deferred | None = None,
+    *,
+    lasting: tuple[type[Action], ...] = (),
 ) -> None:
     """Do all steps. On the first failure, or Ctrl-C, call off the others and raise it.
 
     The threads are daemons: a step that sits in a long call of the engine ends with this process instead of
-    holding up its end; only what would be there after that (`LASTING`) is waited for. Of signals that the
-    caller has put off, the first is heeded here.
+    holding up its end. Only `lasting` ones are waited for: what is made for those stays when nobody waits for
+    it any more. Of signals that the caller has put off, the first is heeded here.
     """
     signals = signals or Deferred()
     results: queue.SimpleQueue[tuple[Step, BaseException | None]] = queue.SimpleQueue()
@@ -58,7 +60,7 @@ def perform(
             done |= {step.name}
     except BaseException as error:  # noqa: BLE001 - Ctrl-C too; raised again below
         cancel.set()
-        first = _settle(results, running, error, progress, signals)
+        first = _settle(results, running, error, progress, signals, lasting)
         raise first from None
 
 
@@ -80,17 +82,18 @@ def _settle(
     error: BaseException,
     progress: Reporter,
     signals: Deferred,
+    lasting: tuple[type[Action], ...],
 ) -> BaseException:
-    """Wait a little for the other steps, longer for what lasts; answers the error that is worth telling."""
+    """Wait a little for the other steps, longer for lasting ones; answers the error that is worth telling."""
     deadline = time.monotonic() + GRACE
     told = False
     while running:
         if time.monotonic() >= deadline:
-            lasting = [name for name, step in running.items() if isinstance(step.action, LASTING)]
-            if not lasting or signals.insisted:
+            waited = [name for name, step in running.items() if isinstance(step.action, lasting)]
+            if not waited or signals.insisted:
                 break
             if not told:
-                progress.note(f"waiting for the engine to end what it was asked for: {', '.join(lasting)}")
+                progress.note(f"waiting for the engine to end what it was asked for: {', '.join(waited)}")
                 told = True
         try:
             step, other = results.get(timeout=HEED)

@@ -11,7 +11,6 @@ from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
 
 __all__ = [
-    "LASTING",
     "Action",
     "CreatePod",
     "MakeImages",
@@ -120,10 +119,6 @@ class Verify:
 
 
 Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForDocker | CreatePod | Verify
-
-
-LASTING = (MakeNetwork, MakeNode)
-"""What the engine makes for these stays when nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cli.nodes import argv, streams
 from lab.cluster import Lab
+from lab.create_pods import create_pods
 from lab.engine import Engine
 from lab.node.inside import VARIABLE
 from lab.pods import PodSpec, parse
+from lab.progress import on_terminal
 from lab.streams import width
 from lab.terminal import connect
 
@@ -41,8 +43,8 @@ def create(file: str, name: str, json_: bool) -> int:
     """
     wanted = _read(file)
     engine = Engine.connect()
-    with lock.held(engine.id, name):
-        placed = Lab.get(engine, name).create_pods(wanted)
+    with lock.held(engine.id, name), on_terminal() as progress:
+        placed = create_pods(Lab.get(engine, name), wanted, progress)
     if json_:
         print_json([{"pod": pod, "node": node} for pod, node in placed.items()])
     else:

@@ -7,8 +7,10 @@ import pytest
 
 from lab import spec, status, wait
 from lab.cluster import Lab
+from lab.create_pods import create_pods
 from lab.engine import FileContent
 from lab.errors import LabError
+from lab.events import Reporter
 from lab.fixtures import temporary_lab
 from lab.kubelet import DockerDown
 from lab.labels import CACHE, NAME
@@ -112,7 +114,7 @@ def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_
     probes = {finding.subject for finding in wrong(lab) if finding.check == "overlay probe"}
     assert probes == {"centos-minion01 -> centos-minion02"}
     minion.run(["iptables", "-D", *new])
-    lab.create_pods([pod.spec])
+    create_pods(lab, [pod.spec], Reporter())
     wait_until_right(lab)
     for node in lab.minions:
         devices = [link["ifname"] for link in json.loads(node.run(["ip", "-json", "link"]).text)]
@@ -127,15 +129,17 @@ def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tiny"}}
         container = {"name": "tiny", "image": image, "command": ["/busybox", "sleep", "infinity"]}
         try:
-            lab.create_pods([from_document({**manifest, "spec": {"containers": [container]}}, "tiny.yaml")])
+            tiny = from_document({**manifest, "spec": {"containers": [container]}}, "tiny.yaml")
+            create_pods(lab, [tiny], Reporter())
         finally:
             if (pulled := lab.engine.image(f"{address}/tiny@{digest}")) is not None:
                 lab.engine.remove_image(pulled.id)
     assert (lab.pod("tiny").status, lab.pod("tiny").ready) == ("Running", "1/1")
     lab.remove_pod("tiny")
     missing = {**container, "image": f"127.0.0.1:9/tiny@sha256:{'0' * 64}"}
+    tiny = from_document({**manifest, "spec": {"containers": [missing]}}, "tiny.yaml")
     with pytest.raises(LabError, match="is neither on the engine nor to be pulled"):
-        lab.create_pods([from_document({**manifest, "spec": {"containers": [missing]}}, "tiny.yaml")])
+        create_pods(lab, [tiny], Reporter())
 
 
 def with_password(password):
