@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab import labels
 
@@ -238,3 +239,24 @@ def test_shell_scripts_parse():
 )
 def test_workflows_follow_their_schema(workflow):
     run("check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow))
+
+
+def test_the_action_follows_its_schema():
+    run("check_jsonschema", "--builtin-schema", "vendor.github-actions", "action.yml")
+
+
+def test_the_actions_scripts_have_no_expression_in_them():
+    """What an input holds would be run as a program."""
+    steps = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+    assert [step["run"] for step in steps if "${{" in step["run"]] == []
+
+
+def test_the_workflow_for_other_repositories_follows_its_schema_and_the_actions_inputs(tmp_path):
+    blocks = re.findall(r"(?ms)^```yaml\n(.*?)^```$", (ROOT / "docs" / "lab.md").read_text())
+    (workflow,) = [block for block in blocks if "runs-on:" in block]
+    (tmp_path / "workflow.yml").write_text(workflow)
+    run("check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(tmp_path / "workflow.yml"))
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    (job,) = yaml.safe_load(workflow)["jobs"].values()
+    (given,) = [step["with"] for step in job["steps"] if "/overlay-lab@" in step.get("uses", "")]
+    assert given.keys() <= inputs.keys()
