@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test lab-down engine-stop check fix bench lock
+.PHONY: help setup lab-up lab-test lab-down engine-stop check fix docs bench lock
 BIN := .venv/bin
 # What .venv/ is for: lab, or test, which has all.
 USE ?= test
@@ -31,6 +31,9 @@ check: setup  ## Run the tests that need no engine and no root: lint, types, uni
 fix: setup  ## Let ruff correct what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: setup  ## Write the parts of docs/ that are made of the code: the table of checks
+	@$(BIN)/python -m lab.checks.table docs/lab.md
 
 bench: setup  ## Measure speed and size, by phase
 	@$(BIN)/python -m tests.bench

@@ -1,4 +1,4 @@
-"""What checks and the tutorial's replay need of a lab. `lab.cluster.Lab` provides it; so can a test."""
+"""What observation and the tutorial's replay need of a lab. `lab.cluster.Lab` provides it; so can a test."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -35,8 +35,18 @@ class NodeAccess(Protocol):
     def address(self) -> IPv4Address:
         """Its address in the underlay."""
 
-    def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
-        """Run a command on it to its end. Raises `CommandError` on failure if `check`, and `NoAnswer`."""
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        stdin: bytes | None = None,
+        within: float | None = None,
+    ) -> ExecResult:
+        """Run a command on it to its end. Raises `CommandError` on failure if `check`.
+
+        Raises `NoAnswer` when it has not ended within so many seconds.
+        """
 
     def converse(self, argv: Sequence[str]) -> Conversation:
         """Start a command to talk with; it has to end when it reads an empty line, or no more."""
@@ -56,6 +66,9 @@ class LabAccess(Protocol):
     @property
     def nodes(self) -> Mapping[str, NodeAccess]:
         """Its machines, by host name."""
+
+    def state(self, name: str) -> str:
+        """A machine's container, in the engine's word; absent where there is none."""
 
     def node(self, name: str) -> NodeAccess:
         """A machine that runs, by its host name. Raises `LabError`."""

@@ -97,6 +97,11 @@ class Lab:
             if states.get(node.name) != "running"
         )
 
+    def state(self, name: str) -> str:
+        """A machine's container, in the engine's word; absent where there is none."""
+        found = self.nodes.get(name)
+        return found.container.state if found is not None else "absent"
+
     def node(self, name: str) -> Node:
         """A machine that runs, by its host name. Raises `LabError`."""
         if name not in {node.name for node in self.spec.nodes}:
@@ -104,8 +109,7 @@ class Lab:
             raise Unfit(f"the lab {self.name} has no node {name}; it has: {known}")
         found = self.nodes.get(name)
         if found is None or found.container.state != "running":
-            state = found.container.state if found else "absent"
-            raise LabError(f"the node {name} does not run: its container is {state}")
+            raise LabError(f"the node {name} does not run: its container is {self.state(name)}")
         return found
 
     def running(self, service: ServiceName) -> Sequence[Node]:

@@ -31,6 +31,7 @@ __all__ = [
     "SEED_ENGINE_STARTS",
     "SEED_FILLED",
     "SETTLED",
+    "SPARE",
     "SSH_LOGIN",
     "UNIT_STARTS",
     "WAY_STARTS",
@@ -122,6 +123,9 @@ IMAGE_CARRIED = Deadline(3600)
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
+
+SPARE = Deadline(5)
+"""For a node to start what asks the questions, and to hand back the answers."""
 
 PACKET = Deadline(10)
 """For a packet there and back, or a connection, from pod to pod."""

@@ -17,6 +17,7 @@ from lab.pods import (
     docker_argv,
     image_name,
     infra_argv,
+    list_argv,
     name_on_machine,
     parse_inspect,
 )
@@ -36,12 +37,8 @@ class DockerDown(LabError):
 
 def list_pods(node: Node) -> Sequence[RunningPod]:
     """The pods on a node. Raises `DockerDown`."""
-    script = """
-        ids=$(docker ps --all --quiet --filter "label=$0") || exit
-        if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
-    """
     try:
-        listing = node.run(["sh", "-c", script, labels.POD], check=False, within=QUESTION.seconds)
+        listing = node.run(list_argv(), check=False, within=QUESTION.seconds)
     except NoAnswer as error:
         raise _docker_down(node, f"nothing within {error.seconds:.0f} s") from error
     if listing.exit_code != 0:

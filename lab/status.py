@@ -3,27 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import together
+from lab.access import LabAccess
 from lab.cluster import AnotherVersion, Lab, maker_of, names
 from lab.deadlines import PACKET
 from lab.engine import Engine
 from lab.labels import NAME
 from lab.lock import is_held
-from lab.node import Node
-from lab.services import Service, parse_services, show_argv
-from lab.spec import NodeSpec
+from lab.observe import NodeObservation, Observation, Silent, Topic, known, observe
+from lab.observe.parse import parse_environment
+from lab.services import Service
 
-__all__ = ["LabStatus", "NodeStatus", "labs", "nodes"]
+__all__ = ["LabStatus", "NodeStatus", "labs", "look", "nodes"]
 
-# systemd may not answer: just after a boot, or hung. Nor may somebody's own flanneld.
-ASK = """
-    timeout -k 1 "$0" "$@" 2>/dev/null
-    echo
-    [ ! -e /run/flannel/subnet.env ] || cat /run/flannel/subnet.env
-    case " $LAB_SERVICES " in
-      *" flanneld "*) echo "VERSION=$(timeout -k 1 "$0" flanneld -version 2>&1 | tail -n 1)" ;;
-    esac
-"""
+TOPICS = frozenset({Topic.SERVICES, Topic.VERSION, Topic.SUBNET_ENV, Topic.PODS})
+"""What `lab status` asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +28,18 @@ class NodeStatus:
     address: str
     state: str
     services: tuple[Service, ...]
-    """What it is to run; none while its container does not run."""
+    """What it is to run; none while it does not say."""
     subnet: str
     """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
     flanneld: str = ""
     """Which one it runs: flanneld_py or the path that the lab file gives, and what `-version` says."""
+    silences: tuple[Silent, ...] = ()
+    """What it did not tell although it runs."""
 
     @property
     def ok(self) -> bool:
-        """Whether it runs, with every service that it is to run."""
-        return self.state == "running" and all(service.ok for service in self.services)
+        """Whether it runs and answers, with every service that it is to run."""
+        return self.state == "running" and not self.silences and all(item.ok for item in self.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +54,30 @@ class LabStatus:
     """USER@HOST."""
 
 
-def nodes(lab: Lab) -> Sequence[NodeStatus]:
+def look(lab: LabAccess) -> Observation:
+    """Ask for what `lab status` shows; a node that does not answer soon is shown as silent."""
+    return observe(lab, TOPICS, within=PACKET.seconds)
+
+
+def nodes(seen: Observation) -> Sequence[NodeStatus]:
     """Every machine of the lab, in the lab file's order."""
-
-    def look(name: str) -> NodeStatus:
-        spec = next(item for item in lab.spec.nodes if item.name == name)
-        address = str(lab.underlay[spec.host])
-        node = lab.nodes.get(name)
-        if node is None or node.container.state != "running":
-            return NodeStatus(name, spec.role, address, node.container.state if node else "absent", (), "")
-        return _running(node, address, spec)
-
-    return together.each(look, [item.name for item in lab.spec.nodes])
+    return [_node(seen, node) for node in seen.nodes.values()]
 
 
-def _running(node: Node, address: str, spec: NodeSpec) -> NodeStatus:
-    told = node.run(["sh", "-c", ASK, f"{PACKET.seconds:g}", *show_argv(node.services)], check=False).text
-    values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+def _node(seen: Observation, node: NodeObservation) -> NodeStatus:
+    spec = seen.node_spec(node.name)
+    env = known(node.subnet_env)
+    version = known(node.version)
     program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
-    version = values.get("VERSION")
     return NodeStatus(
         name=node.name,
         role=spec.role,
-        address=address,
-        state="running",
-        services=parse_services(node.services, told),
-        subnet=values.get("FLANNEL_SUBNET", ""),
+        address=str(node.address),
+        state=node.state,
+        services=known(node.services) or (),
+        subnet=parse_environment(env.text).get("FLANNEL_SUBNET", "") if env and env.text else "",
         flanneld=f"{program} {version}" if version else "",
+        silences=node.silences if node.state == "running" else (),
     )
 
 

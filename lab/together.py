@@ -6,10 +6,10 @@ The lab's only home of threads: whatever one of them raises reaches who waits fo
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["HEED", "Late", "Task", "each", "receive", "start"]
+__all__ = ["HEED", "Late", "Task", "as_ended", "each", "receive", "start"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,6 +66,14 @@ def start(
 ) -> Task[R]:
     """Begin something in a thread of its own. `tell` is called there, with the task, when it has ended."""
     return Task(act, name, tell)
+
+
+def as_ended(act: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """What `act` answers for each item, as soon as it does; all at the same time. Raises what one raised."""
+    ended: queue.SimpleQueue[Task[R]] = queue.SimpleQueue()
+    tasks = [start(lambda item=item: act(item), tell=ended.put) for item in items]  # type: ignore[misc]
+    for _ in tasks:
+        yield receive(ended).result()
 
 
 def each(act: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -1,35 +1,101 @@
-"""The outcome of one check."""
+"""What a check has come to. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
 
-__all__ = ["Finding", "compare", "report"]
+from lab.checks.values import Data, Failure, Value
+
+__all__ = ["Comparison", "Finding", "Kind", "Subject", "compare", "equal", "failed", "unknown"]
+
+SubjectKind = Literal["node", "nodePair", "pod", "podPair", "etcdKey", "etcd"]
+
+
+class Kind(Enum):
+    """How it came out."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    """What was seen is what was expected."""
+    FAIL = "fail"
+    """Something else was seen."""
+    UNKNOWN = "unknown"
+    """Nobody could see it: whoever was asked did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a finding is about."""
+
+    kind: SubjectKind
+    names: tuple[str, ...]
+    """Of a pair, who begins comes first."""
+    part: str = ""
+    """Of a node or pod: the device or the service."""
+
+    @classmethod
+    def node(cls, name: str, part: str = "") -> "Subject":
+        """A machine of the lab, or one of its devices or services."""
+        return cls("node", (name,), part)
+
+    @classmethod
+    def pod(cls, name: str, part: str = "") -> "Subject":
+        """A pod, or one of its devices."""
+        return cls("pod", (name,), part)
+
+    @property
+    def data(self) -> Data:
+        """For a program."""
+        return {"kind": self.kind, "names": self.names} | ({"part": self.part} if self.part else {})
+
+    def __str__(self) -> str:
+        return " -> ".join(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a check yields, once for each subject."""
+
+    subject: Subject
+    kind: Kind
+    expected: Value
+    seen: Value
+
+
+def compare(subject: Subject, ok: bool, expected: Value, seen: Value) -> Comparison:
+    """By a rule of the check's own."""
+    return Comparison(subject, Kind.PASS if ok else Kind.FAIL, expected, seen)
+
+
+def equal(subject: Subject, expected: Value, seen: Value) -> Comparison:
+    """The two must be the same."""
+    return compare(subject, expected.data == seen.data, expected, seen)
+
+
+def unknown(subject: Subject, expected: Value, reason: str) -> Comparison:
+    """It could not be looked at."""
+    return Comparison(subject, Kind.UNKNOWN, expected, Failure(reason))
+
+
+def failed(found: "Iterable[Finding]") -> "list[Finding]":
+    """Those that do not hold, or of which nobody knows."""
+    return [finding for finding in found if not finding.ok]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One comparison, both sides in words for a person."""
+    """One check of one subject."""
 
-    check: str
-    """What was compared, such as `flannel0 MTU`."""
-    subject: str
-    """On what: a machine, a pod, a pair of pods."""
-    ok: bool
-    expected: str
-    seen: str
+    id: str
+    """The check's identifier, such as `leases.value`. It stays, whatever the words."""
+    title: str
+    """For a person, such as `flannel0 MTU`."""
+    kind: Kind
+    subject: Subject
+    expected: Value
+    seen: Value
 
-
-def compare(check: str, subject: str, expected: str, seen: str) -> Finding:
-    """The two must be equal to the letter."""
-    return Finding(check, subject, expected == seen, expected, seen)
-
-
-def report(findings: Sequence[Finding], *, failed: bool = False) -> dict[str, Any]:
-    """The document that `lab check --json` prints: all of the findings, or those that `failed`."""
-    passed = sum(finding.ok for finding in findings)
-    return {
-        "passed": passed,
-        "failed": len(findings) - passed,
-        "findings": [asdict(finding) for finding in findings if not (failed and finding.ok)],
-    }
+    @property
+    def ok(self) -> bool:
+        """Whether it was seen to be right."""
+        return self.kind is Kind.PASS

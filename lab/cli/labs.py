@@ -15,6 +15,7 @@ from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.events import JsonLines, Listener
 from lab.progress import on_terminal
+from lab.render import documents
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -83,13 +84,13 @@ def up(
         engine = host.ensure_engine(progress)
         outcome = lifecycle.up(engine, wanted, progress, retain=retain)
     if json_:
-        print_json({"lab": outcome.lab.name, "made": outcome.made, **checks.report(outcome.findings)})
+        print_json({"lab": outcome.lab.name, "made": outcome.made, **documents.check(outcome.findings)})
     else:
         if not outcome.made:
             made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"
             echo(f"{made}; nothing was changed.")
         echo(render.up(outcome.lab, outcome.findings, width=width()))
-    return 0 if all(finding.ok for finding in outcome.findings) else 1
+    return 1 if checks.failed(outcome.findings) else 0
 
 
 @contextmanager
@@ -149,7 +150,8 @@ def ls(json_: bool) -> int:
 def status_(name: str, json_: bool) -> int:
     """Show a lab's machines with their services and leases, and its pods."""
     lab = Lab.get(Engine.connect(), name)
-    nodes, pods = status.nodes(lab), lab.pods()
+    seen = status.look(lab)
+    nodes, pods = status.nodes(seen), seen.pods
     if json_:
         print_json({"lab": name, "complete": lab.complete, "nodes": nodes, "pods": pods})
     else:

@@ -8,7 +8,7 @@ in that namespace: Kubernetes' own way with Docker. Names and labels carry all s
 from lab.pods.containers import INFRA_IMAGE, SEEDED_IMAGE, container_name, docker_argv, infra_argv, infra_name
 from lab.pods.placement import place
 from lab.pods.reference import ImageName, image_name, name_on_machine
-from lab.pods.running import RunningPod, parse_inspect
+from lab.pods.running import RunningPod, list_argv, parse_inspect
 from lab.pods.spec import ContainerSpec, EnvVar, PodSpec, Port, from_document, parse, to_document
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "image_name",
     "infra_argv",
     "infra_name",
+    "list_argv",
     "name_on_machine",
     "parse",
     "parse_inspect",

@@ -14,7 +14,17 @@ from lab.labels import POD, POD_PART, POD_SPEC
 from lab.pods.containers import container_name
 from lab.pods.spec import PodSpec, RestartPolicy
 
-__all__ = ["RunningPod", "parse_inspect"]
+__all__ = ["RunningPod", "list_argv", "parse_inspect"]
+
+LIST = """
+    ids=$(docker ps --all --quiet --filter "label=$0") || exit
+    if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi
+"""
+
+
+def list_argv() -> list[str]:
+    """The command, on a node, whose output `parse_inspect` reads."""
+    return ["sh", "-c", LIST, POD]
 
 
 @dataclass(frozen=True, slots=True)

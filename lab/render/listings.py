@@ -1,8 +1,9 @@
 """Lists: labs, machines, images, and the steps of a plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from lab.observe import Silent
 from lab.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
@@ -27,6 +28,8 @@ class _Node(Protocol):
     def subnet(self) -> str: ...
     @property
     def flanneld(self) -> str: ...
+    @property
+    def silences(self) -> Sequence[Silent]: ...
 
 
 class _Lab(Protocol):
@@ -69,7 +72,7 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod], *, width: int 
             node.role,
             node.address,
             node.state,
-            "\n".join(f"{service.unit} {service.describe()}" for service in node.services) or "-",
+            "\n".join(_services(node)) or "-",
             node.subnet or "-",
             node.flanneld or "-",
         ]
@@ -78,6 +81,14 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod], *, width: int 
     header = ["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"]
     machines = table(header, rows, width)
     return f"{machines}\n\n{pods(running, wide=True, width=width)}"
+
+
+def _services(node: _Node) -> Iterator[str]:
+    """Its services, and what it did not tell."""
+    for service in node.services:
+        yield f"{service.unit} {service.describe()}"
+    for silent in node.silences:
+        yield f"{silent.question}: {silent.reason}" if silent.question else silent.reason
 
 
 def images(found: Sequence[_Image], *, width: int | None = None) -> str:

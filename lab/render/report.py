@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import Protocol
 
-from lab.checks import Finding
+from lab.checks import Finding, Kind, failed
 from lab.render.text import indent, less, table
 from lab.spec import LabSpec
 
 __all__ = ["findings", "up"]
 
-
-DEVICE = ("address", "MTU", "queue length")
+MARKS = {Kind.PASS: "ok", Kind.FAIL: "FAILED", Kind.UNKNOWN: "UNKNOWN"}
+DEVICE_CHECKS = ("overlay", "docker0")
+"""What the identifiers of checks of devices begin with, of those that the end of `lab up` shows."""
+LOGIN_CHECKS = {"login.mysql": "mysql", "login.pymysql": "pymysql"}
 
 
 class _Lab(Protocol):
@@ -21,20 +23,20 @@ class _Lab(Protocol):
     def underlay(self) -> IPv4Network: ...
 
 
-def findings(found: Sequence[Finding], *, failed: bool = False, width: int | None = None) -> str:
-    """`lab check`: expected against seen, a mark before each, and the sum; if `failed`, of those only."""
-    shown = [item for item in found if not (failed and item.ok)]
+def findings(found: Sequence[Finding], *, failures: bool = False, width: int | None = None) -> str:
+    """`lab check`: expected against seen, a mark before each, and the sum; with `failures`, of those only."""
+    shown = failed(found) if failures else found
     return f"{_table(shown, width)}\n\n{_sum(found)}" if shown else _sum(found)
 
 
 def _table(found: Sequence[Finding], width: int | None) -> str:
     rows = [
         [
-            "ok" if item.ok else "FAILED",
-            item.check,
-            item.subject,
-            item.expected.rstrip("\n"),
-            "the same" if item.seen == item.expected and item.ok else item.seen.rstrip("\n"),
+            MARKS[item.kind],
+            item.title,
+            str(item.subject),
+            item.expected.text.rstrip("\n"),
+            "the same" if item.ok and item.seen.text == item.expected.text else item.seen.text.rstrip("\n"),
         ]
         for item in found
     ]
@@ -42,51 +44,69 @@ def _table(found: Sequence[Finding], width: int | None) -> str:
 
 
 def _sum(found: Sequence[Finding]) -> str:
-    failed = sum(not item.ok for item in found)
-    return f"{failed} of {len(found)} checks FAILED." if failed else f"All {len(found)} checks passed."
-
-
-def _devices(found: Sequence[Finding], node: str) -> list[str]:
-    """flannel's, if it has one, and docker0."""
-    checked = [item.check.removesuffix(" address") for item in found if item.subject == node]
-    return [name for name in dict.fromkeys(checked) if name.startswith("flannel") and " " not in name] + [
-        "docker0"
-    ]
+    counts = {kind: sum(item.kind is kind for item in found) for kind in (Kind.FAIL, Kind.UNKNOWN)}
+    told = [f"{count} {MARKS[kind]}" for kind, count in counts.items() if count]
+    return f"{', '.join(told)} of {len(found)} checks." if told else f"All {len(found)} checks passed."
 
 
 def up(lab: _Lab, found: Sequence[Finding], *, width: int | None = None) -> str:
     """The end of `lab up`: what the tutorial ends with, and every check that failed."""
-    seen = {(item.check, item.subject): item.seen for item in found}
+    by_subject = {(item.id, item.subject.names, item.subject.part): item.seen.text for item in found}
+
+    def seen(check: str, name: str, part: str = "") -> str:
+        return by_subject.get((check, (name,), part), "-")
+
+    def devices(node: str) -> list[tuple[str, str]]:
+        """flannel's, if it has one, and docker0; with what the identifiers of their checks begin with."""
+        return list(
+            dict.fromkeys(
+                (kind, item.subject.part)
+                for kind in DEVICE_CHECKS
+                for item in found
+                if item.id == f"{kind}.address" and item.subject.names == (node,)
+            )
+        )
+
     minions = [node.name for node in lab.spec.minions]
-    leases = [
-        [name, seen.get(("lease", name), "-"), seen.get(("lease value", name), "-")] for name in minions
-    ]
-    devices = [
-        [name, device, *(seen.get((f"{device} {what}", name), "-") for what in DEVICE)]
-        for name in minions
-        for device in _devices(found, name)
-    ]
-    running = [
-        [item.subject, seen.get(("pod eth0 address", item.subject), "-"), item.seen]
-        for item in found
-        if item.check == "pod"
-    ]
-    logins = [
-        [item.subject, item.check.removeprefix("login with "), item.seen]
-        for item in found
-        if item.check.startswith("login with ")
-    ]
-    title = f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd"
+    tables = {
+        f"Lab {lab.spec.name} on {lab.underlay}: leases in etcd": (
+            ["NODE", "LEASE", "VALUE"],
+            [[name, seen("leases.key", name), seen("leases.value", name)] for name in minions],
+        ),
+        "Devices": (
+            ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"],
+            [
+                [
+                    name,
+                    device,
+                    *(seen(f"{kind}.{what}", name, device) for what in ("address", "mtu", "queue")),
+                ]
+                for name in minions
+                for kind, device in devices(name)
+            ],
+        ),
+        "Pods": (
+            ["POD", "ADDRESS", "STATE"],
+            [
+                [str(item.subject), seen("pod.address", str(item.subject), "eth0"), item.seen.text]
+                for item in found
+                if item.id == "pod.running"
+            ],
+        ),
+        "MySQL logins from pod to pod": (
+            ["LOGIN", "WITH", "ANSWER"],
+            [
+                [str(item.subject), LOGIN_CHECKS[item.id], item.seen.text]
+                for item in found
+                if item.id in LOGIN_CHECKS
+            ],
+        ),
+    }
     text = "\n\n".join(
         f"{name}\n{indent(table(header, rows, less(width)))}"
-        for name, header, rows in (
-            (title, ["NODE", "LEASE", "VALUE"], leases),
-            ("Devices", ["NODE", "DEVICE", "ADDRESS", "MTU", "QLEN"], devices),
-            ("Pods", ["POD", "ADDRESS", "STATE"], running),
-            ("MySQL logins from pod to pod", ["LOGIN", "WITH", "ANSWER"], logins),
-        )
+        for name, (header, rows) in tables.items()
         if rows
     )
-    if failed := [item for item in found if not item.ok]:
-        text += f"\n\n{_table(failed, width)}"
+    if wrong := failed(found):
+        text += f"\n\n{_table(wrong, width)}"
     return f"{text}\n\n{_sum(found)}"

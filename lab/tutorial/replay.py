@@ -6,9 +6,10 @@ from importlib.resources import files
 from ipaddress import IPv4Network
 
 from lab.access import LabAccess
-from lab.checks import collect
+from lab.checks.expected import leases_of
 from lab.deadlines import CONVERSATION
 from lab.errors import LabError, Unfit
+from lab.observe import Topic, observe
 from lab.render.pods import pods
 from lab.spec import LabSpec, tutorial
 from lab.tutorial.proof import POD_FILES, POD_LS
@@ -60,17 +61,14 @@ def _other_values(lab: LabAccess) -> list[str]:
 
 
 def _today(lab: LabAccess) -> Today:
-    facts = collect(lab)
-    for item in facts.silences:
-        asked = item.question or "it cannot be asked"
-        raise LabError(f"{item.machine}: {asked}: {item.why}", hint="lab check")
+    seen = observe(lab, {Topic.LEASES, Topic.LINKS, Topic.SERVICES})
+    for node in seen.nodes.values():
+        for silent in node.silences:
+            asked = silent.question or "it cannot be asked"
+            raise LabError(f"{node.name}: {asked}: {silent.reason}", hint="lab check")
     subnets: dict[str, IPv4Network] = {}
-    for minion in facts.minions:
-        own = [
-            lease.subnet
-            for lease in facts.leases or ()
-            if lease.subnet and f'"{minion.address}"' in lease.value
-        ]
+    for minion in seen.minions:
+        own = [lease.subnet for lease in leases_of(seen, minion) if lease.subnet is not None]
         if len(own) != 1:
             raise LabError(
                 f"{minion.name} has {len(own)} leases in etcd; the tutorial needs one", hint="lab check"

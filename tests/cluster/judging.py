@@ -12,7 +12,7 @@ __all__ = ["subnets", "wait_until_right", "wrong"]
 
 def wrong(lab: Lab) -> Sequence[Finding]:
     """The checks that do not hold."""
-    return [finding for finding in checks.run_all(lab) if not finding.ok]
+    return checks.failed(checks.run_all(lab))
 
 
 def wait_until_right(lab: Lab) -> None:

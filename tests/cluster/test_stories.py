@@ -1,11 +1,14 @@
 """What happens to a lab over time: restarts, reboots, neighbours, removal."""
 
 import json
+from contextlib import closing, contextmanager
 from ipaddress import IPv4Address
 
+import docker
 import pytest
 
-from lab import spec, status, wait
+from lab import checks, spec, status, wait
+from lab.checks import Kind
 from lab.cluster import Lab
 from lab.create_pods import create_pods
 from lab.engine import FileContent
@@ -83,11 +86,16 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion01")
     minion.run(["systemctl", "stop", "flanneld"])
-    found = {(finding.check, finding.subject) for finding in wrong(lab)}
-    assert {("flannel0 address", minion.name), ("overlay routes", minion.name), ("pod", "mysql02")} <= found
-    assert {("flanneld service", minion.name), ("docker service", minion.name)} <= found
-    assert [node.name for node in status.nodes(lab) if not node.ok] == [minion.name]
-    assert not {subject for _, subject in found} & {"centos-master", "centos-minion02", "mysql01"}
+    found = {(finding.id, str(finding.subject), finding.subject.part) for finding in wrong(lab)}
+    assert {
+        ("overlay.address", minion.name, "flannel0"),
+        ("routes.overlay", minion.name, ""),
+        ("pod.running", "mysql02", ""),
+        ("service.active", minion.name, "flanneld"),
+        ("service.active", minion.name, "docker"),
+    } <= found
+    assert [node.name for node in status.nodes(status.look(lab)) if not node.ok] == [minion.name]
+    assert not {subject for _, subject, _ in found} & {"centos-master", "centos-minion02", "mysql01"}
     # Docker is required to have flanneld, so it has stopped with it; "failed" where that took long.
     states = minion.run(["systemctl", "is-active", "flanneld", "docker"], check=False).text.split()
     assert states[0] == "inactive"
@@ -98,6 +106,49 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     wait_until_right(lab)
 
 
+def pairs(findings, check):
+    return {finding.subject.names for finding in findings if finding.id == check}
+
+
+@contextmanager
+def paused(lab, node):
+    """A machine all of whose processes stand still, as by `docker pause`."""
+    with closing(docker.from_env()) as client:
+        container = client.containers.get(lab.node(node).container.id)
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
+
+
+def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all_the_same(worn):
+    lab = Lab.get(worn.engine, worn.name)
+    with paused(lab, "centos-minion01"):
+        found = checks.run_all(Lab.get(worn.engine, worn.name))
+        # Paused after it was found: then the engine refuses to run anything there.
+        late = checks.run_all(lab)
+    for findings in (found, late):
+        silent = [item for item in findings if item.id == "node.answers"]
+        assert [str(item.subject) for item in silent] == ["centos-minion01"]
+        assert "paused" in silent[0].seen.text
+        kept = {(item.id, str(item.subject), item.subject.part) for item in findings if item.ok}
+        assert {
+            ("service.active", "centos-master", "etcd"),
+            ("service.active", "centos-minion02", "docker"),
+            ("leases.value", "centos-minion02", ""),
+            ("overlay.mtu", "centos-minion02", "flannel0"),
+            ("routes.overlay", "centos-minion02", ""),
+            ("pod.running", "mysql01", ""),
+            ("pod.address", "mysql01", "eth0"),
+        } <= kept
+        wrong_of_others = {
+            (item.id, str(item.subject)) for item in findings if not item.ok and item.kind is Kind.FAIL
+        }
+        assert {identifier for identifier, _ in wrong_of_others} <= {"node.answers"}
+    wait_until_right(lab)
+
+
 def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_looking_leaves_nothing(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion02")
@@ -105,14 +156,14 @@ def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_
     assert pod.node == minion.name
     lab.remove_pod(pod.name)
     minion.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
-    probes = {finding.subject for finding in wrong(lab) if finding.check == "overlay probe"}
-    assert probes == {"centos-minion01 -> centos-minion02", "centos-minion02 -> centos-minion01"}
+    probes = pairs(wrong(lab), "ping.nodes")
+    assert probes == {("centos-minion01", "centos-minion02"), ("centos-minion02", "centos-minion01")}
     minion.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
     # Only new connections towards containers: what a missing rule of flannel's leaves when FORWARD drops.
     new = ["FORWARD", "-o", "docker0", "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"]
     minion.run(["iptables", "-I", *new])
-    probes = {finding.subject for finding in wrong(lab) if finding.check == "overlay probe"}
-    assert probes == {"centos-minion01 -> centos-minion02"}
+    probes = pairs(wrong(lab), "ping.nodes")
+    assert probes == {("centos-minion01", "centos-minion02")}
     minion.run(["iptables", "-D", *new])
     create_pods(lab, [pod.spec], Reporter())
     wait_until_right(lab)

@@ -3,15 +3,25 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal, TypeVar
 
 from lab import spec
-from lab.checks.facts import Facts, Lease, Link, Login, Minion, Ping
 from lab.engine import ExecResult
-from lab.errors import CommandError, LabError
+from lab.errors import CommandError, LabError, NoAnswer
+from lab.observe import (
+    File,
+    Lease,
+    Link,
+    Login,
+    NodeObservation,
+    Observation,
+    Ping,
+    Silent,
+    Told,
+)
 from lab.pods import RunningPod
 from lab.services import Service
 from lab.spec import SERVICES, LabSpec
@@ -23,6 +33,7 @@ UNDERLAY = IPv4Network("192.168.199.0/24")
 MINIONS = {"centos-minion01": ("192.168.199.52", "10.2.35"), "centos-minion02": ("192.168.199.53", "10.2.52")}
 CREATED = datetime(2016, 3, 13, 11, 24, 58, tzinfo=UTC)
 PONG = "64 bytes from {}: icmp_seq=1 ttl={} time=0.2 ms\n"
+PODS = ("mysql01", "mysql02")
 FOLDER = "/coreos.com/network/subnets"
 
 
@@ -30,25 +41,65 @@ def link(name: str, address: str, mtu: int = 1472, queue: int | None = None) -> 
     return Link(name, True, mtu, queue, (address,))
 
 
-def minion(name: str) -> Minion:
+AT = datetime(2026, 11, 28, 20, 31, 40, tzinfo=UTC)
+
+
+def minion(name: str) -> NodeObservation:
     address, subnet = MINIONS[name]
     links = (
         link("eth0", f"{address}/24", 1500),
         link("flannel0", f"{subnet}.0/16", queue=500),
         link("docker0", f"{subnet}.1/24"),
     )
-    return Minion(
+    (own,) = [item for item in map(pod, PODS) if item.node == name]
+    (other,) = [item for item in map(pod, PODS) if item.node != name]
+    return NodeObservation(
         name=name,
         address=IPv4Address(address),
+        state="running",
+        at=AT,
+        services=services("minion"),
         links={item.name: item for item in links},
         routes=(
             f"10.2.0.0/16 dev flannel0 proto kernel scope link src {subnet}.0",
             f"{subnet}.0/24 dev docker0 proto kernel scope link src {subnet}.1",
             f"192.168.199.0/24 dev eth0 proto kernel scope link src {address}",
         ),
-        subnet_env=(
+        neighbours=(),
+        fdb=(),
+        subnet_env=File(
             f"FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET={subnet}.1/24\n"
             "FLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"
+        ),
+        pods=(own,),
+        pod_links={own.name: {"eth0": link("eth0", f"{own.address}/24")}},
+        # 64, less one for each machine's kernel and each machine's flanneld.
+        pings=(Ping(own.name, other.name, 60, ""),),
+        # Without -ip-masq Docker masquerades, so the server sees the client's machine.
+        logins=tuple(
+            Login(own.name, other.name, way, other.name, "9.7.0", "", f"{subnet}.0")
+            for way in ("mysql", "pymysql")
+        ),
+        probes=tuple(Ping(name, peer, 60, "") for peer in MINIONS if peer != name),
+    )
+
+
+def master() -> NodeObservation:
+    return NodeObservation(
+        name="centos-master",
+        address=IPv4Address("192.168.199.51"),
+        state="running",
+        at=AT,
+        services=services("master"),
+        config='{ "Network": "10.2.0.0/16" }',
+        leases=tuple(
+            Lease(
+                f"{FOLDER}/{subnet}.0-24",
+                IPv4Network(f"{subnet}.0/24"),
+                f'{{"PublicIP":"{address}","PublicIPv6":null}}',
+                86390,
+            )
+            for address, subnet in MINIONS.values()
         ),
     )
 
@@ -70,38 +121,30 @@ def pod(name: str) -> RunningPod:
     )
 
 
-def facts() -> Facts:
-    pods = (pod("mysql01"), pod("mysql02"))
-    return Facts(
-        spec=SPEC,
-        underlay=UNDERLAY,
-        config='{ "Network": "10.2.0.0/16" }',
-        leases=tuple(
-            Lease(
-                f"{FOLDER}/{subnet}.0-24",
-                IPv4Network(f"{subnet}.0/24"),
-                f'{{"PublicIP":"{address}","PublicIPv6":null}}',
-                86390,
-            )
-            for address, subnet in MINIONS.values()
-        ),
-        minions=tuple(minion(name) for name in MINIONS),
-        pods=pods,
-        pod_links={item.name: {"eth0": link("eth0", f"{item.address}/24")} for item in pods},
-        logins=tuple(
-            # Without -ip-masq Docker masquerades, so the server sees the client's machine.
-            Login(client, server, way, server, "9.7.0", "", source)
-            for client, server, source in (
-                ("mysql01", "mysql02", "10.2.52.0"),
-                ("mysql02", "mysql01", "10.2.35.0"),
-            )
-            for way in ("mysql", "pymysql")
-        ),
-        # 64, less one for each machine's kernel and each machine's flanneld.
-        pings=(Ping("mysql01", "mysql02", 60, ""), Ping("mysql02", "mysql01", 60, "")),
-        probes=tuple(Ping(one, two, 60, "") for one in MINIONS for two in MINIONS if one != two),
-        services={"centos-master": services("master")} | {name: services("minion") for name in MINIONS},
-    )
+def seen_of(*nodes: NodeObservation, spec: LabSpec = SPEC, underlay: IPv4Network = UNDERLAY) -> Observation:
+    return Observation(spec, underlay, {node.name: node for node in nodes})
+
+
+def observation() -> Observation:
+    """The tutorial's cluster as it must be."""
+    return seen_of(master(), *map(minion, MINIONS))
+
+
+def changed(seen: Observation, name: str, **changes: Any) -> Observation:
+    """With other answers of one node."""
+    return replace(seen, nodes={**seen.nodes, name: replace(seen.nodes[name], **changes)})
+
+
+def silent(node: NodeObservation, reason: str) -> NodeObservation:
+    """The node when it answers nothing at all."""
+    silence = Silent(reason, AT)
+    told: dict[str, Any] = {
+        item.name: silence
+        for item in fields(node)
+        if item.name not in {"name", "address", "state", "at", "probes"}
+        and getattr(node, item.name) is not None
+    }
+    return replace(node, **told)
 
 
 def services(role: Literal["master", "minion"]) -> tuple[Service, ...]:
@@ -117,9 +160,10 @@ def systemctl_show(*found: Service) -> str:
     )
 
 
-def known(value: T | None) -> T:
+def known(value: Told[T] | None) -> T:
     """What a machine has told."""
     assert value is not None
+    assert not isinstance(value, Silent)
     return value
 
 
@@ -199,18 +243,30 @@ class FakeNode:
     """What the batch was, for the test to look at."""
     talk: FakeTalk | None = None
     said: dict[str, str] = field(default_factory=dict)
+    hangs: bool = False
+    """Like one whose processes stand still: the engine reaches it, and it never answers."""
 
     def converse(self, argv: Sequence[str]) -> "FakeTalk":
         assert argv[:2] == ["/usr/bin/python3", "-c"]
-        if self.talk is None:
+        if self.talk is None or self.hangs:
             raise LabError(f"{self.name} cannot be asked")
         return self.talk
 
-    def run(self, argv: Sequence[str], *, check: bool = True, stdin: bytes | None = None) -> ExecResult:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        stdin: bytes | None = None,
+        within: float | None = None,
+    ) -> ExecResult:
         assert check == (stdin is not None)
         if stdin is None:
             return ExecResult(0, self.said.get(" ".join(argv), "").encode(), b"")
         assert argv[:2] == ["/usr/bin/python3", "-c"]
+        if self.hangs:
+            assert within is not None
+            raise NoAnswer(self.name, " ".join(argv), within)
         if not self.answers:
             raise CommandError(self.name, argv, 127, "python3: not found")
         self.asked.update(json.loads(stdin))
@@ -232,13 +288,40 @@ class FakeLab:
     def node(self, name: str) -> FakeNode:
         return self.nodes[name]
 
+    def state(self, name: str) -> str:
+        return "running" if name in self.nodes else "absent"
+
     def pods(self) -> Sequence[RunningPod]:
-        return facts().pods
+        return observation().pods
 
 
-def fake_minion(seen: Minion) -> FakeNode:
-    (own,) = [item for item in facts().pods if item.node == seen.name]
-    (other,) = [item for item in facts().pods if item.node != seen.name]
+def docker_inspect(*pods: RunningPod) -> str:
+    """What `docker inspect` says of these pods' containers, as far as the lab reads it."""
+
+    def container(found: RunningPod, name: str, part: str) -> dict[str, object]:
+        (only,) = found.spec.containers
+        labels = {"lab.pod": found.name, "lab.pod.part": part, "lab.pod.spec": found.spec.model_dump_json()}
+        return {
+            "Name": f"/{name}",
+            "Config": {"Labels": labels, "Env": [f"{item.name}={item.value}" for item in only.env]},
+            "State": {"Status": "running", "Pid": found.infra_pid, "ExitCode": 0},
+            "RestartCount": found.restarts,
+            "Created": found.created.isoformat(),
+            "NetworkSettings": {"Networks": {"bridge": {"IPAddress": str(found.address)}}},
+        }
+
+    return json.dumps(
+        [
+            container(found, name, part)
+            for found in pods
+            for name, part in ((f"{found.name}_infra", "infra"), (found.containers[0], "container"))
+        ]
+    )
+
+
+def fake_minion(seen: NodeObservation) -> FakeNode:
+    (own,) = [item for item in observation().pods if item.node == seen.name]
+    (other,) = [item for item in observation().pods if item.node != seen.name]
     base = f"{MINIONS[seen.name][1]}.0"
     return FakeNode(
         seen.name,
@@ -249,9 +332,10 @@ def fake_minion(seen: Minion) -> FakeNode:
             "routes": ("".join(f"{route} \n" for route in known(seen.routes)), "", 0),
             "neighbours": ("[ ]\n", "", 0),
             "fdb": ("[]\n", "", 0),
-            "subnet.env": (known(seen.subnet_env), "", 0),
+            "subnet.env": (known(seen.subnet_env).text or "", "", 0),
+            "pods": (docker_inspect(own), "", 0),
             f"ping {own.name} {other.name}": (PONG.format(other.address, 60), "", 0),
-            f"links {own.name}": (ip_json(facts().pod_links[own.name]["eth0"]), "", 0),
+            f"links {own.name}": (ip_json(known(seen.pod_links)[own.name]["eth0"]), "", 0),
             f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
             f"pymysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),
         },
@@ -263,7 +347,7 @@ def fake_lab() -> FakeLab:
     etcd: dict[str, tuple[str, str, int]] = {
         "services": (systemctl_show(*services("master")), "", 0),
         "config": ('{ "Network": "10.2.0.0/16" }\n', "", 0),
-        "leases": (etcd_answer(*known(facts().leases)), "", 0),
+        "leases": (etcd_answer(*known(master().leases)), "", 0),
     }
-    master = FakeNode("centos-master", IPv4Address("192.168.199.51"), etcd, "master")
-    return FakeLab(master, tuple(fake_minion(item) for item in facts().minions))
+    node = FakeNode("centos-master", IPv4Address("192.168.199.51"), etcd, "master")
+    return FakeLab(node, tuple(fake_minion(item) for item in observation().minions))

@@ -12,14 +12,16 @@ import pytest
 
 from lab import checks
 from lab.backends import BackendConfig
-from lab.checks.facts import Facts, Lease, Link, Minion, Output, Ping
-from lab.checks.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
 from lab.errors import LabError
 from lab.flannel import dialect_of, etcd_api_of, our_dialect, parse_version
+from lab.observe import File, Lease, Link, NodeObservation, Observation, Ping
+from lab.observe.model import Output
+from lab.observe.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
 from lab.spec import Flanneld, LabSpec, Program, backend_of, tutorial
-from tests.lab.examples import FOLDER, facts, known, pod
+from tests.lab.examples import AT, FOLDER, changed, known, observation, pod, seen_of
 
 ONE, TWO = "centos-minion01", "centos-minion02"
+MASTER = "centos-master"
 UNDERLAY = IPv4Network("192.168.200.0/24")
 ADDRESS = {ONE: "192.168.200.52", TWO: "192.168.200.53"}
 SUBNET = {ONE: "10.2.37", TWO: "10.2.7"}
@@ -46,11 +48,13 @@ def seen(
     routes: dict[str, str],
     values: dict[str, str],
     tables: bool = False,
-) -> Facts:
+) -> Observation:
     """Two minions without pods. In `device`'s address stands the octet's place."""
     peer = {ONE: TWO, TWO: ONE}
+    # The way there leaves 62 of 64, with udp 60: genuine 0.5.5 and 0.20.2 alike.
+    left = 60 if lab.backend.name == "udp" else 62
 
-    def minion(name: str) -> Minion:
+    def minion(name: str) -> NodeObservation:
         links = [
             Link("eth0", True, 1500, None, (f"{ADDRESS[name]}/24",)),
             Link("docker0", True, mtu, None, (f"{SUBNET[name]}.1/24",)),
@@ -59,40 +63,40 @@ def seen(
             address = device.addresses[0].format(SUBNET[name])
             links.append(replace(device, addresses=(address,), mac=MAC[name] if tables else ""))
         other = peer[name]
-        return Minion(
+        return NodeObservation(
             name=name,
             address=IPv4Address(ADDRESS[name]),
+            state="running",
+            at=AT,
             links={link.name: link for link in links},
             routes=(
                 f"{SUBNET[name]}.0/24 dev docker0 proto kernel scope link src {SUBNET[name]}.1",
                 f"192.168.200.0/24 dev eth0 proto kernel scope link src {ADDRESS[name]}",
                 routes[name],
             ),
-            subnet_env=f"FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET={SUBNET[name]}.1/24\n"
-            f"FLANNEL_MTU={mtu}\nFLANNEL_IPMASQ=false\n",
+            subnet_env=File(
+                f"FLANNEL_NETWORK=10.2.0.0/16\nFLANNEL_SUBNET={SUBNET[name]}.1/24\n"
+                f"FLANNEL_MTU={mtu}\nFLANNEL_IPMASQ=false\n"
+            ),
             version=version,
             neighbours=(("flannel.1", f"{SUBNET[other]}.0 {MAC[other]}"),) if tables else (),
             fdb=(("flannel.1", f"{MAC[other]} {ADDRESS[other]}"),) if tables else (),
+            pods=(),
+            probes=(Ping(name, other, left, ""),),
         )
 
-    return Facts(
-        spec=lab,
-        underlay=UNDERLAY,
+    etcd = NodeObservation(
+        name=MASTER,
+        address=IPv4Address("192.168.200.51"),
+        state="running",
+        at=AT,
         config=lab.flannel_config,
         leases=tuple(
             Lease(f"{FOLDER}/{SUBNET[name]}.0-24", IPv4Network(f"{SUBNET[name]}.0/24"), values[name], 86390)
             for name in (ONE, TWO)
         ),
-        minions=(minion(ONE), minion(TWO)),
-        pods=(),
-        pod_links={},
-        logins=(),
-        # The way there leaves 62 of 64, with udp 60: genuine 0.5.5 and 0.20.2 alike.
-        probes=tuple(
-            Ping(one, two, 60 if lab.backend.name == "udp" else 62, "")
-            for one, two in ((ONE, TWO), (TWO, ONE))
-        ),
     )
+    return seen_of(etcd, minion(ONE), minion(TWO), spec=lab, underlay=UNDERLAY)
 
 
 VXLAN = seen(
@@ -156,99 +160,101 @@ UDP = seen(
 )
 
 
-def of(found: Facts, backend: dict[str, Any], api: str, flanneld: Flanneld) -> Facts:
-    """The same facts, in a lab with another configuration."""
+def of(found: Observation, backend: dict[str, Any], api: str, flanneld: Flanneld) -> Observation:
+    """The same, in a lab with another configuration."""
     lab = spec(backend, api, flanneld)
-    return replace(found, spec=lab, config=lab.flannel_config)
+    return changed(replace(found, spec=lab), MASTER, config=lab.flannel_config)
 
 
-def failures(found: Facts) -> dict[tuple[str, str], tuple[str, str]]:
+def failures(found: Observation) -> dict[tuple[str, str], tuple[str, str]]:
     return {
-        (item.check, item.subject): (item.expected, item.seen) for item in checks.judge(found) if not item.ok
+        (item.id, str(item.subject)): (item.expected.text, item.seen.text)
+        for item in checks.failed(checks.judge(found))
     }
 
 
-def on_first(found: Facts, **changes: Any) -> Facts:
-    first, second = found.minions
-    return replace(found, minions=(replace(first, **changes), second))
+def on_first(found: Observation, **changes: Any) -> Observation:
+    return changed(found, ONE, **changes)
+
+
+def with_leases(found: Observation, *values: str) -> Observation:
+    leases = known(found.nodes[MASTER].leases)
+    changed_ = tuple(replace(lease, value=value) for lease, value in zip(leases, values, strict=True))
+    return changed(found, MASTER, leases=changed_)
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        pytest.param(item, id=f"{item.spec.backend.name} {item.minions[0].version}")
+        pytest.param(item, id=f"{item.spec.backend.name} {item.nodes[ONE].version}")
         for item in (UDP, VXLAN, HOST_GW, OLD_VXLAN)
     ],
 )
-def test_what_a_genuine_flannel_makes_passes_every_check(found: Facts) -> None:
+def test_what_a_genuine_flannel_makes_passes_every_check(found: Observation) -> None:
     assert failures(found) == {}
 
 
 def test_our_vxlan_is_todays_whose_entries_may_be_marked() -> None:
     ours = of(VXLAN, {"Type": "vxlan"}, "v3", Flanneld())
-    routes = tuple(route.replace(" onlink", " proto 241 onlink") for route in known(ours.minions[0].routes))
+    routes = tuple(route.replace(" onlink", " proto 241 onlink") for route in known(ours.nodes[ONE].routes))
     assert failures(on_first(ours, routes=routes)) == {}
 
 
 def test_in_etcds_v2_store_our_lease_is_an_old_flannels_and_our_device_todays() -> None:
     old = of(OLD_VXLAN, {"Type": "vxlan"}, "v2", Flanneld())
-    assert {check for check, _ in failures(old)} == {"flannel.1 address", "overlay routes"}
-    both = replace(old, minions=VXLAN.minions)
+    assert {check for check, _ in failures(old)} == {"overlay.address", "routes.overlay"}
+    both = replace(old, nodes={**VXLAN.nodes, MASTER: old.nodes[MASTER]})
     assert failures(both) == {}
 
 
 def test_a_peer_without_a_route_neighbour_or_fdb_entry_fails() -> None:
-    lone = on_first(VXLAN, routes=known(VXLAN.minions[0].routes)[:2], neighbours=(), fdb=())
+    lone = on_first(VXLAN, routes=known(VXLAN.nodes[ONE].routes)[:2], neighbours=(), fdb=())
     assert failures(lone) == {
-        ("overlay routes", ONE): (
+        ("routes.overlay", ONE): (
             "10.2.37.0/24 dev docker0 proto kernel scope link src 10.2.37.1\n"
             "10.2.7.0/24 via 10.2.7.0 dev flannel.1 onlink",
             "10.2.37.0/24 dev docker0 proto kernel scope link src 10.2.37.1",
         ),
-        ("flannel.1 neighbours", ONE): ("10.2.7.0 0a:45:2d:16:30:19", "none"),
-        ("flannel.1 FDB", ONE): ("0a:45:2d:16:30:19 192.168.200.53", "none"),
+        ("overlay.neighbours", ONE): ("10.2.7.0 0a:45:2d:16:30:19", "none"),
+        ("overlay.fdb", ONE): ("0a:45:2d:16:30:19 192.168.200.53", "none"),
     }
 
 
 def test_an_entry_of_a_mac_that_a_peer_had_before_its_reboot_may_be_left_by_flannel_but_not_by_ours() -> None:
     ours = of(VXLAN, {"Type": "vxlan"}, "v3", Flanneld())
-    stale = (*known(VXLAN.minions[0].fdb), ("flannel.1", "de:ff:45:5a:09:e5 192.168.200.53"))
+    stale = (*known(VXLAN.nodes[ONE].fdb), ("flannel.1", "de:ff:45:5a:09:e5 192.168.200.53"))
     assert failures(on_first(VXLAN, fdb=stale)) == {}
-    assert set(failures(on_first(ours, fdb=stale))) == {("flannel.1 FDB", ONE)}
-    elsewhere = (*known(VXLAN.minions[0].fdb), ("docker0", "de:ff:45:5a:09:e5 192.168.200.53"))
+    assert set(failures(on_first(ours, fdb=stale))) == {("overlay.fdb", ONE)}
+    elsewhere = (*known(VXLAN.nodes[ONE].fdb), ("docker0", "de:ff:45:5a:09:e5 192.168.200.53"))
     assert failures(on_first(ours, fdb=elsewhere)) == {}
 
 
 def test_a_lease_with_another_mac_than_the_devices_fails() -> None:
-    links = dict(known(VXLAN.minions[0].links))
+    links = dict(known(VXLAN.nodes[ONE].links))
     links["flannel.1"] = replace(links["flannel.1"], mac="0a:00:00:00:00:01")
-    assert set(failures(on_first(VXLAN, links=links))) == {("lease value", ONE)}
+    assert set(failures(on_first(VXLAN, links=links))) == {("leases.value", ONE)}
 
 
 def test_a_host_gw_route_by_way_of_the_wrong_machine_fails() -> None:
-    routes = (*known(HOST_GW.minions[0].routes)[:2], "10.2.7.0/24 via 192.168.200.54 dev eth0")
-    assert set(failures(on_first(HOST_GW, routes=routes))) == {("overlay routes", ONE)}
+    routes = (*known(HOST_GW.nodes[ONE].routes)[:2], "10.2.7.0/24 via 192.168.200.54 dev eth0")
+    assert set(failures(on_first(HOST_GW, routes=routes))) == {("routes.overlay", ONE)}
 
 
 def test_with_direct_routing_peers_on_the_same_network_need_no_tunnel() -> None:
     direct = of(VXLAN, {"Type": "vxlan", "DirectRouting": True}, "v3", GENUINE)
-    bare = [
-        replace(minion, routes=HOST_GW.minions[number].routes, neighbours=(), fdb=())
-        for number, minion in enumerate(direct.minions)
-    ]
-    assert failures(replace(direct, minions=tuple(bare))) == {}
+    for name in (ONE, TWO):
+        direct = changed(direct, name, routes=HOST_GW.nodes[name].routes, neighbours=(), fdb=())
+    assert failures(direct) == {}
 
 
 def test_of_a_backend_that_the_checks_do_not_know_they_compare_what_does_not_depend_on_it() -> None:
     found = of(HOST_GW, {"Type": "extension"}, "v3", Flanneld())
-    values = [
-        replace(lease, value=lease.value.replace("host-gw", "extension")) for lease in known(found.leases)
-    ]
-    found = replace(found, leases=tuple(values))
+    values = [lease.value.replace("host-gw", "extension") for lease in known(found.nodes[MASTER].leases)]
+    found = with_leases(found, *values)
     assert failures(found) == {}
-    made = {item.check for item in checks.judge(found)}
-    assert {"lease", "lease TTL", "subnet.env", "docker0 address", "default route"} <= made
-    assert not {"lease value", "overlay routes"} & made
+    made = {item.id for item in checks.judge(found)}
+    assert {"leases.key", "leases.ttl", "subnet-env.text", "docker0.address", "routes.default"} <= made
+    assert not {"leases.value", "routes.overlay"} & made
 
 
 @pytest.mark.parametrize(
@@ -257,17 +263,18 @@ def test_of_a_backend_that_the_checks_do_not_know_they_compare_what_does_not_dep
     [("udp", 60), ("vxlan", 62), ("host-gw", 62)],
 )
 def test_a_pod_on_another_machine_answers_with_the_ttl_that_the_way_leaves(kind: str, ttl: int) -> None:
-    pods = (pod("mysql01"), pod("mysql02"))
-    found = replace(facts(), spec=spec({"Type": kind}, "v3", Flanneld()), pods=pods)
+    found = replace(observation(), spec=spec({"Type": kind}, "v3", Flanneld()))
     for other in (60, 62, 64):
-        (ping,) = checks.pings(replace(found, pings=(Ping("mysql01", "mysql02", other, ""),)))
-        assert ping.ok is (other == ttl), ping
+        seen = changed(found, ONE, pings=(Ping("mysql02", "mysql01", other, ""),))
+        pings = checks.judge(seen, checks.chosen(["ping.pods"]))
+        assert [ping.ok for ping in pings if ping.subject.names[0] == "mysql02"] == [other == ttl]
 
 
 def test_a_pod_on_the_same_machine_answers_over_the_bridge_alone() -> None:
-    near = replace(pod("mysql02"), node=pod("mysql01").node)
-    found = replace(facts(), pods=(pod("mysql01"), near))
-    (ping,) = checks.pings(replace(found, pings=(Ping("mysql01", "mysql02", 64, ""),)))
+    near = replace(pod("mysql02"), node=TWO)
+    seen = changed(observation(), TWO, pods=(pod("mysql01"), near))
+    seen = changed(seen, TWO, pings=(Ping("mysql01", "mysql02", 64, ""),))
+    (ping,) = checks.judge(changed(seen, ONE, pods=(), pings=()), checks.chosen(["ping.pods"]))
     assert ping.ok
 
 

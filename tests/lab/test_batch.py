@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from lab import wait
-from lab.checks.inside import batch, program
+from lab.observe.inside import batch, program
 
 
 def test_every_command_ends_with_its_own_streams_and_status():

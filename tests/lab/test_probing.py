@@ -12,12 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks
-from lab.checks.facts import Ping
-from lab.checks.inside import probe as inside
-from lab.checks.probing import probe
+from lab.checks import Kind
 from lab.errors import LabError
+from lab.observe import NodeObservation, Observation, Ping
+from lab.observe.inside import probe as inside
+from lab.observe.probing import probe
 from lab.spec import LabSpec
-from tests.lab.examples import MINIONS, SPEC, FakeLab, FakeTalk, facts, fake_lab
+from tests.lab.examples import (
+    MINIONS,
+    SPEC,
+    FakeLab,
+    FakeTalk,
+    changed,
+    fake_lab,
+    minion,
+    observation,
+    silent,
+)
 
 ONE, TWO = MINIONS
 
@@ -30,13 +41,18 @@ def with_talks(one: FakeTalk | None, two: FakeTalk | None) -> FakeLab:
     )
 
 
+def pings(lab: FakeLab, *nodes: NodeObservation) -> tuple[Ping, ...]:
+    found = probe(lab, nodes or [minion(name) for name in MINIONS], ())
+    return tuple(ping for own in found.values() for ping in own)
+
+
 def there(address: str, **answer: Any) -> FakeTalk:
     return FakeTalk({"address": address}, answer)
 
 
 def test_each_minion_pings_each_other_one_and_every_stand_in_ends():
     lab = fake_lab()
-    assert probe(lab, ()) == (Ping(ONE, TWO, 60, ""), Ping(TWO, ONE, 60, ""))
+    assert pings(lab) == (Ping(ONE, TWO, 60, ""), Ping(TWO, ONE, 60, ""))
     first, second = (node.talk for node in lab.minions)
     assert first is not None
     assert second is not None
@@ -47,58 +63,80 @@ def test_each_minion_pings_each_other_one_and_every_stand_in_ends():
 def test_a_minion_that_has_no_place_for_a_stand_in_is_told_of_in_both_directions():
     lab = with_talks(FakeTalk({"error": "docker0 has no address"}, {}), there("10.2.52.254", ttl=60))
     words = "centos-minion01: docker0 has no address"
-    assert probe(lab, ()) == (Ping(ONE, TWO, None, words), Ping(TWO, ONE, None, words))
+    assert pings(lab) == (Ping(ONE, TWO, None, words), Ping(TWO, ONE, None, words))
     assert [node.talk.ended for node in lab.minions if node.talk] == [True, True]
 
 
 def test_a_minion_that_cannot_be_asked_is_told_of_in_both_directions():
     lab = with_talks(None, there("10.2.52.254", ttl=60))
     words = "centos-minion01: centos-minion01 cannot be asked"
-    assert {ping.error for ping in probe(lab, ())} == {words.partition(": ")[2]}
+    assert {ping.error for ping in pings(lab)} == {words.partition(": ")[2]}
 
 
 def test_a_stand_in_that_falls_silent_is_told_of_and_ended():
-    class Silent(FakeTalk):
+    class Mute(FakeTalk):
         def hear(self, seconds: float) -> str:
             if self.heard:
                 raise LabError(f"python3 on centos-minion01 did not answer in {seconds:.0f} s")
             return super().hear(seconds)
 
-    silent = Silent({"address": "10.2.35.254"}, {})
-    first, second = probe(with_talks(silent, there("10.2.52.254", ttl=60)), ())
+    mute = Mute({"address": "10.2.35.254"}, {})
+    first, second = pings(with_talks(mute, there("10.2.52.254", ttl=60)))
     assert first.error.startswith("python3 on centos-minion01 did not answer in ")
     assert second == Ping(TWO, ONE, 60, "")
-    assert silent.ended
+    assert mute.ended
+
+
+def test_a_minion_that_was_silent_before_is_not_asked_again_and_told_of_in_both_directions():
+    lab = fake_lab()
+    words = f"{ONE}: did not answer in 65 s"
+    nodes = (silent(minion(ONE), "did not answer in 65 s"), minion(TWO))
+    assert pings(lab, *nodes) == (Ping(ONE, TWO, None, words), Ping(TWO, ONE, None, words))
+    first, second = (node.talk for node in lab.minions)
+    assert first is not None
+    assert second is not None
+    assert (first.heard, second.ended) == (0, True)
+
+
+def of_kind(kind: str) -> LabSpec:
+    config = json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": kind}})
+    return SPEC.model_copy(update={"flannel_config": config})
+
+
+PROBES = checks.chosen(["ping.nodes"])
+
+
+def judged(seen: Observation) -> Sequence[checks.Finding]:
+    return [item for item in checks.judge(seen, PROBES) if item.id == "ping.nodes"]
 
 
 @pytest.mark.parametrize("kind", ["alloc", "udp"])
 def test_nobody_is_probed_where_somebody_else_carries_the_packets(kind: str):
-    config = json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": kind}})
-    lab = replace(fake_lab(), spec=SPEC.model_copy(update={"flannel_config": config}))
-    assert bool(probe(lab, ())) is (kind != "alloc")
-    assert bool(checks.probes(replace(facts(), spec=lab.spec))) is (kind != "alloc")
+    lab = replace(fake_lab(), spec=of_kind(kind))
+    assert bool(pings(lab)) is (kind != "alloc")
+    assert bool(judged(replace(observation(), spec=lab.spec))) is (kind != "alloc")
 
 
 @pytest.mark.parametrize(("kind", "ttl"), [("udp", 60), ("vxlan", 62), ("host-gw", 62), ("wireguard", None)])
 def test_the_answer_has_the_ttl_that_the_way_leaves(kind: str, ttl: int | None):
-    config = json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": kind}})
-    spec = SPEC.model_copy(update={"flannel_config": config})
-    for seen in (60, 61, 62):
-        probes = (Ping(ONE, TWO, seen, ""), Ping(TWO, ONE, seen, ""))
-        found = checks.probes(replace(facts(), spec=spec, probes=probes))
-        assert [item.ok for item in found] == [ttl in {None, seen}] * 2
+    for left in (60, 61, 62):
+        seen = replace(observation(), spec=of_kind(kind))
+        seen = changed(seen, ONE, probes=(Ping(ONE, TWO, left, ""),))
+        seen = changed(seen, TWO, probes=(Ping(TWO, ONE, left, ""),))
+        assert [item.ok for item in judged(seen)] == [ttl in {None, left}] * 2
 
 
-def test_a_pair_without_a_pod_of_its_own_is_probed_and_one_that_was_not_has_failed():
+def test_a_pair_without_a_pod_of_its_own_is_probed_and_of_one_that_was_not_nobody_knows():
     third = SPEC.nodes[2].model_copy(update={"name": "centos-minion03", "host": 54})
     spec: LabSpec = SPEC.model_copy(update={"nodes": (*SPEC.nodes, third)})
-    more = replace(facts().minions[1], name="centos-minion03")
-    found = checks.probes(replace(facts(), spec=spec, minions=(*facts().minions, more)))
-    assert [(item.subject, item.seen) for item in found if not item.ok] == [
-        ("centos-minion01 -> centos-minion03", "not tried"),
-        ("centos-minion02 -> centos-minion03", "not tried"),
-        ("centos-minion03 -> centos-minion01", "not tried"),
-        ("centos-minion03 -> centos-minion02", "not tried"),
+    more = replace(minion(TWO), name="centos-minion03", probes=())
+    seen = observation()
+    seen = replace(seen, spec=spec, nodes={**seen.nodes, more.name: more})
+    assert [(str(item.subject), item.kind, item.seen.text) for item in judged(seen) if not item.ok] == [
+        ("centos-minion01 -> centos-minion03", Kind.UNKNOWN, "not tried"),
+        ("centos-minion02 -> centos-minion03", Kind.UNKNOWN, "not tried"),
+        ("centos-minion03 -> centos-minion01", Kind.UNKNOWN, "not tried"),
+        ("centos-minion03 -> centos-minion02", Kind.UNKNOWN, "not tried"),
     ]
 
 

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks, plan, render
-from lab.checks import Finding
+from lab.checks import Finding, Kind, Subject
+from lab.checks.values import Number
+from lab.observe import Silent
+from lab.render import documents
 from lab.services import Service
 from lab.tutorial import Shown, StepResult
-from tests.lab.examples import CREATED, SPEC, facts, pod
+from tests.lab.examples import AT, CREATED, SPEC, changed, known, minion, observation, pod
 
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=9), st.text("ab", max_size=9)), max_size=5))
@@ -133,6 +136,7 @@ class FakeNode:
     services: tuple[Service, ...] = (Service("flanneld", "active"), Service("docker", "failed"))
     subnet: str = "10.2.35.1/24"
     flanneld: str = "/somewhere/flanneld-0.5.5 0.5.5"
+    silences: tuple[Silent, ...] = ()
 
 
 def test_a_lab_is_listed_with_its_state() -> None:
@@ -149,37 +153,64 @@ def test_the_status_shows_services_lease_and_pods() -> None:
     assert "mysql02" in text
 
 
+def test_the_status_shows_what_a_machine_did_not_tell() -> None:
+    silent = replace(FakeNode(), services=(), silences=(Silent("no answer within 10 s", AT, "pods"),))
+    assert "pods: no answer within 10 s" in render.status([silent], [])
+    hangs = replace(silent, silences=(Silent("did not answer in 15 s", AT),))
+    assert " running   did not answer in 15 s   " in render.status([hangs], [])
+
+
 def test_a_plan_shows_what_comes_after_what() -> None:
     text = render.plan(plan.plan_up(SPEC))
     (line,) = [line for line in text.splitlines() if line.startswith("pod mysql01 ")]
     assert line.endswith("docker on centos-minion02")
 
 
-def test_a_check_that_failed_shows_expected_and_seen() -> None:
-    text = render.findings(
-        [
-            Finding("flannel0 MTU", "centos-minion01", False, "1472", "1500"),
-            Finding("flannel0 MTU", "centos-minion02", True, "1472", "1472"),
-        ]
+def finding(kind: Kind, expected: int, seen: int, node: str = "centos-minion01") -> Finding:
+    return Finding(
+        id="overlay.mtu",
+        title="flannel0 MTU",
+        kind=kind,
+        subject=Subject.node(node, "flannel0"),
+        expected=Number(expected),
+        seen=Number(seen),
     )
+
+
+WRONG = finding(Kind.FAIL, 1472, 1500)
+RIGHT = finding(Kind.PASS, 1472, 1472, "centos-minion02")
+
+
+def test_a_check_that_failed_shows_expected_and_seen() -> None:
+    text = render.findings([WRONG, RIGHT])
     lines = [line.split() for line in text.splitlines()]
     assert lines[1] == ["FAILED", "flannel0", "MTU", "centos-minion01", "1472", "1500"]
     assert lines[2] == ["ok", "flannel0", "MTU", "centos-minion02", "1472", "the", "same"]
-    assert text.endswith("1 of 2 checks FAILED.")
+    assert text.endswith("1 FAILED of 2 checks.")
+
+
+def test_what_nobody_could_see_is_told_apart_from_what_was_seen_to_be_wrong() -> None:
+    text = render.findings([WRONG, RIGHT, replace(WRONG, kind=Kind.UNKNOWN)])
+    assert [line.split()[0] for line in text.splitlines()[1:4]] == ["FAILED", "ok", "UNKNOWN"]
+    assert text.endswith("1 FAILED, 1 UNKNOWN of 3 checks.")
 
 
 def test_only_what_failed_is_shown_when_asked_for_and_the_sum_is_of_all() -> None:
-    found = [Finding("one", "a", False, "1", "2"), Finding("two", "b", True, "1", "1")]
-    assert [line.split() for line in render.findings(found, failed=True).splitlines()] == [
+    assert [line.split() for line in render.findings([WRONG, RIGHT], failures=True).splitlines()] == [
         ["CHECK", "SUBJECT", "EXPECTED", "SEEN"],
-        ["FAILED", "one", "a", "1", "2"],
+        ["FAILED", "flannel0", "MTU", "centos-minion01", "1472", "1500"],
         [],
-        ["1", "of", "2", "checks", "FAILED."],
+        ["1", "FAILED", "of", "2", "checks."],
     ]
-    assert render.findings(found[1:], failed=True) == "All 1 checks passed."
-    report = checks.report(found, failed=True)
+    assert render.findings([RIGHT], failures=True) == "All 1 checks passed."
+    report = documents.check([WRONG, RIGHT], failures=True)
     assert (report["passed"], report["failed"]) == (1, 1)
-    assert [item["check"] for item in report["findings"]] == ["one"]
+    assert [item["kind"] for item in report["findings"]] == ["fail"]
+
+
+def test_whatever_a_check_is_called_lab_up_shows_its_table() -> None:
+    renamed = [replace(item, title="something else") for item in checks.judge(observation())]
+    assert render.up(StandingLab(), renamed) == render.up(StandingLab(), checks.judge(observation()))
 
 
 class StandingLab:
@@ -190,7 +221,7 @@ class StandingLab:
 
 
 def test_lab_up_ends_with_what_the_tutorial_ends_with() -> None:
-    text = render.up(StandingLab(), checks.judge(facts()))
+    text = render.up(StandingLab(), checks.judge(observation()))
     for seen in (
         "/coreos.com/network/subnets/10.2.35.0-24",
         '{"PublicIP":"192.168.199.52","PublicIPv6":null}',
@@ -206,18 +237,21 @@ def test_lab_up_ends_with_what_the_tutorial_ends_with() -> None:
 
 
 def test_a_lab_without_pods_has_no_heading_for_them() -> None:
-    text = render.up(StandingLab(), [item for item in checks.judge(facts()) if "lease" in item.check])
-    assert "Devices" in text
+    text = render.up(
+        StandingLab(), [item for item in checks.judge(observation()) if item.id.startswith("leases.")]
+    )
+    assert "leases in etcd" in text
     assert "Pods" not in text
     assert "logins" not in text
 
 
 def test_lab_up_shows_each_check_that_failed() -> None:
-    seen = replace(facts(), logins=(replace(facts().logins[0], host="", error="ERROR 2003 (HY000)"),))
-    text = render.up(StandingLab(), checks.judge(seen))
+    first, second = known(minion("centos-minion01").logins)
+    refused = replace(first, host="", error="ERROR 2003 (HY000)")
+    found = checks.judge(changed(observation(), "centos-minion01", logins=(refused, second)))
+    text = render.up(StandingLab(), found)
     assert "ERROR 2003 (HY000)" in text
-    # One login failed, and the other three of the four are missing.
-    assert text.endswith(f"4 of {len(checks.judge(seen))} checks FAILED.")
+    assert text.endswith(f"1 FAILED of {len(found)} checks.")
 
 
 def result(ok: bool) -> StepResult:

@@ -14,7 +14,7 @@ from lab.pods import RunningPod
 from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Step, Today, examine, plain
 from lab.tutorial.steps import steps
-from tests.lab.examples import SPEC, FakeLab, etcd_answer, facts, fake_lab, known
+from tests.lab.examples import SPEC, FakeLab, etcd_answer, fake_lab, known, master
 from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
 
 ONE, TWO = "centos-minion01", "centos-minion02"
@@ -301,7 +301,7 @@ def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
     lab = replace(fake_lab(), spec=SPEC.with_name("demo"), underlay=IPv4Network("192.168.203.0/24"))
     moved = [
         replace(lease, value=lease.value.replace("192.168.199", "192.168.203"))
-        for lease in known(facts().leases)
+        for lease in known(master().leases)
     ]
     lab.master.answers["leases"] = (etcd_answer(*moved), "", 0)
     assert next(iter(replay(lab))).section == "2.1"

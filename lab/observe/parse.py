@@ -1,12 +1,12 @@
-"""Reading the output of `ip`, `bridge`, etcd, ping and mysql into facts."""
+"""Reading the output of `ip`, `bridge`, etcd, ping and mysql into values. Pure."""
 
 import base64
 import json
 import re
 from ipaddress import IPv4Network
 
-from lab.checks.facts import Lease, Link, Login, Output, Ping
 from lab.errors import LabError
+from lab.observe.model import Lease, Link, Login, Output, Ping
 
 __all__ = [
     "parse_environment",

@@ -1,23 +1,23 @@
-"""From each minion to each other one, whether or not they have pods: would a container's packets arrive?
+"""From each node of the overlay to each other one, pods or not: would a container's packets arrive?
 
-One command for each machine (lab/checks/inside/probe.py), all at the same time. Every stand-in for a
+One command for each machine (lab/observe/inside/probe.py), all at the same time. Every stand-in for a
 container is there before the first one pings, and stays until the last one has its answers.
 """
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from lab import together
 from lab.access import Conversation, LabAccess
-from lab.checks.facts import Ping
-from lab.checks.inside import program
 from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
+from lab.observe.inside import program
+from lab.observe.model import NodeObservation, Ping
 from lab.pods import RunningPod
-from lab.spec import LabSpec
 
-__all__ = ["probe", "worth_probing"]
+__all__ = ["probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +30,27 @@ class _Place:
     why: str = ""
 
 
-def worth_probing(spec: LabSpec) -> bool:
-    """Not where somebody else carries the packets."""
-    return len(spec.minions) > 1 and spec.backend.delivers
+def probe(
+    lab: LabAccess, nodes: Sequence[NodeObservation], pods: Collection[RunningPod]
+) -> Mapping[str, tuple[Ping, ...]]:
+    """By node, a ping from there to each other one, made or not; none where somebody else carries packets.
 
-
-def probe(lab: LabAccess, pods: tuple[RunningPod, ...]) -> tuple[Ping, ...]:
-    """A ping from each minion to each other one, made or not."""
-    if not worth_probing(lab.spec):
-        return ()
-    places = together.each(lambda node: _place(lab, node.name, pods), lab.spec.minions)
+    A node that has answered nothing before is not asked again.
+    """
+    if len(nodes) < 2 or not lab.spec.backend.delivers:
+        return {}
+    places = together.each(lambda node: _place(lab, node, pods), nodes)
     try:
         found = together.each(lambda place: _ask(place, places), places)
     finally:
         together.each(_end, places)
-    return tuple(ping for pings in found for ping in pings)
+    return {place.name: tuple(pings) for place, pings in zip(places, found, strict=True)}
 
 
-def _place(lab: LabAccess, name: str, pods: tuple[RunningPod, ...]) -> _Place:
+def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) -> _Place:
+    name = node.name
+    if node.silent is not None:
+        return _Place(name, None, "", f"{name}: {node.silent.reason}")
     own = [pod for pod in pods if pod.node == name and pod.infra_pid and pod.address is not None]
     spare = (str(own[0].infra_pid), str(own[0].address)) if own else ()
     try:

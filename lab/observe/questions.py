@@ -1,14 +1,15 @@
-"""What each machine is asked: commands, by the name under which their output is looked up. Pure."""
+"""What each node is asked: commands, by the name under which their output is looked up. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from lab.checks.facts import PASSWORD
 from lab.errors import LabError
-from lab.pods import RunningPod
-from lab.spec import LabSpec
+from lab.observe.model import PASSWORD, Topic
+from lab.pods import RunningPod, list_argv
+from lab.services import show_argv
+from lab.spec import LabSpec, NodeSpec
 
-__all__ = ["Questions", "mysql_argv", "of_etcd", "of_minion"]
+__all__ = ["Questions", "mysql_argv", "of_node", "of_pods"]
 
 Questions = Mapping[str, Sequence[str]]
 
@@ -47,47 +48,70 @@ with server, server.cursor() as cursor:
 """
 
 
-def of_etcd(spec: LabSpec, seconds: float) -> Questions:
-    """flannel's keys in etcd; `seconds`: for an answer over the network."""
+def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: float) -> Questions:
+    """What a node is asked that needs nobody else's answer.
+
+    `seconds` is for an answer over the network, and for a flanneld to say which one it is.
+    """
+    asked: dict[str, Sequence[str]] = {}
+    if Topic.SERVICES in topics:
+        asked[Topic.SERVICES.value] = show_argv(node.services)
+    if node.runs("etcd"):
+        asked |= _asked(_of_etcd(spec, seconds), topics)
+    if node.runs("flanneld"):
+        asked |= _asked(OF_FLANNELD, topics)
+        foreign = node.flanneld.program is not None
+        if Topic.VERSION in topics or (foreign and Topic.DIALECT in topics):
+            limit = str(math.ceil(seconds))
+            asked[Topic.VERSION.value] = ["timeout", "--signal=KILL", limit, "flanneld", "-version"]
+    if node.runs("docker") and Topic.PODS in topics:
+        asked[Topic.PODS.value] = list_argv()
+    return asked
+
+
+OF_FLANNELD: Mapping[Topic, Sequence[str]] = {
+    Topic.LINKS: ["ip", "-json", "address", "show"],
+    Topic.ROUTES: ["ip", "-4", "route", "show"],
+    Topic.NEIGHBOURS: ["ip", "-4", "-json", "neighbour", "show"],
+    Topic.FDB: ["bridge", "-json", "fdb", "show"],
+    Topic.SUBNET_ENV: ["cat", "/run/flannel/subnet.env"],
+}
+
+
+def _asked(every: Mapping[Topic, Sequence[str]], topics: Collection[Topic]) -> Questions:
+    return {topic.value: argv for topic, argv in every.items() if topic in topics}
+
+
+def _of_etcd(spec: LabSpec, seconds: float) -> Mapping[Topic, Sequence[str]]:
     prefix = spec.etcd_prefix
     if spec.etcd_api == "v2":
         return {
-            "config": ["etcdctl", "get", f"{prefix}/config"],
-            "leases": ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets", str(seconds)],
+            Topic.CONFIG: ["etcdctl", "get", f"{prefix}/config"],
+            Topic.LEASES: ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets", str(seconds)],
         }
     return {
-        "config": ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
-        "leases": ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
+        Topic.CONFIG: ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
+        Topic.LEASES: ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
     }
 
 
-def of_minion(name: str, pods: Sequence[RunningPod], seconds: float, *, foreign: bool) -> Questions:
-    """Its network, and from each of its pods, pings and logins to every other one.
-
-    `seconds` is for an answer over the network, and for somebody's own flanneld to say which one it is.
-    """
+def of_pods(name: str, pods: Sequence[RunningPod], topics: Collection[Topic], seconds: float) -> Questions:
+    """What the pods of the node `name` are asked, and what they try with all others."""
     limit = str(math.ceil(seconds))
-    questions: dict[str, Sequence[str]] = {
-        "links": ["ip", "-json", "address", "show"],
-        "routes": ["ip", "-4", "route", "show"],
-        "neighbours": ["ip", "-4", "-json", "neighbour", "show"],
-        "fdb": ["bridge", "-json", "fdb", "show"],
-        "subnet.env": ["cat", "/run/flannel/subnet.env"],
-    }
-    if foreign:
-        questions["version"] = ["timeout", "--signal=KILL", limit, "flanneld", "-version"]
+    questions: dict[str, Sequence[str]] = {}
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
     for pod in pods:
         if pod.node != name or not pod.infra_pid:
             continue
         inside = ["nsenter", "--target", str(pod.infra_pid), "--net"]
-        questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
-        for other in pods if pod.status == "Running" else ():
+        if Topic.POD_LINKS in topics:
+            questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
+        for other in pods if pod.status == "Running" and Topic.PINGS in topics else ():
             if other is not pod and other.address is not None and other.status == "Running":
                 # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
                 probe = ["ping", "-n", "-c", "1", "-w", limit, str(other.address)]
                 questions[f"ping {pod.name} {other.name}"] = [*inside, *probe]
-        for server in servers:
+        for server in servers if Topic.LOGINS in topics else ():
             if server is not pod and pod in servers:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
                 probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.address), QUERY, limit]

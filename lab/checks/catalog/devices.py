@@ -1,0 +1,172 @@
+"""Each minion's devices, as its lease says: eth0, flannel's own, docker0 [3.7]."""
+
+from collections.abc import Iterator, Mapping
+
+from lab.checks.expected import NEEDS, expected_on, gateway_of, masquerades, subnet_of
+from lab.checks.finding import Comparison, Subject, equal
+from lab.checks.links import NO_SUBNET, compare_address, compare_link
+from lab.checks.registry import Layer, check
+from lab.checks.values import Failure, Number, Text, Value
+from lab.observe import Link, NodeObservation, Observation, Topic, known
+from lab.observe.parse import parse_environment
+
+
+def _with_links(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link]]]:
+    """The minions whose devices are known."""
+    for node in seen.minions:
+        links = known(node.links)
+        if links is not None:
+            yield node, links
+
+
+def _with_device(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link], Subject]]:
+    """Those that must have a device of flannel's, with that device."""
+    for node, links in _with_links(seen):
+        device = expected_on(seen, node).device
+        if device:
+            yield node, links, Subject.node(node.name, device)
+
+
+def _mtu(link: Link) -> Number:
+    return Number(link.mtu)
+
+
+@check(
+    "underlay.address",
+    "{part} address",
+    layer=Layer.DEVICE,
+    part="eth0",
+    on="minion",
+    expects="the one that the lab gave it",
+    needs={Topic.LINKS},
+)
+def underlay_address(seen: Observation) -> Iterator[Comparison]:
+    """Nobody has taken it away."""
+    for node, links in _with_links(seen):
+        address = f"{node.address}/{seen.underlay.prefixlen}"
+        yield compare_address(Subject.node(node.name, "eth0"), links, address)
+
+
+@check(
+    "overlay.address",
+    "{part} address",
+    layer=Layer.DEVICE,
+    part="DEV",
+    on="minion",
+    expects="udp: `10.2.X.0/16`, with flannel from 0.11 on `/32`; vxlan: `10.2.X.0/32`, with flannel "
+    "before 0.9 `/16`",
+    needs=NEEDS,
+)
+def overlay_address(seen: Observation) -> Iterator[Comparison]:
+    """The first of the node's subnet."""
+    for node, links, subject in _with_device(seen):
+        yield compare_address(subject, links, expected_on(seen, node).address)
+
+
+@check(
+    "overlay.mtu",
+    "{part} MTU",
+    layer=Layer.DEVICE,
+    part="DEV",
+    on="minion",
+    expects="that of eth0 less 28 (udp: 1472) or 50 (vxlan: 1450)",
+    needs=NEEDS,
+)
+def overlay_mtu(seen: Observation) -> Iterator[Comparison]:
+    """What fits into a packet of the underlay."""
+    for node, links, subject in _with_device(seen):
+        mtu = expected_on(seen, node).mtu
+        if mtu is not None:
+            yield compare_link(subject, links, Number(mtu), _mtu)
+
+
+@check(
+    "overlay.queue",
+    "{part} queue length",
+    layer=Layer.DEVICE,
+    part="DEV",
+    on="minion",
+    expects="with udp: 500",
+    needs=NEEDS,
+)
+def overlay_queue(seen: Observation) -> Iterator[Comparison]:
+    """A TUN device's, as the tutorial shows it."""
+    for node, links, subject in _with_device(seen):
+        queue = expected_on(seen, node).queue
+        if queue is not None:
+            yield compare_link(subject, links, Number(queue), lambda link: Number(link.queue or 0))
+
+
+@check(
+    "overlay.state",
+    "{part} state",
+    layer=Layer.DEVICE,
+    part="DEV",
+    on="minion",
+    expects="UP",
+    needs=NEEDS,
+)
+def overlay_state(seen: Observation) -> Iterator[Comparison]:
+    """IFF_UP."""
+    for _, links, subject in _with_device(seen):
+        yield compare_link(subject, links, Text("UP"), lambda link: Text("UP" if link.up else "DOWN"))
+
+
+@check(
+    "docker0.address",
+    "{part} address",
+    layer=Layer.DEVICE,
+    part="docker0",
+    on="minion",
+    expects="`10.2.X.1/24`",
+    needs=NEEDS,
+)
+def docker0_address(seen: Observation) -> Iterator[Comparison]:
+    """Its pods' gateway."""
+    for node, links in _with_links(seen):
+        subject = Subject.node(node.name, "docker0")
+        yield compare_address(subject, links, gateway_of(subnet_of(seen, node)))
+
+
+@check(
+    "docker0.mtu",
+    "{part} MTU",
+    layer=Layer.DEVICE,
+    part="docker0",
+    on="minion",
+    expects="DEV's; with host-gw eth0's",
+    needs=NEEDS,
+)
+def docker0_mtu(seen: Observation) -> Iterator[Comparison]:
+    """So that containers send no packet that is too big for flannel."""
+    for node, links in _with_links(seen):
+        mtu = expected_on(seen, node).mtu
+        if mtu is not None:
+            yield compare_link(Subject.node(node.name, "docker0"), links, Number(mtu), _mtu)
+
+
+@check(
+    "subnet-env.text",
+    "subnet.env",
+    layer=Layer.DEVICE,
+    on="minion",
+    expects="the file as flannel 0.5.5 writes it, to the byte",
+    needs=NEEDS,
+)
+def subnet_env(seen: Observation) -> Iterator[Comparison]:
+    """A value that nobody can tell is taken as it is, if there is one."""
+    for node in seen.minions:
+        env = known(node.subnet_env)
+        if env is None:
+            continue
+        told = parse_environment(env.text or "")
+        mtu = expected_on(seen, node).mtu
+        values = {
+            "FLANNEL_NETWORK": str(seen.spec.network),
+            "FLANNEL_SUBNET": gateway_of(subnet_of(seen, node)) or NO_SUBNET.text,
+            "FLANNEL_MTU": str(mtu) if mtu is not None else told.get("FLANNEL_MTU", "that of its interface"),
+            "FLANNEL_IPMASQ": str(masquerades(seen, node.name)).lower(),
+        }
+        expected = Text("".join(f"{key}={value}\n" for key, value in values.items()))
+        found: Value = Text(env.text) if env.text is not None else Failure(env.reason)
+        yield equal(Subject.node(node.name), expected, found)

@@ -1,0 +1,90 @@
+"""Packets that arrive: from node to node, and from pod to pod."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.backends import Backend
+from lab.checks.finding import Comparison, Kind, Subject, compare
+from lab.checks.registry import Layer, check
+from lab.checks.values import Data, Failure
+from lab.observe import Observation, Ping, Topic, known
+
+TTL = 64
+"""Of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
+
+NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to an echo request."""
+
+    ttl: int | None
+    """That it had left; None for any."""
+
+    @property
+    def data(self) -> Data:
+        """Its TTL."""
+        return {"ttl": self.ttl}
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        return "an answer" if self.ttl is None else f"an answer with TTL {self.ttl}"
+
+
+def _left(backend: Backend) -> int | None:
+    """What is left of it on the way to another machine; None where nobody can tell."""
+    return TTL - backend.hops if backend.hops is not None else None
+
+
+def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
+    ok = ping.ttl is not None and ttl in {None, ping.ttl}
+    return compare(subject, ok, Reply(ttl), Failure(ping.error) if ping.ttl is None else Reply(ping.ttl))
+
+
+@check(
+    "ping.nodes",
+    "overlay probe",
+    layer=Layer.PATH,
+    on="pair of minions",
+    expects="an answer as between pods (below), whether or not there are any: to a ping from one throw-away "
+    "network namespace behind docker0 to another, so that routes, `ip_forward`, the FORWARD chain of either "
+    "side and flannel's own path are passed as by a container's packets. Nothing of it stays",
+    needs={Topic.PROBES},
+)
+def between_nodes(seen: Observation) -> Iterator[Comparison]:
+    """The way of a container's packets, with the TTL that it leaves."""
+    if not seen.spec.backend.delivers:
+        return
+    for client in seen.minions:
+        tried = {ping.server: ping for ping in known(client.probes) or ()}
+        for server in seen.minions:
+            if server is client:
+                continue
+            subject = Subject("nodePair", (client.name, server.name))
+            ping = tried.get(server.name, Ping(client.name, server.name, None, NOT_TRIED))
+            found = _compare(subject, ping, _left(seen.spec.backend))
+            unseen = server.name not in tried or client.silent or server.silent
+            yield Comparison(subject, Kind.UNKNOWN, found.expected, found.seen) if unseen else found
+
+
+@check(
+    "ping.pods",
+    "ping",
+    layer=Layer.TRAFFIC,
+    on="pair of pods",
+    expects="an answer, with the TTL that the way leaves of 64: 62 from another machine (each one's kernel "
+    "forwards), with udp 60 (each one's flanneld, too), 64 on the same one",
+    needs={Topic.PODS, Topic.PINGS},
+)
+def between_pods(seen: Observation) -> Iterator[Comparison]:
+    """From each pod that runs to each other."""
+    home = {pod.name: pod.node for pod in seen.pods}
+    for node in seen.nodes.values():
+        for ping in known(node.pings) or ():
+            apart = home.get(ping.client) != home.get(ping.server)
+            if apart and not seen.spec.backend.delivers:
+                continue
+            ttl = _left(seen.spec.backend) if apart else TTL
+            yield _compare(Subject("podPair", (ping.client, ping.server)), ping, ttl)

@@ -1,0 +1,112 @@
+"""Each pod runs, with an address of its minion's lease [4.1]."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+
+from lab.checks.expected import NEEDS, expected_on, subnet_of
+from lab.checks.finding import Comparison, Subject, compare, unknown
+from lab.checks.hidden import who_may_hide
+from lab.checks.links import NO_SUBNET, addresses, compare_link
+from lab.checks.registry import Layer, check
+from lab.checks.values import Between, Data, Missing, Number, OneOf
+from lab.observe import Link, NodeObservation, Observation, Topic, known
+from lab.pods import RunningPod
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """How a pod is doing, and where."""
+
+    status: str
+    ready: str
+    node: str
+
+    @property
+    def data(self) -> Data:
+        """As kubectl's columns."""
+        return {"status": self.status, "ready": self.ready, "node": self.node}
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        return f"{self.status} {self.ready} on {self.node}"
+
+
+@check(
+    "pod.running",
+    "pod",
+    layer=Layer.POD,
+    on="pod",
+    expects="`Running`, all containers ready, on the node that its `nodeName` names; `Completed` is as good "
+    "where `restartPolicy` is not `Always`",
+    needs={Topic.PODS},
+)
+def running(seen: Observation) -> Iterator[Comparison]:
+    """Each pod of the lab file, and each that came later."""
+    wanted = {pod.name: pod for pod in seen.spec.pods} | {pod.name: pod.spec for pod in seen.pods}
+    for name, spec in wanted.items():
+        pod, count = seen.pod(name), len(spec.containers)
+        where = spec.node or (pod.node if pod else "any minion")
+        right = [PodState("Running", f"{count}/{count}", where)]
+        if spec.restart_policy != "Always":
+            right.append(PodState("Completed", f"0/{count}", where))
+        expected = OneOf(tuple(right))
+        hidden = who_may_hide(seen, name)
+        if pod is not None:
+            state = PodState(pod.status, pod.ready, pod.node)
+            yield compare(Subject.pod(name), state in right, expected, state)
+        elif hidden is not None:
+            yield unknown(Subject.pod(name), expected, hidden)
+        else:
+            yield compare(Subject.pod(name), False, expected, Missing("there is no such pod"))
+
+
+def _with_links(seen: Observation) -> Iterator[tuple[RunningPod, NodeObservation, dict[str, Link]]]:
+    """The pods whose devices are known and must be right."""
+    for node in seen.minions:
+        links = known(node.pod_links) or {}
+        for pod in known(node.pods) or ():
+            if pod.status != "Completed" and pod.name in links:
+                yield pod, node, dict(links[pod.name])
+
+
+@check(
+    "pod.address",
+    "pod {part} address",
+    layer=Layer.POD,
+    part="eth0",
+    on="pod",
+    expects="in its minion's subnet, from .2 up",
+    needs={*NEEDS, Topic.PODS, Topic.POD_LINKS},
+)
+def address(seen: Observation) -> Iterator[Comparison]:
+    """From .2 on: .0 is flannel's, .1 docker0's."""
+    for pod, node, links in _with_links(seen):
+        subject, link, subnet = Subject.pod(pod.name, "eth0"), links.get("eth0"), subnet_of(seen, node)
+        if subnet is None:
+            yield compare(subject, False, NO_SUBNET, addresses(link))
+            continue
+        found = [IPv4Interface(item) for item in link.addresses] if link else []
+        first, last = subnet.network_address + 2, subnet.broadcast_address - 1
+        ok = len(found) == 1 and found[0].network == subnet and first <= found[0].ip <= last
+        expected = Between(f"{first}/{subnet.prefixlen}", f"{last}/{subnet.prefixlen}")
+        yield compare(subject, ok, expected, addresses(link))
+
+
+@check(
+    "pod.mtu",
+    "pod {part} MTU",
+    layer=Layer.POD,
+    part="eth0",
+    on="pod",
+    expects="docker0's",
+    needs={*NEEDS, Topic.PODS, Topic.POD_LINKS},
+)
+def mtu(seen: Observation) -> Iterator[Comparison]:
+    """What fits into the overlay."""
+    for pod, node, links in _with_links(seen):
+        wanted = expected_on(seen, node).mtu
+        if wanted is not None:
+            subject = Subject.pod(pod.name, "eth0")
+            yield compare_link(subject, links, Number(wanted), lambda link: Number(link.mtu))

@@ -1,0 +1,103 @@
+"""What must be seen of one node, given what etcd and the other nodes show. Pure."""
+
+import json
+from ipaddress import IPv4Network
+
+from lab.backends import Expected, Member, Overlay, Peer
+from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
+from lab.observe import Lease, NodeObservation, Observation, Topic, known
+from lab.observe.parse import parse_environment
+
+__all__ = ["NEEDS", "expected_on", "gateway_of", "leases_of", "masquerades", "public_ip", "subnet_of"]
+
+NEEDS = frozenset({Topic.LEASES, Topic.SUBNET_ENV, Topic.LINKS, Topic.DIALECT})
+"""What has to be asked for it, of every node."""
+
+SUBNET = "FLANNEL_SUBNET"
+
+MASQUERADE = frozenset({"-ip-masq", "--ip-masq", "-ip-masq=true", "--ip-masq=true"})
+
+
+def expected_on(seen: Observation, node: NodeObservation) -> Expected:
+    """What this node must look like."""
+    spec, links = seen.spec, known(node.links)
+    eth0 = links.get("eth0") if links is not None else None
+    device = links.get(spec.backend.device_name(spec.backend_config)) if links is not None else None
+    own = Member(
+        address=node.address,
+        subnet=subnet_of(seen, node),
+        underlay_mtu=eth0.mtu if eth0 is not None else None,
+        mac=None if links is None else device.mac if device is not None else "",
+    )
+    peers = tuple(peer for other in seen.minions if other.name != node.name for peer in _peers(seen, other))
+    return spec.backend.expected(Overlay(spec.backend_config, _dialect(seen, node), spec.network, own, peers))
+
+
+def _dialect(seen: Observation, node: NodeObservation) -> Dialect:
+    """Of a program that is not ours, by what it says of itself."""
+    if seen.node_spec(node.name).flanneld.program is None:
+        return our_dialect(seen.spec.etcd_api)
+    return dialect_of(parse_version(known(node.version) or ""))
+
+
+def masquerades(seen: Observation, node: str) -> bool:
+    """Whether this node's flanneld does what its Docker else does: give packets that leave the overlay,
+    and only those, the node's address."""
+    return bool(MASQUERADE & {*seen.spec.flanneld_options, *seen.node_spec(node).flanneld.options})
+
+
+def _peers(seen: Observation, node: NodeObservation) -> list[Peer]:
+    if seen.leases is None:  # etcd does not say: then the nodes themselves do
+        name = seen.spec.backend.device_name(seen.spec.backend_config)
+        subnet, device = _claim(node), (known(node.links) or {}).get(name)
+        return [Peer(subnet, node.address, device.mac if device else "")] if subnet else []
+    return [
+        Peer(lease.subnet, node.address, _mac(lease))
+        for lease in leases_of(seen, node)
+        if lease.subnet is not None
+    ]
+
+
+def _claim(node: NodeObservation) -> IPv4Network | None:
+    """The subnet that a node's own subnet.env tells of."""
+    env = known(node.subnet_env)
+    try:
+        text = env.text if env is not None else None
+        return IPv4Network(parse_environment(text or "")[SUBNET], strict=False)
+    except (KeyError, ValueError):
+        return None
+
+
+def public_ip(lease: Lease) -> str:
+    """The address that a lease names; empty when its value is none of flannel's."""
+    try:
+        return str(json.loads(lease.value)["PublicIP"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _mac(lease: Lease) -> str:
+    try:
+        return str(json.loads(lease.value)["BackendData"]["VtepMAC"])
+    except (ValueError, KeyError, TypeError):
+        return "the MAC that its lease lacks"
+
+
+def leases_of(seen: Observation, node: NodeObservation) -> list[Lease]:
+    """The leases that name this node's address: one, if all is well."""
+    return [lease for lease in seen.leases or () if public_ip(lease) == str(node.address)]
+
+
+def subnet_of(seen: Observation, node: NodeObservation) -> IPv4Network | None:
+    """The subnet of this node's lease; without exactly one, that of its subnet.env.
+
+    So what a node has made of a lease that is gone, or of one that etcd does not tell of, is compared all
+    the same. That the lease is missing is told by the checks of the lease.
+    """
+    found = [lease.subnet for lease in leases_of(seen, node)]
+    return (found[0] if len(found) == 1 else None) or _claim(node)
+
+
+def gateway_of(subnet: IPv4Network | None) -> str | None:
+    """docker0's address on a node of this subnet."""
+    return f"{subnet.network_address + 1}/{subnet.prefixlen}" if subnet is not None else None

@@ -1,0 +1,19 @@
+"""What nobody can know while a node is silent. Pure."""
+
+from lab.observe import Observation, Silent
+
+__all__ = ["who_may_hide"]
+
+
+def who_may_hide(seen: Observation, pod: str) -> str | None:
+    """Which silent node may have a pod that nobody tells of, in words; None where none can.
+
+    A pod that has no place of its own may be on any.
+    """
+    if seen.pod(pod) is not None:
+        return None
+    home = next((item.node for item in seen.spec.pods if item.name == pod), None)
+    for node in seen.running("docker"):
+        if isinstance(node.pods, Silent) and home in {None, node.name}:
+            return f"{node.name} does not say: {node.pods.reason}"
+    return None

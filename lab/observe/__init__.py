@@ -1,0 +1,41 @@
+"""What a lab looks like right now: every node asked, each for itself.
+
+`observe` asks once, `stream` tells of each node as it answers. `lab check`, `lab status`, the last step of
+`lab up` and the tutorial's replay read the same values; everything that they make of them is pure.
+"""
+
+from lab.observe.ask import EVERYTHING, observe, stream
+from lab.observe.model import (
+    LOGIN_WAYS,
+    PASSWORD,
+    File,
+    Lease,
+    Link,
+    Login,
+    NodeObservation,
+    Observation,
+    Ping,
+    Silent,
+    Told,
+    Topic,
+    known,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "LOGIN_WAYS",
+    "PASSWORD",
+    "File",
+    "Lease",
+    "Link",
+    "Login",
+    "NodeObservation",
+    "Observation",
+    "Ping",
+    "Silent",
+    "Told",
+    "Topic",
+    "known",
+    "observe",
+    "stream",
+]

@@ -1,0 +1,271 @@
+"""Asking a lab's nodes: one command each, all at the same time, and what they say as it arrives.
+
+What a node does not tell is a `Silent`, and everything else is looked at all the same.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from lab import together
+from lab.access import LabAccess, NodeAccess
+from lab.deadlines import PACKET, QUESTION, SPARE
+from lab.errors import CommandError, LabError, NoAnswer
+from lab.observe import questions
+from lab.observe.inside import program
+from lab.observe.model import (
+    LOGIN_WAYS,
+    File,
+    Link,
+    Login,
+    NodeObservation,
+    Observation,
+    Output,
+    Ping,
+    Silent,
+    Told,
+    Topic,
+    known,
+)
+from lab.observe.parse import (
+    parse_fdb,
+    parse_leases,
+    parse_leases_v2,
+    parse_links,
+    parse_login,
+    parse_neighbours,
+    parse_ping,
+    parse_routes,
+)
+from lab.observe.probing import probe
+from lab.observe.questions import Questions
+from lab.pods import RunningPod, parse_inspect
+from lab.services import parse_services
+from lab.spec import NodeSpec
+
+__all__ = ["EVERYTHING", "observe", "run_batch", "stream"]
+
+T = TypeVar("T")
+
+EVERYTHING = frozenset(Topic) - {Topic.VERSION}
+"""All that a check may look at."""
+
+ACROSS = frozenset({Topic.POD_LINKS, Topic.PINGS, Topic.LOGINS, Topic.PROBES})
+"""What needs to know of the pods of every node."""
+
+NOT_DONE = 124
+"""The exit status of what was not done in time (lab/observe/inside/batch.py)."""
+
+KILLED = 137
+"""The exit status of timeout(1) when it has killed."""
+
+LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
+
+
+def observe(
+    lab: LabAccess, topics: Collection[Topic] = EVERYTHING, *, within: float | None = None
+) -> Observation:
+    """Ask once. `within`: seconds that a node has for its answers, by default those of QUESTION."""
+    found = {node.name: node for node in stream(lab, topics, within=within)}
+    nodes = {node.name: found[node.name] for node in lab.spec.nodes}
+    return Observation(lab.spec, lab.underlay, nodes)
+
+
+def stream(
+    lab: LabAccess, topics: Collection[Topic] = EVERYTHING, *, within: float | None = None
+) -> Iterator[NodeObservation]:
+    """Each node's observation as soon as it is there, whoever else is still silent.
+
+    A node comes once more when it has been seen with all the others: its pods' pings and logins, its probes.
+    """
+    seconds = QUESTION.seconds if within is None else within
+    first: dict[str, NodeObservation] = {}
+    for found in together.as_ended(partial(_look, lab, topics=topics, seconds=seconds), lab.spec.nodes):
+        first[found.name] = found
+        yield found
+    if not ACROSS & set(topics):
+        return
+    pods = sorted((pod for node in first.values() for pod in known(node.pods) or ()), key=_name)
+    members = [first[node.name] for node in lab.spec.running("flanneld")]
+    probing = together.start(lambda: probe(lab, members, pods) if Topic.PROBES in topics else {})
+    look = partial(_look_across, lab, pods=pods, topics=topics, seconds=seconds)
+    others = [node for node in lab.spec.nodes if node.runs("flanneld") or node.runs("docker")]
+    further = together.each(look, [first[node.name] for node in others])
+    probes = probing.result()
+    for node in further:
+        yield replace(node, probes=probes.get(node.name))
+
+
+def _name(pod: RunningPod) -> str:
+    return pod.name
+
+
+def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds: float) -> NodeObservation:
+    """What a node says of itself."""
+    name, now = node.name, datetime.now(UTC)
+    asked = questions.of_node(lab.spec, node, topics, min(seconds, PACKET.seconds))
+    read = _Reading(now, asked, _ask(lab, name, asked, seconds, now))
+    return NodeObservation(
+        name=name,
+        address=lab.spec.address(node, lab.underlay),
+        state=lab.state(name),
+        at=now,
+        services=read.answer(Topic.SERVICES, partial(parse_services, node.services)),
+        version=_version(read, min(seconds, PACKET.seconds)),
+        config=read.answer(Topic.CONFIG, lambda text: text.removesuffix("\n")),
+        leases=read.answer(Topic.LEASES, LEASE_PARSERS[lab.spec.etcd_api]),
+        links=read.answer(Topic.LINKS, parse_links),
+        routes=read.answer(Topic.ROUTES, parse_routes),
+        neighbours=read.answer(Topic.NEIGHBOURS, parse_neighbours),
+        fdb=read.answer(Topic.FDB, parse_fdb),
+        subnet_env=read.output(Topic.SUBNET_ENV, _file),
+        pods=read.answer(Topic.PODS, partial(parse_inspect, name)),
+    )
+
+
+def _look_across(
+    lab: LabAccess,
+    node: NodeObservation,
+    *,
+    pods: Collection[RunningPod],
+    topics: Collection[Topic],
+    seconds: float,
+) -> NodeObservation:
+    """What a node's pods see of all others."""
+    now = datetime.now(UTC)
+    asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds)
+    outputs: Told[Mapping[str, Output]] = node.silent or {}
+    if asked:
+        outputs = _ask(lab, node.name, asked, seconds, now)
+    if isinstance(outputs, Silent):
+        return replace(node, pod_links=outputs, pings=outputs, logins=outputs)
+    return replace(
+        node, pod_links=_pod_links(outputs, asked, now), pings=_pings(outputs), logins=_logins(outputs)
+    )
+
+
+def _ask(
+    lab: LabAccess, name: str, asked: Questions, seconds: float, now: datetime
+) -> Told[Mapping[str, Output]]:
+    """The answers of a node; a `Silent` when it does not run, cannot be reached, or says nothing in time."""
+    try:
+        return run_batch(lab.node(name), asked, seconds)
+    except NoAnswer as error:
+        return Silent(f"did not answer in {error.seconds:.0f} s", now)
+    except CommandError as error:
+        words = error.output.strip().splitlines() or ["no output"]
+        return Silent(f"the program that asks ended with exit status {error.status}: {words[-1]}", now)
+    except LabError as error:
+        return Silent(error.message, now)
+
+
+def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[str, Output]:
+    """Run commands on a node, all at once, in one call of the engine. Raises `LabError`.
+
+    One that is not done in so many seconds is killed, and says so as its last line of complaint.
+    """
+    if not commands:
+        return {}
+    argv, stdin = program("batch", str(seconds)), json.dumps(commands).encode()
+    text = node.run(argv, stdin=stdin, within=seconds + SPARE.seconds).text
+    late = f"no answer within {seconds:.0f} s"
+    try:
+        answers = json.loads(text).items()
+    except ValueError as error:
+        raise LabError(f"the program that asks printed something else: {text[:200]!r}") from error
+    return {
+        name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err)
+        for name, (out, err, code) in answers
+    }
+
+
+class _Reading:
+    """One node's answers, read."""
+
+    def __init__(self, now: datetime, asked: Questions, outputs: Told[Mapping[str, Output]]) -> None:
+        self._now = now
+        self._asked = asked
+        self._outputs = outputs
+
+    def output(self, topic: Topic, parse: Callable[[Output], T]) -> Told[T] | None:
+        """What an answer says, however its command ended. None where the node was not asked."""
+        question = topic.value
+        if question not in self._asked:
+            return None
+        if isinstance(self._outputs, Silent):
+            return self._outputs
+        try:
+            return parse(self._outputs[question])
+        except LabError as error:
+            return self.silent(question, error.message)
+
+    def answer(self, topic: Topic, parse: Callable[[str], T]) -> Told[T] | None:
+        """What an answer says, of a command that must have succeeded."""
+
+        def succeeded(output: Output) -> T:
+            if output.exit_code != 0:
+                raise LabError(output.error)
+            return parse(output.stdout)
+
+        return self.output(topic, succeeded)
+
+    def silent(self, question: str, reason: str) -> Silent:
+        """That there is no answer to this question."""
+        return _silent(self._now, self._asked, question, reason)
+
+
+def _silent(now: datetime, asked: Questions, question: str, reason: str) -> Silent:
+    # A program that is handed over as text is no command that anybody could type.
+    argv = asked[question]
+    return Silent(reason, now, question if any("\n" in word for word in argv) else shlex.join(argv))
+
+
+def _file(output: Output) -> File:
+    """That there is no such file is an answer."""
+    return File(output.stdout) if output.exit_code == 0 else File(None, output.error)
+
+
+def _version(read: _Reading, seconds: float) -> Told[str] | None:
+    """What a flanneld says of itself; one that does something else instead was killed."""
+
+    def last_line(output: Output) -> str:
+        if output.exit_code == KILLED:
+            raise LabError(f"it did not end in {seconds:.0f} s, and was killed")
+        return output.error
+
+    found = read.output(Topic.VERSION, last_line)
+    return replace(found, question="flanneld -version") if isinstance(found, Silent) else found
+
+
+def _pod_links(
+    outputs: Mapping[str, Output], asked: Questions, now: datetime
+) -> Told[Mapping[str, Mapping[str, Link]]]:
+    """By pod; none of one that has ended since it was listed."""
+    found: dict[str, Mapping[str, Link]] = {}
+    for question, output in outputs.items():
+        if question.startswith("links "):
+            try:
+                pod = question.removeprefix("links ")
+                found[pod] = parse_links(output.stdout) if output.exit_code == 0 else {}
+            except LabError as error:
+                return _silent(now, asked, question, error.message)
+    return found
+
+
+def _logins(answers: Mapping[str, Output]) -> tuple[Login, ...]:
+    found = []
+    for name, output in answers.items():
+        way, _, pair = name.partition(" ")
+        if way in LOGIN_WAYS:
+            client, server = pair.split(" ")
+            found.append(parse_login(client, server, way, output))
+    return tuple(found)
+
+
+def _pings(answers: Mapping[str, Output]) -> tuple[Ping, ...]:
+    asked = [(name.split(" "), output) for name, output in answers.items() if name.startswith("ping ")]
+    return tuple(parse_ping(client, server, output) for (_, client, server), output in asked)
