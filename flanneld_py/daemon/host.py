@@ -18,10 +18,10 @@ from flanneld_py.daemon.reservations import Reservations, reserved_by
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
-from flanneld_py.kernel import table
+from flanneld_py.kernel import blackhole
 from flanneld_py.kernel.desired import KernelNotice
 from flanneld_py.kernel.diverting_routes import DivertingRoutes
-from flanneld_py.kernel.entries import BLACKHOLE, Slot
+from flanneld_py.kernel.entries import Slot
 from flanneld_py.kernel.events import Listener
 from flanneld_py.kernel.interfaces import glance, look
 from flanneld_py.kernel.stale_removal import StaleRemoval
@@ -226,10 +226,6 @@ class _HostRules:
             wanted: list[Network] = [
                 part for each in list((self._subnets or {}).values()) for part in each.networks
             ]
-            if not wanted and not table.marked(BLACKHOLE):
-                return 0
-            from flanneld_py.kernel import blackhole
-
             return blackhole.keep(wanted, self._past.spares)
 
     def _keep_blackholes(self) -> int:

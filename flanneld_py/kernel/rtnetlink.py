@@ -12,6 +12,7 @@ from flanneld_py.kernel.entries import PROTOCOL, Add, Change, FdbEntry, Neighbou
 from flanneld_py.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
+    NLM_F_EXCL,
     NLM_F_REPLACE,
     Request,
     attribute,
@@ -19,10 +20,18 @@ from flanneld_py.kernel.netlink import (
     fixed,
     number,
 )
-from flanneld_py.subnet import Address
+from flanneld_py.subnet import Address, Network
 
 __all__ = ["AF_BRIDGE", "AF_INET", "AF_INET6", "RTM_DELROUTE", "RTM_NEWNEIGH", "RTM_NEWROUTE"]
-__all__ += ["dump_fdb", "dump_neighbours", "dump_routes", "encode", "seen_neighbour", "seen_route"]
+__all__ += [
+    "blackhole",
+    "dump_fdb",
+    "dump_neighbours",
+    "dump_routes",
+    "encode",
+    "seen_neighbour",
+    "seen_route",
+]
 
 # linux/socket.h
 AF_INET: Final = 2
@@ -35,7 +44,7 @@ RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTMSG: Final = struct.Struct("=8BI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
 RT_TABLE_MAIN: Final = 254
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 0, 253, 255
-RTN_UNICAST: Final = 1
+RTN_UNICAST, RTN_BLACKHOLE = 1, 6
 RTM_F_CLONED: Final = 0x200
 RTNH_F_ONLINK: Final = 4
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTIPATH = 1, 4, 5, 6, 7, 8, 9
@@ -98,6 +107,16 @@ def _route(route: Route, put: bool) -> bytes:
             payload += _address(kind, address)
     metric = route.metric or (IP6_RT_PRIO_USER if family == AF_INET6 else 0)
     return payload + U32.pack(8, RTA_PRIORITY, metric) if metric else payload
+
+
+def blackhole(network: Network, metric: int, protocol: int) -> Request:
+    """Make a route on which packets to this network end; that there is one is an error."""
+    family = AF_INET if network.version == 4 else AF_INET6
+    payload = RTMSG.pack(
+        family, network.prefixlen, 0, 0, RT_TABLE_MAIN, protocol, RT_SCOPE_UNIVERSE, RTN_BLACKHOLE, 0
+    )
+    payload += _address(RTA_DST, network.network_address) + U32.pack(8, RTA_PRIORITY, metric)
+    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload)
 
 
 def _address(kind: int, address: Address) -> bytes:

@@ -25,6 +25,7 @@ from flanneld_py.kernel.netlink import (
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
     AF_INET6,
+    blackhole,
     dump_fdb,
     dump_neighbours,
     dump_routes,
@@ -196,6 +197,21 @@ def test_a_route_of_ours_that_somebody_altered_is_told_from_one_as_we_made_it(ki
     assert route(f"02 18 00 00 fe f1 00 {kind} 00000000", OIF, extra) == SeenEntry(
         Route(NETWORK, 7), True, True
     )
+
+
+@pytest.mark.parametrize(
+    ("network", "family", "metric"), [("10.2.35.0/24", "02 18", 0xFFFFFFFF), ("fd00:1::/64", "0a 40", 7)]
+)
+def test_a_blackhole_route_is_one_of_that_type_by_no_device_and_takes_nobodys_place(
+    network: str, family: str, metric: int
+):
+    asked = blackhole(ip_network(network), metric, 0xF2)
+    # linux/rtnetlink.h: RTM_NEWROUTE 24, RTN_BLACKHOLE 6, RTA_DST 1, RTA_PRIORITY 6; linux/netlink.h:
+    # NLM_F_CREATE 0x400, NLM_F_EXCL 0x200.
+    assert (asked.kind, asked.flags) == (24, 0x600)
+    fixed = bytes.fromhex(f"{family} 00 00 fe f2 00 06 00000000")
+    to = attribute(1, ip_network(network).network_address.packed)
+    assert asked.payload == fixed + to + attribute(6, struct.pack("=I", metric))
 
 
 def test_of_a_route_with_several_next_hops_no_device_is_told_so_that_deleting_it_takes_all():
