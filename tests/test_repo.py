@@ -123,6 +123,12 @@ def test_one_module_alone_speaks_with_each_outside_library(library, owner):
     assert {name for name in importers(library) if not name.startswith(owner)} == set()
 
 
+def test_netlink_messages_are_written_and_read_in_the_kernels_room_alone():
+    for module in ("netlink", "rtnetlink", "addresses"):
+        names = importers(f"flanneld_py.kernel.{module}")
+        assert {name for name in names if not name.startswith("flanneld_py.kernel.")} == set(), module
+
+
 # They run elsewhere, each with a deadline of its own or for as long as it is wanted.
 INSIDE = ("lab.observe.inside.", "lab.bench.inside.", "lab.node.inside.")
 

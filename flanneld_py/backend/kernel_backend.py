@@ -5,7 +5,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Protocol
 
 from flanneld_py.backend.counters import device_statistics
@@ -14,12 +13,13 @@ from flanneld_py.backend.next_hops import NextHops
 from flanneld_py.backend.peers import Carried, Remark
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Add, Change, Entry, Remove, Route, SeenEntry, Slot, plan, slot
+from flanneld_py.kernel.stale import is_within
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.runtime.clock import now
 from flanneld_py.runtime.log_sampling import LogSample
 from flanneld_py.runtime.once import Once
-from flanneld_py.subnet import Addresses, Network, Subnet
+from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 
 __all__ = ["KernelBackend", "Table"]
@@ -227,7 +227,7 @@ class KernelBackend(ABC):
         if not item.ours or entry.device in devices:
             return item
         if isinstance(entry, Route) and any(
-            _is_within(entry.destination, whole) for whole in self._overlay.networks
+            is_within(entry.destination, whole) for whole in self._overlay.networks
         ):
             return item
         return replace(item, ours=False)
@@ -273,12 +273,6 @@ class KernelBackend(ABC):
         for name, index in (*self._devices().items(), (self._interface.name, self._interface.index)):
             text = re.sub(rf"dev #{index}\b", f"dev {name}", text)
         return text
-
-
-def _is_within(network: Network, whole: Network) -> bool:
-    if isinstance(network, IPv4Network):
-        return isinstance(whole, IPv4Network) and network.subnet_of(whole)
-    return isinstance(whole, IPv6Network) and network.subnet_of(whole)
 
 
 def _beyond(changes: Sequence[Change], wanted: Mapping[Slot, Entry]) -> list[Change]:

@@ -18,20 +18,27 @@ from flanneld_py.kernel.netlink import (
 )
 from flanneld_py.subnet import Address
 
-__all__ = ["IFF_UP", "RTM_NEWLINK", "Device", "IpipLink", "LinkSpec", "VxlanLink"]
-__all__ += ["change", "create", "delete", "device", "difference", "dump_links", "get_link", "get_link_of"]
+__all__ = ["IFF_UP", "LONGEST_NAME", "RTM_NEWLINK", "Device", "IpipLink", "LinkSpec", "VxlanLink"]
+__all__ += ["change", "create", "create_external_vxlan", "delete", "device", "difference", "dump_links"]
+__all__ += ["get_link", "get_link_of"]
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
 
-IFF_UP: Final = 0x1  # linux/if.h
+# linux/if.h
+IFF_UP: Final = 0x1
+IFNAMSIZ: Final = 16
+
+LONGEST_NAME: Final = IFNAMSIZ - 1
+"""Characters of a device's name, without the zero at its end."""
 
 # linux/if_link.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 13, 18
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_VXLAN_ID, IFLA_VXLAN_GROUP, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 2, 3, 4, 7
 IFLA_VXLAN_L2MISS, IFLA_VXLAN_PORT, IFLA_VXLAN_GROUP6, IFLA_VXLAN_LOCAL6, IFLA_VXLAN_GBP = 13, 15, 16, 17, 23
+IFLA_VXLAN_COLLECT_METADATA, IFLA_VXLAN_GPE = 25, 27
 
 # linux/if_tunnel.h
 IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, IFLA_IPTUN_PMTUDISC = 2, 3, 10
@@ -84,15 +91,29 @@ class Device:
 
 def create(link: LinkSpec, port: int, mac: str) -> Request:
     """Make it; that it exists is an error. `port` instead of the specification's, if that is 0."""
-    payload = IFINFOMSG.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, link.name.encode() + b"\0")
-    payload += attribute(IFLA_MTU, _u32(link.mtu)) if link.mtu else b""
+    settings = attribute(IFLA_MTU, _u32(link.mtu)) if link.mtu else b""
     if isinstance(link, VxlanLink):
-        kind, data = b"vxlan", _vxlan(link, link.port or port)
-        payload += attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
-    else:
-        # flannel's library turns path MTU discovery off, so an inner packet's DF is that of the outer one.
-        kind = b"ipip"
-        data = attribute(IFLA_IPTUN_LOCAL, link.local.packed) + attribute(IFLA_IPTUN_PMTUDISC, b"\0")
+        settings += attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        return _create(link.name, b"vxlan", _vxlan(link, link.port or port), settings)
+    # flannel's library turns path MTU discovery off, so an inner packet's DF is that of the outer one.
+    data = attribute(IFLA_IPTUN_LOCAL, link.local.packed) + attribute(IFLA_IPTUN_PMTUDISC, b"\0")
+    return _create(link.name, b"ipip", data, settings)
+
+
+def create_external_vxlan(name: str, under: int, port: int) -> Request:
+    """Make a VXLAN-GPE device of any VNI (`external`), upon the device of the index `under`."""
+    data = (
+        attribute(IFLA_VXLAN_LINK, _u32(under))
+        + attribute(IFLA_VXLAN_LEARNING, b"\0")
+        + attribute(IFLA_VXLAN_PORT, port.to_bytes(2, "big"))
+        + attribute(IFLA_VXLAN_COLLECT_METADATA, b"\1")
+        + attribute(IFLA_VXLAN_GPE, b"")
+    )
+    return _create(name, b"vxlan", data)
+
+
+def _create(name: str, kind: bytes, data: bytes, settings: bytes = b"") -> Request:
+    payload = IFINFOMSG.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0") + settings
     info = attribute(IFLA_INFO_KIND, kind) + attribute(IFLA_INFO_DATA, data)
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload + attribute(IFLA_LINKINFO, info))
 

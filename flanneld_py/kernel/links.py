@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, VxlanLink
 
 __all__ = ["IpipLink", "Link", "VxlanLink", "default_port", "delete_link", "ensure_ipip", "ensure_vxlan"]
-__all__ += ["link", "listed", "new_mac"]
+__all__ += ["link", "listed", "make_external_vxlan", "new_mac", "set_up"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,19 @@ def ensure_ipip(wanted: IpipLink) -> Link:
     flannel does not delete that one either: it is somebody's.
     """
     return _ensure(wanted, 0)
+
+
+def make_external_vxlan(name: str, under: str, port: int) -> int:
+    """Make a vxlan device of any VNI upon the device `under`, not yet up; its index. Raises `OSError`."""
+    with Channel() as channel:
+        channel.execute(devices.create_external_vxlan(name, socket.if_nametoindex(under), port))
+    return socket.if_nametoindex(name)
+
+
+def set_up(index: int) -> None:
+    """Set a device up. Raises `OSError`."""
+    with Channel() as channel:
+        channel.execute(devices.change(index, up=True))
 
 
 def _ensure(wanted: LinkSpec, port: int) -> Link:

@@ -6,42 +6,21 @@ device, so it ends with that one, however the process ends.
 """
 
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from flanneld_py.kernel import devices
-from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.links import delete_link
-from flanneld_py.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, Request, attribute
+from flanneld_py.kernel import links
+from flanneld_py.kernel.devices import LONGEST_NAME
 
-__all__ = ["creation", "name_of", "open_inlet"]
+__all__ = ["name_of", "open_inlet"]
 
-IFNAMSIZ: Final = 16  # linux/if.h, with the final 0
-
-# linux/if_link.h
-IFLA_VXLAN_COLLECT_METADATA, IFLA_VXLAN_GPE = 25, 27
+ENDING: Final = "-in"
 
 
 def name_of(tun: str) -> str:
     """The inlet beside a TUN device: `flannel0-in`."""
-    return f"{tun[: IFNAMSIZ - 4]}-in"
-
-
-def creation(name: str, tun: int, port: int) -> Request:
-    """Make the device: VXLAN-GPE, of any VNI (`external`), upon the device of this index."""
-    data = (
-        attribute(devices.IFLA_VXLAN_LINK, struct.pack("=I", tun))
-        + attribute(devices.IFLA_VXLAN_LEARNING, b"\0")
-        + attribute(devices.IFLA_VXLAN_PORT, port.to_bytes(2, "big"))
-        + attribute(IFLA_VXLAN_COLLECT_METADATA, b"\1")
-        + attribute(IFLA_VXLAN_GPE, b"")
-    )
-    info = attribute(devices.IFLA_INFO_KIND, b"vxlan") + attribute(devices.IFLA_INFO_DATA, data)
-    payload = devices.IFINFOMSG.pack(0, 0, 0, 0, 0) + attribute(devices.IFLA_IFNAME, name.encode() + b"\0")
-    payload += attribute(devices.IFLA_LINKINFO, info)
-    return Request(devices.RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload)
+    return tun[: LONGEST_NAME - len(ENDING)] + ENDING
 
 
 def open_inlet(tun: str, guard: Callable[[int], None]) -> tuple[int, Callable[[], None]]:
@@ -51,12 +30,11 @@ def open_inlet(tun: str, guard: Callable[[int], None]) -> tuple[int, Callable[[]
     raises; then there is none.
     """
     name, port = name_of(tun), _free_port()
-    with ExitStack() as made, Channel() as channel:
-        channel.execute(creation(name, socket.if_nametoindex(tun), port))
-        made.callback(delete_link, name)
-        index = socket.if_nametoindex(name)
+    with ExitStack() as made:
+        index = links.make_external_vxlan(name, tun, port)
+        made.callback(links.delete_link, name)
         guard(index)
-        channel.execute(devices.change(index, up=True))  # only now its port is open
+        links.set_up(index)  # only now its port is open
         return port, made.pop_all().close
 
 
