@@ -1,3 +1,3 @@
-"""Loads the laboratory's pytest fixtures."""
+"""Loads the laboratory's pytest fixtures, and the order in which workers take files."""
 
-pytest_plugins = ["lab.fixtures"]
+pytest_plugins = ["lab.fixtures", "tests.longest_first"]

@@ -1,0 +1,90 @@
+"""The order in which workers take files of tests: those that take longest first.
+
+A file goes to one worker as a whole. A long one that is begun last is what the other workers wait for, and
+the longest are those that build labs, which have few tests: neither their names nor their number tells. So
+each run leaves behind, in pytest's cache, how long every test has taken; a test that has not run yet is taken
+to be as long as its kind usually is.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+__all__ = ["Case", "longest_first"]
+
+USUALLY: Mapping[str, float] = {"cluster": 20.0, "kernel": 2.0}
+"""Seconds that a test with such a marker takes, where no run has told."""
+
+OTHERWISE = 0.05
+"""The same of a test without."""
+
+CACHED = "overlay-lab/seconds"
+"""Where the cache has them, by the tests' identifiers."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the order depends on."""
+
+    identifier: str
+    file: str
+    markers: Collection[str]
+
+    def seconds(self, known: Mapping[str, float]) -> float:
+        """How long it takes, as far as anybody can tell."""
+        usually = max((USUALLY.get(marker, 0.0) for marker in self.markers), default=0.0)
+        return known.get(self.identifier, usually or OTHERWISE)
+
+
+def longest_first(tests: Sequence[Case], known: Mapping[str, float]) -> list[int]:
+    """The tests' places in the order that they are to run in; those of a file stay as they are."""
+    whole: dict[str, float] = defaultdict(float)
+    for test in tests:
+        whole[test.file] += test.seconds(known)
+    return sorted(range(len(tests)), key=lambda place: (-whole[tests[place].file], tests[place].file))
+
+
+class Seconds:
+    """What this run measures, on top of what is known of those before."""
+
+    def __init__(self, cache: pytest.Cache) -> None:
+        self._cache = cache
+        self._measured: dict[str, float] = defaultdict(float)
+        self.known: dict[str, float] = cache.get(CACHED, {})
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """A worker begins: all have to put the same order to the same use."""
+        node.workerinput[CACHED] = self.known
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One of the three parts of a test has ended."""
+        self._measured[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave what was measured to the next run."""
+        rounded = {name: round(seconds, 3) for name, seconds in self._measured.items()}
+        self._cache.set(CACHED, self.known | rounded)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only who distributes tests measures; `-p no:cacheprovider` leaves each run to itself."""
+    if config.getoption("dist", "no") != "no" and config.pluginmanager.hasplugin("cacheprovider"):
+        assert config.cache is not None
+        config.pluginmanager.register(Seconds(config.cache))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order a worker's tests; where there is one process alone, the order matters to nobody."""
+    given: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if given is not None:
+        order = longest_first(list(_tests(items)), given.get(CACHED, {}))
+        items[:] = [items[place] for place in order]
+
+
+def _tests(items: Sequence[pytest.Item]) -> Iterator[Case]:
+    for item in items:
+        markers = frozenset(marker.name for marker in item.iter_markers())
+        yield Case(item.nodeid, item.nodeid.partition("::")[0], markers)
