@@ -5,8 +5,9 @@ the command line wins and an empty variable is not set.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from flanneld_py.options.flags import KUBERNETES
+from flanneld_py.options.flags import ALL_OPTIONS, KUBERNETES
 from flanneld_py.options.ineffective import sentences
 from flanneld_py.options.model import Options
 from flanneld_py.options.syntax import (
@@ -17,7 +18,7 @@ from flanneld_py.options.syntax import (
     unknown_variables,
 )
 from flanneld_py.options.text import usage
-from flanneld_py.options.values import to_options
+from flanneld_py.options.together import settled
 
 __all__ = ["Options", "UsageError", "parse", "usage"]
 
@@ -25,9 +26,9 @@ __all__ = ["Options", "UsageError", "parse", "usage"]
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     """Read the arguments after the program's name.
 
-    With -help, or a positional argument that is no command, the result only says so; likewise -version: then
-    neither the environment nor the values are looked at. Raises UsageError for what cannot be read, and Fatal
-    for what can be read and cannot work.
+    With -help, or a positional argument that is not a command, the result says only that; likewise with
+    -version: neither the environment nor the values are looked at then. Raises UsageError for what cannot be
+    read, and Fatal for what can be read but cannot work.
     """
     line = read_arguments(argv)
     if line.wants_usage or _last(line.given, "help") == "true":
@@ -39,7 +40,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     for name, (_, instead) in KUBERNETES.items():
         if _last(given, name) not in ("", "false"):
             raise UsageError(f"-{name} is not supported: {instead}", show_usage=False)
-    return to_options(line, given, sentences(given, unknown_variables(environ, argv)))
+    notices = sentences(given, unknown_variables(environ, argv))
+    values = {name: flag.value(name, given.get(name, ())) for name, flag in ALL_OPTIONS.items()}
+    fields: dict[str, Any] = {name.replace("-", "_"): value for name, value in values.items()}
+    return settled(Options(**fields, command=line.command, arguments=line.arguments, notices=notices))
 
 
 def _last(given: Mapping[str, Sequence[str]], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Sentences about flags and variables that do nothing, or not what one may think."""
+"""Warnings about flags and variables that do nothing, or not what one might think."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -10,7 +10,7 @@ _TLS = ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
 
 
 def sentences(given: Mapping[str, Sequence[str]], unknown: Iterable[str]) -> tuple[str, ...]:
-    """One sentence for each, in a fixed order. `unknown` are variables without a flag."""
+    """A sentence for each, in a fixed order. `unknown` are variables that belong to no flag."""
     last = {name: values[-1] for name, values in given.items() if values and values[-1]}
     return (*_notices(last), *(f"{name} has no effect: no flag has this variable" for name in unknown))
 

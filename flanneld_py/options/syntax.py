@@ -1,7 +1,7 @@
 """The syntax of Go's flag package, and the environment: text -> the flags' values, still as text.
 
 `-x v`, `-x=v`, `--x v` and `--x=v` are the same; a bool takes its value only as `-x=true`. Parsing ends at
-`--` or at the first argument that is no flag, unless that is one of our commands: flags may stand behind it.
+`--` or at the first argument that is not a flag, unless it is one of our commands: flags may follow it.
 """
 
 import re
@@ -13,21 +13,20 @@ from flanneld_py.options import re2
 from flanneld_py.options.flags import (
     COMMANDS,
     FLAGS,
-    FROM_COMMAND_LINE_ONLY,
     IDLE,
     KUBERNETES,
-    Flag,
+    flags_of,
     variable,
 )
+from flanneld_py.options.option import Flag
+from flanneld_py.options.quoting import quote
 
-__all__ = ["CommandLine", "UsageError", "quote", "read_arguments", "read_environment"]
-__all__ += ["unknown_variables"]
+__all__ = ["CommandLine", "UsageError", "read_arguments", "read_environment", "unknown_variables"]
 
 _ALL: Final[Mapping[str, Flag]] = {
     **FLAGS,
-    **{name: Flag(kind, "") for others in (IDLE, KUBERNETES) for name, (kind, _) in others.items()},
+    **{name: Flag(kind=kind) for others in (IDLE, KUBERNETES) for name, (kind, _) in others.items()},
 }
-_JSON: Final = {"json": Flag("bool", "")}
 
 # strconv.ParseBool
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -47,9 +46,9 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """The flags' values in canonical form ("true", "60"), in order, and what is no flag.
+    """The flags' values in canonical form ("true", "60"), in order, and the positional arguments.
 
-    `wants_usage`: -h was given, or a positional argument that is no command.
+    `wants_usage`: -h was given, or a positional argument that is not a command.
     """
 
     given: Mapping[str, Sequence[str]]
@@ -73,7 +72,7 @@ def read_arguments(argv: Iterable[str]) -> CommandLine:
             words.append(argument)
             if words[0] not in COMMANDS:
                 break
-            flags = {**_ALL, **_JSON} if words[0] == "leases" else _ALL
+            flags = {**_ALL, **flags_of(words[0])}
             continue
         name, equals, value = argument[2 if argument.startswith("--") else 1 :].partition("=")
         if not name or name.startswith("-"):
@@ -101,11 +100,11 @@ def read_arguments(argv: Iterable[str]) -> CommandLine:
 
 
 def read_environment(environ: Mapping[str, str], skip: Container[str]) -> dict[str, Sequence[str]]:
-    """The variables' values. Unlike flannel's, an unreadable one is an error and not ignored."""
+    """The variables' values. An unreadable one is an error; flannel ignores it."""
     found: dict[str, Sequence[str]] = {}
     for name, flag in _ALL.items():
         text = _whole_line(environ.get(variable(name), ""))
-        if not text or name in skip or name in FROM_COMMAND_LINE_ONLY:
+        if not text or name in skip or not flag.variable:
             continue
         values = split_at_commas(text) if flag.repeats else [text]
         try:
@@ -117,9 +116,10 @@ def read_environment(environ: Mapping[str, str], skip: Container[str]) -> dict[s
 
 
 def unknown_variables(environ: Mapping[str, str], argv: Iterable[str]) -> list[str]:
-    """Variables that look like ours and are nobody's: a name that was mistyped, most likely.
+    """Variables that look like ours but belong to no flag: most likely a typo.
 
-    One that a unit file expands on the command line, as `ExecStart=flanneld $FLANNELD_OPTIONS`, is none.
+    One that a unit file expands on the command line, as in `ExecStart=flanneld $FLANNELD_OPTIONS`, is not
+    among them.
     """
     known = {variable(name) for name in _ALL}
     line = " ".join(argv)
@@ -134,7 +134,7 @@ def unknown_variables(environ: Mapping[str, str], argv: Iterable[str]) -> list[s
 
 
 def _whole_line(text: str) -> str:
-    """Without the carriage return that a file written elsewhere leaves at the end of each line."""
+    """Without the carriage return that an environment file from Windows leaves at the end of each line."""
     return text.rstrip("\r")
 
 
@@ -150,11 +150,6 @@ def split_at_commas(text: str) -> list[str]:
             depth = max(0, depth + (character in "([{") - (character in ")]}"))
         escaped = character == "\\" and not escaped
     return [part.strip() for part in parts]
-
-
-def quote(value: str) -> str:
-    """Go's %q, as far as a command line needs it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _canonical(flag: Flag, value: str) -> str:

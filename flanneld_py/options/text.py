@@ -1,6 +1,7 @@
 """The text of -help."""
 
-from flanneld_py.options.flags import COMMANDS, FLAGS, FROM_COMMAND_LINE_ONLY, IDLE, Flag, variable
+from flanneld_py.options.flags import COMMANDS, FLAGS, IDLE, variable
+from flanneld_py.options.option import Flag
 
 __all__ = ["usage"]
 
@@ -27,6 +28,6 @@ def _explained(name: str, flag: Flag) -> str:
         words.append(f"({', '.join(flag.choices)})")
     if flag.default:
         words.append(f'(default "{flag.default}")' if flag.kind == "string" else f"(default {flag.default})")
-    if name not in FROM_COMMAND_LINE_ONLY:
+    if flag.variable:
         words.append(f"[{variable(name)}]")
     return " ".join(words)
