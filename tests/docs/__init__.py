@@ -1,17 +1,23 @@
-"""Write the tables of the documentation that are made from the code: python -m tests.docs."""
+"""The tables of the documentation that are made from the code and from measurements."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from flanneld_py.options.table import table as table_of_flags
+from tests.docs import benchmarks
 
 __all__ = ["PAGES", "TABLES", "written"]
 
-TABLES: Final[Mapping[str, Callable[[], str]]] = {"flags": table_of_flags}
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "flags": table_of_flags,
+    "machine": benchmarks.machine,
+    "overlays": benchmarks.overlays,
+    "targets": benchmarks.targets,
+}
 """The text between the lines `<!-- NAME: made by make docs -->` and `<!-- end of NAME -->` of a page."""
 
-PAGES: Final = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+PAGES: Final = sorted((Path(__file__).parent.parent.parent / "docs").glob("*.md"))
 
 
 def written(page: str) -> str:
@@ -22,8 +28,3 @@ def written(page: str) -> str:
             before, rest = page.split(begin)
             page = f"{before}{begin}\n{made()}\n{end}{rest.split(end)[1]}"
     return page
-
-
-if __name__ == "__main__":
-    for path in PAGES:
-        path.write_text(written(path.read_text()))
