@@ -10,7 +10,7 @@ from lab.cli.common import as_json, as_text, echo
 from lab.progress import on_terminal
 from lab.streams import width
 
-__all__ = ["bench"]
+__all__ = ["COMMANDS"]
 
 
 @click.command()
@@ -61,3 +61,6 @@ def bench(
             bench_.draw(results, settings, output / "bench")
     echo(document if json_ else bench_.text(results, settings, width=width()))
     return 0 if results.sound else 1
+
+
+COMMANDS = (bench,)

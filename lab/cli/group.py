@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from lab.cli import bench, images, labs, nodes, pods, verify
+from lab.cli.verbs import Verbs
 from lab.errors import LabError, Unfit
 
 __all__ = ["cli", "run"]
@@ -25,7 +25,7 @@ class Settings:
     verbose: bool = False
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="On an error, show where in the code it came from.")
 @click.version_option(package_name="overlay-lab", message="lab %(version)s")
 @click.pass_obj
@@ -36,21 +36,6 @@ def cli(settings: Settings, verbose: bool) -> None:
     pods on the minions. `lab up` brings up the tutorial's cluster and proves that it works.
     """
     settings.verbose = verbose
-
-
-OTHERS = (pods.pod, *verify.COMMANDS, bench.bench, images.images, images.engine)
-for command in (*labs.COMMANDS, *nodes.COMMANDS, *OTHERS):
-    cli.add_command(command)
-
-
-def _name_whole_sentences(command: click.Command) -> None:
-    """Let help list a verb with its whole first sentence; click wraps it, but would cut it off first."""
-    command.short_help = (command.help or "").partition("\n\n")[0]
-    for verb in command.commands.values() if isinstance(command, click.Group) else ():
-        _name_whole_sentences(verb)
-
-
-_name_whole_sentences(cli)
 
 
 def _refuse_bytes(argv: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from lab.engine import Engine
 from lab.progress import on_terminal
 from lab.streams import width
 
-__all__ = ["engine", "images"]
+__all__ = ["COMMANDS"]
 
 
 @click.group()
@@ -94,3 +94,6 @@ def stop() -> int:
     """End the engine, if it is one that the lab started."""
     echo(host.stop_engine())
     return 0
+
+
+COMMANDS = (images, engine)

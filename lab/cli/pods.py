@@ -17,7 +17,7 @@ from lab.progress import on_terminal
 from lab.streams import width
 from lab.terminal import connect
 
-__all__ = ["pod"]
+__all__ = ["COMMANDS"]
 
 
 @click.group()
@@ -109,3 +109,6 @@ def rm(pod_name: str, name: str, json_: bool) -> int:
         Lab.get(engine, name).remove_pod(pod_name)
     print_json({"removed": [f"pod {pod_name}"]}) if json_ else echo(f"removed pod {pod_name}")
     return 0
+
+
+COMMANDS = (pod,)

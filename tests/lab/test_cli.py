@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from lab.cli import group
+from lab.cli.verbs import VERBS
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.spec import LabSpec
@@ -79,6 +81,29 @@ def test_a_lab_is_called_by_its_option_its_file_or_lab_name(
     assert group.run(["up", *words]) == 0
     assert [spec.name for spec in wanted] == [name]
     assert (wanted[0].underlay is not None) == (name == "tutorial")
+
+
+def test_every_verb_is_listed_with_the_first_sentence_of_its_own_help() -> None:
+    modules = {f"lab.cli.{verb.module}" for verb in VERBS.values()}
+    found = {command.name: command for name in modules for command in import_module(name).COMMANDS}
+    assert found.keys() == VERBS.keys()
+    for name, command in found.items():
+        assert " ".join((command.help or "").partition("\n\n")[0].split()) == VERBS[name].help
+
+
+def test_help_loads_no_more_than_it_prints() -> None:
+    script = "import sys; from lab.cli.group import run; run(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "Bring a lab up" in done.stdout
+    assert not {"docker", "pydantic", "rich", "yaml", "lab.bench", "lab.spec"} & set(loaded)
+
+
+def test_a_command_on_a_machine_loads_nothing_that_measures_or_draws() -> None:
+    script = "import sys; from lab.cli.group import run; run(['exec', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert not {"rich", "lab.bench", "lab.tutorial", "lab.checks"} & set(loaded)
 
 
 def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(

@@ -1,0 +1,75 @@
+"""The verbs: of each the module that has it, which is loaded when it is asked for, and its help in a line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+__all__ = ["VERBS", "Verbs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb of the group."""
+
+    module: str
+    """In this package; its COMMANDS has the verb."""
+    help: str
+    """The first sentence, or paragraph, of its own help."""
+
+
+VERBS: Mapping[str, Verb] = {
+    "bench": Verb("bench", "Measure how fast each way from machine to machine is, all of them in one run."),
+    "check": Verb(
+        "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
+    ),
+    "down": Verb("labs", "Remove a lab: containers, network and volumes."),
+    "engine": Verb("images", "The Docker engine, where the lab started it."),
+    "exec": Verb("nodes", "Run a command on a machine."),
+    "gc": Verb(
+        "labs",
+        "Remove what a killed run left, and say what. A lab that is up, or being made, is not touched.",
+    ),
+    "images": Verb("images", "The node and MySQL images, their bases, and the seed volume."),
+    "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
+    "ls": Verb("labs", "List the labs."),
+    "pod": Verb("pods", "Pods: create, list, talk with, read, remove."),
+    "shell": Verb("nodes", "Open a shell on a machine."),
+    "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
+    "tutorial": Verb(
+        "verify",
+        "Replay the tutorial on a lab that is up: each command, its real output, and whether it agrees.",
+    ),
+    "up": Verb("labs", "Bring a lab up, whole, and prove that it works."),
+}
+
+
+class Verbs(click.Group):
+    """The group of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return sorted({*super().list_commands(ctx), *VERBS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb itself."""
+        if (verb := VERBS.get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        commands = import_module(f"lab.cli.{verb.module}").COMMANDS
+        (found,) = [command for command in commands if command.name == cmd_name]
+        assert isinstance(found, click.Command)  # noqa: S101 - what mypy cannot know
+        _name_whole_sentences(found)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them for help, without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name].help) for name in self.list_commands(ctx)])
+
+
+def _name_whole_sentences(command: click.Command) -> None:
+    """Let help list a verb with its whole first sentence; click wraps it, but would cut it off first."""
+    command.short_help = (command.help or "").partition("\n\n")[0]
+    for verb in command.commands.values() if isinstance(command, click.Group) else ():
+        _name_whole_sentences(verb)
