@@ -125,7 +125,7 @@ def build(
                 signals,
                 lasting=(MakeNetwork, MakeNode),
             )
-            outcome = Outcome(Lab.get(engine, spec.name), making.findings, made=True)
+            outcome = Outcome(making.lab, making.findings, made=True)
             if finish:
                 signals.heed()
                 engine.create_volume(f"lab-{spec.name}-complete", labels.of_mark(spec.name))
@@ -177,6 +177,10 @@ class _Making:
         self.cancel = threading.Event()
         self.images: images.Images
         self.network: Network
+        self.nodes: dict[str, Node] = {}
+        """Those that run."""
+        self.lab: Lab
+        """Once all of it is there."""
         self.findings: tuple[checks.Finding, ...] = ()
         self.unsure: set[str] = set()
         """What the engine was asked to make, and has not answered."""
@@ -196,9 +200,9 @@ class _Making:
             case PutConfig():
                 self._put_config(action)
             case WaitForDocker(node):
-                self._wait_for_docker(self._lab.node(node))
+                self._wait_for_docker(self.nodes[node])
             case CreatePod(pod, node):
-                kubelet.run_pod(self.engine, self._lab.node(node), pod, cancel=self.cancel)
+                kubelet.run_pod(self.engine, self.nodes[node], pod, cancel=self.cancel)
             case Verify():
                 self._verify()
 
@@ -220,10 +224,6 @@ class _Making:
         if self.cancel.is_set():
             raise wait.Cancelled("the plan was called off")
 
-    @property
-    def _lab(self) -> Lab:
-        return Lab.get(self.engine, self.spec.name)
-
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()
         name, spec = self.spec.name, self.spec.public().to_json()
@@ -232,6 +232,7 @@ class _Making:
 
     def _make_node(self, node: NodeSpec) -> None:
         subnet = self.network.underlay
+        carried = labels.of_machine(self.spec.name, node.name, node.services)
         self._go_on()
         container = self.engine.create(
             node_config(
@@ -241,7 +242,7 @@ class _Making:
                 addresses={item.name: subnet[item.host] for item in self.spec.nodes},
                 image=self.images.node,
                 seed=self.images.seed,
-                labels=labels.of_machine(self.spec.name, node.name, node.services),
+                labels=carried,
             )
         )
         self._go_on()
@@ -255,6 +256,8 @@ class _Making:
                     "The lab file says privileged: true; an engine that may not give it works without."
                 )
             raise
+        (running,) = self.engine.containers(carried)
+        self.nodes[node.name] = Node(self.engine, running, subnet[node.host])
 
     def _wait_for_docker(self, node: Node) -> None:
         try:
@@ -275,15 +278,17 @@ class _Making:
     def _verify(self) -> None:
         """Look until all is right, for a moment: a flanneld may be about to make the last route."""
 
+        self.lab = Lab.get(self.engine, self.spec.name)
+
         def right() -> bool | wait.NotYet:
-            self.findings = tuple(checks.run_all(self._lab))
+            self.findings = tuple(checks.run_all(self.lab))
             return all(finding.ok for finding in self.findings) or wait.NotYet("told by the findings")
 
         with suppress(wait.TimedOut):  # then the findings say what is wrong
             wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
 
     def _put_config(self, action: PutConfig) -> None:
-        etcd = self._lab.node(action.node)
+        etcd = self.nodes[action.node]
         etcd.start_service("etcd", cancel=self.cancel)
 
         def put() -> bool | wait.NotYet:

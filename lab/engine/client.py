@@ -50,7 +50,6 @@ class Engine:
         self._api = client.api
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
-        self.version: str = info["ServerVersion"]
         self.is_here = is_here(endpoint, info)
         """Whether its networks are this machine's own."""
         self.arch: str = {"x86_64": "amd64", "aarch64": "arm64"}.get(
@@ -219,15 +218,6 @@ class Engine:
             found = self._api.volumes(filters=_filters(labels))["Volumes"] or ()
             return tuple(Volume(item["Name"], item.get("Labels") or {}) for item in found)
 
-    def volume_exists(self, name: str) -> bool:
-        """Whether the engine has a volume of that name."""
-        with attempt(f"looking up volume {name}"):
-            try:
-                self._api.inspect_volume(name)
-            except NotFound:
-                return False
-            return True
-
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a volume; one of that name that is there already is left as it is."""
         with attempt(f"creating volume {name}"):
@@ -251,12 +241,6 @@ class Engine:
                 for item in self._api.containers(all=True, filters=_filters(labels))
                 if item["Names"]
             )
-
-    def volumes_of(self, container: str) -> tuple[str, ...]:
-        """The names of the volumes, anonymous ones too, that a container mounts."""
-        with attempt(f"inspecting container {container[:12]}"):
-            mounts = self._api.inspect_container(container)["Mounts"]
-            return tuple(mount["Name"] for mount in mounts if mount["Type"] == "volume")
 
     def create(self, config: ContainerConfig) -> str:
         """Create a container without starting it; answers its id. Never pulls."""

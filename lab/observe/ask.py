@@ -111,7 +111,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
     read = _Reading(now, asked, _ask(lab, name, asked, seconds, now))
     return NodeObservation(
         name=name,
-        address=lab.spec.address(node, lab.underlay),
+        address=lab.underlay[node.host],
         state=lab.state(name),
         at=now,
         services=read.answer(Topic.SERVICES, partial(parse_services, node.services)),

@@ -5,7 +5,7 @@ The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/
 
 from lab.flannel import EtcdApi, wrong_store
 from lab.spec.backend import backend_of
-from lab.spec.file import dump, load, load_file, tutorial
+from lab.spec.file import load, load_file, tutorial
 from lab.spec.model import SERVICES, TUTORIAL, LabSpec, NodeSpec, ServiceName, lab_name, underlay_network
 from lab.spec.program import Flanneld, Program, program_bytes
 
@@ -19,7 +19,6 @@ __all__ = [
     "Program",
     "ServiceName",
     "backend_of",
-    "dump",
     "lab_name",
     "load",
     "load_file",

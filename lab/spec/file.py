@@ -4,21 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lab import yamltext
 from lab.document import parts
 from lab.errors import Unfit
-from lab.pods import PodSpec, from_document, parse, to_document
+from lab.pods import PodSpec, from_document, parse
 from lab.spec.interface import no_interface
 from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, no_underlay, underlay_of
 from lab.spec.network import config_problems, network_of
 from lab.spec.program import ANY, Flanneld, Program, read_program
 from lab.spec.schema import File, FlanneldKey, FlannelKey, nodes_problems
 
-__all__ = ["dump", "load", "load_file", "tutorial"]
+__all__ = ["load", "load_file", "tutorial"]
 
 
 def tutorial() -> LabSpec:
@@ -111,35 +108,6 @@ def _flannel_problems(
         why = no_interface([*flannel.options, *node.flanneld.options], address)
         if why and (program is None or program.architecture != ANY):  # a script may make it first
             yield f"flannel.options: on {node.name}: {why}"
-
-
-def dump(spec: LabSpec) -> str:
-    """The lab file of a lab, with everything written out; `load` reads it back."""
-    document = {
-        "name": spec.name,
-        **({"underlay": str(spec.underlay)} if spec.underlay != underlay_of(spec.name) else {}),
-        "nodes": [_node_document(node) for node in spec.nodes],
-        "flannel": {
-            "config": spec.flannel_config,
-            "prefix": spec.etcd_prefix,
-            "etcdApi": spec.etcd_api,
-            "options": list(spec.flanneld_options),
-        },
-        "pods": [to_document(pod) for pod in spec.pods],
-        "privileged": spec.privileged,
-    }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-
-
-def _node_document(node: NodeSpec) -> dict[str, Any]:
-    document = node.model_dump(exclude={"flanneld"})
-    if node.flanneld != Flanneld():
-        program = node.flanneld.program
-        document["flanneld"] = {
-            **({"binary": program.path} if program else {}),
-            "options": list(node.flanneld.options),
-        }
-    return document
 
 
 def _nodes(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, ValidationError, field_validator
@@ -130,10 +130,6 @@ class LabSpec(Model):
     flanneld_options: tuple[str, ...]
     pods: tuple[PodSpec, ...]
     privileged: bool
-
-    def address(self, node: NodeSpec, underlay: IPv4Network) -> IPv4Address:
-        """The node's address in this underlay."""
-        return underlay[node.host]
 
     def running(self, service: ServiceName) -> tuple[NodeSpec, ...]:
         """The machines that run a service, in the lab file's order."""

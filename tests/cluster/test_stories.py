@@ -20,6 +20,7 @@ from lab.labels import CACHE, NAME
 from lab.pods import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.registry import registry
+from tests.lab.labfile import lab_file
 
 pytestmark = pytest.mark.cluster
 
@@ -195,7 +196,7 @@ def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn
 
 def with_password(password):
     """The tutorial's cluster, whose MySQL servers have this password."""
-    text = spec.dump(spec.tutorial())
+    text = lab_file(spec.tutorial())
     assert text.count("p123456") == 2
     return spec.load(text.replace("p123456", password), "other-passwords.yaml")
 
@@ -208,12 +209,19 @@ def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(make_lab):
     assert [*wrong(one), *wrong(two)] == []
 
 
+def volumes_of(container):
+    """The names of the volumes, anonymous ones too, that a container mounts."""
+    with closing(docker.from_env()) as client:
+        mounts = client.containers.get(container).attrs["Mounts"]
+    return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+
+
 def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_of, tmp_path):
     first = run_lab("up", "--name", name)
     assert first.returncode == 0, first.stderr
     containers = engine.containers({NAME: name})
     caches = {volume.name for volume in engine.volumes([CACHE])}
-    volumes = {volume for item in containers for volume in engine.volumes_of(item.id)} - caches
+    volumes = {volume for item in containers for volume in volumes_of(item.id)} - caches
     assert volumes
 
     again = run_lab("up", "--name", name)
@@ -222,7 +230,7 @@ def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_o
     assert {item.id for item in engine.containers({NAME: name})} == {item.id for item in containers}
 
     file = tmp_path / "lab.yaml"
-    file.write_text(spec.dump(spec.tutorial()).replace("p123456", "p654321"))
+    file.write_text(lab_file(spec.tutorial()).replace("p123456", "p654321"))
     other = run_lab("up", "--name", name, "-f", str(file))
     assert other.returncode == 1
     assert "was made from another lab file" in other.stderr
@@ -230,4 +238,4 @@ def test_up_then_up_again_then_down_leaves_nothing(engine, name, run_lab, left_o
     gone = run_lab("down", "--name", name)
     assert gone.returncode == 0
     assert left_of(name) == []
-    assert not [volume for volume in volumes if engine.volume_exists(volume)]
+    assert volumes & {volume.name for volume in engine.volumes([])} == set()
