@@ -7,6 +7,7 @@ from lab.bench.plan import OFFERED, Place
 from lab.bench.targets import judge
 from lab.bench.ways import Settings, Way
 from lab.render import table
+from lab.render.documents import versioned
 
 __all__ = ["document", "text"]
 
@@ -99,42 +100,47 @@ def _integrity(results: Results, width: int | None) -> str:
 
 
 def document(results: Results, settings: Settings) -> Mapping[str, object]:
-    """The same as one JSON document, every single value included."""
-    return {
-        "machine": dict(results.machine),
-        "rounds": settings.rounds,
-        "seconds": settings.seconds,
-        "offered": OFFERED,
-        "ways": [
-            {"name": way.name, "title": way.title, "absent": results.absent.get(way.name)}
-            for way in results.ways
-        ],
-        "figures": [
-            item
-            for metric in Metric
-            for place in Place
-            for way in results.here
-            if (item := _figure(results, metric, place, way)) is not None
-        ],
-        "targets": [
-            {
-                "way": item.way,
-                "inTermsOf": item.base or None,
-                "place": item.target.place.value,
-                "metric": item.target.metric.value,
-                "atLeast" if item.target.at_least else "atMost": item.target.limit,
-                "seen": item.seen,
-                "met": item.met,
-            }
-            for item in judge(results)
-        ],
-        "integrity": [
-            {"way": item.way, "place": item.place.value, "bytes": item.amount, "equal": item.equal}
-            for item in results.integrity
-        ],
-        "checksumErrors": dict(results.checksum_errors),
-        "failures": results.failures,
-    }
+    """The same as one JSON document, every single value included (docs/schemas/bench.json)."""
+    return versioned(
+        {
+            "machine": {_camel(name): value for name, value in results.machine.items()},
+            "rounds": settings.rounds,
+            "seconds": settings.seconds,
+            "offered": OFFERED,
+            "ways": [
+                {"name": way.name, "title": way.title, "absent": results.absent.get(way.name)}
+                for way in results.ways
+            ],
+            "figures": [
+                item
+                for metric in Metric
+                for place in Place
+                for way in results.here
+                if (item := _figure(results, metric, place, way)) is not None
+            ],
+            "targets": [
+                {
+                    "way": item.way,
+                    "inTermsOf": item.base or None,
+                    "place": item.target.place.value,
+                    "metric": item.target.metric.value,
+                    "atLeast" if item.target.at_least else "atMost": item.target.limit,
+                    "seen": {**_members(item.seen), "count": item.seen.count},
+                    "met": item.met,
+                }
+                for item in judge(results)
+            ],
+            "integrity": [
+                {"way": item.way, "place": item.place.value, "bytes": item.amount, "equal": item.equal}
+                for item in results.integrity
+            ],
+            "checksumErrors": dict(results.checksum_errors),
+            "failures": [
+                {"round": item.round, "way": item.way, "what": item.what, "reason": item.reason}
+                for item in results.failures
+            ],
+        }
+    )
 
 
 def _figure(results: Results, metric: Metric, place: Place, way: Way) -> Mapping[str, object] | None:
@@ -163,6 +169,12 @@ def _members(found: Spread | None) -> Mapping[str, object]:
         "least": _short(found.low),
         "greatest": _short(found.high),
     }
+
+
+def _camel(words: str) -> str:
+    """`congestion control` as a key."""
+    first, *others = words.split()
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _short(value: float) -> float:

@@ -1,15 +1,13 @@
 """What the verbs share: options, and the way results are printed."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from lab import naming, spec
 from lab.errors import Unfit
-from lab.pods import PodSpec, to_document
 
 __all__ = ["as_json", "as_text", "default_lab", "echo", "given", "lab_name", "print_json"]
 
@@ -67,25 +65,11 @@ def echo(text: str) -> None:
         click.echo(text)
 
 
-def print_json(value: object) -> None:
-    """Print a value as one JSON document; dataclasses as objects, Pods as
-    Kubernetes writes them but for what their variables hold, addresses and times as text.
-    """
-    click.echo(as_text(value))
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one of `lab.render.documents`, or of the benchmark's."""
+    click.echo(as_text(document))
 
 
-def as_text(value: object) -> str:
-    """A value as the text of one JSON document."""
-    return json.dumps(value, default=_plain, indent=2)
-
-
-def _plain(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, PodSpec):
-        return to_document(value.without_values())
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence | frozenset | set):
-        return list(value)
-    return str(value)
+def as_text(document: Mapping[str, Any]) -> str:
+    """The text of a JSON document."""
+    return json.dumps(document, indent=2)

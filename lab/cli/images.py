@@ -11,6 +11,7 @@ from lab.cli.common import as_json, echo, print_json
 from lab.context import NAMES
 from lab.engine import Engine
 from lab.progress import on_terminal
+from lab.render import documents
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -27,7 +28,7 @@ def build(json_: bool) -> int:
     """Build what is missing or stale, as `lab up` does first."""
     with on_terminal() as progress:
         made = images_.ensure(host.ensure_engine(progress), progress)
-    print_json(made) if json_ else echo("\n".join(made))
+    print_json(documents.built(made.node, made.mysql, made.seed)) if json_ else echo("\n".join(made))
     return 0
 
 
@@ -48,7 +49,7 @@ def load(archive: BinaryIO, json_: bool) -> int:
     """Put images for pods into the engine, from an archive such as podman and skopeo write."""
     loaded = Engine.connect().load_images(archive)
     if json_:
-        print_json({"loaded": loaded})
+        print_json(documents.loaded(loaded))
     else:
         echo("\n".join(f"loaded {name}" for name in loaded))
     return 0
@@ -68,7 +69,7 @@ def base_(suite: str, rootfs: BinaryIO) -> int:
 def ls(json_: bool) -> int:
     """List them, with size and whether they are current."""
     found = images_.listing(Engine.connect())
-    print_json(found) if json_ else echo(render.images(found, width=width()))
+    print_json(documents.images(found)) if json_ else echo(render.images(found, width=width()))
     return 0
 
 
@@ -78,7 +79,7 @@ def rm(json_: bool) -> int:
     """Remove them all; the next `lab up` makes them anew."""
     removed = images_.remove(Engine.connect())
     if json_:
-        print_json({"removed": removed})
+        print_json(documents.removed(removed))
     else:
         echo("\n".join(f"removed {item}" for item in removed) or "There were none.")
     return 0

@@ -71,12 +71,7 @@ def up(
         if found:
             click.echo(found, err=True)
         if json_:
-            print_json(
-                [
-                    {"step": step.name, "needs": sorted(step.needs), "does": step.action.describe()}
-                    for step in steps
-                ]
-            )
+            print_json(documents.plan((step.name, step.needs, step.action.describe()) for step in steps))
         else:
             echo(render.plan(steps, width=width()))
         return 0
@@ -84,7 +79,7 @@ def up(
         engine = host.ensure_engine(progress)
         outcome = lifecycle.up(engine, wanted, progress, retain=retain)
     if json_:
-        print_json({"lab": outcome.lab.name, "made": outcome.made, **documents.check(outcome.findings)})
+        print_json(documents.up(outcome.lab.name, outcome.made, outcome.findings))
     else:
         if not outcome.made:
             made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"
@@ -127,7 +122,7 @@ def down(name: str, force: bool, json_: bool) -> int:
             raise LabError(f"the lab {name} stays as it is")
     removed = lifecycle.down(engine, name, force=force)
     if json_:
-        print_json({"removed": removed})
+        print_json(documents.removed(removed))
     else:
         echo(
             "\n".join(f"removed {item}" for item in removed) or f"There is no lab {name}: nothing to remove."
@@ -140,7 +135,7 @@ def down(name: str, force: bool, json_: bool) -> int:
 def ls(json_: bool) -> int:
     """List the labs."""
     found = status.labs(Engine.connect())
-    print_json(found) if json_ else echo(render.labs(found, width=width()))
+    print_json(documents.labs(found)) if json_ else echo(render.labs(found, width=width()))
     return 0
 
 
@@ -153,7 +148,7 @@ def status_(name: str, json_: bool) -> int:
     seen = status.look(lab)
     nodes, pods = status.nodes(seen), seen.pods
     if json_:
-        print_json({"lab": name, "complete": lab.complete, "nodes": nodes, "pods": pods})
+        print_json(documents.status(name, lab.complete, nodes, pods))
     else:
         echo(render.status(nodes, pods, width=width()))
     if not lab.complete:
@@ -169,7 +164,7 @@ def gc(json_: bool) -> int:
     """Remove what a killed run left, and say what. A lab that is up, or being made, is not touched."""
     removed = lifecycle.gc(Engine.connect())
     if json_:
-        print_json({"removed": removed})
+        print_json(documents.removed(removed))
     else:
         echo("\n".join(f"removed {item}" for item in removed) or "Nothing was left over.")
     return 0

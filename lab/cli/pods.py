@@ -14,6 +14,7 @@ from lab.engine import Engine
 from lab.node.inside import VARIABLE
 from lab.pods import PodSpec, parse
 from lab.progress import on_terminal
+from lab.render import documents
 from lab.streams import width
 from lab.terminal import connect
 
@@ -46,7 +47,7 @@ def create(file: str, name: str, json_: bool) -> int:
     with lock.held(engine.id, name), on_terminal() as progress:
         placed = create_pods(Lab.get(engine, name), wanted, progress)
     if json_:
-        print_json([{"pod": pod, "node": node} for pod, node in placed.items()])
+        print_json(documents.created(placed))
     else:
         echo("\n".join(f"pod {pod} runs on {node}" for pod, node in placed.items()))
     return 0
@@ -59,7 +60,9 @@ def create(file: str, name: str, json_: bool) -> int:
 def ls(output: str | None, name: str, json_: bool) -> int:
     """List the pods."""
     pods = Lab.get(Engine.connect(), name).pods()
-    print_json(pods) if json_ else echo(render.pods(pods, wide=output == "wide", width=width()))
+    print_json(documents.pods(pods)) if json_ else echo(
+        render.pods(pods, wide=output == "wide", width=width())
+    )
     return 0
 
 
@@ -107,7 +110,7 @@ def rm(pod_name: str, name: str, json_: bool) -> int:
     engine = Engine.connect()
     with lock.held(engine.id, name):
         Lab.get(engine, name).remove_pod(pod_name)
-    print_json({"removed": [f"pod {pod_name}"]}) if json_ else echo(f"removed pod {pod_name}")
+    print_json(documents.removed([f"pod {pod_name}"])) if json_ else echo(f"removed pod {pod_name}")
     return 0
 
 

@@ -43,7 +43,7 @@ def tutorial_(name: str, json_: bool) -> int:
         if not json_:
             echo(render.step(result, width=width()))
     if json_:
-        print_json(results)
+        print_json(documents.tutorial(results))
     else:
         echo(render.replay_summary(results))
     return 0 if all(result.ok for result in results) else 1

@@ -1,15 +1,55 @@
-"""What a program reads: the documents of `--json`, values in, JSON out. Keys are camelCase."""
+"""What a program reads: the documents of `--json`, values in, JSON's own types out. Keys are camelCase.
 
-from collections.abc import Mapping, Sequence
+Each has a JSON schema of its name in docs/schemas/. A key that goes, or means something else, makes another
+`schemaVersion`; one that comes does not.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from lab.checks import Finding, Kind, failed
+from lab.pods import RunningPod, to_document
+from lab.render.shapes import Image, Lab, Node, Shown, StepResult
 
-__all__ = ["check"]
+__all__ = [
+    "Document",
+    "built",
+    "check",
+    "created",
+    "images",
+    "labs",
+    "loaded",
+    "plan",
+    "pods",
+    "removed",
+    "status",
+    "tutorial",
+    "up",
+    "versioned",
+]
+
+Document = Mapping[str, Any]
+
+SCHEMA_VERSION = 1
 
 
-def check(findings: Sequence[Finding], *, failures: bool = False) -> Mapping[str, Any]:
+def versioned(members: Document) -> Document:
+    """A document with these members."""
+    return {"schemaVersion": SCHEMA_VERSION, **members}
+
+
+def check(findings: Sequence[Finding], *, failures: bool = False) -> Document:
     """`lab check`: all of the findings, or those that do not hold."""
+    return versioned(_check(findings, failures=failures))
+
+
+def up(lab: str, made: bool, findings: Sequence[Finding]) -> Document:
+    """`lab up`: whether it has made the lab, and what it has found."""
+    return versioned({"lab": lab, "made": made, **_check(findings)})
+
+
+def _check(findings: Sequence[Finding], *, failures: bool = False) -> Document:
     counts = {kind: sum(item.kind is kind for item in findings) for kind in Kind}
     return {
         "passed": counts[Kind.PASS],
@@ -19,7 +59,7 @@ def check(findings: Sequence[Finding], *, failures: bool = False) -> Mapping[str
     }
 
 
-def _finding(item: Finding) -> Mapping[str, Any]:
+def _finding(item: Finding) -> Document:
     return {
         "id": item.id,
         "title": item.title,
@@ -30,3 +70,151 @@ def _finding(item: Finding) -> Mapping[str, Any]:
         "expectedText": item.expected.text,
         "seenText": item.seen.text,
     }
+
+
+def plan(steps: Iterable[tuple[str, Iterable[str], str]]) -> Document:
+    """`lab up --dry-run`: each step's name, those that it comes after, and what it does."""
+    return versioned(
+        {"steps": [{"step": name, "needs": sorted(needs), "does": does} for name, needs, does in steps]}
+    )
+
+
+def removed(what: Iterable[str]) -> Document:
+    """`lab down`, `gc`, `pod rm` and `images rm`."""
+    return versioned({"removed": list(what)})
+
+
+def labs(found: Iterable[Lab]) -> Document:
+    """`lab ls`."""
+    return versioned(
+        {
+            "labs": [
+                {
+                    "name": lab.name,
+                    "state": lab.state,
+                    "underlay": lab.underlay or None,
+                    "nodes": lab.nodes,
+                    "madeBy": lab.made_by or None,
+                }
+                for lab in found
+            ]
+        }
+    )
+
+
+def status(lab: str, complete: bool, nodes: Iterable[Node], running: Iterable[RunningPod]) -> Document:
+    """`lab status`."""
+    return versioned(
+        {
+            "lab": lab,
+            "complete": complete,
+            "nodes": [_node(node) for node in nodes],
+            "pods": [_pod(pod) for pod in running],
+        }
+    )
+
+
+def _node(node: Node) -> Document:
+    return {
+        "name": node.name,
+        "role": node.role,
+        "address": node.address,
+        "state": node.state,
+        "ok": node.ok,
+        "services": [
+            {
+                "unit": service.unit,
+                "state": service.state,
+                "detail": service.detail,
+                "since": _time(service.since),
+                "restarts": service.restarts,
+            }
+            for service in node.services
+        ],
+        "subnet": node.subnet or None,
+        "flanneld": node.flanneld or None,
+        "silences": [
+            {"question": silent.question or None, "reason": silent.reason, "since": _time(silent.since)}
+            for silent in node.silences
+        ],
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
+
+
+def pods(running: Iterable[RunningPod]) -> Document:
+    """`lab pod ls`."""
+    return versioned({"pods": [_pod(pod) for pod in running]})
+
+
+def _pod(pod: RunningPod) -> Document:
+    """Its specification as Kubernetes writes it, but for what its variables hold."""
+    return {
+        "name": pod.name,
+        "node": pod.node,
+        "address": str(pod.address) if pod.address is not None else None,
+        "status": pod.status,
+        "ready": pod.ready,
+        "restarts": pod.restarts,
+        "created": _time(pod.created),
+        "containers": list(pod.containers),
+        "infraPid": pod.infra_pid or None,
+        "spec": to_document(pod.spec.without_values()),
+    }
+
+
+def created(placed: Mapping[str, str]) -> Document:
+    """`lab pod create`: the node of each pod."""
+    return versioned({"created": [{"pod": pod, "node": node} for pod, node in placed.items()]})
+
+
+def tutorial(results: Iterable[StepResult]) -> Document:
+    """`lab tutorial`."""
+    return versioned({"steps": [_step(result) for result in results]})
+
+
+def _step(result: StepResult) -> Document:
+    return {
+        "section": result.section,
+        "node": result.node or None,
+        "document": result.document,
+        "command": result.command,
+        "output": result.output,
+        "ok": result.ok,
+        "shown": [_shown(item) for item in result.shown],
+        "why": result.why or None,
+    }
+
+
+def _shown(item: Shown) -> Document:
+    return {
+        "what": item.what,
+        "document": item.document,
+        "expected": item.expected,
+        "seen": item.seen,
+        "ok": item.ok,
+    }
+
+
+def images(found: Iterable[Image]) -> Document:
+    """`lab images ls`: the sizes are bytes."""
+    return versioned(
+        {
+            "images": [
+                {"name": item.name, "kind": item.kind, "size": item.size or None, "state": item.state}
+                for item in found
+            ]
+        }
+    )
+
+
+def built(node: str, mysql: str, seed: str) -> Document:
+    """`lab images build`: the names of what a lab is made from."""
+    return versioned({"node": node, "mysql": mysql, "seed": seed})
+
+
+def loaded(names: Iterable[str]) -> Document:
+    """`lab images load`."""
+    return versioned({"loaded": list(names)})

@@ -1,62 +1,17 @@
 """Lists: labs, machines, images, and the steps of a plan."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
-from lab.observe import Silent
 from lab.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
+from lab.render.shapes import Image, Lab, Node
 from lab.render.text import table
-from lab.services import Service
 
 __all__ = ["images", "labs", "plan", "status"]
 
 
-class _Node(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def services(self) -> Sequence[Service]: ...
-    @property
-    def subnet(self) -> str: ...
-    @property
-    def flanneld(self) -> str: ...
-    @property
-    def silences(self) -> Sequence[Silent]: ...
-
-
-class _Lab(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def underlay(self) -> str: ...
-    @property
-    def nodes(self) -> int: ...
-    @property
-    def made_by(self) -> str: ...
-
-
-class _Image(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def state(self) -> str: ...
-
-
-def labs(found: Sequence[_Lab], *, width: int | None = None) -> str:
+def labs(found: Sequence[Lab], *, width: int | None = None) -> str:
     """`lab ls`."""
     if not found:
         return "There is no lab."
@@ -64,7 +19,7 @@ def labs(found: Sequence[_Lab], *, width: int | None = None) -> str:
     return table(["NAME", "UNDERLAY", "NODES", "MADE BY", "STATE"], rows, width)
 
 
-def status(nodes: Sequence[_Node], running: Sequence[RunningPod], *, width: int | None = None) -> str:
+def status(nodes: Sequence[Node], running: Sequence[RunningPod], *, width: int | None = None) -> str:
     """`lab status`: machines with their services and leases, then the pods."""
     rows = [
         [
@@ -83,7 +38,7 @@ def status(nodes: Sequence[_Node], running: Sequence[RunningPod], *, width: int 
     return f"{machines}\n\n{pods(running, wide=True, width=width)}"
 
 
-def _services(node: _Node) -> Iterator[str]:
+def _services(node: Node) -> Iterator[str]:
     """Its services, and what it did not tell."""
     for service in node.services:
         yield f"{service.unit} {service.describe()}"
@@ -91,7 +46,7 @@ def _services(node: _Node) -> Iterator[str]:
         yield f"{silent.question}: {silent.reason}" if silent.question else silent.reason
 
 
-def images(found: Sequence[_Image], *, width: int | None = None) -> str:
+def images(found: Sequence[Image], *, width: int | None = None) -> str:
     """`lab images ls`."""
     if not found:
         return "There are no images of the lab."

@@ -1,48 +1,14 @@
 """The replay of the tutorial."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
+from lab.render.shapes import StepResult
 from lab.render.text import indent, less, table
 
 __all__ = ["replay_summary", "step"]
 
 
-class _Shown(Protocol):
-    @property
-    def what(self) -> str: ...
-    @property
-    def document(self) -> str: ...
-    @property
-    def expected(self) -> str: ...
-    @property
-    def seen(self) -> str: ...
-    @property
-    def ok(self) -> bool: ...
-
-
-class _Result(Protocol):
-    """`lab.tutorial.StepResult`, which needs this package and so cannot be imported here."""
-
-    @property
-    def section(self) -> str: ...
-    @property
-    def node(self) -> str: ...
-    @property
-    def document(self) -> str: ...
-    @property
-    def command(self) -> str: ...
-    @property
-    def output(self) -> str: ...
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def shown(self) -> Sequence[_Shown]: ...
-    @property
-    def why(self) -> str: ...
-
-
-def step(result: _Result, *, width: int | None = None) -> str:
+def step(result: StepResult, *, width: int | None = None) -> str:
     """One step of the replay: the document's command, today's, its output, and what it shows."""
     where = f" on {result.node}" if result.node else ""
     lines = [
@@ -67,7 +33,7 @@ def step(result: _Result, *, width: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay_summary(results: Sequence[_Result]) -> str:
+def replay_summary(results: Sequence[StepResult]) -> str:
     """The replay's last line."""
     wrong = [result for result in results if not result.ok]
     if not wrong:

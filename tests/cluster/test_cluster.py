@@ -11,6 +11,7 @@ import pytest
 
 from lab import checks, wait
 from lab.labels import NAME
+from tests.schemas import problems
 from tests.writable import FIND, foreign
 
 pytestmark = pytest.mark.cluster
@@ -331,6 +332,7 @@ def test_lab_check_reports_as_json(lab):
     done = lab_command(lab, "check", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 0
+    assert problems("check", report) == []
     assert report["failed"] == 0
     assert report["passed"] == len(report["findings"]) > 0
     assert {item["id"] for item in report["findings"]} >= {"leases.value", "login.mysql"}
@@ -338,5 +340,15 @@ def test_lab_check_reports_as_json(lab):
 
 def test_the_replay_of_the_tutorial_agrees_in_every_step(lab):
     done = lab_command(lab, "tutorial", "--json")
-    assert [step for step in json.loads(done.stdout) if not step["ok"]] == []
+    document = json.loads(done.stdout)
+    assert problems("tutorial", document) == []
+    assert [step for step in document["steps"] if not step["ok"]] == []
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(("verb", "schema"), [("status", "status"), ("pod ls", "pods")])
+def test_what_is_told_of_a_lab_that_stands_follows_its_schema(lab, verb, schema):
+    command = [sys.executable, "-m", "lab", *verb.split(), "--name", lab.name, "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert problems(schema, told) == []
+    assert [pod["name"] for pod in told["pods"]] == ["mysql01", "mysql02"]

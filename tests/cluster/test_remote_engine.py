@@ -76,7 +76,7 @@ def a_lab_comes_up_answers_and_goes(run_lab: RunLab, tmp_path) -> None:
         down = run_lab("down", "--name", name)
         assert down.returncode == 0, down.stdout + down.stderr
     listed = run_lab("ls", "--json")
-    assert json.loads(listed.stdout) == []
+    assert json.loads(listed.stdout)["labs"] == []
 
 
 def test_a_lab_on_an_engine_behind_tls(by_tls, run_lab, tmp_path):

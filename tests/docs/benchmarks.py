@@ -1,6 +1,7 @@
 """The tables of docs/benchmarks.md, made from what `lab bench` and `make bench` wrote into docs/bench/."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,11 @@ def _read(name: str) -> Mapping[str, Any]:
     return content
 
 
+def _words(key: str) -> str:
+    """`congestionControl` for a person."""
+    return re.sub("[A-Z]", lambda letter: f" {letter[0].lower()}", key)
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -23,7 +29,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def machine() -> str:
     """What `lab bench` ran on, and how."""
     run = _read("bench.json")
-    facts = [[name, str(value)] for name, value in run["machine"].items()]
+    facts = [[_words(key), str(value)] for key, value in run["machine"].items()]
     return _table(["", ""], [*facts, ["rounds", f"{run['rounds']} of {run['seconds']} s each"]])
 
 
@@ -60,7 +66,7 @@ def targets() -> str:
                 titles[item["way"]],
                 f"{item['metric']}, {item['place']}",
                 f"x {titles[base]}" if base else "",
-                f"{seen['median']:.2f} ({seen['low']:.2f} - {seen['high']:.2f})",
+                f"{seen['median']:.2f} ({seen['least']:.2f} - {seen['greatest']:.2f})",
                 f"{'at least' if 'atLeast' in item else 'at most'} {limit:.3g}",
                 "met" if item["met"] else "**missed**",
             ]

@@ -12,6 +12,7 @@ import pytest
 
 from lab.engine import Engine
 from lab.labels import NAME
+from tests.schemas import problems
 
 pytestmark = pytest.mark.kernel
 
@@ -50,6 +51,7 @@ def test_two_ways_are_measured_to_the_end_and_one_that_is_not_here_says_why(tmp_
 
     read = json.loads(printed)
     assert read == json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert problems("bench", read) == []
     assert {item["name"]: item["absent"] for item in read["ways"]} == {
         "veth": None,
         "udp-plain": None,

@@ -14,6 +14,7 @@ from lab import pods
 from lab.cli.common import as_text
 from lab.errors import LabError, Unfit
 from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
+from lab.render.documents import pods as as_documents
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 
@@ -482,6 +483,6 @@ def test_what_is_not_dockers_answer_is_reported_with_its_text(text: str) -> None
 
 
 def test_json_shows_a_pods_variables_without_what_they_hold() -> None:
-    text = as_text(seen(inspected("container"), inspected("infra")))
+    text = as_text(as_documents([seen(inspected("container"), inspected("infra"))]))
     assert "MYSQL_ROOT_PASSWORD" in text
     assert "p123456" not in text

@@ -137,6 +137,7 @@ class FakeNode:
     subnet: str = "10.2.35.1/24"
     flanneld: str = "/somewhere/flanneld-0.5.5 0.5.5"
     silences: tuple[Silent, ...] = ()
+    ok: bool = False
 
 
 def test_a_lab_is_listed_with_its_state() -> None:

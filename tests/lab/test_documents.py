@@ -1,0 +1,200 @@
+"""What the verbs print with --json: every document follows its schema in docs/schemas/."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from jsonschema import Draft202012Validator
+
+from lab import checks, host, images, plan, status
+from lab.bench import document as bench_document
+from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
+from lab.bench.plan import Place
+from lab.bench.ways import Genuine, Settings, ways
+from lab.cli.common import as_text
+from lab.cli.group import cli, run
+from lab.engine import Engine
+from lab.images import Listed
+from lab.observe import Observation
+from lab.render import documents
+from lab.status import LabStatus
+from lab.tutorial import replay
+from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
+from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+from tests.schemas import SCHEMAS, problems
+
+ROOT = Path(__file__).parents[2]
+ONE, TWO = MINIONS
+
+# Which schema each verb's document follows.
+VERBS = {
+    "up": {"up", "plan"},
+    "down": {"removed"},
+    "ls": {"labs"},
+    "status": {"status"},
+    "gc": {"removed"},
+    "check": {"check"},
+    "tutorial": {"tutorial"},
+    "bench": {"bench"},
+    "pod create": {"created"},
+    "pod ls": {"pods"},
+    "pod rm": {"removed"},
+    "images build": {"built"},
+    "images load": {"loaded"},
+    "images ls": {"images"},
+    "images rm": {"removed"},
+}
+
+
+def verbs_with_json(group: click.Group, before: str = "") -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from verbs_with_json(command, f"{before}{name} ")
+        elif any(parameter.name == "json_" for parameter in command.params):
+            yield f"{before}{name}"
+
+
+def test_every_verb_that_reports_has_a_schema_and_every_schema_a_verb() -> None:
+    assert set(verbs_with_json(cli)) == set(VERBS)
+    assert {f"{name}.json" for names in VERBS.values() for name in names} == set(SCHEMAS)
+    page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
+    assert [name for name in SCHEMAS if f"(schemas/{name})" not in page] == []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_one_and_leaves_no_key_out(name: str) -> None:
+    schema = SCHEMAS[name]
+    Draft202012Validator.check_schema(schema)
+    assert schema["title"].startswith("lab ")
+    assert schema["required"] == list(schema["properties"])
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["schemaVersion"] == {"const": 1}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_is_camel_case(name: str) -> None:
+    keys = set(re.findall(r'"properties": (\{.*)', json.dumps(SCHEMAS[name])))
+    assert keys
+
+    def names(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema.get("properties", {}) if isinstance(schema.get("properties"), dict) else ()
+            for value in schema.values():
+                yield from names(value)
+
+    assert [key for key in names(SCHEMAS[name]) if not re.fullmatch(r"[a-z][A-Za-z0-9]*", key)] == []
+
+
+def wrong() -> Observation:
+    """A lab with much that is not right, and somebody silent."""
+    seen = seen_of(observation().nodes["centos-master"], silent(minion(ONE), "no answer"), minion(TWO))
+    return changed(seen, TWO, links={}, routes=(), pods=(), pod_links={}, logins=(), pings=())
+
+
+def planned() -> documents.Document:
+    return documents.plan((step.name, step.needs, step.action.describe()) for step in plan.plan_up(SPEC))
+
+
+PODS = [pod("mysql01"), replace(pod("mysql02"), address=None, infra_pid=0)]
+GENUINE = Genuine("/opt/flanneld", "0.5.5")
+RESULTS = Results(
+    ways([GENUINE]),
+    absent={"udp-plain": "no TUN device"},
+    samples=tuple(
+        Sample(number, way, place, metric, 1.0 + number)
+        for way in ("vxlan", "udp-fast", "genuine-0.5.5")
+        for place in Place
+        for metric in Metric
+        for number in range(2)
+    ),
+    failures=(Failure(1, "vxlan", "TCP", "no reply"),),
+    integrity=(Integrity("udp-fast", Place.POD, 10**9, equal=True),),
+    checksum_errors={"udp-fast": 0},
+    machine={"kernel": "Linux 6.18", "congestion control": "bbr"},
+)
+HUNG = status.nodes(wrong())
+LABS = [
+    LabStatus("tutorial", "up", "192.168.199.0/24", 3, "anna@here"),
+    LabStatus("half", "left over", "", 1, ""),
+]
+DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
+    "check": ("check", lambda: documents.check(checks.judge(observation()))),
+    "check of a lab that is wrong": ("check", lambda: documents.check(checks.judge(wrong()), failures=True)),
+    "up": ("up", lambda: documents.up("tutorial", True, checks.judge(observation()))),
+    "plan": ("plan", planned),
+    "removed": ("removed", lambda: documents.removed(["volume x"])),
+    "labs": ("labs", lambda: documents.labs(LABS)),
+    "status": (
+        "status",
+        lambda: documents.status("tutorial", True, status.nodes(observation()), [pod("mysql01")]),
+    ),
+    "status of a lab that hangs": ("status", lambda: documents.status("tutorial", False, HUNG, [])),
+    "pods": (
+        "pods",
+        lambda: documents.pods(PODS),
+    ),
+    "created": ("created", lambda: documents.created({"mysql01": TWO})),
+    "tutorial": ("tutorial", lambda: documents.tutorial(replay(fake_lab()))),
+    "images": (
+        "images",
+        lambda: documents.images([Listed("a", "node", 7, "current"), Listed("b", "seed", 0, "unfinished")]),
+    ),
+    "built": ("built", lambda: documents.built("node:1", "mysql:1", "seed-1")),
+    "loaded": ("loaded", lambda: documents.loaded(["a:1"])),
+    "bench": ("bench", lambda: bench_document(RESULTS, Settings(rounds=2))),
+}
+
+
+@pytest.mark.parametrize(("name", "make"), DOCUMENTS.values(), ids=DOCUMENTS)
+def test_a_document_follows_its_schema(name: str, make: Callable[[], Any]) -> None:
+    assert problems(name, json.loads(as_text(make()))) == []
+
+
+def test_a_document_is_tried_for_every_schema() -> None:
+    assert {f"{name}.json" for name, _ in DOCUMENTS.values()} == set(SCHEMAS)
+
+
+def test_a_document_with_a_key_of_another_name_is_noticed() -> None:
+    document = dict(documents.labs(LABS))
+    document["labs"] = [{**lab, "made_by": "x"} for lab in document["labs"]]
+    assert problems("labs", json.loads(as_text(document))) != []
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedEngine]:
+    with in_a_pretended_world() as engine:
+        monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
+        monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
+        monkeypatch.setattr(images, "sweep", lambda _: ["lab-seed-0"])
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["up", "--name", "demo"], "up"),
+        (["up", "--name", "demo", "--dry-run"], "plan"),
+        (["ls"], "labs"),
+        (["gc"], "removed"),
+        (["down", "--name", "demo"], "removed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_a_verb_prints_its_document_and_nothing_else(
+    world: PretendedEngine, argv: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*argv, "--json"]) == 0
+    assert problems(name, json.loads(capsys.readouterr().out)) == []
+
+
+def test_the_measurement_that_the_documentation_shows_follows_the_schema() -> None:
+    read = json.loads((ROOT / "docs" / "bench" / "bench.json").read_text(encoding="utf-8"))
+    assert problems("bench", read) == []
