@@ -37,8 +37,8 @@ CORE = {
         "kernel.stale", "lease.admission", "lease.allocate", "lease.assignments", "lease.model",
         "lease.subnet_env", "lease.validation", "monitor.statistics", "options", "registry.access",
         "registry.announcements",
-        "registry.remote_texts", "registry.wire", "runtime.backoff", "runtime.environment",
-        "runtime.log_sampling", "runtime.once", "server.history", "server.protocol", "subnet",
+        "registry.remote.messages", "registry.remote.protocol", "runtime.backoff", "runtime.environment",
+        "runtime.log_sampling", "runtime.once", "server.history", "server.messages", "subnet",
         "underlay.changes", "underlay.interface",
     },
 }  # fmt: skip

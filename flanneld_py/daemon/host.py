@@ -12,7 +12,7 @@ from flanneld_py.backend import Backend
 from flanneld_py.backend.choose import open_backend
 from flanneld_py.config import uncarried
 from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
-from flanneld_py.daemon.network import NO_KEY, NetworkDaemon
+from flanneld_py.daemon.network import NetworkDaemon
 from flanneld_py.daemon.protected_addresses import AddressLookup, hosts
 from flanneld_py.daemon.reservations import Reservations, reserved_by
 from flanneld_py.errors import Exit, Fatal
@@ -27,8 +27,7 @@ from flanneld_py.kernel.interfaces import glance, look
 from flanneld_py.kernel.stale_removal import StaleRemoval
 from flanneld_py.monitor.status import NetworkStatus, waiting_on
 from flanneld_py.options import Options
-from flanneld_py.registry.access import Credentials
-from flanneld_py.registry.choose import open_registry, prefix_of
+from flanneld_py.registry.choose import location, open_registry
 from flanneld_py.runtime import files
 from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time, now
@@ -64,8 +63,7 @@ class Host:
         )
         self._astray = DivertingRoutes()
         self._resync = Resync(self._firewall.sync)
-        places = (options.remote,) if options.remote else options.etcd_endpoints
-        self._surroundings = AddressLookup(hosts(places), time)
+        self._surroundings = AddressLookup(hosts(location(options).urls), time)
         self._reservations = Reservations()
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
@@ -73,16 +71,13 @@ class Host:
     def daemon(self, status: NetworkStatus, ready: Callable[[], None]) -> NetworkDaemon:
         """The daemon of the network whose board this is. Raises `Fatal`."""
         network = status.name
-        prefix, absent = self._place(network)
         underlay = UnderlayFollower(self._options, self._time, look, glance)
         return NetworkDaemon(
             self._options,
             open_registry(self._options, network),
             open_backend=partial(self._open_backend, status, underlay),
             subnet_file=self._subnet_file(network),
-            prefix=prefix,
-            absent=absent,
-            elsewhere=self._elsewhere(network),
+            location=location(self._options, network),
             underlay=underlay,
             rules=_HostRules(
                 self._firewall,
@@ -107,24 +102,6 @@ class Host:
         except OSError as error:
             text = "What happens to links and routes is seen a few seconds later: listening to the kernel: %s"
             logger.warning(text, error.strerror or error)
-
-    def _place(self, network: str) -> tuple[str, str]:
-        """`prefix` and `absent` of a daemon. Where a server keeps its keys is not known here."""
-        options = self._options
-        if not options.remote:
-            return prefix_of(options, network), NO_KEY
-        from flanneld_py.registry.remote import ABSENT, url_of
-
-        files = Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile)
-        return url_of(options.remote, network, files), ABSENT
-
-    def _elsewhere(self, network: str) -> Callable[[], str]:
-        """`elsewhere` of a daemon. A server looks at etcd itself."""
-        if self._options.remote:
-            return lambda: ""
-        from flanneld_py.registry import misplaced_config
-
-        return partial(misplaced_config.advice, self._options, network)
 
     def _subnet_file(self, network: str) -> Path:
         options = self._options

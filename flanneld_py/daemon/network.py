@@ -22,16 +22,17 @@ from flanneld_py.lease.validation import LeaseRules, ProtectedAddresses, too_wid
 from flanneld_py.monitor.status import NetworkStatus, listed
 from flanneld_py.options import Options
 from flanneld_py.registry import LeaseRequest, Registry, RegistryUnavailable, Snapshot
+from flanneld_py.registry.location import Location
 from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.subnet import Subnet
 from flanneld_py.underlay.protocol import Underlay
 
-__all__ = ["NO_KEY", "NetworkDaemon"]
+__all__ = ["NetworkDaemon"]
 
 logger = logging.getLogger(__name__)
 
-NO_KEY = "etcd has no key {} yet"
+SOMEWHERE = Location(keys="", absent="etcd has no key {} yet", urls=())
 
 LONG = 2.0
 """Seconds from asking for a lease until it is used, after which it is asked whether it is ours still."""
@@ -40,10 +41,9 @@ LONG = 2.0
 class NetworkDaemon:
     """One network of one machine. Its surroundings are arguments, so that tests need neither etcd nor root.
 
-    `prefix` is where the registry's keys are and `absent` what it means that one is not there, for messages,
-    with {} for the key; `elsewhere` looks for the configuration where we would not, and says what to do if it
-    is there, else nothing; `ready` is called when subnet.env is there. `needs` tells, at once, which
-    addresses this machine has and needs; `listen` has what it is given called with what the kernel tells.
+    `location` is where the registry keeps the network's configuration; `ready` is called when subnet.env is
+    written. `needs` answers, at once, which addresses this machine has and needs; `listen` calls what it is
+    given with what the kernel reports.
     """
 
     def __init__(
@@ -53,9 +53,7 @@ class NetworkDaemon:
         *,
         open_backend: Callable[[NetworkConfig], Backend],
         subnet_file: Path,
-        prefix: str = "",
-        absent: str = NO_KEY,
-        elsewhere: Callable[[], str] = lambda: "",
+        location: Location = SOMEWHERE,
         rules: HostRules | None = None,
         underlay: Underlay | None = None,
         ready: Callable[[], None] = lambda: None,
@@ -69,9 +67,7 @@ class NetworkDaemon:
         self._registry = registry
         self._open_backend = open_backend
         self._subnet_file = subnet_file
-        self._prefix = prefix
-        self._absent = absent
-        self._elsewhere = elsewhere
+        self._location = location
         self._advice = ""
         self._rules = rules or NoHostRules()
         self._underlay = underlay
@@ -161,7 +157,7 @@ class NetworkDaemon:
         growing intervals, since what is in its way may be this machine's.
         """
         backoff = Backoff()
-        key = f"{self._prefix}/config"
+        key = f"{self._location.keys}/config"
         waiting = f"waiting for the network configuration, {key}"
         self.status.doing = waiting
         unusable: bytes | None = None
@@ -201,10 +197,10 @@ class NetworkDaemon:
 
     def _complain_of_absence(self, backoff: Backoff, key: str) -> None:
         """Say, if it is worth saying, that there is no configuration, and look where else it may be."""
-        absent = f"Failed to retrieve network config: {self._absent.format(key)}"
+        absent = f"Failed to retrieve network config: {self._location.absent.format(key)}"
         worth_saying = backoff.worth_saying(absent, self._time.now())
         if worth_saying:
-            self._advice = self._elsewhere()
+            self._advice = self._location.advice()
         words = f"{absent}: {self._advice}" if self._advice else absent
         self.status.trouble = words
         if worth_saying:

@@ -1,42 +1,51 @@
-"""The registry that the options ask for; its module is imported only then."""
+"""The registry that the options ask for; its package is imported only then."""
+
+from importlib import import_module
+from typing import Final, Protocol, cast
 
 from flanneld_py.options import Options
 from flanneld_py.registry import Registry
-from flanneld_py.registry.access import Credentials
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
+from flanneld_py.registry.location import Location
 
-__all__ = ["open_registry", "open_store", "prefix_of"]
+__all__ = ["location", "open_registry", "open_store"]
+
+_PACKAGES: Final = {
+    "v3": "flanneld_py.registry.etcd",
+    "v2": "flanneld_py.registry.etcd2",
+    "remote": "flanneld_py.registry.remote",
+}
+"""One line for each kind of registry."""
+
+
+class _Package(Protocol):
+    """What each of these packages has."""
+
+    def open_registry(self, options: Options, network: str = "") -> Registry:
+        """See below; connects to nothing yet."""
+
+    def location(self, options: Options, network: str = "") -> Location:
+        """See below."""
 
 
 def open_registry(options: Options, network: str = "") -> Registry:
     """The registry of one network, by its name in -networks; empty for the only one. Raises `Fatal`."""
-    if options.remote:
-        from flanneld_py.registry.remote import RemoteRegistry
-
-        files = Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile)
-        return RemoteRegistry(options.remote, network, files)
-    return open_store(options, network)
+    return _package(_kind(options)).open_registry(options, network)
 
 
-def open_store(options: Options, network: str = "") -> Store:
+def open_store(options: Options, network: str = "") -> LeaseStore:
     """Likewise, of etcd itself."""
-    credentials = Credentials(
-        options.etcd_cafile,
-        options.etcd_certfile,
-        options.etcd_keyfile,
-        options.etcd_username,
-        options.etcd_password,
-    )
-    prefix = prefix_of(options, network)
-    if options.etcd_api == "v2":
-        from flanneld_py.registry.etcd2 import Etcd2Registry
-
-        return Etcd2Registry(options.etcd_endpoints, prefix, credentials)
-    from flanneld_py.registry.etcd import EtcdRegistry
-
-    return EtcdRegistry(options.etcd_endpoints, prefix, credentials)
+    return cast(LeaseStore, _package(options.etcd_api).open_registry(options, network))
 
 
-def prefix_of(options: Options, network: str = "") -> str:
-    """Where the network's keys are: `/coreos.com/network/blue` for -networks=blue."""
-    return f"{options.etcd_prefix}/{network}" if network else options.etcd_prefix
+def location(options: Options, network: str = "") -> Location:
+    """Where that registry keeps what belongs to the network."""
+    return _package(_kind(options)).location(options, network)
+
+
+def _kind(options: Options) -> str:
+    return "remote" if options.remote else options.etcd_api
+
+
+def _package(kind: str) -> _Package:
+    return cast(_Package, import_module(_PACKAGES[kind]))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from flanneld_py.errors import Stopped
 from flanneld_py.runtime.http_limits import RequestStream, Slots
-from flanneld_py.server.protocol import LONGEST_BODY, RequestRefused, Response
+from flanneld_py.server.messages import LONGEST_BODY, RequestRefused, Response
 
 __all__ = ["Connections"]
 

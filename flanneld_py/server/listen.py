@@ -1,16 +1,14 @@
-"""Where a server listens: an address, or a socket that systemd opened; and its TLS."""
+"""Where a server listens: an address, or a socket that systemd opened."""
 
 import errno
 import os
 import socket
-import ssl
 from collections.abc import MutableMapping
 from typing import Final
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.registry.access import Credentials
 
-__all__ = ["listen", "server_tls"]
+__all__ = ["listen"]
 
 FIRST: Final = 3  # SD_LISTEN_FDS_START of systemd/sd-daemon.h
 BACKLOG: Final = 1024
@@ -67,46 +65,3 @@ def _activated(place: str, environ: MutableMapping[str, str]) -> socket.socket:
 
 def _no_socket(place: str, reason: str) -> Fatal:
     return Fatal(f"Error listening on {place} (-listen): {reason}: see systemd.socket(5)", code=Exit.USAGE)
-
-
-def server_tls(credentials: Credentials) -> ssl.SSLContext | None:
-    """What to encrypt with; None where nothing is given. With a CA only its clients are let in."""
-    cert, key, ca = credentials.certfile, credentials.keyfile, credentials.cafile
-    if not cert and not key:
-        if ca:
-            text = "-remote-cafile is given and -remote-certfile is not: a server needs its own certificate"
-            raise Fatal(f"{text} and -remote-keyfile", code=Exit.USAGE)
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(cert, key, password=_refuse_password)
-    except (OSError, _EncryptedError) as error:
-        reason = _reason(error)
-        files = f"{cert} and {key}"
-        raise Fatal(
-            f"-remote-certfile and -remote-keyfile: {files} cannot be used: {reason}", code=Exit.FILE
-        ) from error
-    if ca:
-        try:
-            context.load_verify_locations(ca)
-        except OSError as error:
-            raise Fatal(f"-remote-cafile: {ca} cannot be used: {_reason(error)}", code=Exit.FILE) from error
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-class _EncryptedError(Exception):
-    """OpenSSL asked for the password of a key."""
-
-    def __str__(self) -> str:
-        return "the key is encrypted, give one that needs no password"
-
-
-def _refuse_password() -> str:
-    raise _EncryptedError
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
-    return (isinstance(error, OSError) and error.strerror) or str(error)

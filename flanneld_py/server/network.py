@@ -20,13 +20,13 @@ from flanneld_py.registry import (
     Reset,
     Snapshot,
     WatchMessage,
-    wire,
 )
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
+from flanneld_py.registry.remote import protocol
 from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.server.history import History
-from flanneld_py.server.protocol import RequestRefused
+from flanneld_py.server.messages import RequestRefused
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Network"]
@@ -50,7 +50,12 @@ class Network:
     """
 
     def __init__(
-        self, name: str, store: Store, pick: Callable[[Addresses], Pick], time: Time, status: NetworkStatus
+        self,
+        name: str,
+        store: LeaseStore,
+        pick: Callable[[Addresses], Pick],
+        time: Time,
+        status: NetworkStatus,
     ) -> None:
         self._name = name
         self._status = status
@@ -70,7 +75,7 @@ class Network:
             text = store.config()
         if text is None:
             which = f"the network {self._name}" if self._name else "the network"
-            raise RequestRefused(500, f"{wire.NOT_FOUND}: {which} has no configuration yet")
+            raise RequestRefused(500, f"{protocol.NOT_FOUND}: {which} has no configuration yet")
         return text
 
     def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> StoredLease:
@@ -102,21 +107,21 @@ class Network:
                 leases = store.snapshot().leases
                 held = next((item for item in leases if item.lease.subnet == subnet and not item.name), None)
                 if held is None:
-                    raise RequestRefused(500, f"{wire.LOST}: nobody holds {subnet} any more")
+                    raise RequestRefused(500, f"{protocol.LOST}: nobody holds {subnet} any more")
                 holder = held.lease.attrs.public
                 if not holder.is_same_machine(attrs.public):
-                    raise RequestRefused(500, f"{wire.LOST}: {holder} holds {subnet}")
+                    raise RequestRefused(500, f"{protocol.LOST}: {holder} holds {subnet}")
                 revision = store.renew(held, attrs)
                 if revision is not None:
                     return StoredLease(Lease(subnet, attrs), revision, permanent=held.permanent)
         raise RequestRefused(500, f"Max retries reached trying to renew the lease of {subnet}")
 
-    def list(self) -> wire.WatchResult:
+    def list(self) -> protocol.WatchResult:
         """All leases, as they are now."""
         snapshot, epoch = self._snapshot()
-        return wire.WatchResult(snapshot.revision, snapshot.leases, epoch=epoch)
+        return protocol.WatchResult(snapshot.revision, snapshot.leases, epoch=epoch)
 
-    def since(self, cursor: int, epoch: str = "") -> wire.WatchResult | None:
+    def since(self, cursor: int, epoch: str = "") -> protocol.WatchResult | None:
         """What happened after a cursor; all leases where that is not known any more; None if nothing did.
 
         `epoch` is what the list had that the client began with, empty for a client that does not say.
@@ -128,7 +133,7 @@ class Network:
             if history is not None and not ahead and not stale:
                 events = history.since(cursor)
                 if events is not None:
-                    return wire.WatchResult(history.head, None, events) if events else None
+                    return protocol.WatchResult(history.head, None, events) if events else None
         if history is None and not ahead:
             return None
         if stale:
@@ -162,7 +167,7 @@ class Network:
             self._wake()
 
     @contextmanager
-    def _registry(self) -> Iterator[Store]:
+    def _registry(self) -> Iterator[LeaseStore]:
         if not self._turn.acquire(timeout=TURN):
             raise RequestRefused(
                 500, f"the registry is busy: other clients have waited for it for {TURN:g} s"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flanneld_py.lease.allocate import picker
 from flanneld_py.options import Options
-from flanneld_py.registry.access import Credentials
+from flanneld_py.registry.access import remote_credentials_of
 from flanneld_py.registry.choose import open_store
 from flanneld_py.server.server import Server
 
@@ -18,7 +18,7 @@ def open_server(options: Options, *, ready: Callable[[], None]) -> Server:
         lambda network: open_store(options, network),
         options.listen,
         pick=lambda public: picker(options.subnet_allocation, public, random.randrange),
-        credentials=Credentials(options.remote_cafile, options.remote_certfile, options.remote_keyfile),
+        credentials=remote_credentials_of(options),
         networks=options.networks,
         ready=ready,
     )

@@ -12,16 +12,18 @@ from flanneld_py.config.reader import ConfigError
 from flanneld_py.errors import Fatal, Stopped
 from flanneld_py.lease.allocate import OutOfSubnets, Pick
 from flanneld_py.monitor.status import NetworkStatus, ServerStatus
-from flanneld_py.registry import TTL, RegistryUnavailable, wire
+from flanneld_py.registry import TTL, RegistryUnavailable
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
+from flanneld_py.registry.remote import protocol
 from flanneld_py.runtime import clock
 from flanneld_py.runtime.clock import Time
-from flanneld_py.server import protocol
+from flanneld_py.server import messages
 from flanneld_py.server.connections import Connections
-from flanneld_py.server.listen import listen, server_tls
+from flanneld_py.server.listen import listen
+from flanneld_py.server.messages import RequestRefused, Response
 from flanneld_py.server.network import Network
-from flanneld_py.server.protocol import RequestRefused, Response
+from flanneld_py.server.tls import server_tls
 from flanneld_py.subnet import Addresses
 
 __all__ = ["Server"]
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 LONGEST_POLL = 60.0
 """Seconds after which a client is told that nothing has happened, lest both ends wait for a dead one."""
 
-OpenStore: TypeAlias = Callable[[str], Store]
+OpenStore: TypeAlias = Callable[[str], LeaseStore]
 
 
 class Server:
@@ -89,7 +91,7 @@ class Server:
         self.stop()
         self._connections.close()
 
-    def _network(self, name: str, store: Store) -> Network:
+    def _network(self, name: str, store: LeaseStore) -> Network:
         status = ServerStatus(name, doing="")
         self.statuses.append(status)
         return Network(name, store, self._pick, self._time, status)
@@ -100,7 +102,7 @@ class Server:
             return self._networks[name]
         if self._only:
             served = ", ".join(sorted(self._only))
-            raise RequestRefused(404, f"{name or wire.ONLY} is not served here: there is {served}\n")
+            raise RequestRefused(404, f"{name or protocol.ONLY} is not served here: there is {served}\n")
         with self._lock:
             if self._time.stopping.is_set():
                 raise Stopped
@@ -108,7 +110,7 @@ class Server:
                 self._networks[name] = self._network(name, self._configured(name))
         return self._networks[name]
 
-    def _configured(self, name: str) -> Store:
+    def _configured(self, name: str) -> LeaseStore:
         """The connection of a network that has a configuration; names come from clients, any names."""
         store = self._open_store(name)
         try:
@@ -119,27 +121,27 @@ class Server:
             raise RequestRefused(500, f"{error.trouble}: {error}") from error
         store.close()
         raise RequestRefused(
-            500, f"{wire.NOT_FOUND}: the network {name or wire.ONLY} has no configuration yet"
+            500, f"{protocol.NOT_FOUND}: the network {name or protocol.ONLY} has no configuration yet"
         )
 
     def _answer(self, method: str, target: str, body: bytes, connection: socket.socket) -> Response:
         """What a request gets. Raises `Stopped`, or `ConnectionError` if the client has gone."""
         try:
-            request = protocol.read_request(method, target, body)
+            request = messages.read_request(method, target, body)
             network = self._find(request.network)
             match request:
-                case protocol.ConfigRequest():
-                    return protocol.json_answer(protocol.config_text(network.config()))
-                case protocol.ListRequest():
-                    return protocol.json_answer(protocol.watch_text(network.list(), _in_a_day()))
-                case protocol.WatchRequest():
+                case messages.ConfigRequest():
+                    return messages.json_answer(messages.config_text(network.config()))
+                case messages.ListRequest():
+                    return messages.json_answer(messages.watch_text(network.list(), _in_a_day()))
+                case messages.WatchRequest():
                     told = self._wait(network, request, connection)
-                    return protocol.json_answer(protocol.watch_text(told, _in_a_day()))
-                case protocol.AcquireRequest():
+                    return messages.json_answer(messages.watch_text(told, _in_a_day()))
+                case messages.AcquireRequest():
                     held = network.acquire(request.attrs, request.previous)
-                case protocol.RenewRequest():
+                case messages.RenewRequest():
                     held = network.renew(request.subnet, request.attrs)
-            return protocol.json_answer(protocol.lease_text(held, _in_a_day()))
+            return messages.json_answer(messages.lease_text(held, _in_a_day()))
         except RequestRefused as refusal:
             return refusal.answer
         except ConfigError as error:
@@ -151,8 +153,8 @@ class Server:
             return RequestRefused(500, str(error)).answer
 
     def _wait(
-        self, network: Network, request: protocol.WatchRequest, connection: socket.socket
-    ) -> wire.WatchResult:
+        self, network: Network, request: messages.WatchRequest, connection: socket.socket
+    ) -> protocol.WatchResult:
         """What happened after its cursor, as soon as something has."""
         until = clock.now() + self._longest_poll
         with network.news() as news:
@@ -165,7 +167,7 @@ class Server:
                 told = network.since(request.cursor, request.epoch)
                 left = until - clock.now()
                 if told is not None or left <= 0:
-                    return told or wire.WatchResult(request.cursor)
+                    return told or protocol.WatchResult(request.cursor)
                 for descriptor, _ in waiter.poll(left * 1000):
                     if descriptor != news:
                         raise ConnectionAbortedError("the client has gone")

@@ -29,7 +29,7 @@ OURS, THEIRS = "/usr/bin/flanneld", "/usr/lib/reference/flanneld"
 FILL = """
 import json, os, sys
 sys.path.insert(0, "/usr/lib/flanneld")
-from flanneld_py.registry.etcd_library import etcd3
+from flanneld_py.registry.etcd.library import etcd3
 count, backend, prefix = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 client = etcd3.client("127.0.0.1", 2379)
 lease = client.lease(86400)
@@ -89,7 +89,7 @@ print(json.dumps([ready, memory, joined]))
 PAST_PROBE = """
 import json, os, subprocess, sys, time, urllib.request
 sys.path.insert(0, "/usr/lib/flanneld")
-from flanneld_py.registry.etcd_library import etcd3
+from flanneld_py.registry.etcd.library import etcd3
 count, prefix, env, *argv = sys.argv[1:]
 count, more = int(count), 200
 client = etcd3.client("192.168.50.1", 2379)

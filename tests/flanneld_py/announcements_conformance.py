@@ -11,7 +11,7 @@ import pytest
 
 from flanneld_py.lease.model import Lease, StoredLease
 from flanneld_py.registry import Announcement, LeaseAdded, LeaseChanges, LeaseRemoved, announcements
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import Subnet
 from tests.flanneld_py import registry_conformance
 from tests.flanneld_py.registry_conformance import OURS, THEIRS, THEM, US, Stored, Watched
@@ -45,7 +45,7 @@ class Heard(Watched):
         return message
 
 
-def hearing(registry: Store) -> Heard:
+def hearing(registry: LeaseStore) -> Heard:
     return Heard(registry, registry.snapshot().revision)
 
 
@@ -57,20 +57,20 @@ class BesideContract:
     """Of stores."""
 
     @pytest.fixture
-    def registry(self, world) -> Store:
+    def registry(self, world) -> LeaseStore:
         """The connection of a node whose backend says something."""
-        connected: Store = world.connect()
+        connected: LeaseStore = world.connect()
         connected.follow_announcements("udp")
         return connected
 
     @pytest.fixture
-    def other(self, world) -> Store:
+    def other(self, world) -> LeaseStore:
         """Another node's."""
-        connected: Store = world.connect()
+        connected: LeaseStore = world.connect()
         connected.follow_announcements("udp")
         return connected
 
-    def hold(self, registry: Store, subnet: Subnet = OURS) -> StoredLease:
+    def hold(self, registry: LeaseStore, subnet: Subnet = OURS) -> StoredLease:
         attrs = US if subnet == OURS else THEM
         revision = registry.create(subnet, attrs)
         assert revision is not None
@@ -153,7 +153,7 @@ class BesideContract:
         assert (snapshot.leases, snapshot.said) == ((), ())
 
     def test_backends_of_different_kinds_do_not_hear_each_other(self, registry, world):
-        stranger: Store = world.connect()
+        stranger: LeaseStore = world.connect()
         stranger.follow_announcements("wireguard")
         theirs, ours = hearing(stranger), hearing(registry)
         held = self.hold(registry)
@@ -165,7 +165,7 @@ class BesideContract:
         assert (len(registry.snapshot().said), len(stranger.snapshot().said)) == (1, 1)
 
     def test_who_does_not_follow_is_told_nothing_and_says_nothing(self, registry, world):
-        silent: Store = world.connect()
+        silent: LeaseStore = world.connect()
         watched = Watched(silent, silent.snapshot().revision)
         held = self.hold(registry)
         registry.announce(held, TEXT)

@@ -15,6 +15,7 @@ from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.options import Options
+from flanneld_py.registry.location import Location
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -176,16 +177,15 @@ class World:
         self,
         *,
         open_backend: Callable[[NetworkConfig], Backend] | None = None,
-        elsewhere: Callable[[], str] = lambda: "",
+        advice: Callable[[], str] = lambda: "",
         **options: Any,
     ) -> NetworkDaemon:
         return NetworkDaemon(
             Options(**options),
             self.registry,
             open_backend=open_backend or (lambda _config: self.backend),
-            elsewhere=elsewhere,
             subnet_file=self.subnet_file,
-            prefix="/coreos.com/network",
+            location=Location("/coreos.com/network", "etcd has no key {} yet", (), advice),
             rules=self.rules,
             ready=lambda: self.backend.calls.append(("READY=1", self.subnet)),
             time=self.script,

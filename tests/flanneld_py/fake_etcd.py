@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from flanneld_py.registry.etcd_library import etcdrpc, grpc
+from flanneld_py.registry.etcd.library import etcdrpc, grpc
 
 mvccpb = etcdrpc.rpc_pb2.kv__pb2
 

@@ -18,7 +18,7 @@ from flanneld_py.registry import (
     announcements,
 )
 from flanneld_py.registry.lease_keys import LeaseReader
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["MemoryEtcd", "MemoryRegistry", "Stored"]
@@ -192,7 +192,7 @@ class _Watcher:
             self.deliver(happened.what)
 
 
-class MemoryRegistry(Store):
+class MemoryRegistry(LeaseStore):
     """See `registry.Registry`: one daemon's connection to a `MemoryEtcd`."""
 
     def __init__(self, etcd: MemoryEtcd) -> None:
@@ -221,7 +221,7 @@ class MemoryRegistry(Store):
             etcd.say(subnet, announcements.said_at(text, held.revision), self._kind)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
-        """See `Store`."""
+        """See `LeaseStore`."""
         etcd = self._write()
         return etcd.put(subnet, attrs) if etcd.revision_of(subnet) is None else None
 
@@ -232,7 +232,7 @@ class MemoryRegistry(Store):
         return etcd.put(subnet, attrs, ttl=ttl) if etcd.revision_of(subnet) == held.revision else None
 
     def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
-        """See `Store`."""
+        """See `LeaseStore`."""
         etcd = self._write()
         if etcd.revision_of(old.lease.subnet) != old.revision or etcd.revision_of(subnet) is not None:
             return None
@@ -240,7 +240,7 @@ class MemoryRegistry(Store):
         return etcd.put(subnet, attrs)
 
     def remove(self, held: StoredLease) -> bool:
-        """See `Store`."""
+        """See `LeaseStore`."""
         etcd = self._write()
         if etcd.revision_of(held.lease.subnet) != held.revision:
             return False

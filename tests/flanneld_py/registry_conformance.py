@@ -32,7 +32,7 @@ from flanneld_py.registry import (
     Reset,
     WatchMessage,
 )
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import Addresses, Subnet
 
 PREFIX = "/coreos.com/network"
@@ -464,8 +464,8 @@ class StoreContract(RegistryContract):
     """Of registries in which every node takes its own lease: all of etcd's kinds."""
 
     @pytest.fixture
-    def registry(self, world) -> Store:
-        connected: Store = world.connect()
+    def registry(self, world) -> LeaseStore:
+        connected: LeaseStore = world.connect()
         return connected
 
     def test_a_subnet_is_taken_only_where_nobody_has_it(self, registry, world):
@@ -511,8 +511,8 @@ class DualStackContract:
     """Of stores that keep leases of two families, which etcd v2's format cannot say."""
 
     @pytest.fixture
-    def registry(self, world) -> Store:
-        connected: Store = world.connect()
+    def registry(self, world) -> LeaseStore:
+        connected: LeaseStore = world.connect()
         return connected
 
     def test_a_lease_of_two_families_is_kept_under_flannels_key(self, registry, world):

@@ -122,11 +122,11 @@ def test_what_no_other_configuration_would_mend_is_fatal(world):
         world.daemon(open_backend=open_backend).run()
 
 
-def test_a_configuration_that_stands_elsewhere_is_told_of(world, caplog):
+def test_a_configuration_in_the_wrong_place_is_named(world, caplog):
     world.etcd.config = None
     world.script.at(20, lambda: None)
     with pytest.raises(Stop):
-        world.daemon(elsewhere=lambda: "it is in etcd's v2 API").run()
+        world.daemon(advice=lambda: "it is in etcd's v2 API").run()
     (first, *_) = told_of(caplog, "has no key /coreos.com/network/config yet")
     assert first.endswith("yet: it is in etcd's v2 API")
     assert "it is in etcd's v2 API" in world.status.trouble

@@ -387,6 +387,12 @@ def test_a_server_is_no_client() -> None:
     assert caught.value.code == Exit.USAGE
 
 
+def test_a_server_that_checks_its_clients_certificates_has_one_itself() -> None:
+    with pytest.raises(Fatal, match="a server needs its own certificate and -remote-keyfile"):
+        parse(["-listen=:8888", "-remote-cafile=/ca.pem"], {})
+    assert parse(["-remote=a:8888", "-remote-cafile=/ca.pem"], {}).remote_cafile == "/ca.pem"
+
+
 @pytest.mark.parametrize("text", [":8888", "0.0.0.0:8888", "tcp://[::1]:8888", "fd://", "fd://3"])
 def test_a_server_listens_where_v0_5_5_could(text: str) -> None:
     assert parse(["-listen", text], {}).listen == text

@@ -9,7 +9,7 @@ from flanneld_py.lease.model import Lease, StoredLease
 from flanneld_py.registry import Announcement, announcements
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import parse_key
 from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
@@ -39,7 +39,7 @@ class Memory:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
-    def connect(self) -> Store:
+    def connect(self) -> LeaseStore:
         return MemoryRegistry(self.etcd)
 
     def configure(self, text: bytes) -> None:
@@ -101,7 +101,7 @@ class EtcdInProcess:
 
     def __init__(self) -> None:
         self.etcd = FakeEtcd()
-        self.connected: list[Store] = []
+        self.connected: list[LeaseStore] = []
 
     def close(self) -> None:
         for registry in self.connected:
@@ -111,7 +111,7 @@ class EtcdInProcess:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
-    def connect(self) -> Store:
+    def connect(self) -> LeaseStore:
         self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
         return self.connected[-1]
 
@@ -173,7 +173,7 @@ class Etcd2InProcess:
 
     def __init__(self) -> None:
         self.etcd = FakeEtcd2()
-        self.connected: list[Store] = []
+        self.connected: list[LeaseStore] = []
 
     def close(self) -> None:
         for registry in self.connected:
@@ -183,7 +183,7 @@ class Etcd2InProcess:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b"}' % address.encode()
 
-    def connect(self) -> Store:
+    def connect(self) -> LeaseStore:
         self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
         return self.connected[-1]
 
@@ -319,8 +319,8 @@ class TestForbidden:
         yield from served(kind())
 
     @pytest.fixture
-    def registry(self, world) -> Store:
-        connected: Store = world.connect()
+    def registry(self, world) -> LeaseStore:
+        connected: LeaseStore = world.connect()
         connected.follow_announcements("udp")
         return connected
 

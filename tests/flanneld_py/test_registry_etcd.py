@@ -10,7 +10,7 @@ from flanneld_py.lease.model import Lease, StoredLease
 from flanneld_py.registry import AccessRefused, LeaseAdded, RegistryUnavailable, Reset, WatchMessage
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd import EtcdRegistry
-from flanneld_py.registry.etcd_library import etcdrpc
+from flanneld_py.registry.etcd.library import etcdrpc
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.registry_conformance import OURS, PREFIX, THEIRS, THEM, US, Watched
 

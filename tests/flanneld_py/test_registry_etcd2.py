@@ -28,11 +28,10 @@ from flanneld_py.registry import (
     LeaseUnreadable,
     RegistryUnavailable,
     Snapshot,
-    etcd2_watch,
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
-from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.etcd2_client import Etcd2Client, Etcd2Response, LongPoll
+from flanneld_py.registry.etcd2 import Etcd2Registry, watch
+from flanneld_py.registry.etcd2.client import Etcd2Client, Etcd2Response, LongPoll
 from flanneld_py.subnet import Subnet
 from lab import wait
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
@@ -261,7 +260,7 @@ def test_watches_whose_connections_break_at_one_time_say_so_once(trouble):
     ends = queue.SimpleQueue[str]()
     etcd = cast(Etcd2Client, BreaksAtOnce(trouble, watches=2))
 
-    etcd2_watch.Etcd2Watches(etcd, {"/a": lambda _: "", "/b": lambda _: ""}, 1, on_end=ends.put)
+    watch.Etcd2Watches(etcd, {"/a": lambda _: "", "/b": lambda _: ""}, 1, on_end=ends.put)
 
     assert ends.get(timeout=10) == "ProtocolError: Connection broken"
     assert ends.empty()

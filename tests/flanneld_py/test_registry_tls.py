@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flanneld_py.errors import Fatal
-from flanneld_py.registry import AccessRefused, RegistryUnavailable, handshake
+from flanneld_py.registry import AccessRefused, RegistryUnavailable, tls_diagnosis
 from flanneld_py.registry.access import Credentials, Endpoint
 from flanneld_py.registry.etcd import EtcdRegistry
+from flanneld_py.registry.etcd.library import grpc
 from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.etcd_library import grpc
 from tests.flanneld_py.certificates import Authority
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
@@ -150,7 +150,7 @@ def test_a_certificate_for_another_host_is_told_as_that(serve, connect, files):
 
 
 def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, monkeypatch):
-    monkeypatch.setattr(handshake, "TIMEOUT", 10)
+    monkeypatch.setattr(tls_diagnosis, "TIMEOUT", 10)
     with pytest.raises(
         AccessRefused, match="it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
     ):
@@ -158,7 +158,7 @@ def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, 
 
 
 def test_a_client_certificate_that_is_not_accepted_is_told_as_that(serve, connect, files, monkeypatch):
-    monkeypatch.setattr(handshake, "TIMEOUT", 10)
+    monkeypatch.setattr(tls_diagnosis, "TIMEOUT", 10)
     credentials = Credentials(files.ca, files.other_client, files.other_client_key)
     with pytest.raises(
         AccessRefused, match="it does not accept our client certificate: check -etcd-certfile"
@@ -250,13 +250,6 @@ def test_a_key_with_a_password_is_refused(files):
     assert refused(Credentials(files.ca, files.client, files.encrypted_key)) == (
         f"-etcd-keyfile: {files.encrypted_key} is encrypted: give one that needs no password"
     )
-
-
-def test_a_certificate_needs_its_key_and_a_password_its_user(files):
-    text = "a client certificate takes both"
-    assert refused(Credentials(certfile=files.client)).endswith(f"-etcd-keyfile is not: {text}")
-    assert refused(Credentials(keyfile=files.client_key)).endswith(f"-etcd-certfile is not: {text}")
-    assert "-etcd-username is not" in refused(Credentials(password="secret"))
 
 
 def test_a_password_that_is_no_text_is_refused():

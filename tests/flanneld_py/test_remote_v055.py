@@ -15,7 +15,7 @@ from flanneld_py.lease.allocate import Pick
 from flanneld_py.lease.model import StoredLease
 from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseRequest, RegistryUnavailable
 from flanneld_py.registry.remote import RemoteRegistry
-from flanneld_py.registry.remote_client import RemoteClient
+from flanneld_py.registry.remote.client import RemoteClient
 from tests.flanneld_py.made import attrs, held, subnet
 from tests.flanneld_py.registry_conformance import Watched
 from tests.flanneld_py.v055_server import V055Server

@@ -19,7 +19,7 @@ from flanneld_py.errors import Exit, Fatal, Stopped
 from flanneld_py.lease.allocate import Pick
 from flanneld_py.monitor import metrics
 from flanneld_py.monitor.state import readiness, state
-from flanneld_py.registry import AccessRefused, RegistryUnavailable, handshake
+from flanneld_py.registry import AccessRefused, RegistryUnavailable, tls_diagnosis
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.runtime import clock, http_limits
@@ -406,7 +406,7 @@ def config_of(served: Served, credentials: Credentials) -> bytes | None:
 
 
 def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files, monkeypatch):
-    monkeypatch.setattr(handshake, "TIMEOUT", 10)
+    monkeypatch.setattr(tls_diagnosis, "TIMEOUT", 10)
     served = serve(files.server)
     config = config_of(served, files.client)
     assert config is not None
@@ -452,16 +452,16 @@ def test_a_connection_that_is_no_handshake_hurts_nobody(serve, files):
     assert config_of(served, files.client) is not None
 
 
-@pytest.mark.parametrize(
-    ("credentials", "reason"),
-    [
-        (Credentials(cafile="ca.pem"), "a server needs its own certificate"),
-        (Credentials("", "/nonexistent.pem", "/nonexistent.pem"), "No such file or directory"),
-    ],
-)
-def test_files_that_cannot_be_used_are_told_before_anybody_is_served(serve, credentials, reason):
-    with pytest.raises(Fatal, match=reason):
-        serve(credentials)
+def test_files_that_cannot_be_used_end_the_server_before_anybody_is_served(serve, files):
+    missing, junk = Credentials("", "/missing.pem", "/missing.pem"), "/etc/hostname"
+    with pytest.raises(Fatal, match=r"^-remote-certfile: /missing\.pem cannot be read: No such file"):
+        serve(missing)
+    with pytest.raises(Fatal, match=r"^-remote-keyfile: .* is not in PEM format"):
+        serve(Credentials("", files.server.certfile, junk))
+    with pytest.raises(Fatal, match=r"^-remote-certfile and -remote-keyfile: .* cannot be used together"):
+        serve(Credentials("", files.server.certfile, files.client.keyfile))
+    with pytest.raises(Fatal, match=r"^-remote-cafile: .* holds no certificate that can be used: "):
+        serve(Credentials(files.client.keyfile, files.server.certfile, files.server.keyfile))
 
 
 def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):

@@ -9,7 +9,7 @@ import pytest
 from flanneld_py.lease.allocate import Pick
 from flanneld_py.monitor.status import NetworkStatus
 from flanneld_py.registry import LeaseAdded, Snapshot
-from flanneld_py.registry.wire import WatchResult
+from flanneld_py.registry.remote.protocol import WatchResult
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.server.network import Network
 from lab import wait

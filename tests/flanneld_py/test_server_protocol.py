@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError
 from flanneld_py.lease.model import LeaseAttrs
-from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseUnreadable, wire
-from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
-from flanneld_py.server import protocol
-from flanneld_py.server.protocol import (
+from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseUnreadable
+from flanneld_py.registry.remote import protocol
+from flanneld_py.registry.remote.messages import acquire_text, read_lease, read_watch, renew_text
+from flanneld_py.server import messages
+from flanneld_py.server.messages import (
     AcquireRequest,
     ConfigRequest,
     ListRequest,
@@ -35,7 +36,7 @@ LEASE = (
 )
 
 
-def refusal(method: str, target: str, body: bytes = b"") -> protocol.Response:
+def refusal(method: str, target: str, body: bytes = b"") -> messages.Response:
     with pytest.raises(RequestRefused) as caught:
         read_request(method, target, body)
     return caught.value.answer
@@ -106,7 +107,7 @@ def test_a_path_and_a_body_that_name_different_leases_are_refused():
     ],
 )
 def test_what_is_not_in_the_protocol_is_not_found(method, target):
-    assert refusal(method, target) == protocol.Response(
+    assert refusal(method, target) == messages.Response(
         404, "text/plain; charset=utf-8", b"404 page not found\n"
     )
 
@@ -210,20 +211,22 @@ def test_a_reservation_that_is_renewed_has_an_end_lest_v055_renews_it_for_ever()
 
 
 def test_a_list_is_v055s():
-    told = wire.WatchResult(137, (held("10.1.67.0/24", "192.168.50.11", 137),))
+    told = protocol.WatchResult(137, (held("10.1.67.0/24", "192.168.50.11", 137),))
     assert watch_text(told, TOMORROW) == (b'{"events":null,"snapshot":[' + LEASE + b'],"cursor":"137"}\n')
-    assert watch_text(wire.WatchResult(9, (), epoch="a.1"), TOMORROW) == (
+    assert watch_text(protocol.WatchResult(9, (), epoch="a.1"), TOMORROW) == (
         b'{"events":null,"snapshot":[],"cursor":"9","epoch":"a.1"}\n'
     )
-    assert watch_text(wire.WatchResult(9, ()), TOMORROW) == b'{"events":null,"snapshot":[],"cursor":"9"}\n'
+    assert (
+        watch_text(protocol.WatchResult(9, ()), TOMORROW) == b'{"events":null,"snapshot":[],"cursor":"9"}\n'
+    )
 
 
 def test_events_are_v055s():
-    added = wire.WatchResult(138, None, (LeaseAdded(held("10.1.67.0/24", "192.168.50.11", 137)),))
+    added = protocol.WatchResult(138, None, (LeaseAdded(held("10.1.67.0/24", "192.168.50.11", 137)),))
     assert watch_text(added, TOMORROW) == (
         b'{"events":[{"type":"added","lease":' + LEASE + b'}],"snapshot":null,"cursor":"138"}\n'
     )
-    removed = wire.WatchResult(139, None, (LeaseRemoved(subnet("10.1.67.0/24"), 139),))
+    removed = protocol.WatchResult(139, None, (LeaseRemoved(subnet("10.1.67.0/24"), 139),))
     assert watch_text(removed, TOMORROW) == (
         b'{"events":[{"type":"removed","lease":{"Subnet":"10.1.67.0/24","Attrs":null,'
         b'"Expiration":"0001-01-01T00:00:00Z","Asof":139}}],"snapshot":null,"cursor":"139"}\n'
@@ -231,7 +234,7 @@ def test_events_are_v055s():
 
 
 def test_a_lease_that_says_nothing_readable_any_more_is_told_of_as_removed():
-    told = wire.WatchResult(139, None, (LeaseUnreadable(subnet("10.1.67.0/24"), 139),))
+    told = protocol.WatchResult(139, None, (LeaseUnreadable(subnet("10.1.67.0/24"), 139),))
     assert read(told).events == (LeaseRemoved(subnet("10.1.67.0/24"), 139),)
 
 
@@ -240,8 +243,8 @@ def test_a_lease_that_json_cannot_pass_on_is_told_of_as_if_it_were_not_there():
     huge = replace(
         huge, lease=replace(huge.lease, attrs=replace(huge.lease.attrs, backend_data=float("inf")))
     )
-    assert read(wire.WatchResult(137, (huge,))).snapshot == ()
-    assert read(wire.WatchResult(137, None, (LeaseAdded(huge),))).events == (
+    assert read(protocol.WatchResult(137, (huge,))).snapshot == ()
+    assert read(protocol.WatchResult(137, None, (LeaseAdded(huge),))).events == (
         LeaseRemoved(subnet("10.1.67.0/24"), 137),
     )
 
@@ -249,7 +252,7 @@ def test_a_lease_that_json_cannot_pass_on_is_told_of_as_if_it_were_not_there():
 # What a client reads
 
 
-def read(told: wire.WatchResult) -> wire.WatchResult:
+def read(told: protocol.WatchResult) -> protocol.WatchResult:
     return read_watch(watch_text(told, TOMORROW), pytest.fail)
 
 
@@ -259,9 +262,9 @@ def test_a_client_of_ours_knows_what_the_server_knows():
         both, lease=replace(both.lease, subnet=subnet("10.1.67.0/24", "2001:cafe:42:16::/64")), permanent=True
     )
     unaligned = held("10.1.5.0/24", "192.168.50.12", 9, name="10.1.5.7-24")
-    told = wire.WatchResult(137, (both, unaligned))
+    told = protocol.WatchResult(137, (both, unaligned))
     assert read(told) == told
-    events = wire.WatchResult(
+    events = protocol.WatchResult(
         140,
         None,
         (LeaseAdded(both), LeaseAdded(unaligned), LeaseRemoved(subnet("10.1.5.0/24"), 139, "10.1.5.7-24")),
@@ -279,7 +282,7 @@ GENUINE_LIST = (
 
 
 def test_where_no_revisions_are_told_the_cursor_stands_for_them():
-    assert read_watch(GENUINE_LIST, pytest.fail) == wire.WatchResult(
+    assert read_watch(GENUINE_LIST, pytest.fail) == protocol.WatchResult(
         6, (held("10.2.33.0/24", "192.168.50.11", 6), held("10.2.46.0/24", "192.168.50.12", 6))
     )
 
@@ -290,7 +293,7 @@ def test_where_no_revisions_are_told_the_last_event_of_a_subnet_counts():
         b'{"events":[{"type":"added","lease":{"Subnet":"10.2.33.0/24","Attrs":{"PublicIP":"192.168.50.11"}}},'
         b'{"type":"removed","lease":{"Subnet":"10.2.33.0/24","Attrs":null}}],"snapshot":null,"cursor":"7"}'
     )
-    assert read_watch(body, pytest.fail) == wire.WatchResult(
+    assert read_watch(body, pytest.fail) == protocol.WatchResult(
         7, None, (LeaseRemoved(subnet("10.2.33.0/24"), 7),)
     )
 
@@ -298,7 +301,7 @@ def test_where_no_revisions_are_told_the_last_event_of_a_subnet_counts():
 def test_what_is_no_lease_in_an_answer_is_skipped_with_a_word():
     skipped: list[str] = []
     body = b'{"snapshot":[{"Subnet":"junk"},3,{"Subnet":"10.2.33.0/24","Attrs":null}],"cursor":"7"}'
-    assert read_watch(body, skipped.append) == wire.WatchResult(7, ())
+    assert read_watch(body, skipped.append) == protocol.WatchResult(7, ())
     assert len(skipped) == 3
 
 

@@ -17,9 +17,9 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from flanneld_py.registry.etcd import EtcdRegistry
+from flanneld_py.registry.etcd.library import etcd3
 from flanneld_py.registry.etcd2 import Etcd2Registry
-from flanneld_py.registry.etcd_library import etcd3
-from flanneld_py.registry.store import Store
+from flanneld_py.registry.lease_store import LeaseStore
 from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.registry_conformance import DAY, DualStackContract, StoreContract, Stored
 
@@ -90,14 +90,14 @@ class Etcd:
         server.worlds += 1
         self.server = server
         self.prefix = f"/networks/{server.worlds}-{self.kind.__name__}"
-        self.connected: list[Store] = []
+        self.connected: list[LeaseStore] = []
 
     def close(self) -> None:
         self.resume()
         for registry in self.connected:
             registry.close()
 
-    def connect(self) -> Store:
+    def connect(self) -> LeaseStore:
         self.connected.append(self.kind([f"http://127.0.0.1:{PORT}"], self.prefix))
         return self.connected[-1]
 

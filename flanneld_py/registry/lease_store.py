@@ -10,12 +10,12 @@ from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
 from flanneld_py.registry import LeaseRequest, Registry, Snapshot
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Store"]
+__all__ = ["LeaseStore"]
 
 logger = logging.getLogger(__name__)
 
 
-class Store(Registry):
+class LeaseStore(Registry):
     """What etcd of every version has in common. Methods raise as those of `Registry`."""
 
     @abstractmethod

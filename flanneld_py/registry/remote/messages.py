@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
-from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, wire
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved
+from flanneld_py.registry.remote import protocol
 from flanneld_py.subnet import Subnet, key
 
 __all__ = ["acquire_text", "read_lease", "read_watch", "renew_text"]
@@ -17,38 +18,38 @@ T = TypeVar("T")
 def acquire_text(attrs: LeaseAttrs, previous: Subnet | None) -> bytes:
     """A request for a lease; `previous` is the subnet that the node had."""
     members = json.loads(encode(attrs))
-    return wire.dump(members if previous is None else members | {"PreviousSubnet": key(previous)})
+    return protocol.dump(members if previous is None else members | {"PreviousSubnet": key(previous)})
 
 
 def renew_text(held: StoredLease, attrs: LeaseAttrs) -> bytes:
     """A request to renew a lease, with these attributes from now on."""
     renewed = replace(held, lease=replace(held.lease, attrs=attrs))
-    return wire.dump(wire.lease_members(renewed, wire.NEVER))
+    return protocol.dump(protocol.lease_members(renewed, protocol.NEVER))
 
 
 def read_lease(body: bytes) -> StoredLease:
     """The lease that was acquired; ValueError where there is none."""
-    return wire.lease_of(wire.read(body))
+    return protocol.lease_of(protocol.read(body))
 
 
-def read_watch(body: bytes, skipped: Callable[[str], None]) -> wire.WatchResult:
+def read_watch(body: bytes, skipped: Callable[[str], None]) -> protocol.WatchResult:
     """An answer to a list or a watch; ValueError where it is none. `skipped` is told why a lease is none.
 
     v0.5.5 tells no revisions: there the cursor stands for them, for at that revision it was so; and where it
     stands for several events of one subnet, the last one counts.
     """
-    members = wire.read(body)
-    cursor = wire.cursor_of(members.get("cursor"))
+    members = protocol.read(body)
+    cursor = protocol.cursor_of(members.get("cursor"))
     snapshot = None
     if "snapshot" in members:
-        listed = _readable(wire.lease_of, members["snapshot"], skipped)
+        listed = _readable(protocol.lease_of, members["snapshot"], skipped)
         snapshot = tuple(held if held.revision else replace(held, revision=cursor) for held in listed)
     events: Sequence[LeaseEvent] = _readable(_event, members.get("events", []), skipped)
     if not all(_revision(event) for event in events):
         last = {_name(event): event for event in events}
         events = [_at(event, cursor) for event in last.values()]
     epoch = members.get("epoch")
-    return wire.WatchResult(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
+    return protocol.WatchResult(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
 
 
 def _readable(
@@ -60,7 +61,7 @@ def _readable(
     def each() -> Iterator[T]:
         for item in items:
             try:
-                yield read(wire.lower(item))
+                yield read(protocol.lower(item))
             except ValueError as error:
                 skipped(str(error))
 
@@ -68,13 +69,13 @@ def _readable(
 
 
 def _event(members: Mapping[str, object]) -> LeaseEvent:
-    lease = wire.lower(members.get("lease"))
+    lease = protocol.lower(members.get("lease"))
     match members.get("type"):
         case "added":
-            return LeaseAdded(wire.lease_of(lease))
+            return LeaseAdded(protocol.lease_of(lease))
         case "removed":
-            subnet, name = wire.subnet_of(lease)
-            return LeaseRemoved(subnet, wire.asof(lease), name)
+            subnet, name = protocol.subnet_of(lease)
+            return LeaseRemoved(subnet, protocol.asof(lease), name)
     raise ValueError(f"an event of the type {str(members.get('type'))[:60]!r}")
 
 

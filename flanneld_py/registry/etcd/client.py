@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
-from flanneld_py.registry.etcd_library import etcd3, etcdrpc, grpc
-from flanneld_py.registry.etcd_watch import words
-from flanneld_py.registry.handshake import diagnose
+from flanneld_py.registry.etcd.library import etcd3, etcdrpc, grpc
+from flanneld_py.registry.etcd.watch import words
 from flanneld_py.registry.tls import Tls
+from flanneld_py.registry.tls_diagnosis import diagnose
 
 __all__ = ["TIMEOUT", "EtcdClient"]
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class EtcdClient:
-    """See `turns.Connection`. `prefix` is for messages: what the user must be allowed to read and write."""
+    """See `failover.Connection`. `prefix`, for messages: what the user must be allowed to read and write."""
 
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float

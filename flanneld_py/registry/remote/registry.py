@@ -1,7 +1,7 @@
 """Leases of `flanneld -listen`, of v0.5.5 and of ours: the server takes them for us.
 
 v0.5.5's server renews whatever it is told to, also a lease that meanwhile is another's; so we look before
-and after. It has no revisions: a list's cursor stands for them (see `remote_texts`). A lease that its list
+and after. It has no revisions: a list's cursor stands for them (see `messages`). A lease that its list
 does not name, or names with another PublicIP, is not ours.
 """
 
@@ -20,23 +20,19 @@ from flanneld_py.registry import (
     Reset,
     Snapshot,
     WatchMessage,
-    tls,
-    wire,
 )
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
 from flanneld_py.registry.failover import Failover
-from flanneld_py.registry.remote_client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, ServerResponse
-from flanneld_py.registry.remote_texts import acquire_text, read_lease, read_watch, renew_text
-from flanneld_py.registry.remote_watch import RemoteWatch
+from flanneld_py.registry.remote import protocol
+from flanneld_py.registry.remote.client import HINTS, TIMEOUT, NoGoodAnswer, RemoteClient, ServerResponse
+from flanneld_py.registry.remote.messages import acquire_text, read_lease, read_watch, renew_text
+from flanneld_py.registry.remote.watch import RemoteWatch
+from flanneld_py.registry.tls import client_tls
 from flanneld_py.subnet import Addresses, Subnet, key
 
-__all__ = ["ABSENT", "RemoteRegistry", "url_of"]
+__all__ = ["RemoteRegistry", "url_of"]
 
 logger = logging.getLogger(__name__)
-
-
-ABSENT = "the lease server has no {} yet: write the network's configuration into its etcd"
-"""What it means that something is not there, for people; with {} for its URL."""
 
 
 def url_of(server: str, network: str = "", credentials: Credentials = NO_CREDENTIALS) -> str:
@@ -60,29 +56,29 @@ class RemoteRegistry:
         timeout: float = TIMEOUT,
     ) -> None:
         endpoint = Endpoint.of(f"{_scheme(credentials)}://{server}")
-        files = tls.choose([endpoint], credentials, HINTS.flag)
+        files = client_tls([endpoint], credentials, HINTS.flag)
         self._path = _path_of(network)
         self._skipped: set[str] = set()
         self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
         self._lock = threading.Lock()
-        self._turns = Failover([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
+        self._failover = Failover([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
 
     def config(self) -> bytes | None:
         """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""
-        return self._turns.here(self._config)
+        return self._failover.here(self._config)
 
     def require(self, network: NetworkConfig) -> None:
         """See `Registry`. What the server's registry cannot keep, the server says."""
 
     def snapshot(self) -> Snapshot:
         """See `Registry`. Keys that are spoiled are the server's business: they are not told of."""
-        told = self._turns.here(self._list)
+        told = self._failover.here(self._list)
         self._listed = told.cursor, told.epoch
         return Snapshot(told.snapshot or (), told.cursor)
 
     def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:  # noqa: ARG002 (the server knows)
         """See `Registry`. The server decides, by its own configuration and its own way to pick."""
-        return self._turns.here(lambda client: self._acquire(client, request))
+        return self._failover.here(lambda client: self._acquire(client, request))
 
     def follow_announcements(self, kind: str) -> None:
         """See `Registry`. flannel's protocol has no place for it."""
@@ -92,7 +88,7 @@ class RemoteRegistry:
 
     def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
         """See `Registry`. The lease counts as ours as long as it names our address."""
-        return self._turns.here(lambda client: self._renew(client, held, attrs))
+        return self._failover.here(lambda client: self._renew(client, held, attrs))
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
@@ -114,23 +110,23 @@ class RemoteRegistry:
             path = f"{self._path}/leases?{known}next="
             return RemoteWatch(client.poll(), path, revision, on_answer=hand_on, on_end=end)
 
-        self._turns.watch(begin)
+        self._failover.watch(begin)
 
     def probe(self) -> bytes | None:
         """See `Registry`. The server asks its etcd for it, so that an etcd that is away is noticed here."""
-        return self._turns.here(self._config)
+        return self._failover.here(self._config)
 
     def close(self) -> None:
         """See `Registry`."""
-        self._turns.close()
+        self._failover.close()
 
     def _config(self, client: RemoteClient) -> bytes | None:
         reply = client.ask("GET", f"{self._path}/config")
-        if not reply.is_good and reply.text.startswith(wire.NOT_FOUND):
+        if not reply.is_good and reply.text.startswith(protocol.NOT_FOUND):
             return None
         return _good(reply)
 
-    def _list(self, client: RemoteClient) -> wire.WatchResult:
+    def _list(self, client: RemoteClient) -> protocol.WatchResult:
         body = _good(client.ask("GET", f"{self._path}/leases"))
         try:
             return read_watch(body, self._skip)
@@ -139,7 +135,7 @@ class RemoteRegistry:
 
     def _acquire(self, client: RemoteClient, request: LeaseRequest) -> StoredLease | None:
         reply = client.ask("POST", f"{self._path}/leases", acquire_text(request.attrs, request.previous))
-        if not reply.is_good and reply.text.startswith(wire.OUT_OF_SUBNETS):
+        if not reply.is_good and reply.text.startswith(protocol.OUT_OF_SUBNETS):
             raise OutOfSubnets(reply.text)
         try:
             subnet = read_lease(_good(reply)).lease.subnet
@@ -155,7 +151,7 @@ class RemoteRegistry:
         reply = client.ask(
             "PUT", f"{self._path}/leases/{quote(key(subnet), safe='')}", renew_text(held, attrs)
         )
-        if not reply.is_good and reply.text.startswith(wire.LOST):
+        if not reply.is_good and reply.text.startswith(protocol.LOST):
             return None
         _good(reply)
         renewed = self._ours(client, subnet, attrs.public)
@@ -183,7 +179,7 @@ def _scheme(credentials: Credentials) -> str:
 
 
 def _path_of(network: str) -> str:
-    return f"/v1/{quote(network or wire.ONLY, safe='')}"
+    return f"/v1/{quote(network or protocol.ONLY, safe='')}"
 
 
 def _good(reply: ServerResponse) -> bytes:

@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 from flanneld_py.registry import AccessRefused, RegistryUnavailable
 from flanneld_py.registry.access import Endpoint
-from flanneld_py.registry.handshake import Hints, diagnose
 from flanneld_py.registry.tls import Tls
+from flanneld_py.registry.tls_diagnosis import Hints, diagnose
 
 __all__ = ["TIMEOUT", "NoAnswer", "NoGoodAnswer", "Poll", "RemoteClient", "ServerResponse"]
 
@@ -67,7 +67,7 @@ class ServerResponse:
 
 
 class RemoteClient:
-    """See `turns.Connection`. Used by one thread, but for `close`."""
+    """See `failover.Connection`. Used by one thread, but for `close`."""
 
     def __init__(self, endpoint: Endpoint, tls: Tls | None, timeout: float) -> None:
         self.url = endpoint.url

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote
 from flanneld_py import config
 from flanneld_py.config.reader import ConfigError, Problem
 from flanneld_py.lease.model import LeaseAttrs, StoredLease
-from flanneld_py.registry import LeaseAdded, LeaseEvent, wire
+from flanneld_py.registry import LeaseAdded, LeaseEvent
+from flanneld_py.registry.remote import protocol
 from flanneld_py.subnet import Subnet, key, parse_key
 
 __all__ = [
@@ -121,7 +122,7 @@ def read_request(method: str, target: str, body: bytes) -> Request:
 
 
 def _network(name: str) -> str:
-    if name == wire.ONLY:
+    if name == protocol.ONLY:
         return ""
     # It becomes a part of a key.
     if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 255:
@@ -134,15 +135,15 @@ def _list_or_watch(network: str, query: str) -> ListRequest | WatchRequest:
         given = parse_qs(query, keep_blank_values=True, max_num_fields=10)
         if "next" not in given:
             return ListRequest(network)
-        return WatchRequest(network, wire.cursor_of(given["next"][0]), given.get("epoch", [""])[0])
+        return WatchRequest(network, protocol.cursor_of(given["next"][0]), given.get("epoch", [""])[0])
     except ValueError as error:
         raise RequestRefused(500, f"failed to parse cursor: {error}") from None
 
 
 def _acquire(network: str, body: bytes) -> AcquireRequest:
     try:
-        attrs = wire.attrs_of(body)
-        name = wire.read(body).get("previoussubnet")
+        attrs = protocol.attrs_of(body)
+        name = protocol.read(body).get("previoussubnet")
     except ValueError as error:
         raise _not_json(error) from None
     return AcquireRequest(network, attrs, None if name is None else parse_key(str(name)))
@@ -150,7 +151,7 @@ def _acquire(network: str, body: bytes) -> AcquireRequest:
 
 def _renew(network: str, name: str, body: bytes) -> RenewRequest:
     try:
-        held = wire.lease_of(wire.read(body))
+        held = protocol.lease_of(protocol.read(body))
     except ValueError as error:
         raise _not_json(error) from None
     if name != key(held.lease.subnet) or held.name:
@@ -185,7 +186,7 @@ def config_text(text: bytes) -> bytes:
             members["Backend"] = value
     rest = {name: value for name, value in given.items() if name.lower() not in _SHARED and value is not None}
     try:
-        return wire.dump(members | rest)
+        return protocol.dump(members | rest)
     except (ValueError, RecursionError) as error:
         fix = "give numbers that a computer can hold, and a shallow object"
         raise ConfigError((Problem("", f"the configuration cannot be passed on ({error})", fix),)) from None
@@ -196,15 +197,15 @@ def lease_text(held: StoredLease, expires: datetime) -> bytes:
 
     Also one without an end is given one: v0.5.5 would renew it again and again, without a pause.
     """
-    return wire.dump(wire.lease_members(held, _time(expires)))
+    return protocol.dump(protocol.lease_members(held, _time(expires)))
 
 
-def watch_text(told: wire.WatchResult, expires: datetime) -> bytes:
+def watch_text(told: protocol.WatchResult, expires: datetime) -> bytes:
     """Leases and events; `expires` is when a lease ends that is written now: none of them lives longer."""
 
     def lease(held: StoredLease) -> dict[str, object] | None:
         try:
-            return wire.lease_members(held, wire.NEVER if held.permanent else _time(expires))
+            return protocol.lease_members(held, protocol.NEVER if held.permanent else _time(expires))
         except ValueError:  # no client could read it: it is told of as if it were not there
             return None
 
@@ -215,15 +216,15 @@ def watch_text(told: wire.WatchResult, expires: datetime) -> bytes:
                 return {"type": "added", "lease": added}
         else:
             subnet, revision, name = item.subnet, item.revision, item.name
-        gone = {"Attrs": None, "Expiration": wire.NEVER, "Asof": revision}
-        return {"type": "removed", "lease": {**wire.subnets(name or key(subnet)), **gone}}
+        gone = {"Attrs": None, "Expiration": protocol.NEVER, "Asof": revision}
+        return {"type": "removed", "lease": {**protocol.subnets(name or key(subnet)), **gone}}
 
     snapshot = None
     if told.snapshot is not None:
         snapshot = [members for held in told.snapshot if (members := lease(held)) is not None]
     events = [event(item) for item in told.events]
     members = {"events": events or None, "snapshot": snapshot, "cursor": str(told.cursor)}
-    return wire.dump(members | ({"epoch": told.epoch} if told.epoch else {}))
+    return protocol.dump(members | ({"epoch": told.epoch} if told.epoch else {}))
 
 
 def _time(when: datetime) -> str:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from flanneld_py.registry.etcd_library import etcdrpc, grpc
+from flanneld_py.registry.etcd.library import etcdrpc, grpc
 
 __all__ = ["EtcdWatch", "words"]
 

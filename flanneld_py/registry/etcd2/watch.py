@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from flanneld_py.registry import RegistryUnavailable
-from flanneld_py.registry.etcd2_client import EVENT_CLEARED, Etcd2Client, Etcd2Response, LongPoll
+from flanneld_py.registry.etcd2.client import EVENT_CLEARED, Etcd2Client, Etcd2Response, LongPoll
 
 __all__ = ["Etcd2Watch", "Etcd2Watches"]
 

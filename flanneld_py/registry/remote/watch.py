@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from flanneld_py.registry import RegistryUnavailable
-from flanneld_py.registry.remote_client import Poll
+from flanneld_py.registry.remote.client import Poll
 
 __all__ = ["RemoteWatch"]
 

@@ -18,8 +18,8 @@ from urllib3.exceptions import (
 
 from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
-from flanneld_py.registry.handshake import diagnose
 from flanneld_py.registry.tls import Tls
+from flanneld_py.registry.tls_diagnosis import diagnose
 
 __all__ = ["TIMEOUT", "Etcd2Client", "Etcd2Response", "LongPoll", "Node"]
 
@@ -94,7 +94,7 @@ def _node(data: object, depth: int = 2) -> Node:
 
 
 class Etcd2Client:
-    """See `turns.Connection`. `prefix` is for messages: what the user must be allowed to read and write."""
+    """See `failover.Connection`. `prefix`, for messages: what the user must be allowed to read and write."""
 
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
