@@ -54,7 +54,7 @@ def _release(node: str, today: Today) -> Step:
     program = today.programs.get(node)
     if program is None:
         command = "ls /usr/lib/flanneld/flanneld_py"
-        expect = Expect("the daemon", "flanneld", r"^(daemon\.py)$", today="daemon.py")
+        expect = Expect("the daemon", "flanneld", r"^(__main__\.py)$", today="__main__.py")
         what = "flanneld_py"
     else:
         command = "/usr/bin/flanneld -version"
