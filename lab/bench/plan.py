@@ -6,7 +6,7 @@ from enum import Enum
 
 from lab.bench.ways import Settings, Way
 
-__all__ = ["OFFERED", "WAIT", "Place", "Step", "Test", "client", "duration", "order", "server", "steps"]
+__all__ = ["OFFERED", "WAIT", "Place", "Sweep", "Test", "client", "duration", "order", "server", "sweeps"]
 
 OFFERED = 400_000
 """Datagrams a second that the tests of small packets offer: more than any proxy on two cores takes."""
@@ -46,7 +46,7 @@ LENGTH = {Test.SMALL: 64, Test.LARGE: 1200}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Sweep:
     """The same test of every way, one after the other: what a ratio compares lies seconds apart."""
 
     round: int
@@ -67,12 +67,12 @@ def order(ways: Sequence[Way], number: int) -> tuple[Way, ...]:
     return turned if number % 2 == 0 else turned[::-1]
 
 
-def steps(ways: Sequence[Way], settings: Settings) -> Iterator[Step]:
+def sweeps(ways: Sequence[Way], settings: Settings) -> Iterator[Sweep]:
     """Every measurement of a run."""
     for number in range(settings.rounds):
         for place in Place:
             for test in Test:
-                yield Step(number, place, test, order(ways, number))
+                yield Sweep(number, place, test, order(ways, number))
 
 
 def duration(ways: Sequence[Way], settings: Settings) -> float:

@@ -9,7 +9,7 @@ from lab.bench import reading
 from lab.bench.box import Answer, Box, open_box
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
 from lab.bench.pair import Absent, Failed, Pair
-from lab.bench.plan import Place, Step, Test, duration, order, steps
+from lab.bench.plan import Place, Sweep, Test, duration, order, sweeps
 from lab.bench.topology import SWITCH
 from lab.bench.ways import Genuine, Settings, Way, ways
 from lab.deadlines import UNIT_STARTS
@@ -134,28 +134,30 @@ class _Run:
     def all(self, here: Sequence[Way]) -> None:
         """Everything: each round's measurements, then what is looked at once."""
         udp = [way for way in here if way.is_udp]
-        for step in steps(here, self._settings):
-            name = f"round {step.round + 1} of {self._settings.rounds}: {step.test.value}, {step.place.value}"
+        for sweep in sweeps(here, self._settings):
+            name = (
+                f"round {sweep.round + 1} of {self._settings.rounds}: {sweep.test.value}, {sweep.place.value}"
+            )
             with self._progress.step(name):
-                self._measure(step)
-            if step == last_of(step):
-                with self._progress.step(f"round {step.round + 1} of {self._settings.rounds}: kill -9"):
-                    self._outages(step.round, order(udp, step.round))
+                self._measure(sweep)
+            if sweep == last_of(sweep):
+                with self._progress.step(f"round {sweep.round + 1} of {self._settings.rounds}: kill -9"):
+                    self._outages(sweep.round, order(udp, sweep.round))
         amount = MUCH if self._settings.verify else LITTLE
         for way in udp:
             with self._progress.step(f"{amount / 1e6:.0f} MB both ways: {way.title}"):
                 self._exchange(way, amount)
 
-    def _measure(self, step: Step) -> None:
-        for way in step.ways:
+    def _measure(self, sweep: Sweep) -> None:
+        for way in sweep.ways:
             try:
-                done = self._pairs[way.name].measure(step.test, step.place, self._settings)
-                found = list(_values(step.test, done))
+                done = self._pairs[way.name].measure(sweep.test, sweep.place, self._settings)
+                found = list(_values(sweep.test, done))
             except FAILED as error:
-                self._fail(step.round, way, f"{step.test.value}, {step.place.value}", error)
+                self._fail(sweep.round, way, f"{sweep.test.value}, {sweep.place.value}", error)
                 continue
             self.samples += [
-                Sample(step.round, way.name, step.place, metric, value) for metric, value in found
+                Sample(sweep.round, way.name, sweep.place, metric, value) for metric, value in found
             ]
 
     def _outages(self, number: int, udp: Iterable[Way]) -> None:
@@ -182,9 +184,9 @@ class _Run:
         self.failures.append(Failure(number, way.name, what, reason))
 
 
-def last_of(step: Step) -> Step:
-    """The last step of the same round."""
-    return Step(step.round, list(Place)[-1], list(Test)[-1], step.ways)
+def last_of(sweep: Sweep) -> Sweep:
+    """The last sweep of the same round."""
+    return Sweep(sweep.round, list(Place)[-1], list(Test)[-1], sweep.ways)
 
 
 def _values(test: Test, done: Answer) -> Iterator[tuple[Metric, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.checks import Finding, Kind, failed
 from lab.pods import RunningPod, to_document
-from lab.render.shapes import Image, Lab, Node, Shown, StepResult
+from lab.render.shapes import ShownImage, ShownLab, ShownLine, ShownNode, ShownStep
 
 __all__ = [
     "Document",
@@ -84,7 +84,7 @@ def removed(what: Iterable[str]) -> Document:
     return versioned({"removed": list(what)})
 
 
-def labs(found: Iterable[Lab]) -> Document:
+def labs(found: Iterable[ShownLab]) -> Document:
     """`lab ls`."""
     return versioned(
         {
@@ -102,7 +102,7 @@ def labs(found: Iterable[Lab]) -> Document:
     )
 
 
-def status(lab: str, complete: bool, nodes: Iterable[Node], running: Iterable[RunningPod]) -> Document:
+def status(lab: str, complete: bool, nodes: Iterable[ShownNode], running: Iterable[RunningPod]) -> Document:
     """`lab status`."""
     return versioned(
         {
@@ -114,7 +114,7 @@ def status(lab: str, complete: bool, nodes: Iterable[Node], running: Iterable[Ru
     )
 
 
-def _node(node: Node) -> Document:
+def _node(node: ShownNode) -> Document:
     return {
         "name": node.name,
         "role": node.role,
@@ -170,12 +170,12 @@ def created(placed: Mapping[str, str]) -> Document:
     return versioned({"created": [{"pod": pod, "node": node} for pod, node in placed.items()]})
 
 
-def tutorial(results: Iterable[StepResult]) -> Document:
+def tutorial(results: Iterable[ShownStep]) -> Document:
     """`lab tutorial`."""
     return versioned({"steps": [_step(result) for result in results]})
 
 
-def _step(result: StepResult) -> Document:
+def _step(result: ShownStep) -> Document:
     return {
         "section": result.section,
         "node": result.node or None,
@@ -188,7 +188,7 @@ def _step(result: StepResult) -> Document:
     }
 
 
-def _shown(item: Shown) -> Document:
+def _shown(item: ShownLine) -> Document:
     return {
         "what": item.what,
         "document": item.document,
@@ -198,7 +198,7 @@ def _shown(item: Shown) -> Document:
     }
 
 
-def images(found: Iterable[Image]) -> Document:
+def images(found: Iterable[ShownImage]) -> Document:
     """`lab images ls`: the sizes are bytes."""
     return versioned(
         {

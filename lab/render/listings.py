@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from lab.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
-from lab.render.shapes import Image, Lab, Node
+from lab.render.shapes import ShownImage, ShownLab, ShownNode
 from lab.render.text import table
 
 __all__ = ["images", "labs", "plan", "status"]
 
 
-def labs(found: Sequence[Lab], *, width: int | None = None) -> str:
+def labs(found: Sequence[ShownLab], *, width: int | None = None) -> str:
     """`lab ls`."""
     if not found:
         return "There is no lab."
@@ -19,7 +19,7 @@ def labs(found: Sequence[Lab], *, width: int | None = None) -> str:
     return table(["NAME", "UNDERLAY", "NODES", "MADE BY", "STATE"], rows, width)
 
 
-def status(nodes: Sequence[Node], running: Sequence[RunningPod], *, width: int | None = None) -> str:
+def status(nodes: Sequence[ShownNode], running: Sequence[RunningPod], *, width: int | None = None) -> str:
     """`lab status`: machines with their services and leases, then the pods."""
     rows = [
         [
@@ -38,7 +38,7 @@ def status(nodes: Sequence[Node], running: Sequence[RunningPod], *, width: int |
     return f"{machines}\n\n{pods(running, wide=True, width=width)}"
 
 
-def _services(node: Node) -> Iterator[str]:
+def _services(node: ShownNode) -> Iterator[str]:
     """Its services, and what it did not tell."""
     for service in node.services:
         yield f"{service.unit} {service.describe()}"
@@ -46,7 +46,7 @@ def _services(node: Node) -> Iterator[str]:
         yield f"{silent.question}: {silent.reason}" if silent.question else silent.reason
 
 
-def images(found: Sequence[Image], *, width: int | None = None) -> str:
+def images(found: Sequence[ShownImage], *, width: int | None = None) -> str:
     """`lab images ls`."""
     if not found:
         return "There are no images of the lab."

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from lab.render.shapes import StepResult
+from lab.render.shapes import ShownStep
 from lab.render.text import indent, less, table
 
 __all__ = ["replay_summary", "step"]
 
 
-def step(result: StepResult, *, width: int | None = None) -> str:
+def step(result: ShownStep, *, width: int | None = None) -> str:
     """One step of the replay: the document's command, today's, its output, and what it shows."""
     where = f" on {result.node}" if result.node else ""
     lines = [
@@ -33,7 +33,7 @@ def step(result: StepResult, *, width: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay_summary(results: Sequence[StepResult]) -> str:
+def replay_summary(results: Sequence[ShownStep]) -> str:
     """The replay's last line."""
     wrong = [result for result in results if not result.ok]
     if not wrong:

@@ -6,10 +6,10 @@ from typing import Protocol
 from lab.observe import Silent
 from lab.services import Service
 
-__all__ = ["Image", "Lab", "Node", "Shown", "StepResult"]
+__all__ = ["ShownImage", "ShownLab", "ShownLine", "ShownNode", "ShownStep"]
 
 
-class Node(Protocol):
+class ShownNode(Protocol):
     """A machine: `lab.status.NodeStatus`."""
 
     @property
@@ -32,7 +32,7 @@ class Node(Protocol):
     def ok(self) -> bool: ...
 
 
-class Lab(Protocol):
+class ShownLab(Protocol):
     """One of the labs that there are: `lab.status.LabStatus`."""
 
     @property
@@ -47,7 +47,7 @@ class Lab(Protocol):
     def made_by(self) -> str: ...
 
 
-class Image(Protocol):
+class ShownImage(Protocol):
     """One of the lab's images: `lab.images.Listed`."""
 
     @property
@@ -60,7 +60,7 @@ class Image(Protocol):
     def state(self) -> str: ...
 
 
-class Shown(Protocol):
+class ShownLine(Protocol):
     """One thing that a step of the tutorial shows: `lab.tutorial.Shown`."""
 
     @property
@@ -75,7 +75,7 @@ class Shown(Protocol):
     def ok(self) -> bool: ...
 
 
-class StepResult(Protocol):
+class ShownStep(Protocol):
     """A step of the tutorial, replayed: `lab.tutorial.StepResult`."""
 
     @property
@@ -91,6 +91,6 @@ class StepResult(Protocol):
     @property
     def ok(self) -> bool: ...
     @property
-    def shown(self) -> Sequence[Shown]: ...
+    def shown(self) -> Sequence[ShownLine]: ...
     @property
     def why(self) -> str: ...

@@ -20,7 +20,7 @@ __all__ = [
     "SERVICES",
     "TUTORIAL",
     "LabSpec",
-    "Machine",
+    "NodeBase",
     "NodeSpec",
     "ServiceName",
     "lab_name",
@@ -90,7 +90,7 @@ def _underlays(network: IPv4Network, underlay: IPv4Network | None) -> tuple[IPv4
     return tuple(item for item in every if not item.overlaps(network))
 
 
-class Machine(Model):
+class NodeBase(Model):
     """One machine: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
 
     name: str
@@ -110,7 +110,7 @@ class Machine(Model):
         return service in self.services
 
 
-class NodeSpec(Machine):
+class NodeSpec(NodeBase):
     """A machine with what it runs."""
 
     flanneld: Flanneld = Flanneld()

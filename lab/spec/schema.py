@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo
 
 from lab.document import Model, short
 from lab.flannel import EtcdApi
-from lab.spec.model import SERVICES, Machine, lab_name, underlay_network
+from lab.spec.model import SERVICES, NodeBase, lab_name, underlay_network
 from lab.spec.network import config_text
 
 __all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
@@ -55,7 +55,7 @@ class FlanneldKey(Model):
     options: Options = ()
 
 
-class Node(Machine):
+class NodeKey(NodeBase):
     """A node of the lab file."""
 
     flanneld: FlanneldKey | None = None
@@ -71,9 +71,9 @@ class Node(Machine):
 
 
 TUTORIAL_NODES = (
-    Node(name="centos-master", role="master", host=51),
-    Node(name="centos-minion01", role="minion", host=52),
-    Node(name="centos-minion02", role="minion", host=53),
+    NodeKey(name="centos-master", role="master", host=51),
+    NodeKey(name="centos-minion01", role="minion", host=52),
+    NodeKey(name="centos-minion02", role="minion", host=53),
 )
 
 
@@ -84,7 +84,7 @@ class File(Model):
     """Left out: what the command line or the environment says, else the tutorial's."""
     underlay: Annotated[IPv4Network | None, BeforeValidator(underlay_network)] = None
     """Left out: the one that goes with the name."""
-    nodes: tuple[Node, ...] = TUTORIAL_NODES
+    nodes: tuple[NodeKey, ...] = TUTORIAL_NODES
     flannel: FlannelKey = FlannelKey()
     flanneld: FlanneldKey = FlanneldKey()
     """Of every minion that does not say its own."""

@@ -1,7 +1,7 @@
 """Sections 2 to 3.6: etcd's settings, flannel's installation, its first start."""
 
 from lab.tutorial.numbers import MASTER, SUBNET
-from lab.tutorial.step import Expect, Step, Today
+from lab.tutorial.step import Expect, Today, TutorialStep
 
 __all__ = ["etcd", "install", "start"]
 
@@ -19,7 +19,7 @@ UNIT = {
 }
 
 
-def etcd(today: Today) -> tuple[Step, ...]:
+def etcd(today: Today) -> tuple[TutorialStep, ...]:
     """Section 2, on the master."""
     config = '{ "Network": "10.2.0.0/16" }'
     set_it = f"etcdctl set /coreos.com/network/config '{config}'"
@@ -28,7 +28,7 @@ def etcd(today: Today) -> tuple[Step, ...]:
         "v3": f"etcd 3.5 speaks the v3 API. lab up has run: {set_it.replace(' set ', ' put ')}",
     }
     return (
-        Step(
+        TutorialStep(
             "2.1",
             MASTER,
             set_it,
@@ -36,7 +36,7 @@ def etcd(today: Today) -> tuple[Step, ...]:
             (Expect("flannel's configuration", config, r"^(\{.*\})$"),),
             why[today.api],
         ),
-        Step(
+        TutorialStep(
             "2.2",
             MASTER,
             "in /etc/etcd/etcd.conf, change localhost to 0.0.0.0 in\n"
@@ -48,7 +48,7 @@ def etcd(today: Today) -> tuple[Step, ...]:
     )
 
 
-def _release(node: str, today: Today) -> Step:
+def _release(node: str, today: Today) -> TutorialStep:
     file = "flannel-0.5.5-linux-amd64.tar.gz"
     document = f"wget https://github.com/coreos/flannel/releases/download/v0.5.5/{file}\ntar -xzvf {file}"
     program = today.programs.get(node)
@@ -61,10 +61,10 @@ def _release(node: str, today: Today) -> Step:
         expect = Expect("the release", "0.5.5", r"^v?(\d\S*)$")
         what = program
     why = f"In place of the release stands {what}, which lab up copied in: a node has no way out."
-    return Step("3.1, 3.2", node, document, command, (expect,), why)
+    return TutorialStep("3.1, 3.2", node, document, command, (expect,), why)
 
 
-def install(node: str, today: Today) -> tuple[Step, ...]:
+def install(node: str, today: Today) -> tuple[TutorialStep, ...]:
     """Sections 3.1 to 3.4, on a minion."""
     programs = ("/usr/bin/flanneld", "/usr/bin/mk-docker-opts.sh")
     options = "-iface=eth0"
@@ -72,14 +72,14 @@ def install(node: str, today: Today) -> tuple[Step, ...]:
         options += " -etcd-api=v2"
     return (
         _release(node, today),
-        Step(
+        TutorialStep(
             "3.3",
             node,
             "cp flannel-0.5.5/flanneld /usr/bin\ncp flannel-0.5.5/mk-docker-opts.sh /usr/bin",
             f"ls -l {' '.join(programs)}",
             tuple(Expect("executable", name, rf"^-rwxr-xr-x .* ({name})$") for name in programs),
         ),
-        Step(
+        TutorialStep(
             "3.4",
             node,
             "edit /etc/sysconfig/flanneld",
@@ -97,7 +97,7 @@ def install(node: str, today: Today) -> tuple[Step, ...]:
             "-iface=eth0, because without it flanneld takes the default route's interface, and a node of the "
             "lab has no such route.",
         ),
-        Step(
+        TutorialStep(
             "3.4",
             node,
             "edit /usr/lib/systemd/system/flanneld.service",
@@ -107,11 +107,11 @@ def install(node: str, today: Today) -> tuple[Step, ...]:
     )
 
 
-def start(node: str) -> tuple[Step, ...]:
+def start(node: str) -> tuple[TutorialStep, ...]:
     """Sections 3.5 to 3.7, on a minion."""
     gateway = f"{SUBNET[node]}.1/24"
     return (
-        Step(
+        TutorialStep(
             "3.5",
             node,
             "systemctl stop docker",
@@ -122,7 +122,7 @@ def start(node: str) -> tuple[Step, ...]:
             ),
             "Nothing to stop: Before= and RequiredBy= hold docker back until flanneld has its lease.",
         ),
-        Step(
+        TutorialStep(
             "3.6",
             node,
             "systemctl start flanneld",
@@ -133,7 +133,7 @@ def start(node: str) -> tuple[Step, ...]:
             ),
             "The boot has started it. Starting it again would do nothing.",
         ),
-        Step(
+        TutorialStep(
             "3.6",
             node,
             "mk-docker-opts.sh -i",
@@ -146,7 +146,7 @@ def start(node: str) -> tuple[Step, ...]:
             "The document does not show the file; these are the lines that v0.5.5's script writes. "
             "The unit's ExecStartPost= has run it.",
         ),
-        Step(
+        TutorialStep(
             "3.6",
             node,
             "source /run/flannel/subnet.env",
@@ -157,7 +157,7 @@ def start(node: str) -> tuple[Step, ...]:
                 Expect("MTU", "1472", r"^FLANNEL_MTU=(.*)$"),
             ),
         ),
-        Step(
+        TutorialStep(
             "3.6, 3.7",
             node,
             "ifconfig docker0 ${FLANNEL_SUBNET}\nsystemctl restart docker",

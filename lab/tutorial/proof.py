@@ -2,7 +2,7 @@
 
 from lab.pods import container_name
 from lab.tutorial.numbers import ADDRESS, CONTAINER, DOCKER0_MTU, MASTER, MINIONS, PEER, POD, SUBNET
-from lab.tutorial.step import ABSENT, Expect, Step, Today
+from lab.tutorial.step import ABSENT, Expect, Today, TutorialStep
 
 __all__ = ["POD_FILES", "POD_LS", "devices", "leases", "login", "no_flannel_on_the_master", "pods"]
 
@@ -10,10 +10,10 @@ POD_FILES = "cat mysqlpod01.yaml mysqlpod02.yaml"
 POD_LS = "lab pod ls -o wide"
 
 
-def devices(node: str) -> Step:
+def devices(node: str) -> TutorialStep:
     """Section 3.7: `ip a` on a minion."""
     subnet = SUBNET[node]
-    return Step(
+    return TutorialStep(
         "3.7",
         node,
         "ip a",
@@ -35,7 +35,7 @@ def devices(node: str) -> Step:
     )
 
 
-def leases(today: Today) -> tuple[Step, ...]:
+def leases(today: Today) -> tuple[TutorialStep, ...]:
     """Section 3.7: the "routing table" in etcd."""
     folder = "/coreos.com/network/subnets"
     keys = {node: f"{folder}/{SUBNET[node]}.0-24" for node in MINIONS}
@@ -45,7 +45,7 @@ def leases(today: Today) -> tuple[Step, ...]:
         node: today.translate(value.replace("}", ',"PublicIPv6":null}')) for node, value in values.items()
     }
     return (
-        Step(
+        TutorialStep(
             "3.7",
             MASTER,
             f"etcdctl ls {folder}",
@@ -57,7 +57,7 @@ def leases(today: Today) -> tuple[Step, ...]:
             "" if old else "The v3 API has no directories, only prefixes of keys.",
         ),
         *(
-            Step(
+            TutorialStep(
                 "3.7",
                 MASTER,
                 f"etcdctl get {keys[node]}",
@@ -73,10 +73,10 @@ def leases(today: Today) -> tuple[Step, ...]:
     )
 
 
-def pods() -> tuple[Step, ...]:
+def pods() -> tuple[TutorialStep, ...]:
     """Section 4.1: the two pods."""
     return (
-        Step(
+        TutorialStep(
             "4.1",
             "",
             "cat mysqlpod01.yaml",
@@ -94,7 +94,7 @@ def pods() -> tuple[Step, ...]:
             ),
             "The nodeName: lines are the only addition: they place the pods as the document's scheduler did.",
         ),
-        Step(
+        TutorialStep(
             "4.1",
             "",
             "kubectl create -f mysqlpod01.yaml\nkubectl create -f mysqlpod02.yaml\nkubectl get pods -o wide",
@@ -109,7 +109,7 @@ def pods() -> tuple[Step, ...]:
     )
 
 
-def login(node: str, today: Today) -> tuple[Step, ...]:
+def login(node: str, today: Today) -> tuple[TutorialStep, ...]:
     """Section 4.1: in a minion's pod, its address, and MySQL in the other pod."""
     pod = POD[node]
     name = container_name(pod, pod)
@@ -117,7 +117,7 @@ def login(node: str, today: Today) -> tuple[Step, ...]:
     mac = f"02:42:0a:02:{int(third):02x}:02"
     old_mac = f"02:42:0a:02:{int(SUBNET[node].split('.')[2]):02x}:02"
     return (
-        Step(
+        TutorialStep(
             "4.1",
             node,
             f"docker exec -it {CONTAINER[pod]} /bin/bash\nip a",
@@ -131,7 +131,7 @@ def login(node: str, today: Today) -> tuple[Step, ...]:
             ),
             f"Containers have names here. {DOCKER0_MTU}",
         ),
-        Step(
+        TutorialStep(
             "4.1",
             node,
             f"mysql -uroot -p -h{PEER[pod]}",
@@ -151,9 +151,9 @@ def login(node: str, today: Today) -> tuple[Step, ...]:
     )
 
 
-def no_flannel_on_the_master() -> Step:
+def no_flannel_on_the_master() -> TutorialStep:
     """The document's closing note."""
-    return Step(
+    return TutorialStep(
         "4.1, note",
         MASTER,
         "flannel does not have to be deployed on the master, for it takes no load",

@@ -13,7 +13,7 @@ from lab.observe import Topic, observe
 from lab.render.pods import pods
 from lab.spec import LabSpec, tutorial
 from lab.tutorial.proof import POD_FILES, POD_LS
-from lab.tutorial.step import Step, StepResult, Today, examine, plain
+from lab.tutorial.step import StepResult, Today, TutorialStep, examine, plain
 from lab.tutorial.steps import steps
 
 __all__ = ["replay"]
@@ -80,7 +80,7 @@ def _today(lab: LabAccess) -> Today:
     return Today(lab.underlay, subnets, lab.spec.etcd_api, programs)
 
 
-def _run(lab: LabAccess, step: Step) -> tuple[str, int]:
+def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:
     """What a step prints, and its exit status."""
     if step.command == POD_FILES:
         folder = files("lab").joinpath("tutorial")

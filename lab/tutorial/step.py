@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 from lab.spec import EtcdApi
 
-__all__ = ["ABSENT", "Expect", "Shown", "Step", "StepResult", "Today", "examine", "plain"]
+__all__ = ["ABSENT", "Expect", "Shown", "StepResult", "Today", "TutorialStep", "examine", "plain"]
 
 ABSENT = "no such line"
 """What is seen where a pattern finds nothing."""
@@ -51,7 +51,7 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TutorialStep:
     """One step, on one machine."""
 
     section: str
@@ -89,7 +89,7 @@ class StepResult:
     why: str
 
 
-def examine(step: Step, output: str, exit_code: int, today: Today) -> StepResult:
+def examine(step: TutorialStep, output: str, exit_code: int, today: Today) -> StepResult:
     """Compare a step's output with what it must show."""
     shown = tuple(_look(expect, output, today) for expect in step.expects)
     if exit_code != 0:

@@ -7,12 +7,12 @@ that changes nothing, or by reading back what it made.
 from lab.tutorial.install import etcd, install, start
 from lab.tutorial.numbers import MINIONS
 from lab.tutorial.proof import devices, leases, login, no_flannel_on_the_master, pods
-from lab.tutorial.step import Step, Today
+from lab.tutorial.step import Today, TutorialStep
 
 __all__ = ["steps"]
 
 
-def steps(today: Today) -> tuple[Step, ...]:
+def steps(today: Today) -> tuple[TutorialStep, ...]:
     """Every step, on every machine that the document does it on."""
     return (
         *etcd(today),

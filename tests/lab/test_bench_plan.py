@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.bench.plan import Place, Test, client, duration, order, server, steps
+from lab.bench.plan import Place, Test, client, duration, order, server, sweeps
 from lab.bench.topology import argv, machines, make_machines, make_pod, static_subnet
 from lab.bench.ways import KINDS, Genuine, Settings, ways
 
@@ -15,7 +15,7 @@ OLD, NEW = Genuine("/opt/old", "0.5.5"), Genuine("/opt/new", "0.20.2")
 
 def test_every_round_measures_everything_of_every_way_once():
     all_ways = ways([OLD])
-    found = list(steps(all_ways, Settings(rounds=3)))
+    found = list(sweeps(all_ways, Settings(rounds=3)))
     assert len(found) == 3 * len(Place) * len(Test)
     for step in found:
         assert sorted(way.name for way in step.ways) == sorted(way.name for way in all_ways)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lab.errors import Unfit
 from lab.pods import RunningPod
 from lab.tutorial import StepResult, replay
-from lab.tutorial.step import Expect, Step, Today, examine, plain
+from lab.tutorial.step import Expect, Today, TutorialStep, examine, plain
 from lab.tutorial.steps import steps
 from tests.lab.examples import SPEC, FakeLab, etcd_answer, fake_lab, known, master
 from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
@@ -86,7 +86,7 @@ FLANNEL_ETCD_KEY="/coreos.com/network"
 """
 
 
-def step(document: str, node: str | None = None) -> Step:
+def step(document: str, node: str | None = None) -> TutorialStep:
     """The first step for a command of the document."""
     found = [
         item
@@ -247,14 +247,14 @@ def test_every_command_that_is_not_the_documents_is_explained() -> None:
 
 
 def test_a_command_that_fails_is_not_what_the_tutorial_shows() -> None:
-    result = examine(Step("0", "n", "x", "x", ()), "", 3, DOCUMENT)
+    result = examine(TutorialStep("0", "n", "x", "x", ()), "", 3, DOCUMENT)
     assert not result.ok
     assert wrong(result) == {"exit status": ("0", "3")}
 
 
 def test_what_is_expected_today_stands_beside_what_the_document_shows() -> None:
     expect = Expect("a name", "old 10.2.35.1", r"^(\w+) is (\w+)$", today="new")
-    (shown,) = examine(Step("0", "n", "x", "x", (expect,)), "it\nwho is it\n", 0, DOCUMENT).shown
+    (shown,) = examine(TutorialStep("0", "n", "x", "x", (expect,)), "it\nwho is it\n", 0, DOCUMENT).shown
     assert (shown.document, shown.expected, shown.seen, shown.ok) == ("old 10.2.35.1", "new", "who it", False)
 
 
