@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from lab import lifecycle, lock, spec
-from lab.cluster import Lab, remove_all
+from lab import lock, spec
+from lab.cluster import Lab, lifecycle, remove_all
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.events import Reporter

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.access import LabAccess
 from lab.cluster import AnotherVersion, Lab, maker_of, names
 from lab.deadlines import PACKET
 from lab.engine import Engine
 from lab.labels import NAME
 from lab.lock import is_held
+from lab.node.services import Service
 from lab.observe import NodeObservation, Observation, Silent, Topic, known, observe
 from lab.observe.parse import parse_environment
-from lab.services import Service
+from lab.protocols import LabAccess
 
 __all__ = ["LabStatus", "NodeStatus", "labs", "look", "nodes"]
 

@@ -16,7 +16,7 @@ from lab.engine import STDERR, STDOUT, Exec
 from lab.errors import Unfit
 from lab.node import Node
 from lab.node.inside import VARIABLE, mark, supervised
-from lab.together import Task
+from lab.threads import Task
 
 __all__ = ["Refusal", "connect"]
 

@@ -16,8 +16,8 @@ import pytest
 
 from lab import images
 from lab.bench import picture
-from lab.context import recipe, requirements
 from lab.errors import Unfit
+from lab.images.build_context import recipe, requirements
 from tests import wheels
 from tests.wheels import ROOT
 

@@ -14,7 +14,7 @@ from lab.engine import ContainerConfig, Engine, FileContent
 from lab.errors import CommandError
 from lab.labels import NAME
 from lab.node import Talk
-from lab.payload import daemon_files
+from lab.node.files import daemon_files
 from lab.signals import shielded
 
 __all__ = ["Answer", "Box", "open_box"]

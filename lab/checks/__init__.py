@@ -6,10 +6,10 @@
 
 from collections.abc import Iterable
 
-from lab.access import LabAccess
 from lab.checks.finding import Comparison, Finding, Kind, Subject, failed
 from lab.checks.registry import Check, chosen, every_check, judge, topics_of
 from lab.observe import observe
+from lab.protocols import LabAccess
 
 __all__ = [
     "Check",

@@ -5,11 +5,12 @@ from typing import BinaryIO
 
 import click
 
-from lab import base, host, render
+from lab import host, render
 from lab import images as images_
 from lab.cli.common import as_json, echo, print_json
-from lab.context import NAMES
 from lab.engine import Engine
+from lab.images import rootfs
+from lab.images.build_context import NAMES
 from lab.progress import on_terminal
 from lab.render import documents
 from lab.streams import width
@@ -56,11 +57,11 @@ def load(archive: BinaryIO, json_: bool) -> int:
 
 
 @images.command(name="base")
-@click.argument("suite", type=click.Choice(sorted(base.SUITES.values())))
-@click.argument("rootfs", type=click.File("rb"))
-def base_(suite: str, rootfs: BinaryIO) -> int:
+@click.argument("suite", type=click.Choice(sorted(rootfs.SUITES.values())))
+@click.argument("archive", metavar="ROOTFS", type=click.File("rb"))
+def base_(suite: str, archive: BinaryIO) -> int:
     """Take a root file system, a tar, for the base of that Debian suite, as mmdebstrap writes it."""
-    echo(base.take(Engine.connect(), suite, rootfs))
+    echo(rootfs.take(Engine.connect(), suite, archive))
     return 0
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from lab import checks, host, lifecycle, render, spec, status
+from lab import checks, host, render, spec, status
 from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
-from lab.cluster import Lab
+from lab.cluster import Lab, lifecycle
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.events import JsonLines, Listener

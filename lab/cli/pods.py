@@ -9,7 +9,7 @@ from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cli.nodes import argv, streams
 from lab.cluster import Lab
-from lab.create_pods import create_pods
+from lab.cluster.create_pods import create_pods
 from lab.engine import Engine
 from lab.node.inside import VARIABLE
 from lab.pods import PodSpec, parse

@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool, Mount
 from docker.utils import parse_repository_tag
 
-from lab import together
+from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
 from lab.engine.endpoint import Endpoint, choose, is_here
 from lab.engine.failures import attempt, reason, remedy_elsewhere
@@ -354,7 +354,7 @@ class Engine:
                 feeding.result()  # raises why the input did not come to its end, and so the command neither
             raise NoAnswer(f"container {container[:12]}", shlex.join(argv), seconds) from error
         if feeding is not None:
-            with suppress(together.Late):  # what it did not wait for is nothing to it
+            with suppress(threads.Late):  # what it did not wait for is nothing to it
                 feeding.result(INPUT_ENDS.seconds)
         return ExecResult(session.exit_code(), bytes(out), bytes(err))
 

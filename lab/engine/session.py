@@ -11,7 +11,7 @@ import docker
 
 from lab.engine.failures import attempt
 from lab.errors import LabError
-from lab.together import Task, start
+from lab.threads import Task, start
 
 __all__ = ["STDERR", "STDOUT", "Exec"]
 

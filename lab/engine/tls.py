@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lab.engine.endpoint import Tls
-from lab.together import Task, start
+from lab.threads import Task, start
 
 __all__ = ["client_context", "connect"]
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from lab import labels, together, wait
+from lab import labels, threads, wait
 from lab.deadlines import COMMAND, END_TOLD, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Container, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
-from lab.journal import telling
 from lab.node.inside import VARIABLE, mark, supervised
+from lab.node.journal import telling
 from lab.node.running import Running
-from lab.services import Service, parse_failed, parse_services, show_argv
+from lab.node.services import Service, parse_failed, parse_services, show_argv
 
 __all__ = ["Node", "Talk"]
 
@@ -198,8 +198,8 @@ class Talk:
 
     def _within(self, seconds: float, act: Callable[[], T]) -> T:
         try:
-            return together.start(act).result(seconds)
-        except together.Late:
+            return threads.start(act).result(seconds)
+        except threads.Late:
             raise LabError(f"{self._name} did not answer in {seconds:.0f} s") from None
 
     def _line(self) -> str | None:

@@ -13,7 +13,7 @@ from lab import wait
 from lab.deadlines import END_TOLD
 from lab.engine import STDERR, Exec
 from lab.errors import LabError, NoAnswer
-from lab.together import Task, start
+from lab.threads import Task, start
 
 __all__ = ["Running"]
 

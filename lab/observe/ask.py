@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from lab import together
-from lab.access import LabAccess, NodeAccess
+from lab import threads
 from lab.deadlines import PACKET, QUESTION, SPARE
 from lab.errors import CommandError, LabError, NoAnswer
+from lab.node.services import parse_services
 from lab.observe import questions
 from lab.observe.inside import program
 from lab.observe.model import (
@@ -44,7 +44,7 @@ from lab.observe.parse import (
 from lab.observe.probing import probe
 from lab.observe.questions import Questions
 from lab.pods import RunningPod, parse_inspect
-from lab.services import parse_services
+from lab.protocols import LabAccess, NodeAccess
 from lab.spec import NodeSpec
 
 __all__ = ["EVERYTHING", "observe", "run_batch", "stream"]
@@ -84,17 +84,17 @@ def stream(
     """
     seconds = QUESTION.seconds if within is None else within
     first: dict[str, NodeObservation] = {}
-    for found in together.as_ended(partial(_look, lab, topics=topics, seconds=seconds), lab.spec.nodes):
+    for found in threads.as_ended(partial(_look, lab, topics=topics, seconds=seconds), lab.spec.nodes):
         first[found.name] = found
         yield found
     if not ACROSS & set(topics):
         return
     pods = sorted((pod for node in first.values() for pod in known(node.pods) or ()), key=_name)
     members = [first[node.name] for node in lab.spec.running("flanneld")]
-    probing = together.start(lambda: probe(lab, members, pods) if Topic.PROBES in topics else {})
+    probing = threads.start(lambda: probe(lab, members, pods) if Topic.PROBES in topics else {})
     look = partial(_look_across, lab, pods=pods, topics=topics, seconds=seconds)
     others = [node for node in lab.spec.nodes if node.runs("flanneld") or node.runs("docker")]
-    further = together.each(look, [first[node.name] for node in others])
+    further = threads.each(look, [first[node.name] for node in others])
     probes = probing.result()
     for node in further:
         yield replace(node, probes=probes.get(node.name))

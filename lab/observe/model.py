@@ -7,8 +7,8 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeAlias, TypeVar
 
+from lab.node.services import Service
 from lab.pods import RunningPod
-from lab.services import Service
 from lab.spec import LabSpec, NodeSpec, ServiceName
 
 __all__ = [

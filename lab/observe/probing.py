@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lab import together
-from lab.access import Conversation, LabAccess
+from lab import threads
 from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
 from lab.observe.inside import program
 from lab.observe.model import NodeObservation, Ping
 from lab.pods import RunningPod
+from lab.protocols import Conversation, LabAccess
 
 __all__ = ["probe"]
 
@@ -39,11 +39,11 @@ def probe(
     """
     if len(nodes) < 2 or not lab.spec.backend.delivers:
         return {}
-    places = together.each(lambda node: _place(lab, node, pods), nodes)
+    places = threads.each(lambda node: _place(lab, node, pods), nodes)
     try:
-        found = together.each(lambda place: _ask(place, places), places)
+        found = threads.each(lambda place: _ask(place, places), places)
     finally:
-        together.each(_end, places)
+        threads.each(_end, places)
     return {place.name: tuple(pings) for place, pings in zip(places, found, strict=True)}
 
 

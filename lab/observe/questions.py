@@ -4,9 +4,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from lab.errors import LabError
+from lab.node.services import show_argv
 from lab.observe.model import PASSWORD, Topic
 from lab.pods import RunningPod, list_argv
-from lab.services import show_argv
 from lab.spec import LabSpec, NodeSpec
 
 __all__ = ["Questions", "mysql_argv", "of_node", "of_pods"]

@@ -6,7 +6,7 @@ out, and what is empty. Every other value of these keys is an error.
 
 from collections.abc import Mapping
 
-from lab.document import ANYTHING
+from lab.validation import ANYTHING
 
 __all__ = ["CONTAINER", "METADATA", "POD", "PORT", "SPEC"]
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictInt, field_validator
 
 from lab import yamltext
-from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short, validate
 from lab.errors import Unfit
 from lab.pods import ignored as harmless
 from lab.pods.reference import image_name
+from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model, short, validate
 
 __all__ = [
     "ContainerSpec",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lab.plan import Step
+from lab.cluster.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
 from lab.render.shapes import ShownImage, ShownLab, ShownNode

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from lab.node.services import Service
 from lab.observe import Silent
-from lab.services import Service
 
 __all__ = ["ShownImage", "ShownLab", "ShownLine", "ShownNode", "ShownStep"]
 

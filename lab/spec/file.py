@@ -6,7 +6,6 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab import yamltext
-from lab.document import parts
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse
 from lab.spec.interface import no_interface
@@ -14,6 +13,7 @@ from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, no_underlay, underlay_of
 from lab.spec.network import config_problems, network_of
 from lab.spec.program import ANY, Flanneld, Program, read_program
 from lab.spec.schema import File, FlanneldKey, FlannelKey, nodes_problems
+from lab.validation import parts
 
 __all__ = ["load", "load_file", "tutorial"]
 

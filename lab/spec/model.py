@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt, ValidationError, field_validator
 
 from lab.backends import Backend, BackendConfig, backend
-from lab.document import DNS_LABEL, DNS_LABEL_WORDS, Model, short
 from lab.errors import LabError, Unfit
 from lab.flannel import EtcdApi
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
 from lab.spec.network import network_of
 from lab.spec.program import Flanneld
+from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model, short
 
 __all__ = [
     "SERVICES",

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from lab.backends import BACKENDS
-from lab.document import short, similar
+from lab.validation import short, similar
 
 __all__ = ["config_problems", "config_text", "lower", "network_of"]
 

@@ -4,8 +4,8 @@ import hashlib
 import struct
 from pathlib import Path
 
-from lab.document import Model
 from lab.errors import Unfit
+from lab.validation import Model
 
 __all__ = [
     "ANY",

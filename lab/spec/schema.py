@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo, field_validator
 
-from lab.document import Model, short
 from lab.flannel import EtcdApi
 from lab.spec.model import SERVICES, NodeBase, lab_name, underlay_network
 from lab.spec.network import config_text
+from lab.validation import Model, short
 
 __all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
 

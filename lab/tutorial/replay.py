@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from ipaddress import IPv4Network
 
-from lab.access import LabAccess
 from lab.checks.expected import leases_of
 from lab.deadlines import CONVERSATION
 from lab.errors import LabError, Unfit
 from lab.observe import Topic, observe
+from lab.protocols import LabAccess
 from lab.render.pods import pods
 from lab.spec import LabSpec, tutorial
 from lab.tutorial.proof import POD_FILES, POD_LS

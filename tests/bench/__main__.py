@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from lab import images, lifecycle, render
+from lab import images, render
+from lab.cluster import lifecycle
 from lab.engine import Engine
 from lab.events import Reporter
 from tests.bench import cluster, histories, scale

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from lab import lifecycle, lock, spec
-from lab.cluster import Lab, remove_all
+from lab import lock, spec
+from lab.cluster import Lab, lifecycle, remove_all
 from lab.engine import Engine
 from lab.events import Event, Reporter, StepEnded
 from tests.bench.report import line

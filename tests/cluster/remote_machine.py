@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import context, images, lock, wait
+from lab import images, lock, wait
 from lab.cluster import remove_all
 from lab.confinement import MACHINE
 from lab.engine import ContainerConfig, Engine, FileContent, tar
 from lab.events import Reporter
+from lab.images import build_context
 from lab.labels import IMAGE, NAME
 from tests.flanneld_py.certificates import Authority
 
@@ -90,7 +91,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
 
 def _image(engine: Engine, node: str) -> str:
     recipe = {"Dockerfile": FileContent(DOCKERFILE)}
-    tag = f"lab-remote:{context.digest(recipe, node)}"
+    tag = f"lab-remote:{build_context.digest(recipe, node)}"
     if engine.image(tag) is None:
         engine.build(io.BytesIO(tar(recipe)), tag=tag, args={"BASE": node}, labels={IMAGE: "remote"})
     return tag

@@ -10,13 +10,13 @@ import pytest
 from lab import checks, spec, status, wait
 from lab.checks import Kind
 from lab.cluster import Lab
-from lab.create_pods import create_pods
+from lab.cluster.create_pods import create_pods
 from lab.engine import FileContent
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.fixtures import temporary_lab
-from lab.kubelet import DockerDown
 from lab.labels import CACHE, NAME
+from lab.node.kubelet import DockerDown
 from lab.pods import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.registry import registry

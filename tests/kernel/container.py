@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import context, images, lock
+from lab import images, lock
 from lab.confinement import SANDBOX
 from lab.engine import Engine, FileContent
 from lab.events import Reporter
+from lab.images import build_context
 from lab.labels import NAME
-from lab.payload import daemon_files
+from lab.node.files import daemon_files
 from tests.kernel.harness import Agent, Sandbox
 
 __all__ = ["open_container"]
@@ -53,7 +54,7 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
 
 def strict_files() -> Mapping[str, FileContent]:
     """What makes every Python there, a `python3 -I` too, end at an error that it would only print."""
-    folder = f"/usr/local/lib/python{context.PYTHON}/dist-packages"
+    folder = f"/usr/local/lib/python{build_context.PYTHON}/dist-packages"
     hooks = Path(__file__).parents[1] / "strict" / "sitecustomize.py"
     return {
         f"{folder}/strict.py": FileContent(hooks.read_bytes()),

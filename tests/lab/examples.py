@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from lab import spec
 from lab.engine import ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
+from lab.node.services import Service
 from lab.observe import (
     File,
     Lease,
@@ -23,7 +24,6 @@ from lab.observe import (
     Told,
 )
 from lab.pods import RunningPod
-from lab.services import Service
 from lab.spec import SERVICES, LabSpec
 
 T = TypeVar("T")

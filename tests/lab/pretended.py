@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from lab import checks, images, kubelet
+from lab import checks, images
 from lab.engine import Container, ContainerConfig, Engine, ExecResult, Network, Volume
+from lab.node import kubelet
 
 __all__ = ["PretendedEngine", "in_a_pretended_world"]
 

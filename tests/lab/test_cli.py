@@ -77,7 +77,7 @@ def test_a_lab_is_called_by_its_option_its_file_or_lab_name(
         wanted.append(spec)
         return (), ""
 
-    monkeypatch.setattr("lab.lifecycle.foresee", foresee)
+    monkeypatch.setattr("lab.cluster.lifecycle.foresee", foresee)
     assert group.run(["up", *words]) == 0
     assert [spec.name for spec in wanted] == [name]
     assert (wanted[0].underlay is not None) == (name == "tutorial")

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from lab import kubelet, labels, naming, spec
+from lab import labels, naming, spec
 from lab.cluster import Lab
-from lab.create_pods import create_pods
+from lab.cluster.create_pods import create_pods
 from lab.engine import Container, Engine, ExecResult, Network
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
-from lab.node import Node
+from lab.node import Node, kubelet
 
 SPEC = spec.tutorial().with_name("demo").model_copy(update={"pods": ()})
 ONE, OTHER = spec.tutorial().pods

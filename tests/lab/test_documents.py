@@ -11,13 +11,14 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from lab import checks, host, images, plan, status
+from lab import checks, host, images, status
 from lab.bench import document as bench_document
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
 from lab.bench.plan import Place
 from lab.bench.ways import Genuine, Settings, ways
 from lab.cli.common import as_text
 from lab.cli.group import cli, run
+from lab.cluster import plan
 from lab.engine import Engine
 from lab.images import Listed
 from lab.observe import Observation

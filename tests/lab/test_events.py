@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import together
+from lab import threads
 from lab.events import (
     Event,
     JsonLines,
@@ -68,7 +68,7 @@ def test_steps_of_several_threads_are_told_one_after_another() -> None:
             with reporter.step(name):
                 reporter.note(name)
 
-    together.each(work, ["one", "another"])
+    threads.each(work, ["one", "another"])
 
 
 def test_each_event_is_a_line_of_json() -> None:

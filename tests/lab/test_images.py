@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import base, context, images, lock, seed
+from lab import lock
 from lab.engine import Container, Engine, FileContent, ImageInfo, Volume
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
+from lab.images import build_context, images, rootfs, seed
 from tests.lab.manifests import TUTORIAL_UNIT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,34 +87,38 @@ def whole(fake: FakeEngine) -> images.Images:
 
 def test_names_are_the_same_for_two_clones_with_the_same_files(tmp_path: Path) -> None:
     for clone in (tmp_path / "a", tmp_path / "b"):
-        for path, content in context.recipe("node").items():
+        for path, content in build_context.recipe("node").items():
             target = clone / path if path.startswith("locks/") else clone / "images" / "node" / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content.data)
             target.chmod(content.mode)
-    first, second = (context.recipe("node", tmp_path / name) for name in "ab")
-    assert context.digest(first) == context.digest(second) == context.digest(context.recipe("node"))
+    first, second = (build_context.recipe("node", tmp_path / name) for name in "ab")
+    assert (
+        build_context.digest(first)
+        == build_context.digest(second)
+        == build_context.digest(build_context.recipe("node"))
+    )
 
 
 @given(FILES, FILES)
 def test_an_image_has_another_name_as_soon_as_a_file_differs(
     one: Mapping[str, FileContent], other: Mapping[str, FileContent]
 ) -> None:
-    assert (context.digest(one) == context.digest(other)) == (one == other)
+    assert (build_context.digest(one) == build_context.digest(other)) == (one == other)
 
 
 @given(FILES)
 def test_an_image_has_another_name_on_another_architecture(files: Mapping[str, FileContent]) -> None:
-    assert context.digest(files, "amd64") != context.digest(files, "arm64")
+    assert build_context.digest(files, "amd64") != build_context.digest(files, "arm64")
 
 
 def test_the_node_image_depends_on_its_locked_libraries() -> None:
-    assert context.recipe("node")["locks/node.txt"].data == (ROOT / "locks" / "node.txt").read_bytes()
-    assert "locks/node.txt" not in context.recipe("mysql")
+    assert build_context.recipe("node")["locks/node.txt"].data == (ROOT / "locks" / "node.txt").read_bytes()
+    assert "locks/node.txt" not in build_context.recipe("mysql")
 
 
 def test_the_daemon_is_not_part_of_the_node_image() -> None:
-    assert not [path for path in context.recipe("node") if "flanneld_py/" in path]
+    assert not [path for path in build_context.recipe("node") if "flanneld_py/" in path]
 
 
 def test_names_follow_the_scheme_that_labels_and_documentation_use() -> None:
@@ -228,38 +233,38 @@ def test_an_engine_that_no_image_can_be_made_for_is_refused_before_anything_is_d
 
 def test_requirements_keep_their_hashes() -> None:
     lock = "a==1 \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\nB.c==2 ; python_version > '3'\n"
-    assert context.requirements(lock) == {
+    assert build_context.requirements(lock) == {
         "a": "a==1 \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\n",
         "b.c": "B.c==2 ; python_version > '3'\n",
     }
 
 
 def test_every_locked_library_of_the_node_has_a_hash() -> None:
-    entries = context.requirements((ROOT / "locks" / "node.txt").read_text())
-    assert entries.keys() >= context.SOURCE_ONLY
+    entries = build_context.requirements((ROOT / "locks" / "node.txt").read_text())
+    assert entries.keys() >= build_context.SOURCE_ONLY
     assert {"etcd3", "grpcio", "protobuf", "pyroute2", "pymysql", "cryptography"} <= entries.keys()
     assert all("--hash=sha256:" in entry for entry in entries.values())
 
 
 def test_a_build_context_has_the_files_with_their_modes(tmp_path: Path) -> None:
-    context.write_context("mysql", tmp_path / "out")
+    build_context.write_context("mysql", tmp_path / "out")
     written = {
         str(path.relative_to(tmp_path / "out")): FileContent(path.read_bytes(), path.stat().st_mode & 0o777)
         for path in (tmp_path / "out").rglob("*")
         if path.is_file()
     }
-    assert written == context.recipe("mysql")
+    assert written == build_context.recipe("mysql")
 
 
 def test_a_build_context_is_not_written_over_other_files(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(Unfit, match="is not empty"):
-        context.write_context("mysql", tmp_path)
+        build_context.write_context("mysql", tmp_path)
 
 
 def test_an_unknown_image_is_named_with_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(Unfit, match="there is no image redis") as caught:
-        context.write_context("redis", tmp_path)
+        build_context.write_context("redis", tmp_path)
     assert caught.value.hint == "One of: node, mysql"
 
 
@@ -278,28 +283,28 @@ def test_a_packed_context_belongs_to_root_whoever_packs_it(tmp_path: Path) -> No
                     "./run": (0o755, 0, 0)}  # fmt: skip
 
 
-@pytest.mark.parametrize("suite", sorted(base.SUITES.values()))
+@pytest.mark.parametrize("suite", sorted(rootfs.SUITES.values()))
 def test_a_base_names_no_mirror_and_unstable_alone_may_be_out_of_date(suite: str) -> None:
-    argv = base.bootstrap_argv(suite, "amd64", root=True)
+    argv = rootfs.bootstrap_argv(suite, "amd64", root=True)
     assert argv[-2:] == (suite, "-")
     assert not [word for word in argv if "http" in word or "file:" in word]
     assert any("Check-Valid-Until" in word for word in argv) == (suite == "sid")
 
 
 def test_a_base_is_made_in_a_user_namespace_without_root() -> None:
-    assert "--mode=unshare" in base.bootstrap_argv("sid", "arm64", root=False)
-    assert "--mode=unshare" not in base.bootstrap_argv("sid", "arm64", root=True)
-    assert "--architectures=arm64" in base.bootstrap_argv("sid", "arm64", root=False)
+    assert "--mode=unshare" in rootfs.bootstrap_argv("sid", "arm64", root=False)
+    assert "--mode=unshare" not in rootfs.bootstrap_argv("sid", "arm64", root=True)
+    assert "--architectures=arm64" in rootfs.bootstrap_argv("sid", "arm64", root=False)
 
 
-@pytest.mark.parametrize("image", context.NAMES)
+@pytest.mark.parametrize("image", build_context.NAMES)
 def test_every_image_can_be_built_from_another_base(image: str) -> None:
-    dockerfile = context.recipe(image)["Dockerfile"].data.decode()
-    assert f"ARG BASE=debian:{base.SUITES[image]}-slim\nFROM ${{BASE}}" in dockerfile
+    dockerfile = build_context.recipe(image)["Dockerfile"].data.decode()
+    assert f"ARG BASE=debian:{rootfs.SUITES[image]}-slim\nFROM ${{BASE}}" in dockerfile
 
 
 def test_the_node_is_set_up_as_the_tutorial_says() -> None:
-    files = context.recipe("node")
+    files = build_context.recipe("node")
     unit = files["files/usr/lib/systemd/system/flanneld.service"].data.decode()
     assert unit == TUTORIAL_UNIT
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.journal import telling
+from lab.node.journal import telling
 
 # flannel 0.5.5 and 0.20.2 (Go's flag), with -ifcae=eth0; each goes on for 30 more options.
 FLANNEL = """\

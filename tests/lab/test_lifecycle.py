@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab import checks, lifecycle, spec
+from lab import checks, spec
+from lab.cluster import lifecycle
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter

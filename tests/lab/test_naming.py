@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from lab import labels, lifecycle, naming, spec, status
-from lab.cluster import Lab
+from lab import labels, naming, spec, status
+from lab.cluster import Lab, lifecycle
 from lab.engine import Container, Engine, ExecResult, Network, Volume
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.naming import Maker
-from lab.payload import SPEC_FILE
+from lab.node.files import SPEC_FILE
 
 SHARED = spec.tutorial().with_name("shared")
 

@@ -9,7 +9,7 @@ import pytest
 from lab.engine import Container, Engine, ExecResult
 from lab.errors import LabError, NoAnswer
 from lab.node import Node
-from lab.services import parse_failed
+from lab.node.services import parse_failed
 
 
 class HangingEngine:

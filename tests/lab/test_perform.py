@@ -2,9 +2,9 @@ import threading
 
 import pytest
 
+from lab.cluster.perform import perform
+from lab.cluster.plan import Action, PutConfig, Step
 from lab.events import Reporter
-from lab.perform import perform
-from lab.plan import Action, PutConfig, Step
 from lab.progress import Lines, on_terminal
 from lab.wait import Cancelled
 

@@ -4,7 +4,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from lab import plan, spec
+from lab import spec
+from lab.cluster import plan
 from lab.errors import Unfit
 
 TUTORIAL = spec.tutorial()

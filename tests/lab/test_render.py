@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import checks, plan, render
+from lab import checks, render
 from lab.checks import Finding, Kind, Subject
 from lab.checks.values import Number
+from lab.cluster import plan
+from lab.node.services import Service
 from lab.observe import Silent
 from lab.render import documents
-from lab.services import Service
 from lab.tutorial import Shown, StepResult
 from tests.lab.examples import AT, CREATED, SPEC, changed, known, minion, observation, pod
 

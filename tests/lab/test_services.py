@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lab.services import Service, parse_services, show_argv
+from lab.node.services import Service, parse_services, show_argv
 from lab.status import NodeStatus
 
 MINION_RUNS = ["flanneld", "docker"]

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from lab import underlay
+from lab.cluster import underlay
+from lab.cluster.underlay import Taken, of_routes
 from lab.engine import Engine, Network, SubnetTaken
 from lab.engine.endpoint import Endpoint, is_here
 from lab.errors import LabError
-from lab.underlay import Taken, of_routes
 
 CANDIDATES = tuple(IPv4Network(f"192.168.{third}.0/24") for third in (200, 201, 202))
 TUTORIAL = IPv4Network("192.168.199.0/24")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from lab.checks.finding import Comparison, Kind, Subject, compare
 from lab.checks.registry import ALWAYS, Layer, check
 from lab.checks.values import Data, Text
+from lab.node.services import Service
 from lab.observe import Observation, Silent, Topic, known
-from lab.services import Service
 
 
 @dataclass(frozen=True, slots=True)

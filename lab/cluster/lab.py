@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from lab import kubelet, labels, together
+from lab import labels, threads
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
 from lab.labels import HOST, NAME, NODE, SPEC, USER, VERSION
 from lab.naming import Maker, name_option, our_version
-from lab.node import Node
+from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 
@@ -135,7 +135,7 @@ class Lab:
             for node in self.nodes.values()
             if "docker" in node.services and node.container.state == "running"
         ]
-        found = together.each(of, minions)
+        found = threads.each(of, minions)
         return sorted((pod for pods in found for pod in pods), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> RunningPod:
@@ -177,7 +177,7 @@ def remove_all(engine: Engine, name: str) -> Iterator[str]:
         engine.remove_volume(volume.name)
         yield f"volume {volume.name}"
     containers = engine.containers({NAME: name})
-    together.each(engine.remove, [item.id for item in containers])
+    threads.each(engine.remove, [item.id for item in containers])
     yield from (f"container {item.name}" for item in containers)
     for network in engine.networks({NAME: name}):
         engine.remove_network(network.id)

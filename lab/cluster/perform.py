@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from lab.cluster.plan import Action, Step, ready
 from lab.events import Reporter
-from lab.plan import Action, Step, ready
 from lab.signals import Deferred
-from lab.together import HEED, receive, start
+from lab.threads import HEED, receive, start
 from lab.wait import Cancelled
 
 __all__ = ["perform"]

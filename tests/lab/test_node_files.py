@@ -2,8 +2,8 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
+from lab.node.files import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
 from lab.node.inside import program_files
-from lab.payload import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
 (MASTER,) = spec.tutorial().running("etcd")

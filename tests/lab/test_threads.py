@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from lab import together
+from lab import threads
 
 
 def test_answers_come_in_the_order_of_what_was_asked():
@@ -19,8 +19,8 @@ def test_answers_come_in_the_order_of_what_was_asked():
             second_is_done.set()
         return 10 * number
 
-    assert together.each(act, [1, 2]) == [10, 20]
-    assert together.each(act, []) == []
+    assert threads.each(act, [1, 2]) == [10, 20]
+    assert threads.each(act, []) == []
 
 
 def test_a_failure_is_raised_once_all_have_ended():
@@ -32,21 +32,21 @@ def test_a_failure_is_raised_once_all_have_ended():
         ended.append(number)
 
     with pytest.raises(ValueError, match="no"):
-        together.each(act, [1, 2, 3])
+        threads.each(act, [1, 2, 3])
     assert sorted(ended) == [2, 3]
 
 
 # The kernel may give Ctrl-C to any thread; here it is one that never ends.
 ANOTHER_THREAD_TAKES_IT = """
 import signal, threading
-from lab import together
+from lab import threads
 
 def act(_item):
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     threading.Event().wait()
 
 try:
-    together.each(act, [1])
+    threads.each(act, [1])
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -61,4 +61,4 @@ def test_ctrl_c_ends_the_wait_whichever_thread_takes_it_and_whatever_still_runs(
 def test_what_is_in_the_queue_is_received():
     inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
     inbox.put("here")
-    assert together.receive(inbox) == "here"
+    assert threads.receive(inbox) == "here"

@@ -6,18 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from lab import checks, images, kubelet, labels, lock, underlay, wait
-from lab.cluster import Lab, maker_of, names, remove_all
-from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
-from lab.engine import Engine, EngineUnavailable, FileContent, Network
-from lab.errors import LabError, NoAnswer, Unfit
-from lab.events import Reporter
-from lab.labels import HOST, NAME
-from lab.naming import Maker, name_option, our_version, ourselves
-from lab.node import Node
-from lab.payload import SPEC_FILE, node_files, spec_keeper
-from lab.perform import perform
-from lab.plan import (
+from lab import checks, images, labels, lock, wait
+from lab.cluster import underlay
+from lab.cluster.lab import Lab, maker_of, names, remove_all
+from lab.cluster.perform import perform
+from lab.cluster.plan import (
     Action,
     CreatePod,
     MakeImages,
@@ -30,6 +23,14 @@ from lab.plan import (
     node_config,
     plan_up,
 )
+from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
+from lab.engine import Engine, EngineUnavailable, FileContent, Network
+from lab.errors import LabError, NoAnswer, Unfit
+from lab.events import Reporter
+from lab.labels import HOST, NAME
+from lab.naming import Maker, name_option, our_version, ourselves
+from lab.node import Node, kubelet
+from lab.node.files import SPEC_FILE, node_files, spec_keeper
 from lab.signals import shielded
 from lab.spec import LabSpec, NodeSpec, wrong_store
 

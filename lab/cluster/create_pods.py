@@ -3,14 +3,14 @@
 import threading
 from collections.abc import Mapping, Sequence
 
-from lab import kubelet
-from lab.cluster import Lab
+from lab.cluster.lab import Lab
+from lab.cluster.perform import perform
+from lab.cluster.plan import Action, CreatePod, Step
 from lab.engine import EngineUnavailable
 from lab.errors import LabError, NoAnswer
 from lab.events import Reporter
 from lab.naming import name_option
-from lab.perform import perform
-from lab.plan import Action, CreatePod, Step
+from lab.node import kubelet
 from lab.pods import PodSpec, place
 from lab.signals import shielded
 

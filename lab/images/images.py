@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lab import base, context, labels, lock, seed, together, wait
-from lab.context import write_context
+from lab import labels, lock, threads, wait
 from lab.deadlines import ANOTHER_BUILD
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.events import Reporter
+from lab.images import build_context, rootfs, seed
+from lab.images.build_context import write_context
 
 __all__ = [
     "Images",
@@ -62,12 +63,12 @@ class Listed:
 
 def wanted(arch: str) -> Images:
     """What this clone's files call for, on an engine of this architecture (Debian's name)."""
-    recipe = context.recipe("node")
-    node = f"lab-node:{context.digest(recipe, arch)}"
-    mysql = f"lab-mysql:{context.digest(context.recipe('mysql'), arch)}"
+    recipe = build_context.recipe("node")
+    node = f"lab-node:{build_context.digest(recipe, arch)}"
+    mysql = f"lab-mysql:{build_context.digest(build_context.recipe('mysql'), arch)}"
     # Of the node image, only what fills the volume matters to it.
     filler = {path: recipe[path] for path in FILLER}
-    return Images(node, mysql, f"lab-seed-{context.digest(filler, mysql)}")
+    return Images(node, mysql, f"lab-seed-{build_context.digest(filler, mysql)}")
 
 
 def stale_or_missing(engine: Engine) -> tuple[str, ...]:
@@ -84,14 +85,14 @@ def ensure(engine: Engine, progress: Reporter) -> Images:
 
     One process builds at a time; the others wait, and then find it done.
     """
-    context.machine(engine.arch)
+    build_context.machine(engine.arch)
     names = wanted(engine.arch)
     if not stale_or_missing(engine):
         return names
     with _alone(engine), _told_where_cut_off():
         missing = stale_or_missing(engine)
         build = [pair for pair in (("node", names.node), ("mysql", names.mysql)) if pair[1] in missing]
-        together.each(lambda pair: _build(engine, *pair, progress), build)
+        threads.each(lambda pair: _build(engine, *pair, progress), build)
         _remove_stages(engine)
         if names.seed in missing:
             with progress.step(f"fill the seed volume {names.seed}"):
@@ -101,7 +102,7 @@ def ensure(engine: Engine, progress: Reporter) -> Images:
 
 def listing(engine: Engine) -> tuple[Listed, ...]:
     """Every image and seed volume of ours that the engine has."""
-    current = {*wanted(engine.arch), *(base.imported_name(suite) for suite in base.SUITES.values())}
+    current = {*wanted(engine.arch), *(rootfs.imported_name(suite) for suite in rootfs.SUITES.values())}
     rows = [
         Listed(name, image.labels[labels.IMAGE], image.size, "current" if name in current else "stale")
         for image in engine.images(labels.IMAGE)
@@ -189,13 +190,13 @@ def _build(engine: Engine, name: str, tag: str, progress: Reporter) -> None:
         bases: list[str] = []
 
         def find_base() -> None:
-            bases.append(base.ensure(engine, base.SUITES[name], progress))
+            bases.append(rootfs.ensure(engine, rootfs.SUITES[name], progress))
 
         def fill() -> None:
             write_context(name, Path(scratch), engine.arch)
             pack(Path(scratch), archive)
 
-        together.each(lambda task: task(), [find_base, fill])
+        threads.each(lambda task: task(), [find_base, fill])
         with progress.step(f"build {tag}"):
             archive.seek(0)
             engine.build(archive, tag=tag, args={"BASE": bases[0]}, labels={labels.IMAGE: name})
