@@ -234,6 +234,13 @@ def test_the_images_use_no_label_that_has_no_home():
             assert set(LABEL.findall(path.read_text())) <= known, path
 
 
+def test_contributing_names_no_file_that_is_not_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"`((?:lab|flanneld_py|tests|docs|images|locks|tools|\.github)/[\w./*-]*)`", text)
+    assert len(paths) > 10
+    assert [path for path in paths if not any(ROOT.glob(path))] == []
+
+
 def test_shell_scripts_parse():
     for script in [*ROOT.glob("tools/*"), *ROOT.glob("images/*/files/**/lab-*"), ROOT / ".ci" / "run"]:
         if script.is_file() and script.read_bytes().startswith(b"#!") and b"sh" in script.read_bytes()[:30]:
