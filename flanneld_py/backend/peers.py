@@ -13,9 +13,8 @@ __all__ = [
     "Direct",
     "Remark",
     "cut",
-    "foreign",
+    "ignored",
     "of_families",
-    "overlapping",
     "unusable",
 ]
 
@@ -59,15 +58,14 @@ def of_families(public: Addresses, overlay: Subnet) -> Addresses:
     )
 
 
-def foreign(lease: Lease, ours: str) -> Remark:
-    """The lease is of another backend type, so we cannot reach that peer."""
+def ignored(lease: Lease, ours: str, own: Subnet) -> Remark | None:
+    """Why there can be nothing for this peer, if so; `ours` is our backend's type, `own` our subnet."""
     kind = lease.attrs.backend_type
-    others = f"{lease.subnet} of {lease.attrs.public}, and any other of that type"
-    return Remark(f"type={kind}", f"Ignoring non-{ours} subnet: type={kind} ({others})")
-
-
-def overlapping(lease: Lease, own: Subnet) -> Remark:
-    """The lease's subnet is partly ours."""
+    if kind != ours:
+        others = f"{lease.subnet} of {lease.attrs.public}, and any other of that type"
+        return Remark(f"type={kind}", f"Ignoring non-{ours} subnet: type={kind} ({others})")
+    if not lease.subnet.overlaps(own):
+        return None
     text = f"Ignoring the subnet {lease.subnet} of {lease.attrs.public}: it overlaps ours, {own}"
     return Remark(f"overlap {lease.subnet}", text)
 

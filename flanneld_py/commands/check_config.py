@@ -1,13 +1,13 @@
 """`flanneld check-config FILE|-`: all that is wrong with a network configuration, or what it would give."""
 
 import sys
-from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from flanneld_py import config
-from flanneld_py.config.model import BackendConfig, NetworkConfig, Pool
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.config import ConfigError
+from flanneld_py.config.model import NetworkConfig, Pool
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import Options
 from flanneld_py.runtime import output
@@ -25,10 +25,10 @@ def run(options: Options) -> int:
     """
     (name,) = options.arguments
     try:
-        network = config.parse(_read(name))
-        if (problem := config.uncarried(network)) is not None:
-            raise config.ConfigError((problem,))
-    except config.ConfigError as error:
+        network = parse_config(_read(name))
+        if (problem := network.uncarried) is not None:
+            raise ConfigError((problem,))
+    except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
         return Exit.CONFIG
@@ -39,7 +39,8 @@ def run(options: Options) -> int:
 def describe(network: NetworkConfig) -> str:
     """What the nodes would be given: how many subnets, the first and the last one, and the backend."""
     pools = [_pool(pool) for pool in (network.ipv4, network.ipv6) if pool is not None]
-    settings = ", ".join(_settings(network.backend))
+    # Commands that are not given are left out.
+    settings = ", ".join(f"{key} {value}" for key, value in network.backend.settings().items() if value)
     firewall = "nftables" if network.nftables else "iptables"
     backend = f"backend {network.backend.type}{f' ({settings})' if settings else ''}"
     return "; ".join([*pools, backend, f"rules by {firewall}"])
@@ -69,18 +70,3 @@ def _pool(pool: Pool[IPv4Network] | Pool[IPv6Network]) -> str:
     first, last = pool.subnet_min, pool.subnet_max
     count = (int(last.network_address) - int(first.network_address)) // first.num_addresses + 1
     return f"{count} subnets of {pool.network}, {first} to {last}"
-
-
-_DEFAULTS: Final[Mapping[tuple[str, str], str]] = {
-    ("vxlan", "Port"): "8472",
-    ("vxlan", "MTU"): "from the interface",
-    ("wireguard", "MTU"): "from the interface",
-}
-"""What 0 stands for."""
-
-
-def _settings(backend: BackendConfig) -> Iterator[str]:
-    """Each setting by its key; commands that are not given are left out."""
-    for key, value in config.settings(backend).items():
-        if value:
-            yield f"{key} {_DEFAULTS.get((backend.type, key), value) if value == '0' else value}"

@@ -1,7 +1,7 @@
 """`flanneld cleanup`: take away all that flannel's daemons leave in this machine's kernel.
 
-That is every route and neighbour with our mark, the devices of vxlan, ipip and wireguard with all their
-entries, the notes of who has which network, and the rules of the packet filter. The lease in the registry and
+That is every route and neighbour with our mark, the devices that backends leave with all their entries, the
+notes of who has which network, and the rules of the packet filter. The lease in the registry and
 subnet.env stay: they are what brings the machine its subnet back.
 """
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from flanneld_py import firewall
+from flanneld_py.backend.catalog import own_devices
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import blackhole, links, notes, require_net_admin, table
 from flanneld_py.kernel.devices import Device
@@ -18,12 +19,6 @@ from flanneld_py.options import Options
 from flanneld_py.runtime import output
 
 __all__ = ["is_flannels", "run"]
-
-_KINDS = {
-    "vxlan": re.compile(r"flannel(-v6)?\.[0-9]+"),
-    "ipip": re.compile(r"flannel\.ipip"),
-    "wireguard": re.compile(r"flannel-wg(-v6)?"),
-}
 
 
 def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
@@ -42,9 +37,12 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
         except OSError as error:
             failures += 1
             sys.stderr.write(f"{error.strerror or error}\n")
-    if any(device.kind == "tun" and device.name == "flannel0" for device in links.listed()):
-        sys.stderr.write("flannel0 is there, so a flanneld is running: stop it, and clean up again\n")
-        failures += 1
+    for device in links.listed():
+        if is_flannels(device, left=False):
+            sys.stderr.write(
+                f"{device.name} is there, so a flanneld is running: stop it, and clean up again\n"
+            )
+            failures += 1
     if not removed and not failures:
         output.write("nothing of flannel's is here\n")
     if unprinted is not None:
@@ -52,10 +50,12 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
     return Exit.KERNEL if failures else Exit.OK
 
 
-def is_flannels(device: Device) -> bool:
-    """Whether the device is one that flannel makes, by its kind and its name."""
-    pattern = _KINDS.get(device.kind)
-    return pattern is not None and pattern.fullmatch(device.name) is not None
+def is_flannels(device: Device, *, left: bool = True) -> bool:
+    """Whether the device is one that a flanneld leaves when it ends, or else one that ends with it."""
+    return any(
+        own.leaves == left and own.kind == device.kind and own.names.fullmatch(device.name)
+        for own in own_devices()
+    )
 
 
 def _entries() -> Iterator[str]:

@@ -4,19 +4,20 @@ Keys are flannel's. As in Go's JSON their case does not matter, unknown ones are
 absent.
 """
 
-from flanneld_py.config.backends import backend
-from flanneld_py.config.compatibility import misfits, uncarried
-from flanneld_py.config.diff import changes, settings
+from collections.abc import Sequence
+
+from flanneld_py.config.backend import BackendConfig, read_backend
+from flanneld_py.config.diff import changes
 from flanneld_py.config.families import IPV4, IPV6
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.config.pools import pool
 from flanneld_py.config.reader import ConfigError, Problem, Problems, Section, read
 
-__all__ = ["ConfigError", "NetworkConfig", "Problem", "changes", "parse", "settings", "uncarried"]
+__all__ = ["ConfigError", "NetworkConfig", "Problem", "changes", "parse"]
 
 
-def parse(text: str | bytes) -> NetworkConfig:
-    """Read the configuration; raises ConfigError, which has all problems at once."""
+def parse(text: str | bytes, backends: Sequence[type[BackendConfig]]) -> NetworkConfig:
+    """Read it; the backend is one of these. Raises ConfigError, which has all problems at once."""
     problems = Problems()
     fields = read(text)
     section = Section(fields, problems)
@@ -26,10 +27,11 @@ def parse(text: str | bytes) -> NetworkConfig:
     config = NetworkConfig(
         pool(section, IPV4, wanted=has_ipv4, instead='set "EnableIPv4": false' if has_ipv6 else ""),
         pool(section, IPV6, wanted=has_ipv6, instead="leave EnableIPv6 out" if has_ipv4 else ""),
-        backend(fields, problems),
+        read_backend(fields, backends, problems),
         section.boolean("EnableNFTables", False),
     )
-    for problem in misfits(config.backend, ipv4=has_ipv4, ipv6=has_ipv6):
+    versions = [version for version, wanted in ((4, has_ipv4), (6, has_ipv6)) if wanted]
+    for problem in config.backend.problems(versions):
         problems.add(problem.key, problem.message, problem.fix)
     if problems.found:
         raise ConfigError(tuple(problems.found))

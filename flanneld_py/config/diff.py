@@ -1,33 +1,12 @@
-"""A configuration, and what differs between two, in words."""
+"""What differs between two configurations, in words."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
 
-from flanneld_py.config.model import BackendConfig, NetworkConfig, Pool
+from flanneld_py.config.model import NetworkConfig, Pool
 from flanneld_py.subnet import Subnet
 
-__all__ = ["changes", "settings"]
-
-_SPELLED: Final[Mapping[str, str]] = {
-    "vni": "VNI", "mtu": "MTU", "gbp": "GBP", "psk": "PSK", "listen_port_v6": "ListenPortV6",
-}  # fmt: skip
-
-
-def settings(backend: BackendConfig) -> dict[str, str]:
-    """Each setting by its key, as text; a secret is not shown."""
-    return {_key(field.name): _text(field.name, getattr(backend, field.name)) for field in fields(backend)}
-
-
-def _key(name: str) -> str:
-    return _SPELLED.get(name) or name.title().replace("_", "")
-
-
-def _text(name: str, value: object) -> str:
-    if name == "psk":
-        return "(not shown)" if value else "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+__all__ = ["changes"]
 
 
 def changes(old: NetworkConfig, new: NetworkConfig, leased: Subnet | None = None) -> tuple[str, ...]:
@@ -44,12 +23,7 @@ def _changes(old: NetworkConfig, new: NetworkConfig) -> Iterator[str]:
     if old.backend.type != new.backend.type:
         yield f"Backend.Type {old.backend.type} -> {new.backend.type}"
     else:
-        before, after = settings(old.backend), settings(new.backend)
-        for key, value in after.items():
-            if before[key] != value:
-                yield f"Backend.{key} {before[key]} -> {value}"
-        if before == after and old.backend != new.backend:
-            yield "Backend.PSK is another"
+        yield from (f"Backend.{change}" for change in old.backend.changes(new.backend))
     if old.nftables != new.nftables:
         yield f"EnableNFTables {str(old.nftables).lower()} -> {str(new.nftables).lower()}"
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import ClassVar, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
+from flanneld_py.config.backend import BackendConfig
+from flanneld_py.config.reader import Problem
 from flanneld_py.subnet import Subnet
 
-__all__ = ["Alloc", "BackendConfig", "Extension", "HostGw", "Ipip", "N", "NetworkConfig", "Pool", "Udp"]
-__all__ += ["Vxlan", "Wireguard"]
+__all__ = ["N", "NetworkConfig", "Pool"]
 
 N = TypeVar("N", IPv4Network, IPv6Network)
 
@@ -36,77 +37,6 @@ class Pool(Generic[N]):
 
 
 @dataclass(frozen=True, slots=True)
-class Udp:
-    """`Port` is the same on every node: it is in no lease."""
-
-    type: ClassVar[str] = "udp"
-    port: int = 8285
-
-
-@dataclass(frozen=True, slots=True)
-class Vxlan:
-    """`port` 0 is the kernel's default, 8472; `mtu` 0 is taken from the interface."""
-
-    type: ClassVar[str] = "vxlan"
-    vni: int = 1
-    port: int = 0
-    mtu: int = 0
-    gbp: bool = False
-    learning: bool = False
-    direct_routing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HostGw:
-    """Plain routes by the nodes' own addresses."""
-
-    type: ClassVar[str] = "host-gw"
-
-
-@dataclass(frozen=True, slots=True)
-class Alloc:
-    """A lease and nothing else."""
-
-    type: ClassVar[str] = "alloc"
-
-
-@dataclass(frozen=True, slots=True)
-class Ipip:
-    """`direct_routing`: plain routes to nodes on our own link."""
-
-    type: ClassVar[str] = "ipip"
-    direct_routing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Wireguard:
-    """`mtu` 0 is taken from the interface; the interval is in seconds, 0 for never."""
-
-    type: ClassVar[str] = "wireguard"
-    listen_port: int = 51820
-    listen_port_v6: int = 51821
-    mtu: int = 0
-    psk: str = ""
-    persistent_keepalive_interval: int = 0
-    mode: str = "separate"
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """Commands that do the backend's work; empty ones are not run."""
-
-    type: ClassVar[str] = "extension"
-    pre_startup_command: str = ""
-    post_startup_command: str = ""
-    subnet_add_command: str = ""
-    subnet_remove_command: str = ""
-    shutdown_command: str = ""
-
-
-BackendConfig: TypeAlias = Udp | Vxlan | HostGw | Alloc | Ipip | Wireguard | Extension
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """Every node leases one subnet of each pool that there is. `nftables`: rules by nft, not by iptables."""
 
@@ -125,6 +55,23 @@ class NetworkConfig:
         return Subnet(
             None if self.ipv4 is None else self.ipv4.network, None if self.ipv6 is None else self.ipv6.network
         )
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions of IP that the overlay has."""
+        return tuple(network.version for network in self.overlay.networks)
+
+    @property
+    def uncarried(self) -> Problem | None:
+        """What the backend of this network cannot carry.
+
+        The configuration is right all the same: flannel reads it, and its server hands out leases for it.
+        """
+        if self.ipv6 is None or self.backend.carries_ipv6:
+            return None
+        default = ", which is the backend where none is given," if self.backend.is_default else ""
+        text = f"{self.backend.type}{default} carries IPv4 only, and EnableIPv6 is true"
+        return Problem("Backend.Type", text, "leave EnableIPv6 out, or choose the backend vxlan")
 
 
 def _allows(pool: Pool[N] | None, subnet: N | None) -> bool:

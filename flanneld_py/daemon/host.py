@@ -9,12 +9,12 @@ from pathlib import Path
 
 from flanneld_py import kernel
 from flanneld_py.backend import Backend
-from flanneld_py.backend.choose import open_backend
-from flanneld_py.config import uncarried
-from flanneld_py.config.model import Alloc, Extension, NetworkConfig, Udp
+from flanneld_py.backend.catalog import open_backend
+from flanneld_py.backend.kind import NodeContext
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.network import NetworkDaemon
 from flanneld_py.daemon.protected_addresses import AddressLookup, hosts
-from flanneld_py.daemon.reservations import Reservations, reserved_by
+from flanneld_py.daemon.reservations import Reservations
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.resync import Resync
@@ -111,22 +111,22 @@ class Host:
         self, status: NetworkStatus, underlay: UnderlayFollower, network: NetworkConfig
     ) -> Backend:
         """With an interface that has an address of each family that the network asks for."""
-        if (problem := uncarried(network)) is not None:  # or an interface would be waited for in vain
+        if (problem := network.uncarried) is not None:  # or an interface would be waited for in vain
             raise Fatal(str(problem), code=Exit.CONFIG)
-        self._reservations.take(status.name, reserved_by(network))
+        self._reservations.take(status.name, network)
         wanted, interface = families(network), self._interface
         if (wanted.ipv4 and interface.ipv4 is None) or (wanted.ipv6 and interface.ipv6 is None):
             interface = self._find(wanted, [status])
         attachment = underlay.begin(interface, network)
-        return open_backend(
-            network,
+        node = NodeContext(
             attachment.interface,
             attachment.public,
-            self._options,
-            # As flannel, the first that is free; the only network has always the same.
-            udp_device="flannel%d" if self._options.networks else "flannel0",
-            needs=self._surroundings.needs,
+            self._surroundings.needs,
+            # flannel's client/server protocol has no place for what peers say beside their leases.
+            announces=not self._options.remote,
+            alone=not self._options.networks,
         )
+        return open_backend(network, self._options, node)
 
     def _find(self, families: Families, statuses: Sequence[NetworkStatus]) -> Interface:
         with waiting_on(statuses) as doing:
@@ -177,9 +177,8 @@ class _HostRules:
         self._own = subnet
         with suppress(OSError):  # `sync` tells, and tries again
             self._astray.put_right(subnet, self._underlay.index)
-        # These three have no entries of their own to compare with what there is.
-        carries = not isinstance(network.backend, Udp | Alloc | Extension)
-        self._past.leave(network.overlay, network.overlay if carries else None, wanted)
+        compared = network.overlay if network.backend.compares_entries else None
+        self._past.leave(network.overlay, compared, wanted)
         if self._subnets is not None:
             self._subnets[self._network] = subnet
         try:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from flanneld_py import config
 from flanneld_py.backend import Backend
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.config import ConfigError, changes
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.announcer import Announcer
 from flanneld_py.daemon.claim import Claim, Lost, PeerView, words
@@ -284,12 +285,12 @@ class LeaseLoop:
             return
         self._config_text = text
         try:
-            changes = config.changes(self._network, config.parse(text), self.claim.subnet)
-        except config.ConfigError as error:
+            changed = changes(self._network, parse_config(text), self.claim.subnet)
+        except ConfigError as error:
             text_now = "The network configuration was changed and cannot be used any more: %s"
             logger.warning(f"{text_now}. This flanneld goes on as it is, and would not start again", error)
             return
-        for change in changes:
+        for change in changed:
             logger.warning("The network configuration was changed: %s", change)
 
     # What is due

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from flanneld_py import config
 from flanneld_py.backend import Backend
-from flanneld_py.config.model import NetworkConfig, Udp
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.config import ConfigError
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.claim import Claim, Lost, PeerView
 from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.daemon.fencing import Fence
@@ -89,7 +90,7 @@ class NetworkDaemon:
         if backend.announcement():
             self._registry.follow_announcements(network.backend.type)
         view = PeerView(LeaseRules(network, public=public))
-        kept = isinstance(network.backend, Udp)
+        kept = network.backend.routes_whole_network
         if warning := too_wide(LeaseRules(network, public=public, needs=self._needs()), kept):
             logger.warning("%s", warning)
         self.status.statistics, self.status.oldest = backend.statistics, self._event_queue.oldest
@@ -178,7 +179,7 @@ class NetworkDaemon:
                 if backoff.worth_saying("try", self._time.now()):
                     try:
                         return text, *self._open(text)
-                    except (config.ConfigError, Fatal) as error:
+                    except (ConfigError, Fatal) as error:
                         if isinstance(error, Fatal) and error.code != Exit.CONFIG:
                             raise
                         reason = f"Bad network config in {key}: {error}"
@@ -188,7 +189,7 @@ class NetworkDaemon:
 
     def _open(self, text: bytes) -> tuple[NetworkConfig, Backend]:
         """What this configuration asks for. Raises `ConfigError`, and `Fatal`."""
-        network = config.parse(text)
+        network = parse_config(text)
         self._registry.require(network)
         self._backend = self._open_backend(network)
         self.status.backend = network.backend.type

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from flanneld_py.datapath.forward import OVERHEAD
+from flanneld_py.kernel.limits import LOWEST_MTU
 
-__all__ = ["LOWEST_MTU", "Announcement"]
+__all__ = ["Announcement"]
 
 HIGHEST_MTU: Final = 65535
 """Bytes of the longest IPv4 packet (RFC 791), the outer one's; an interface, as lo, may take more."""
-
-LOWEST_MTU: Final = 68
-"""Bytes that every network takes (RFC 791); the least of a TUN device, ETH_MIN_MTU of linux/if_ether.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Announcement:
         if not isinstance(said, dict):
             return cls()
         mtu = said.get("MTU")
-        sound = type(mtu) is int and LOWEST_MTU + OVERHEAD <= mtu <= HIGHEST_MTU
+        sound = type(mtu) is int and LOWEST_MTU[4] + OVERHEAD <= mtu <= HIGHEST_MTU
         return cls(mtu if sound else None, said.get("FastPath") is True)
 
     def inner_mtu(self, own: int) -> int:

@@ -18,7 +18,7 @@ from flanneld_py.kernel.netlink import (
 )
 from flanneld_py.subnet import Address
 
-__all__ = ["IFF_UP", "LONGEST_NAME", "RTM_NEWLINK", "Device", "IpipLink", "LinkSpec", "VxlanLink"]
+__all__ = ["IFF_UP", "RTM_NEWLINK", "VXLAN_PORT", "Device", "IpipLink", "LinkSpec", "VxlanLink"]
 __all__ += ["change", "create", "create_external_vxlan", "delete", "device", "difference", "dump_links"]
 __all__ += ["get_link", "get_link_of"]
 
@@ -26,12 +26,7 @@ __all__ += ["get_link", "get_link_of"]
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
 
-# linux/if.h
-IFF_UP: Final = 0x1
-IFNAMSIZ: Final = 16
-
-LONGEST_NAME: Final = IFNAMSIZ - 1
-"""Characters of a device's name, without the zero at its end."""
+IFF_UP: Final = 0x1  # linux/if.h
 
 # linux/if_link.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 13, 18
@@ -39,6 +34,9 @@ IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_VXLAN_ID, IFLA_VXLAN_GROUP, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 2, 3, 4, 7
 IFLA_VXLAN_L2MISS, IFLA_VXLAN_PORT, IFLA_VXLAN_GROUP6, IFLA_VXLAN_LOCAL6, IFLA_VXLAN_GBP = 13, 15, 16, 17, 23
 IFLA_VXLAN_COLLECT_METADATA, IFLA_VXLAN_GPE = 25, 27
+
+VXLAN_PORT: Final = 8472
+"""The kernel's default (drivers/net/vxlan), older than the 4789 of RFC 7348."""
 
 # linux/if_tunnel.h
 IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, IFLA_IPTUN_PMTUDISC = 2, 3, 10

@@ -6,20 +6,16 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import devices
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.devices import IFF_UP, Device, IpipLink, LinkSpec, VxlanLink
+from flanneld_py.kernel.devices import IFF_UP, VXLAN_PORT, Device, IpipLink, LinkSpec, VxlanLink
 
 __all__ = ["IpipLink", "Link", "VxlanLink", "default_port", "delete_link", "ensure_ipip", "ensure_vxlan"]
 __all__ += ["link", "listed", "make_external_vxlan", "new_mac", "set_up"]
 
 logger = logging.getLogger(__name__)
-
-VXLAN_PORT: Final = 8472
-"""The kernel's default (drivers/net/vxlan), older than the 4789 of RFC 7348."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, unquote
 
-from flanneld_py import config
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.config.reader import ConfigError, Problem
 from flanneld_py.lease.model import LeaseAttrs, StoredLease
 from flanneld_py.registry import LeaseAdded, LeaseEvent
@@ -173,7 +173,7 @@ def config_text(text: bytes) -> bytes:
 
     v0.5.5's five members come first; behind them is the rest as it was written.
     """
-    parsed = config.parse(text)
+    parsed = parse_config(text)
     given: dict[str, object] = json.loads(text)
     members: dict[str, object] = {}
     if parsed.ipv4 is not None:

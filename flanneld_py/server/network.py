@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from flanneld_py import config
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
 from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
@@ -83,7 +83,7 @@ class Network:
 
         Raises `ConfigError` and `OutOfSubnets`, too, and `Fatal` for a network that the registry cannot keep.
         """
-        network = config.parse(self.config())
+        network = parse_config(self.config())
         self._store.require(network)
         for pool, address, flag in (
             (network.ipv4, attrs.public.ipv4, "PublicIP"),

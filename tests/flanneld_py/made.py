@@ -2,7 +2,8 @@
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from flanneld_py.config.model import NetworkConfig, Pool, Udp
+from flanneld_py.backend.udp.config import Udp
+from flanneld_py.config.model import NetworkConfig, Pool
 from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease
 from flanneld_py.subnet import Addresses, Subnet
 

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
-from flanneld_py import config
-from flanneld_py.config.model import NetworkConfig, Pool, Udp
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.backend.udp.config import Udp
+from flanneld_py.config.model import NetworkConfig, Pool
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import OutOfSubnets, Pick
 from flanneld_py.lease.model import Lease, LeaseAttrs, StoredLease, agree
@@ -216,7 +217,7 @@ class RegistryContract:
     def lease_request(
         self, attrs: LeaseAttrs = US, previous: Subnet | None = None, text: bytes = NETWORK
     ) -> LeaseRequest:
-        return LeaseRequest(config.parse(text), attrs, previous, LOWEST)
+        return LeaseRequest(parse_config(text), attrs, previous, LOWEST)
 
     def acquire(self, registry: Registry, lease_request: LeaseRequest) -> StoredLease:
         held = registry.acquire(registry.snapshot(), lease_request)

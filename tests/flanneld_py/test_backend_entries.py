@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flanneld_py.backend.host_gw.entries import entries as host_gw_entries
+from flanneld_py.backend.host_gw.entries import not_on_link
+from flanneld_py.backend.ipip.entries import entries as ipip_entries
 from flanneld_py.backend.peers import Direct
-from flanneld_py.backend.route_entries import host_gw_entries, ipip_entries, not_on_link
-from flanneld_py.backend.vxlan_entries import Vteps, announced, entries, is_older, is_vtep_mac
+from flanneld_py.backend.vxlan.entries import Vteps, announced, entries, is_older, is_vtep_mac
 from flanneld_py.kernel.entries import FdbEntry, Neighbour, Route
 from flanneld_py.lease.model import Lease, LeaseAttrs, decode, encode
 from flanneld_py.subnet import Subnet, parse_key

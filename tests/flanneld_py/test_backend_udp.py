@@ -8,12 +8,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from flanneld_py.backend import udp
-from flanneld_py.config import parse
-from flanneld_py.config.model import Udp
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.udp import backend as udp
+from flanneld_py.backend.udp.config import Udp, UdpOptions
 from flanneld_py.datapath.tunnel import Outside
 from flanneld_py.kernel import own_devices
-from flanneld_py.options import Options
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 
@@ -72,8 +72,9 @@ def backend(monkeypatch):
     monkeypatch.setattr(own_devices, "establish", lambda _: None)
     monkeypatch.setattr(Tunnel, "refusal", None)
     monkeypatch.setattr(Tunnel, "made", [], raising=False)
-    network = parse(b'{"Network": "10.2.0.0/16"}')
-    made = udp.UdpBackend(network, Udp(port=0), LO, Addresses(IPv4Address("127.0.0.1")), Options())
+    network = parse_config(b'{"Network": "10.2.0.0/16"}')
+    node = NodeContext(LO, Addresses(IPv4Address("127.0.0.1")))
+    made = udp.UdpBackend(network, Udp(port=0), UdpOptions(), node)
     yield made
     made.close()
 

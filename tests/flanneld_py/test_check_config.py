@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from flanneld_py.backend.alloc.config import Alloc
+from flanneld_py.backend.extension.config import Extension
+from flanneld_py.backend.host_gw.config import HostGw
+from flanneld_py.backend.vxlan.config import Vxlan
+from flanneld_py.backend.wireguard.config import Wireguard
 from flanneld_py.commands import check_config
-from flanneld_py.config.model import Alloc, Extension, HostGw, NetworkConfig, Vxlan, Wireguard
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.options import parse
 from tests.flanneld_py.made import pool4, pool6

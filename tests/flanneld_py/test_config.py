@@ -5,29 +5,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flanneld_py.config import ConfigError, parse
-from flanneld_py.config.model import (
-    Alloc,
-    Extension,
-    HostGw,
-    Ipip,
-    NetworkConfig,
-    Pool,
-    Udp,
-    Vxlan,
-    Wireguard,
-)
+from flanneld_py.backend.alloc.config import Alloc
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.backend.extension.config import Extension
+from flanneld_py.backend.host_gw.config import HostGw
+from flanneld_py.backend.ipip.config import Ipip
+from flanneld_py.backend.udp.config import Udp
+from flanneld_py.backend.vxlan.config import Vxlan
+from flanneld_py.backend.wireguard.config import Wireguard
+from flanneld_py.config import ConfigError
+from flanneld_py.config.model import NetworkConfig, Pool
 from tests.flanneld_py.made import pool4, pool6
 
 
 def ipv4(text: str | bytes) -> Pool[IPv4Network]:
-    pool = parse(text).ipv4
+    pool = parse_config(text).ipv4
     assert pool is not None
     return pool
 
 
 def ipv6(**fields: object) -> Pool[IPv6Network]:
-    pool = parse(json.dumps({"EnableIPv4": False, "EnableIPv6": True, "Backend": VXLAN} | fields)).ipv6
+    pool = parse_config(json.dumps({"EnableIPv4": False, "EnableIPv6": True, "Backend": VXLAN} | fields)).ipv6
     assert pool is not None
     return pool
 
@@ -38,7 +36,9 @@ VXLAN = {"Type": "vxlan"}
 def test_the_tutorials_configuration_shares_out_255_subnets() -> None:
     """flannel says: Picking subnet in range 10.2.1.0 ... 10.2.255.0."""
     pool = pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24")
-    assert parse('{ "Network": "10.2.0.0/16" }') == NetworkConfig(pool, None, Udp(8285), nftables=False)
+    assert parse_config('{ "Network": "10.2.0.0/16" }') == NetworkConfig(
+        pool, None, Udp(8285), nftables=False
+    )
 
 
 # The defaults of flannel v0.20.2 (CheckNetworkConfig).
@@ -73,7 +73,7 @@ def test_the_defaults_of_ipv6_follow_from_its_network(network: str, first: str, 
 
 
 def test_everything_may_be_given() -> None:
-    config = parse(
+    config = parse_config(
         '{"Network": "10.0.0.0/8", "SubnetLen": 20, "SubnetMin": "10.10.0.0", "SubnetMax": "10.99.0.0",'
         ' "EnableIPv6": true, "IPv6Network": "2001:cafe:42::/48", "IPv6SubnetLen": 56,'
         ' "IPv6SubnetMin": "2001:cafe:42:100::", "IPv6SubnetMax": "2001:cafe:42:200::",'
@@ -114,12 +114,12 @@ PSK = "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="
     ],
 )
 def test_a_backends_keys_and_defaults_are_flannels(given: object, backend: object) -> None:
-    assert parse(json.dumps({"Network": "10.2.0.0/16", "Backend": given})).backend == backend
+    assert parse_config(json.dumps({"Network": "10.2.0.0/16", "Backend": given})).backend == backend
 
 
 def test_without_ipv4_there_is_only_the_other_pool() -> None:
     pool = pool6("fd00::/48", "fd00:0:0:1::/64", "fd00:0:0:ffff::/64")
-    assert parse(json.dumps(V6)) == NetworkConfig(None, pool, Vxlan())
+    assert parse_config(json.dumps(V6)) == NetworkConfig(None, pool, Vxlan())
 
 
 def test_the_first_subnet_may_be_asked_for() -> None:
@@ -132,7 +132,7 @@ def test_keys_are_matched_as_gos_json_does() -> None:
     )
     pool = ipv4(text)
     assert (str(pool.network), pool.subnet_len) == ("10.2.0.0/16", 25)
-    assert parse('{"network": "10.2.0.0/16", "backend": {"type": "udp", "PORT": 9}}').backend == Udp(9)
+    assert parse_config('{"network": "10.2.0.0/16", "backend": {"type": "udp", "PORT": 9}}').backend == Udp(9)
 
 
 def test_host_bits_of_the_network_are_cleared() -> None:
@@ -145,11 +145,11 @@ def test_zero_means_not_given() -> None:
         '{"Network": "10.2.0.0/16", "SubnetLen": 0, "SubnetMin": "0.0.0.0", "SubnetMax": null,'
         ' "Backend": null}'
     )
-    assert parse(text) == parse('{"Network": "10.2.0.0/16"}')
+    assert parse_config(text) == parse_config('{"Network": "10.2.0.0/16"}')
 
 
 def test_bytes_are_read_like_text() -> None:
-    assert parse(b'{"Network": "10.2.0.0/16"}') == parse('{"Network": "10.2.0.0/16"}')
+    assert parse_config(b'{"Network": "10.2.0.0/16"}') == parse_config('{"Network": "10.2.0.0/16"}')
 
 
 NET = {"Network": "10.1.0.0/16"}
@@ -252,7 +252,7 @@ WG = {"Type": "wireguard"}
 )
 def test_every_error_names_its_key(value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}"):
-        parse(json.dumps(value))
+        parse_config(json.dumps(value))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_every_error_names_its_key(value: object, message: str) -> None:
 )
 def test_what_is_no_json_object_is_refused(text: str | bytes) -> None:
     with pytest.raises(ConfigError, match=r"^the configuration is"):
-        parse(text)
+        parse_config(text)
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -281,7 +281,7 @@ def test_all_problems_are_told_at_once() -> None:
         '{"Network": "10.1.0.0/99", "EnableIPv6": true, "Backend": {"Type": "vxlan", "VNI": 0, "Port": -1}}'
     )
     with pytest.raises(ConfigError) as refused:
-        parse(text)
+        parse_config(text)
     keys = [problem.key for problem in refused.value.problems]
     assert keys == ["Network", "IPv6Network", "Backend.VNI", "Backend.Port"]
     assert "\n" not in str(refused.value)
@@ -291,7 +291,9 @@ def test_all_problems_are_told_at_once() -> None:
 def test_one_wrong_key_of_a_family_hides_no_other() -> None:
     wrong = {"Network": "10.1.0.0/16", "SubnetLen": 31, "SubnetMin": "10.2.0.0", "SubnetMax": "x"}
     with pytest.raises(ConfigError) as refused:
-        parse(json.dumps(wrong | {"IPv6SubnetLen": "64", "EnableNFTables": 1, "Backend": {"Type": "gce"}}))
+        parse_config(
+            json.dumps(wrong | {"IPv6SubnetLen": "64", "EnableNFTables": 1, "Backend": {"Type": "gce"}})
+        )
     keys = {problem.key for problem in refused.value.problems}
     assert keys == {
         "SubnetLen", "SubnetMin", "SubnetMax", "IPv6SubnetLen", "EnableNFTables", "Backend.Type"
@@ -315,19 +317,19 @@ def test_one_wrong_key_of_a_family_hides_no_other() -> None:
 )
 def test_what_flannel_refuses_is_refused_in_its_words(value: object, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        parse(json.dumps(value))
+        parse_config(json.dumps(value))
 
 
 def test_a_secret_that_is_wrong_is_still_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
-        parse(json.dumps(NET | {"Backend": WG | {"PSK": "hunter2"}}))
+        parse_config(json.dumps(NET | {"Backend": WG | {"PSK": "hunter2"}}))
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("port", [0, 65536, "8285", True, 1.5])
 def test_a_port_that_is_none_is_refused(port: object) -> None:
     with pytest.raises(ConfigError, match=r"^Backend\.Port is "):
-        parse(json.dumps(NET | {"Backend": {"Type": "udp", "Port": port}}))
+        parse_config(json.dumps(NET | {"Backend": {"Type": "udp", "Port": port}}))
 
 
 @given(

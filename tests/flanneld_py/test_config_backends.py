@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from flanneld_py.config import ConfigError, parse, uncarried
-from flanneld_py.config.model import BackendConfig, Udp
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.backend.udp.config import Udp
+from flanneld_py.config import ConfigError
+from flanneld_py.config.backend import BackendConfig
 
 V4 = {"Network": "10.1.0.0/16"}
 V6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00::/48"}
@@ -14,7 +16,7 @@ DUAL = V4 | {"EnableIPv6": True, "IPv6Network": "fd00::/48"}
 
 
 def accepted(network: Mapping[str, object], kind: str, **fields: object) -> BackendConfig:
-    return parse(json.dumps({**network, "Backend": {"Type": kind, **fields}})).backend
+    return parse_config(json.dumps({**network, "Backend": {"Type": kind, **fields}})).backend
 
 
 def refused(network: Mapping[str, object], kind: str, **fields: object) -> str:
@@ -61,8 +63,8 @@ def test_two_wireguard_devices_need_two_ports() -> None:
 @pytest.mark.parametrize("kind", ["vxlan", "host-gw", "alloc", "extension", "wireguard"])
 @pytest.mark.parametrize("network", [V4, V6, DUAL], ids=["IPv4", "IPv6", "both"])
 def test_backends_of_both_families(kind: str, network: Mapping[str, object]) -> None:
-    parsed = parse(json.dumps({**network, "Backend": {"Type": kind}}))
-    assert (parsed.backend.type, uncarried(parsed)) == (kind, None)
+    parsed = parse_config(json.dumps({**network, "Backend": {"Type": kind}}))
+    assert (parsed.backend.type, parsed.uncarried) == (kind, None)
 
 
 @pytest.mark.parametrize("kind", ["aws-vpc", "gce", "ali-vpc", "tencent-vpc", "ipsec", "AWS-VPC"])
@@ -76,7 +78,7 @@ def test_backends_that_are_none_here_name_what_to_use_instead(kind: str) -> None
 def test_a_command_that_cannot_be_taken_apart_is_told_before_it_is_needed(name: str) -> None:
     key = f"{name}Command"
     for right in ("ip route add '$SUBNET' via $PUBLIC_IP", ""):
-        assert parse(json.dumps(V4 | {"Backend": {"Type": "extension", key: right}}))
+        assert parse_config(json.dumps(V4 | {"Backend": {"Type": "extension", key: right}}))
     wrong: dict[str, object] = {
         "echo 'open": "is",
         "   ": "is",
@@ -92,15 +94,15 @@ def test_a_command_that_cannot_be_taken_apart_is_told_before_it_is_needed(name: 
 def test_ipv6_without_a_backend_parses_as_flannels_and_udp_does_not_carry_it(
     network: Mapping[str, object],
 ) -> None:
-    parsed = parse(json.dumps(network))
+    parsed = parse_config(json.dumps(network))
     assert (parsed.backend, parsed.ipv6 is not None) == (Udp(), True)
-    told = str(uncarried(parsed))
+    told = str(parsed.uncarried)
     assert told.startswith("Backend.Type udp, which is the backend where none is given, carries IPv4 only")
     assert told.endswith("leave EnableIPv6 out, or choose the backend vxlan")
 
 
 def test_ipip_carries_ipv4_only() -> None:
     for network in (V6, DUAL):
-        told = str(uncarried(parse(json.dumps({**network, "Backend": {"Type": "ipip"}}))))
+        told = str(parse_config(json.dumps({**network, "Backend": {"Type": "ipip"}})).uncarried)
         assert told.startswith("Backend.Type ipip carries IPv4 only, and EnableIPv6 is true")
-    assert uncarried(parse(json.dumps({**V4, "Backend": {"Type": "ipip"}}))) is None
+    assert parse_config(json.dumps({**V4, "Backend": {"Type": "ipip"}})).uncarried is None

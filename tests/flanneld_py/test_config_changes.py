@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from flanneld_py.config import changes, parse
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.config import changes
 from tests.flanneld_py.made import subnet
 
 NET = {"Network": "10.1.0.0/16"}
@@ -36,13 +37,14 @@ DUAL = {"EnableIPv6": True, "IPv6Network": "fd00::/48", "Backend": VXLAN}
     ],
 )
 def test_what_changes_is_told_by_its_key(changed: dict[str, object], lines: list[str]) -> None:
-    told = changes(parse(json.dumps(NET)), parse(json.dumps(NET | changed)))
+    told = changes(parse_config(json.dumps(NET)), parse_config(json.dumps(NET | changed)))
     assert [line.partition(";")[0] for line in told] == lines
 
 
 def test_another_secret_is_told_without_it() -> None:
     old, new = (
-        parse(json.dumps(NET | {"Backend": WG | {"PSK": psk}})) for psk in (PSK, PSK.replace("C", "D", 1))
+        parse_config(json.dumps(NET | {"Backend": WG | {"PSK": psk}}))
+        for psk in (PSK, PSK.replace("C", "D", 1))
     )
     (line,) = changes(old, new)
     assert line.startswith("Backend.PSK is another;")
@@ -63,11 +65,13 @@ def test_another_secret_is_told_without_it() -> None:
 def test_a_subnet_that_would_be_given_up_is_named(
     changed: dict[str, object], leased: str, kept: bool
 ) -> None:
-    told = changes(parse(json.dumps(NET)), parse(json.dumps(NET | changed)), subnet(leased))
+    told = changes(parse_config(json.dumps(NET)), parse_config(json.dumps(NET | changed)), subnet(leased))
     assert [line for line in told if leased in line] == ([] if kept else [told[-1]])
     assert all("restart" in line for line in told)
 
 
 def test_a_configuration_that_says_the_same_in_other_words_changes_nothing() -> None:
     spelled = {"network": "10.1.0.9/16", "SubnetLen": 24, "SubnetMin": "10.1.1.0", "Backend": {"type": "UDP"}}
-    assert changes(parse(json.dumps(NET)), parse(json.dumps(spelled)), subnet("10.9.9.0/24")) == ()
+    assert (
+        changes(parse_config(json.dumps(NET)), parse_config(json.dumps(spelled)), subnet("10.9.9.0/24")) == ()
+    )

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flanneld_py.config import ConfigError, Problem, parse
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.config import ConfigError, Problem
 
 
 def json_values() -> st.SearchStrategy[object]:
@@ -39,7 +40,7 @@ LIKELY = st.sampled_from(["10.1.0.0/16", "fd00::/48", "10.1.1.0", "fd00:0:0:1::"
 def test_any_text_is_a_configuration_or_problems_with_keys_and_remedies(text: str | bytes) -> None:
     problems: tuple[Problem, ...] = ()
     try:
-        parse(text)
+        parse_config(text)
     except ConfigError as error:
         problems = error.problems or (Problem("", "", ""),)
     assert all(problem.message and problem.fix for problem in problems)
@@ -57,7 +58,7 @@ GOOD = json.dumps(
 
 def problems_of(text: str | bytes) -> tuple[Problem, ...]:
     try:
-        parse(text)
+        parse_config(text)
     except ConfigError as error:
         problems, told = error.problems, str(error)
     else:

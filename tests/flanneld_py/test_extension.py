@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.backend import commands
-from flanneld_py.backend.extension import ExtensionBackend
-from flanneld_py.config.model import Extension
+from flanneld_py.backend.extension import commands
+from flanneld_py.backend.extension.backend import ExtensionBackend
+from flanneld_py.backend.extension.config import Extension
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerRemoved
 from flanneld_py.runtime import clock, shutdown
@@ -56,7 +57,8 @@ def make(journal: Path, tmp_path: Path) -> Make:
 
     def backend(longest: float = 20, **told: str) -> ExtensionBackend:
         config = Extension(**{name: text.replace("TELL", str(script)) for name, text in told.items()})
-        return ExtensionBackend(NETWORK, config, ETH0, addresses("192.168.199.52"), longest=longest)
+        node = NodeContext(ETH0, addresses("192.168.199.52"))
+        return ExtensionBackend(NETWORK, config, node, longest=longest)
 
     return backend
 

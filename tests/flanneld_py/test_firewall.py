@@ -4,18 +4,18 @@ from ipaddress import IPv4Network, IPv6Network
 import pytest
 
 from flanneld_py import firewall
-from flanneld_py.config import parse
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
 from flanneld_py.firewall.program import ProgramFailed, ProgramMissing
 from flanneld_py.firewall.rules import Verdict, Wanted
 from flanneld_py.subnet import Network, Subnet
 
-IPV4 = parse('{"Network":"10.2.0.0/16"}')
-DUAL = parse(
+IPV4 = parse_config('{"Network":"10.2.0.0/16"}')
+DUAL = parse_config(
     '{"Network":"10.2.0.0/16","EnableIPv6":true,"IPv6Network":"2001:cafe:42::/56","Backend":{"Type":"vxlan"}}'
 )
-NFT = parse('{"Network":"10.2.0.0/16","EnableNFTables":true}')
+NFT = parse_config('{"Network":"10.2.0.0/16","EnableNFTables":true}')
 SUBNET = Subnet(IPv4Network("10.2.35.0/24"))
 BOTH = Subnet(IPv4Network("10.2.35.0/24"), IPv6Network("2001:cafe:42:1::/64"))
 
@@ -112,7 +112,7 @@ def test_networks_of_one_process_have_their_rules_side_by_side(tools):
     both = make()
     both.set(IPV4, SUBNET, "blue")
     other = Subnet(IPv4Network("10.3.7.0/24"))
-    both.set(parse('{"Network":"10.3.0.0/16"}'), other, "green")
+    both.set(parse_config('{"Network":"10.3.0.0/16"}'), other, "green")
     assert {SUBNET.ipv4, other.ipv4} == subnets(tools["iptables"])
     assert both.sync() == 0
 

@@ -8,6 +8,7 @@ import pytest
 
 from flanneld_py import kernel
 from flanneld_py.backend import Backend
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.daemon import host, supervisor
 from flanneld_py.daemon.host import Host
 from flanneld_py.errors import Exit, Fatal
@@ -77,6 +78,16 @@ def test_a_network_that_waits_for_its_interface_ends_with_one_that_cannot_go_on(
         supervisor.run(daemons, ["blue", "green"])
     assert ended.value.code == Exit.KERNEL
     assert time.stopping.is_set()
+
+
+@pytest.mark.parametrize("kind", ["udp", "ipip"])
+def test_a_network_that_its_backend_cannot_carry_waits_for_no_interface_of_that_family(options, kind):
+    made = Host(options, Time(), [NetworkStatus("blue"), NetworkStatus("green")])
+    daemon = made.daemon(NetworkStatus("blue"), lambda: None)
+    network = parse_config(json.dumps(IPV6 | {"Backend": {"Type": kind}}))
+    with pytest.raises(Fatal, match="carries IPv4 only, and EnableIPv6 is true") as refused:
+        daemon._open_backend(network)
+    assert refused.value.code == Exit.CONFIG
 
 
 def test_all_networks_say_that_the_first_interface_is_waited_for(options, monkeypatch):

@@ -10,9 +10,11 @@ from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
 import pytest
 
-from flanneld_py.backend.host_gw import HostGwBackend
+from flanneld_py.backend.host_gw.backend import HostGwBackend
+from flanneld_py.backend.host_gw.config import HostGw
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.next_hops import NextHopsTo
-from flanneld_py.config.model import HostGw, NetworkConfig
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.entries import Route, SeenEntry
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerRemoved, decode, encode
@@ -54,7 +56,7 @@ def on_link(asked: Sequence[Address], /) -> dict[Address, NextHop]:
 
 
 def backend(table: FakeTable, network: NetworkConfig = NETWORK, ways: NextHopsTo = on_link) -> HostGwBackend:
-    made = HostGwBackend(network, HostGw(), LO, addresses("127.0.0.1"), table=table, ways=ways)
+    made = HostGwBackend(network, HostGw(), NodeContext(LO, addresses("127.0.0.1")), table=table, ways=ways)
     made.claim(OWN)
     return made
 
@@ -273,14 +275,14 @@ def test_behind_nat_host_gw_is_refused_with_flannels_reason():
     with pytest.raises(
         Fatal, match="your PublicIP differs from interface IP, meaning that probably you're on a NAT"
     ) as caught:
-        HostGwBackend(NETWORK, HostGw(), LO, addresses("203.0.113.5"), table=FakeTable())
+        HostGwBackend(NETWORK, HostGw(), NodeContext(LO, addresses("203.0.113.5")), table=FakeTable())
     assert caught.value.code == Exit.INTERFACE
     assert "203.0.113.5 is not 127.0.0.1 of lo" in str(caught.value)
 
 
 def test_an_overlay_of_a_family_that_the_interface_lacks_is_refused():
     with pytest.raises(Fatal, match="The overlay has IPv6, and lo has no IPv6 address"):
-        HostGwBackend(DUAL, HostGw(), LO, addresses("127.0.0.1"), table=FakeTable())
+        HostGwBackend(DUAL, HostGw(), NodeContext(LO, addresses("127.0.0.1")), table=FakeTable())
 
 
 def test_on_another_interface_routes_are_by_that_one_and_the_lease_names_its_address(table):

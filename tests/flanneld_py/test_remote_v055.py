@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flanneld_py import config
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.daemon.claim import Claim, Lost
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
@@ -40,7 +40,7 @@ def registry(server: V055Server) -> Iterator[RemoteRegistry]:
 def acquire(registry: RemoteRegistry) -> StoredLease:
     text = registry.config()
     assert text is not None
-    held = registry.acquire(registry.snapshot(), LeaseRequest(config.parse(text), attrs(US), None, Pick()))
+    held = registry.acquire(registry.snapshot(), LeaseRequest(parse_config(text), attrs(US), None, Pick()))
     assert held is not None
     return held
 

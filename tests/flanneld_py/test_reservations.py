@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flanneld_py.config import parse
-from flanneld_py.daemon.reservations import Reservations, reserved_by
+from flanneld_py.backend.catalog import parse_config
+from flanneld_py.daemon.reservations import Reservations
 from flanneld_py.errors import Exit, Fatal
 
 
@@ -15,7 +15,7 @@ def network(family: str = "4", **backend: object):
         "6": {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00:42::/48"},
         "46": {"Network": "10.2.0.0/16", "EnableIPv6": True, "IPv6Network": "fd00:42::/48"},
     }
-    return parse(json.dumps({**pools[family], "Backend": backend}).encode())
+    return parse_config(json.dumps({**pools[family], "Backend": backend}).encode())
 
 
 UDP, VXLAN, WIREGUARD = {"Type": "udp"}, {"Type": "vxlan"}, {"Type": "wireguard"}
@@ -45,9 +45,9 @@ UDP, VXLAN, WIREGUARD = {"Type": "udp"}, {"Type": "vxlan"}, {"Type": "wireguard"
 )
 def test_what_one_network_has_another_cannot_have_and_both_and_the_fix_are_named(blue, green, words):
     reservations = Reservations()
-    reservations.take("blue", reserved_by(blue))
+    reservations.take("blue", blue)
     with pytest.raises(Fatal) as refused:
-        reservations.take("green", reserved_by(green))
+        reservations.take("green", green)
     # fleet.run says which network was refused.
     assert str(refused.value).startswith(words.format("carries the network blue of this flanneld already"))
     assert refused.value.code == Exit.CONFIG
@@ -67,16 +67,16 @@ def test_what_one_network_has_another_cannot_have_and_both_and_the_fix_are_named
 )
 def test_what_differs_stands_side_by_side(blue, green):
     reservations = Reservations()
-    reservations.take("blue", reserved_by(blue))
-    reservations.take("green", reserved_by(green))
+    reservations.take("blue", blue)
+    reservations.take("green", green)
 
 
 def test_a_network_whose_configuration_was_changed_has_what_it_needs_now_and_no_more():
     reservations = Reservations()
-    reservations.take("blue", reserved_by(network(**UDP)))
-    reservations.take("blue", reserved_by(network(**VXLAN)))
-    reservations.take("green", reserved_by(network(**UDP)))
+    reservations.take("blue", network(**UDP))
+    reservations.take("blue", network(**VXLAN))
+    reservations.take("green", network(**UDP))
     with pytest.raises(Fatal, match="network green"):
-        reservations.take("blue", reserved_by(network(**UDP)))
+        reservations.take("blue", network(**UDP))
     with pytest.raises(Fatal, match="network blue"):  # what was refused has changed nothing
-        reservations.take("green", reserved_by(network(**VXLAN)))
+        reservations.take("green", network(**VXLAN))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flanneld_py import config
+from flanneld_py.backend.catalog import parse_config
 from flanneld_py.config.reader import ConfigError
 from flanneld_py.lease.model import LeaseAttrs
 from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseUnreadable
@@ -193,7 +193,7 @@ def test_the_configuration_has_the_defaults_that_were_left_out():
     ],
 )
 def test_a_client_reads_the_configuration_as_the_server_does(given):
-    assert config.parse(config_text(given)) == config.parse(given)
+    assert parse_config(config_text(given)) == parse_config(given)
 
 
 def test_a_configuration_that_json_cannot_pass_on_is_an_error():

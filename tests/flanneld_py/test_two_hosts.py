@@ -2,8 +2,9 @@
 
 import re
 
-from flanneld_py.config.model import Udp, Wireguard
-from flanneld_py.kernel.links import VXLAN_PORT
+from flanneld_py.backend.udp.config import Udp
+from flanneld_py.backend.wireguard.config import Wireguard
+from flanneld_py.kernel.devices import VXLAN_PORT
 from flanneld_py.options import flags
 from tests.wheels import ROOT
 

@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from flanneld_py.backend import tx_checksum
-from flanneld_py.backend.tx_checksum import ChecksumVerdict, Examiner, TrialAnswer, examine, exchange
+from flanneld_py.backend.vxlan import tx_checksum
+from flanneld_py.backend.vxlan.tx_checksum import ChecksumVerdict, Examiner, TrialAnswer, examine, exchange
 from lab import wait
 
 ARRIVED, SILENCE, NO_WAY = TrialAnswer.ARRIVED, TrialAnswer.SILENCE, TrialAnswer.NO_WAY

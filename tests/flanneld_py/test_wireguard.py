@@ -13,10 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pyroute2.netlink.generic.wireguard import AsyncWireGuard, wgmsg
 
-from flanneld_py.backend import wireguard as module
-from flanneld_py.backend.wireguard import WireguardBackend
-from flanneld_py.backend.wireguard_peers import WireguardPeer, peers_of, plan_peers
-from flanneld_py.config.model import NetworkConfig, Wireguard
+from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.wireguard import backend as module
+from flanneld_py.backend.wireguard.backend import WireguardBackend
+from flanneld_py.backend.wireguard.config import Wireguard
+from flanneld_py.backend.wireguard.peers import WireguardPeer, peers_of, plan_peers
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.wireguard import WgPeer, asked, listed
@@ -163,7 +165,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
 
 def backend(table: FakeTable, config: Wireguard | None = None) -> WireguardBackend:
     config = config or Wireguard()
-    return WireguardBackend(NetworkConfig(POOL4, None, config), config, ETH0, OURS, table=table)
+    return WireguardBackend(NetworkConfig(POOL4, None, config), config, NodeContext(ETH0, OURS), table=table)
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(kernel, tmp_path):
@@ -182,7 +184,7 @@ def test_our_own_lease_names_the_port_of_each_device(kernel):
 
     def ports(config: Wireguard) -> list[object]:
         attrs = WireguardBackend(
-            NetworkConfig(POOL4, POOL6, config), config, eth0, OURS, table=FakeTable()
+            NetworkConfig(POOL4, POOL6, config), config, NodeContext(eth0, OURS), table=FakeTable()
         ).attrs()
         return [
             data["Port"] for data in (attrs.backend_data, attrs.backend_v6_data) if isinstance(data, dict)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from flanneld_py.kernel import links
-from flanneld_py.kernel.devices import LONGEST_NAME
+from flanneld_py.kernel.limits import LONGEST_NAME
 
 __all__ = ["name_of", "open_inlet"]
 

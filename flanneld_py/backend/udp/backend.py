@@ -1,15 +1,16 @@
 """The udp backend: a TUN device, and each packet as it is in one UDP datagram (flannel's backend/udp)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from flanneld_py.backend.protected_routes import ProtectedRoutes
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.source_check import SourceCheck
-from flanneld_py.config import uncarried
-from flanneld_py.config.model import NetworkConfig, Udp
+from flanneld_py.backend.udp.config import Udp, UdpOptions
+from flanneld_py.backend.udp.protected_routes import ProtectedRoutes
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.datapath import sockets
-from flanneld_py.datapath.announcement import LOWEST_MTU, Announcement
+from flanneld_py.datapath.announcement import Announcement
 from flanneld_py.datapath.forward import OVERHEAD, ForwardTable, Mandate, Peer
 from flanneld_py.datapath.tun import require_tun
 from flanneld_py.datapath.tunnel import Outside, Tunnel
@@ -18,50 +19,40 @@ from flanneld_py.firewall.source_set import SourceCheckSpec
 from flanneld_py.kernel import own_devices
 from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import KERNEL, Entry, Route, Slot, slot
+from flanneld_py.kernel.limits import LOWEST_MTU
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
-from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.monitor.statistics import Statistics
-from flanneld_py.options import Options
 from flanneld_py.subnet import Address, Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 
 __all__ = ["UdpBackend"]
 
-DEVICE = "flannel0"
+DEVICE, ANY_DEVICE = "flannel0", "flannel%d"
 QUEUE_LENGTH = 500  # packets: TUN_READQ_SIZE of the kernel's drivers/net/tun.c, which flannel leaves as it is
 
 
 class UdpBackend:
     """See `backend.Backend`. Holds the port from the beginning, so that no device is made if it is taken."""
 
-    def __init__(
-        self,
-        network: NetworkConfig,
-        config: Udp,
-        interface: Interface,
-        public: Addresses,
-        options: Options,
-        *,
-        device: str = DEVICE,
-        needs: Callable[[], ProtectedAddresses] = ProtectedAddresses,
-    ) -> None:
-        if (problem := uncarried(network)) is not None:
-            raise Fatal(str(problem), code=Exit.CONFIG)
+    def __init__(self, network: NetworkConfig, config: Udp, options: UdpOptions, node: NodeContext) -> None:
         if network.ipv4 is None:
-            raise ValueError("a network of no family")
+            raise ValueError("a network without IPv4")
+        interface = node.interface
         address = _address(interface)
         require_tun()
         self.mtu = _inner_mtu(interface)
         self._network = network.ipv4.network
         self._pools = pools(network)
-        self._public = public
+        self._public = node.public
         self._outside = Outside(sockets.bind(address, config.port), address, config.port, interface.name)
-        self._needs = needs
+        self._needs = node.needs
         self._spared = ProtectedRoutes(self._network, interface)
         self._senders = SourceCheck(check=options.udp_source_check)
         self._guarded = SourceCheckSpec(config.port, (4,), interface.index)
         self._options = options
-        self._wanted_device = device
+        self._announces = node.announces
+        # As flannel: of several networks each takes the first that is free, the only one has always the same.
+        self._wanted_device = DEVICE if node.alone else ANY_DEVICE
         self._carrier: Tunnel | None = None
         self._own = IPv4Network(0)
         self._table = ForwardTable(self._network)
@@ -182,7 +173,7 @@ class UdpBackend:
             return None
         said = Announcement.decode(lease.announced)
         # flannel's client/server protocol has no place for announcements: with it all are as ours.
-        paced = said == Announcement() and not self._options.remote
+        paced = said == Announcement() and self._announces
         peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu), paced)
         return _Neighbour(subnet, peer, said.fast_path)
 
@@ -252,9 +243,9 @@ def _address(interface: Interface) -> IPv4Address:
 
 
 def _inner_mtu(interface: Interface) -> int:
-    if interface.mtu - OVERHEAD < LOWEST_MTU:
+    if interface.mtu - OVERHEAD < LOWEST_MTU[4]:
         raise Fatal(
-            f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU + OVERHEAD} is the least",
+            f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU[4] + OVERHEAD} is the least",
             code=Exit.INTERFACE,
         )
     return interface.mtu - OVERHEAD

@@ -10,20 +10,12 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
-from flanneld_py.backend.device_names import WIREGUARD as DEVICE
-from flanneld_py.backend.device_names import WIREGUARD_V6 as DEVICE_V6
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.peers import Carried, of_families
-from flanneld_py.backend.wireguard_peers import (
-    BACKEND_TYPE,
-    PeerChange,
-    WireguardPeer,
-    announced,
-    is_key,
-    peers_of,
-    plan_peers,
-)
-from flanneld_py.config.model import NetworkConfig, Wireguard
+from flanneld_py.backend.wireguard.config import OVERHEAD, Wireguard, is_key, lowest_mtu
+from flanneld_py.backend.wireguard.peers import PeerChange, WireguardPeer, announced, peers_of, plan_peers
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import own_devices
 from flanneld_py.kernel import table as kernel_table
@@ -39,13 +31,6 @@ __all__ = ["WireguardBackend"]
 
 logger = logging.getLogger(__name__)
 
-OVERHEAD: Final = 80
-"""Bytes: an IPv6 header 40, UDP 8, and WireGuard's 16 and 16 (its whitepaper, 5.4.6)."""
-
-LOWEST_MTU: Final = 68
-LOWEST_MTU_IPV6: Final = 1280
-"""Bytes that every link must carry (RFC 791, RFC 8200)."""
-
 KEY_FILE: Final = "/run/flannel/wgkey"
 """flannel's; the environment's WIREGUARD_KEY_FILE names another."""
 
@@ -54,26 +39,17 @@ class WireguardBackend(KernelBackend):
     """See `backend.Backend`. The devices outlive us, so that a restart loses no packet."""
 
     def __init__(
-        self,
-        network: NetworkConfig,
-        config: Wireguard,
-        interface: Interface,
-        public: Addresses,
-        *,
-        table: Table = kernel_table,
+        self, network: NetworkConfig, config: Wireguard, node: NodeContext, *, table: Table = kernel_table
     ) -> None:
-        super().__init__(network.overlay, interface, table)
+        super().__init__(network.overlay, node.interface, table)
         self._config = config
         self._pools = pools(network)
-        self.follow(interface, public)
-        separate = config.mode == "separate"
-        self._device_of: dict[int, str] = {
-            network.version: DEVICE_V6 if separate and network.version == 6 else DEVICE
-            for network in network.overlay.networks
-        }
+        self._lowest_mtu = lowest_mtu(network.versions)
+        self.follow(node.interface, node.public)
+        self._device_of = config.device_names(network.versions)
         self._private, key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
         self._announced = {
-            version: announced(key, self._port(name)) for version, name in self._device_of.items()
+            version: announced(key, config.port_of(name)) for version, name in self._device_of.items()
         }
         self._indices: dict[str, int] = {}
         self._wanted: dict[str, dict[str, WireguardPeer]] = {}
@@ -84,16 +60,15 @@ class WireguardBackend(KernelBackend):
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
         ipv4, ipv6 = (self._announced.get(version) for version in (4, 6))
-        return LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
+        return LeaseAttrs(self._public, Wireguard.type, ipv4, ipv6)
 
     def follow(self, interface: Interface, public: Addresses) -> None:
         """See `Backend`. The devices are bound to no address."""
         outer = self._config.mtu or interface.mtu
-        lowest = LOWEST_MTU if self._overlay.ipv6 is None else LOWEST_MTU_IPV6
-        if outer - OVERHEAD < lowest:
+        if outer < self._lowest_mtu:
             origin = "Backend.MTU" if self._config.mtu else f"MTU of {interface.name}"
             raise Fatal(
-                f"{origin} {outer} is too small for wireguard: {lowest + OVERHEAD} is the least",
+                f"{origin} {outer} is too small for wireguard: {self._lowest_mtu} is the least",
                 code=Exit.INTERFACE,
             )
         self._interface = interface
@@ -109,11 +84,9 @@ class WireguardBackend(KernelBackend):
 
     def _ensure(self) -> None:
         for name in dict.fromkeys(self._device_of.values()):
-            self._indices[name] = kernel_wireguard.ensure(name, self.mtu, self._private, self._port(name))
-
-    def _port(self, name: str) -> int:
-        """Where a device listens."""
-        return self._config.listen_port_v6 if name == DEVICE_V6 else self._config.listen_port
+            self._indices[name] = kernel_wireguard.ensure(
+                name, self.mtu, self._private, self._config.port_of(name)
+            )
 
     def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`."""

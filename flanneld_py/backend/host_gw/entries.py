@@ -1,24 +1,21 @@
-"""What a peer's lease means for host-gw and for ipip: a route by the peer's own address. Pure.
+"""What a peer's lease means for host-gw: a route by the peer's own address. Pure.
 
-As flannel's backend/route_network.go, hostgw.go and ipip.go.
+As flannel's backend/route_network.go and hostgw.go.
 """
 
 from collections.abc import Mapping
-from typing import Final
 
-from flanneld_py.backend.peers import Carried, Direct, Remark, foreign, overlapping, unusable
+from flanneld_py.backend.host_gw.config import HostGw
+from flanneld_py.backend.peers import Carried, Direct, Remark, ignored, unusable
 from flanneld_py.kernel.entries import Entry, Route
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Network, Subnet
 from flanneld_py.underlay.interface import Interface, NextHop
 
-__all__ = ["HOST_GW", "IPIP", "host_gw_entries", "ipip_entries", "not_on_link"]
-
-HOST_GW: Final = "host-gw"
-IPIP: Final = "ipip"
+__all__ = ["entries", "not_on_link"]
 
 
-def host_gw_entries(
+def entries(
     lease: Lease, interface: Interface, overlay: Subnet, own: Subnet, ways: Mapping[Address, NextHop]
 ) -> Carried:
     """Routes to the peer's subnets by its public addresses; for the families that the overlay has.
@@ -27,8 +24,8 @@ def host_gw_entries(
     it takes any gateway within the interface's own prefix, also one that it reaches itself by a router; as
     flannel we have that route, and warn of it.
     """
-    if ignored := _ignored(lease, HOST_GW, own):
-        return Carried(remarks=(ignored,))
+    if remark := ignored(lease, HostGw.type, own):
+        return Carried(remarks=(remark,))
     found: list[Entry] = []
     remarks: list[Remark] = []
     public = lease.attrs.public
@@ -50,19 +47,6 @@ def host_gw_entries(
     return Carried(tuple(found), tuple(remarks))
 
 
-def ipip_entries(lease: Lease, device: int, own: Subnet, direct: Direct | None) -> Carried:
-    """The IPv4 route by the ipip device, or, if it is `direct` (DirectRouting), by the interface."""
-    if ignored := _ignored(lease, IPIP, own):
-        return Carried(remarks=(ignored,))
-    network, gateway = lease.subnet.ipv4, lease.attrs.public.ipv4
-    if network is None or gateway is None:
-        text = f"Ignoring the subnet {lease.subnet}: ipip carries IPv4 only"
-        return Carried(remarks=(Remark(f"{lease.subnet} has no IPv4", text),))
-    if direct is not None and gateway in direct:
-        return Carried((Route(network, direct.index, gateway=gateway),))
-    return Carried((Route(network, device, gateway=gateway, onlink=True),))
-
-
 def not_on_link(gateway: Address, interface: Interface, ways: Mapping[Address, NextHop]) -> str:
     """Why host-gw cannot send to this peer; "" where the kernel sends to it on the interface's own link."""
     if gateway in Direct(interface.index, ways):
@@ -78,9 +62,3 @@ def not_on_link(gateway: Address, interface: Interface, ways: Mapping[Address, N
         f"{gateway} is not on the link of {interface.name} ({where}), and host-gw needs all machines on one; "
         "use the backend vxlan, which crosses routers"
     )
-
-
-def _ignored(lease: Lease, kind: str, own: Subnet) -> Remark | None:
-    if lease.attrs.backend_type != kind:
-        return foreign(lease, kind)
-    return overlapping(lease, own) if lease.subnet.overlaps(own) else None

@@ -4,30 +4,21 @@ import errno
 import logging
 from functools import partial
 from ipaddress import IPv4Address, ip_interface
-from typing import Final
 
-from flanneld_py.backend import device_names
-from flanneld_py.backend.tx_checksum import Examiner
-from flanneld_py.backend.vxlan_entries import OVERHEAD_IPV4, OVERHEAD_IPV6, is_vtep_mac
-from flanneld_py.config.model import Vxlan
+from flanneld_py.backend.vxlan.config import OVERHEAD, Vxlan, device_name
+from flanneld_py.backend.vxlan.entries import is_vtep_mac
+from flanneld_py.backend.vxlan.tx_checksum import Examiner
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload, own_devices
 from flanneld_py.kernel.desired import AnyPool, DesiredDevice
 from flanneld_py.kernel.device_lock import DeviceLock, LockedByAnother
+from flanneld_py.kernel.devices import VXLAN_PORT
+from flanneld_py.kernel.limits import LOWEST_MTU
 from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
 
 logger = logging.getLogger(__name__)
-
-LONGEST_NAME: Final = 15
-"""Characters: IFNAMSIZ of linux/if.h, without the zero at the end."""
-
-LOWEST_MTU: Final = 68
-"""Bytes that every IPv4 network must carry (RFC 791)."""
-
-LOWEST_MTU_IPV6: Final = 1280
-"""Bytes that every IPv6 network must carry (RFC 8200); below that the kernel takes a device's IPv6 away."""
 
 
 class Vtep:
@@ -44,13 +35,7 @@ class Vtep:
         tx_checksum: str,
         pools: tuple[AnyPool, ...],
     ) -> None:
-        self.name = device_names.vxlan(config.vni, version)
-        if len(self.name) > LONGEST_NAME:
-            raise Fatal(
-                f"Backend.VNI makes the name {self.name}, and a device's has at most {LONGEST_NAME} "
-                "characters: choose a VNI of fewer digits",
-                code=Exit.CONFIG,
-            )
+        self.name = device_name(config.vni, version)
         self._config = config
         self._under = 0
         self._local: Address = IPv4Address(0)
@@ -87,9 +72,7 @@ class Vtep:
 
         `make` sees to it. Raises `Fatal`.
         """
-        overhead, lowest = (
-            (OVERHEAD_IPV4, LOWEST_MTU) if local.version == 4 else (OVERHEAD_IPV6, LOWEST_MTU_IPV6)
-        )
+        overhead, lowest = OVERHEAD[local.version], LOWEST_MTU[local.version]
         if outer - overhead < lowest:
             raise Fatal(
                 f"{self.name} would have an MTU of {outer - overhead}, and {lowest} is the least: raise "
@@ -157,7 +140,7 @@ class Vtep:
             raise
 
     def _port_taken(self) -> Fatal:
-        port = self._config.port or links.VXLAN_PORT
+        port = self._config.port or VXLAN_PORT
         return Fatal(
             f"{self.name} needs the UDP port {port}, which is taken: `ss -lunp 'sport = :{port}'` shows by "
             "whom; end that, or set another Backend.Port for all machines",

@@ -9,20 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.backend.peers import Carried, Direct, Remark, cut, foreign, overlapping, unusable
+from flanneld_py.backend.peers import Carried, Direct, Remark, cut, ignored, unusable
+from flanneld_py.backend.vxlan.config import Vxlan
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Network, Subnet
 
-__all__ = ["BACKEND_TYPE", "OVERHEAD_IPV4", "OVERHEAD_IPV6", "Vteps", "announced", "entries"]
-__all__ += ["announced_mac", "is_older", "is_vtep_mac"]
-
-BACKEND_TYPE: Final = "vxlan"
-
-# Bytes that encapsulation adds to an inner packet: its Ethernet header 14, VXLAN 8 (RFC 7348), UDP 8, and an
-# IP header of 20 or 40 (RFC 791, RFC 8200) without options.
-OVERHEAD_IPV4: Final = 14 + 8 + 8 + 20
-OVERHEAD_IPV6: Final = 14 + 8 + 8 + 40
+__all__ = ["Vteps", "announced", "announced_mac", "entries", "is_older", "is_vtep_mac"]
 
 # Go's type of the VNI in a lease was uint16 before flannel 0.24: so it cuts its own, and cannot read a lease
 # with a larger one. Today's reads both, and compares neither.
@@ -69,10 +62,8 @@ def entries(lease: Lease, vteps: Vteps, vni: int, own: Subnet, direct: Direct | 
     Those that are `direct` are reached without encapsulation (DirectRouting).
     """
     attrs = lease.attrs
-    if attrs.backend_type != BACKEND_TYPE:
-        return Carried(remarks=(foreign(lease, BACKEND_TYPE),))
-    if lease.subnet.overlaps(own):
-        return Carried(remarks=(overlapping(lease, own),))
+    if remark := ignored(lease, Vxlan.type, own):
+        return Carried(remarks=(remark,))
     found: list[Entry] = []
     remarks: list[Remark] = []
     families: tuple[tuple[int | None, Network | None, Address | None, object | None, str], ...] = (

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from flanneld_py.backend.host_gw.config import HostGw
+from flanneld_py.backend.host_gw.entries import entries, not_on_link
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, of_families
-from flanneld_py.backend.route_entries import HOST_GW, host_gw_entries, not_on_link
-from flanneld_py.config.model import HostGw, NetworkConfig
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.desired import DesiredDevice
@@ -26,15 +28,14 @@ class HostGwBackend(KernelBackend):
         self,
         network: NetworkConfig,
         config: HostGw,  # noqa: ARG002 (it says nothing)
-        interface: Interface,
-        public: Addresses,
+        node: NodeContext,
         *,
         table: Table = kernel_table,
         ways: NextHopsTo = next_hops_to,
     ) -> None:
         self._peers = NextHops(ways)
-        super().__init__(network.overlay, interface, table, self._peers)
-        self.follow(interface, public)
+        super().__init__(network.overlay, node.interface, table, self._peers)
+        self.follow(node.interface, node.public)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
@@ -49,7 +50,7 @@ class HostGwBackend(KernelBackend):
             _require_own("IPv6", interface.name, interface.ipv6, public.ipv6)
         self._interface = interface
         self.mtu = interface.mtu
-        self._attrs = LeaseAttrs(public, HOST_GW)
+        self._attrs = LeaseAttrs(public, HostGw.type)
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
@@ -64,7 +65,7 @@ class HostGwBackend(KernelBackend):
         return ""
 
     def _carried(self, lease: Lease) -> Carried:
-        return host_gw_entries(lease, self._interface, self._overlay, self._own, self._peers.known)
+        return entries(lease, self._interface, self._overlay, self._own, self._peers.known)
 
     def _devices(self) -> Mapping[str, int]:
         return {}

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from flanneld_py.config.model import Alloc, NetworkConfig
+from flanneld_py.backend.alloc.config import Alloc
+from flanneld_py.backend.kind import NodeContext
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerEvent
@@ -16,10 +18,8 @@ __all__ = ["AllocBackend"]
 class AllocBackend:
     """See `backend.Backend`. Nothing is carried, so there is nothing to do, to repair or to take away."""
 
-    def __init__(
-        self, _network: NetworkConfig, _config: Alloc, interface: Interface, public: Addresses
-    ) -> None:
-        self.follow(interface, public)
+    def __init__(self, _network: NetworkConfig, _config: Alloc, node: NodeContext) -> None:
+        self.follow(node.interface, node.public)
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`. flannel's leases of this kind name no backend."""

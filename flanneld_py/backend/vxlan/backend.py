@@ -7,14 +7,16 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from flanneld_py.backend import vxlan_entries
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.source_check import SourceCheck
-from flanneld_py.backend.vtep import Vtep
-from flanneld_py.backend.vxlan_entries import BACKEND_TYPE, Vteps, announced
-from flanneld_py.config.model import NetworkConfig, Vxlan
+from flanneld_py.backend.vxlan import entries
+from flanneld_py.backend.vxlan.config import Vxlan, VxlanOptions
+from flanneld_py.backend.vxlan.entries import Vteps, announced
+from flanneld_py.backend.vxlan.vtep import Vtep
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall.source_set import SourceCheckSpec
 from flanneld_py.kernel import links
@@ -38,33 +40,32 @@ MANY: Final = 100
 class VxlanBackend(KernelBackend):
     """See `backend.Backend`: a device for each family, and three entries for each peer in each.
 
-    `tx_checksum` is "on", "off", or "auto": on unless TCP gets through only without. With `source_check`
-    packets are taken from the public addresses of peers only.
+    The option of transmit checksums is "on", "off", or "auto": on unless TCP gets through only without. With
+    the source check packets are taken from the public addresses of peers only.
     """
 
     def __init__(
         self,
         network: NetworkConfig,
         config: Vxlan,
-        interface: Interface,
-        public: Addresses,
+        options: VxlanOptions,
+        node: NodeContext,
         *,
-        tx_checksum: str = "auto",
-        source_check: bool = False,
         table: Table = kernel_table,
         ways: NextHopsTo = next_hops_to,
     ) -> None:
-        super().__init__(network.overlay, interface, table, NextHops(ways) if config.direct_routing else None)
+        reached = NextHops(ways) if config.direct_routing else None
+        super().__init__(network.overlay, node.interface, table, reached)
         self._config = config
         self._older = False
         self._senders = SourceCheck(
-            check=source_check, sends=lambda lease: lease.attrs.backend_type == BACKEND_TYPE
+            check=options.vxlan_source_check, sends=lambda lease: lease.attrs.backend_type == Vxlan.type
         )
         self._ipv4, self._ipv6 = (
-            None if pool is None else Vtep(config, version, tx_checksum, pools(network))
+            None if pool is None else Vtep(config, version, options.vxlan_tx_checksum, pools(network))
             for version, pool in ((4, network.ipv4), (6, network.ipv6))
         )
-        self.follow(interface, public)
+        self.follow(node.interface, node.public)
         text = "VXLAN config: VNI=%d Port=%d GBP=%s Learning=%s DirectRouting=%s"
         switches = (config.gbp, config.learning, config.direct_routing)
         logger.info(text, config.vni, config.port, *(str(switch).lower() for switch in switches))
@@ -79,7 +80,7 @@ class VxlanBackend(KernelBackend):
             None if vtep is None else announced(self._config.vni, vtep.mac, older=self._older)
             for vtep in (self._ipv4, self._ipv6)
         )
-        return LeaseAttrs(self._public, BACKEND_TYPE, ipv4, ipv6)
+        return LeaseAttrs(self._public, Vxlan.type, ipv4, ipv6)
 
     def try_out(self) -> None:
         """See whether this machine can have the devices; nothing is left. Raises `Fatal`."""
@@ -88,10 +89,10 @@ class VxlanBackend(KernelBackend):
 
     def recall(self, said: LeaseAttrs) -> None:
         """See `Backend`. A machine that was booted has no device yet, and peers may remember its MAC."""
-        if said.backend_type == BACKEND_TYPE:
+        if said.backend_type == Vxlan.type:
             for vtep, data in ((self._ipv4, said.backend_data), (self._ipv6, said.backend_v6_data)):
                 if vtep is not None:
-                    vtep.recall(vxlan_entries.announced_mac(data))
+                    vtep.recall(entries.announced_mac(data))
 
     def follow(self, interface: Interface, public: Addresses) -> None:
         """See `Backend`. With another address or interface the device is another one, of the same MAC."""
@@ -174,13 +175,13 @@ class VxlanBackend(KernelBackend):
         return {vtep.name: vtep.index for vtep in self._vteps if vtep.index}
 
     def _carried(self, lease: Lease) -> Carried:
-        if not self._older and vxlan_entries.is_older(lease, self._config.vni):
+        if not self._older and entries.is_older(lease, self._config.vni):
             text = "%s announces the VNI as flannel before 0.24, and cannot read a larger one: so do we"
             logger.info(text, lease.attrs.public)
             self._older = True
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
-        return vxlan_entries.entries(lease, vteps, self._config.vni, self._own, direct)
+        return entries.entries(lease, vteps, self._config.vni, self._own, direct)
 
     def _meet(self, subnets: Iterable[Subnet]) -> None:
         """Have checksums examined with peers that packets are encapsulated to, once they can be sent."""

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_interface
 from typing import Final
 
-from flanneld_py.backend.device_names import IPIP as DEVICE
+from flanneld_py.backend.ipip.config import DEVICE, Ipip
+from flanneld_py.backend.ipip.entries import entries
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
-from flanneld_py.backend.route_entries import IPIP, ipip_entries
-from flanneld_py.config import uncarried
-from flanneld_py.config.model import Ipip, NetworkConfig
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, own_devices
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.desired import DesiredDevice, pools
+from flanneld_py.kernel.limits import LOWEST_MTU
 from flanneld_py.kernel.next_hops import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
@@ -24,9 +25,6 @@ __all__ = ["IpipBackend"]
 
 OVERHEAD: Final = 20
 """Bytes of an IPv4 header without options (RFC 2003)."""
-
-LOWEST_MTU: Final = 68
-"""Bytes that every IPv4 network must carry (RFC 791)."""
 
 
 class IpipBackend(KernelBackend):
@@ -39,17 +37,15 @@ class IpipBackend(KernelBackend):
         self,
         network: NetworkConfig,
         config: Ipip,
-        interface: Interface,
-        public: Addresses,
+        node: NodeContext,
         *,
         table: Table = kernel_table,
         ways: NextHopsTo = next_hops_to,
     ) -> None:
-        if (problem := uncarried(network)) is not None:
-            raise Fatal(str(problem), code=Exit.CONFIG)
-        super().__init__(network.overlay, interface, table, NextHops(ways) if config.direct_routing else None)
+        reached = NextHops(ways) if config.direct_routing else None
+        super().__init__(network.overlay, node.interface, table, reached)
         self._pools = pools(network)
-        self.follow(interface, public)
+        self.follow(node.interface, node.public)
         # Whether the kernel has it at all is to be known before a lease is taken.
         self._index = self._ensure()
 
@@ -65,16 +61,16 @@ class IpipBackend(KernelBackend):
                 "another interface with -iface",
                 code=Exit.INTERFACE,
             )
-        if interface.mtu - OVERHEAD < LOWEST_MTU:
+        least = LOWEST_MTU[4] + OVERHEAD
+        if interface.mtu < least:
             raise Fatal(
-                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {LOWEST_MTU + OVERHEAD} is "
-                "the least",
+                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {least} is the least",
                 code=Exit.INTERFACE,
             )
         self._interface = interface
         self.mtu = interface.mtu - OVERHEAD
         self._local = interface.ipv4
-        self._attrs = LeaseAttrs(of_families(public, self._overlay), IPIP)
+        self._attrs = LeaseAttrs(of_families(public, self._overlay), Ipip.type)
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
@@ -100,7 +96,7 @@ class IpipBackend(KernelBackend):
 
     def _carried(self, lease: Lease) -> Carried:
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
-        return ipip_entries(lease, self._index, self._own, direct)
+        return entries(lease, self._index, self._own, direct)
 
     def _devices(self) -> Mapping[str, int]:
         return {DEVICE: self._index}

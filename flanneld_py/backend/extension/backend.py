@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
-from flanneld_py.backend import commands
-from flanneld_py.config.model import Extension, NetworkConfig
+from flanneld_py.backend.extension import commands
+from flanneld_py.backend.extension.config import Extension
+from flanneld_py.backend.kind import NodeContext
+from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
@@ -32,7 +34,6 @@ __all__ = ["ExtensionBackend"]
 
 logger = logging.getLogger(__name__)
 
-BACKEND_TYPE = "extension"
 LONGEST = 60.0
 """Seconds that a command may take; then it is killed with all that it started."""
 
@@ -53,13 +54,12 @@ class ExtensionBackend:
         self,
         network: NetworkConfig,
         config: Extension,
-        interface: Interface,
-        public: Addresses,
+        node: NodeContext,
         *,
         longest: float = LONGEST,
     ) -> None:
         """Run PreStartupCommand: what it prints is our lease's BackendData. Raises `Fatal`."""
-        self._stand(interface, public)
+        self._stand(node.interface, node.public)
         self._overlay = network.overlay
         self._config = config
         self._longest = longest
@@ -81,7 +81,7 @@ class ExtensionBackend:
 
     def attrs(self) -> LeaseAttrs:
         """See `Backend`."""
-        return LeaseAttrs(self._public, BACKEND_TYPE, self._data)
+        return LeaseAttrs(self._public, Extension.type, self._data)
 
     def recall(self, said: LeaseAttrs) -> None:
         """See `Backend`. All that it says can be said anew."""
@@ -185,7 +185,7 @@ class ExtensionBackend:
         return commands.of_node(self._overlay, self._subnet, self._named)
 
     def _add(self, lease: Lease) -> None:
-        if lease.attrs.backend_type != BACKEND_TYPE:
+        if lease.attrs.backend_type != Extension.type:
             self._ignore(lease)
             return
         self._peers[lease.subnet] = lease

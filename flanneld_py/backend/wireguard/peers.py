@@ -4,22 +4,18 @@ As flannel's backend/wireguard, but with a route for each peer's subnet instead 
 so that a packet for a subnet that nobody holds is not swallowed by the device.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from flanneld_py.backend.peers import Remark, foreign, overlapping, unusable
-from flanneld_py.config.model import Wireguard
+from flanneld_py.backend.peers import Remark, ignored, unusable
+from flanneld_py.backend.wireguard.config import KEY_LENGTH, Wireguard, is_key
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
-__all__ = ["BACKEND_TYPE", "PeerChange", "WireguardPeer", "announced", "is_key", "peers_of", "plan_peers"]
+__all__ = ["PeerChange", "WireguardPeer", "announced", "peers_of", "plan_peers"]
 
-BACKEND_TYPE: Final = "wireguard"
-KEY_LENGTH: Final = 32  # bytes: WG_KEY_LEN of linux/wireguard.h
 NOWHERE: Final = IPv4Address(0)
 
 
@@ -47,16 +43,6 @@ def announced(key: str, port: int) -> dict[str, object]:
     return {"PublicKey": key, "Port": port}
 
 
-def is_key(text: object) -> bool:
-    """Whether it is a key in base64, as wg(8) prints it."""
-    if not isinstance(text, str):
-        return False
-    try:
-        return len(base64.b64decode(text, validate=True)) == KEY_LENGTH
-    except (binascii.Error, ValueError):
-        return False
-
-
 def peers_of(
     lease: Lease, config: Wireguard, devices: Mapping[int, str], own: Subnet, public: Addresses
 ) -> tuple[dict[str, WireguardPeer], tuple[Remark, ...]]:
@@ -64,14 +50,12 @@ def peers_of(
 
     `devices` are our devices' names by IP version, 4 and 6; both are the same in every mode but `separate`.
     """
-    if lease.attrs.backend_type != BACKEND_TYPE:
-        return {}, (foreign(lease, BACKEND_TYPE),)
-    if lease.subnet.overlaps(own):
-        return {}, (overlapping(lease, own),)
+    if remark := ignored(lease, Wireguard.type, own):
+        return {}, (remark,)
     subnets: dict[int, Network] = {
         network.version: network for network in lease.subnet.networks if network.version in devices
     }
-    separate = len(set(devices.values())) > 1 or config.mode == "separate"
+    separate = len(set(devices.values())) > 1 or config.is_separate
     one_each: list[dict[int, Network]] = [{version: network} for version, network in subnets.items()]
     groups = one_each if separate else [subnets]
     found: dict[str, WireguardPeer] = {}
