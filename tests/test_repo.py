@@ -39,9 +39,10 @@ CORE = {
         "kernel.entries", "kernel.limits", "kernel.netlink", "kernel.next_hop", "kernel.nft_elements",
         "kernel.rtnetlink", "kernel.stale", "lease.admission", "lease.allocate", "lease.assignments",
         "lease.model", "lease.subnet_env", "lease.validation", "monitor.statistics", "options",
-        "registry.access", "registry.announcements", "registry.remote.messages", "registry.remote.protocol",
-        "runtime.backoff", "runtime.environment", "runtime.log_sampling", "runtime.once", "server.history",
-        "server.messages", "subnet", "underlay.changes", "underlay.interface",
+        "registry.access", "registry.announcements", "registry.remote.messages",
+        "registry.remote.protocol", "registry.watchdog", "runtime.backoff", "runtime.environment",
+        "runtime.log_sampling", "runtime.once", "server.history", "server.messages", "subnet",
+        "underlay.changes", "underlay.interface",
     },
 }  # fmt: skip
 # Each room imports from those before it alone.

@@ -17,6 +17,7 @@ from flanneld_py.lease.model import Lease, PeerAdded, PeerEvent, StoredLease
 from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.monitor.status import BEHIND, NetworkStatus
 from flanneld_py.registry import Announcement, LeaseChanges, Registry, RegistryUnavailable, Reset, Snapshot
+from flanneld_py.registry.watchdog import Watchdog
 from flanneld_py.runtime.backoff import Backoff
 from flanneld_py.runtime.clock import Time
 from flanneld_py.runtime.log_sampling import LogSample
@@ -24,12 +25,6 @@ from flanneld_py.runtime.log_sampling import LogSample
 __all__ = ["LeaseLoop"]
 
 logger = logging.getLogger(__name__)
-
-PROBE = 2.0
-"""Seconds of silence on the watch after which the endpoint is asked whether it still answers."""
-
-PROBE_ANYWAY = 10.0
-"""Seconds after which it is asked though the watch is never silent."""
 
 RENEW_RETRY = 10.0
 """Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one.
@@ -88,7 +83,7 @@ class LeaseLoop:
         self._config_text, self._network = config
         self._renew_margin = renew_margin
         self._retry_renewal_at = float("-inf")
-        self._silent_at = self._probe_at = float("-inf")
+        self._watchdog = Watchdog(time.now())
         self._listed: Snapshot | None = None
         self._others = Backoff()  # with those who write in our name
         self._needs = needs
@@ -103,7 +98,7 @@ class LeaseLoop:
         self.claim, self._listed = claim, snapshot
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
-        self._probe_at = self._silent_at = self._time.now() + PROBE
+        self._watchdog = Watchdog(self._time.now())
         rules, self._look_at = self._view.rules, self._time.now() + LOOK
         self._view.judge_by(replace(rules, own=claim.subnet, needs=self._needs()))
         events = self._view.reset(snapshot)
@@ -122,21 +117,18 @@ class LeaseLoop:
 
     def _keep(self) -> str:
         logger.info("Watching for new subnet leases")
-        backoff = Backoff()
         steps = (self._renew_if_due, self._announce, self._hear, self._look_around, self._tend)
         while True:
             try:
-                begun_at = self._time.now()
                 if lost := self._list_and_watch():
                     return lost
+                self._watchdog.begun(self._time.now())
                 while True:
                     for step in steps:
                         if lost := self._lost() or step():
                             return lost
-                    # A watch that stood for a while, and not one that breaks as soon as it is begun.
-                    if self._time.now() - begun_at > PROBE:
-                        backoff = Backoff()
             except (RegistryUnavailable, _WatchEnded) as error:
+                backoff = self._watchdog.ended(self._time.now())
                 trouble = f": {error.trouble}" if isinstance(error, RegistryUnavailable) else ""
                 self._complain(backoff, f"Watch subnets{trouble}", str(error))
                 if lost := self._lost() or self._tend():
@@ -190,12 +182,12 @@ class LeaseLoop:
     def _hear(self) -> str:
         """Take over what the watch says next. Raises `_WatchEnded`, or `RegistryUnavailable`."""
         now = self._time.now()
-        if now >= self._probe_at or (now >= self._silent_at and self._event_queue.empty()):
+        if self._watchdog.must_probe(now, idle=self._event_queue.empty()):
             self._compare(self._registry.probe())
             self._heard()
-            self._probe_at = self._time.now() + PROBE_ANYWAY
-        silence = self._silent_at - self._time.now()
-        message = self._time.receive(self._event_queue, self._until_the_end(silence))
+            self._watchdog.probed(self._time.now())
+        left = self._watchdog.time_left(self._time.now())
+        message = self._time.receive(self._event_queue, self._until_the_end(left))
         self._heed_stop()
         if message is None:
             return ""
@@ -332,7 +324,7 @@ class LeaseLoop:
     def _heard(self) -> None:
         self._status.trouble = ""
         self._status.heard_at = self._time.now()
-        self._silent_at = self._status.heard_at + PROBE
+        self._watchdog.heard(self._status.heard_at)
 
     def _heed_stop(self) -> None:
         if self._time.stopping.is_set():

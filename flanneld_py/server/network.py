@@ -23,7 +23,7 @@ from flanneld_py.registry import (
 )
 from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.registry.remote import protocol
-from flanneld_py.runtime.backoff import Backoff
+from flanneld_py.registry.watchdog import Watchdog
 from flanneld_py.runtime.clock import Time
 from flanneld_py.server.history import History
 from flanneld_py.server.messages import RequestRefused
@@ -38,9 +38,6 @@ TURN = 5.0
 
 ATTEMPTS = 10
 """How often a lease is tried for that somebody else was quicker to take; flannel's number."""
-
-PROBE = 2.0
-"""Seconds of silence on the watch after which the registry is asked whether it still answers."""
 
 
 class Network:
@@ -67,6 +64,7 @@ class Network:
         self._history: History | None = None
         self._nonce = secrets.token_hex(8)  # other servers of the same registry count for themselves
         self._waiting: set[int] = set()
+        self._watchdog = Watchdog(time.now())
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
 
     def config(self) -> bytes:
@@ -204,9 +202,7 @@ class Network:
     # Following the registry
 
     def _follow(self) -> None:
-        backoff = Backoff()
         while not self._time.stopping.is_set():
-            begun_at = self._time.now()
             try:
                 reason = self._watch()
             except Stopped:
@@ -216,8 +212,7 @@ class Network:
             except Exception as error:  # without this thread clients would wait for ever
                 logger.exception("Watch subnets")
                 reason = f"unexpected {type(error).__name__}"
-            if self._time.now() - begun_at > PROBE:
-                backoff = Backoff()
+            backoff = self._watchdog.ended(self._time.now())
             if backoff.worth_saying("watch", self._time.now()):
                 logger.error("Watch subnets: %s", reason)
             self._time.rest(backoff.delay())
@@ -235,20 +230,26 @@ class Network:
                     self._history.relist(snapshot)
                 restored = self._history.restored
                 self._wake()
+        self._watchdog.begun(self._time.now())
+        self._watchdog.heard(self._time.now())
         while True:
-            message = self._time.receive(event_queue, PROBE)
+            if self._watchdog.must_probe(self._time.now(), idle=event_queue.empty()):
+                with self._registry() as store:
+                    store.probe()
+                self._watchdog.probed(self._time.now())
+            message = self._time.receive(event_queue, self._watchdog.time_left(self._time.now()))
             with self._lock:
-                # A list has shown it; what this watch tells is of before.
+                # Seen in a list since: what this watch delivers is older than that.
                 if self._history.restored != restored:
                     return "the registry was restored"
                 if isinstance(message, LeaseChanges):
                     self._history.take(message.events)
                     self._wake()
-            if message is None:
-                with self._registry() as store:
-                    store.probe()
-            elif isinstance(message, Reset):
+            if isinstance(message, Reset):
                 return message.reason
+            if message is not None:
+                self._status.heard_at = self._time.now()
+                self._watchdog.heard(self._status.heard_at)
 
     def _wake(self) -> None:
         for descriptor in self._waiting:

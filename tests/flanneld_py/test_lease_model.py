@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from flanneld_py.daemon import claim, lease_loop, network, reconcile
 from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.lease.model import LeaseAttrs, StoredLease
-from flanneld_py.registry import TTL, LeaseEvent, WatchMessage
+from flanneld_py.registry import TTL, LeaseEvent, WatchMessage, watchdog
 from flanneld_py.runtime import backoff
 from flanneld_py.subnet import key
 from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
@@ -39,8 +39,8 @@ STRANGER = attrs("192.168.199.99")
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day has tens of thousands of probes and repairs; the model needs a few."""
-    monkeypatch.setattr(lease_loop, "PROBE", 2 * HOUR)
-    monkeypatch.setattr(lease_loop, "PROBE_ANYWAY", 24 * HOUR)
+    monkeypatch.setattr(watchdog, "PROBE", 2 * HOUR)
+    monkeypatch.setattr(watchdog, "PROBE_ANYWAY", 24 * HOUR)
     monkeypatch.setattr(reconcile, "REPAIR", 24 * HOUR)
     monkeypatch.setattr(lease_loop, "RENEW_RETRY", 600.0)
     monkeypatch.setattr(backoff, "LONGEST_DELAY", 2 * HOUR)
