@@ -1,1 +1,1 @@
-"""The udp backend's packet path: headers and decisions are pure, devices and sockets are not."""
+"""The udp backend's packet path. Headers and forwarding decisions are pure; devices and sockets are not."""

@@ -1,6 +1,6 @@
-"""What a node of the udp backend says beside its lease, at `{prefix}-ext/udp/<subnet key>`. Pure.
+"""What a node of the udp backend announces besides its lease, at `{prefix}-ext/udp/<subnet key>`. Pure.
 
-The lease itself stays byte for byte as flannel writes it, and a genuine flannel never looks there.
+The lease itself stays byte for byte as flannel writes it, and genuine flannel never reads this key.
 """
 
 import json
@@ -13,21 +13,23 @@ from flanneld_py.kernel.limits import LOWEST_MTU
 __all__ = ["Announcement"]
 
 HIGHEST_MTU: Final = 65535
-"""Bytes of the longest IPv4 packet (RFC 791), the outer one's; an interface, as lo, may take more."""
+"""Maximum length in bytes of an IPv4 packet, here the outer one (RFC 791). The MTU of lo, say, may be larger.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """`mtu` is the node's own interface's, in bytes, None where it does not say.
+    """The announced capabilities of a node.
 
-    `fast_path`: it takes super-packets in one piece (see `fast_path`), which only its kernel can.
+    `mtu` is the MTU in bytes of the node's external interface, or None if it announces none. `fast_path` says
+    whether it accepts super-packets whole (see `fast_path`), which requires support in its kernel.
     """
 
     mtu: int | None = None
     fast_path: bool = False
 
     def encode(self) -> bytes:
-        """As JSON, such as {"MTU":1500,"FastPath":true}."""
+        """Encode as JSON, such as {"MTU":1500,"FastPath":true}."""
         said: dict[str, int | bool] = {}
         if self.mtu is not None:
             said["MTU"] = min(self.mtu, HIGHEST_MTU)
@@ -37,7 +39,7 @@ class Announcement:
 
     @classmethod
     def decode(cls, text: bytes) -> "Announcement":
-        """What is said there; anything that cannot be meant so is as if it were not said."""
+        """Decode an announcement; a malformed or implausible value counts as not announced."""
         try:
             said = json.loads(text or b"{}")
         except (ValueError, RecursionError):
@@ -49,5 +51,5 @@ class Announcement:
         return cls(mtu if sound else None, said.get("FastPath") is True)
 
     def inner_mtu(self, own: int) -> int:
-        """Bytes of the longest inner packet that the way to this node takes; `own` is our interface's."""
+        """Return the inner MTU, in bytes, of the path to this node; `own` is that of our interface."""
         return min(own, (HIGHEST_MTU if self.mtu is None else self.mtu) - OVERHEAD)

@@ -1,8 +1,8 @@
-"""A train of datagrams into as few packets as the kernel takes: what GRO would make of them. Pure.
+"""Coalesce a train of datagrams into as few packets as the kernel accepts, as GRO would. Pure.
 
-Whatever is joined has had all its checksums verified, because the kernel does not look at them again. What
-cannot be joined is handed on by itself and untouched but for its TTL; then the kernel verifies it.
-As the kernel's own inet_gro_receive of net/ipv4/af_inet.c, tcp_gro_receive of tcp_offload.c.
+All checksums of the joined packets have been verified, because the kernel does not check them again. A packet
+that cannot be joined is passed on alone, unchanged except for its TTL; the kernel then verifies it. The rules
+are those of the kernel's inet_gro_receive (net/ipv4/af_inet.c) and tcp_gro_receive (tcp_offload.c).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["Run", "runs"]
 
 FEWEST: Final = 3
-"""Datagrams of a train for which it pays to look at them together."""
+"""Minimum number of datagrams in a train for which joint processing pays off."""
 
-LONGEST: Final = 65535  # bytes: what tot_len of an IPv4 header can say
+LONGEST: Final = 65535  # bytes: the maximum of tot_len in an IPv4 header
 TCP_ACK: Final = 0x010
 TCP_ECE: Final = 0x040
 TCP_FLAGS: Final = 0x1FF
 AT_END: Final = TCP_PSH | TCP_FIN
-"""Flags that the last of the joined may have on top."""
+"""Flags that only the last packet of a joined run may carry."""
 
 MOST: Final = 64
-"""Packets that are joined: UDP_MAX_SEGMENTS of the kernel's linux/udp.h, before it became 128."""
+"""Maximum number of packets to join: UDP_MAX_SEGMENTS of the kernel's linux/udp.h, before it became 128."""
 
 
 class Run(NamedTuple):
     """Packets that are written to the device together.
 
-    `first` is the first of them as it was received. `header` is the virtio header, `parts` what follows it,
-    with a lower TTL. `packets` are how many they are, `size` the bytes of all.
+    `first` is the first packet as received. `header` is the virtio header, `parts` the data that follows it,
+    with the TTL decremented. `packets` is the number of packets, `size` their total length in bytes.
     """
 
     first: memoryview
@@ -51,9 +51,10 @@ class Run(NamedTuple):
 
 
 def runs(train: memoryview, size: int) -> Iterator[Run]:
-    """What is in a train of datagrams of `size` bytes each, of which the last may be shorter; 0: just one.
+    """Split a train into runs.
 
-    All are of one sender. What is no sound packet comes as it is, for somebody else to refuse.
+    Each datagram has `size` bytes, though the last may be shorter; with 0 the train is a single datagram. All
+    come from one sender. A malformed packet is passed on as it is, for the caller to reject.
     """
     if size <= 0 or not train:
         yield _single(train)
@@ -69,26 +70,26 @@ def runs(train: memoryview, size: int) -> Iterator[Run]:
 
 
 def _single(packet: memoryview) -> Run:
-    """Untouched but for the TTL: a checksum that was wrong still is."""
+    """Return a run of one packet, unchanged except for its TTL: an incorrect checksum stays incorrect."""
     sound = len(packet) >= HEADER_LENGTH and packet[8] > 0
     return Run(packet, vnet.NOTHING, [decrement_ttl(packet) if sound else packet], 1, len(packet))
 
 
 def _is_worthwhile(train: memoryview, size: int) -> bool:
-    """Whether there are some more, and the next has the same addresses and ports."""
+    """Whether enough datagrams follow and the next one has the same addresses and ports."""
     flow = slice(12, HEADER_LENGTH + 4)
     return len(train) > (FEWEST - 1) * size and train[flow] == train[size : 2 * size][flow]
 
 
 class _Kind(NamedTuple):
-    """Of packets that may be joined: bytes of both headers, and the inner protocol. None has IP options."""
+    """What packets that may be joined share: bytes of both headers, inner protocol, no IP options."""
 
     headers: int
     protocol: int
 
 
 def _kind(train: memoryview, size: int) -> _Kind | None:
-    """Of the first packet, if more like it may follow."""
+    """Return the kind of the first packet; None if nothing can be joined to it."""
     if size < HEADER_LENGTH + UDP_HEADER or train[0] != 0x45 or train[8] == 0:
         return None
     if int.from_bytes(train[6:8]) & ~DONT_FRAGMENT or int.from_bytes(train[2:4]) != size:
@@ -105,7 +106,7 @@ def _kind(train: memoryview, size: int) -> _Kind | None:
     return _Kind(headers, protocol) if headers < size else None
 
 
-# The places of 16-bit words: of struct iphdr, and of what follows it where that has no options.
+# Indices of 16-bit words in struct iphdr and, after it, in a transport header without options.
 TOT_LEN, ID, FRAG_OFF, TTL_PROTOCOL, CHECK, SADDR = 1, 2, 3, 4, 5, 6
 TRANSPORT: Final = HEADER_LENGTH // 2
 SEQ, OFFSET_FLAGS, TCP_CHECK = TRANSPORT + 2, TRANSPORT + 6, TRANSPORT + 8
@@ -113,7 +114,7 @@ UDP_LEN, UDP_CHECK = TRANSPORT + 2, TRANSPORT + 3
 
 
 class _Table:
-    """The headers of all packets of a train that begins with one of this kind; a row for each."""
+    """The headers of all packets of a train whose first packet is of this kind, one row per packet."""
 
     def __init__(self, train: memoryview, size: int, kind: _Kind) -> None:
         import numpy as np
@@ -121,7 +122,7 @@ class _Table:
         self._train, self._size, self._kind = train, size, kind
         self._full, self._last = divmod(
             len(train), size
-        )  # packets of `size` bytes, bytes of a shorter last one
+        )  # number of full packets, and bytes of a shorter last one
         self._count = self._full + (self._last > 0)
         self._rows = np.frombuffer(train, "u1", self._full * size).reshape(self._full, size)
         heads = np.zeros((self._count, kind.headers), "u1")
@@ -134,7 +135,7 @@ class _Table:
         self._linked: list[bool] = self._links().tolist()
 
     def runs(self) -> Iterator[Run]:
-        """All packets, joined where they belong together."""
+        """Yield all packets, joined where they continue each other."""
         begin = 0
         most = min(MOST, (LONGEST - self._kind.headers) // (self._size - self._kind.headers))
         while begin < self._count:
@@ -151,7 +152,7 @@ class _Table:
         return self._train[at * self._size : (at + 1) * self._size]
 
     def _sound(self) -> "Array":
-        """Who is of this kind, with lengths that are true, and with right checksums."""
+        """Mark the packets that are of this kind and have correct lengths and checksums."""
         import numpy as np
 
         words, full, kind = self._words, self._full, self._kind
@@ -161,31 +162,31 @@ class _Table:
         if self._last:
             totals[full] = sum_of(self._packet(full))
         lengths = _lengths(self._count, self._size, self._last)
-        # The sum of a sound IP header is 0, so that of the whole packet is that of what follows the header.
+        # A valid IP header sums to 0, so the sum of the whole packet is that of what follows the header.
         totals += words[:, SADDR:TRANSPORT].sum(1)
         totals += lengths
         good &= (totals + (kind.protocol - HEADER_LENGTH)) % MODULUS == 0
         good &= words[:, :TRANSPORT].sum(1) % MODULUS == 0
         good &= words[:, TOT_LEN] == lengths
-        good &= words[:, TTL_PROTOCOL] > 0xFF  # a TTL of 0 is for somebody else to refuse
+        good &= words[:, TTL_PROTOCOL] > 0xFF  # the caller rejects a TTL of 0
         if kind.protocol == IPPROTO_TCP:
             flags = words[:, OFFSET_FLAGS] & (TCP_FLAGS & ~AT_END & ~TCP_ECE)
             good &= flags == TCP_ACK
         else:
-            # A checksum of 0 says that there is none (RFC 768): then nothing was verified.
+            # A checksum of 0 means none was computed (RFC 768), so nothing was verified.
             good &= (words[:, UDP_CHECK] != 0) & (words[:, UDP_LEN] == lengths - HEADER_LENGTH)
         if self._last and self._last <= kind.headers:
             good[-1] = False
         return np.asarray(good)
 
     def _links(self) -> "Array":
-        """Which packet but the last one is followed by that which comes next in its flow."""
+        """Mark each packet, except the last, that is followed by its successor in the flow."""
         import numpy as np
 
         words = self._words
         linked = ~((words[1:] ^ words[:-1]) & _alike(self._kind)).any(1)
         if not (words[:, FRAG_OFF] & DONT_FRAGMENT).all():
-            # With DF the identification means nothing (RFC 6864).
+            # With DF set the identification field has no meaning (RFC 6864).
             linked &= ((words[1:, ID] - words[:-1, ID]) & 0xFFFF == 1) | (words[1:, FRAG_OFF] != 0)
         if self._kind.protocol == IPPROTO_TCP:
             seq = (words[:, SEQ] << 16) + words[:, SEQ + 1]
@@ -194,7 +195,7 @@ class _Table:
         return np.asarray(linked)
 
     def _joined(self, begin: int, end: int) -> Run:
-        """These packets as one."""
+        """Join packets `begin` to `end` into one super-packet."""
         import numpy as np
 
         first, headers, tcp = self._packet(begin), self._kind.headers, self._kind.protocol == IPPROTO_TCP
@@ -205,7 +206,7 @@ class _Table:
         head[2:4] = size.to_bytes(2)
         head[10:12] = bytes(2)
         head[10:12] = (-sum_of(memoryview(head)[:HEADER_LENGTH]) % MODULUS).to_bytes(2)
-        # What the device, which this seems to be left to, expects there: the sum of the pseudo-header.
+        # The partial checksum that offload to a device requires: the sum of the pseudo-header.
         length = size - HEADER_LENGTH
         pseudo = (sum_of(memoryview(head)[12:HEADER_LENGTH]) + self._kind.protocol + length) % MODULUS
         check = 2 * (TCP_CHECK if tcp else UDP_CHECK)
@@ -224,7 +225,7 @@ class _Table:
 
 @lru_cache(maxsize=64)
 def _alike(kind: _Kind) -> "Array":
-    """Ones where packets that are joined have the same, in words of 16 bits."""
+    """Mask of the bits, in 16-bit words, that joined packets must have in common."""
     import numpy as np
 
     mask = np.full(kind.headers // 2, 0xFFFF)
@@ -239,7 +240,7 @@ def _alike(kind: _Kind) -> "Array":
 
 @lru_cache(maxsize=64)
 def _of_kind(kind: _Kind) -> "Array":
-    """Ones where all packets of a kind have the same: version, lengths of headers, no fragment, protocol."""
+    """Mask of the bits that define a kind: version, header lengths, fragmentation, protocol."""
     import numpy as np
 
     mask = np.zeros(kind.headers // 2, np.int64)
@@ -253,7 +254,7 @@ def _of_kind(kind: _Kind) -> "Array":
 
 @lru_cache(maxsize=64)
 def _lengths(count: int, size: int, last: int) -> "Array":
-    """The length of each packet of a train."""
+    """Return the length of each packet of a train."""
     import numpy as np
 
     lengths = np.full(count, size)

@@ -1,7 +1,7 @@
-"""What to do with one packet: the udp backend's decisions, as values that its loops perform.
+"""Forwarding decisions of the udp backend, returned as values that its packet loops carry out.
 
-A packet is a raw inner IPv4 packet: one datagram of the overlay carries exactly one. Its TTL goes down by one
-where it leaves a node, and again where it enters one, as with v0.5.5's proxy; the loops see to that.
+A packet is a raw inner IPv4 packet; each datagram of the overlay carries exactly one. As in v0.5.5's proxy,
+its TTL is decremented once when it leaves a node and once when it enters one; the loops do that.
 """
 
 from collections.abc import Mapping
@@ -17,45 +17,47 @@ __all__ = ["OVERHEAD", "Drop", "ForwardTable", "Mandate", "Peer", "Reply", "Spli
 __all__ += ["route"]
 
 OVERHEAD: Final = 28
-"""Bytes of a datagram around a packet: an IPv4 header without options and a UDP header."""
+"""Encapsulation overhead in bytes: an IPv4 header without options and a UDP header."""
 
 
 class Peer(NamedTuple):
     """The node that holds a subnet.
 
-    Named tuples here, because some are made for a packet, and they cost a third of a frozen dataclass.
+    A named tuple, as are the decisions below: some are created for each packet, and they cost a third of a
+    frozen dataclass.
     """
 
     endpoint: tuple[str, int]
-    """Where it receives datagrams, as socket.sendto takes it: its public address and the backend's port."""
+    """Address to send to, as socket.sendto takes it: the node's public address and the backend's port."""
 
     mtu: int
-    """Bytes that an inner packet may have on the path to it."""
+    """Inner MTU in bytes of the path to the node."""
 
     paced: bool = False
-    """Whether it may be flannel's own proxy, which loses datagrams that come too fast (`pacing`)."""
+    """Whether the node may run flannel's own proxy, which loses datagrams that come too fast (see `pacing`).
+    """
 
     @property
     def node(self) -> str:
-        """Its public address."""
+        """Public address of the node."""
         return self.endpoint[0]
 
 
 class Split(NamedTuple):
-    """Send the packet to this node in fragments of at most `peer.mtu` bytes (`packet.fragments`)."""
+    """Send the packet to this peer in fragments of at most `peer.mtu` bytes (`packet.fragments`)."""
 
     peer: Peer
 
 
 class Reply(NamedTuple):
-    """Drop the packet for this reason, and send `packet`, an ICMP error, to whom it is addressed to."""
+    """Drop the packet for this reason and send `packet`, an ICMP error, to its destination address."""
 
     packet: bytes
     reason: str
 
 
 class Drop(NamedTuple):
-    """Do nothing more with the packet; `reason` is one of a few texts, fit to be counted."""
+    """Drop the packet silently; `reason` is one of a few fixed texts, so it can label a counter."""
 
     reason: str
 
@@ -73,35 +75,37 @@ MANY_HOSTS: Final = Drop("the destination is a broadcast or multicast address")
 NO_LEASE: Final = Drop("no lease")
 
 MULTICAST: Final = range(0xE0000000, 0xF0000000)
-"""224.0.0.0/4 (RFC 5771). 240.0.0.0/4 is reserved, and some number their pods from it."""
+"""224.0.0.0/4 (RFC 5771). 240.0.0.0/4 is excluded: it is reserved, and some networks use it for their pods.
+"""
 
 BROADCAST: Final = 0xFFFFFFFF
-"""Everybody's on a link (RFC 919)."""
+"""Limited broadcast address (RFC 919)."""
 
 
 class ForwardTable:
-    """Address -> node, by longest prefix. A reader in another thread sees a change or does not.
+    """Forwarding table from address to peer, by longest prefix match.
 
-    `broadcast` is the overlay network's broadcast address, about which no ICMP error is due.
+    Reads from another thread see a change either completely or not at all. `broadcast` is the overlay
+    network's broadcast address, about which no ICMP error is sent.
     """
 
     __slots__ = ("_levels", "broadcast")
 
     def __init__(self, network: IPv4Network | None = None) -> None:
         self.broadcast = None if network is None else int(network.broadcast_address)
-        # (network mask, {network address: peer}), longest prefix first: usually there is one.
+        # (netmask, {network address: peer}), longest prefix first; usually there is only one.
         self._levels: tuple[tuple[int, dict[int, Peer]], ...] = ()
 
     @classmethod
     def of(cls, peers: Mapping[IPv4Network, Peer], network: IPv4Network | None = None) -> "ForwardTable":
-        """The table of the peers' subnets within `network`."""
+        """Build the table of the peers' subnets within `network`."""
         table = cls(network)
         for subnet, peer in peers.items():
             table.put(subnet, peer)
         return table
 
     def put(self, subnet: IPv4Network, peer: Peer) -> None:
-        """From now on the subnet is that node's."""
+        """Route the subnet to this peer."""
         mask = int(subnet.netmask)
         level = next((level for other, level in self._levels if other == mask), None)
         if level is None:
@@ -110,13 +114,13 @@ class ForwardTable:
         level[int(subnet.network_address)] = peer
 
     def remove(self, subnet: IPv4Network) -> None:
-        """From now on the subnet is nobody's."""
+        """Remove the subnet's entry."""
         for mask, level in self._levels:
             if mask == int(subnet.netmask):
                 level.pop(int(subnet.network_address), None)
 
     def lookup(self, address: int) -> Peer | None:
-        """The node of the longest matching subnet; None where no node holds one."""
+        """Return the peer whose subnet is the longest match; None if no subnet matches."""
         for mask, level in self._levels:
             peer = level.get(address & mask)
             if peer is not None:
@@ -126,10 +130,11 @@ class ForwardTable:
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """What a lease entitles us to: carry packets between `subnet`, ours, and those of the table.
+    """Permission, granted by a lease, to carry packets between our `subnet` and those of the table.
 
-    `tunnel` is our address on the TUN device; `until` is in seconds of the loop's clock. With `check_source`
-    a node may send us only packets from subnets that it holds to ours; without, what it likes.
+    `tunnel` is our address on the TUN device; `until` is the expiry in seconds of the loop's clock. With
+    `check_source` a node may send us only packets from subnets that it holds, to ours; otherwise it may send
+    any packet.
     """
 
     tunnel: IPv4Address
@@ -141,27 +146,28 @@ class Mandate:
     last: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Numbers to compare with, once and not for each packet."""
+        """Precompute the subnet's bounds as integers, so that it is not done for each packet."""
         object.__setattr__(self, "first", int(self.subnet.network_address))
         object.__setattr__(self, "last", int(self.subnet.broadcast_address))
 
 
-# What must be known of every packet: version+ihl, tot_len, frag_off, ttl, saddr, daddr (struct iphdr).
+# The fields needed of every packet: version+ihl, tot_len, frag_off, ttl, saddr, daddr (struct iphdr).
 _FIELDS: Final = Struct("!BxHxxHBxxxII")
 
 
 def route(packet: Buffer, mandate: Mandate, longest: int = 0) -> Peer | Split | Reply | Drop:
-    """A packet that this host routed into the tunnel: to the node that holds its destination's subnet.
+    """Decide about a packet that this host routed into the tunnel; a `Peer` means: send it there unchanged.
 
-    `longest` are the bytes of the longest segment that a super-packet of TSO stands for; 0: this is none.
-    A packet for an unknown destination is answered with ICMP net unreachable, whatever its TTL; one that is
-    too long for the path and may not be fragmented, and one whose TTL reaches zero, with what is due there.
+    `longest` is the length in bytes of the longest segment of a TSO super-packet; 0 if the packet is not one.
+    A packet for an unknown destination is answered with ICMP net unreachable, whatever its TTL. One whose TTL
+    reaches zero is answered with time exceeded, and one that exceeds the path MTU and must not be fragmented
+    with fragmentation needed.
     """
     size = len(packet)
     if size < HEADER_LENGTH:
         return TOO_SHORT
     first, total, place, ttl, _, destination = _FIELDS.unpack_from(packet)
-    # 0x45, version 4 and no options, is nearly every packet: the thorough look is for the rest.
+    # Nearly every packet begins with 0x45 (version 4, no options); only the others need a closer look.
     if (first != 0x45 or total != size) and (problem := _problem(first, total, size)) is not None:
         return problem
     table = mandate.table
@@ -178,10 +184,10 @@ def route(packet: Buffer, mandate: Mandate, longest: int = 0) -> Peer | Split | 
 
 
 def admit(packet: Buffer, node: str, mandate: Mandate) -> Reply | Drop | None:
-    """A packet that came in a datagram from this address: None if it is to be delivered to this host.
+    """Decide about a packet that arrived in a datagram from this node; None means: deliver it to this host.
 
-    Only its header is looked at: for the segments of one TCP connection, one after the other, one look will
-    do if they have it in common.
+    Only the header is examined, so one call suffices for consecutive segments of a TCP connection that share
+    their header fields.
     """
     size = len(packet)
     if size < HEADER_LENGTH:
@@ -203,10 +209,10 @@ def admit(packet: Buffer, node: str, mandate: Mandate) -> Reply | Drop | None:
 
 
 def narrowed(packet: Buffer, fragment: int, mandate: Mandate) -> bytes | None:
-    """What to tell the sender of a packet that was admitted, whose datagram came in fragments.
+    """Return the ICMP error due for an admitted packet whose datagram arrived in fragments, if any.
 
-    `fragment` are the bytes of the longest of them. The path is narrower than either end knows; a sender that
-    asks to be told (DF is set) is told what passes in one piece. None where nothing is to be told.
+    `fragment` is the length in bytes of the longest fragment. The path MTU is smaller than either end knows,
+    so a sender that set DF is told which size passes without fragmentation.
     """
     _, _, place, _, _, _ = _FIELDS.unpack_from(packet)
     if not place & DONT_FRAGMENT or fragment <= OVERHEAD:

@@ -1,4 +1,4 @@
-"""ICMP errors about inner packets (RFC 792): what a router that drops a packet owes its sender. Pure."""
+"""ICMP errors about inner packets (RFC 792), as a router sends them for packets that it drops. Pure."""
 
 from ipaddress import IPv4Address
 from struct import Struct
@@ -15,23 +15,23 @@ ICMP_TIME_EXCEEDED: Final = 11
 ICMP_NET_UNREACH: Final = 0
 ICMP_FRAG_NEEDED: Final = 4
 ICMP_EXC_TTL: Final = 0
-# The ICMP types that are no errors: echo, router discovery, timestamp, information, mask; RFC 8335.
+# The ICMP types that are not errors: echo, router discovery, timestamp, information, mask; RFC 8335.
 ICMP_QUERIES: Final = frozenset({0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 42, 43})
 
-TTL: Final = 8  # flannel's proxy.c: a reply only has to reach this host or a pod on it
-FAR_TTL: Final = 64  # an error that crosses the overlay
+TTL: Final = 8  # as in flannel's proxy.c: a reply only has to reach this host or a pod on it
+FAR_TTL: Final = 64  # for an error that crosses the overlay
 
-# type, code, checksum, 2 bytes that are unused, next-hop MTU (RFC 1191, section 4)
+# type, code, checksum, 2 unused bytes, next-hop MTU (RFC 1191, section 4)
 _ICMPHDR: Final = Struct("!BBHHH")
 
 
 def net_unreachable(packet: Buffer, tunnel: IPv4Address, broadcast: int | None = None) -> bytes | None:
-    """ICMP "net unreachable" about `packet`, sent from `tunnel`; None where there must not be one.
+    """Build an ICMP "net unreachable" about `packet`, sent from `tunnel`; None if none may be sent.
 
-    There is none (RFC 1122, 3.2.2) about an ICMP error, nor about a fragment other than the first, a
-    multicast or broadcast destination (`broadcast` is the overlay network's), or a source that is no single
-    host. v0.5.5 never answers ICMP; here a ping to an unknown destination is told at once. The form is
-    v0.5.5's: TTL 8, the original header and up to 8 bytes of what follows.
+    As RFC 1122, section 3.2.2, requires, none is sent about an ICMP error, a fragment other than the first, a
+    multicast or broadcast destination (`broadcast` is the overlay network's), or a source that is not a
+    single host. v0.5.5 never answers ICMP packets; here a ping to an unknown destination fails at once. The
+    format is v0.5.5's: TTL 8, the original header and up to 8 bytes of what follows.
     """
     return _error(packet, ICMP_DEST_UNREACH, ICMP_NET_UNREACH, tunnel, broadcast)
 
@@ -39,12 +39,12 @@ def net_unreachable(packet: Buffer, tunnel: IPv4Address, broadcast: int | None =
 def fragmentation_needed(
     packet: Buffer, tunnel: IPv4Address, mtu: int, broadcast: int | None = None
 ) -> bytes | None:
-    """ICMP "fragmentation needed and DF set": packets of at most `mtu` bytes pass (RFC 1191)."""
+    """Build an ICMP "fragmentation needed and DF set" with the next-hop MTU `mtu`, in bytes (RFC 1191)."""
     return _error(packet, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, tunnel, broadcast, mtu=mtu, ttl=FAR_TTL)
 
 
 def time_exceeded(packet: Buffer, tunnel: IPv4Address, broadcast: int | None = None) -> bytes | None:
-    """ICMP "TTL exceeded in transit", by which traceroute sees a node; v0.5.5 only drops the packet."""
+    """Build an ICMP "TTL exceeded in transit", as traceroute needs it; v0.5.5 only drops the packet."""
     return _error(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, tunnel, broadcast, ttl=FAR_TTL)
 
 
@@ -77,5 +77,5 @@ def _error(
 
 
 def _is_single_host(address: int) -> bool:
-    """Not 0.0.0.0/8, loopback, multicast, reserved or broadcast."""
+    """Whether an address is outside 0.0.0.0/8, loopback, multicast, reserved and broadcast."""
     return 0 < address >> 24 < 224 and address >> 24 != 127

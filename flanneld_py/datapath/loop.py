@@ -1,4 +1,4 @@
-"""What every packet loop of the udp backend has in common: its thread, its lease, its counts, its answers."""
+"""What all packet loops of the udp backend share: the thread, the lease check, counters and ICMP answers."""
 
 import errno
 import logging
@@ -22,15 +22,15 @@ __all__ = ["BATCH", "Loop"]
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
-"""Reads from one side before the other has its turn."""
+"""Maximum reads from one side before the other gets its turn."""
 
 
 class Loop(ABC):
-    """Moves packets between a TUN device and a UDP socket, in a thread of its own, until it is closed.
+    """Moves packets between a TUN device and a UDP socket in its own thread until it is closed.
 
-    `tun` and `sock` must not block; both stay the caller's. `mandate` may be replaced at any time: a batch
-    goes by one or the other. Without one that is still valid nothing goes either way. When the device is gone
-    the loop ends and `failure` says why.
+    `tun` and `sock` must be non-blocking and remain the caller's to close. `mandate` may be replaced at any
+    time: each batch is handled under either the old or the new one. Without a mandate, or after it expires,
+    nothing is carried in either direction. When the device is gone the loop ends and `failure` says why.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Loop(ABC):
         self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the loop's thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the loop and wait for it."""
+        """Stop the loop and wait for its thread."""
         os.eventfd_write(self._wake, 1)
         if self._thread.ident is not None:
             self._thread.join()
@@ -67,18 +67,18 @@ class Loop(ABC):
 
     @abstractmethod
     def _from_kernel(self, mandate: Mandate | None) -> None:
-        """Take a batch from the device; a failure to read that would come again is put into `failure`."""
+        """Handle a batch from the device; a persistent read error is stored in `failure`."""
 
     @abstractmethod
     def _from_network(self, mandate: Mandate | None) -> None:
-        """Take a batch from the socket."""
+        """Handle a batch from the socket."""
 
     @abstractmethod
     def _write(self, packet: bytes | bytearray) -> bool:
-        """Give the kernel one packet by the device, as `_put`."""
+        """Write one packet to the device, as `_put` does."""
 
     def _work(self) -> None:
-        """Run; a defect ends this loop and not the daemon, which begins another."""
+        """Run the loop; an unexpected exception ends this loop but not the daemon, which starts another."""
         try:
             self._run()
         except Exception as error:
@@ -93,7 +93,7 @@ class Loop(ABC):
             ready = [descriptor for descriptor, _ in poll.poll()]
             if self._wake in ready:
                 return
-            # Looked up once for a batch: after a pause of this process no packet goes by a lease of the past.
+            # Read once per batch: after this process was paused, no packet is carried under an expired lease.
             mandate = self.mandate
             if mandate is not None and self._now() >= mandate.until:
                 mandate = None
@@ -101,25 +101,25 @@ class Loop(ABC):
                 self._when_ready[descriptor](mandate)
 
     def _put(self, parts: Sequence[Buffer], packets: int = 1) -> bool:
-        """Write so many packets to the device at once. Whether it took them; if not, they are counted."""
+        """Write this many packets to the device at once; on failure count them as lost and return False."""
         try:
             os.writev(self._tun, parts)
-        except OSError as error:  # EIO: the device is down for the moment
+        except OSError as error:  # EIO: the device is down at the moment
             self._count("writing to the device", error, packets)
             return False
         return True
 
     def _refuse(self, verdict: Drop | Reply, packets: int = 1) -> None:
-        """Count packets that do not go on, for which one answer will do, and give it if it is due."""
+        """Count dropped packets and, if one is due, send a single answer for all of them."""
         self._dropped[verdict.reason] += packets
         if isinstance(verdict, Reply):
             self._answer(verdict.packet)
 
     def _answer(self, packet: bytes) -> None:
-        """Send a packet of our own to the machine or pod that it is addressed to.
+        """Send a packet of our own, addressed to this machine or to a pod.
 
-        Without CAP_NET_RAW it goes to the device; whether the kernel takes it there depends on accept_local
-        of its networking/ip-sysctl.rst.
+        Without CAP_NET_RAW it is written to the device; whether the kernel accepts it there depends on
+        accept_local (see networking/ip-sysctl.rst).
         """
         if not self._answers.take(self._now()):
             self._dropped["too many ICMP errors a second"] += 1
@@ -133,7 +133,7 @@ class Loop(ABC):
             self._count("answering", error)
 
     def _count(self, what: str, error: OSError, packets: int = 1) -> None:
-        """Count packets as lost; the first of a kind is logged, the others with -v."""
+        """Count packets as lost; the first loss of each kind is a warning, later ones are logged with -v."""
         reason = f"{what}: {error.strerror}"
         level = logging.DEBUG if self._dropped[reason] else logging.WARNING
         self._dropped[reason] += packets

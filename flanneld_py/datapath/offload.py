@@ -1,7 +1,7 @@
-"""The packet loop with the kernel's offloads: up to 64 KB with each system call, in both directions.
+"""The packet loop with kernel offloads: up to 64 KB per system call, in both directions.
 
-The device hands over and takes super-packets of TSO and USO (`vnet`), the socket trains of datagrams
-(UDP_SEGMENT and UDP_GRO of linux/udp.h). What is done with them is pure: `segment` and `coalesce`.
+The device exchanges TSO and USO super-packets (see `vnet`), the socket trains of datagrams (UDP_SEGMENT and
+UDP_GRO of linux/udp.h). Splitting and joining them is pure: `segment` and `coalesce`.
 """
 
 import errno
@@ -31,25 +31,27 @@ __all__ = ["OffloadLoop"]
 logger = logging.getLogger(__name__)
 
 UDP_SEGMENT: Final = 103  # linux/udp.h
-ROOM: Final = 1 << 16  # bytes: the longest packet and the longest train
+ROOM: Final = 1 << 16  # bytes: the maximum length of a packet and of a train
 AT_ONCE: Final = 8
-"""Trains that are looked at together, if they are there: half of what a look takes is for any number."""
+"""Maximum number of trains to process together: half of the cost of processing is fixed."""
 
 CALLS: Final = 4.5
-"""What flannel's proxy needs for a datagram, in terms of `pair_cost`: two calls, and what they lead to.
+"""Time that flannel's proxy needs per datagram, in units of `pair_cost`.
 
-Where 0.5.5 was measured that is 10 microseconds; with 9 it begins to lose datagrams, with 12 it has to wait.
+That covers two system calls and what they entail. Where 0.5.5 was measured this is 10 microseconds; at 9 it
+begins to lose datagrams, at 12 it sits idle.
 """
 
 CALLS_SINGLE: Final = 7.5
-"""The same for packets that come one by one: the programs that send and receive them take processors, too.
+"""The same for packets that arrive singly: the programs that send and receive them need CPU time as well.
 
-A proxy that is sent more than it can take in is busy with what it then loses. Where 0.5.5 was measured (both
-machines on two processors), it takes in 45,000 of 100,000 a second, but 65,000 of 67,000; 7.5 is 60,000.
+An overloaded proxy spends its time on datagrams that it then loses. Where 0.5.5 was measured (two processors
+on each machine), it accepts 45,000 of 100,000 datagrams a second, but 65,000 of 67,000; 7.5 corresponds to
+60,000.
 """
 
 SLOWEST: Final = 100e-6
-"""Seconds for a datagram, however slow this machine seemed to be when that was measured."""
+"""Upper limit in seconds per datagram, in case this machine was slow while `pair_cost` was measured."""
 
 TOO_MANY_WAIT: Final = "too many wait for a node that announces nothing"
 
@@ -58,11 +60,11 @@ _SIZE: Final = Struct("@H")
 _ANCILLARY: Final = 2 * socket.CMSG_SPACE(_INT.size)
 
 CANNOT_SEGMENT: Final = frozenset({errno.EIO, errno.EMSGSIZE, errno.EINVAL, errno.EOPNOTSUPP})
-"""What a call with UDP_SEGMENT gives where it cannot be done: udp_send_skb of net/ipv4/udp.c."""
+"""Errors of a call with UDP_SEGMENT where segmentation is not possible: udp_send_skb of net/ipv4/udp.c."""
 
 
 class OffloadLoop(Loop):
-    """See `Loop`. The device has virtio headers, the socket may have UDP_GRO."""
+    """A `Loop` for a device with virtio headers; the socket may have UDP_GRO."""
 
     def __init__(
         self, tun: int, sock: socket.socket, traffic: Traffic, *, now: Callable[[], float] = clock.now
@@ -90,7 +92,7 @@ class OffloadLoop(Loop):
             except BlockingIOError:
                 break
             except OSError as error:
-                # EBADFD: the device was deleted. Anything else would come again at once, and for ever.
+                # EBADFD: the device was deleted. Any other error would repeat at once and for ever.
                 self.failure = error
                 break
             header, packet = VnetHeader.of(self._header), self._packet[: max(0, size)]
@@ -101,7 +103,7 @@ class OffloadLoop(Loop):
         self._flush()
 
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
-        """Send a packet, or all that a super-packet stands for, to its node."""
+        """Send a packet, or all segments of a super-packet, to its peer."""
         verdict = route(packet, mandate, longest(header, packet))
         if isinstance(verdict, (Reply, Drop)):
             self._refuse(verdict, how_many(header, packet))
@@ -119,9 +121,9 @@ class OffloadLoop(Loop):
                 self._wait(verdict.peer, memoryview(piece), len(piece))
 
     def _wait(self, peer: Peer, data: memoryview, size: int) -> None:
-        """Send packets of this size, of which the last may be shorter, together with those before and after.
+        """Queue packets of this size (the last may be shorter), to be sent in as few trains as possible.
 
-        Two super-packets of 46 segments each go as 44, 44 and 4.
+        For example, two super-packets of 46 segments each are sent as 44, 44 and 4.
         """
         if peer.paced:
             if lost := self._pacer.put(peer, data, size):
@@ -147,7 +149,7 @@ class OffloadLoop(Loop):
         self._send_due()
 
     def _send_due(self) -> None:
-        """Send what has waited long enough."""
+        """Send the trains that are due."""
         now = self._now()
         while (train := self._pacer.take(now)) is not None:
             self._send(train)
@@ -162,11 +164,11 @@ class OffloadLoop(Loop):
                 one.fill(peer, whole[at : at + train.size], train.size)
                 self._send(one)
             return
-        told = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(train.size))] if packets > 1 else []
+        control = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(train.size))] if packets > 1 else []
         try:
-            self._socket.sendmsg(train.parts, told, 0, peer.endpoint)
-        except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packets are lost
-            if told and error.errno in CANNOT_SEGMENT:
+            self._socket.sendmsg(train.parts, control, 0, peer.endpoint)
+        except OSError as error:  # a full buffer, no route or a firewall: lost, as on any network
+            if control and error.errno in CANNOT_SEGMENT:
                 self._send_singly(peer, error)
                 self._send(train)
             else:
@@ -175,7 +177,7 @@ class OffloadLoop(Loop):
             self._traffic.sent.add(peer.node, train.bytes, packets)
 
     def _send_singly(self, peer: Peer, error: OSError) -> None:
-        """Send this node a datagram with each call from now on; the way to others may be able to do more."""
+        """Send this peer one datagram per call from now on; paths to other peers may support segmentation."""
         self._singly.add(peer.node)
         logger.warning(
             "Sending %s several datagrams at once (UDP_SEGMENT): %s; from now on one by one, which is slower",
@@ -196,7 +198,7 @@ class OffloadLoop(Loop):
                 return
 
     def _receive(self) -> tuple[list["_Arrival"], bool]:
-        """Several trains, and whether there may be more. Those that go on where one ended are as one."""
+        """Receive several trains, merging consecutive ones, and return whether more may be waiting."""
         arrivals: list[_Arrival] = []
         end = 0
         for _ in range(AT_ONCE):
@@ -206,7 +208,7 @@ class OffloadLoop(Loop):
                 )
             except BlockingIOError:
                 return arrivals, False
-            except OSError as error:  # an ICMP error about something we sent
+            except OSError as error:  # an ICMP error about a datagram that we sent
                 self._count("receiving", error)
                 continue
             each = fragment = 0
@@ -232,15 +234,19 @@ class OffloadLoop(Loop):
         if not self._put([run.header, *run.parts], run.packets):
             return
         self._traffic.received.add(node, run.size, run.packets)
-        if fragment and (told := narrowed(run.first, fragment, mandate)) is not None:
-            self._answer(told)
+        if fragment and (answer := narrowed(run.first, fragment, mandate)) is not None:
+            self._answer(answer)
 
     def _write(self, packet: bytes | bytearray) -> bool:
         return self._put([vnet.NOTHING, packet])
 
 
 class _Arrival(NamedTuple):
-    """What came from a node: where it is, the length of all datagrams but the last, and of its fragments."""
+    """Datagrams from one node.
+
+    `begin` and `end` delimit them in the buffer, `each` is the length of all but the last, and `fragment` the
+    length of the longest fragment they arrived in, 0 if they were not fragmented.
+    """
 
     begin: int
     end: int
@@ -250,11 +256,11 @@ class _Arrival(NamedTuple):
 
     @property
     def packets(self) -> int:
-        """How many datagrams."""
+        """Number of datagrams."""
         return max(1, -(-(self.end - self.begin) // max(1, self.each)))
 
     def goes_on_with(self, other: "_Arrival") -> bool:
-        """Whether the other's datagrams come right after ours as if they were of one train."""
+        """Whether the other's datagrams can be appended to these as one train."""
         return (
             (other.each, other.node) == (self.each, self.node)
             and not self.fragment

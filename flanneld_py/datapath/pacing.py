@@ -1,8 +1,8 @@
-"""Trains of datagrams for flannel's own proxy, no faster than it takes them in.
+"""Pacing of datagrams for flannel's own proxy, so that they are not sent faster than it can receive them.
 
-It takes each datagram with a call of its own, from a buffer that holds two trains (net.core.rmem_default).
-More than that at once, or for long at a higher rate, is lost there, and the connection inside stumbles.
-Pure: the caller has the clock.
+That proxy reads each datagram with its own system call, from a buffer that holds two trains
+(net.core.rmem_default). A larger burst, or a sustained higher rate, overflows the buffer, and the connections
+inside stall. Pure: the caller supplies the clock.
 """
 
 from collections import deque
@@ -14,23 +14,24 @@ from flanneld_py.datapath.trains import Train
 __all__ = ["MOST_WAITING", "Pacer"]
 
 MOST_WAITING: Final = 500
-"""Datagrams that wait for one node: as many as in flannel's device (TUN_READQ_SIZE of drivers/net/tun.c)."""
+"""Maximum datagrams queued per node, as in flannel's device (TUN_READQ_SIZE of drivers/net/tun.c)."""
 
 
 class Pacer:
-    """A queue for each node. After a train nothing leaves for so many seconds a datagram.
+    """A queue per node. After each train the node gets a pause proportional to the train's datagrams.
 
-    `each` is for a train with super-packets in it, mostly TCP's; `single` for what came one by one.
+    The pause in seconds per datagram is `each` for a train that contains super-packets, mostly TCP's, and
+    `single` for packets that arrived singly.
     """
 
     def __init__(self, each: float, single: float) -> None:
         self._each = each
         self._single = single
         self._lines: dict[str, _Line] = {}
-        self._waiting: dict[str, _Line] = {}  # those that are not empty
+        self._waiting: dict[str, _Line] = {}  # the queues that are not empty
 
     def put(self, peer: Peer, data: memoryview, size: int) -> int:
-        """Take packets of this size, of which the last may be shorter; how many there is no place for."""
+        """Queue packets of this size (the last may be shorter); return how many did not fit."""
         line = self._lines.get(peer.node)
         if line is None:
             line = self._lines[peer.node] = _Line()
@@ -43,7 +44,7 @@ class Pacer:
         return -(-len(data) // size)
 
     def take(self, now: float) -> Train | None:
-        """One that is to be sent by now, in seconds of a clock that does not go back."""
+        """Return a train that is due at `now`, in seconds of a monotonic clock; None if none is."""
         for node, line in self._waiting.items():
             if line.due <= now:
                 train = line.trains.popleft()
@@ -56,7 +57,7 @@ class Pacer:
         return None
 
     def _used(self, node: str, now: float) -> None:
-        """It is the last that was sent to. Those that may be sent to again, and are not, are forgotten."""
+        """Mark the node as most recently used; forget nodes whose queue is empty and whose pause is over."""
         self._lines[node] = self._lines.pop(node)
         while self._lines:
             oldest, line = next(iter(self._lines.items()))
@@ -65,11 +66,11 @@ class Pacer:
             del self._lines[oldest]
 
     def next(self) -> float | None:
-        """When there will be another to take; None where none waits."""
+        """Return when the next train is due; None if nothing is queued."""
         return min((line.due for line in self._waiting.values()), default=None)
 
     def clear(self) -> int:
-        """Drop all that waits; how many datagrams that were."""
+        """Drop everything queued; return the number of datagrams."""
         dropped = sum(line.packets for line in self._waiting.values())
         for line in self._waiting.values():
             line.trains.clear()
@@ -79,7 +80,7 @@ class Pacer:
 
 
 class _Line:
-    """What waits for one node, and when the next of it may go."""
+    """The queue of one node, and when its next train is due."""
 
     __slots__ = ("due", "packets", "trains")
 
@@ -89,7 +90,7 @@ class _Line:
         self.due = float("-inf")
 
     def fill(self, train: Train, peer: Peer, data: memoryview, size: int) -> memoryview:
-        """`Train.fill`, of a train that is in this line."""
+        """Call `Train.fill` on a train of this queue, keeping the packet count up to date."""
         before = train.packets
         rest = train.fill(peer, data, size)
         self.packets += train.packets - before

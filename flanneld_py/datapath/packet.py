@@ -1,4 +1,4 @@
-"""IPv4 headers: reading, checksums, TTL, fragments. Inputs are never altered."""
+"""IPv4 headers: parsing, checksums, TTL, fragmentation. Inputs are never modified."""
 
 from collections.abc import Iterator
 from struct import Struct
@@ -19,7 +19,7 @@ IP_OFFSET: Final = 0x1FFF  # the fragment offset, in units of 8 bytes
 # linux/ip.h
 IPOPT_END: Final = 0
 IPOPT_NOOP: Final = 1
-IPOPT_COPY: Final = 0x80  # an option of this kind is in every fragment
+IPOPT_COPY: Final = 0x80  # copied flag: the option is repeated in every fragment
 
 # version+ihl, tos, tot_len, id, frag_off, ttl, protocol, check, saddr, daddr: struct iphdr of linux/ip.h
 IPHDR: Final = Struct("!BBHHHBBHII")
@@ -28,7 +28,7 @@ _TTL_OFFSET: Final = 8
 
 
 class Header(NamedTuple):
-    """The fields of an IPv4 header, as numbers; lengths in bytes, `fragment_offset` in units of 8 bytes."""
+    """The fields of an IPv4 header as integers; lengths in bytes, `fragment_offset` in units of 8 bytes."""
 
     version: int
     header_length: int
@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
     @classmethod
     def of(cls, packet: Buffer) -> "Header":
-        """Read the header; struct.error where there are fewer than 20 bytes. Nothing is judged."""
+        """Parse the header without validating it. Raises struct.error if there are fewer than 20 bytes."""
         first, _, total, _, fragment, ttl, protocol, check, source, destination = IPHDR.unpack_from(packet)
         return cls(
             version=first >> 4,
@@ -58,7 +58,7 @@ class Header(NamedTuple):
 
 
 def checksum(data: Buffer) -> int:
-    """The Internet checksum of RFC 1071; an odd last byte counts as if a zero byte followed."""
+    """Compute the Internet checksum (RFC 1071); an odd last byte counts as if followed by a zero byte."""
     padded = bytes(data) + b"\0" * (len(data) % 2)
     total: int = sum(Struct(f"!{len(padded) // 2}H").unpack(padded))
     while total > 0xFFFF:
@@ -67,13 +67,13 @@ def checksum(data: Buffer) -> int:
 
 
 def patch_checksum_for_ttl(check: int) -> int:
-    """The header checksum once the TTL is one lower (RFC 1624, equation 3; ip_decrease_ttl in the kernel)."""
+    """Update a header checksum for a decremented TTL (RFC 1624, equation 3; the kernel's ip_decrease_ttl)."""
     patched = check + 0x0100
     return patched if patched < 0xFFFF else (patched + 1) & 0xFFFF
 
 
 def decrement_ttl(packet: Buffer) -> bytearray:
-    """A copy with the TTL one lower and the checksum patched. The TTL must not be 0."""
+    """Return a copy with the TTL decremented and the checksum updated. The TTL must not be 0."""
     copy = bytearray(packet)
     ttl, protocol, check = _TTL_TO_CHECK.unpack_from(copy, _TTL_OFFSET)
     _TTL_TO_CHECK.pack_into(copy, _TTL_OFFSET, ttl - 1, protocol, patch_checksum_for_ttl(check))
@@ -81,10 +81,10 @@ def decrement_ttl(packet: Buffer) -> bytearray:
 
 
 def fragments(packet: Buffer, mtu: int) -> Iterator[bytes]:
-    """The packet in pieces of at most `mtu` bytes, as RFC 791, section 3.2 has it.
+    """Fragment a packet into pieces of at most `mtu` bytes (RFC 791, section 3.2).
 
-    It may be a fragment already; DF is not looked at. The header must be sound, and `mtu` leave room for 8
-    bytes after it (RFC 791: every network takes 68).
+    The packet may itself be a fragment; DF is ignored. The header must be valid, and `mtu` must leave room
+    for 8 bytes after it (RFC 791: every network takes 68).
     """
     if len(packet) <= mtu:
         yield bytes(packet)
@@ -111,7 +111,7 @@ def fragments(packet: Buffer, mtu: int) -> Iterator[bytes]:
 
 
 def _copied(options: bytes) -> bytes:
-    """The options that fragments after the first have as well, padded to a multiple of 4 bytes."""
+    """Return the options that later fragments carry too, padded to a multiple of 4 bytes."""
     kept, rest = b"", options
     while rest and rest[0] != IPOPT_END:
         size = 1 if rest[0] == IPOPT_NOOP else max(2, rest[1] if len(rest) > 1 else 2)

@@ -1,4 +1,4 @@
-"""The packet loop that asks nothing of the kernel: one packet a system call, as v0.5.5's proxy."""
+"""The packet loop without kernel offloads: one packet per system call, as in v0.5.5's proxy."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _ANCILLARY: Final = socket.CMSG_SPACE(_INT.size)
 
 
 class PlainLoop(Loop):
-    """See `Loop`. The device has no virtio header (IFF_VNET_HDR); `mtu` is its own, in bytes."""
+    """A `Loop` for a device without virtio headers (IFF_VNET_HDR); `mtu` is the device's MTU in bytes."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class PlainLoop(Loop):
         now: Callable[[], float] = clock.now,
     ) -> None:
         super().__init__(tun, sock, traffic, now=now)
-        self._size = mtu + 1  # one more, so that a datagram that is too long shows as malformed
+        self._size = mtu + 1  # one byte more, so that an oversized datagram is recognised as malformed
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
         for _ in range(BATCH):
@@ -40,7 +40,7 @@ class PlainLoop(Loop):
             except BlockingIOError:
                 return
             except OSError as error:
-                # EBADFD: the device was deleted. Anything else would come again at once, and for ever.
+                # EBADFD: the device was deleted. Any other error would repeat at once and for ever.
                 self.failure = error
                 return
             if mandate is None:
@@ -61,7 +61,7 @@ class PlainLoop(Loop):
                 packet, ancillary, _, (node, _) = self._socket.recvmsg(self._size, _ANCILLARY)
             except BlockingIOError:
                 return
-            except OSError as error:  # an ICMP error about something we sent
+            except OSError as error:  # an ICMP error about a datagram that we sent
                 self._count("receiving", error)
                 continue
             if mandate is None:
@@ -73,15 +73,15 @@ class PlainLoop(Loop):
                 continue
             self._traffic.received.add(node, len(packet))
             self._write(decrement_ttl(packet))
-            if ancillary:  # IP_RECVFRAGSIZE is the only one asked for
-                told = narrowed(packet, _INT.unpack(ancillary[0][2])[0], mandate)
-                if told is not None:
-                    self._answer(told)
+            if ancillary:  # IP_RECVFRAGSIZE is the only kind requested
+                answer = narrowed(packet, _INT.unpack(ancillary[0][2])[0], mandate)
+                if answer is not None:
+                    self._answer(answer)
 
     def _send(self, packet: bytes | bytearray, peer: Peer) -> None:
         try:
             self._socket.sendto(packet, peer.endpoint)
-        except OSError as error:  # a full buffer, no route, a firewall: as on any wire, the packet is lost
+        except OSError as error:  # a full buffer, no route or a firewall: lost, as on any network
             self._count(f"sending to {peer.node}", error)
         else:
             self._traffic.sent.add(peer.node, len(packet))

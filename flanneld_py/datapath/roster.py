@@ -1,4 +1,4 @@
-"""Which node holds which subnets, and so which nodes are peers at all. Pure."""
+"""Which node holds which subnets, and hence which nodes are peers. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ __all__ = ["NodeMove", "Roster"]
 
 
 class NodeMove(NamedTuple):
-    """Nodes, by their address, that a change has made a peer, and that is none any more; often neither."""
+    """Addresses of the node that became a peer and of the one that ceased to be one; often neither."""
 
     came: str | None = None
     left: str | None = None
 
 
 class Roster:
-    """A node is a peer for as long as it holds a subnet; it may hold several."""
+    """The current peers. A node is a peer as long as it holds at least one subnet."""
 
     def __init__(self) -> None:
         self._nodes: dict[IPv4Network, str] = {}
         self._held: Counter[str] = Counter()
 
     def put(self, subnet: IPv4Network, node: str) -> NodeMove:
-        """From now on the subnet is that node's."""
+        """Assign the subnet to a node."""
         before = self._nodes.get(subnet)
         if before == node:
             return NodeMove()
@@ -33,19 +33,19 @@ class Roster:
         return NodeMove(came, self._less(before))
 
     def remove(self, subnet: IPv4Network) -> NodeMove:
-        """From now on the subnet is nobody's."""
+        """Remove the subnet's assignment."""
         return NodeMove(left=self._less(self._nodes.pop(subnet, None)))
 
     def beyond(self, subnets: Iterable[IPv4Network]) -> tuple[IPv4Network, ...]:
-        """The subnets of nodes that are not among these."""
+        """Return the assigned subnets that are not among these."""
         return tuple(self._nodes.keys() - set(subnets))
 
     def nodes(self) -> tuple[str, ...]:
-        """All that are peers."""
+        """Return the addresses of all peers."""
         return tuple(self._held)
 
     def _less(self, node: str | None) -> str | None:
-        """The node holds one subnet less; it, if that was the last."""
+        """Count one subnet less for the node; return the node if that was its last."""
         if node is None:
             return None
         self._held[node] -= 1

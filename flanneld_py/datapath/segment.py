@@ -1,7 +1,7 @@
-"""A super-packet of the kernel's TSO or USO, into the packets that it stands for. Pure.
+"""Segmentation of a TSO or USO super-packet into individual packets. Pure.
 
-As the kernel would do it itself: inet_gso_segment of net/ipv4/af_inet.c, tcp_gso_segment of tcp_offload.c,
-__udp_gso_segment of udp_offload.c. numpy is imported for the first super-packet only, for it takes 16 MB.
+It follows the kernel's own: inet_gso_segment (net/ipv4/af_inet.c), tcp_gso_segment (tcp_offload.c) and
+__udp_gso_segment (udp_offload.c). numpy is imported with the first super-packet only, because it takes 16 MB.
 """
 
 from functools import lru_cache
@@ -25,7 +25,7 @@ IPPROTO_UDP: Final = 17
 UDP_HEADER: Final = 8  # bytes; sizeof(struct udphdr)
 TCP_HEADER: Final = 20  # without options; sizeof(struct tcphdr)
 
-# The 16 bits of struct tcphdr of linux/tcp.h that begin with its data offset
+# Flags in the 16 bits of struct tcphdr (linux/tcp.h) that begin with the data offset
 TCP_FIN: Final = 0x001
 TCP_PSH: Final = 0x008
 TCP_CWR: Final = 0x080
@@ -35,11 +35,11 @@ _WORD: Final = Struct("!H")
 
 
 class Unsound(ValueError):
-    """What the kernel handed over is none of what it says it is; the message is one of a few."""
+    """A packet contradicts its virtio header; the message is one of a few fixed texts."""
 
 
 class _Shape(NamedTuple):
-    """Of a super-packet: lengths in bytes, of the IP header, of both headers, and of a segment's payload."""
+    """Dimensions of a super-packet, in bytes: the IP header, all headers, and the payload of each segment."""
 
     ip: int
     headers: int
@@ -48,7 +48,7 @@ class _Shape(NamedTuple):
 
 
 def longest(header: VnetHeader, packet: Buffer) -> int:
-    """Bytes of the longest packet that this stands for; of one that is none, its own."""
+    """Return the length in bytes of the longest segment; of a packet that is not a super-packet, its own."""
     if header.kind == vnet.NONE:
         return len(packet)
     try:
@@ -59,7 +59,7 @@ def longest(header: VnetHeader, packet: Buffer) -> int:
 
 
 def how_many(header: VnetHeader, packet: Buffer) -> int:
-    """How many packets this stands for; of what is not what it says it is, one."""
+    """Return the number of segments; 1 for a malformed super-packet."""
     if header.kind == vnet.NONE:
         return 1
     try:
@@ -73,10 +73,10 @@ def _count(packet: Buffer, shape: _Shape) -> int:
 
 
 def segments(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
-    """The packets that it stands for, one right after the other, and the length of all but the last of them.
+    """Return the segments, concatenated, and the length of each of them but the last.
 
-    Their TTL is one lower and all their checksums are right. `packet` is as the device gave it; its TTL must
-    not be 0. Raises `Unsound`.
+    Their TTL is decremented and all their checksums are correct. `packet` is as the device delivered it; its
+    TTL must not be 0. Raises `Unsound`.
     """
     if header.kind == vnet.NONE:
         return memoryview(_single(header, packet)), len(packet)
@@ -87,22 +87,22 @@ def segments(header: VnetHeader, packet: memoryview) -> tuple[memoryview, int]:
 
 
 def _single(header: VnetHeader, packet: memoryview) -> bytearray:
-    """A packet by itself, whose checksum may be left to the device."""
+    """Finish a packet that is not a super-packet; its checksum may have been left to the device."""
     whole = decrement_ttl(packet)
     if header.flags & vnet.NEEDS_CSUM:
         start, place = header.csum_start, header.csum_start + header.csum_offset
         if place + 2 > len(whole) or start < HEADER_LENGTH:
             raise Unsound("a checksum outside of the packet")
-        # The place holds the sum of the pseudo-header, so that the rest is all there is to add.
+        # The field already holds the sum of the pseudo-header, so only the rest has to be added.
         value = -sum_of(memoryview(whole)[start:]) % MODULUS
         if value == 0 and whole[9] == IPPROTO_UDP:
-            value = 0xFFFF  # RFC 768: 0 means that there is none
+            value = 0xFFFF  # RFC 768: 0 means no checksum
         whole[place : place + 2] = _WORD.pack(value)
     return whole
 
 
 def _shape(header: VnetHeader, packet: Buffer) -> _Shape:
-    """By the packet's own headers: hdr_len is a hint only, says the kernel's networking documentation."""
+    """Derive the dimensions from the packet's own headers: hdr_len is only a hint (kernel documentation)."""
     size, kind = len(packet), header.kind
     ip = (packet[0] & 15) * 4 if size else 0
     if not HEADER_LENGTH <= ip <= size:
@@ -122,7 +122,7 @@ def _shape(header: VnetHeader, packet: Buffer) -> _Shape:
 
 
 def _template(packet: memoryview, shape: _Shape) -> bytearray:
-    """The headers with a lower TTL, and zeros where each segment has something of its own."""
+    """Return the headers with the TTL decremented and zeros in the fields that differ between segments."""
     head = bytearray(packet[: shape.headers])
     head[8] -= 1
     head[2:6] = bytes(4)  # tot_len, id
@@ -136,20 +136,20 @@ def _template(packet: memoryview, shape: _Shape) -> bytearray:
 
 
 def _constants(head: bytearray, shape: _Shape) -> tuple[int, int]:
-    """What is in the sums of all segments: of the IP header; of the other one and the pseudo-header."""
+    """Return the constant parts of the checksums: IP header, and transport header plus pseudo-header."""
     transport = sum_of(memoryview(head)[shape.ip :]) + sum_of(memoryview(head)[12:20]) + shape.protocol
     return sum_of(memoryview(head)[: shape.ip]), transport
 
 
 def _flags(word: int, at: int, count: int) -> int:
-    """Of the word that begins with the data offset: PSH and FIN are the last one's, CWR the first one's."""
+    """Return the data-offset word of segment `at`: only the last keeps PSH and FIN, only the first CWR."""
     if at:
         word &= ~TCP_CWR
     return word if at == count - 1 else word & ~(TCP_FIN | TCP_PSH)
 
 
 def _one_by_one(packet: memoryview, shape: _Shape, count: int) -> memoryview:
-    """All of them, if they are few."""
+    """Build the segments in a loop; faster if they are few."""
     head = _template(packet, shape)
     ip_sum, transport_sum = _constants(head, shape)
     ident = IPHDR.unpack_from(packet)[3]
@@ -177,20 +177,20 @@ def _one_by_one(packet: memoryview, shape: _Shape, count: int) -> memoryview:
 
 
 def _by_rows(packet: memoryview, shape: _Shape, count: int) -> memoryview:
-    """The same, for all of them at once."""
+    """Build all segments at once with numpy."""
     import numpy as np
 
     head = _template(packet, shape)
     ip_sum, transport_sum = _constants(head, shape)
     ident, ip, step, headers = IPHDR.unpack_from(packet)[3], shape.ip, shape.payload, shape.headers
-    full = count - 1  # the last may be shorter
+    full = count - 1  # the last one may be shorter
     last = packet[headers + full * step :]
     number, places, total = _numbers(count, step, headers, len(last))
     rest = np.empty(count, np.int64)
     rest[:full] = row_sums(packet, headers, full, step)
     rest[full] = sum_of(last)
     rest += total
-    # Words of 16 bits, a row for each packet: headers are multiples of 4 bytes long.
+    # 16-bit words, one row per packet: header lengths are multiples of 4 bytes.
     words = np.empty((count, headers // 2), ">u2")
     words[:] = np.frombuffer(head, ">u2")
     words[:, 1] = total
@@ -205,7 +205,7 @@ def _by_rows(packet: memoryview, shape: _Shape, count: int) -> memoryview:
         word = int.from_bytes(packet[ip + 12 : ip + 14])
         flags = _flags(word, 1, 3)
         words[:, at + 6] = flags
-        # What is the first one's and the last one's alone comes on top.
+        # Flags that only the first or the last segment carries.
         first, end = _flags(word, 0, count), _flags(word, full, count)
         words[0, at + 6], words[full, at + 6] = first, end
         rest[0] += first - flags
@@ -226,7 +226,7 @@ def _by_rows(packet: memoryview, shape: _Shape, count: int) -> memoryview:
 
 @lru_cache(maxsize=64)
 def _numbers(count: int, step: int, headers: int, last: int) -> "tuple[Array, Array, Array]":
-    """Of each of so many packets: its number, where its payload begins, and its length. Not to be altered."""
+    """Return for each packet its number, its payload's offset, and its length. Cached: do not modify."""
     import numpy as np
 
     number = np.arange(count)

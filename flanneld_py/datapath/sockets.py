@@ -18,14 +18,14 @@ UDP_GRO = 104  # linux/udp.h
 
 
 def bind(address: IPv4Address, port: int) -> socket.socket:
-    """The socket that datagrams of the overlay come to and go from, not blocking. Raises `Fatal`."""
+    """Open the non-blocking socket that sends and receives the overlay's datagrams. Raises `Fatal`."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     for forced, plain in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
         sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER)
-        with suppress(PermissionError):  # only the machine's own root may exceed net.core.rmem_max
+        with suppress(PermissionError):  # only the host's root may exceed net.core.rmem_max
             sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
-    # DF is clear: a narrower path takes datagrams in fragments, as vxlan's, also where its ICMP errors are
-    # lost. Whoever receives them is told, and tells the sender.
+    # Datagrams are sent without DF: like vxlan's they are fragmented on a path with a smaller MTU, even where
+    # ICMP errors are lost. The receiver notices the fragments and informs the sender.
     sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     sock.setsockopt(socket.IPPROTO_IP, IP_RECVFRAGSIZE, 1)
     try:
@@ -40,7 +40,7 @@ def bind(address: IPv4Address, port: int) -> socket.socket:
 
 
 def receive_trains(sock: socket.socket) -> bool:
-    """Have datagrams that came one after the other handed over together; whether the kernel can."""
+    """Enable UDP_GRO, which delivers consecutive datagrams together; return whether the kernel can."""
     try:
         sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
     except OSError:
@@ -49,9 +49,9 @@ def receive_trains(sock: socket.socket) -> bool:
 
 
 def raw() -> socket.socket | None:
-    """A socket for answers. The kernel takes a packet with our own source address from it, not from a device.
+    """Open a raw socket for ICMP answers; None without CAP_NET_RAW.
 
-    None without CAP_NET_RAW.
+    Through a raw socket the kernel accepts packets with our own source address; through a device it does not.
     """
     try:
         return socket.socket(
@@ -66,9 +66,9 @@ def raw() -> socket.socket | None:
 
 
 def pair_cost() -> float:
-    """Seconds that this machine takes to put a datagram of 1472 bytes into a socket and to take it out there.
+    """Measure the seconds it takes to send and receive a datagram of 1472 bytes over a socket pair.
 
-    The least of a few: what else the machine does only adds to it.
+    The minimum of several runs is used, because other load can only add to it.
     """
     datagram, room = bytes(1472), bytearray(1472)
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,8 +1,8 @@
-"""Internet checksums (RFC 1071) as numbers modulo 65535, where 65536 is 1: words of any length add up. Pure.
+"""Internet checksums (RFC 1071) as arithmetic modulo 65535, in which words of any width can be added. Pure.
 
-A sum of big-endian 16-bit words is the data read as one big number, modulo 65535; read as little-endian words
-it is 256 times less. The checksum of data is minus its sum; 0 and 65535 are the same number, of which
-ones' complement arithmetic yields 0 for a checksum, because no header is all zeros.
+Modulo 65535, 65536 is 1, so the sum of big-endian 16-bit words equals the data read as one big number; read
+as little-endian words it is smaller by a factor of 256. The checksum is minus the sum. 0 and 65535 are
+equivalent; ones' complement arithmetic yields 0 for a checksum, because no header is all zeros.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -19,13 +19,13 @@ SWAP: Final = 256
 
 
 def sum_of(data: Buffer) -> int:
-    """The sum of data, 0 to 65534; an odd last byte counts as if a zero byte followed."""
+    """Sum the data, 0 to 65534; an odd last byte counts as if followed by a zero byte."""
     number = int.from_bytes(data, "big")
     return (number << 8 if len(data) & 1 else number) % MODULUS
 
 
 def row_sums(data: Buffer, offset: int, rows: int, size: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The sums of `rows` pieces of `size` bytes, which begin at `offset`: not yet modulo, below 2**24."""
+    """Sum `rows` pieces of `size` bytes each, beginning at `offset`; below 2**24, not yet reduced."""
     import numpy as np
 
     sums: np.ndarray[Any, np.dtype[np.int64]]

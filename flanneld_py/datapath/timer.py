@@ -1,4 +1,4 @@
-"""A time to wait for beside descriptors, to the microsecond: poll(2) has milliseconds."""
+"""A timer to poll together with other descriptors, in microseconds; poll(2) has milliseconds."""
 
 import ctypes
 import os
@@ -22,37 +22,37 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timer:
-    """A descriptor that can be read from a time of `clock.now` on: timerfd_create(2). Raises OSError."""
+    """A descriptor that becomes readable at a time of `clock.now`: timerfd_create(2). Raises OSError."""
 
     def __init__(self) -> None:
-        flags = os.O_NONBLOCK | os.O_CLOEXEC  # TFD_NONBLOCK and TFD_CLOEXEC are the same
+        flags = os.O_NONBLOCK | os.O_CLOEXEC  # equal to TFD_NONBLOCK and TFD_CLOEXEC
         self._descriptor = _done(_libc.timerfd_create(time.CLOCK_BOOTTIME, flags))
         self._at: float | None = None
 
     def fileno(self) -> int:
-        """The descriptor, to be polled."""
+        """Return the descriptor to poll."""
         return self._descriptor
 
     def set(self, at: float | None) -> None:
-        """When it is to be readable, once; None: never."""
+        """Make it readable once, at this time; None: never."""
         if at == self._at:
             return
         self._at = at
         spec = _Itimerspec()
         if at is not None:
             seconds, part = divmod(max(at, 0.0), 1)
-            # A time of zero would mean never.
+            # A time of zero would disarm the timer.
             spec.it_value = _Timespec(int(seconds), max(1, int(part * 1e9)))
         _done(_libc.timerfd_settime(self._descriptor, TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
 
     def clear(self) -> None:
-        """It was readable, and is not until it is set again."""
+        """Consume the expiry: it is not readable again until set again."""
         self._at = None
-        with suppress(BlockingIOError):  # it was set to another time since
+        with suppress(BlockingIOError):  # it has been set to another time since
             os.read(self._descriptor, 8)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self._descriptor)
 
 

@@ -1,11 +1,13 @@
-"""How many answers a second may be given. Pure: the caller has the clock."""
+"""Rate limit for ICMP answers. Pure: the caller supplies the clock."""
 
 __all__ = ["TokenBucket"]
 
 
 class TokenBucket:
-    """So many a second, and so many at once: the kernel's own limit of ICMP errors (icmp_msgs_per_sec and
-    icmp_msgs_burst of its networking/ip-sysctl.rst)."""
+    """A token bucket with the kernel's own limits for ICMP errors.
+
+    See icmp_msgs_per_sec and icmp_msgs_burst in the kernel's networking/ip-sysctl.rst.
+    """
 
     __slots__ = ("_at", "_burst", "_left", "_rate")
 
@@ -14,7 +16,7 @@ class TokenBucket:
         self._left, self._at = burst, 0.0
 
     def take(self, now: float) -> bool:
-        """Whether one more is in it at this time, in seconds of a clock that does not go back."""
+        """Take a token; return whether there was one. `now` is in seconds of a monotonic clock."""
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
         if self._left < 1:

@@ -1,4 +1,4 @@
-"""Packets of one length for one node, that go as a train of datagrams with one call. Pure."""
+"""Trains: packets of equal length for one peer, sent as datagrams with a single system call. Pure."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from flanneld_py.datapath.forward import Peer
 __all__ = ["Train"]
 
 MOST_SEGMENTS: Final = 64  # UDP_MAX_SEGMENTS of linux/udp.h, before it became 128
-MOST_BYTES: Final = 65507  # of the datagrams of one call: what an IPv4 packet takes beside its headers
+MOST_BYTES: Final = 65507  # maximum payload of one call: an IPv4 packet less its headers
 
 
 class Train:
-    """Packets of `size` bytes, of which the last may have fewer, and `bytes` in all.
+    """Packets of `size` bytes each, though the last may be shorter; `bytes` is their total length.
 
-    `parts` are what they are made of, one right after the other: of packets that came at different times.
+    `parts` holds the data in order; each part may contain several packets that arrived together.
     """
 
     __slots__ = ("_closed", "_most", "bytes", "parts", "peer", "size")
@@ -28,16 +28,16 @@ class Train:
 
     @property
     def packets(self) -> int:
-        """How many."""
+        """Number of packets."""
         return -(-self.bytes // self.size)
 
     @property
     def joined(self) -> bool:
-        """Whether some of them came as one, and not all one by one."""
+        """Whether any of the packets arrived as part of a super-packet."""
         return self.packets > len(self.parts)
 
     def fill(self, peer: Peer, data: memoryview, size: int) -> memoryview:
-        """Take in those of these packets, of this size but for the last, that go with it; the rest."""
+        """Append what fits of these packets of `size` bytes (the last may be shorter); return the rest."""
         room = self._room(peer, data, size)
         if not room:
             return data
@@ -47,9 +47,9 @@ class Train:
         return data[room:]
 
     def _room(self, peer: Peer, data: memoryview, size: int) -> int:
-        """In bytes."""
+        """Return how many bytes of `data` may be appended."""
         if self._closed or self.peer != peer or size > self.size:
             return 0
-        if size < self.size:  # it would be the last
+        if size < self.size:  # a shorter packet would be the last one
             return size if len(data) <= size <= self._most - self.bytes else 0
         return self._most - self.bytes

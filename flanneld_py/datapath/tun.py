@@ -1,4 +1,4 @@
-"""A TUN device: packets as reads and writes of a file (the kernel's networking/tuntap.rst)."""
+"""TUN devices: packets as reads and writes on a file (see the kernel's networking/tuntap.rst)."""
 
 import errno
 import fcntl
@@ -23,28 +23,28 @@ IFF_VNET_HDR = 0x4000
 TUN_F_CSUM = 0x01
 TUN_F_TSO4 = 0x02
 TUN_F_TSO_ECN = 0x08
-TUN_F_USO4 = 0x20  # from Linux 6.2
+TUN_F_USO4 = 0x20  # since Linux 6.2
 TUN_F_USO6 = 0x40
 
-# What may come as a super-packet, most first. The kernel takes USO for both families or for none.
+# Supported super-packets, largest set first. The kernel enables USO for both address families or for neither.
 OFFLOADS = {
     "tso, uso": TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
     "tso": TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN,
 }
-IFREQ = struct.Struct("16sH22x")  # struct ifreq of linux/if.h: a name and a union, of which flags
+IFREQ = struct.Struct("16sH22x")  # struct ifreq of linux/if.h: a name and a union, here the flags
 
 
 def require_tun() -> None:
-    """Raise `Fatal` unless TUN devices can be made; none is."""
+    """Raise `Fatal` unless TUN devices can be created; creates none."""
     os.close(_open())
 
 
 @dataclass(frozen=True, slots=True)
 class Tun:
-    """A device: its file descriptor, not blocking, its name and its index.
+    """A TUN device: its non-blocking file descriptor, name and index.
 
-    `offloads` are words for what it hands over in one piece; with them a virtio header (`vnet`) stands
-    before each packet, both ways. Empty: neither.
+    `offloads` names the super-packets that it exchanges; if not empty, every packet is preceded by a virtio
+    header (`vnet`), in both directions.
     """
 
     descriptor: int
@@ -54,10 +54,10 @@ class Tun:
 
 
 def open_tun(name: str, *, offloads: bool = False) -> Tun:
-    """Make a TUN device of this name, with offloads if that is wanted and the kernel has them.
+    """Create a TUN device, with offloads if requested and supported by the kernel. Raises `Fatal`.
 
-    In `flannel%d` the kernel puts the first number that is free. The device lives until the descriptor is
-    closed, also by the end of the process. Raises `Fatal`.
+    In a name such as `flannel%d` the kernel fills in the first free number. The device exists until the
+    descriptor is closed, at the latest when the process ends.
     """
     if offloads:
         descriptor, made = _make(name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
@@ -75,12 +75,12 @@ def _tun(descriptor: int, name: str, offloads: str = "") -> Tun:
         return Tun(descriptor, name, offloads, socket.if_nametoindex(name))
     except OSError as error:
         os.close(descriptor)
-        hint = "it was taken away, or renamed, as soon as it was made"
-        raise Fatal(f"Making the device {name}: {hint}", code=Exit.KERNEL) from error
+        hint = "it was removed or renamed as soon as it was created"
+        raise Fatal(f"Creating device {name}: {hint}", code=Exit.KERNEL) from error
 
 
 def _sets(descriptor: int, request: int, value: int | bytes) -> bool:
-    """Whether the kernel takes it."""
+    """Whether the kernel accepts the request."""
     try:
         fcntl.ioctl(descriptor, request, value)
     except OSError:
@@ -101,7 +101,7 @@ def _make(name: str, flags: int) -> tuple[int, str]:
             code = Exit.TAKEN
         else:
             hint, code = f"{error.strerror}; flanneld needs the capability CAP_NET_ADMIN", Exit.KERNEL
-        raise Fatal(f"Making the device {name}: {hint}", code=code) from error
+        raise Fatal(f"Creating device {name}: {hint}", code=code) from error
     return descriptor, IFREQ.unpack(made)[0].rstrip(b"\0").decode()
 
 
@@ -110,6 +110,6 @@ def _open() -> int:
         return os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Fatal(
-            f"Opening {DEVICE}: {error.strerror}; it must exist (mknod {DEVICE} c 10 200) and be ours to use",
+            f"Opening {DEVICE}: {error.strerror}; it must exist (mknod {DEVICE} c 10 200) and be accessible",
             code=Exit.KERNEL,
         ) from error

@@ -1,4 +1,4 @@
-"""What carries the udp backend's packets: the TUN device, a loop, and the fast path where it can be had."""
+"""The udp backend's tunnel: the TUN device, a packet loop, and the fast path where available."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The side of the network: the socket, what it is bound to, and the interface."""
+    """The underlay side: the socket, the address and port it is bound to, and the interface."""
 
     socket: socket.socket
     address: IPv4Address
@@ -37,9 +37,9 @@ class Outside:
 
 
 class Tunnel:
-    """A device, and what moves packets through it once it has begun; made anew when the device is lost.
+    """A TUN device and what moves its packets. If the device is lost, a new tunnel replaces this one.
 
-    `fast_path` and `offloads` are the flags' values. Raises `Fatal`. Until `allow` nothing is carried.
+    `fast_path` and `offloads` are the values of the flags. Nothing is carried until `allow`. Raises `Fatal`.
     """
 
     def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
@@ -47,14 +47,15 @@ class Tunnel:
         self._wanted = fast_path
         self._traffic = Traffic()
         self._roster = Roster()
-        # The programs, and what those before them have counted: together, for any thread looks at both.
+        # The current programs and the counts of their predecessors: one tuple, because other threads read
+        # both.
         self._programs: tuple[FastPath | None, Statistics] = None, Statistics()
         self._ways = {"loop": "plain", "fast_path": "off"}
         tun = open_tun(device, offloads=offloads == "auto")
         self._tun, self.device, self.index = tun, tun.name, tun.index
         try:
             self._loop = self._loop_for(outside, mtu)
-        except OSError:  # no file descriptor is free: then the device is to go, too
+        except OSError:  # no free file descriptor: then the device must go, too
             os.close(tun.descriptor)
             raise
 
@@ -72,17 +73,17 @@ class Tunnel:
 
     @property
     def fast(self) -> bool:
-        """Whether the fast path can be sent to."""
+        """Whether peers may send to the fast path."""
         return self._fast is not None
 
     @property
     def failure(self) -> OSError | None:
-        """Why the device does not work any more, if so."""
+        """The error that ended the packet loop, if any."""
         return self._loop.failure
 
     @property
     def alive(self) -> bool:
-        """Whether the device is there; what moves its packets notices a little later that it is not."""
+        """Whether the device still exists; the packet loop may notice its removal a little later."""
         try:
             return self.failure is None and socket.if_nametoindex(self.device) == self.index
         except OSError:
@@ -90,26 +91,26 @@ class Tunnel:
 
     @property
     def damage(self) -> str:
-        """What has befallen the fast path that `renew` repairs; "" if nothing."""
+        """What is wrong with the fast path that `renew` repairs; empty if nothing is."""
         return "" if self._fast is None else self._fast.damage()
 
     @property
     def inlet(self) -> tuple[str, int] | None:
-        """Name and index of the device beside ours that the fast path has, if it has one."""
+        """Name and index of the fast path's second device, the inlet, if there is one."""
         return None if self._fast is None else self._fast.inlet
 
     def begin(self) -> None:
-        """Move packets; the device has its address by now. Raises `Fatal`."""
+        """Start moving packets; the device must have its address by now. Raises `Fatal`."""
         self._loop.start()
         self._load()
 
     def renew(self) -> None:
-        """Attach the fast path anew; it carries nothing until `replace` and `allow`. Raises `Fatal`."""
+        """Reattach the fast path; it carries nothing until `replace` and `allow`. Raises `Fatal`."""
         self._end_programs()
         self._load()
 
     def move(self, outside: Outside, mtu: int) -> None:
-        """Go on with this side of the network, and the same device; else as `renew`. Raises OSError."""
+        """Switch to this underlay side, keeping the device; otherwise like `renew`. Raises OSError."""
         loop = self._loop_for(outside, mtu)
         self._end_programs()
         self._loop.close()
@@ -136,16 +137,16 @@ class Tunnel:
             self._tell(lambda programs: _introduce(programs, self._roster.nodes()))
 
     def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
-        """These peers and no others, as by `put`; those that stay are carried on meanwhile."""
+        """Set the peers to exactly these, as with `put`; traffic to those that stay is not interrupted."""
         for subnet in self._roster.beyond(peers):
             self.remove(subnet)
         for subnet, (peer, fast) in peers.items():
             self.put(subnet, peer, fast=fast)
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
-        """From now on the subnet is that node's, in the fast path as well; the table has it.
+        """Route the subnet to this peer in the fast path; the forwarding table is the caller's.
 
-        `fast`: it takes super-packets.
+        `fast`: the peer accepts super-packets.
         """
         move = self._roster.put(subnet, peer.node)
         self._meet(move.came)
@@ -153,7 +154,7 @@ class Tunnel:
         self._part(move.left)
 
     def remove(self, subnet: IPv4Network) -> None:
-        """From now on the subnet is nobody's."""
+        """Remove the subnet's entry."""
         move = self._roster.remove(subnet)
         self._tell(lambda programs: programs.remove(subnet))
         self._part(move.left)
@@ -169,7 +170,7 @@ class Tunnel:
             self._tell(lambda programs: programs.forget(node))
 
     def allow(self, mandate: Mandate) -> None:
-        """Carry packets by this mandate."""
+        """Carry packets under this mandate."""
         self._loop.mandate = mandate
         self._tell(lambda programs: programs.allow(mandate))
 
@@ -179,38 +180,38 @@ class Tunnel:
         self._tell(lambda programs: programs.forbid())
 
     def _tell(self, do: Callable[[FastPath], None]) -> None:
-        """Have the programs do it, if there are any. If they cannot, they end and the loop serves."""
+        """Apply a change to the BPF programs, if loaded; if it fails, detach them: the loop takes over."""
         if self._fast is None:
             return
         try:
             do(self._fast)
-        except OSError as error:  # a map is full, or there is no memory
+        except OSError as error:  # a map is full or memory is short
             self._end_programs()
             self._ways["fast_path"] = f"off: it could not be kept up: {error.strerror}"
             logger.error("The fast path could not be kept up, so it has ended: %s", error.strerror)  # noqa: TRY400
 
     def statistics(self) -> Statistics:
-        """What was carried and dropped either way, and how. For any thread."""
+        """Return what was carried and dropped in each direction, and by which path. For any thread."""
         while True:
             looked_at = self._programs
             fast, past = looked_at
             also = Statistics() if fast is None else fast.statistics()
-            if self._programs is looked_at:  # or they may have been closed before they were asked
+            if self._programs is looked_at:  # otherwise they may have been closed before they were read
                 break
         return replace(_total(_total(self._traffic.statistics(), past), also), ways=dict(self._ways))
 
     def _end_programs(self) -> None:
-        """Everything comes to the loop from now on. What they have counted is the others' then."""
+        """Detach the programs, so that the loop gets all packets. Their counts are added to the others'."""
         fast, past = self._programs
         if fast is None:
             return
-        with suppress(OSError):  # no memory, say, for what they have counted
+        with suppress(OSError):  # for example, no memory to read their counts
             past = _total(past, _of_others(fast.statistics()))
         self._programs = None, past
         fast.close()
 
     def close(self) -> None:
-        """End it; the device goes with its descriptor, whatever else fails."""
+        """Close the tunnel; the device disappears with its descriptor, whatever else fails."""
         with ExitStack() as stack:
             stack.callback(os.close, self._tun.descriptor)
             stack.callback(self._loop.close)
@@ -224,7 +225,7 @@ def _introduce(programs: FastPath, nodes: Iterable[str]) -> None:
 
 
 def _of_others(done: Statistics) -> Statistics:
-    """All nodes' as one."""
+    """Sum the counts of all nodes."""
     sent, received = (
         Flow(sum(flow.packets for flow in flows.values()), sum(flow.bytes for flow in flows.values()))
         for flows in (done.sent, done.received)

@@ -1,6 +1,6 @@
-"""What stands before each packet of a TUN device with IFF_VNET_HDR: struct virtio_net_hdr. Pure.
+"""The virtio header before each packet of a TUN device with IFF_VNET_HDR: struct virtio_net_hdr. Pure.
 
-Values and meanings are those of linux/virtio_net.h; the byte order is the machine's own.
+Values and their meaning are those of linux/virtio_net.h, in native byte order.
 """
 
 from struct import Struct
@@ -21,7 +21,7 @@ SIZE: Final = _LAYOUT.size
 
 
 class VnetHeader(NamedTuple):
-    """Lengths and offsets in bytes from the packet's first; `gso_size` is a segment's payload."""
+    """The fields; offsets are in bytes from the start of the packet, `gso_size` is a segment's payload."""
 
     flags: int = 0
     gso_type: int = NONE
@@ -32,18 +32,18 @@ class VnetHeader(NamedTuple):
 
     @classmethod
     def of(cls, data: Buffer) -> "VnetHeader":
-        """Read it."""
+        """Parse a header."""
         return cls(*_LAYOUT.unpack_from(data))
 
     def pack(self) -> bytes:
-        """As the kernel takes it."""
+        """Encode the header."""
         return _LAYOUT.pack(*self)
 
     @property
     def kind(self) -> int:
-        """The type of super-packet, without the bit that tells of ECN; NONE for a packet by itself."""
+        """Type of super-packet, without the ECN bit; NONE if the packet is not one."""
         return self.gso_type & ~ECN
 
 
 NOTHING: Final = VnetHeader().pack()
-"""Before a packet by itself, whose checksum the kernel verifies as that of any packet."""
+"""Header of an ordinary packet, whose checksum the kernel verifies as usual."""

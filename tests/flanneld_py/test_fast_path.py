@@ -89,7 +89,7 @@ def test_a_reference_to_a_map_becomes_its_descriptor():
 
 @pytest.mark.parametrize("junk", [b"", b"\x7fELF", SMALL[:100], elf([("tcx/egress", 1, LEAVE, 0, 0)], [])])
 def test_what_is_no_such_object_is_refused(junk):
-    with pytest.raises(ValueError, match="no BPF object"):
+    with pytest.raises(ValueError, match="not a BPF object"):
         read_image(junk)
 
 
@@ -181,18 +181,18 @@ def load_on(underlay: str) -> str:
 
 
 def test_an_underlay_that_is_gone_is_told_of_and_no_error_of_the_daemon():
-    assert load_on("none0") == "finding out what device none0 is: No such file or directory"
+    assert load_on("none0") == "reading the type of device none0: No such file or directory"
 
 
 def test_an_underlay_that_is_no_ethernet_is_refused(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda _: "65534\n")  # ARPHRD_NONE of linux/if_arp.h
-    assert load_on("lo") == "lo is no Ethernet device (ARPHRD type 65534)"
+    assert load_on("lo") == "lo is not an Ethernet device (ARPHRD type 65534)"
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "fast_path.o cannot be read: no BPF object"),
+        (b"", "fast_path.o cannot be read: not a BPF object"),
         (SMALL, "fast_path.o is of another version: it has no program tcx/ingress"),
     ],
 )
@@ -256,7 +256,7 @@ class Programs:
         return Statistics({PEER.node: Flow(5, 500)}, {}, {"the destination is not in our subnet": 3})
 
     def damage(self) -> str:
-        return "The BPF program tcx/ingress is not at eth0 any more"
+        return "The BPF program tcx/ingress is no longer attached to eth0"
 
     def close(self) -> None:
         self.told.append("close")
@@ -339,7 +339,7 @@ def test_programs_that_are_attached_anew_know_the_nodes_and_what_was_counted_sta
     made = carrier(outside, monkeypatch, "auto", lambda *_: next(programs))
     made.begin()
     made.put(THEIRS, PEER, fast=True)
-    assert made.damage == "The BPF program tcx/ingress is not at eth0 any more"
+    assert made.damage == "The BPF program tcx/ingress is no longer attached to eth0"
     made.renew()
     assert loaded[1].told == [("know", PEER.node)]
     seen = made.statistics()

@@ -155,7 +155,7 @@ def test_a_program_that_is_detached_is_attached_again(sandbox):
     here, there = pair(sandbox, "fast path")
     (eth0,) = json.loads(here.host.run("ip", "-json", "link", "show", "eth0").text)
     here.host.run("python3", "-c", DETACH, str(here.daemon.pid), str(eth0["ifindex"]))
-    here.daemon.says("The BPF program tcx/ingress is not at eth0 any more: recreating it")
+    here.daemon.says("The BPF program tcx/ingress is no longer attached to eth0: recreating it")
     here.daemon.says("Packets are carried by the fast path between flannel0 and eth0", times=2)
     reach(here, there)
     ready(here, there)

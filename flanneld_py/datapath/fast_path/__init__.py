@@ -1,7 +1,8 @@
 """The udp backend's fast path: BPF programs that carry packets between the TUN device and the underlay.
 
-They stand beside a loop (`datapath.loop`), which gets whatever they leave alone. The links are ours, so they
-end with this process, however it ends; the loop of the next one carries on, and loads its own.
+They work beside a packet loop (`datapath.loop`), which handles every packet that they pass on. This process
+owns the BPF links, so the programs are detached when it ends, however that happens; after a restart the new
+loop takes over and loads its own programs.
 """
 
 import logging
@@ -30,10 +31,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 OBJECT: Final = "fast_path.o"
-"""What clang makes of fast_path.c, beside it: see tools/fast-path."""
+"""The object file that clang compiles from fast_path.c, next to it (see tools/fast-path)."""
 
 LICENSE: Final = "Dual MIT/GPL"
-"""Of fast_path.c; the kernel's words for it (license_is_gpl_compatible in linux/license.h)."""
+"""License of fast_path.c, in the kernel's terms (license_is_gpl_compatible in linux/license.h)."""
 
 EGRESS: Final = "tcx/egress"
 INGRESS: Final = "tcx/ingress"
@@ -42,12 +43,12 @@ ARPHRD_ETHER: Final = 1  # linux/if_arp.h
 
 
 class FastPathUnavailable(Exception):
-    """The fast path cannot be had here; the message says what was attempted and what was seen."""
+    """The fast path is not available here; the message says what was attempted and what was seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A program at an interface, by that one's name and index; `link` is a descriptor."""
+    """A program attached to an interface, given by name and index; `link` is the BPF link's descriptor."""
 
     program: str
     device: str
@@ -56,7 +57,7 @@ class Attachment:
 
 
 class FastPath:
-    """Programs that are attached, and carry nothing until `allow`. Made by `load`. Methods raise OSError."""
+    """The attached programs, which carry nothing until `allow`. Created by `load`. Methods raise OSError."""
 
     def __init__(
         self,
@@ -66,9 +67,9 @@ class FastPath:
         detach: Callable[[], None],
     ) -> None:
         self._maps, self._place, self._attached, self._detach = maps, place, attached, detach
-        self._left = layouts.flow(())  # of all nodes that were peers
+        self._left = layouts.flow(())  # counts of all former peers
         self._open = True
-        self._opening = threading.Lock()  # held while descriptors come or go, and for nothing longer
+        self._opening = threading.Lock()  # held only while descriptors are opened or closed
 
     @property
     def inlet(self) -> tuple[str, int] | None:
@@ -76,14 +77,14 @@ class FastPath:
         return next(((each.device, each.index) for each in self._attached if each.program == INLET), None)
 
     def damage(self) -> str:
-        """Which program is not any more where it was attached, with the device or without; "" if none."""
+        """Describe the first program that is no longer attached, or whose device is gone; "" if all are."""
         for each in self._attached:
             if bpf.attached_to(each.link) != each.index:
-                return f"The BPF program {each.program} is not at {each.device} any more"
+                return f"The BPF program {each.program} is no longer attached to {each.device}"
         return ""
 
     def allow(self, mandate: Mandate) -> None:
-        """Carry packets by this mandate and the peers that were put; its table is not looked at."""
+        """Carry packets under this mandate between the peers that were put; its own table is not used."""
         self._maps["mandates"].put(layouts.FIRST, layouts.mandate(mandate, self._place))
 
     def forbid(self) -> None:
@@ -91,25 +92,25 @@ class FastPath:
         self._maps["mandates"].put(layouts.FIRST, layouts.NO_MANDATE)
 
     def know(self, node: str) -> None:
-        """Count what goes to this node and comes from it."""
+        """Count this node's traffic separately."""
         key = socket.inet_aton(node)
         if not self._maps["flows"].get(key):
             self._maps["flows"].put(key, layouts.NO_FLOW)
 
     def forget(self, node: str) -> None:
-        """It is no peer any more: what was counted of it is one with that of all others that have left."""
+        """Stop counting this node separately; its counts are added to those of all former peers."""
         self._left = self._left.and_of(self._maps["flows"].take(socket.inet_aton(node)))
 
     def put(self, subnet: IPv4Network, peer: Peer, *, fast: bool) -> None:
-        """From now on the subnet is that node's; `fast`: it takes super-packets, so send to it from here."""
+        """Route the subnet to this peer; with `fast` it accepts super-packets: send to it from here."""
         self._maps["peers"].put(layouts.prefix(subnet), layouts.peer(peer, fast=fast))
 
     def remove(self, subnet: IPv4Network) -> None:
-        """From now on the subnet is nobody's."""
+        """Remove the subnet's entry."""
         self._maps["peers"].remove(layouts.prefix(subnet))
 
     def statistics(self) -> Statistics:
-        """What the programs have carried and dropped; nothing once this is closed. For any thread."""
+        """Return what the programs have carried and dropped; nothing once closed. For any thread."""
         with ExitStack() as opened:
             with self._opening:
                 if not self._open:
@@ -130,26 +131,26 @@ class FastPath:
         )
 
     def close(self) -> None:
-        """Detach the programs: everything comes to the loop from now on."""
+        """Detach the programs, so that the loop gets all packets."""
         with self._opening:
             self._open = False
             self._detach()
 
 
 def is_compiled() -> bool:
-    """Whether there was a compiler when this flanneld was built."""
+    """Whether the fast path was compiled when this flanneld was built."""
     return files(__package__).joinpath(OBJECT).is_file()
 
 
 def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
-    """Attach the programs to these interfaces; `address` and `port` are what datagrams come to.
+    """Attach the programs to these interfaces; datagrams are addressed to `address` and `port`.
 
     Raises `FastPathUnavailable`; then nothing is left behind.
     """
     type_file = Path("/sys/class/net", underlay, "type")
-    kind = int(_attempt(f"finding out what device {underlay} is", type_file.read_text))
+    kind = int(_attempt(f"reading the type of device {underlay}", type_file.read_text))
     if kind != ARPHRD_ETHER:
-        raise FastPathUnavailable(f"{underlay} is no Ethernet device (ARPHRD type {kind})")
+        raise FastPathUnavailable(f"{underlay} is not an Ethernet device (ARPHRD type {kind})")
     indices = {
         device: _attempt(f"finding {device}", socket.if_nametoindex, device) for device in (tun, underlay)
     }
@@ -174,7 +175,7 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
             finally:
                 os.close(loaded)
 
-        # The programs that receive come first: whoever sees us send in one piece may answer so.
+        # The receiving programs first: a peer that sees us send super-packets may answer with super-packets.
         inlet = name_of(tun)
         try:
             at, close = open_inlet(tun, lambda index: attach(INLET, inlet, index, bpf.BPF_TCX_INGRESS))
@@ -195,7 +196,7 @@ def _image() -> Image:
         raise FastPathUnavailable(f"{OBJECT} is not there: this flanneld was built without clang")
     try:
         image = read_image(files(__package__).joinpath(OBJECT).read_bytes())
-    except (ValueError, OSError, ImportError) as error:  # pyelftools may be missing
+    except (ValueError, OSError, ImportError) as error:  # pyelftools may not be installed
         raise FastPathUnavailable(f"{OBJECT} cannot be read: {error}") from error
     missing = sorted({EGRESS, INGRESS, INLET} - image.programs.keys())
     if missing:

@@ -1,4 +1,4 @@
-"""bpf(2), as much of it as the fast path needs: maps, programs, tcx links. Numbers are linux/bpf.h's."""
+"""The part of bpf(2) that the fast path needs: maps, programs, tcx links. Constants are linux/bpf.h's."""
 
 import ctypes
 import os
@@ -31,7 +31,7 @@ BPF_TCX_INGRESS: Final = 46
 BPF_TCX_EGRESS: Final = 47
 PER_CPU: Final = frozenset({5, 6})  # BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY
 
-# The first fields of union bpf_attr, for each command; what is not given is 0.
+# The first fields of union bpf_attr for each command; the kernel takes omitted ones as 0.
 _MAP_CREATE: Final = struct.Struct("=IIIII")  # map_type, key_size, value_size, max_entries, map_flags
 _ELEMENT: Final = struct.Struct("=I4xQQQ")  # map_fd, key, value, flags
 _BATCH: Final = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, two flags
@@ -40,10 +40,10 @@ _PROG_LOAD: Final = struct.Struct("=IIQQIIQ")
 _LINK_CREATE: Final = struct.Struct("=IIII32x")  # prog_fd, target_ifindex, attach_type, flags
 
 AT_ONCE: Final = 1024
-"""Entries that one call reads. It must take a whole bucket of a hash table, of which each has a few."""
+"""Entries read per call. Must be at least the size of a hash bucket, which has only a few."""
 _OBJECT_INFO: Final = struct.Struct("=IIQ")  # bpf_fd, info_len, info
 
-# struct bpf_link_info: type, id, prog_id, and of tcx: ifindex, attach_type
+# struct bpf_link_info: type, id, prog_id, and for tcx: ifindex, attach_type
 _LINK_INFO: Final = struct.Struct("=III4xII")
 
 LOG_SIZE: Final = 1 << 20
@@ -53,21 +53,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Rejected(OSError):
-    """The kernel does not take a program; `reason` is the last that its verifier says of it."""
+    """The kernel rejected a program; `reason` is the last line of its verifier's log."""
 
     def __init__(self, error: OSError, log: str) -> None:
         super().__init__(error.errno, error.strerror)
-        said = [line for line in log.splitlines() if line and not line.startswith("processed ")]
-        self.reason = said[-1] if said else "without a word"
+        lines = [line for line in log.splitlines() if line and not line.startswith("processed ")]
+        self.reason = lines[-1] if lines else "the verifier gave no reason"
 
 
 def _bpf(command: int, attr: bytes) -> int:
-    """Its result, a new descriptor for some commands. Raises OSError; ENOSYS on an unknown architecture."""
+    """Call bpf(2); return its result, for some commands a new descriptor. Raises OSError.
+
+    The error is ENOSYS on an unknown architecture.
+    """
     return _call(command, ctypes.create_string_buffer(attr, len(attr)))
 
 
 def _call(command: int, attr: "ctypes.Array[ctypes.c_char]") -> int:
-    """The same, where the kernel answers in `attr` as well."""
+    """Call bpf(2) with an `attr` that the kernel also writes its answer to."""
     number = NR_BPF.get(platform.machine(), -1)
     result: int = _libc.syscall(number, command, attr, len(attr))
     if result < 0:
@@ -81,29 +84,29 @@ def _address(buffer: "ctypes.Array[ctypes.c_char]") -> int:
 
 
 class Map:
-    """A map of this shape; keys and values are bytes of its sizes. Methods raise OSError."""
+    """A BPF map of this shape; keys and values are bytes of its sizes. Methods raise OSError."""
 
     def __init__(self, shape: MapShape) -> None:
         self._shape = shape
         self._copies = _possible_cpus() if shape.kind in PER_CPU else 1
-        # The kernel rounds what is there for each CPU up.
+        # The kernel rounds up the size of each per-CPU value.
         self._step = -(-shape.value_size // 8) * 8 if shape.kind in PER_CPU else shape.value_size
         self.fd = _bpf(BPF_MAP_CREATE, _MAP_CREATE.pack(*astuple(shape)))
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Write; of a map for each CPU, the same value for all."""
+        """Write a value; in a per-CPU map, the same one for all CPUs."""
         room = value.ljust(self._step, b"\0") * self._copies
         self._element(BPF_MAP_UPDATE_ELEM, key, ctypes.create_string_buffer(room, len(room)))
 
     def remove(self, key: bytes) -> None:
-        """Forget a key; nothing happens where there is none."""
+        """Delete a key, if it exists."""
         try:
             self._element(BPF_MAP_DELETE_ELEM, key, None)
         except FileNotFoundError:
             return
 
     def get(self, key: bytes) -> list[bytes]:
-        """The value, one for each CPU of such a map; empty where there is none."""
+        """Return the value, or one per CPU for a per-CPU map; empty if the key does not exist."""
         value = ctypes.create_string_buffer(self._step * self._copies)
         try:
             self._element(BPF_MAP_LOOKUP_ELEM, key, value)
@@ -112,7 +115,7 @@ class Map:
         return self._values(value.raw)
 
     def take(self, key: bytes) -> list[bytes]:
-        """Forget a key; its value as from `get`, to the last that was written."""
+        """Delete a key and return its final value, as `get` does, without losing concurrent updates."""
         value = ctypes.create_string_buffer(self._step * self._copies)
         try:
             self._element(BPF_MAP_LOOKUP_AND_DELETE_ELEM, key, value)
@@ -121,29 +124,29 @@ class Map:
         return self._values(value.raw)
 
     def reader(self) -> "MapReader":
-        """What reads the whole map, also when this is closed meanwhile."""
+        """Return a reader of the whole map, which keeps working if this map is closed meanwhile."""
         return MapReader(os.dup(self.fd), self._shape.key_size, self._step * self._copies, self._values)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the descriptor."""
         os.close(self.fd)
 
     def _values(self, raw: bytes) -> list[bytes]:
-        """One for each CPU of such a map."""
+        """Split a raw value into one per CPU, for a per-CPU map."""
         size = self._shape.value_size
         return [raw[at : at + size] for at in range(0, len(raw), self._step)]
 
     def _element(self, command: int, key: bytes, value: "ctypes.Array[ctypes.c_char] | None") -> None:
-        # What a command does not use must be 0.
+        # Fields that a command does not use must be 0.
         held = ctypes.create_string_buffer(key, len(key))
         place = 0 if value is None else _address(value)
         _bpf(command, _ELEMENT.pack(self.fd, _address(held), place, 0))
 
 
 class MapReader:
-    """Reads a whole map by a descriptor of its own: for any thread, whatever others do to the map.
+    """Reads a whole map through its own descriptor: for any thread, even while others modify the map.
 
-    Keys have 4 bytes at least. Methods raise OSError.
+    Keys must have at least 4 bytes. Methods raise OSError.
     """
 
     def __init__(
@@ -163,10 +166,10 @@ class MapReader:
         os.close(self._descriptor)
 
     def items(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Every key with its value, as from `Map.get`; one that comes or goes meanwhile may be missing."""
+        """Yield every key with its value as from `Map.get`; concurrent changes may be missed."""
         keys = ctypes.create_string_buffer(self._key_size * AT_ONCE)
         values = ctypes.create_string_buffer(self._room * AT_ONCE)
-        place = ctypes.create_string_buffer(self._key_size)  # where to go on, as the kernel has it
+        place = ctypes.create_string_buffer(self._key_size)  # where the kernel says to go on
         start, more = 0, True
         while more:
             count, more = self._batch(start, place, keys, values)
@@ -183,12 +186,12 @@ class MapReader:
         keys: "ctypes.Array[ctypes.c_char]",
         values: "ctypes.Array[ctypes.c_char]",
     ) -> tuple[int, bool]:
-        """Read the next entries; how many there are, and whether more may follow."""
-        told = (start, _address(place), _address(keys), _address(values), AT_ONCE, self._descriptor, 0, 0)
-        attr = ctypes.create_string_buffer(_BATCH.pack(*told), _BATCH.size)
+        """Read the next batch; return the number of entries and whether more may follow."""
+        fields = (start, _address(place), _address(keys), _address(values), AT_ONCE, self._descriptor, 0, 0)
+        attr = ctypes.create_string_buffer(_BATCH.pack(*fields), _BATCH.size)
         try:
             _call(BPF_MAP_LOOKUP_BATCH, attr)
-        except FileNotFoundError:  # these are the last
+        except FileNotFoundError:  # this batch is the last
             more = False
         else:
             more = True
@@ -197,14 +200,14 @@ class MapReader:
 
 
 def load_program(instructions: bytes, license_: str) -> int:
-    """The descriptor of a program for tcx. Raises `Rejected`."""
+    """Load a program for tcx and return its descriptor. Raises `Rejected`."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     words = ctypes.create_string_buffer(license_.encode())
     count = len(instructions) // INSTRUCTION
 
     def attempt(log: "ctypes.Array[ctypes.c_char] | None") -> int:
-        told = (0, 0, 0) if log is None else (1, len(log), _address(log))
-        attr = _PROG_LOAD.pack(BPF_PROG_TYPE_SCHED_CLS, count, _address(code), _address(words), *told)
+        log_fields = (0, 0, 0) if log is None else (1, len(log), _address(log))
+        attr = _PROG_LOAD.pack(BPF_PROG_TYPE_SCHED_CLS, count, _address(code), _address(words), *log_fields)
         return _bpf(BPF_PROG_LOAD, attr)
 
     try:
@@ -218,12 +221,12 @@ def load_program(instructions: bytes, license_: str) -> int:
 
 
 def attach(program: int, ifindex: int, direction: int) -> int:
-    """Have a program see an interface's packets, until the descriptor is closed. Raises OSError."""
+    """Attach a program to an interface until the returned descriptor is closed. Raises OSError."""
     return _bpf(BPF_LINK_CREATE, _LINK_CREATE.pack(program, ifindex, direction, 0))
 
 
 def attached_to(link: int) -> int:
-    """The index of the interface whose packets the program of this link sees; 0: of none any more."""
+    """Return the index of the interface that the link is attached to; 0 if it no longer is."""
     room = ctypes.create_string_buffer(_LINK_INFO.size)
     _bpf(BPF_OBJ_GET_INFO_BY_FD, _OBJECT_INFO.pack(link, len(room), _address(room)))
     index: int = _LINK_INFO.unpack(room.raw)[3]
@@ -231,6 +234,6 @@ def attached_to(link: int) -> int:
 
 
 def _possible_cpus() -> int:
-    """How many values a map for each CPU has: `0-3,8` of the kernel's list counts to 9."""
+    """Number of values in a per-CPU map; the kernel's list `0-3,8` of possible CPUs means 9."""
     text = Path("/sys/devices/system/cpu/possible").read_text()
     return int(text.strip().replace(",", "-").split("-")[-1]) + 1

@@ -2,12 +2,12 @@
  *
  * The udp backend's fast path: programs that carry packets between the TUN device and the underlay.
  *
- * The wire format is flannel's: one UDP datagram is one inner IPv4 packet, as it is. What a program cannot
- * carry, or is in doubt of, it leaves alone (TCX_NEXT): then it comes to the daemon, as if there were no
- * program. What is spoofed ends here, so that a flood of it costs little. Nothing ends uncounted: TCX_DROP
- * stands in refuse() alone, which wants a reason.
+ * The wire format is flannel's: one UDP datagram contains exactly one inner IPv4 packet. Whatever a program
+ * cannot carry, or is not sure about, it passes on unchanged (TCX_NEXT); the daemon then gets it, as if there
+ * were no program. Spoofed packets are dropped here, so that a flood of them costs little. Every drop is
+ * counted: only refuse() returns TCX_DROP, and it requires a reason.
  *
- * forward.py decides the same for the daemon's own loops; the structures below are packed by layouts.py.
+ * forward.py makes the same decisions for the daemon's own loops; layouts.py packs the structures below.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -30,11 +30,11 @@
 #define TCX_PASS 0
 #define TCX_DROP 2
 
-/* <sys/socket.h>, which is none of the kernel's. */
+/* From <sys/socket.h>, which is not a kernel header. */
 #define AF_INET 2
 
-/* Helpers, by their number (enum bpf_func_id of linux/bpf.h). The kernel lends fib_lookup to programs under the
- * GPL only. */
+/* Helpers, by number (enum bpf_func_id of linux/bpf.h). The kernel provides fib_lookup to GPL-compatible
+ * programs only. */
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static __u32 (*bpf_get_prandom_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
 static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len,
@@ -62,19 +62,19 @@ static long (*bpf_sk_release)(struct bpf_sock *socket) = (void *)BPF_FUNC_sk_rel
 static long (*bpf_csum_level)(struct __sk_buff *skb, __u64 level) = (void *)BPF_FUNC_csum_level;
 static __s64 (*bpf_csum_update)(struct __sk_buff *skb, __u32 sum) = (void *)BPF_FUNC_csum_update;
 
-/* Addresses and ports are in network byte order, times are nanoseconds of CLOCK_BOOTTIME. */
+/* Addresses and ports are in network byte order, times in nanoseconds of CLOCK_BOOTTIME. */
 
 struct mandate {
-	__u64 until;		/* the lease's end; 0 without one */
-	__u64 looked;		/* the tick, in jiffies, at which it was before that; ours alone */
-	__u32 address;		/* ours, on the underlay */
+	__u64 until;		/* expiry of the lease; 0 if there is none */
+	__u64 looked;		/* tick (jiffies) of the last check of `until`; internal */
+	__u32 address;		/* our address on the underlay */
 	__u32 subnet;
 	__u32 netmask;
 	__u32 tun;		/* interface indices */
 	__u32 underlay;
 	__u16 port;
 	__u16 check_source;
-	__u16 inlet;		/* the port of the inlet; 0 without one */
+	__u16 inlet;		/* port of the inlet; 0 if there is none */
 	__u16 unused[3];
 };
 
@@ -87,14 +87,14 @@ struct prefix {
 
 struct peer {
 	__u32 node;
-	__u16 mtu;		/* bytes that an inner packet may have on the way to it */
+	__u16 mtu;		/* inner MTU of the path to it, in bytes */
 	__u16 flags;
 };
 
-/* Of a node, as one CPU has it. */
+/* State of one node on one CPU. */
 struct flow {
 	__u64 sent_packets, sent_bytes, received_packets, received_bytes;
-	__u64 looked;		/* the tick, in jiffies, at which `link` was the way to it; ours alone, as it is */
+	__u64 looked;		/* tick (jiffies) at which `link` was looked up; both internal */
 	struct ethhdr link;
 };
 
@@ -118,9 +118,9 @@ struct outer {
 
 #define OUTER ((int)sizeof(struct outer))
 
-/* Bytes that a packet by itself, which is none of GSO, may have if it is to be made longer: the kernel makes
- * none longer than BPF_SKB_MAX_LEN (net/core/filter.c), four pages less a struct skb_shared_info. That is 15616
- * or more, and our headers and a vxlan-gpe header are to fit as well. */
+/* Maximum length in bytes of a packet without GSO that can be extended. The kernel extends packets up to
+ * BPF_SKB_MAX_LEN (net/core/filter.c), which is four pages less a struct skb_shared_info, at least 15616
+ * bytes; our headers and a vxlan-gpe header must fit as well. */
 #define SINGLE (15 * 1024)
 
 struct frame {
@@ -128,8 +128,8 @@ struct frame {
 	struct outer outer;
 } __attribute__((packed));
 
-/* draft-ietf-nvo3-vxlan-gpe, section 3: flags (a next protocol, a VNI), two reserved bytes, the next protocol
- * (1: IPv4), a VNI (0), a reserved byte. */
+/* draft-ietf-nvo3-vxlan-gpe, section 3: flags (next protocol present, VNI present), two reserved bytes, the
+ * next protocol (1: IPv4), a VNI (0), a reserved byte. */
 struct gpe {
 	__u8 flags, reserved[2], next;
 	__u32 vni;
@@ -138,8 +138,8 @@ struct gpe {
 #define GPE_IPV4 { .flags = 0x0C, .next = 1 }
 #define GPE ((int)sizeof(struct gpe))
 
-/* By this the program at the inlet knows what the one at the underlay has sent there. Nothing from a network
- * has it: tc_index is the kernel's own, and 0. */
+/* Marks, for the program at the inlet, packets that the program at the underlay sent there. No packet from a
+ * network carries it: tc_index is kernel-internal, and 0 on arrival. */
 #define OURS 8285
 
 INLINE struct mandate *in_force(void)
@@ -150,7 +150,7 @@ INLINE struct mandate *in_force(void)
 
 	if (!mandate || !mandate->until)
 		return 0;
-	/* Reading the clock takes longer than all else in this program, so once a tick has to do. */
+	/* Reading the clock takes longer than the rest of this program, so it is read once per tick. */
 	if (mandate->looked != tick) {
 		if (bpf_ktime_get_boot_ns() >= mandate->until)
 			return 0;
@@ -188,7 +188,7 @@ INLINE __u32 folded(__u64 sum)
 	return (sum & 0xFFFF) + (sum >> 16);
 }
 
-/* Whether the checksum of a header without options is right (RFC 791). */
+/* Whether the checksum of a header without options is correct (RFC 791). */
 INLINE int sound(const struct iphdr *ip)
 {
 	const __u32 *word = (const void *)ip;
@@ -196,13 +196,15 @@ INLINE int sound(const struct iphdr *ip)
 	return folded((__u64)word[0] + word[1] + word[2] + word[3] + word[4]) == 0xFFFF;
 }
 
-/* Whether the kernel knows that a datagram's checksum is right, without a look at all of it. Of skb->ip_summed
- * (linux/skbuff.h) a program is not told, so it is found out:
- * - CHECKSUM_UNNECESSARY, verified by the card or by GRO, is the only one that has a level.
- * - CHECKSUM_PARTIAL, left to a device and never on a wire, has the pseudo header's sum in its place. What has
- *   been on a wire has that there by chance as rarely as a wrong checksum seems right: once in 65536.
- * - CHECKSUM_COMPLETE is the only one that has a sum to be updated: that of all that follows the Ethernet header.
- * Left is CHECKSUM_NONE. */
+/* Whether the kernel already knows that a datagram's checksum is correct, without reading all of it. Programs
+ * cannot read skb->ip_summed (linux/skbuff.h), so it is inferred:
+ * - CHECKSUM_UNNECESSARY, verified by the card or by GRO, is the only one with a checksum level.
+ * - CHECKSUM_PARTIAL, left to a device and never on a wire, has the pseudo-header's sum in the checksum
+ *   field. A packet from a wire has that value there as rarely as a wrong checksum appears correct: once
+ *   in 65536.
+ * - CHECKSUM_COMPLETE is the only one with a sum that can be updated: that of everything after the Ethernet
+ *   header.
+ * What remains is CHECKSUM_NONE. */
 INLINE int verified(struct __sk_buff *skb, const struct iphdr *ip, const struct udphdr *udp)
 {
 	__u64 pseudo = (__u64)ip->saddr + ip->daddr + htons(IPPROTO_UDP) + udp->len;
@@ -211,17 +213,18 @@ INLINE int verified(struct __sk_buff *skb, const struct iphdr *ip, const struct 
 	if (bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) >= 0 || udp->check == folded(pseudo))
 		return 1;
 	whole = bpf_csum_update(skb, 0);
-	/* A sound IPv4 header adds 0. */
+	/* A valid IPv4 header adds 0. */
 	return whole >= 0 && folded(whole + pseudo) == 0xFFFF;
 }
 
-/* Whether an address is no single host's: our subnet's broadcast, everybody's, or multicast (224.0.0.0/4). */
+/* Whether an address is not a single host's: our subnet's broadcast, the limited broadcast, or multicast
+ * (224.0.0.0/4). */
 INLINE int of_many_hosts(__u32 address, const struct mandate *mandate)
 {
 	return (address & 0xF0) == 0xE0 || address == 0xFFFFFFFF || address == (mandate->subnet | ~mandate->netmask);
 }
 
-/* One hop less, and the checksum patched (RFC 1624, equation 3). */
+/* Decrement the TTL and update the checksum (RFC 1624, equation 3). */
 INLINE void decrement_ttl(struct iphdr *ip)
 {
 	__u32 check = ip->check + htons(0x0100);
@@ -230,7 +233,7 @@ INLINE void decrement_ttl(struct iphdr *ip)
 	ip->ttl -= 1;
 }
 
-/* Whether so many bytes are there to be read; they may have to be brought together first. */
+/* Whether this many bytes can be read; they may have to be pulled into the linear part first. */
 INLINE int reaches(struct __sk_buff *skb, __u32 length)
 {
 	return (void *)(long)skb->data + length <= (void *)(long)skb->data_end ||
@@ -239,16 +242,17 @@ INLINE int reaches(struct __sk_buff *skb, __u32 length)
 
 enum way { NO_WAY, FIND, KNOWN };
 
-/* Which way a node is sent to by the underlay: route and neighbour the kernel is asked for once a tick.
+/* How to send to a node over the underlay. Route and neighbour are looked up once per tick.
  *
- * The packet that asks goes as the kernel finds (FIND): so the neighbour's entry is seen to be in use, and who
- * is not known yet is waited for. Where there is no route the daemon is told so when it sends; the kernel would
- * take the node to be on the link if it was to find a way by this very interface. */
+ * The packet that triggers the lookup takes the kernel's own path (FIND): this keeps the neighbour entry in
+ * use, and waits for neighbour resolution if necessary. Without a route the daemon gets the packet, so that
+ * its send fails with the reason; the kernel, asked to find a path through this particular interface, would
+ * assume that the node is on-link. */
 INLINE enum way way_to(struct __sk_buff *skb, const struct mandate *mandate, struct flow *flow, __u32 node)
 {
 	__u64 tick = bpf_jiffies64();
 
-	/* A mark may have a route of its own. */
+	/* Policy routing may select another route for a marked packet. */
 	if (!flow || skb->mark)
 		return FIND;
 	if (flow->looked == tick)
@@ -287,7 +291,7 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 
 	struct iphdr *ip = (void *)(long)skb->data;
 
-	/* The verifier wants to see it. */
+	/* The verifier requires this check. */
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->ihl < 5 || ip->ttl <= 1)
 		return TCX_NEXT;
 
@@ -304,10 +308,10 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	if (gso_size) {
 		__u8 doff;
 
-		/* Segments of inner UDP do not survive the encapsulation. */
+		/* Segmentation offload of inner UDP does not survive the encapsulation. */
 		if (ip->protocol != IPPROTO_TCP || bpf_skb_load_bytes(skb, ip->ihl * 4 + 12, &doff, 1))
 			return TCX_NEXT;
-		/* skb_load_bytes leaves the pointers as they are. */
+		/* skb_load_bytes does not invalidate the packet pointers. */
 		longest = ip->ihl * 4 + (doff >> 4) * 4 + gso_size;
 	}
 	if (longest > peer->mtu)
@@ -336,8 +340,8 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 
 	if (way == NO_WAY)
 		return TCX_NEXT;
-	/* Refused (EALREADY) for what has come by the fast path itself, goes on to a third machine, and is still
-	 * marked as encapsulated. The packet is as it was. */
+	/* Refused (EALREADY) for a packet that arrived through the fast path, is forwarded to a third
+	 * machine, and still carries the encapsulation mark. The packet is unchanged. */
 	if (bpf_skb_adjust_room(skb, OUTER, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
 				BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
@@ -364,8 +368,9 @@ SECTION("tcx/egress") int to_network(struct __sk_buff *skb)
 	return bpf_redirect(mandate->underlay, 0);
 }
 
-/* Whether the inner packet, of TCP, is for a socket of this machine: one that has this peer, for a socket that
- * listens at any address is found whoever the packet is for. What such a socket gets leaves by no device. */
+/* Whether the inner TCP packet belongs to a connected socket of this machine. A listening socket does not
+ * count: bound to any address, it is found whatever the packet's destination. A packet for a connected socket
+ * is not sent out through another device. */
 INLINE int ends_here(struct __sk_buff *skb, const struct iphdr *inner)
 {
 	struct bpf_sock_tuple tuple = { .ipv4 = { .saddr = inner->saddr, .daddr = inner->daddr } };
@@ -382,8 +387,8 @@ INLINE int ends_here(struct __sk_buff *skb, const struct iphdr *inner)
 	return connected;
 }
 
-/* Send a packet to the inlet, a vxlan device of ours: what comes out there is no longer marked as encapsulated,
- * so that a bridge does not cut a super-packet up (ADR 9). TCX_NEXT if it is as it was. */
+/* Send a packet to the inlet, our vxlan device: a packet leaves it without the encapsulation mark, so
+ * that a bridge does not segment a super-packet (ADR 9). Returns TCX_NEXT if the packet is unchanged. */
 INLINE int to_inlet(struct __sk_buff *skb, __u16 port)
 {
 	struct bpf_sock_tuple tuple = { .ipv4 = { .dport = port } };
@@ -407,22 +412,22 @@ INLINE int to_inlet(struct __sk_buff *skb, __u16 port)
 	__u16 length = htons(ntohs(head.outer.ip.tot_len) + GPE);
 	__u32 sum = (__u16)~head.outer.ip.check + (__u16)~head.outer.ip.tot_len + length;
 
-	/* RFC 1624, equation 3. */
+	/* Update the checksum (RFC 1624, equation 3). */
 	sum = (sum & 0xFFFF) + (sum >> 16);
 	head.outer.ip.check = ~(sum + (sum >> 16));
 	head.outer.ip.tot_len = length;
-	/* Where there is NAT, nf_nat_ipv4_local_in compares the port of the packet's source with that of the
-	 * socket's peer, which is 0 for one without, and takes the socket away if they differ. */
+	/* With NAT, nf_nat_ipv4_local_in compares the packet's source port with that of the socket's peer,
+	 * which is 0 for an unconnected socket, and detaches the socket if they differ. */
 	head.outer.udp.source = 0;
 	head.outer.udp.len = htons(ntohs(length) - sizeof(struct iphdr));
 	head.outer.udp.check = 0;
-	/* Whatever the packet's port, which a firewall still sees as it came. */
+	/* The destination port stays: a firewall still sees it as received. */
 	refused = bpf_skb_store_bytes(skb, ETH_HLEN, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM) ||
 		  bpf_sk_assign(skb, inlet, 0);
 	bpf_sk_release(inlet);
 	if (refused)
 		return refuse(skb, UNWRAPPING);
-	skb->tc_classid = OURS; /* with TCX_PASS it becomes tc_index */
+	skb->tc_classid = OURS; /* TCX_PASS copies it to tc_index */
 	return TCX_PASS;
 }
 
@@ -442,7 +447,7 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 {
 	struct mandate *mandate = in_force();
 
-	/* A frame for another card, or of a VLAN, is not for us; the kernel knows what to do with it. */
+	/* A frame for another host or of a VLAN is not for us; the kernel handles it. */
 	if (!mandate || skb->protocol != htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TCX_NEXT;
 	if (!reaches(skb, ETH_HLEN + OUTER + sizeof(struct iphdr)))
@@ -461,12 +466,12 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 	    ip->daddr != mandate->address || ip->ihl != 5 || ip->version != 4 ||
 	    (ip->frag_off & htons(0x3FFF)) || !sound(ip))
 		return TCX_NEXT;
-	/* A train of datagrams in one piece has a longer outer than inner packet: it is for the daemon. */
+	/* In a train of datagrams received as one the outer length exceeds the inner: it is for the daemon. */
 	if (inner->version != 4 || inner->ihl < 5 || inner->ihl * 4 > length ||
 	    ntohs(inner->tot_len) != length || ntohs(ip->tot_len) != length + OUTER ||
 	    ntohs(udp->len) != length + sizeof(struct udphdr))
 		return TCX_NEXT;
-	/* Programs send TCP alone in one piece, and no outer checksum (RFC 768: 0). */
+	/* Programs send only TCP as super-packets, and without an outer checksum (RFC 768: 0). */
 	if (skb->gso_size && (inner->protocol != IPPROTO_TCP || udp->check))
 		return TCX_NEXT;
 
@@ -481,11 +486,13 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 	if (of_many_hosts(inner->daddr, mandate))
 		return refuse(skb, MANY_HOSTS);
 	if (udp->check) {
-		/* A daemon sent it, a single packet. TCP's segments the daemon joins, and what they make the rest
-		 * of the kernel do is then done once. What programs have sent, without this checksum, is not for the
-		 * daemon, whatever we know of the peer: its inner checksum may be left to a device.
+		/* An outer checksum means that a daemon sent it, as a single packet. TCP segments go to our
+		 * daemon, which joins them, so that the rest of the kernel handles them only once. A packet
+		 * sent by a program, without this checksum, must not go to the daemon, whatever we know of
+		 * the peer: its inner checksum may have been left to a device.
 		 *
-		 * What nobody has verified the daemon's socket does; what is too long cannot be regrown below. */
+		 * An unverified checksum is for the daemon's socket to verify; a packet that is too long
+		 * could not be extended below. */
 		if (inner->protocol == IPPROTO_TCP || length > SINGLE || !verified(skb, ip, udp))
 			return TCX_NEXT;
 	}
@@ -494,7 +501,8 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 
 	int summed = udp->check != 0, super = skb->gso_size != 0, leaves = 0;
 
-	/* All of a connection goes the same way once it is made, so that nothing is overtaken. */
+	/* All packets of a connection take the same path once it is established, so that they are not
+	 * reordered. */
 	if (inner->protocol == IPPROTO_TCP && mandate->inlet && length + OUTER + GPE <= 0xFFFF)
 		leaves = !ends_here(skb, inner);
 	decrement_ttl(inner);
@@ -515,9 +523,9 @@ SECTION("tcx/ingress") int from_network(struct __sk_buff *skb)
 		if (bpf_skb_adjust_room(skb, -OUTER, BPF_ADJ_ROOM_MAC, super ? BPF_F_ADJ_ROOM_FIXED_GSO : 0))
 			return refuse(skb, UNWRAPPING);
 	} else {
-		/* A checksum of the outer UDP header that is still to be computed would be computed for the
-		 * inner packet. The kernel forgets it when the place of that header is taken away and 8 bytes
-		 * more; these come back. */
+		/* An outer UDP checksum that is still to be computed would be computed over the inner packet.
+		 * The kernel discards it when the room of that header and 8 more bytes is removed; those 8
+		 * bytes are then restored. */
 		__u64 begin;
 
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + OUTER, &begin, 8) ||

@@ -1,4 +1,4 @@
-"""The compiled programs as the kernel takes them: an ELF file's instructions, with its maps put in. Pure."""
+"""The compiled programs: instructions read from an ELF file, with map descriptors inserted. Pure."""
 
 import io
 import struct
@@ -9,14 +9,14 @@ from typing import Final
 __all__ = ["Image", "MapShape", "Reference", "read_image"]
 
 R_BPF_64_64: Final = 1  # the kernel's Documentation/bpf/llvm_reloc.rst
-BPF_PSEUDO_MAP_FD: Final = 1  # linux/bpf.h: the immediate of a load is a map's descriptor
+BPF_PSEUDO_MAP_FD: Final = 1  # linux/bpf.h: the immediate operand of the load is a map's descriptor
 _SHAPE: Final = struct.Struct("=5I")  # struct map of fast_path.c
 _REGISTERS, _IMMEDIATE = 1, 4  # offsets in struct bpf_insn of linux/bpf.h
 
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """What a map is made from: enum bpf_map_type, bytes, bytes, entries, BPF_F_*."""
+    """The parameters of a map: enum bpf_map_type, bytes per key, bytes per value, entries, BPF_F_* flags."""
 
     kind: int
     key_size: int
@@ -27,7 +27,7 @@ class MapShape:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An instruction, by its offset in bytes, that wants the descriptor of this map."""
+    """An instruction, given by its offset in bytes, that needs the descriptor of this map."""
 
     offset: int
     map: str
@@ -35,14 +35,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """All programs, by the section that they are in, and the maps that they share."""
+    """All programs, by ELF section, and the maps that they share."""
 
     maps: Mapping[str, MapShape]
     programs: Mapping[str, bytes]
     references: Mapping[str, tuple[Reference, ...]]
 
     def instructions(self, program: str, descriptors: Mapping[str, int]) -> bytes:
-        """A program with the maps' descriptors where it refers to them."""
+        """Return a program's instructions with the descriptors of its maps inserted."""
         code = bytearray(self.programs[program])
         for reference in self.references[program]:
             at = reference.offset
@@ -52,14 +52,14 @@ class Image:
 
 
 def read_image(elf: bytes) -> Image:
-    """Read what clang made of fast_path.c. ValueError where it is something else."""
+    """Parse the object file compiled from fast_path.c. Raises ValueError if it is something else."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         return _image(ELFFile(io.BytesIO(elf)))
     except (ELFError, LookupError, struct.error, AttributeError) as error:
-        raise ValueError(f"no BPF object: {error!r}") from error
+        raise ValueError(f"not a BPF object: {error!r}") from error
 
 
 def _image(file) -> Image:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""Keys and values of the fast path's maps, as fast_path.c has them. Pure."""
+"""Binary layouts of the fast path's map keys and values, matching fast_path.c. Pure."""
 
 import math
 import struct
@@ -23,7 +23,7 @@ _FAST: Final = 1
 _FOREVER: Final = 2**63  # nanoseconds, 292 years
 
 FIRST: Final = _INDEX.pack(0)
-"""The only key of the map of mandates."""
+"""The only key of the map `mandates`."""
 
 NO_MANDATE: Final = bytes(_MANDATE.size)
 NO_FLOW: Final = bytes(_FLOW.size)
@@ -33,7 +33,7 @@ WRAPPING: Final = Drop("the kernel refused the fast path a datagram's headers")
 UNWRAPPING: Final = Drop("the kernel refused to take a packet out of its datagram for the fast path")
 
 DROPS: Final = (SPOOFED, NOT_OURS, MANY_HOSTS, NO_LEASE, STRAY, WRAPPING, UNWRAPPING)
-"""The reasons of enum drop, by these names and in its order."""
+"""The drop reasons, in the order of enum drop."""
 
 SIZES: Final = {
     "mandates": (_INDEX.size, _MANDATE.size),
@@ -41,14 +41,14 @@ SIZES: Final = {
     "flows": (4, _FLOW.size),
     "drops": (_INDEX.size, _NUMBER.size),
 }
-"""Bytes of each map's keys and values."""
+"""Size in bytes of each map's keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where datagrams come to, and between which interfaces, by their index, packets are carried.
+    """Address and UDP port of the datagrams, and the indices of the interfaces to carry packets between.
 
-    `inlet` is the port of the inlet's socket; 0 without one.
+    `inlet` is the port of the inlet's socket, or 0 if there is none.
     """
 
     address: IPv4Address
@@ -59,7 +59,7 @@ class Place:
 
 
 def mandate(given: Mandate, place: Place) -> bytes:
-    """A struct mandate."""
+    """Encode a struct mandate."""
     until = _FOREVER if math.isinf(given.until) else int(given.until * 1e9)
     return _MANDATE.pack(
         until,
@@ -75,44 +75,44 @@ def mandate(given: Mandate, place: Place) -> bytes:
 
 
 def prefix(subnet: IPv4Network) -> bytes:
-    """A struct prefix: a key of the map of peers."""
+    """Encode a struct prefix, a key of the map `peers`."""
     return _PREFIX.pack(subnet.prefixlen, subnet.network_address.packed)
 
 
 def peer(of: Peer, *, fast: bool) -> bytes:
-    """A struct peer."""
+    """Encode a struct peer."""
     return _PEER.pack(node(of), min(of.mtu, 0xFFFF), _FAST if fast else 0)
 
 
 def node(of: Peer) -> bytes:
-    """A key of the map of flows."""
+    """Encode a key of the map `flows`."""
     return IPv4Address(of.node).packed
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted of a node, or of several."""
+    """Counts of one node or several."""
 
     sent: Flow
     received: Flow
 
     def and_of(self, values: Iterable[bytes]) -> "Counts":
-        """This, and what the CPUs' structs flow of one more add up to."""
+        """Add the sum of another node's per-CPU structs flow."""
         here = (self.sent.packets, self.sent.bytes, self.received.packets, self.received.bytes)
         total = [sum(column) for column in zip(here, *map(_FLOW.unpack, values), strict=True)]
         return Counts(Flow(*total[:2]), Flow(*total[2:]))
 
 
 def flow(values: Iterable[bytes]) -> Counts:
-    """What the CPUs' structs flow add up to."""
+    """Sum the per-CPU structs flow of a node."""
     return Counts(Flow(0, 0), Flow(0, 0)).and_of(values)
 
 
 def index(place: int) -> bytes:
-    """A key of an array."""
+    """Encode a key of an array map."""
     return _INDEX.pack(place)
 
 
 def number(values: Iterable[bytes]) -> int:
-    """What the CPUs' counters add up to."""
+    """Sum per-CPU counters."""
     return sum(_NUMBER.unpack(value)[0] for value in values)
