@@ -1,7 +1,7 @@
-"""The packet filter's rules: masquerading, and letting the overlay through FORWARD.
+"""Packet filter rules: masquerading, and accepting the overlay's packets in FORWARD.
 
-As flannel's they stay when flanneld ends. Docker since 1.13 sets the policy of FORWARD to DROP; without the
-rules for that, nothing from another machine reaches a container.
+Like flannel's they stay when flanneld exits. Docker since 1.13 sets the policy of FORWARD to DROP; without
+the accepting rules no packet from another machine reaches a container.
 """
 
 import logging
@@ -27,7 +27,7 @@ _Tool: TypeAlias = Iptables | Nftables
 
 
 class Firewall:
-    """Flannel's rules for every network of this process, in iptables or in nftables. For any thread."""
+    """Flannel's rules for all networks of this process, in iptables or in nftables. For any thread."""
 
     def __init__(self, *, ip_masq: bool, random_fully: bool, forward_rules: bool) -> None:
         self._ip_masq = ip_masq
@@ -36,15 +36,15 @@ class Firewall:
         self._networks: dict[str, tuple[NetworkConfig, Subnet]] = {}
         self._nftables = False
         self._made: set[Family] = set()
-        self._troubled: set[Family] = set()
-        self._told_dropping: set[str] = set()
+        self._failing: set[Family] = set()
+        self._reported_dropping: set[str] = set()
         self._lock = threading.Lock()
 
     def set(self, network: NetworkConfig, subnet: Subnet, name: str = "") -> None:
-        """Have the rules for this subnet of ours, and no other of the network called `name` in -networks.
+        """Install the rules for our subnet in the network `name` of -networks, replacing earlier ones.
 
-        Raises `Fatal` if masquerading is asked for and cannot be had. That forwarded packets cannot be let
-        through is only told, for it may not be needed.
+        Raises `Fatal` if masquerading is requested and cannot be installed. A failure to accept forwarded
+        packets is only logged, since the rules may not be needed.
         """
         with self._lock:
             if not self._networks:
@@ -56,10 +56,10 @@ class Firewall:
                 if not rules.masquerade and not rules.forward:
                     _remove(self._tool(family))
                 elif made := self._have(rules, fresh=True):
-                    logger.info("Made the packet filter's rules: %s", ", ".join(made))
+                    logger.info("Installed the packet filter rules: %s", ", ".join(made))
 
     def sync(self) -> int:
-        """Put right what others changed; how many chains. A failure is told once, until it is over."""
+        """Repair what others changed; return the number of chains. A persistent failure is logged once."""
         with self._lock:
             repaired: list[str] = []
             for family in FAMILIES:
@@ -67,7 +67,7 @@ class Firewall:
                 if rules.masquerade or rules.forward:
                     repaired += self._have(rules, fresh=False)
         if repaired:
-            logger.warning("Put right the packet filter's rules: %s", ", ".join(repaired))
+            logger.warning("Repaired the packet filter rules: %s", ", ".join(repaired))
         return len(repaired)
 
     def _wanted(self, family: Family) -> Wanted:
@@ -87,33 +87,33 @@ class Firewall:
         return Nftables(family) if self._nftables else Iptables(family)
 
     def _remove_unused(self) -> None:
-        """What an earlier run, or flannel's own daemon, made with the other program."""
+        """Remove what an earlier run, or flannel's own daemon, installed with the other tool."""
         for family in FAMILIES:
             _remove(Iptables(family) if self._nftables else Nftables(family))
 
     def _have(self, rules: Wanted, *, fresh: bool) -> tuple[str, ...]:
-        """The names of the chains that had to be changed; `fresh` if nothing of before may stay."""
+        """Install the rules; return the names of changed chains. `fresh`: nothing from before may stay."""
         family = rules.family
         tool = self._tool(family)
         try:
-            # What could not be had may have been another subnet's.
-            changed = self._ensure(tool, rules, keep=not fresh and family not in self._troubled)
+            # A failed earlier attempt may have been for another subnet.
+            changed = self._ensure(tool, rules, keep=not fresh and family not in self._failing)
         except ProgramFailed as error:
             if rules.masquerade and fresh and family not in self._made:
                 raise Fatal(
                     f"Failed to setup IP Masquerade: {error}; {_remedy(error)}, or leave -ip-masq out",
                     code=Exit.KERNEL,
                 ) from error
-            if family not in self._troubled:
-                self._troubled.add(family)
-                logger.warning("The packet filter's rules cannot be had: %s; %s", error, _remedy(error))
+            if family not in self._failing:
+                self._failing.add(family)
+                logger.warning("The packet filter rules cannot be installed: %s; %s", error, _remedy(error))
             return ()
         self._made.add(family)
-        if family in self._troubled:
-            self._troubled.remove(family)
-            logger.info("The packet filter's rules can be had again")
+        if family in self._failing:
+            self._failing.remove(family)
+            logger.info("The packet filter rules are in place again")
         if rules.forward:
-            self._tell_dropping(tool)
+            self._warn_of_dropping(tool)
         return changed
 
     def _ensure(self, tool: _Tool, rules: Wanted, *, keep: bool) -> tuple[str, ...]:
@@ -122,23 +122,25 @@ class Firewall:
         except ProgramFailed as error:
             if not (rules.masquerade and rules.random_fully) or error.for_now:
                 raise
-            # Programs before 1.6.2 and kernels before 3.13 do not know it.
+            # iptables before 1.6.2 and kernels before 3.13 do not support it.
             changed = tool.ensure(replace(rules, random_fully=False), keep=keep)
-            logger.warning("Masquerading keeps source ports, for they cannot be random here: %s", error)
+            logger.warning(
+                "Masquerading keeps source ports, because random ones are not supported here: %s", error
+            )
             self._random_fully = False
             return changed
 
-    def _tell_dropping(self, tool: _Tool) -> None:
-        """What our own table accepts, another may still drop, unlike in iptables."""
+    def _warn_of_dropping(self, tool: _Tool) -> None:
+        """Warn of other chains that may drop what our own table accepts; in iptables that cannot happen."""
         try:
-            new = set(tool.dropping()) - self._told_dropping
+            new = set(tool.dropping()) - self._reported_dropping
         except ProgramFailed as error:
-            logger.debug("What others drop is not known: %s", error)
+            logger.debug("Cannot list the chains that drop forwarded packets: %s", error)
             return
         if new:
-            self._told_dropping |= new
+            self._reported_dropping |= new
             logger.warning(
-                "The policy of nft's chain %s is drop, which flannel's table does not overrule: accept "
+                "The policy of nft's chain %s is drop, which flannel's table cannot override: accept "
                 "the overlay there, change the policy, or leave EnableNFTables out",
                 ", ".join(sorted(new)),
             )
@@ -150,25 +152,25 @@ _PACKAGES: Final = {"nft": "nftables"}
 def _remedy(error: ProgramFailed) -> str:
     if isinstance(error, ProgramMissing):
         return f"install the package {_PACKAGES.get(error.program, 'iptables')}"
-    return "put that right"
+    return "fix that"
 
 
 def _remove(tool: _Tool) -> None:
-    """Take away flannel's rules, where that can be done: most machines have none."""
+    """Remove flannel's rules, if the tool works here: most machines have none."""
     try:
         if removed := tool.remove():
-            logger.info("Removed the packet filter's rules of an earlier run: %s", ", ".join(removed))
+            logger.info("Removed the packet filter rules of an earlier run: %s", ", ".join(removed))
     except ProgramFailed as error:
-        logger.debug("No rules of an earlier run were looked for: %s", error)
+        logger.debug("Cannot look for rules of an earlier run: %s", error)
 
 
 _KINDS: Final = ("", "-nft", "-legacy")
 
 
 def remove_all() -> Iterator[str]:
-    """Take away everything that any flannel made, by whichever program; what there was.
+    """Remove everything that any flannel installed with any of the tools; yield what there was.
 
-    Raises `ProgramFailed`, an OSError, when it has tried everything.
+    Raises `ProgramFailed`, an OSError, after it has tried everything.
     """
     tools: list[_Tool] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
     failures: list[str] = []
@@ -185,7 +187,7 @@ def remove_all() -> Iterator[str]:
         except ProgramMissing:
             continue
         except ProgramFailed as error:
-            # A kernel without this kind has no rules of it.
+            # A kernel without support for this kind has no rules of it.
             if "Protocol not supported" not in str(error):
                 failures.append(str(error))
     if failures:

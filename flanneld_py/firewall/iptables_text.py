@@ -1,4 +1,4 @@
-"""Rules as iptables-restore(8) reads and iptables-save(8) prints them, and ip6tables' alike."""
+"""Rules in the format that iptables-restore(8) reads and iptables-save(8) prints; ip6tables' is the same."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ __all__ = ["ensure", "remove", "rules"]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A chain of our own, and the table's chain that leads to it by the rule `hook`."""
+    """A chain of our own, and the built-in chain that jumps to it with the rule `hook`."""
 
     purpose: Purpose
     table: str
@@ -33,7 +33,7 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class _Table:
-    """A table as iptables-save prints it."""
+    """A table as printed by iptables-save."""
 
     chains: set[str] = field(default_factory=set)
     rules: list[str] = field(default_factory=list)
@@ -43,13 +43,13 @@ class _Table:
 
 
 def rules(wanted: Wanted, purpose: Purpose) -> list[str]:
-    """The rules of a chain of ours, in their order."""
+    """Return the rules of one of our chains, in order."""
     (place,) = (place for place in _PLACES if place.purpose is purpose)
     return [f"-A {place.chain} {_words(rule, wanted, purpose)}" for rule in wanted.rules(purpose)]
 
 
 def _words(rule: Rule, wanted: Wanted, purpose: Purpose) -> str:
-    # In the order in which iptables-save prints them, for the two are compared.
+    # In the order of iptables-save, because the two are compared.
     parts = [_side("-s", rule.source), _side("-d", rule.destination)]
     parts += [f"-m mark --mark {MARK:#x}/{MARK:#x}"] if rule.marked else []
     parts += [f'-m comment --comment "{purpose.value}"', f"-j {rule.verdict.name}"]
@@ -64,10 +64,10 @@ def _side(flag: str, side: Side | None) -> str:
 
 
 def ensure(wanted: Wanted, saved: str, *, keep: bool) -> RuleChanges:
-    """What makes the filter hold these rules, where iptables-save printed `saved`.
+    """Compute the changes that install these rules, given the output `saved` of iptables-save.
 
-    With `keep`, rules that somebody else has put into our chains stay, behind ours, and nothing is removed;
-    without, the chains hold our rules only, and what is left of flannel's that is not wanted goes.
+    With `keep`, rules that others added to our chains stay, after ours, and nothing is removed. Without it
+    the chains contain only our rules, and any of flannel's chains that are not wanted are removed.
     """
     tables = _parse(saved)
     blocks: dict[str, list[str]] = {}
@@ -84,14 +84,14 @@ def ensure(wanted: Wanted, saved: str, *, keep: bool) -> RuleChanges:
 
 
 def remove(saved: str) -> RuleChanges:
-    """What takes all of flannel's away, today's and that of 0.5.5, where iptables-save printed `saved`."""
+    """Compute the changes that remove all of flannel's rules, including those of 0.5.5."""
     tables = _parse(saved)
     blocks = {place.table: _removed(place.chain, tables.get(place.table, _Table())) for place in _PLACES}
     return _changes(blocks, [place.chain for place in _PLACES if blocks[place.table]], tables)
 
 
 def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[str, _Table]) -> RuleChanges:
-    """Of these lines for each table, and of those that take away what 0.5.5 left."""
+    """Combine these lines for each table with those that remove what 0.5.5 left."""
     former = _former(tables.get("nat", _Table()))
     blocks["nat"] = [*blocks.get("nat", []), *former]
     text = "".join(
@@ -105,20 +105,21 @@ def _changes(blocks: dict[str, list[str]], what: Sequence[str], tables: Mapping[
 def _repaired(place: _Place, ours: Sequence[str], table: _Table, *, keep: bool) -> list[str]:
     seen = table.of(place.chain)
     remaining = iter(seen)
-    # Behind each other, though perhaps with others' between them.
+    # In order, though others' rules may be between them.
     is_there = all(rule in remaining for rule in ours) if keep else seen == ours
     misplaced, hook = _hook(place, table)
     if is_there and place.chain in table.chains and not misplaced and not hook:
         return []
-    # Naming a chain makes or empties it.
+    # Naming a chain creates or empties it.
     theirs = [rule for rule in seen if rule not in ours] if keep else []
     return [f":{place.chain} - [0:0]", *misplaced, *ours, *theirs, *hook]
 
 
 def _hook(place: _Place, table: _Table) -> tuple[list[str], list[str]]:
-    """What takes away rules that lead to our chain, and what makes the right one; nothing if that is there.
+    """Return the deletion of misplaced jumps to our chain, and the right jump; both empty if it is in place.
 
-    As flannel's it comes last, but before a rule that lets nothing pass: many machines end FORWARD so.
+    Like flannel's the jump comes last, but before a rule that drops or rejects everything: many machines end
+    FORWARD with one.
     """
     found = table.of(place.parent)
     leading = [rule for rule in found if _leads_to(place.chain, rule)]
@@ -134,7 +135,7 @@ def _hook(place: _Place, table: _Table) -> tuple[list[str], list[str]]:
 
 
 def _removed(chain: str, table: _Table) -> list[str]:
-    """Others' rules that lead to it go, too: with them it could not, and without it they mean nothing."""
+    """Return the removal of a chain and of all jumps to it, which would otherwise prevent the removal."""
     if chain not in table.chains:
         return []
     leading = [rule for rule in table.rules if _leads_to(chain, rule) and not rule.startswith(f"-A {chain} ")]
@@ -146,7 +147,7 @@ _FORMER_HOOK: Final = re.compile(rf"-A POSTROUTING -s (\S+) -j {_FORMER}")
 
 
 def _former(table: _Table) -> list[str]:
-    """What takes away the rules of flannel 0.5.5, whose network they tell themselves."""
+    """Return the removal of flannel 0.5.5's rules; their network is taken from the rules themselves."""
     networks = [match[1] for rule in table.rules if (match := _FORMER_HOOK.fullmatch(rule))]
     beside = Counter(f"-A POSTROUTING ! -s {network} -d {network} -j MASQUERADE" for network in networks)
     there = Counter(table.rules)

@@ -1,4 +1,4 @@
-"""Rules as nft(8) reads and prints them."""
+"""Rules in the format that nft(8) reads and prints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ PROTOCOLS: Final[dict[Family, str]] = {4: "ip", 6: "ip6"}
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A chain of our own: its name, and what it is, in lines as nft prints them."""
+    """A chain of our own: its name, and its properties as nft prints them."""
 
     purpose: Purpose
     name: str
@@ -44,25 +44,25 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class _Chain:
-    """A chain as nft prints it."""
+    """A chain as printed by nft."""
 
     head: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
 
 
 def table_name(family: Family) -> str:
-    """`ip flannel-ipv4`, or IPv6's."""
+    """Name of the table with its family: `ip flannel-ipv4`, or the IPv6 one."""
     return f"{PROTOCOLS[family]} {TABLES[family]}"
 
 
 def chain(wanted: Wanted, purpose: Purpose) -> list[str]:
-    """The rules of a chain of ours, in their order."""
+    """Return the rules of one of our chains, in order."""
     return [_words(rule, wanted) for rule in wanted.rules(purpose)]
 
 
 def _words(rule: Rule, wanted: Wanted) -> str:
     protocol = PROTOCOLS[wanted.family]
-    # As nft prints them, for the two are compared.
+    # As nft prints them, because the two are compared.
     parts = [f"meta mark {MARK:#010x}"] if rule.marked else []
     parts += [_side(f"{protocol} saddr", rule.source), _side(f"{protocol} daddr", rule.destination)]
     parts += [rule.verdict.value]
@@ -79,10 +79,10 @@ def _side(words: str, side: Side | None) -> str:
 
 
 def ensure(wanted: Wanted, listed: str, *, keep: bool) -> RuleChanges:
-    """What makes our table hold these rules, where nft lists it as `listed`; empty if it is not there.
+    """Compute the changes that install these rules, given nft's listing of our table (empty if it is absent).
 
-    With `keep`, rules that somebody else has put into our chains stay, behind ours, and nothing is removed;
-    without, the chains hold our rules only, and one that is not wanted goes.
+    With `keep`, rules that others added to our chains stay, after ours, and nothing is removed. Without it
+    the chains contain only our rules, and a chain or table that is not wanted is removed.
     """
     table = table_name(wanted.family)
     if not wanted.masquerade and not wanted.forward:

@@ -1,4 +1,4 @@
-"""The packet filter by nft, in tables of our own."""
+"""The packet filter through nft, in tables of our own."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ __all__ = ["Nftables"]
 
 @dataclass(frozen=True, slots=True)
 class Nftables:
-    """One family's table."""
+    """The table of one address family."""
 
     family: Family
 
     def ensure(self, wanted: Wanted, *, keep: bool = True) -> tuple[str, ...]:
-        """Have these rules; the names of the chains that had to be changed. Raises `ProgramFailed`.
+        """Install these rules; return the names of the chains that were changed. Raises `ProgramFailed`.
 
         `keep` as in `nft_text.ensure`.
         """
@@ -27,11 +27,11 @@ class Nftables:
         return tuple(f"nft {chain}" for chain in changes.what)
 
     def remove(self) -> tuple[str, ...]:
-        """Have no table of flannel's; the name of the one that there was. Raises `ProgramFailed`."""
+        """Remove flannel's table; return its name if it existed. Raises `ProgramFailed`."""
         return self.ensure(Wanted(self.family), keep=False)
 
     def dropping(self) -> list[str]:
-        """Others' chains that drop what is forwarded unless they accept it. Raises `ProgramFailed`."""
+        """Return other forward chains whose policy drops unaccepted packets. Raises `ProgramFailed`."""
         listed = json.loads(run(["nft", "-j", "list", "chains", nft_text.PROTOCOLS[self.family]]))
         chains = [entry["chain"] for entry in listed["nftables"] if "chain" in entry]
         return [

@@ -1,4 +1,4 @@
-"""Running the programs that change the packet filter."""
+"""Runs the programs that change the packet filter."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ from flanneld_py.runtime.environment import environment
 __all__ = ["ProgramFailed", "ProgramMissing", "run"]
 
 TIMEOUT: Final = 15.0
-"""Seconds that a program may take; the lock of iptables alone may be waited for 5."""
+"""Time limit in seconds for a program; waiting for the iptables lock alone may take 5."""
 
 
 class ProgramFailed(OSError):
-    """A program did not do it; the message says which one, and why.
+    """A program failed; the message says which one, and why.
 
-    `for_now`: that it is not there, or not done in time, says nothing about the rules.
+    `for_now`: the failure says nothing about the rules: the program is missing, or did not finish in time.
     """
 
     def __init__(self, message: str, *, for_now: bool = False) -> None:
@@ -33,7 +33,7 @@ class ProgramMissing(ProgramFailed):
 
 
 def run(argv: Sequence[str], given: str = "") -> str:
-    """What a program prints; `given` is its standard input. Raises `ProgramFailed`."""
+    """Run a program with `given` on its standard input; return its output. Raises `ProgramFailed`."""
     try:
         done = subprocess.run(
             argv, input=given, capture_output=True, encoding="utf-8", errors="surrogateescape",

@@ -1,4 +1,4 @@
-"""The packet filter's rules put right again and again, without anybody waiting for it."""
+"""Repairs the packet filter rules repeatedly, in the background."""
 
 import errno
 import threading
@@ -8,10 +8,10 @@ __all__ = ["Resync"]
 
 
 class Resync:
-    """Calls `sync` in a thread of its own, one call at a time.
+    """Calls `sync` in a separate thread, one call at a time.
 
-    A program that changes the packet filter may hang, for the lock that others hold, or for a module that
-    the kernel loads; whoever looks after a lease has no time for that. For any thread.
+    A program that changes the packet filter may hang, waiting for a lock that others hold or for a kernel
+    module to load; the loop that keeps the lease must not wait for it. For any thread.
     """
 
     def __init__(self, sync: Callable[[], int]) -> None:
@@ -22,9 +22,9 @@ class Resync:
         self._failure: BaseException | None = None
 
     def __call__(self) -> int:
-        """Begin, unless it is still under way; how many things were put right since this was last asked.
+        """Start a run unless one is in progress; return the number of repairs since the last call.
 
-        Raises what an earlier call of `sync` raised, and OSError where there can be no more threads.
+        Raises what an earlier run of `sync` raised, and OSError if no thread can be started.
         """
         with self._lock:
             failure, self._failure = self._failure, None
@@ -39,14 +39,14 @@ class Resync:
         try:
             threading.Thread(target=self._run, name="filters", daemon=True).start()
         except RuntimeError as error:
-            raise OSError(errno.EAGAIN, f"a thread for the packet filter's rules: {error}") from error
+            raise OSError(errno.EAGAIN, f"starting a thread for the packet filter rules: {error}") from error
         self._running = True
 
     def _run(self) -> None:
         repaired, failure = 0, None
         try:
             repaired = self._sync()
-        except BaseException as error:  # noqa: BLE001 (raised again, where it is asked for)
+        except BaseException as error:  # noqa: BLE001 (raised again by the next call)
             failure = error
         with self._lock:
             self._running = False

@@ -1,6 +1,6 @@
-"""What the packet filter must hold for an overlay, whichever program puts it there.
+"""The rules that the packet filter needs for an overlay, independent of the program that installs them.
 
-The rules are those of flannel 0.28 (pkg/trafficmngr); FLANNEL-POSTRTG and FLANNEL-FWD are its chains.
+They are those of flannel 0.28 (pkg/trafficmngr), and so are the chains FLANNEL-POSTRTG and FLANNEL-FWD.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,28 +29,28 @@ Family: TypeAlias = Literal[4, 6]
 FAMILIES: Final[tuple[Family, ...]] = (4, 6)
 
 MARK: Final = 0x4000
-"""What kube-proxy marks packets with that it masquerades itself."""
+"""The mark of packets that kube-proxy masquerades itself."""
 
 _MULTICAST: Final[dict[Family, Network]] = {4: IPv4Network("224.0.0.0/4"), 6: IPv6Network("ff00::/8")}
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The network of all machines, and this one's subnet of it; both of one family."""
+    """The overlay network and this machine's subnet of it, both of one address family."""
 
     network: Network
     subnet: Network
 
 
 class Purpose(Enum):
-    """What a chain is for. The values are flannel's comments on its rules."""
+    """The purpose of a chain. The values are flannel's comments on its rules."""
 
     MASQUERADE = "flanneld masq"
     FORWARD = "flanneld forward"
 
 
 class Verdict(Enum):
-    """What becomes of a packet; RETURN leaves it to the rules that follow ours."""
+    """The verdict on a packet; RETURN leaves it to the rules after ours."""
 
     ACCEPT = "accept"
     RETURN = "return"
@@ -59,7 +59,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Where a packet comes from or goes to: inside the network, or outside it."""
+    """A condition on a packet's source or destination: inside or outside a network."""
 
     network: Network
     inside: bool = True
@@ -67,7 +67,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is done with the packets that are like this; `marked` are those with kube-proxy's mark."""
+    """A verdict and the packets it applies to; `marked` selects those with kube-proxy's mark."""
 
     verdict: Verdict
     source: Side | None = None
@@ -77,7 +77,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """All that the filter must hold in one family. A purpose without rules has no chain.
+    """All rules wanted in one address family. A purpose without rules has no chain.
 
     `random_fully`: masquerading picks source ports at random (`--random-fully` of iptables).
     """
@@ -88,13 +88,13 @@ class Wanted:
     random_fully: bool = True
 
     def rules(self, purpose: Purpose) -> tuple[Rule, ...]:
-        """Those of one chain, in their order."""
+        """Return the rules of one chain, in order."""
         return self.masquerade if purpose is Purpose.MASQUERADE else self.forward
 
 
 @dataclass(frozen=True, slots=True)
 class RuleChanges:
-    """What has to be done: `text` for the program that does it, and `what` it changes, for people."""
+    """The changes to make: `text` as input for the program, and `what` they change, for people."""
 
     text: str = ""
     what: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class RuleChanges:
 def wanted(
     family: Family, overlays: Sequence[Overlay], *, ip_masq: bool, random_fully: bool, forward_rules: bool
 ) -> Wanted:
-    """The rules for these overlays, all of which are of this family."""
+    """Build the rules for these overlays, all of this address family."""
     return Wanted(
         family,
         tuple(_masquerade(family, overlays)) if ip_masq and overlays else (),
@@ -113,19 +113,19 @@ def wanted(
 
 
 def _masquerade(family: Family, overlays: Sequence[Overlay]) -> Iterator[Rule]:
-    # Masquerading twice, by kube-proxy and by us, harms packets in some kernels.
+    # Masquerading twice, by kube-proxy and by us, corrupts packets on some kernels.
     yield Rule(Verdict.RETURN, marked=True)
     for overlay in overlays:
         everywhere, outside = Side(overlay.network), Side(overlay.network, inside=False)
         here = Side(overlay.subnet)
-        # Pods see each other's own addresses.
+        # Pods see each other's real addresses.
         yield Rule(Verdict.RETURN, here, everywhere)
         yield Rule(Verdict.RETURN, everywhere, here)
-        # So do our own pods see that of a client from outside. flannel's nftables rule has the two networks
-        # the other way round: it keeps everything that goes to the overlay from the last rule.
+        # Our pods also see the address of a client outside. flannel's nftables rule has the two networks the
+        # other way round: it exempts everything addressed to the overlay from the last rule.
         yield Rule(Verdict.RETURN, outside, here)
         yield Rule(Verdict.MASQUERADE, everywhere, Side(_MULTICAST[family], inside=False))
-        # From this machine by another of its addresses: no pod elsewhere knows the way back to that.
+        # From this machine with an address outside the overlay: pods elsewhere have no route back to that.
         yield Rule(Verdict.MASQUERADE, outside, everywhere)
 
 

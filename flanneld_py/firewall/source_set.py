@@ -1,13 +1,14 @@
-"""Who may send packets of the overlay: the machines that hold leases, by an nft set of their addresses.
+"""Source checks with nft: only machines that hold leases may send packets of the overlay.
 
-Whoever knows the MAC of a vxlan device, and reaches its port, could otherwise send packets into the overlay
-as anybody. It looks at our VNI only, for another's devices may have the port, too. udp checks that itself.
+Otherwise whoever knows the MAC of a vxlan device, and reaches its port, could inject packets into the overlay
+with any source. An nft set holds the allowed addresses. The check applies to our VNI only, because other
+devices may share the port. The udp backend checks sources itself.
 
-And a container that may send raw packets, as Docker's may, could send to a peer in another peer's name, for
-that comes from no machine's own address: such a packet is dropped on its way out, by the way back to its
-source, which is not where it came from.
+In addition, a container that may send raw packets, as Docker's containers may, could send to a peer with
+another peer's source address. Such a packet is dropped on its way out by a reverse-path check: the route back
+to its source does not lead to the interface that it came from.
 
-The table is our own, whatever makes the other rules; like a vxlan device it stays when flanneld ends.
+The table is separate from those of the other rules; like a vxlan device it stays when flanneld exits.
 """
 
 import logging
@@ -31,14 +32,14 @@ FORGED: Final = "forged"
 _SETS: Final[dict[int, tuple[str, str]]] = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
 
 _TABLES: Final = re.compile(r"flannel-(vxlan|udp)\.[0-9]+")
-"""The names of these tables."""
+"""Names of these tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCheckSpec:
-    """The packets of the overlay that come to a UDP port, and those that go there, by IP of these versions.
+    """Selects the overlay's packets to and from a UDP port, over IP of these versions.
 
-    `vni` is that of vxlan, None for udp; `under` is the external interface's index.
+    `vni` is vxlan's, or None for udp; `under` is the index of the external interface.
     """
 
     port: int
@@ -48,12 +49,12 @@ class SourceCheckSpec:
 
     @property
     def table(self) -> str:
-        """The name of the table, of the family inet."""
+        """Name of the table, in the family inet."""
         return f"flannel-udp.{self.port}" if self.vni is None else f"flannel-vxlan.{self.vni}"
 
 
 def text(guarded: SourceCheckSpec, addresses: Iterable[Address] = ()) -> str:
-    """What nft makes it of, or makes it anew, with these addresses in its sets; elements and counter stay."""
+    """Write nft input that creates or recreates the table; existing elements and counters stay."""
     table = f"inet {guarded.table}"
     lines = [
         f"add table {table}",
@@ -65,19 +66,19 @@ def text(guarded: SourceCheckSpec, addresses: Iterable[Address] = ()) -> str:
         lines.append(f"add element {table} {name} {{ {', '.join(map(str, members))} }}")
     if guarded.vni is None:
         return "".join(f"{line}\n" for line in lines)
-    # Before anybody's rules, after the kernel has put fragments together.
+    # Before all other rules, after the kernel has reassembled fragments.
     lines.append(f"add chain {table} input {{ type filter hook input priority -10 ; policy accept ; }}")
     lines.append(f"flush chain {table} input")
     for version in guarded.versions:
         name, family = _SETS[version]
-        # RFC 7348: the VNI is behind the UDP header (8 bytes), flags (1) and reserved bits (3).
+        # RFC 7348: the VNI follows the UDP header (8 bytes), flags (1) and reserved bits (3).
         which = f"udp dport {guarded.port} @th,96,24 {guarded.vni} {family} saddr != @{name}"
         lines.append(f"add rule {table} input meta nfproto ipv{version} {which} counter name {COUNTER} drop")
     return "".join(f"{line}\n" for line in lines)
 
 
 def text_of_forged(guarded: SourceCheckSpec) -> str:
-    """The rest of it: what some kernels cannot do (CONFIG_NFT_FIB_INET), so it is asked for by itself."""
+    """Write the nft input for the reverse-path check; separate, as some kernels lack CONFIG_NFT_FIB_INET."""
     table = f"inet {guarded.table}"
     lines = [
         f"add chain {table} forward {{ type filter hook forward priority -10 ; policy accept ; }}",
@@ -92,7 +93,7 @@ def text_of_forged(guarded: SourceCheckSpec) -> str:
 
 
 class SourceSet:
-    """Keeps the set as the leases say. Where there is no nft, that is said once, and all are let in."""
+    """Keeps the set in line with the leases. Without nft this is logged once and all senders are accepted."""
 
     def __init__(self, guarded: SourceCheckSpec) -> None:
         self._guarded = guarded
@@ -100,22 +101,22 @@ class SourceSet:
         self._wanted: set[Address] = set()
         self._active = False
         self._told = ""
-        self._told_forged = False
+        self._reported_forged = False
         self._generation = -1
         self._printed = ""
-        self._resync = Resync(self._see_to_rules)
+        self._resync = Resync(self._repair_rules)
 
     def begin(self) -> None:
-        """Have the table; nobody is let in yet that was not before."""
+        """Create the table; this does not allow any new address."""
         self._make()
 
     def allow(self, addresses: Iterable[Address]) -> None:
-        """These, and nobody else."""
+        """Allow exactly these addresses."""
         self._wanted = set(addresses)
         self._compare()
 
     def change(self, more: Collection[Address], less: Collection[Address]) -> None:
-        """Some more, and some no more; one message to the kernel."""
+        """Allow and disallow some addresses, with one message to the kernel."""
         gone = {address for address in less if address in self._wanted and address not in more}
         new = {address for address in more if address not in self._wanted}
         self._wanted |= new
@@ -125,18 +126,18 @@ class SourceSet:
         try:
             self._sets.change(_by_set(new), _by_set(gone))
         except OSError as error:
-            logger.debug("Changing who may send: %s: comparing all", error)
+            logger.debug("Cannot update the set of allowed senders: %s; comparing all of it", error)
             self._generation = -1
             self._compare()
 
     def repair(self) -> int:
-        """Put right what others changed; how many addresses. The rules are seen to in a thread."""
+        """Repair what others changed; return the number of addresses. Rules are repaired in a thread."""
         if not self._active:
             return 0
         try:
             generation = self._sets.generation()
         except OSError as error:
-            logger.debug("Asking nftables for its generation: %s", error)
+            logger.debug("Cannot read the generation of nftables: %s", error)
             return 0
         if generation == self._generation:
             return 0
@@ -144,7 +145,7 @@ class SourceSet:
         return self._resync() + self._compare()
 
     def dropped(self) -> dict[str, int]:
-        """Packets by reason, since the table was made. For any thread."""
+        """Return dropped packets by reason since the table was created. For any thread."""
         if not self._active:
             return {}
         reasons = {FORGED: "forged in a peer's name on this machine"}
@@ -157,48 +158,48 @@ class SourceSet:
         return {words: packets for words, packets in found.items() if packets}
 
     def close(self) -> None:
-        """The table stays as it is."""
+        """Close; the table stays."""
         self._active = False
         self._sets.close()
 
-    def _see_to_rules(self) -> int:
-        """Have the table as it was made, with all who may send in one go: nobody is kept out for a moment."""
+    def _repair_rules(self) -> int:
+        """Recreate the table if changed, in one transaction: no allowed sender is dropped meanwhile."""
         try:
             if self._printed and self._print() == self._printed:
                 return 0
         except ProgramFailed as error:
-            logger.debug("Looking at the rules for the VXLAN port: %s", error)
+            logger.debug("Cannot list the rules for the VXLAN port: %s", error)
         return int(self._make())
 
     def _make(self) -> bool:
         try:
             run(["nft", "-f", "-"], text(self._guarded, tuple(self._wanted)))
         except ProgramFailed as error:
-            self._tell(error)
+            self._warn(error)
             return False
         if not self._active:
             self._active = True
             if self._guarded.vni is not None:
                 port, vni = self._guarded.port, self._guarded.vni
-                logger.info("Taking packets of VNI %d at UDP port %d from peers only (nft)", vni, port)
+                logger.info("Accepting packets of VNI %d on UDP port %d from peers only (nft)", vni, port)
         try:
             run(["nft", "-f", "-"], text_of_forged(self._guarded))
         except ProgramFailed as error:
-            self._tell_forged(error)
+            self._report_forged(error)
         try:
             self._printed = self._print()
-        except ProgramFailed as error:  # an old nft does not know -t: made anew each time, then
-            logger.debug("Looking at the rules for the VXLAN port: %s", error)
+        except ProgramFailed as error:  # an old nft does not support -t: then it is recreated each time
+            logger.debug("Cannot list the rules for the VXLAN port: %s", error)
         return True
 
     def _print(self) -> str:
-        chains = ["input"] * (self._guarded.vni is not None) + ["forward"] * (not self._told_forged)
+        chains = ["input"] * (self._guarded.vni is not None) + ["forward"] * (not self._reported_forged)
         return "".join(
             run(["nft", "-t", "list", "chain", "inet", self._guarded.table, chain]) for chain in chains
         )
 
     def _compare(self) -> int:
-        """Have exactly the wanted ones in the sets; how many were not right."""
+        """Make the sets contain exactly the wanted addresses; return how many differed."""
         if not self._active:
             return 0
         wanted = _by_set(self._wanted)
@@ -210,32 +211,32 @@ class SourceSet:
                 {name: addresses for name, addresses in more.items() if addresses},
                 {name: addresses for name, addresses in less.items() if addresses},
             )
-        except OSError as error:  # the table is gone, say: `repair` makes it anew
-            logger.debug("Comparing who may send: %s", error)
+        except OSError as error:  # for example, the table is gone: `repair` recreates it
+            logger.debug("Cannot compare the set of allowed senders: %s", error)
             self._generation = -1
             return 0
         return sum(map(len, (*more.values(), *less.values())))
 
-    def _tell_forged(self, error: OSError) -> None:
-        if not self._told_forged:
-            self._told_forged = True
+    def _report_forged(self, error: OSError) -> None:
+        if not self._reported_forged:
+            self._reported_forged = True
             text = (
-                "Packets that a container of this machine sends in a peer's name are not dropped: %s; "
-                "containers without CAP_NET_RAW cannot send any"
+                "Packets that a local container sends with a peer's source address are not dropped: %s; "
+                "containers without CAP_NET_RAW cannot send such packets"
             )
             logger.info(text, error)
 
-    def _tell(self, error: OSError) -> None:
+    def _warn(self, error: OSError) -> None:
         if self._guarded.vni is None:
-            self._tell_forged(error)
+            self._report_forged(error)
             return
         if str(error) == self._told:
             return
         self._told = str(error)
-        remedy = "install the package nftables" if isinstance(error, ProgramMissing) else "put that right"
+        remedy = "install the package nftables" if isinstance(error, ProgramMissing) else "fix that"
         logger.warning(
-            "Packets for the VXLAN port are taken from whoever knows our MAC, not from peers only: %s; %s, "
-            "or have it so with -vxlan-source-check=off",
+            "The VXLAN port accepts packets from anyone who knows our MAC, not only from peers: %s; %s, "
+            "or accept this with -vxlan-source-check=off",
             error,
             remedy,
         )
@@ -249,15 +250,15 @@ def _by_set(addresses: Iterable[Address]) -> Mapping[str, list[Address]]:
 
 
 def remove(guarded: SourceCheckSpec) -> None:
-    """Have no such table, where that can be done: most machines have none."""
+    """Remove such a table, if nft works here: most machines have none."""
     try:
         run(["nft", "-f", "-"], f"add table inet {guarded.table}\ndelete table inet {guarded.table}\n")
     except ProgramFailed as error:
-        logger.debug("No rules of an earlier run were looked for: %s", error)
+        logger.debug("Cannot look for rules of an earlier run: %s", error)
 
 
 def remove_all() -> Iterator[str]:
-    """Take all of them away; what there was. Raises `ProgramFailed`."""
+    """Remove all such tables; yield what there was. Raises `ProgramFailed`."""
     for line in run(["nft", "list", "tables", "inet"]).splitlines():
         name = line.split()[-1]
         if _TABLES.fullmatch(name):

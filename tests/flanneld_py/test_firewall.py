@@ -123,7 +123,7 @@ def test_what_others_changed_is_put_right_and_told(tools, caplog):
     assert rules.sync() == 0
     tools["iptables"].held = None
     assert rules.sync() == 1
-    assert "Put right the packet filter's rules: FLANNEL-FWD" in caplog.text
+    assert "Repaired the packet filter rules: FLANNEL-FWD" in caplog.text
     assert rules.sync() == 0
 
 
@@ -151,7 +151,7 @@ def test_forwarding_that_cannot_be_had_is_told_once_until_it_can(tools, caplog):
     assert caplog.text.count("Permission denied") == 1
     tools["iptables"].refusal = None
     assert rules.sync() == 1
-    assert "can be had again" in caplog.text
+    assert "in place again" in caplog.text
     assert tools["iptables"].held is not None
 
 

@@ -346,7 +346,7 @@ def test_rules_that_somebody_deletes_come_back(host, daemon):
     host.run("iptables", "-t", "nat", "-F")
     for listing, text in zip(listings, before, strict=True):
         comes_back(host, listing, text)
-    daemon.says("Put right the packet filter's rules: iptables FLANNEL-")
+    daemon.says("Repaired the packet filter rules: iptables FLANNEL-")
 
 
 def test_a_table_that_somebody_deletes_comes_back(host, sandbox):
@@ -378,7 +378,7 @@ def test_rules_stay_when_the_daemon_ends_and_the_other_programs_go_when_it_start
     second = host.flanneld("-ip-masq")
     second.says("Watching for new subnet leases")
     second.says(
-        "Removed the packet filter's rules of an earlier run: iptables FLANNEL-POSTRTG, iptables FLANNEL-FWD"
+        "Removed the packet filter rules of an earlier run: iptables FLANNEL-POSTRTG, iptables FLANNEL-FWD"
     )
     assert "FLANNEL" not in host.run("iptables-save").text
     second.signal("TERM")
@@ -426,4 +426,4 @@ def test_without_iptables_masquerading_is_refused_and_forwarding_is_told(host, s
         told = host.flanneld("-iptables-resync=1")
         told.says("Watching for new subnet leases")
         missing = "iptables-save was not found; install the package iptables"
-        told.says(f"The packet filter's rules cannot be had: {missing}")
+        told.says(f"The packet filter rules cannot be installed: {missing}")

@@ -81,9 +81,9 @@ def test_a_lease_that_was_taken_away_is_fenced_at_once_while_iptables_hangs(here
 
 def test_it_is_told_once_that_it_hangs_and_what_was_changed_meanwhile_is_put_right(here, sandbox):
     here.host.run("iptables", "-F", "FLANNEL-FWD")
-    here.daemon.says("The packet filter's rules cannot be had: ", timeout=40)
+    here.daemon.says("The packet filter rules cannot be installed: ", timeout=40)
     sandbox.run("rm", f"{FOLDER}/now")
-    here.daemon.says("The packet filter's rules can be had again", timeout=40)
+    here.daemon.says("The packet filter rules are in place again", timeout=40)
     assert "10.2.0.0/16" in here.host.run("iptables", "-S", "FLANNEL-FWD").text
 
 
