@@ -12,6 +12,7 @@ from lab.cluster import Lab
 from lab.cluster.create_pods import create_pods
 from lab.engine import Engine
 from lab.node.inside import VARIABLE
+from lab.observe import Topic, observe
 from lab.pods import PodSpec, parse
 from lab.progress import on_terminal
 from lab.render import documents
@@ -58,12 +59,16 @@ def create(file: str, name: str, json_: bool) -> int:
 @lab_name
 @as_json
 def ls(output: str | None, name: str, json_: bool) -> int:
-    """List the pods."""
-    pods = Lab.get(Engine.connect(), name).pods()
-    print_json(documents.pods(pods)) if json_ else echo(
-        render.pods(pods, wide=output == "wide", width=width())
-    )
-    return 0
+    """List the pods. Exits with 1 if a machine does not say which it has."""
+    seen = observe(Lab.get(Engine.connect(), name), {Topic.PODS})
+    if json_:
+        print_json(documents.pods(seen.pods))
+    else:
+        echo(render.pods(seen.pods, wide=output == "wide", width=width()))
+    silent = [(node, silence) for node in seen.running("docker") for silence in node.silences]
+    for node, silence in silent:
+        click.echo(f"lab: which pods {node.name} has is not known: {silence.reason}", err=True)
+    return 1 if silent else 0
 
 
 @pod.command(name="exec")

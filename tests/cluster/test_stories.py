@@ -123,12 +123,15 @@ def paused(lab, node):
             container.unpause()
 
 
-def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all_the_same(worn):
+def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all_the_same(worn, run_lab):
     lab = Lab.get(worn.engine, worn.name)
     with paused(lab, "centos-minion01"):
         found = checks.run_all(Lab.get(worn.engine, worn.name))
         # Paused after it was found: then the engine refuses to run anything there.
         late = checks.run_all(lab)
+        pods = run_lab("pod", "ls", "--name", worn.name)
+    assert (pods.returncode, "mysql01" in pods.stdout, "mysql02" in pods.stdout) == (1, True, False)
+    assert "which pods centos-minion01 has is not known: " in pods.stderr
     for findings in (found, late):
         silent = [item for item in findings if item.id == "node.answers"]
         assert [str(item.subject) for item in silent] == ["centos-minion01"]

@@ -23,6 +23,22 @@ def test_answers_come_in_the_order_of_what_was_asked():
     assert threads.each(act, []) == []
 
 
+def test_answers_are_told_as_they_come():
+    first_is_told = threading.Event()
+
+    def act(number: int) -> int:
+        assert number == 1 or first_is_told.wait(10)
+        return 10 * number
+
+    told = []
+    for answer in threads.as_ended(act, [2, 1]):
+        told.append(answer)
+        first_is_told.set()
+    assert told == [10, 20]
+    with pytest.raises(ZeroDivisionError):
+        list(threads.as_ended(lambda number: 1 // number, [0]))
+
+
 def test_a_failure_is_raised_once_all_have_ended():
     ended = []
 
