@@ -238,7 +238,9 @@ def _version(read: _Reading, seconds: float) -> Told[str] | None:
         return output.error
 
     found = read.output(Topic.VERSION, last_line)
-    return replace(found, question="flanneld -version") if isinstance(found, Silent) else found
+    if isinstance(found, Silent) and found.question:
+        return replace(found, question="flanneld -version")  # the words before it are ours
+    return found
 
 
 def _pod_links(

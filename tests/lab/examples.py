@@ -334,6 +334,7 @@ def fake_minion(seen: NodeObservation) -> FakeNode:
             "fdb": ("[]\n", "", 0),
             "subnet.env": (known(seen.subnet_env).text or "", "", 0),
             "pods": (docker_inspect(own), "", 0),
+            "version": ("flanneld 0.1.0\n", "", 0),
             f"ping {own.name} {other.name}": (PONG.format(other.address, 60), "", 0),
             f"links {own.name}": (ip_json(known(seen.pod_links)[own.name]["eth0"]), "", 0),
             f"mysql {own.name} {other.name}": (f"{other.name}\t9.7.0\troot@{base}\n", "", 0),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import checks, wait
+from lab import checks, status, wait
 from lab.errors import LabError
 from lab.observe import Lease, Observation, Silent, Topic, observe, stream
 from lab.observe.model import Output
@@ -103,12 +103,19 @@ def test_a_node_that_hangs_is_silent_and_hides_nobody_else() -> None:
     assert silence is not None
     assert silence.reason == "did not answer in 65 s"
     assert silence.since == seen.nodes[ONE].at
+    assert seen.nodes[ONE].silences == (silence,)
     assert at_one_time(seen).nodes[MASTER] == master()
     whole = observation().nodes[TWO]
     assert (other.silences, other.links, other.routes) == ((), whole.links, whole.routes)
     # No ping is sent to a pod of which nobody tells; the probe says why it had nobody to send to.
     assert other.pings == ()
     assert [ping.error for ping in known(other.probes)] == [f"{ONE}: did not answer in 65 s"]
+
+
+def test_the_status_of_a_node_that_hangs_is_one_line_and_the_others_have_theirs() -> None:
+    hung, well = (node for node in status.nodes(status.look(hanging(ONE))) if node.role == "minion")
+    assert [silence.reason for silence in hung.silences] == ["did not answer in 15 s"]
+    assert (hung.ok, hung.services, well.ok, well.subnet) == (False, (), True, "10.2.52.1/24")
 
 
 def test_a_patient_lab_waits_longer_for_a_node_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
