@@ -1,8 +1,8 @@
-"""The kernel's network: devices, addresses, routes, neighbours, FDB. Nothing else speaks with it.
+"""The kernel's network stack: devices, addresses, routes, neighbours, FDB. Only this package talks to it.
 
-It is rtnetlink by a codec of our own: a general library takes longer for a message than the kernel does, and
-0.1 s and 20 MB to import, which every machine of a cluster pays at boot. Only WireGuard, which few machines
-ask for, is left to that library.
+It uses rtnetlink through a codec of our own: a general library takes longer per message than the kernel does,
+and 0.1 s and 20 MB to import, on every machine of a cluster at boot. Only WireGuard, which few machines use,
+is left to that library.
 """
 
 from flanneld_py.kernel.privileges import require_net_admin

@@ -1,4 +1,4 @@
-"""Devices' addresses as rtnetlink messages, and back (linux/if_addr.h). Pure."""
+"""Encoding and decoding of device addresses as rtnetlink messages (linux/if_addr.h). Pure."""
 
 import struct
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ IFA_F_NODAD: Final = 0x02
 
 @dataclass(frozen=True, slots=True)
 class HeldAddress:
-    """An address of a device: IFA_LOCAL, or IFA_ADDRESS, with its prefix length; and IFA_FLAGS.
+    """An address of a device: IFA_LOCAL, or else IFA_ADDRESS, with its prefix length; and IFA_FLAGS.
 
-    `ours`: it bears our mark (IFA_PROTO), which kernels before 5.18 do not keep.
+    `ours`: it carries our mark (IFA_PROTO), which kernels before 5.18 do not store.
     """
 
     device: int
@@ -42,15 +42,15 @@ class HeldAddress:
 
 
 def dump_addresses(family: int, index: int = 0) -> Request:
-    """Ask for the addresses of a device, or of all; family 0: of both."""
+    """Request the addresses of a device, or of all (index 0); family 0 means both families."""
     return Request(RTM_GETADDR, NLM_F_DUMP, IFADDRMSG.pack(family, 0, 0, 0, index))
 
 
 def held_address(data: bytes, start: int, end: int) -> HeldAddress | None:
-    """The address of an RTM_NEWADDR; None if it is of another family."""
+    """Decode an RTM_NEWADDR; None for another address family."""
     family, length, flags, _, index = fixed(IFADDRMSG, data, start, end)
     found = attributes(data, start + IFADDRMSG.size, end)
-    # Of a point-to-point link IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL else.
+    # On a point-to-point link IFA_ADDRESS is the remote end; otherwise IPv6 has no IFA_LOCAL.
     packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
     if packed is None or family not in (AF_INET, AF_INET6):
         return None
@@ -60,14 +60,14 @@ def held_address(data: bytes, start: int, end: int) -> HeldAddress | None:
 
 
 def give_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
-    """Add it, marked. An IPv6 one is usable at once, for the lease says already that nobody else has it."""
+    """Request to add a marked address. IPv6 skips duplicate detection, since the lease ensures uniqueness."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
     payload = _address(index, address, IFA_F_NODAD if address.version == 6 else 0)
     return Request(RTM_NEWADDR, flags, payload + attribute(IFA_PROTO, bytes([PROTOCOL])))
 
 
 def forget_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
-    """Remove it."""
+    """Request to remove an address."""
     return Request(RTM_DELADDR, 0, _address(index, address, 0))
 
 

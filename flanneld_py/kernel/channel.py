@@ -1,4 +1,4 @@
-"""A netlink socket to the kernel's routing (netlink(7))."""
+"""A netlink socket to the kernel, by default for rtnetlink (netlink(7))."""
 
 import errno
 import os
@@ -29,31 +29,33 @@ NETLINK_GET_STRICT_CHK: Final = 12
 SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h
 
 AT_ONCE: Final = 256
-"""Requests in one datagram. Should the kernel refuse all of them, its answers fit in the default buffer."""
+"""Maximum requests per datagram. If the kernel refuses all, its errors still fit in the default buffer."""
 
 ANSWERS_AT_ONCE: Final = 64
-"""Requests in one datagram where each is answered by a message of its own. The kernel counts 1 to 2 KiB for
-each, so all of them fit in the default buffer."""
+"""Maximum requests per datagram if each is answered with a message.
+
+The kernel accounts for 1 to 2 KiB per answer, so all of them fit in the default buffer.
+"""
 
 ANSWER: Final = 65536
-"""Bytes; the kernel fills no more than 32 KiB of a dump into one datagram (netlink_dump of af_netlink.c)."""
+"""Receive buffer in bytes; a dump datagram has at most 32 KiB (netlink_dump of af_netlink.c)."""
 
 TIMEOUT: Final = 10.0
-"""Seconds. The kernel has answered when `send` returns, or says ENOBUFS, so this is never seen."""
+"""Seconds. Never reached: the kernel has answered when `send` returns, or reports ENOBUFS."""
 
 DUMPS: Final = 5
-"""How often a dump that changes interrupted is asked for."""
+"""Maximum attempts at a dump that concurrent changes interrupt."""
 
 
 class Channel:
-    """A socket, for one thread. Its methods raise `OSError` where the kernel does not answer as it should."""
+    """A netlink socket for a single thread. Methods raise `OSError` on unexpected answers."""
 
     def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
-        """`protocol` is a NETLINK_ number of linux/netlink.h."""
+        """Open the socket; `protocol` is a NETLINK_ number of linux/netlink.h."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._next = 1
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
-            with suppress(OSError):  # of kernels older than 4.12 and 4.20: less said, more dumped
+            with suppress(OSError):  # kernels before 4.12 and 4.20: shorter errors, longer dumps
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._socket.settimeout(TIMEOUT)
         self._socket.bind((0, 0))
@@ -67,11 +69,11 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the socket."""
         self._socket.close()
 
     def request(self, requests: Sequence[Request]) -> dict[int, OSError]:
-        """Have all of them done, in order; those that failed, by their place in `requests`."""
+        """Execute the requests in order; return the failures by their index in `requests`."""
         failures: dict[int, OSError] = {}
         for first in range(0, len(requests), AT_ONCE):
             batch = requests[first : first + AT_ONCE]
@@ -80,14 +82,14 @@ class Channel:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                # Answers were lost, nobody knows which. To ask for the same again does no harm.
+                # Some answers were lost, unknown which. Repeating the requests is harmless.
                 self._drain()
                 failed = {place: one[0] for place, each in enumerate(batch) if (one := self._batch([each]))}
             failures.update({first + place: error for place, error in failed.items()})
         return failures
 
     def _batch(self, requests: Sequence[Request]) -> dict[int, OSError]:
-        """One datagram of them. Failure is always told, so only the last needs an answer for success."""
+        """Send one datagram. Failures are always reported, so only the last request needs an answer."""
         first = self._next
         end = first + len(requests) - 1
         self._next = end + 1
@@ -97,7 +99,7 @@ class Channel:
         while True:
             data = self._socket.recv(ANSWER)
             for message in messages(data):
-                # Anything else is an answer to what was given up.
+                # Anything else answers an abandoned request.
                 if message.kind == NLMSG_ERROR and first <= message.sequence <= end:
                     if error := _error(data, message):
                         failures[message.sequence - first] = error
@@ -105,7 +107,7 @@ class Channel:
                         return failures
 
     def _drain(self) -> None:
-        """Forget what came: as long as anything is in the buffer, the kernel lets no more into it."""
+        """Discard what was received: after an overflow the kernel adds nothing until the buffer is empty."""
         self._socket.setblocking(False)
         while True:
             try:
@@ -118,13 +120,13 @@ class Channel:
         self._socket.settimeout(TIMEOUT)
 
     def transact(self, begin: Request, requests: Sequence[Request], end: Request) -> None:
-        """Have all of them done or none, as nfnetlink does it. Raises the first `OSError` that is told."""
+        """Execute all requests or none (an nfnetlink batch). Raises the first `OSError` that is reported."""
         first, self._next = self._next, self._next + len(requests) + 2
         all_of_it = [begin, *requests, end]
-        last = first + len(requests)  # `end` is never answered
+        last = first + len(requests)  # `end` is never acknowledged
         frames = [request.frame(number, number == last) for number, request in enumerate(all_of_it, first)]
         datagram = b"".join(frames)
-        with suppress(OSError):  # beyond net.core.wmem_max, which the privilege allows
+        with suppress(OSError):  # exceeds net.core.wmem_max, with CAP_NET_ADMIN
             self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(datagram) + ANSWER)
         self._socket.send(datagram)
         failure: OSError | None = None
@@ -134,22 +136,22 @@ class Channel:
                 if message.kind != NLMSG_ERROR or not first <= message.sequence <= last:
                     continue
                 failure = failure or _error(data, message)
-                # Where it cannot even begin, or does not take effect as a whole, that is all that is told.
+                # If the batch cannot begin, or fails as a whole, there is only one answer.
                 if message.sequence == last or (message.sequence == first and failure is not None):
                     if failure is not None:
                         raise failure
                     return
 
     def execute(self, request: Request) -> None:
-        """Have this done. Raises the `OSError` that the kernel tells."""
+        """Execute a request. Raises the `OSError` that the kernel reports."""
         for error in self.request([request]).values():
             raise error
 
     def dump(self, request: Request, kind: int) -> list[tuple[bytes, Message]]:
-        """All messages of this type that answer a dump request.
+        """Return all messages of this type that answer a dump request.
 
-        Where something changes meanwhile the kernel says that its list may be wrong, and is asked again.
-        Where changes never end the last list has to do: something may be missing, nothing is there twice.
+        If something changes meanwhile, the kernel flags the dump as inconsistent and it is repeated. If
+        changes never stop, the last dump is used without duplicates, though something may be missing.
         """
         for _ in range(DUMPS):
             found, whole = self._dump(request, kind)
@@ -158,7 +160,7 @@ class Channel:
         return list({data[message.start : message.end]: (data, message) for data, message in found}.values())
 
     def _dump(self, request: Request, kind: int) -> tuple[list[tuple[bytes, Message]], bool]:
-        """The messages, and whether the kernel vouches for them."""
+        """Return the messages, and whether the dump is consistent."""
         sequence, self._next = self._next, self._next + 1
         self._socket.send(request.frame(sequence))
         found: list[tuple[bytes, Message]] = []
@@ -177,7 +179,7 @@ class Channel:
                     return found, not flags & NLM_F_DUMP_INTR
 
     def ask_all(self, requests: Sequence[Request]) -> list[tuple[bytes, Message] | OSError]:
-        """The answer to each of these requests, none of which is a dump: what was asked for, or a refusal."""
+        """Return the answer or the error for each request; none may be a dump."""
         found: list[tuple[bytes, Message] | OSError] = []
         for first in range(0, len(requests), ANSWERS_AT_ONCE):
             batch = requests[first : first + ANSWERS_AT_ONCE]
@@ -205,7 +207,7 @@ class Channel:
         return [found[first + place] for place in range(len(requests))]
 
     def ask(self, request: Request) -> tuple[bytes, Message]:
-        """The one answer to a request that is no dump. Raises the `OSError` that the kernel tells."""
+        """Return the answer to a request other than a dump. Raises the `OSError` that the kernel reports."""
         sequence, self._next = self._next, self._next + 1
         self._socket.send(request.frame(sequence))
         while True:

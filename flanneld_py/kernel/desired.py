@@ -1,7 +1,7 @@
-"""What is ours in this machine's kernel: what is wanted, what is seen, and what to do about it. Pure.
+"""The kernel devices that we own: wanted state, found state, and the actions that reconcile them. Pure.
 
-Each backend declares its devices (`DesiredDevice`); `kernel.own_devices` looks at them and performs what
-`compare` says, when a lease is taken and again and again while it is held.
+Each backend declares its devices (`DesiredDevice`). `kernel.own_devices` inspects them and performs what
+`compare` returns, when a lease is acquired and periodically while it is held.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ AnyPool: TypeAlias = Pool[IPv4Network] | Pool[IPv6Network]
 
 @dataclass(frozen=True, slots=True)
 class DesiredDevice:
-    """A device of ours, which is to be up and to have all of this; 0 and "" stand for whatever it has.
+    """A device of ours in its wanted state: up and with these properties; 0 and "" mean any value.
 
-    `mtu` is in bytes, `queue_length` in packets, `routes` are those that the kernel makes by itself with an
-    address. `pools` are those that leases come from: so an address of a lease of the past is told from one
-    that somebody else has given the device, which stays.
+    `mtu` is in bytes, `queue_length` in packets; `routes` are those that the kernel creates along with an
+    address. `pools` are the pools that leases are allocated from: they tell an address of a former lease,
+    which is removed, from one that somebody else assigned, which stays.
     """
 
     name: str
@@ -53,7 +53,7 @@ class DesiredDevice:
 
 @dataclass(frozen=True, slots=True)
 class FoundDevice:
-    """The device of a wanted one's name, as the kernel has it."""
+    """The device with the name of a wanted one, as it is in the kernel."""
 
     index: int
     up: bool
@@ -64,12 +64,12 @@ class FoundDevice:
     routes: tuple[Route, ...] = ()
 
 
-# What to do
+# Actions
 
 
 @dataclass(frozen=True, slots=True)
 class Recreate:
-    """Only another `Backend.claim` helps; `reason` says what has befallen the device, and what is done."""
+    """Call `Backend.claim` again; `reason` says what happened to the device and what is done about it."""
 
     reason: str
 
@@ -79,7 +79,7 @@ class Recreate:
 
 @dataclass(frozen=True, slots=True)
 class ConfigureLink:
-    """Set the device up, with this MTU and queue length where not 0; `found` says how it was."""
+    """Set the device up, with this MTU and queue length unless 0; `found` describes its state before."""
 
     index: int
     mtu: int
@@ -92,19 +92,19 @@ class ConfigureLink:
 
 @dataclass(frozen=True, slots=True)
 class RemoveAddress:
-    """Take an address away."""
+    """Remove an address."""
 
     index: int
     address: Interface
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} had the address {self.address} of a lease of the past"
+        return f"{self.name} had the address {self.address} of a former lease"
 
 
 @dataclass(frozen=True, slots=True)
 class AddAddress:
-    """Give it an address."""
+    """Add an address."""
 
     index: int
     address: Interface
@@ -116,7 +116,7 @@ class AddAddress:
 
 @dataclass(frozen=True, slots=True)
 class AddRoute:
-    """Have this route, whatever was in its place."""
+    """Add this route, replacing any in its place."""
 
     route: Route
     name: str
@@ -129,7 +129,7 @@ Action: TypeAlias = Recreate | ConfigureLink | RemoveAddress | AddAddress | AddR
 
 
 def compare(wanted: DesiredDevice, found: FoundDevice | None) -> tuple[Action, ...]:
-    """What makes the device as it is wanted, in this order. Nothing to do: an empty tuple."""
+    """Return the actions, in order, that bring the device into its wanted state; empty if it is."""
     name = wanted.name
     if found is None:
         return (Recreate(f"The device {name} is gone: recreating it"),)
@@ -165,9 +165,9 @@ def _differences(wanted: DesiredDevice, found: FoundDevice) -> Iterator[Action]:
 
 
 def _is_of_a_lease(held: HeldAddress, pools: Sequence[AnyPool]) -> bool:
-    """Whether a flanneld gave it to the device: by our mark, or as the first address of some subnet.
+    """Whether a flanneld assigned it: it has our mark, or is the first address of a possible subnet.
 
-    A genuine flannel leaves no mark, and kernels before 5.18 keep none.
+    Genuine flannel sets no mark, and kernels before 5.18 do not store one.
     """
     if held.ours:
         return True
@@ -179,19 +179,19 @@ def _is_of_a_lease(held: HeldAddress, pools: Sequence[AnyPool]) -> bool:
 
 
 def pools(network: NetworkConfig) -> tuple[AnyPool, ...]:
-    """Those that the network has."""
+    """Return the pools that the network has."""
     return tuple(pool for pool in (network.ipv4, network.ipv6) if pool is not None)
 
 
-# What the kernel tells by itself
+# Kernel notifications
 
 MOST: Final = 64
-"""News of routes that are kept one by one; of more, only that there were many."""
+"""Maximum number of route notices to keep; beyond that, only the fact that there were many."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteNotice:
-    """A route that has come, or, with `gone`, that has been taken away; `altered` as of `Seen`."""
+    """A route that was added, or, with `gone`, removed; `altered` as in `SeenEntry`."""
 
     route: Route
     gone: bool = False
@@ -200,30 +200,30 @@ class RouteNotice:
 
 @dataclass(frozen=True, slots=True)
 class KernelNotice:
-    """What was told: something of a device or an address (`links`), routes, or more of them than are kept."""
+    """Notified changes: of devices or addresses (`links`), of routes, or of `many` routes, not kept."""
 
     links: bool = False
     routes: tuple[RouteNotice, ...] = ()
     many: bool = False
 
     def joined(self, other: "KernelNotice") -> "KernelNotice":
-        """Both of it."""
+        """Combine two notices."""
         routes = self.routes + other.routes
         many = self.many or other.many or len(routes) > MOST
         return KernelNotice(self.links or other.links, () if many else routes, many)
 
 
 def concerns(heard: KernelNotice, wanted: Mapping[Slot, Entry]) -> bool:
-    """Whether it may say of a route that is wanted that it is not as it should be.
+    """Whether the notice may mean that a wanted route is not as it should be.
 
-    What we do ourselves is told as well, and says what is wanted by then.
+    Notifications of our own changes show the wanted state, so they do not count.
     """
-    return heard.many or any(_concerns(news, wanted) for news in heard.routes)
+    return heard.many or any(_concerns(notice, wanted) for notice in heard.routes)
 
 
-def _concerns(news: RouteNotice, wanted: Mapping[Slot, Entry]) -> bool:
-    there = wanted.get(slot(news.route))
+def _concerns(notice: RouteNotice, wanted: Mapping[Slot, Entry]) -> bool:
+    there = wanted.get(slot(notice.route))
     if there is None:
         return False
-    as_wanted = news.route == there and not news.altered
-    return as_wanted if news.gone else not as_wanted
+    as_wanted = notice.route == there and not notice.altered
+    return as_wanted if notice.gone else not as_wanted

@@ -1,7 +1,7 @@
-"""Which process of this machine holds a device that outlives it, such as flannel.1.
+"""Locks that tell which process of this machine owns a device that outlives it, such as flannel.1.
 
-The sign is a Unix socket with an abstract name (unix(7)): there is one of a name in each network namespace,
-as of the device, and it goes with its process, however that ends.
+A lock is a Unix socket with an abstract name (unix(7)): like the device it is unique in a network namespace,
+and it is released when its process ends, however that happens.
 """
 
 import errno
@@ -17,7 +17,7 @@ _BACKLOG = 64
 
 
 class LockedByAnother(Exception):
-    """Another process has it, `pid`; 0 for one that cannot be seen from here, in another container say."""
+    """Process `pid` holds the lock; 0 if it is not visible from here, for example in another container."""
 
     def __init__(self, name: str, pid: int) -> None:
         super().__init__(f"{name} is held by {f'process {pid}' if pid else 'another process'}")
@@ -25,10 +25,10 @@ class LockedByAnother(Exception):
 
 
 class DeviceLock:
-    """Holds the device of this name until `close`. Making one raises `LockedByAnother`, or OSError.
+    """Holds the lock on a device until `close`. The constructor raises `LockedByAnother` or OSError.
 
-    Anybody may take such a name, so only root, or our own user, is believed to hold a device: against others
-    the device is not held, and `made` is false.
+    Anybody may bind such a name, so only root and our own user are believed to hold a device: against others
+    the device is not locked, and `made` is false.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,26 +48,26 @@ class DeviceLock:
             self.made = False
 
     def look(self) -> None:
-        """Let go those who asked who holds it; from time to time, lest there be no room for more."""
+        """Drain pending probes so that the backlog never fills; to be called now and then."""
         while self.made:
             try:
                 asking, _ = self._socket.accept()
-            except OSError:  # nobody asks any more
+            except OSError:  # no probe is pending
                 return
             asking.close()
 
     def close(self) -> None:
-        """Hold it no more."""
+        """Release the lock."""
         self.made = False
         self._socket.close()
 
 
 def _holder(address: str) -> tuple[int, int]:
-    """Process and user of who listens (SO_PEERCRED of unix(7)); -1 where that cannot be told."""
+    """Return process and user of the listener (SO_PEERCRED of unix(7)); -1 if unknown."""
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)) as asking:
         try:
             asking.connect(address)
-        except OSError:  # it has just gone, or too many ask
+        except OSError:  # it has just been released, or the backlog is full
             return -1, -1
         pid, uid, _ = _UCRED.unpack(asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return pid, uid

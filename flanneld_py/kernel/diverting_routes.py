@@ -1,7 +1,8 @@
-"""Routes that lead packets for our own subnet away from this machine.
+"""Finds routes that divert packets for our own subnet to another machine.
 
-Of a former life mostly: the subnet was another's once, and host-gw or vxlan had a route to that. As long as
-Docker's bridge is down, or where the route is narrower than the bridge's, no container is reached.
+Most are left over: the subnet was once another machine's, and host-gw or vxlan had a route to it. While
+Docker's bridge is down, or if the route is more specific than the bridge's, it makes the local containers
+unreachable.
 """
 
 import logging
@@ -20,22 +21,22 @@ __all__ = ["DivertingRoutes", "is_astray"]
 logger = logging.getLogger(__name__)
 
 FLANNELS = "flannel"
-"""How the names of flannel's devices begin."""
+"""Prefix of the names of flannel's devices."""
 
 
 class DivertingRoutes:
-    """Looks for them."""
+    """Removes diverting routes of flannel's, and warns of others."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def put_right(self, own: Subnet, under: int) -> int:
-        """Remove those that are a flannel's, and warn once of others; how many were removed.
+        """Remove diverting routes of flannel's; warn once of each other one; return how many were removed.
 
-        `under` is the external interface's index.
+        `under` is the index of the external interface.
         """
         removed = 0
-        told: set[str] = set()
+        reported: set[str] = set()
         for network in own.networks:
             for match, name in self._found(network, under):
                 words = str(_route(match)).replace(f"dev #{match.device}", f"dev {name}")
@@ -44,8 +45,8 @@ class DivertingRoutes:
                     text = "Removed the %s, which led packets for our own subnet %s away from this machine"
                     logger.warning(text, words, network)
                     continue
-                told.add(words)
-                if words not in self._told:
+                reported.add(words)
+                if words not in self._reported:
                     logger.warning(
                         "The %s leads packets for our own subnet %s away from this machine: remove it (ip "
                         "route delete %s)",
@@ -53,11 +54,11 @@ class DivertingRoutes:
                         network,
                         words.removeprefix("route "),
                     )
-        self._told = told
+        self._reported = reported
         return removed
 
     def _found(self, network: Network, under: int) -> list[tuple[Match, str]]:
-        # The first address that a container may have, and the last: what covers the subnet covers both.
+        # The first and the last container address: a route that covers the subnet covers both.
         first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
         kind = IPv4Address if network.version == 4 else IPv6Address
         found: dict[Match, str] = {}
@@ -77,7 +78,7 @@ class DivertingRoutes:
 
 
 def is_astray(match: Match, own: Network, under: int, name: str) -> bool:
-    """Whether the route is of our subnet, or of a part of it, and leads to another machine."""
+    """Whether the route covers our subnet or part of it and leads to another machine."""
     if match.destination.prefixlen < own.prefixlen:
         return False
     return match.gateway is not None or match.device == under or name.startswith(FLANNELS)

@@ -1,6 +1,6 @@
-"""What makes the kernel carry packets to peers: routes, neighbours and FDB entries. Pure.
+"""The kernel entries that carry packets to peers: routes, neighbours and FDB entries. Pure.
 
-FDB: the forwarding database of a vxlan device, which says behind which machine a MAC is.
+FDB: the forwarding database of a vxlan device, which maps a MAC to the machine behind which it is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,24 +26,25 @@ __all__ = [
 __all__ += ["plan", "slot"]
 
 PROTOCOL: Final = 0xF1
-"""Marks routes (rtm_protocol) and neighbours (NDA_PROTOCOL) as ours, where `ip` shows it as "proto 241".
+"""Protocol number that marks routes (rtm_protocol) and neighbours (NDA_PROTOCOL) as ours.
 
-FDB entries have no such field; they are marked by NTF_EXT_LEARNED, which `bridge` shows as "extern_learn".
+`ip` shows it as "proto 241". FDB entries have no such field; they are marked with NTF_EXT_LEARNED, which
+`bridge` shows as "extern_learn".
 """
 
 BLACKHOLE: Final = 0xF2
-"""Marks routes on which packets end (-ip-blackhole-route); those to peers go when no lease asks for them."""
+"""Protocol number of blackhole routes (-ip-blackhole-route), which belong to no lease, unlike PROTOCOL's."""
 KERNEL: Final = 2
-"""RTPROT_KERNEL of linux/rtnetlink.h: marks the route to its network that comes with an address."""
+"""RTPROT_KERNEL of linux/rtnetlink.h: marks the connected route that an address brings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast route of the main table; without gateway the destination is on the device's own link.
+    """A unicast route of the main table; without a gateway the destination is on-link.
 
-    `onlink` has the kernel believe that the gateway is on the link. `metric` 0 is the kernel's default of the
-    family. `protocol` tells whose it is. Of what others made and this cannot express (several next hops, say)
-    the device is 0.
+    `onlink` makes the kernel assume that the gateway is on-link. `metric` 0 is the kernel's default for the
+    address family. `protocol` tells who made the route. A route of others that cannot be expressed here (with
+    several next hops, for example) has device 0.
     """
 
     destination: Network
@@ -65,7 +66,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """The MAC (lower case, colons) of an address on a device's link; permanent."""
+    """A permanent neighbour entry: the MAC (lower case, with colons) of an address on a device's link."""
 
     device: int
     address: Address
@@ -77,7 +78,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class FdbEntry:
-    """Frames of a vxlan device to this MAC (lower case, colons) go to that machine; permanent."""
+    """A permanent FDB entry: frames for this MAC (lower case, with colons) are sent to `remote`."""
 
     device: int
     mac: str
@@ -90,11 +91,11 @@ class FdbEntry:
 Entry: TypeAlias = Route | Neighbour | FdbEntry
 
 Slot: TypeAlias = Network | tuple[int, Address] | tuple[int, str]
-"""What the kernel has one entry for, or should: destination, device and address, device and MAC."""
+"""Identifies an entry: destination, device and address, or device and MAC; each should exist only once."""
 
 
 def slot(entry: Entry) -> Slot:
-    """Where it belongs."""
+    """Return the slot of an entry."""
     if isinstance(entry, Route):
         return entry.destination
     if isinstance(entry, Neighbour):
@@ -104,9 +105,9 @@ def slot(entry: Entry) -> Slot:
 
 @dataclass(frozen=True, slots=True)
 class SeenEntry:
-    """An entry that the kernel has; `ours` if it bears our mark.
+    """An entry found in the kernel; `ours` if it carries our mark.
 
-    `altered`: it differs from what we would make in something that `entry` does not express.
+    `altered`: it differs from what we would create in a way that `entry` does not express.
     """
 
     entry: Entry
@@ -116,14 +117,14 @@ class SeenEntry:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Have this, whatever was in its slot."""
+    """Add this entry, replacing whatever is in its slot."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Have this no more; that it is not there already is no failure."""
+    """Remove this entry; it is not an error if it is absent."""
 
     entry: Entry
 
@@ -132,10 +133,10 @@ Change: TypeAlias = Add | Remove
 
 
 def plan(wanted: Mapping[Slot, Entry], seen: Iterable[SeenEntry]) -> tuple[Change, ...]:
-    """What makes the kernel have exactly what is wanted, and what others made in no wanted slot.
+    """Compute the changes that leave exactly the wanted entries, besides others' entries in other slots.
 
-    What is ours and not wanted goes first, routes before what they need. Then comes what is missing or
-    different, what a route needs before the route. Nothing to do: an empty tuple.
+    Stale entries of ours are removed first, routes before what they depend on. Then missing and different
+    entries are added, again what a route depends on before the route. Empty if there is nothing to do.
     """
     found: dict[Slot, list[SeenEntry]] = {}
     stale: list[Change] = []
@@ -162,21 +163,21 @@ def _same(seen: SeenEntry, wanted: Entry) -> bool:
 
 
 def _instead(wanted: Entry, there: list[SeenEntry]) -> tuple[Change, ...]:
-    """Have the one and none of the others. Deleting what is already replaced is no failure."""
+    """Replace the entries in a slot with the wanted one. Deleting a replaced one is no error."""
     others = [item for item in there if not _same(item, wanted)]
     if isinstance(wanted, FdbEntry):
-        # vxlan_fdb_update_existing (drivers/net/vxlan) never marks an entry that was there without the mark.
+        # vxlan_fdb_update_existing (drivers/net/vxlan) never adds the mark to an existing entry without it.
         if all(item.ours and not item.altered for item in others):
             return (Add(wanted),)
         return (*(Remove(item.entry) for item in others), Add(wanted))
     if isinstance(wanted, Neighbour):
         return (Add(wanted),)
-    # A route takes the place of one of the same metric at once. Where there are several of that metric,
-    # nobody can say of which, so they go first.
+    # Adding a route atomically replaces one of the same metric. If there are several of that metric it is
+    # undefined which, so they are removed first.
     rivals = [item for item in others if _metric(item.entry) == wanted.metric]
     away = tuple(Remove(item.entry) for item in rivals)
     apart = tuple(Remove(item.entry) for item in others if item not in rivals)
-    if len(others) < len(there):  # what is wanted is there
+    if len(others) < len(there):  # the wanted entry exists
         return (*away, Add(wanted), *apart) if away else apart
     return (Add(wanted), *apart) if len(away) < 2 else (*away, Add(wanted), *apart)
 

@@ -1,4 +1,4 @@
-"""What the kernel tells by itself of links, addresses and routes (rtnetlink(7), multicast groups)."""
+"""Kernel notifications about links, addresses and routes (rtnetlink(7), multicast groups)."""
 
 import errno
 import logging
@@ -20,21 +20,24 @@ __all__ = ["Listener", "heard"]
 
 logger = logging.getLogger(__name__)
 
-# linux/rtnetlink.h: bits of RTMGRP_*, for links, and for addresses and routes of IPv4 and of IPv6.
+# linux/rtnetlink.h: RTMGRP_* bits for links, and for addresses and routes of IPv4 and IPv6.
 GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 BUFFER: Final = 64 * 1024
-"""Bytes that wait for us at most. What there is no room for tells no more than that something happened, so a
-flood of events costs no more than this many bytes each time."""
+"""Receive buffer in bytes.
+
+If it overflows, all we know is that something happened, so a flood of events costs no more than this many
+bytes each time.
+"""
 
 AT_ONCE: Final = 256
-"""Datagrams that are read before they are handed on, for a flood of them may have no end."""
+"""Maximum datagrams to read before handing them on, because a flood of them may never end."""
 
 EVERYTHING: Final = KernelNotice(links=True, many=True)
 
 
 def heard(data: bytes) -> KernelNotice:
-    """What one datagram tells. Raises `ValueError`."""
+    """Decode one datagram. Raises `ValueError`."""
     routes: list[RouteNotice] = []
     links = False
     for message in messages(data):
@@ -48,13 +51,14 @@ def heard(data: bytes) -> KernelNotice:
 
 
 class Listener:
-    """Hands on what the kernel tells, in a thread of its own, much of it at once.
+    """Passes on kernel notifications, combined, in its own thread.
 
-    `tell` takes it, and answers for how many seconds it does not want to hear more: that is kept until then.
+    `tell` receives them and returns for how many seconds it wants no more; later ones are buffered until
+    then.
     """
 
     def __init__(self, tell: Callable[[KernelNotice], float]) -> None:
-        """Raises `OSError`."""
+        """Open the socket and start the thread. Raises `OSError`."""
         self._tell = tell
         self._socket = socket.socket(
             socket.AF_NETLINK,
@@ -68,7 +72,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         os.eventfd_write(self._end, 1)
         self._thread.join()
         os.close(self._end)
@@ -89,14 +93,14 @@ class Listener:
                 return
 
     def _received(self) -> Iterator[KernelNotice]:
-        """What has come."""
+        """Yield what has been received."""
         for _ in range(AT_ONCE):
             try:
                 yield heard(self._socket.recv(ANSWER))
             except BlockingIOError:
                 return
             except ValueError as error:
-                logger.debug("An event of the kernel cannot be read: %s", error)
+                logger.debug("Cannot decode a kernel notification: %s", error)
                 yield EVERYTHING
             except OSError as error:
                 if error.errno != errno.ENOBUFS:

@@ -1,4 +1,4 @@
-"""The machine's interfaces, and where its packets leave: what the external interface is chosen from."""
+"""The machine's interfaces and default routes, from which the external interface is chosen."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ __all__ = ["glance", "look"]
 
 
 def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
-    """All interfaces by index, and the ways out, one of them to the address `can_reach`. Raises `Fatal`."""
+    """List all interfaces by index, the default next hops, and the one to `can_reach`. Raises `Fatal`."""
     try:
         with Channel() as channel:
             return _candidates(channel), _routes(channel, can_reach)
@@ -35,9 +35,9 @@ def look(can_reach: Address | None) -> tuple[tuple[Candidate, ...], Routes]:
 
 
 def glance(index: int) -> InterfaceState:
-    """The interface of this index, whatever its name is by now, and all addresses. Raises `OSError`.
+    """Return the state of an interface, under whatever name, and all usable addresses. Raises `OSError`.
 
-    By what takes little, for it is asked again and again: its routes are not among it.
+    This is called often, so it makes only cheap queries: routes are not included.
     """
     with Channel() as channel:
         link = _link_of(channel, index)
@@ -104,7 +104,7 @@ def _routes(channel: Channel, can_reach: Address | None) -> Routes:
 
 
 def _default(channel: Channel, family: int) -> NextHop | None:
-    """The default route with the lowest metric in the main table."""
+    """Return the next hop of the default route with the lowest metric in the main table."""
     found = [
         default
         for data, message in channel.dump(dump_routes(family), RTM_NEWROUTE)

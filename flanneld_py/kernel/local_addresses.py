@@ -1,4 +1,4 @@
-"""This machine's own addresses, and the gateways that it leaves its networks by."""
+"""This machine's own addresses, and the gateways to other networks."""
 
 import socket
 from collections.abc import Iterable, Mapping
@@ -14,15 +14,19 @@ from flanneld_py.subnet import Address
 __all__ = ["ELSEWHERE", "LocalAddresses", "look"]
 
 ELSEWHERE: Final[tuple[Address, ...]] = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
-"""Of nobody (RFC 5737, RFC 3849): packets to them would leave by the default route."""
+"""Documentation addresses (RFC 5737, RFC 3849): packets to them would take the default route."""
 
 OVERLAY: Final = "flannel"
-"""How the names of flannel's devices begin. What their addresses are the lease says, and not they."""
+"""Prefix of the names of flannel's devices. Their addresses are taken from the lease, not from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAddresses:
-    """`own` has the device's name for each address; `broadcasts` are those of the devices' networks."""
+    """Addresses of this machine.
+
+    `own` maps each address to its device's name; `broadcasts` are the broadcast addresses of the devices'
+    networks.
+    """
 
     own: Mapping[Address, str]
     broadcasts: frozenset[Address]
@@ -30,7 +34,7 @@ class LocalAddresses:
 
 
 def look(reached: Iterable[Address]) -> LocalAddresses:
-    """As it is now; `gateways` are those to other networks, and to these addresses. Raises `OSError`."""
+    """Read the current state; `gateways` lead to other networks and to `reached`. Raises `OSError`."""
     own: dict[Address, str] = {}
     broadcasts: set[Address] = set()
     names = dict(socket.if_nameindex())
@@ -40,7 +44,7 @@ def look(reached: Iterable[Address]) -> LocalAddresses:
             if held is None or names.get(held.device, OVERLAY).startswith(OVERLAY):
                 continue
             own[held.address.ip] = names[held.device]
-            # RFC 3021: a network of two addresses has none.
+            # RFC 3021: a network of two addresses has no broadcast address.
             if isinstance(held.address, IPv4Interface) and held.address.network.prefixlen < 31:
                 broadcasts.add(held.address.network.broadcast_address)
         found = [lookup(channel, to) for to in (*ELSEWHERE, *reached)]

@@ -1,4 +1,4 @@
-"""Which route of the kernel a packet to an address takes, and by what device and gateway it leaves."""
+"""Route lookup: the route, device and gateway for a destination, as the kernel chooses them."""
 
 import errno
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from flanneld_py.subnet import Address, Network
 __all__ = ["Match", "lookup"]
 
 RTM_F_FIB_MATCH: Final = 0x2000
-"""linux/rtnetlink.h: answer with the route that is taken, not with what comes of it."""
+"""linux/rtnetlink.h: return the matching route itself, not the resolved result."""
 
 NONE: Final = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.EAFNOSUPPORT, errno.ENODEV}
 )
-"""How the kernel says that no packet leaves there: no route, or an unreachable, prohibit or blackhole one."""
+"""Errors that mean no packet leaves: no route, or an unreachable, prohibit or blackhole route."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A unicast route, by whatever table; the gateway is None on a device's own link."""
+    """A unicast route, of any table; the gateway is None if the destination is on-link."""
 
     destination: Network
     device: int
@@ -46,9 +46,9 @@ class Match:
 
 
 def lookup(channel: Channel, address: Address, device: int = 0) -> Match | None:
-    """The route to an address, if need be of those by this device; None if packets do not leave there.
+    """Look up the route to an address, optionally through `device`; None if packets do not leave.
 
-    Raises `OSError` where the kernel cannot be asked.
+    Raises `OSError` if the kernel cannot be asked.
     """
     family = AF_INET if address.version == 4 else AF_INET6
     payload = RTMSG.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
@@ -66,7 +66,7 @@ def lookup(channel: Channel, address: Address, device: int = 0) -> Match | None:
         return None
     found = attributes(data, message.start + RTMSG.size, message.end)
     index, gateway = number(found.get(RTA_OIF)), found.get(RTA_GATEWAY)
-    if hops := found.get(RTA_MULTIPATH):  # of several ways the first
+    if hops := found.get(RTA_MULTIPATH):  # the first of several next hops
         size, _, _, index = RTNEXTHOP.unpack_from(hops)
         gateway = attributes(hops, RTNEXTHOP.size, size).get(RTA_GATEWAY)
     packed = found.get(RTA_DST, bytes(address.max_prefixlen // 8))

@@ -1,4 +1,4 @@
-"""The frame of every netlink message: header, attributes, errors (linux/netlink.h). Pure."""
+"""Framing of netlink messages: header, attributes, errors (linux/netlink.h). Pure."""
 
 import struct
 from collections.abc import Iterator
@@ -33,17 +33,17 @@ NLMSGERR_ATTR_MSG: Final = 1
 # nlmsg_flags
 NLM_F_REQUEST: Final = 0x01
 NLM_F_ACK: Final = 0x04
-NLM_F_DUMP_INTR: Final = 0x10  # the dump may be wrong, because what it shows changed meanwhile
-NLM_F_DUMP: Final = 0x300  # of a GET request
-NLM_F_REPLACE: Final = 0x100  # of a NEW request
+NLM_F_DUMP_INTR: Final = 0x10  # the dump may be inconsistent because of concurrent changes
+NLM_F_DUMP: Final = 0x300  # in a GET request
+NLM_F_REPLACE: Final = 0x100  # in a NEW request
 NLM_F_EXCL: Final = 0x200
 NLM_F_CREATE: Final = 0x400
-NLM_F_CAPPED: Final = 0x100  # of an answer: the request is not repeated after its header
-NLM_F_ACK_TLVS: Final = 0x200  # of an answer: attributes follow
+NLM_F_CAPPED: Final = 0x100  # in an answer: only the request's header is included
+NLM_F_ACK_TLVS: Final = 0x200  # in an answer: attributes follow
 
 
 class Message(NamedTuple):
-    """Where in the received bytes a message's payload is."""
+    """Position of a message's payload in the received bytes."""
 
     kind: int
     flags: int
@@ -53,20 +53,20 @@ class Message(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What the kernel is asked to do; `payload` is a multiple of 4 bytes long."""
+    """A request to the kernel; the length of `payload` is a multiple of 4 bytes."""
 
     kind: int
     flags: int
     payload: bytes
 
     def frame(self, sequence: int, acknowledge: bool = False) -> bytes:
-        """As it is sent. Without `acknowledge` the kernel tells failure only."""
+        """Encode the request. Without `acknowledge` the kernel reports failures only."""
         flags = self.flags | (NLM_F_REQUEST | NLM_F_ACK if acknowledge else NLM_F_REQUEST)
         return NLMSG_HDR.pack(16 + len(self.payload), self.kind, flags, sequence, 0) + self.payload
 
 
 def messages(data: bytes) -> Iterator[Message]:
-    """The messages of one datagram. Raises `ValueError` where they are no messages."""
+    """Yield the messages of one datagram. Raises `ValueError` if malformed."""
     at, size = 0, len(data)
     unpack = NLMSG_HDR.unpack_from
     while at + 16 <= size:
@@ -78,19 +78,19 @@ def messages(data: bytes) -> Iterator[Message]:
 
 
 def fixed(layout: struct.Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
-    """The numbers that a payload begins with. Raises `ValueError` where it is shorter."""
+    """Decode the fixed fields at the start of a payload. Raises `ValueError` if it is too short."""
     if end - start < layout.size:
         raise ValueError(f"a netlink payload of {end - start} bytes where {layout.size} are the least")
     return layout.unpack_from(data, start)
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded to a multiple of 4 bytes."""
+    """Encode one attribute, padded to a multiple of 4 bytes."""
     return NLATTR.pack(4 + len(value), kind) + value + bytes(-len(value) & 3)
 
 
 def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
-    """The attributes there, by type; the last where one is repeated. Raises `ValueError`."""
+    """Decode attributes, by type; the last wins if one is repeated. Raises `ValueError`."""
     found = {}
     unpack = NLATTR.unpack_from
     while start + 4 <= end:
@@ -103,7 +103,7 @@ def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
 
 
 def number(value: bytes | None) -> int:
-    """An attribute's unsigned number, of any size; 0 without."""
+    """Decode an unsigned integer attribute of any size; 0 if absent."""
     return 0 if value is None else int.from_bytes(value, _ORDER)
 
 
@@ -111,23 +111,23 @@ _ORDER: Final = "little" if struct.pack("=H", 1)[0] else "big"
 
 
 class NetlinkRefusal(NamedTuple):
-    """Why the kernel does not do it: an errno, and with NETLINK_EXT_ACK mostly words."""
+    """The kernel's refusal: an errno and, with NETLINK_EXT_ACK, usually an explanation."""
 
     code: int
     words: str
 
 
 def refusal(data: bytes, message: Message) -> NetlinkRefusal | None:
-    """What an NLMSG_ERROR, or an NLMSG_DONE, tells; None if all is well. Raises `ValueError`."""
+    """Decode the error in an NLMSG_ERROR or NLMSG_DONE; None on success. Raises `ValueError`."""
     if message.end - message.start < 4:
-        return None  # an NLMSG_DONE of old kernels
+        return None  # NLMSG_DONE of an old kernel
     code = -ERROR.unpack_from(data, message.start)[0]
     if code <= 0:
         return None
     if not message.flags & NLM_F_ACK_TLVS:
         return NetlinkRefusal(code, "")
     at = message.start + 4
-    if message.kind == NLMSG_ERROR:  # the request follows, or just its header
+    if message.kind == NLMSG_ERROR:  # the request follows, or only its header
         if message.end - at < 16:
             raise ValueError("a netlink error without the request's header")
         length = NLMSG_HDR.unpack_from(data, at)[0]

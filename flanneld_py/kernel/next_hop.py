@@ -1,4 +1,4 @@
-"""Where packets leave the machine: rtnetlink's routes, as far as that matters (linux/rtnetlink.h). Pure."""
+"""Decoding of next hops from rtnetlink routes (linux/rtnetlink.h). Pure."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -29,18 +29,18 @@ from flanneld_py.underlay.interface import NextHop
 __all__ = ["default_next_hop", "get_route", "next_hop", "next_hop_to_a_host", "sources"]
 
 RTNEXTHOP: Final = struct.Struct("=HBBi")  # length, flags, weight, index
-RTVIA: Final = struct.Struct("=H")  # family, and then the address
+RTVIA: Final = struct.Struct("=H")  # family, followed by the address
 
 
 def get_route(address: Address) -> Request:
-    """Ask which way packets to this address go."""
+    """Request the route to an address."""
     family = AF_INET if address.version == 4 else AF_INET6
     payload = RTMSG.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     return Request(RTM_GETROUTE, 0, payload + attribute(RTA_DST, address.packed))
 
 
 def next_hop(data: bytes, start: int, end: int) -> NextHop | None:
-    """The way of an RTM_NEWROUTE: its first next hop, where it has several."""
+    """Decode the next hop of an RTM_NEWROUTE, the first one if it has several."""
     found = attributes(data, start + RTMSG.size, end)
     source = found.get(RTA_PREFSRC)
     index = number(found.get(RTA_OIF))
@@ -53,13 +53,13 @@ def next_hop(data: bytes, start: int, end: int) -> NextHop | None:
 
 
 def next_hop_to_a_host(data: bytes, start: int, end: int) -> NextHop | None:
-    """As `next_hop`; None for what is sent to no other machine (our own address) or several (broadcast)."""
+    """Like `next_hop`, but None for our own address and for broadcast or multicast."""
     *_, kind, _ = RTMSG.unpack_from(data, start)
     return next_hop(data, start, end) if kind == RTN_UNICAST else None
 
 
 def _gateway(found: Mapping[int, bytes]) -> Address | None:
-    if RTA_VIA in found:  # a router of the other family
+    if RTA_VIA in found:  # a gateway of the other address family
         return _address(found[RTA_VIA][RTVIA.size :])
     return _address(found[RTA_GATEWAY]) if RTA_GATEWAY in found else None
 
@@ -69,10 +69,11 @@ def _address(packed: bytes) -> Address:
 
 
 def sources(routes: Sequence[Route], addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """Those of an interface's addresses that the routes by it have as source, the best first.
+    """Return those of an interface's addresses that its routes name as source, best first.
 
-    That is the one towards the router of the default route, then those towards the rest of the link, in their
-    own order. What a route by a router names comes last: an administrator may have it be a virtual address.
+    First comes the source towards the default gateway, then the sources for the rest of the link, in the
+    order of `addresses`. Sources of routes with a gateway come last: an administrator may have put a virtual
+    address there.
     """
     near: list[tuple[Network, Address]] = []
     far: list[Address] = []
@@ -92,7 +93,7 @@ def sources(routes: Sequence[Route], addresses: Sequence[Address]) -> tuple[Addr
 
 
 def default_next_hop(family: int, data: bytes, start: int, end: int) -> tuple[int, NextHop] | None:
-    """Metric and way, if the route is a default route of this family; "unreachable default" is none."""
+    """Return metric and next hop if the route is a unicast default route of this address family."""
     its, length, _, _, table, _, _, kind, _ = RTMSG.unpack_from(data, start)
     if its != family or length or kind != RTN_UNICAST:
         return None

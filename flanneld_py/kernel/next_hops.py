@@ -1,4 +1,4 @@
-"""Which way packets to other machines go: asked of the kernel, which knows routes, rules and tables."""
+"""Next hops to other machines, looked up in the kernel, which knows all routes, rules and tables."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ __all__ = ["next_hops_to"]
 
 
 def next_hops_to(addresses: Sequence[Address], /) -> dict[Address, NextHop]:
-    """The way to each of these addresses; none to one that cannot be reached. Raises `OSError`."""
+    """Return the next hop to each address that can be reached. Raises `OSError`."""
     found = {}
     with Channel() as channel:
         answers = channel.ask_all([get_route(address) for address in addresses])

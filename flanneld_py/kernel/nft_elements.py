@@ -1,7 +1,7 @@
-"""Elements of nftables' sets, and its counters, as netlink messages and back. Pure.
+"""Encoding and decoding of nftables set elements and counters as netlink messages. Pure.
 
-The program nft takes some 10 ms for each change, and may hang behind others; a message takes microseconds.
-Tables, chains and rules, which hardly ever change, are left to it.
+The program nft takes some 10 ms per change and may block behind others; a message takes microseconds. Tables,
+chains and rules, which hardly ever change, are left to nft.
 """
 
 import struct
@@ -35,21 +35,21 @@ NFPROTO_UNSPEC, NFPROTO_INET = 0, 1  # linux/netfilter.h
 NLA_F_NESTED: Final = 0x8000
 
 MOST: Final = 1000
-"""Elements of a message: an attribute has at most 65,535 bytes."""
+"""Maximum elements per message: an attribute has at most 65,535 bytes."""
 
 
 def batch_begin() -> Request:
-    """What follows is done together, or not at all."""
+    """Begin a batch: what follows is applied atomically."""
     return Request(NFNL_MSG_BATCH_BEGIN, 0, NFGENMSG.pack(NFPROTO_UNSPEC, 0, NFNL_SUBSYS_NFTABLES))
 
 
 def batch_end() -> Request:
-    """That was all."""
+    """End a batch."""
     return Request(NFNL_MSG_BATCH_END, 0, NFGENMSG.pack(NFPROTO_UNSPEC, 0, NFNL_SUBSYS_NFTABLES))
 
 
 def change(table: str, name: str, addresses: Sequence[Address], *, add: bool) -> list[Request]:
-    """Put addresses into a set of an inet table, or take them out. That one is there already does no harm."""
+    """Add or remove addresses of a set in an inet table; adding one that exists is no error."""
     kind, flags = (NFT_MSG_NEWSETELEM, NLM_F_CREATE) if add else (NFT_MSG_DELSETELEM, 0)
     return [
         Request(kind, flags, _of_set(table, name) + _elements(addresses[first : first + MOST]))
@@ -69,7 +69,7 @@ def _elements(addresses: Sequence[Address]) -> bytes:
 
 
 def dump(table: str, name: str) -> Request:
-    """Ask for all elements of a set."""
+    """Request all elements of a set."""
     return Request(NFT_MSG_GETSETELEM, NLM_F_DUMP, _of_set(table, name))
 
 
@@ -79,11 +79,11 @@ def _of_set(table: str, name: str) -> bytes:
 
 
 def elements(data: bytes, start: int, end: int) -> Iterator[Address]:
-    """The addresses of an NFT_MSG_NEWSETELEM."""
+    """Decode the addresses in an NFT_MSG_NEWSETELEM."""
     fixed(NFGENMSG, data, start, end)
     listed = attributes(data, start + NFGENMSG.size, end).get(NFTA_SET_ELEM_LIST_ELEMENTS, b"")
     place = 0
-    while place + 4 <= len(listed):  # all of one type, so no mapping by type
+    while place + 4 <= len(listed):  # all have the same type, so a mapping by type would not do
         (size,) = struct.unpack_from("=H", listed, place)
         if size < 4:
             return
@@ -98,7 +98,7 @@ def elements(data: bytes, start: int, end: int) -> Iterator[Address]:
 
 
 def counter(table: str, name: str) -> Request:
-    """Ask for a counter."""
+    """Request a counter."""
     payload = NFGENMSG.pack(NFPROTO_INET, 0, 0) + _text(NFTA_OBJ_TABLE, table) + _text(NFTA_OBJ_NAME, name)
     return Request(
         NFT_MSG_GETOBJ, 0, payload + attribute(NFTA_OBJ_TYPE, struct.pack(">I", NFT_OBJECT_COUNTER))
@@ -106,19 +106,19 @@ def counter(table: str, name: str) -> Request:
 
 
 def counted(data: bytes, start: int, end: int) -> int:
-    """The packets of an NFT_MSG_NEWOBJ."""
+    """Decode the packet count in an NFT_MSG_NEWOBJ."""
     fixed(NFGENMSG, data, start, end)
     inner = attributes(data, start + NFGENMSG.size, end).get(NFTA_OBJ_DATA, b"")
     return int.from_bytes(attributes(inner, 0, len(inner)).get(NFTA_COUNTER_PACKETS, b""))
 
 
 def generation() -> Request:
-    """Ask for the number of the last change to any table of this network namespace."""
+    """Request the generation: the number of the last change to any table of this network namespace."""
     return Request(NFT_MSG_GETGEN, 0, NFGENMSG.pack(NFPROTO_UNSPEC, 0, 0))
 
 
 def generation_of(data: bytes, start: int, end: int) -> int:
-    """That of an NFT_MSG_NEWGEN."""
+    """Decode the generation in an NFT_MSG_NEWGEN."""
     fixed(NFGENMSG, data, start, end)
     return int.from_bytes(attributes(data, start + NFGENMSG.size, end).get(NFTA_GEN_ID, b""))
 

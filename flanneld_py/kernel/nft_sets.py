@@ -1,4 +1,4 @@
-"""Sets and counters of nftables in this network namespace."""
+"""Access to nftables sets and counters in this network namespace."""
 
 import threading
 from collections.abc import Collection, Mapping
@@ -15,10 +15,10 @@ NETLINK_NETFILTER: Final = 12  # linux/netlink.h
 
 
 class NftSets:
-    """Those of an inet table. For any thread; every method but `close` raises `OSError`.
+    """The sets and counters of an inet table. For any thread; every method but `close` raises `OSError`.
 
-    The socket stays open: when one is closed, nf_tables waits until all CPUs have forgotten what was deleted
-    (rcu_barrier in its nft_rcv_nl_event), some 20 ms.
+    The socket stays open: closing one makes nf_tables wait, for some 20 ms, until deleted objects are freed
+    on all CPUs (rcu_barrier in nft_rcv_nl_event).
     """
 
     def __init__(self, table: str) -> None:
@@ -29,7 +29,7 @@ class NftSets:
     def change(
         self, more: Mapping[str, Collection[Address]], less: Mapping[str, Collection[Address]]
     ) -> None:
-        """Put addresses into sets, by their names, and take others out; all of it at once."""
+        """Add addresses to sets and remove others, by set name, atomically."""
         requests: list[Request] = []
         for changes, add in ((less, False), (more, True)):
             for name, addresses in changes.items():
@@ -39,7 +39,7 @@ class NftSets:
                 self._channel.transact(nft_elements.batch_begin(), requests, nft_elements.batch_end())
 
     def listed(self, name: str) -> set[Address]:
-        """All that is in a set."""
+        """Return all addresses in a set."""
         with self._lock:
             dumped = self._channel.dump(nft_elements.dump(self._table, name), nft_elements.NFT_MSG_NEWSETELEM)
         return {
@@ -49,18 +49,18 @@ class NftSets:
         }
 
     def packets(self, name: str) -> int:
-        """Of a counter."""
+        """Return the packet count of a counter."""
         with self._lock:
             data, message = self._channel.ask(nft_elements.counter(self._table, name))
         return nft_elements.counted(data, message.start, message.end)
 
     def generation(self) -> int:
-        """A number that every change to any table makes another."""
+        """Return the generation, a number that differs after any change to any table."""
         with self._lock:
             data, message = self._channel.ask(nft_elements.generation())
         return nft_elements.generation_of(data, message.start, message.end)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the socket."""
         with self._lock:
             self._channel.close()

@@ -1,7 +1,7 @@
-"""Which flanneld of this machine carries which network, noted where their routes are: in the kernel.
+"""Notes in the kernel of which flanneld of this machine carries which network.
 
-A note is a route in a table of its own, which no rule leads to. So there is one set of notes for each network
-namespace, whatever containers share it, they outlive a daemon, and they end with the machine, as routes do.
+A note is a route in a separate table that no rule refers to. So there is one set of notes per network
+namespace, whichever containers share it. Notes outlive a daemon and, like routes, are gone after a reboot.
 """
 
 import errno
@@ -40,20 +40,20 @@ from flanneld_py.subnet import Network
 __all__ = ["TABLE", "forget_all", "note", "noted"]
 
 TABLE: Final = 0x666C616E
-"""The routing table, "flan"; `ip route show table 1718378862` lists it."""
+"""The routing table, "flan" in ASCII; `ip route show table 1718378862` lists it."""
 
-RTN_THROW: Final = 9  # linux/rtnetlink.h: go on as if this table had no route
+RTN_THROW: Final = 9  # linux/rtnetlink.h: continue as if this table had no route
 U32: Final = struct.Struct("=I")
 
 
 def noted() -> list[Note]:
-    """The notes of all flannelds of this machine. Raises `OSError`."""
+    """Return the notes of all flannelds of this machine. Raises `OSError`."""
     with Channel() as channel:
         return list(_noted(channel))
 
 
 def note(owner: int, networks: Iterable[Network]) -> None:
-    """This one carries these networks, and no other any more. Raises `OSError`."""
+    """Record that this flanneld carries exactly these networks. Raises `OSError`."""
     wanted = {Note(network, owner) for network in networks}
     with Channel() as channel:
         there = {note for note in _noted(channel) if note.owner == owner}
@@ -64,7 +64,7 @@ def note(owner: int, networks: Iterable[Network]) -> None:
 
 
 def forget_all() -> Iterator[str]:
-    """Have no notes; what there was. Raises `OSError`."""
+    """Remove all notes; yield what there was. Raises `OSError`."""
     with Channel() as channel:
         for each in list(_noted(channel)):
             _forget(channel, each)
@@ -75,7 +75,7 @@ def _forget(channel: Channel, each: Note) -> None:
     try:
         channel.execute(Request(RTM_DELROUTE, 0, _payload(each, 0)))
     except OSError as error:
-        if error.errno != errno.ESRCH:  # it went meanwhile
+        if error.errno != errno.ESRCH:  # already gone
             raise
 
 
@@ -85,14 +85,14 @@ def _noted(channel: Channel) -> Iterator[Note]:
         try:
             dumped = channel.dump(Request(RTM_GETROUTE, NLM_F_DUMP, payload), RTM_NEWROUTE)
         except OSError as error:
-            if error.errno == errno.ENOENT:  # there is no such table yet
+            if error.errno == errno.ENOENT:  # the table does not exist yet
                 continue
             raise
         for data, message in dumped:
             of, length, _, _, _, protocol, *_ = fixed(RTMSG, data, message.start, message.end)
             found = attributes(data, message.start + RTMSG.size, message.end)
             if (of, protocol, number(found.get(RTA_TABLE))) != (family, PROTOCOL, TABLE):
-                continue  # a kernel older than 4.20 lists everything, and one without IPv6 IPv4's instead
+                continue  # kernels before 4.20 list everything, those without IPv6 list IPv4 instead
             network: Network
             if family == AF_INET:
                 network = IPv4Network((found.get(RTA_DST, bytes(4)), length))

@@ -1,4 +1,4 @@
-"""Whether a device leaves transmit checksums to its hardware (linux/ethtool.h)."""
+"""Transmit checksum offload of a device (linux/ethtool.h)."""
 
 import fcntl
 import socket

@@ -1,4 +1,4 @@
-"""Our devices, looked at and made as they should be."""
+"""Inspects our devices and brings them into their wanted state."""
 
 import errno
 import os
@@ -42,12 +42,12 @@ from flanneld_py.kernel.rtnetlink import (
 __all__ = ["Reconciled", "establish", "reconcile"]
 
 GONE = frozenset({errno.EADDRNOTAVAIL})
-"""How the kernel says that an address that is to be taken away is not there."""
+"""Errors that mean that an address to be removed does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was put right, what the kernel refused, and what only the backend can put right."""
+    """The result of `reconcile`: repairs done, repairs refused by the kernel, why a new claim is needed."""
 
     done: tuple[Action, ...] = ()
     refused: tuple[tuple[Action, OSError], ...] = ()
@@ -55,7 +55,7 @@ class Reconciled:
 
 
 def reconcile(wanted: Sequence[DesiredDevice]) -> Reconciled:
-    """Look at all of these devices, and put right what can be. Raises `OSError` where it cannot look."""
+    """Inspect these devices and repair what can be repaired. Raises `OSError` if they cannot be inspected."""
     if not wanted:
         return Reconciled()
     done: list[Action] = []
@@ -74,25 +74,25 @@ def reconcile(wanted: Sequence[DesiredDevice]) -> Reconciled:
 
 
 def establish(device: DesiredDevice) -> None:
-    """Have a device, which is there, as it is wanted. Raises `Fatal`."""
+    """Bring an existing device into its wanted state. Raises `Fatal`."""
     given = " and ".join(map(str, device.addresses)) or "no address"
     size = f" and MTU {device.mtu}" if device.mtu else ""
     try:
         with Channel() as channel:
             for action in compare(device, _found(channel, device)):
-                if isinstance(action, Recreate):  # it went in this moment
+                if isinstance(action, Recreate):  # it has just disappeared
                     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
                 error = _perform(channel, action)
                 if error is not None:
                     raise error
     except OSError as error:
         raise Fatal(
-            f"Giving {device.name} {given}{size}: {error.strerror or error}", code=Exit.KERNEL
+            f"Configuring {device.name} with {given}{size}: {error.strerror or error}", code=Exit.KERNEL
         ) from error
 
 
 def _perform(channel: Channel, action: Action) -> OSError | None:
-    """The kernel's word on why not, if so."""
+    """Perform an action; return the error if the kernel refused."""
     try:
         channel.execute(_request(action))
     except OSError as error:
@@ -110,7 +110,7 @@ def _request(action: Action) -> Request:
         case AddAddress(index, address):
             return give_address(index, address)
         case Recreate():
-            raise ValueError(f"nothing that the kernel can be asked for: {action}")
+            raise ValueError(f"no kernel request performs this action: {action}")
     return encode(PutEntry(action.route))
 
 
@@ -133,7 +133,7 @@ def _found(channel: Channel, wanted: DesiredDevice) -> FoundDevice | None:
 def _addresses(channel: Channel, index: int) -> Iterator[HeldAddress]:
     for data, message in channel.dump(dump_addresses(0, index), RTM_NEWADDR):
         held = held_address(data, message.start, message.end)
-        if held is not None and held.device == index:  # kernels before 4.20 list those of all devices
+        if held is not None and held.device == index:  # kernels before 4.20 list the addresses of all devices
             yield held
 
 

@@ -1,7 +1,8 @@
-"""Entries as rtnetlink messages, and back (rtnetlink(7), linux/rtnetlink.h, linux/neighbour.h). Pure.
+"""Encoding and decoding of entries as rtnetlink messages. Pure.
 
-A codec of our own because an overlay of thousands of machines means tens of thousands of messages at once,
-and a general library takes longer for each than the kernel does.
+See rtnetlink(7), linux/rtnetlink.h and linux/neighbour.h. The codec is our own because an overlay of
+thousands of machines means tens of thousands of messages at once, and a general library takes longer for each
+than the kernel does.
 """
 
 import struct
@@ -52,7 +53,7 @@ RTA_TABLE, RTA_VIA, RTA_ENCAP, RTA_NH_ID = 15, 18, 22, 30
 SEVERAL: Final = frozenset({RTA_MULTIPATH, RTA_NH_ID})
 ALTERED: Final = frozenset({RTA_METRICS, RTA_MULTIPATH, RTA_VIA, RTA_ENCAP, RTA_NH_ID})
 
-IP6_RT_PRIO_USER: Final = 1024  # linux/ipv6_route.h: what the kernel makes of metric 0
+IP6_RT_PRIO_USER: Final = 1024  # linux/ipv6_route.h: the kernel's default, used for metric 0
 
 # linux/neighbour.h
 NDMSG: Final = struct.Struct("=B3xiHBB")  # family, ifindex, state, flags, type
@@ -61,7 +62,7 @@ OTHER_WAY: Final = frozenset({NDA_PORT, NDA_VNI, NDA_IFINDEX, NDA_NH_ID})
 NUD_INCOMPLETE, NUD_FAILED, NUD_PERMANENT = 0x01, 0x20, 0x80
 NTF_SELF, NTF_EXT_LEARNED = 0x02, 0x10
 
-# An attribute of each size that entries have: length and type, then the value.
+# Layouts of the attribute sizes that entries need: length and type, then the value.
 BYTES_4: Final = struct.Struct("=HH4s")
 BYTES_16: Final = struct.Struct("=HH16s")
 U32: Final = struct.Struct("=HHI")
@@ -71,7 +72,7 @@ PROTOCOL_OF_NEIGHBOUR: Final = attribute(NDA_PROTOCOL, bytes([PROTOCOL]))
 
 
 def encode(change: Change) -> Request:
-    """The request. Raises `ValueError` for an entry that is none: an IPv4 route by an IPv6 gateway, say."""
+    """Encode a change. Raises `ValueError` for an impossible entry: an IPv4 route via IPv6, for example."""
     entry, put = change.entry, isinstance(change, Add)
     flags = NLM_F_CREATE | NLM_F_REPLACE if put else 0
     if isinstance(entry, Route):
@@ -92,7 +93,7 @@ def _route(route: Route, put: bool) -> bytes:
     family = AF_INET if network.version == 4 else AF_INET6
     if put:
         scope, kind = RT_SCOPE_UNIVERSE if route.gateway is not None else RT_SCOPE_LINK, RTN_UNICAST
-    else:  # whatever they are: somebody else's route may be of another type
+    else:  # any scope and type: a route of somebody else may be of another type
         scope, kind = RT_SCOPE_NOWHERE, 0
     flags = RTNH_F_ONLINK if route.onlink and put else 0
     length = route.destination.prefixlen
@@ -110,7 +111,7 @@ def _route(route: Route, put: bool) -> bytes:
 
 
 def blackhole(network: Network, metric: int, protocol: int) -> Request:
-    """Make a route on which packets to this network end; that there is one is an error."""
+    """Request a blackhole route for this network; it is an error if the route exists."""
     family = AF_INET if network.version == 4 else AF_INET6
     payload = RTMSG.pack(
         family, network.prefixlen, 0, 0, RT_TABLE_MAIN, protocol, RT_SCOPE_UNIVERSE, RTN_BLACKHOLE, 0
@@ -132,29 +133,29 @@ def _as_address(packed: bytes) -> Address:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
-# Dumps. A kernel older than 4.20 knows no filters, so what comes may be more than what was asked for.
+# Dumps. Kernels before 4.20 do not support filters, so they may return more than requested.
 
 
 def dump_routes(family: int, device: int = 0) -> Request:
-    """Ask for the routes of the main table, by all devices or by this one."""
+    """Request the routes of the main table, of all devices or of one."""
     payload = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0) + U32.pack(8, RTA_TABLE, RT_TABLE_MAIN)
     payload += U32.pack(8, RTA_OIF, device) if device else b""
     return Request(RTM_GETROUTE, NLM_F_DUMP, payload)
 
 
 def dump_neighbours(family: int, device: int) -> Request:
-    """Ask for the neighbours of a device."""
+    """Request the neighbours of a device, or of all (0)."""
     payload = NDMSG.pack(family, 0, 0, 0, 0) + U32.pack(8, NDA_IFINDEX, device)
     return Request(RTM_GETNEIGH, NLM_F_DUMP, payload)
 
 
 def dump_fdb(device: int) -> Request:
-    """Ask for the FDB of a device."""
+    """Request the FDB of a device."""
     return Request(RTM_GETNEIGH, NLM_F_DUMP, NDMSG.pack(AF_BRIDGE, device, 0, 0, 0))
 
 
 def seen_route(data: bytes, start: int, end: int) -> SeenEntry | None:
-    """The route of an RTM_NEWROUTE; None if it is in no slot of ours: another table, a source, a TOS."""
+    """Decode an RTM_NEWROUTE; None if it cannot conflict with ours: another table, a source, a TOS."""
     family, length, src_len, tos, table, protocol, _, kind, flags = fixed(RTMSG, data, start, end)
     found = attributes(data, start + RTMSG.size, end)
     table = number(found.get(RTA_TABLE)) or table
@@ -185,7 +186,7 @@ def seen_route(data: bytes, start: int, end: int) -> SeenEntry | None:
 
 
 def seen_neighbour(data: bytes, start: int, end: int) -> SeenEntry | None:
-    """The neighbour or FDB entry of an RTM_NEWNEIGH; None if it leads nowhere."""
+    """Decode the neighbour or FDB entry in an RTM_NEWNEIGH; None if it is unresolved."""
     family, device, state, flags, _ = fixed(NDMSG, data, start, end)
     found = attributes(data, start + NDMSG.size, end)
     mac, to = found.get(NDA_LLADDR, b""), found.get(NDA_DST)

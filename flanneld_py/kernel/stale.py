@@ -1,8 +1,8 @@
-"""What this machine's flannelds left in the kernel in a former life: with another Network or backend. Pure.
+"""Stale entries, left in the kernel by earlier runs with another Network or backend. Pure.
 
-Every flanneld marks its entries in the same way, and several may share a machine, or one may carry several
-networks. So each has a note of the networks that it has, which outlives it as its entries do, and a marked
-entry belongs to whoever has noted the smallest network around it. One that nobody has is of a former life.
+All flannelds mark their entries in the same way; several may run on a machine, and one may carry several
+networks. Therefore each leaves a note of its networks, which outlives it as its entries do. A marked entry
+belongs to the owner of the smallest noted network that contains it; one without an owner is stale.
 """
 
 from collections.abc import Container, Iterable
@@ -17,7 +17,7 @@ __all__ = ["Note", "is_anothers", "is_within", "stale_entries"]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A flanneld of this machine, `owner`, carries this network, or did when it ran last."""
+    """A record that the flanneld `owner` of this machine carries this network, or did when it last ran."""
 
     network: Network
     owner: int
@@ -30,10 +30,11 @@ def stale_entries(
     carried: Subnet | None,
     wanted: Container[Slot] = (),
 ) -> tuple[Entry, ...]:
-    """The marked entries that no flanneld of this machine wants any more, routes first.
+    """Return the marked entries that no flanneld of this machine wants any more, routes first.
 
-    `carried` is the overlay whose entries our backend compares with its leases by itself; None if it makes
-    none, so that those of our own network are of a former backend, unless they are `wanted` by today's.
+    `carried` is the overlay whose entries our backend reconciles with its leases itself. None if the backend
+    creates no entries: then those in our own network are a former backend's, unless they are `wanted` by the
+    present one.
     """
     there = tuple(notes)
     found: list[Entry] = []
@@ -47,7 +48,7 @@ def stale_entries(
 
 
 def is_anothers(network: Network, notes: Iterable[Note], owner: int) -> bool:
-    """Whether the smallest network around it is noted, but not by this owner."""
+    """Whether the smallest noted network that contains this one belongs to another owner."""
     around = [note for note in notes if is_within(network, note.network)]
     longest = max((note.network.prefixlen for note in around), default=0)
     owners = {note.owner for note in around if note.network.prefixlen == longest}
@@ -55,7 +56,7 @@ def is_anothers(network: Network, notes: Iterable[Note], owner: int) -> bool:
 
 
 def is_within(network: Network, whole: Network) -> bool:
-    """Whether all of it is of this one."""
+    """Whether `network` is contained in `whole`."""
     if network.version != whole.version or network.prefixlen < whole.prefixlen:
         return False
     return network.network_address in whole
@@ -67,5 +68,5 @@ def _where(entry: Entry) -> Network | None:
             return destination
         case Neighbour(address=address):
             return ip_network(address)
-        case FdbEntry():  # it names no address of the overlay
+        case FdbEntry():  # it contains no overlay address
             return None

@@ -1,4 +1,4 @@
-"""What one network's flanneld does about its own past on this machine. Decisions: `former`."""
+"""Removes stale entries of one network's flanneld. The decisions are in `stale`."""
 
 import logging
 import zlib
@@ -17,14 +17,14 @@ __all__ = ["StaleRemoval"]
 logger = logging.getLogger(__name__)
 
 NAMED: Final = 3
-"""Entries that a message names; the rest it counts."""
+"""Number of entries named in a message; the rest are counted."""
 
 OWNER: Final = 0x80000000
-"""Set in every owner's number, which is the metric of a route, of which IPv6 has none that is 0."""
+"""Bit set in every owner's number, which becomes a route's metric: IPv6 has no metric 0."""
 
 
 class StaleRemoval:
-    """The past of the flanneld that has this subnet file, by which it is known over restarts."""
+    """Removes what earlier runs left. A flanneld is identified across restarts by its subnet file."""
 
     def __init__(self, subnet_file: Path) -> None:
         self._name = str(subnet_file.absolute())
@@ -33,9 +33,9 @@ class StaleRemoval:
         self._unfinished: tuple[Subnet, Subnet | None, Callable[[], Container[Slot]]] | None = None
 
     def leave(self, overlay: Subnet, carried: Subnet | None, wanted: Callable[[], Container[Slot]]) -> None:
-        """Have a note of the overlay that we carry, and take away what else is marked and nobody's.
+        """Note the overlay that we carry, and remove marked entries that belong to nobody.
 
-        `carried`, and what `wanted` answers, are as of `stale_entries`. What fails is tried again by `look`.
+        `carried`, and the result of `wanted`, are as for `stale_entries`. Failures are retried by `look`.
         """
         self._unfinished = overlay, carried, wanted
         try:
@@ -44,7 +44,7 @@ class StaleRemoval:
             found = stale_entries(table.marked(), notes.noted(), self._owner, carried, wanted())
             failed = dict(table.perform([Remove(entry) for entry in found])) if found else {}
         except OSError as error:
-            logger.error("Looking for what earlier networks left: %s. Retrying", error)  # noqa: TRY400
+            logger.error("Looking for stale entries of earlier networks: %s. Retrying", error)  # noqa: TRY400
             return
         gone = [entry for entry in found if Remove(entry) not in failed]
         if gone:
@@ -55,21 +55,22 @@ class StaleRemoval:
             self._unfinished = None
 
     def look(self) -> None:
-        """From time to time: finish what failed."""
+        """Retry what failed; to be called now and then."""
         if self._hold is not None:
             self._hold.look()
         if self._unfinished is not None:
             self.leave(*self._unfinished)
 
     def spares(self, network: Network) -> bool:
-        """Whether it is of another flanneld of this machine. Raises `OSError`."""
+        """Whether the network belongs to another flanneld of this machine. Raises `OSError`."""
         return is_anothers(network, notes.noted(), self._owner)
 
     def _identify(self, overlay: Subnet) -> int:
-        """A number for us, the same after a restart.
+        """Return a number that identifies us across restarts.
 
-        Containers may have files of the same name, and share the machine's network. Whoever comes second is
-        told apart by its network, and its past with another one is not known. Raises `OSError`.
+        Containers may have subnet files of the same name and share the host's network. The second to start
+        gets a number that includes its network; what it left with an earlier network is then not recognised.
+        Raises `OSError`.
         """
         number = OWNER | zlib.crc32(self._name.encode(errors="surrogateescape"))
         try:

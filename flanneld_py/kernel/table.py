@@ -1,4 +1,4 @@
-"""Routes, neighbours and FDB entries in this machine's kernel."""
+"""Reads and changes routes, neighbours and FDB entries in this machine's kernel."""
 
 import errno
 import socket
@@ -27,13 +27,13 @@ __all__ = ["FAMILIES", "marked", "perform", "seen"]
 FAMILIES: Final = (AF_INET, AF_INET6)
 
 ABSENT: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
-"""How the kernel says that what is to be deleted is not there: routes, neighbours, their device."""
+"""Errors that mean that what is to be deleted does not exist: a route, a neighbour, or its device."""
 
 
 def perform(changes: Sequence[Change]) -> list[tuple[Change, OSError]]:
-    """Make the changes, in order; those that failed, with what was attempted and the kernel's own words.
+    """Make the changes in order; return those that failed, with what was attempted and the kernel's reason.
 
-    A failure stops nothing. Raises `OSError` where the kernel cannot be asked at all.
+    A failure does not stop the rest. Raises `OSError` if the kernel cannot be asked at all.
     """
     with Channel() as channel:
         failed = channel.request([encode(change) for change in changes])
@@ -45,7 +45,7 @@ def perform(changes: Sequence[Change]) -> list[tuple[Change, OSError]]:
 
 
 def marked(protocol: int = PROTOCOL) -> list[SeenEntry]:
-    """Every route and every neighbour with this mark, whatever device they are of. Raises `OSError`."""
+    """Return all routes and neighbours with this mark, of any device. Raises `OSError`."""
     with Channel() as channel:
         routes = [
             item
@@ -64,10 +64,10 @@ def marked(protocol: int = PROTOCOL) -> list[SeenEntry]:
 def seen(
     devices: Collection[int], families: Collection[int] = FAMILIES, wanted: Container[Slot] = ()
 ) -> list[SeenEntry]:
-    """What the kernel has that concerns us.
+    """Return the kernel entries that concern us.
 
-    That is every route with our mark, every route by these devices or to a destination in `wanted`, and all
-    neighbours and FDB entries of these devices. Raises `OSError`.
+    These are all routes with our mark, all routes through these devices or to a destination in `wanted`, and
+    all neighbours and FDB entries of these devices. Raises `OSError`.
     """
     found = []
     with Channel() as channel:
@@ -88,16 +88,16 @@ def _routes(channel: Channel, family: int) -> Iterator[tuple[SeenEntry, Route]]:
         item = seen_route(data, message.start, message.end)
         if item is None or not isinstance(route := item.entry, Route):
             continue
-        if route.destination.version == version:  # a kernel without IPv6 lists IPv4's instead
+        if route.destination.version == version:  # a kernel without IPv6 lists IPv4 instead
             yield item, route
 
 
 def _neighbours(channel: Channel, request: Request, device: int = 0) -> Iterator[SeenEntry]:
-    """Those of a device, or of all."""
+    """Yield the entries of a device, or of all."""
     try:
         listed = channel.dump(request, RTM_NEWNEIGH)
     except OSError as error:
-        if error.errno == errno.ENODEV:  # a device that is gone has none
+        if error.errno == errno.ENODEV:  # the device is gone
             return
         raise
     for data, message in listed:

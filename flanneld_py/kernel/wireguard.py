@@ -1,4 +1,4 @@
-"""wireguard devices and their peers, by pyroute2 (wg(8), linux/wireguard.h)."""
+"""WireGuard devices and their peers, through pyroute2 (wg(8), linux/wireguard.h)."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ __all__ = ["WgPeer", "asked", "ensure", "listed", "peers", "set_peers"]
 
 @dataclass(frozen=True, slots=True)
 class WgPeer:
-    """A peer to set: keys in base64, the interval in seconds. With `remove` only its key counts."""
+    """A peer to configure: keys in base64, keepalive in seconds. With `remove` only the key matters."""
 
     key: str
     endpoint: Address
@@ -31,9 +31,9 @@ class WgPeer:
 
 
 def ensure(name: str, mtu: int, private_key: str, port: int) -> int:
-    """Have this device, with its MTU (bytes), key and UDP port, not yet up; its index.
+    """Create or update this device with MTU (bytes), key and UDP port, not yet up; return its index.
 
-    One that is there keeps its peers. Raises `Fatal`, also where this kernel has no wireguard.
+    An existing device keeps its peers. Raises `Fatal`, also if this kernel does not support wireguard.
     """
     try:
         with IPRoute() as ip:
@@ -43,7 +43,7 @@ def ensure(name: str, mtu: int, private_key: str, port: int) -> int:
                 index = _index(ip, name)
             elif _kind(ip, index) != "wireguard":
                 raise Fatal(
-                    f"{name} is no wireguard device; remove it (ip link delete {name})", code=Exit.TAKEN
+                    f"{name} is not a wireguard device; remove it (ip link delete {name})", code=Exit.TAKEN
                 )
             else:
                 ip.link("set", index=index, mtu=mtu)
@@ -52,7 +52,7 @@ def ensure(name: str, mtu: int, private_key: str, port: int) -> int:
     except NetlinkError as error:
         raise _fatal(name, port, error) from error
     if index is None:
-        raise Fatal(f"Making {name}: it is gone again", code=Exit.KERNEL)
+        raise Fatal(f"Creating {name}: it has disappeared again", code=Exit.KERNEL)
     return index
 
 
@@ -71,21 +71,21 @@ def _fatal(name: str, port: int, error: NetlinkError) -> Fatal:
     words = os.strerror(error.code)
     if error.code == errno.EOPNOTSUPP:
         return Fatal(
-            "This kernel has no wireguard devices (module wireguard), so the backend wireguard cannot work "
-            f"here: {words}",
+            "This kernel does not support wireguard devices (module wireguard), so the backend wireguard "
+            f"cannot work here: {words}",
             code=Exit.KERNEL,
         )
     if error.code == errno.EADDRINUSE:
         return Fatal(
-            f"Making {name}: UDP port {port} is taken; is there another wireguard device? Give another "
+            f"Creating {name}: UDP port {port} is in use; is there another wireguard device? Set another "
             "ListenPort",
             code=Exit.TAKEN,
         )
-    return Fatal(f"Making {name}: {words}", code=Exit.KERNEL)
+    return Fatal(f"Creating {name}: {words}", code=Exit.KERNEL)
 
 
 def set_peers(name: str, changes: Sequence[WgPeer]) -> list[tuple[WgPeer, OSError]]:
-    """Set or remove these peers, in order; those that the kernel refused, in its own words."""
+    """Set or remove these peers in order; return those that the kernel refused, with its reason."""
     failed = []
     with WireGuard() as wg:
         for change in changes:
@@ -98,7 +98,7 @@ def set_peers(name: str, changes: Sequence[WgPeer]) -> list[tuple[WgPeer, OSErro
 
 
 def asked(peer: WgPeer) -> dict[str, object]:
-    """As pyroute2 wants it."""
+    """Encode a peer for pyroute2."""
     if peer.remove:
         return {"public_key": peer.key, "remove": True}
     asked: dict[str, object] = {
@@ -113,11 +113,11 @@ def asked(peer: WgPeer) -> dict[str, object]:
 
 
 def peers(name: str) -> dict[str, frozenset[Network]]:
-    """The subnets that are behind each peer of the device, by its key. Raises `OSError`."""
+    """Return the allowed IPs of each peer of the device, by its key. Raises `OSError`."""
     found: dict[str, frozenset[Network]] = {}
     try:
         with WireGuard() as wg:
-            # A long list comes in several messages, and a peer may go on in the next.
+            # A long list spans several messages, and a peer may continue in the next.
             for message in wg.info(name):
                 for key, networks in listed(message):
                     found[key] = found.get(key, frozenset()) | networks
@@ -127,7 +127,7 @@ def peers(name: str) -> dict[str, frozenset[Network]]:
 
 
 def listed(message: Any) -> Iterator[tuple[str, frozenset[Network]]]:
-    """The peers in one message of the kernel, each by its key with the subnets behind it."""
+    """Decode the peers in one kernel message, each with its key and allowed IPs."""
     for peer in message.get_attr("WGDEVICE_A_PEERS") or ():
         networks = (ip_network(item["addr"]) for item in peer.get_attr("WGPEER_A_ALLOWEDIPS") or ())
         yield peer.get_attr("WGPEER_A_PUBLIC_KEY").decode(), frozenset(networks)

@@ -44,7 +44,9 @@ def test_a_device_that_goes_again_while_it_is_made_anew_is_made_once_more(world,
         try:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         except OSError as error:
-            raise Fatal("Giving flannel.1 10.2.35.0/32: No such device", code=Exit.KERNEL) from error
+            raise Fatal(
+                "Configuring flannel.1 with 10.2.35.0/32: No such device", code=Exit.KERNEL
+            ) from error
 
     def vanish() -> None:
         world.backend.trouble = "The device flannel.1 is gone"
