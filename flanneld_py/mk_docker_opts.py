@@ -1,9 +1,9 @@
-"""`mk-docker-opts.sh`: subnet.env -> docker's options, with v0.5.5's flags and output, byte for byte.
+"""`mk-docker-opts.sh`: turns subnet.env into Docker options; v0.5.5's flags and output, byte for byte.
 
-Two things are done better than by the original script: subnet.env is read, not executed, and the output
-file is renamed into place, so that docker never reads half of it. It runs at every boot: imports stay
-small. As today's script it tells of a route that leads to the subnet by another machine, in its words; but
-that one ends with 1, and docker, which asks for the whole file in its unit, then does not start.
+Two things differ from the original script: subnet.env is parsed, not executed, and the output file is renamed
+into place, so that Docker never reads half of it. It runs at every boot, so it imports little. Like today's
+script it warns, in the same words, of a route that leads to the subnet through another machine; but that
+script then exits with 1, so that Docker, whose unit requires the output file, does not start.
 """
 
 import os
@@ -17,7 +17,7 @@ from flanneld_py.lease import assignments
 __all__ = ["elsewhere", "main", "render"]
 
 ROUTES = Path("/proc/net/route")
-"""The kernel's IPv4 routes, of the table main (proc(5))."""
+"""The kernel's IPv4 routes in the main table (proc(5))."""
 
 RTF_GATEWAY = 0x2  # linux/route.h
 
@@ -30,7 +30,7 @@ Turns what flanneld wrote into options for the Docker daemon.
   -d FILE  where the options go; by default /run/docker_opts.env
   -i       one variable for each option, such as DOCKER_OPT_MTU
   -c       all options in one variable; without -i and -c, both
-  -m       leave out --ip-masq, which old versions of Docker do not know
+  -m       leave out --ip-masq, which old versions of Docker do not support
   -k KEY   the name of that one variable; by default DOCKER_OPTS
 """
 
@@ -42,10 +42,10 @@ def render(
     ip_masq: bool = True,
     key: str = "DOCKER_OPTS",
 ) -> str:
-    """The output file. `variables` are the environment and, over it, what subnet.env sets.
+    """Render the output file. `variables` are the environment, overridden by what subnet.env sets.
 
-    As in the original script, every variable DOCKER_OPT_* joins the options, and what `key` held already goes
-    before them. ValueError where FLANNEL_IPMASQ is neither true nor false.
+    As in the original script, every variable DOCKER_OPT_* is added to the options, and any previous value of
+    `key` is put before them. Raises ValueError if FLANNEL_IPMASQ is neither true nor false.
     """
     options = {name: value for name, value in variables.items() if name.startswith("DOCKER_OPT_")}
     if subnet := variables.get("FLANNEL_SUBNET"):
@@ -56,7 +56,7 @@ def render(
     if masquerades and ip_masq:
         if masquerades not in ("true", "false"):
             raise ValueError(f"Invalid value of FLANNEL_IPMASQ: {masquerades}")
-        # Where flannel masquerades docker must not, and the other way round.
+        # Either flannel masquerades or Docker does, never both.
         options["DOCKER_OPT_IPMASQ"] = f"--ip-masq={'false' if masquerades == 'true' else 'true'}"
     lines = [f'{name}="{options[name]}"\n' for name in sorted(options)] if individual else []
     if combined:
@@ -66,15 +66,15 @@ def render(
 
 
 def elsewhere(subnet: str, routes: str) -> str:
-    """The route to exactly this subnet by another machine, as `ip route` has it; empty where there is none.
+    """Return the route to exactly this subnet through another machine, as `ip route` prints it; "" if none.
 
-    `subnet` is FLANNEL_SUBNET, a bridge's address in it; `routes` is /proc/net/route.
+    `subnet` is FLANNEL_SUBNET, a bridge's address in it; `routes` is the content of /proc/net/route.
     """
     address, _, length = subnet.partition("/")
     try:
         number = int.from_bytes(socket.inet_aton(address), "big")
         mask = (0xFFFFFFFF << (32 - int(length))) & 0xFFFFFFFF
-    except (OSError, ValueError):  # nothing that docker could use: it says so itself
+    except (OSError, ValueError):  # invalid for Docker as well, which reports it
         return ""
     for line in routes.splitlines()[1:]:
         device, to, via, flags, _, _, _, of, *_ = line.split()
@@ -85,12 +85,12 @@ def elsewhere(subnet: str, routes: str) -> str:
 
 
 def _host(text: str) -> int:
-    """An address of /proc/net/route: there its four bytes are one number, in this machine's order."""
+    """Parse an address of /proc/net/route, where the four bytes are one number in native byte order."""
     return int.from_bytes(int(text, 16).to_bytes(4, sys.byteorder), "big")
 
 
 def main() -> int:
-    """The console script: 0, or 1 with a line on stderr."""
+    """Run the console script; return 0, or 1 after a line on stderr."""
     program = sys.argv[0]
     try:
         letters, values = _flags(sys.argv[1:])
@@ -101,7 +101,7 @@ def main() -> int:
     try:
         found, others = assignments.read(_read(Path(source)))
         for line in others:
-            sys.stderr.write(f"{program}: {source}: ignored, since it is no assignment: {line}\n")
+            sys.stderr.write(f"{program}: {source}: ignored, because it is not an assignment: {line}\n")
         both = not letters & {"i", "c"}
         text = render(
             {**os.environ, **found},
@@ -123,7 +123,10 @@ def main() -> int:
 
 
 def _flags(argv: list[str]) -> tuple[set[str], dict[str, str]]:
-    """getopts "f:d:icmk:": letters may be joined, -fFILE is -f FILE, the first other argument ends it."""
+    """Parse like getopts "f:d:icmk:": letters may be combined, and -fFILE means -f FILE.
+
+    The first other argument ends the options.
+    """
     letters: set[str] = set()
     values: dict[str, str] = {}
     rest = list(argv)
@@ -147,16 +150,16 @@ def _flags(argv: list[str]) -> tuple[set[str], dict[str, str]]:
 
 
 def _read(path: Path) -> str:
-    """The file; nothing where there is none, as in the original: docker then starts without options."""
+    """Read a file; empty if it does not exist, as in the original: Docker then starts without options."""
     return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
 
 
 def _write(path: Path, text: str) -> None:
-    """Rename the text into place; a link is followed, what is no regular file (/dev/stdout) written to."""
+    """Write the text by renaming, following symlinks; write directly to a non-regular file (/dev/stdout)."""
     data = text.encode("utf-8", errors="surrogateescape")
     try:
         _put(path, data)
-    except OSError as error:  # a file that is full has no name in it, a closed /dev/stdout another one
+    except OSError as error:  # on a full disk the error names no file, on a closed /dev/stdout another one
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
@@ -168,7 +171,7 @@ def _put(path: Path, data: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:  # nothing that others put there is followed
+        with temporary.open("xb") as file:  # a symlink that others put there is not followed
             file.write(data)
         temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644)
         temporary.replace(target)

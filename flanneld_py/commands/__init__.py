@@ -1,1 +1,1 @@
-"""What `flanneld WORD` does instead of being the daemon: a module each, with `run(options) -> int`."""
+"""The subcommands `flanneld WORD`, one module each, with `run(options) -> int`."""

@@ -1,4 +1,4 @@
-"""`flanneld check-config FILE|-`: all that is wrong with a network configuration, or what it would give."""
+"""`flanneld check-config FILE|-`: report every error in a network configuration, or describe its result."""
 
 import sys
 from ipaddress import IPv4Network, IPv6Network
@@ -15,13 +15,13 @@ from flanneld_py.runtime import output
 __all__ = ["describe", "run"]
 
 LONGEST: Final = 1_500_000
-"""Bytes; etcd takes no longer value (--max-request-bytes)."""
+"""Maximum size in bytes; etcd accepts no longer value (--max-request-bytes)."""
 
 
 def run(options: Options) -> int:
-    """Print one line for each problem, on standard error, or one line that begins with OK.
+    """Print one line per problem on standard error, or one line that begins with OK.
 
-    0 or `Exit.CONFIG`. Raises `Fatal` for a file that cannot be read.
+    Returns 0 or `Exit.CONFIG`. Raises `Fatal` if the file cannot be read.
     """
     (name,) = options.arguments
     try:
@@ -37,9 +37,9 @@ def run(options: Options) -> int:
 
 
 def describe(network: NetworkConfig) -> str:
-    """What the nodes would be given: how many subnets, the first and the last one, and the backend."""
+    """Describe what nodes would get: the number of subnets, the first and the last one, and the backend."""
     pools = [_pool(pool) for pool in (network.ipv4, network.ipv6) if pool is not None]
-    # Commands that are not given are left out.
+    # Commands that are not set are omitted.
     settings = ", ".join(f"{key} {value}" for key, value in network.backend.settings().items() if value)
     firewall = "nftables" if network.nftables else "iptables"
     backend = f"backend {network.backend.type}{f' ({settings})' if settings else ''}"
@@ -61,7 +61,7 @@ def _read(name: str) -> bytes:
         ) from error
     if len(text) > LONGEST:
         raise Fatal(
-            f"Reading {name}: longer than {LONGEST} bytes, which etcd would not take", code=Exit.CONFIG
+            f"Reading {name}: longer than {LONGEST} bytes, which etcd does not accept", code=Exit.CONFIG
         )
     return text
 

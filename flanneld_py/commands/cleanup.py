@@ -1,8 +1,8 @@
-"""`flanneld cleanup`: take away all that flannel's daemons leave in this machine's kernel.
+"""`flanneld cleanup`: remove everything that flannel's daemons leave in this machine's kernel.
 
 That is every route and neighbour with our mark, the devices that backends leave with all their entries, the
-notes of who has which network, and the rules of the packet filter. The lease in the registry and
-subnet.env stay: they are what brings the machine its subnet back.
+notes of which flanneld carries which network, and the packet filter rules. The lease in the registry and
+subnet.env stay: with them the machine gets its subnet back.
 """
 
 import re
@@ -21,8 +21,8 @@ from flanneld_py.runtime import output
 __all__ = ["is_flannels", "run"]
 
 
-def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
-    """Print a line for each thing that was taken away; a failure stops nothing. Raises `Fatal`."""
+def run(options: Options) -> int:  # noqa: ARG001 (it has no options)
+    """Print a line for each thing removed; continue after failures. Raises `Fatal`."""
     require_net_admin()
     removed, failures = 0, 0
     unprinted: Exception | None = None
@@ -32,26 +32,24 @@ def run(options: Options) -> int:  # noqa: ARG001 (there is nothing to choose)
                 removed += 1
                 try:
                     output.write(f"removed {what}\n")
-                except (Fatal, BrokenPipeError) as error:  # the rest is to be removed all the same
+                except (Fatal, BrokenPipeError) as error:  # the rest must be removed all the same
                     unprinted = error
         except OSError as error:
             failures += 1
             sys.stderr.write(f"{error.strerror or error}\n")
     for device in links.listed():
         if is_flannels(device, left=False):
-            sys.stderr.write(
-                f"{device.name} is there, so a flanneld is running: stop it, and clean up again\n"
-            )
+            sys.stderr.write(f"{device.name} exists, so a flanneld is running: stop it and clean up again\n")
             failures += 1
     if not removed and not failures:
-        output.write("nothing of flannel's is here\n")
+        output.write("found nothing of flannel's to remove\n")
     if unprinted is not None:
         raise unprinted
     return Exit.KERNEL if failures else Exit.OK
 
 
 def is_flannels(device: Device, *, left: bool = True) -> bool:
-    """Whether the device is one that a flanneld leaves when it ends, or else one that ends with it."""
+    """Whether a flanneld makes such a device and leaves it when it exits or, with `left` false, does not."""
     return any(
         own.leaves == left and own.kind == device.kind and own.names.fullmatch(device.name)
         for own in own_devices()

@@ -1,4 +1,4 @@
-"""`flanneld leases [--json]`: who holds which subnet, as the registry has it."""
+"""`flanneld leases [--json]`: list who holds which subnet according to the registry."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ __all__ = ["run"]
 
 
 def run(options: Options) -> int:
-    """Print a line or, with --json, an object for each lease. Raises `Fatal` if the registry is away."""
+    """Print a line or, with --json, an object per lease. Raises `Fatal` if the registry is unavailable."""
     flag = "-remote" if options.remote else "-etcd-endpoints"
     lists = [(network, _read(open_registry(options, network), flag)) for network in options.networks or ("",)]
     if options.json:
@@ -66,13 +66,13 @@ def _text(value: object | None) -> str | None:
 
 def _row(held: StoredLease, network: str) -> tuple[str, str, str, str]:
     subnet, attrs = held.lease.subnet, held.lease.attrs
-    # flannel's leases of udp and of alloc name no backend.
+    # flannel's leases for udp and alloc name no backend.
     backend = (attrs.backend_type or "-") + (" (reservation)" if held.permanent else "")
     return str(subnet), str(attrs.public), backend, network
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest entry, without those that are empty but for their head."""
+    """Format columns as wide as their widest entry, omitting those that have only a heading."""
     head, *body = rows
     shown = [column for column in zip(head, *body, strict=True) if not body or any(column[1:])]
     widths = [max(map(len, column)) for column in shown]

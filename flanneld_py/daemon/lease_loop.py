@@ -205,7 +205,7 @@ class LeaseLoop:
             lost = self._pass_on(self._view.apply(message.events))
         self._status.last_lag = lag = self._event_queue.done()
         if lag > BEHIND and self._late.worth_saying("", self._time.now()):
-            text = "A change of a lease has waited %.1f s to be in force: this machine is too slow for them"
+            text = "A lease change has waited %.1f s to be applied: this machine is too slow for them"
             logger.warning(text, lag)
         return lost
 

@@ -1,1 +1,1 @@
-"""What the daemon tells others about itself while it runs: status, metrics, state, and HTTP for them."""
+"""What a running daemon reports about itself: status, metrics, state, and the HTTP server for them."""

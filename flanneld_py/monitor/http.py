@@ -1,4 +1,4 @@
-"""The HTTP side: four addresses to look at, and nothing to change."""
+"""The monitoring HTTP server: four read-only pages."""
 
 import errno
 import json
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 
 PLAIN = "text/plain; charset=utf-8"
 CLIENTS = 32
-"""Connections at a time, so that none takes the daemon's last file descriptor."""
+"""Maximum concurrent connections, so that they cannot exhaust the daemon's file descriptors."""
 
 _Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Monitor:
-    """Answers on a port, in threads of its own, until it is closed. Port 0 is any free one, for tests."""
+    """Serves HTTP on a port, in separate threads, until it is closed. Port 0 means any free port (tests)."""
 
     def __init__(
         self, host: str, port: int, statuses: Sequence[NetworkStatus], now: Callable[[], float] = clock.now
     ) -> None:
-        """Raises `Fatal` if the port cannot be had."""
+        """Start to listen. Raises `Fatal` if that fails."""
 
         class Handler(_Handler):
             pages = _Pages(statuses, now)
@@ -56,20 +56,20 @@ class Monitor:
         threading.Thread(target=self._server.serve_forever, name="monitor", daemon=True).start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class _Pages:
-    """What there is to see, by path."""
+    """The pages, by path."""
 
     def __init__(self, statuses: Sequence[NetworkStatus], now: Callable[[], float]) -> None:
         self._statuses = statuses
         self._now = now
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
-        """Status, content type and body."""
+        """Return status, content type and body."""
         match path.partition("?")[0]:
             case "/healthz":
                 status, words = health()
@@ -85,7 +85,7 @@ class _Pages:
                 return HTTPStatus.OK, metrics.CONTENT_TYPE, text
             case _:
                 status = HTTPStatus.NOT_FOUND
-                words = "there is /healthz, /readyz, /metrics and /state\n"
+                words = "not found: try /healthz, /readyz, /metrics or /state\n"
         return status, PLAIN, words.encode()
 
 
@@ -97,30 +97,30 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """As `HTTPServer`, but for its question to DNS, which takes seconds where DNS does not answer yet."""
+        """Bind like `HTTPServer`, but without its DNS lookup, which takes seconds if DNS is not up yet."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: _Request, client_address: object) -> None:
-        """In a thread, if not all there may be are at work."""
+        """Handle the request in a thread, unless the maximum is reached."""
         if not self.slots.take(_connection(request)):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no more threads
+        except RuntimeError:  # no thread can be started
             self.slots.free(_connection(request))
             raise
 
     def process_request_thread(self, request: _Request, client_address: object) -> None:
-        """One connection, from its beginning to its end."""
+        """Handle one connection from beginning to end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self.slots.free(_connection(request))
 
     def handle_error(self, request: _Request, client_address: object) -> None:  # noqa: ARG002
-        """Clients go away in the middle of an answer: a probe that waits no longer, say."""
+        """Log an error; a client that disconnects, such as a probe that timed out, is normal."""
         error = sys.exception()
         level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
         logger.log(level, "Answering %s: %s: %s", client_address, type(error).__name__, error)
@@ -134,13 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def setup(self) -> None:
-        """A whole request has a deadline, not each of its bytes."""
+        """Set a deadline for the whole request rather than for each read."""
         super().setup()
         self._stream = RequestStream(self.connection, idle=REQUEST_TIME)
         self.rfile = self._stream.buffered()
 
     def handle_one_request(self) -> None:
-        """The request, or the end of the connection."""
+        """Handle a request, or the end of the connection."""
         try:
             if not self._stream.begin():
                 self.close_connection = True
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def do_HEAD(self) -> None:
-        """Answer a HEAD: a GET's header."""
+        """Answer a HEAD: the headers of a GET."""
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
@@ -170,12 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Requests are told with -v only: a probe comes every few seconds."""
+        """Log requests with -v only: a probe comes every few seconds."""
         logger.debug("%s %s", self.address_string(), format % args)
 
 
 def _connection(request: _Request) -> socket.socket:
-    """What a server of TCP calls a request."""
+    """Return the socket of what `socketserver` calls a request."""
     return request if isinstance(request, socket.socket) else request[1]
 
 

@@ -1,4 +1,4 @@
-"""The same as Prometheus metrics (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+"""The status as Prometheus metrics (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 
 import logging
 import math
@@ -17,61 +17,61 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# Name, help, and where the value is; a counter's name gets _total.
+# Name, help text and getter; a counter's name gets the suffix _total.
 _GAUGES: tuple[tuple[str, str, Callable[[NetworkStatus, float], float]], ...] = (
     ("flanneld_ready", "1 while a lease is held and packets are carried.", lambda b, _: b.ready),
     (
         "flanneld_degraded",
-        "1 while the registry does not answer, or changes of leases wait for more than 2 s.",
+        "1 while the registry does not answer, or lease changes wait for more than 2 s.",
         lambda b, now: bool(b.degraded(now)),
     ),
     (
         "flanneld_unfenced",
-        "1 while something of a lost lease is in force because it cannot be taken away.",
+        "1 while something of a lost lease is still in place because it cannot be removed.",
         lambda b, _: bool(b.unfenced),
     ),
     ("flanneld_peers", "Leases of other machines.", lambda b, _: len(b.peers())),
-    ("flanneld_mtu_bytes", "Bytes that an inner packet may have.", lambda b, _: b.mtu),
+    ("flanneld_mtu_bytes", "MTU of inner packets, in bytes.", lambda b, _: b.mtu),
     (
         "flanneld_lease_seconds_left",
-        "Seconds until our lease ends; +Inf for a reservation, 0 without one.",
+        "Seconds until our lease expires; +Inf for a reservation, 0 without a lease.",
         lambda b, now: max(0.0, b.expires_at - now) if b.ready else 0.0,
     ),
     (
         "flanneld_registry_silent_seconds",
-        "Seconds since the registry last answered or told something.",
+        "Seconds since the last answer or event from the registry.",
         lambda b, now: math.nan if math.isinf(b.heard_at) else now - b.heard_at,
     ),
     (
         "flanneld_watch_lag_seconds",
-        "Seconds that the oldest change of a lease waits to be in force; else, that the last one did.",
+        "Seconds that the oldest pending lease change has waited; if none is pending, that the last one did.",
         lambda b, now: b.lag(now),
     ),
 )
 _COUNTERS: tuple[tuple[str, str, Callable[[NetworkStatus], int]], ...] = (
     ("flanneld_leases_acquired", "Leases acquired.", lambda b: b.acquired),
     ("flanneld_leases_lost", "Leases deleted, taken, or not renewed in time.", lambda b: b.lost),
-    ("flanneld_lease_renewals", "Renewals.", lambda b: b.renewed),
+    ("flanneld_lease_renewals", "Lease renewals.", lambda b: b.renewed),
     (
         "flanneld_lease_renewal_failures",
-        "Renewals that failed, to be tried again.",
+        "Lease renewals that failed and are retried.",
         lambda b: b.renewal_failures,
     ),
-    ("flanneld_watches", "Watches begun.", lambda b: b.watches),
-    ("flanneld_device_repairs", "Devices and files that were put right.", lambda b: b.repairs),
-    ("flanneld_firewall_repairs", "Times that filter rules were put right.", lambda b: b.filter_repairs),
+    ("flanneld_watches", "Watches started.", lambda b: b.watches),
+    ("flanneld_device_repairs", "Repairs of devices and files.", lambda b: b.repairs),
+    ("flanneld_firewall_repairs", "Repairs of packet filter rules.", lambda b: b.filter_repairs),
 )
 
 
 def text(statuses: Sequence[NetworkStatus], now: float, version: str) -> bytes:
-    """All metrics of all networks; a network's name is the label `network`, empty for the only one."""
+    """Render all metrics of all networks; the label `network` is a network's name, empty for the only one."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Boards(statuses, now, version))
+    registry.register(_StatusCollector(statuses, now, version))
     return generate_latest(registry)
 
 
-class _Boards(Collector):
-    """One look at the boards."""
+class _StatusCollector(Collector):
+    """Collects the metrics once."""
 
     def __init__(self, statuses: Sequence[NetworkStatus], now: float, version: str) -> None:
         self._statuses = statuses
@@ -79,7 +79,7 @@ class _Boards(Collector):
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        """All of it."""
+        """Yield all metrics."""
         yield InfoMetricFamily("flanneld_build", "This flanneld.", {"version": self._version})
         lease = InfoMetricFamily("flanneld_lease", "Our lease.", labels=["network"])
         for status in self._statuses:
@@ -98,7 +98,7 @@ class _Boards(Collector):
             yield count
         refused = GaugeMetricFamily(
             "flanneld_refused_leases",
-            "Leases of other machines that are refused, by the fault.",
+            "Leases of other machines that are refused, by fault.",
             labels=["network", "fault"],
         )
         for status in self._statuses:
@@ -111,27 +111,27 @@ class _Boards(Collector):
 
 
 def _statistics(status: NetworkStatus) -> Statistics | None:
-    """None where it cannot be read, as when no file descriptor is free: then the rest is told without."""
+    """Read the backend's statistics; None if that fails (no free descriptor, say): the rest is reported."""
     try:
         return status.statistics()
     except OSError as error:
-        logger.debug("Reading the statistics of a backend: %s", error)
+        logger.debug("Cannot read the statistics of a backend: %s", error)
         return None
 
 
 def _traffic(networks: Sequence[tuple[str, Statistics]]) -> Iterator[Metric]:
-    """What the networks' backends have done."""
+    """Yield the metrics of the networks' backends."""
     ways = InfoMetricFamily("flanneld_backend", "How the backend carries packets.", labels=["network"])
     repairs = CounterMetricFamily(
         "flanneld_kernel_repairs",
-        "Routes, neighbours and forwarding entries that were put right.",
+        "Repairs of routes, neighbours and FDB entries.",
         labels=["network"],
     )
     labels = ["network", "direction", "peer"]
     packets = CounterMetricFamily(
-        "flanneld_packets", "Packets carried, by peer; empty: not by those that are peers now.", labels=labels
+        "flanneld_packets", "Packets carried, by peer; empty: all that are not current peers.", labels=labels
     )
-    octets = CounterMetricFamily("flanneld_bytes", "Bytes carried, likewise.", labels=labels)
+    octets = CounterMetricFamily("flanneld_bytes", "Bytes carried, by peer, as for packets.", labels=labels)
     dropped = CounterMetricFamily(
         "flanneld_dropped_packets", "Packets dropped, by reason.", labels=["network", "reason"]
     )

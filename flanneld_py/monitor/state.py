@@ -1,4 +1,4 @@
-"""Readiness and state, in words and as JSON data, from what the daemon wrote on its boards."""
+"""Health, readiness and state of the daemon, as text and as JSON data, from its statuses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ __all__ = ["health", "readiness", "state"]
 
 
 def health() -> tuple[HTTPStatus, str]:
-    """That the process lives; flannel's own words."""
+    """Report that the process is alive, in flannel's own words."""
     return HTTPStatus.OK, "flanneld is running\n"
 
 
 def readiness(statuses: Sequence[NetworkStatus], now: float) -> tuple[HTTPStatus, str]:
-    """Whether every network has a lease and carries packets; `now` in the boards' seconds.
+    """Report whether every network has a lease and carries packets; `now` is in the statuses' seconds.
 
-    A registry that is away does not end that, nor does a machine that is late: it is still ready, and says
-    that it is degraded and why.
+    An unavailable registry, or a machine that lags behind, does not change that: the daemon stays ready, and
+    reports that it is degraded and why.
     """
     waiting = [f"{_title(status)}{_waiting(status)}" for status in statuses if not status.ready]
     if waiting:
@@ -33,7 +33,7 @@ def readiness(statuses: Sequence[NetworkStatus], now: float) -> tuple[HTTPStatus
 
 
 def state(statuses: Sequence[NetworkStatus], now: float, version: str) -> dict[str, object]:
-    """Everything, as JSON data; `now` in the boards' seconds."""
+    """Return the whole state as JSON data; `now` is in the statuses' seconds."""
     return {"version": version, "networks": [_network(status, now) for status in statuses]}
 
 
@@ -48,7 +48,7 @@ def _waiting(status: NetworkStatus) -> str:
 
 
 def _network(status: NetworkStatus, now: float) -> dict[str, object]:
-    subnet, left = status.subnet, status.expires_at - now  # another thread may take the subnet away
+    subnet, left = status.subnet, status.expires_at - now  # another thread may reset the subnet
     return {
         "name": status.name,
         "ready": status.ready,
@@ -113,7 +113,7 @@ def _peer(lease: Lease) -> dict[str, object]:
 
 
 def _refused(refusals: Refusals) -> dict[str, object]:
-    """Leases that are no peer's: all of them by the fault, and the first few with the reason."""
+    """Return the refused leases: their number by fault, and the first few with the reason."""
     return {
         "by_fault": dict(refusals.counts),
         "some": [{**_peer(lease), "reason": reason} for lease, reason in refusals.some],

@@ -1,4 +1,4 @@
-"""What a backend has done since it began, as metrics and the state tell it."""
+"""Statistics of a backend, as reported in metrics and state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Final
 __all__ = ["OTHERS", "Flow", "Statistics"]
 
 OTHERS: Final = ""
-"""In place of a peer's address: machines that are none, or none any more, together."""
+"""Stands for a peer's address: all machines that are not, or no longer, peers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Packets and bytes that went one way."""
+    """Packets and bytes in one direction."""
 
     packets: int
     bytes: int
@@ -20,12 +20,12 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a backend has done since it began.
+    """Statistics of a backend since it started.
 
-    `sent` and `received` are by the public address of each machine that is a peer now, and under `OTHERS` of
-    all that have left, or where the kernel does not tell peers apart; `dropped` are packets by reason;
-    `repairs` are entries of the kernel that were put right. `ways` are what it chose to do, or why it could
-    not, by a short name.
+    `sent` and `received` are keyed by the public address of each current peer, with `OTHERS` for all former
+    peers, or for everything where the kernel does not count by peer. `dropped` are packets by reason,
+    `repairs` the kernel entries that were repaired. `ways` describes, under short names, how the backend
+    carries packets, or why it could not do so another way.
     """
 
     sent: Mapping[str, Flow] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the daemon tells of itself while it runs: its own thread writes, others read, and ask for the rest."""
+"""The daemon's status: its own thread writes it, others read it and call the getters for the rest."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,23 +17,23 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 BEHIND: Final = 2.0
-"""Seconds that a change of a lease may wait to be in force until that is told."""
+"""Seconds that a lease change may wait to be applied before that is reported."""
 
 
 @dataclass(slots=True)
 class NetworkStatus:
-    """One network's state. Each field is replaced as a whole, so readers need no lock.
+    """The status of one network. Each field is replaced as a whole, so readers need no lock.
 
-    Times are seconds of `clock.now`. `doing` says in words what is waited for, empty once a lease is held;
+    Times are seconds of `clock.now`. `doing` says what is being waited for, empty once a lease is held;
     `trouble` what is wrong with the registry, empty while it answers; `lacking` what is wrong with this
-    machine and could not be put right; `unfenced` what is in force of a lost lease, and why. `subnet` is None
-    unless packets are carried. `repairs` counts devices and files that were put right. `heard_at` is when the
-    registry last answered or told something, `last_lag` how many seconds the last change waited until it was
-    in force.
+    machine and could not be repaired; `unfenced` what of a lost lease is still in place, and why. `subnet` is
+    None unless packets are carried. `repairs` counts repairs of devices and files. `heard_at` is the time of
+    the registry's last answer or event, `last_lag` the seconds that the last change waited until it was
+    applied.
 
-    What costs something is not written here again and again, but asked for, by whoever wants to know:
-    `statistics`, which may raise `OSError`, all `peers`, and since when the `oldest` change waits that is not
-    in force yet. Each is for any thread, and holds nothing up.
+    What is costly to determine is not stored but obtained on demand: `statistics`, which may raise `OSError`,
+    all `peers`, and the time since which the `oldest` pending change waits. These may be called from any
+    thread and block nothing.
     """
 
     name: str = ""
@@ -61,38 +61,36 @@ class NetworkStatus:
 
     @property
     def ready(self) -> bool:
-        """Whether a lease is held and this machine acts on it; also while the registry is away."""
+        """Whether a lease is held and in effect, which may be so while the registry is unavailable."""
         return self.subnet is not None and not self.lacking
 
     def lag(self, now: float) -> float:
-        """Seconds that the oldest change of a lease waits; where none does, that the last one has waited."""
+        """Return the seconds that the oldest pending lease change has waited, or else the last one."""
         oldest = self.oldest()
         return self.last_lag if oldest is None else max(0.0, now - oldest)
 
     def degraded(self, now: float) -> str:
-        """What is wrong though packets are carried; empty if nothing is."""
+        """Return what is wrong although packets are carried; empty if nothing is."""
         oldest = self.oldest()
         waited = 0.0 if oldest is None else now - oldest
-        late = (
-            f"changes of leases have waited {waited:.1f} s to be in force: this machine is too slow for them"
-        )
+        late = f"lease changes have waited {waited:.1f} s to be applied: this machine is too slow for them"
         return "; ".join(filter(None, (self.trouble, late if waited > BEHIND else "", self.unfenced)))
 
 
 class ServerStatus(NetworkStatus):
-    """Likewise of a network that is served to others: it carries no packets itself."""
+    """The status of a network that is served to other machines; it carries no packets itself."""
 
     __slots__ = ()
 
     @property
     def ready(self) -> bool:
-        """Always: it answers, if only that the registry is away."""
+        """True: the server answers, even if only that the registry is unavailable."""
         return True
 
 
 @contextmanager
 def waiting_on(statuses: Sequence[NetworkStatus]) -> Iterator[Callable[[str], None]]:
-    """What tells on these boards what is waited for; afterwards they say again what they said before."""
+    """Yield a function that sets what these statuses wait for; afterwards they show what they did before."""
     before = [status.doing for status in statuses]
 
     def doing(words: str) -> None:
@@ -106,9 +104,9 @@ def waiting_on(statuses: Sequence[NetworkStatus]) -> Iterator[Callable[[str], No
 
 
 def listed(changing: Mapping[K, V]) -> tuple[V, ...]:
-    """The values of a dictionary that another thread changes, which is not to wait for that."""
+    """Return the values of a dictionary that another thread modifies, without making that thread wait."""
     while True:
         try:
             return tuple(changing.values())
-        except RuntimeError:  # it was changed in the middle
+        except RuntimeError:  # it was modified during iteration
             continue

@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_longer_than_etcd_takes_is_refused_and_not_read_to_its_end() -> None:
-    with pytest.raises(Fatal, match="which etcd would not take") as caught:
+    with pytest.raises(Fatal, match="which etcd does not accept") as caught:
         check("/dev/zero")
     assert caught.value.code == Exit.CONFIG
 

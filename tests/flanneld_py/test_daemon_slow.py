@@ -109,13 +109,11 @@ def test_how_long_changes_wait_can_be_seen_while_they_do_and_is_told(world, slow
     world.run()
     assert [lag for lag, _ in seen] == list(range(10))
     assert [bool(words) for _, words in seen] == [False] * 3 + [True] * 7
-    assert seen[3][1].startswith("changes of leases have waited 3.0 s to be in force")
+    assert seen[3][1].startswith("lease changes have waited 3.0 s to be applied")
     assert world.status.lag(world.script.second) == 10
     assert world.status.degraded(world.script.second) == ""
     told = [record.getMessage() for record in caplog.records if "has waited" in record.getMessage()]
-    assert told[0] == (
-        "A change of a lease has waited 3.0 s to be in force: this machine is too slow for them"
-    )
+    assert told[0] == ("A lease change has waited 3.0 s to be applied: this machine is too slow for them")
     assert len(told) < 5
 
 

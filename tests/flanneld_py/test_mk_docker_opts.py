@@ -169,7 +169,7 @@ def test_a_line_for_a_shell_is_not_executed_but_told(
     script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert script.run("-c", text=FULL + "touch /nonexistent/x\n") == 0
-    assert "ignored, since it is no assignment: touch /nonexistent/x" in capsys.readouterr().err
+    assert "ignored, because it is not an assignment: touch /nonexistent/x" in capsys.readouterr().err
     assert script.out.read_text() == COMBINED
 
 

@@ -116,9 +116,7 @@ def test_readyz_says_degraded_while_changes_wait_to_be_in_force(monitor, statuse
     statuses[0].oldest = lambda: NOW - 15.26
     status, _, text = get(monitor, "/readyz")
     assert status == 200
-    assert text.startswith(
-        "flanneld is ready, degraded: changes of leases have waited 15.3 s to be in force: "
-    )
+    assert text.startswith("flanneld is ready, degraded: lease changes have waited 15.3 s to be applied: ")
     found = samples(get(monitor, "/metrics")[2])
     assert found["flanneld_watch_lag_seconds", "network="] == pytest.approx(15.26)
     assert found["flanneld_degraded", "network="] == 1
@@ -208,7 +206,7 @@ def test_metrics_are_in_prometheus_form(monitor):
 def test_any_other_path_says_what_there_is(monitor):
     status, _, text = get(monitor, "/")
     assert status == 404
-    assert text == "there is /healthz, /readyz, /metrics and /state\n"
+    assert text == "not found: try /healthz, /readyz, /metrics or /state\n"
 
 
 def test_head_is_answered_without_a_body(monitor):

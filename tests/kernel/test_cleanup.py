@@ -58,7 +58,7 @@ def test_everything_that_is_flannels_goes_and_everything_else_stays(host, sandbo
     assert filters(host) == rules
     assert sandbox.run("cat", host.subnet_file).text
 
-    assert cleanup(host) == (0, "nothing of flannel's is here\n")
+    assert cleanup(host) == (0, "found nothing of flannel's to remove\n")
 
 
 def test_a_running_flanneld_is_noticed(host, sandbox):
@@ -97,4 +97,4 @@ def test_everything_goes_also_where_it_cannot_be_told(host, sandbox, shell, stat
     daemon.ends()
     done = host.run("bash", "-c", shell, check=False)
     assert done.exit_code == status, done.output
-    assert cleanup(host) == (0, "nothing of flannel's is here\n")
+    assert cleanup(host) == (0, "found nothing of flannel's to remove\n")

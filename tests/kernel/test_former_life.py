@@ -168,4 +168,4 @@ def test_cleanup_takes_what_every_life_left(host, sandbox):
     assert marked(host) == []
     assert "10.7.99.0" not in host.run("ip", "neighbour").text
     assert host.run("ip", "route", "show", "table", NOTES, check=False).text == ""
-    assert host.run("/usr/bin/flanneld", "cleanup").text == "nothing of flannel's is here\n"
+    assert host.run("/usr/bin/flanneld", "cleanup").text == "found nothing of flannel's to remove\n"
