@@ -36,12 +36,12 @@ def create_pods(lab: Lab, pods: Sequence[PodSpec], progress: Reporter) -> Mappin
     placed = place(pods, list(counts), counts)
     steps = [Step(f"pod {pod.name}", CreatePod(pod, placed[pod.name]), frozenset()) for pod in pods]
     creating = _Creating(lab)
-    with shielded() as signals:
-        try:
+    try:
+        with shielded() as signals:
             perform(steps, creating.act, progress, creating.cancel, signals, lasting=(CreatePod,))
-        except BaseException as error:
-            creating.tell(error)
-            raise
+    except BaseException as error:  # a signal that comes with the end is raised by `shielded`
+        creating.tell(error)
+        raise
     return placed
 
 
