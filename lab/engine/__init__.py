@@ -19,7 +19,7 @@ from lab.engine.model import (
     Volume,
     tar,
 )
-from lab.engine.session import STDERR, STDOUT, Exec
+from lab.engine.session import STDERR, STDOUT, Exec, feed
 
 __all__ = [
     "STDERR",
@@ -36,6 +36,7 @@ __all__ = [
     "Network",
     "SubnetTaken",
     "Volume",
+    "feed",
     "remedy_elsewhere",
     "tar",
 ]

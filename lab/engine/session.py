@@ -5,7 +5,7 @@ import struct
 import time
 from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import docker
 
@@ -13,11 +13,42 @@ from lab.engine.failures import attempt
 from lab.errors import LabError
 from lab.threads import Task, start
 
-__all__ = ["STDERR", "STDOUT", "Exec"]
+__all__ = ["STDERR", "STDOUT", "Exec", "feed"]
 
 STDOUT, STDERR = 1, 2
 HEAD = struct.Struct(">BxxxL")
 CHUNK = 65536
+
+
+class Sink(Protocol):
+    """What takes a command's input."""
+
+    def send(self, data: bytes) -> None:
+        """Give the command this. Raises `OSError` when it has ended."""
+
+    def end_input(self) -> None:
+        """No more comes. Raises `OSError` when it has ended."""
+
+
+def feed(sink: Sink, chunks: Iterable[bytes]) -> Task[None]:
+    """Send all of it from a thread of its own, then end the input; a command that ends early is fine.
+
+    The input ends also where the chunks do not come to their end, so that the command does; the result
+    raises why they did not.
+    """
+
+    def pump() -> None:
+        try:
+            for chunk in chunks:
+                try:
+                    sink.send(chunk)
+                except OSError:  # it has ended: its exit status says the rest
+                    return
+        finally:
+            with suppress(OSError):
+                sink.end_input()
+
+    return start(pump, name="feed")
 
 
 class Exec:
@@ -82,24 +113,8 @@ class Exec:
         shutdown() if shutdown else self._socket.shutdown(socket.SHUT_WR)
 
     def feed(self, chunks: Iterable[bytes]) -> Task[None]:
-        """Send all of it from a thread of its own, then end the input; a command that ends early is fine.
-
-        The input ends also where the chunks do not come to their end, so that the command does; the result
-        raises why they did not.
-        """
-
-        def pump() -> None:
-            try:
-                for chunk in chunks:
-                    try:
-                        self.send(chunk)
-                    except OSError:  # it has ended: its exit status says the rest
-                        return
-            finally:
-                with suppress(OSError):
-                    self.end_input()
-
-        return start(pump, name="feed")
+        """Send all of it, then end the input, as `feed` does."""
+        return feed(self, chunks)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the command's terminal its size, in characters."""

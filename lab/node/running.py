@@ -11,9 +11,9 @@ from types import TracebackType
 
 from lab import wait
 from lab.deadlines import END_TOLD
-from lab.engine import STDERR, Exec
+from lab.engine import STDERR, Exec, feed
 from lab.errors import LabError, NoAnswer
-from lab.threads import Task, start
+from lab.threads import Task
 
 __all__ = ["Running"]
 
@@ -76,23 +76,8 @@ class Running:
         self._control(b"e")
 
     def feed(self, chunks: Iterable[bytes]) -> Task[None]:
-        """Give it all of this from a thread of its own, then end its input; that it ends early is fine.
-
-        Where the chunks do not come to their end the input ends, too, and the result raises why.
-        """
-
-        def pump() -> None:
-            try:
-                for chunk in chunks:
-                    try:
-                        self.send(chunk)
-                    except OSError:  # it has ended: its exit status says the rest
-                        return
-            finally:
-                with suppress(OSError):
-                    self.end_input()
-
-        return start(pump, name="feed")
+        """Give it all of this, then end its input, as `lab.engine.feed` does."""
+        return feed(self, chunks)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the command itself a signal. Raises `OSError` when it has ended."""

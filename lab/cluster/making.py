@@ -1,0 +1,168 @@
+"""What each action of the plan does: the engine and the machines are asked for it."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from lab import checks, images, labels, wait
+from lab.cluster import underlay
+from lab.cluster.lab import Lab
+from lab.cluster.plan import (
+    Action,
+    CreatePod,
+    MakeImages,
+    MakeNetwork,
+    MakeNode,
+    PutConfig,
+    Verify,
+    WaitForDocker,
+    node_config,
+)
+from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
+from lab.engine import Engine, EngineUnavailable, FileContent, Network
+from lab.errors import LabError, NoAnswer
+from lab.events import Reporter
+from lab.naming import our_version, ourselves
+from lab.node import Node, kubelet
+from lab.spec import LabSpec, NodeSpec, wrong_store
+
+__all__ = ["Making"]
+
+OWN_DAEMON = "What a flanneld of your own must do, and what is read of it: docs/own-daemon.md"
+
+
+class Making:
+    """The effects of a plan's actions, and what they hand to each other."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        spec: LabSpec,
+        files: Mapping[str, Mapping[str, FileContent]],
+    ) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.files = files
+        self.cancel = threading.Event()
+        self.images: images.Images
+        self.network: Network
+        self.nodes: dict[str, Node] = {}
+        """Those that run."""
+        self.lab: Lab
+        """Once all of it is there."""
+        self.findings: tuple[checks.Finding, ...] = ()
+        self.unsure: set[str] = set()
+        """What the engine was asked to make, and has not answered."""
+
+    def act(self, action: Action, progress: Reporter) -> None:
+        """Perform one action of the plan."""
+        match action:
+            case MakeImages():
+                with self._asked("images"):
+                    self.images = images.ensure(self.engine, progress)
+            case MakeNetwork():
+                with self._asked("network"):
+                    self.network = self._make_network(action)
+            case MakeNode(node):
+                with self._asked(f"node {node.name}"):
+                    self._make_node(node)
+            case PutConfig():
+                self._put_config(action)
+            case WaitForDocker(node):
+                self._wait_for_docker(self.nodes[node])
+            case CreatePod(pod, node):
+                kubelet.run_pod(self.engine, self.nodes[node], pod, cancel=self.cancel)
+            case Verify():
+                self._verify()
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """Count something as unsure until it has ended, and for ever where the engine did not answer."""
+        self.unsure.add(what)
+        try:
+            yield
+        except EngineUnavailable:
+            raise
+        except BaseException:
+            self.unsure.discard(what)
+            raise
+        self.unsure.discard(what)
+
+    def _go_on(self) -> None:
+        """Raise `Cancelled` if the plan was called off: nothing more is made then."""
+        if self.cancel.is_set():
+            raise wait.Cancelled("the plan was called off")
+
+    def _make_network(self, action: MakeNetwork) -> Network:
+        us = ourselves()
+        name, spec = self.spec.name, self.spec.public().to_json()
+        carried = labels.of_lab(name, spec, user=us.user, host=us.host, version=our_version())
+        return underlay.make(self.engine, name, action.underlays, carried, internal=not action.bare)
+
+    def _make_node(self, node: NodeSpec) -> None:
+        subnet = self.network.underlay
+        carried = labels.of_machine(self.spec.name, node.name, node.services)
+        self._go_on()
+        container = self.engine.create(
+            node_config(
+                self.spec,
+                node,
+                network=self.network.name,
+                addresses={item.name: subnet[item.host] for item in self.spec.nodes},
+                image=self.images.node,
+                seed=self.images.seed,
+                labels=carried,
+            )
+        )
+        self._go_on()
+        self.engine.put_files(container, self.files[node.name])
+        self._go_on()
+        try:
+            self.engine.start(container)
+        except LabError as error:
+            if self.spec.privileged:
+                error.hint = (
+                    "The lab file says privileged: true; an engine that may not give it works without."
+                )
+            raise
+        (running,) = self.engine.containers(carried)
+        self.nodes[node.name] = Node(self.engine, running, subnet[node.host])
+
+    def _wait_for_docker(self, node: Node) -> None:
+        try:
+            node.start_service("docker", cancel=self.cancel)
+        except LabError as error:
+            (spec,) = [item for item in self.spec.nodes if item.name == node.name]
+            if spec.flanneld.program is not None and not error.hint:
+                error.hint = "\n".join(filter(None, (self._wrong_store(node), OWN_DAEMON)))
+            raise
+
+    def _wrong_store(self, node: Node) -> str:
+        try:
+            said = node.run(["flanneld", "-version"], check=False, within=PACKET.seconds).output
+        except NoAnswer:  # it does something else than to tell its version: then nothing is known of it
+            return ""
+        return wrong_store(said, self.spec.etcd_api)
+
+    def _verify(self) -> None:
+        """Look until all is right, for a moment: a flanneld may be about to make the last route."""
+
+        self.lab = Lab.get(self.engine, self.spec.name)
+
+        def right() -> bool | wait.NotYet:
+            self.findings = tuple(checks.run_all(self.lab))
+            return all(finding.ok for finding in self.findings) or wait.NotYet("told by the findings")
+
+        with suppress(wait.TimedOut):  # then the findings say what is wrong
+            wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
+
+    def _put_config(self, action: PutConfig) -> None:
+        etcd = self.nodes[action.node]
+        etcd.start_service("etcd", cancel=self.cancel)
+
+        def put() -> bool | wait.NotYet:
+            done = etcd.run(action.argv, check=False)
+            return done.exit_code == 0 or wait.NotYet(done.output.strip())
+
+        what = f"etcd on {etcd.name} to take the configuration"
+        wait.until(put, what=what, timeout=CONFIG_TAKEN.seconds, cancel=self.cancel)
