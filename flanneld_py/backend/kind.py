@@ -23,14 +23,14 @@ class NodeContext:
     """What this node gives a backend, whichever it is.
 
     `public` are the addresses that peers are told. `needs` tells, at once, which addresses this machine has
-    and needs. `announces`: what peers say beside their leases comes through the registry. `alone`: this
+    and needs. `announcements`: the registry has a place for what peers say beside their leases. `alone`: this
     network is the only one of this flanneld.
     """
 
     interface: Interface
     public: Addresses
     needs: Callable[[], ProtectedAddresses] = ProtectedAddresses
-    announces: bool = True
+    announcements: bool = True
     alone: bool = True
 
 

@@ -122,8 +122,7 @@ class Host:
             attachment.interface,
             attachment.public,
             self._surroundings.needs,
-            # flannel's client/server protocol has no place for what peers say beside their leases.
-            announces=not self._options.remote,
+            announcements=location(self._options, status.name).announcements,
             alone=not self._options.networks,
         )
         return open_backend(network, self._options, node)

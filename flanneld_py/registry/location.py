@@ -13,10 +13,12 @@ class Location:
     `keys` is what the network's keys begin with, or the URL that they are below. `absent` says that one of
     them does not exist, with {} for the key. `urls` are where the registry answers. `advice` looks for a
     configuration that is missing where it might have been put by mistake, and says what to do if it is there;
-    empty otherwise. It takes some seconds where nobody answers.
+    empty otherwise. It takes some seconds where nobody answers. `announcements`: there is a place for what
+    nodes say beside their leases.
     """
 
     keys: str
     absent: str
     urls: tuple[str, ...]
     advice: Callable[[], str] = lambda: ""
+    announcements: bool = True

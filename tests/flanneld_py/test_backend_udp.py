@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -12,10 +13,12 @@ from flanneld_py.backend.catalog import parse_config
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.udp import backend as udp
 from flanneld_py.backend.udp.config import Udp, UdpOptions
+from flanneld_py.datapath.forward import Peer
 from flanneld_py.datapath.tunnel import Outside
 from flanneld_py.kernel import own_devices
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
+from tests.flanneld_py.made import lease
 
 LO = Interface(
     "lo",
@@ -61,6 +64,12 @@ class Tunnel:
             raise Tunnel.refusal
         self.outside, self.mtu = outside, mtu
 
+    def replace(self, peers: Mapping[IPv4Network, tuple[Peer, bool]]) -> None:
+        self.peers = [peer for peer, _ in peers.values()]
+
+    def allow(self, _: object) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
@@ -72,11 +81,15 @@ def backend(monkeypatch):
     monkeypatch.setattr(own_devices, "establish", lambda _: None)
     monkeypatch.setattr(Tunnel, "refusal", None)
     monkeypatch.setattr(Tunnel, "made", [], raising=False)
-    network = parse_config(b'{"Network": "10.2.0.0/16"}')
-    node = NodeContext(LO, Addresses(IPv4Address("127.0.0.1")))
-    made = udp.UdpBackend(network, Udp(port=0), UdpOptions(), node)
+    made = udp_backend()
     yield made
     made.close()
+
+
+def udp_backend(*, announcements: bool = True) -> udp.UdpBackend:
+    network = parse_config(b'{"Network": "10.2.0.0/16"}')
+    node = NodeContext(LO, Addresses(LO.ipv4), announcements=announcements)
+    return udp.UdpBackend(network, Udp(port=0), UdpOptions(), node)
 
 
 def test_a_device_that_cannot_be_made_anew_is_tried_again(backend, monkeypatch):
@@ -154,3 +167,15 @@ def test_before_there_is_a_device_another_address_is_bound_as_well(backend):
     backend.claim(OURS)
     (tunnel,) = Tunnel.made
     assert tunnel.outside.address == ELSEWHERE.ipv4
+
+
+@pytest.mark.parametrize("announcements", [True, False])
+def test_a_peer_that_says_nothing_is_a_genuine_flannel_only_where_it_could_have_said_something(
+    backend, announcements
+):
+    made = udp_backend(announcements=announcements)
+    made.claim(OURS)
+    peer = lease("10.2.36.0/24", "192.168.50.12")
+    made.carry({peer.subnet: peer}, 0)
+    assert [peer.paced for peer in Tunnel.made[-1].peers] == [announcements]
+    made.close()

@@ -7,7 +7,9 @@ import pytest
 
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.allocate import Pick
+from flanneld_py.options import Options
 from flanneld_py.registry import LeaseRemoved, Registry, RegistryUnavailable
+from flanneld_py.registry.choose import location
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
 from lab import wait
@@ -184,6 +186,8 @@ class TestRemote(RegistryContract):
         world.put("10.2.99.0-24", world.value("192.168.199.99"))
         watched.events(1)
         assert registry.snapshot().said == ()
+        assert not location(Options(remote="127.0.0.1:8888")).announcements
+        assert location(Options()).announcements
 
     @pytest.fixture
     def world(self) -> Iterator[Served]:

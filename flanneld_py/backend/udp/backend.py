@@ -50,7 +50,7 @@ class UdpBackend:
         self._senders = SourceCheck(check=options.udp_source_check)
         self._guarded = SourceCheckSpec(config.port, (4,), interface.index)
         self._options = options
-        self._announces = node.announces
+        self._announcements = node.announcements
         # As flannel: of several networks each takes the first that is free, the only one has always the same.
         self._wanted_device = DEVICE if node.alone else ANY_DEVICE
         self._carrier: Tunnel | None = None
@@ -172,8 +172,8 @@ class UdpBackend:
         if subnet is None or address is None:
             return None
         said = Announcement.decode(lease.announced)
-        # flannel's client/server protocol has no place for announcements: with it all are as ours.
-        paced = said == Announcement() and self._announces
+        # Where there is no place for announcements, all are as ours.
+        paced = said == Announcement() and self._announcements
         peer = Peer((str(address), self._outside.port), said.inner_mtu(self.mtu), paced)
         return _Neighbour(subnet, peer, said.fast_path)
 

@@ -19,4 +19,5 @@ def location(options: Options, network: str = "") -> Location:
         keys=url_of(options.remote, network, remote_credentials_of(options)),
         absent="the lease server has no {} yet: write the network's configuration into its etcd",
         urls=(options.remote,),
+        announcements=False,  # flannel's protocol knows of none
     )
