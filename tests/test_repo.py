@@ -133,7 +133,7 @@ def test_netlink_messages_are_written_and_read_in_the_kernels_room_alone():
 
 
 # They run elsewhere, each with a deadline of its own or for as long as it is wanted.
-INSIDE = ("lab.observe.inside.", "lab.bench.inside.", "lab.node.inside.")
+INSIDE = ("lab.observe.inside.", "lab.bench.inside.", "lab.node.inside.", "lab.sandbox.inside.")
 
 
 def of_the_lab(names: set[str]) -> set[str]:

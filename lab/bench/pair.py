@@ -7,12 +7,12 @@ from typing import Self
 
 from lab import wait
 from lab.bench import reading
-from lab.bench.box import Answer, Box
 from lab.bench.inside import FILES
 from lab.bench.plan import WAIT, Place, Test, client, server
 from lab.bench.topology import MTU, Machine, argv, machines, make_machines, make_pod, static_subnet
 from lab.bench.ways import Settings, Way
 from lab.deadlines import COMMAND, WAY_STARTS
+from lab.sandbox import Answer, Box
 
 __all__ = ["Absent", "Failed", "Pair"]
 

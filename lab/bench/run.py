@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lab import images, wait
 from lab.bench import reading
-from lab.bench.box import Answer, Box, open_box
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
+from lab.bench.inside import programs
 from lab.bench.pair import Absent, Failed, Pair
 from lab.bench.plan import Place, Sweep, Test, duration, order, sweeps
 from lab.bench.topology import SWITCH
@@ -16,6 +16,7 @@ from lab.deadlines import UNIT_STARTS
 from lab.engine import Engine, FileContent
 from lab.errors import CommandError, Unfit
 from lab.events import Reporter
+from lab.sandbox import Answer, Box, open_box
 from lab.spec import Program, program_bytes
 from lab.spec.program import read_program
 
@@ -33,11 +34,11 @@ FAILED = (Failed, Absent, wait.TimedOut, CommandError, reading.Unreadable)
 
 def bench(engine: Engine, settings: Settings, progress: Reporter) -> Results:
     """Measure. Raises `LabError`; what was made is removed however it ends."""
-    programs = _named(os.environ.get(REFERENCE, ""), engine.arch)
+    references = _named(os.environ.get(REFERENCE, ""), engine.arch)
     image = images.ensure(engine, progress).node
-    with open_box(engine, image) as box:
+    with open_box(engine, image, "bench", programs()) as box:
         load = box.read("/proc/loadavg").split()[0]
-        genuine = [_put(box, number, data) for number, data in enumerate(programs)]
+        genuine = [_put(box, number, data) for number, data in enumerate(references)]
         chosen = ways(genuine, settings.only)
         if not chosen:
             raise Unfit(
@@ -98,12 +99,9 @@ def _start_etcd(box: Box) -> None:
         "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://127.0.0.1:2379",
         "--listen-peer-urls=http://127.0.0.1:2380",
     )  # fmt: skip
-
-    def probe() -> bool | wait.NotYet:
-        said = box.read(log)
-        return "ready to serve client requests" in said or wait.NotYet(said[-300:])
-
-    wait.until(probe, what="etcd", timeout=UNIT_STARTS.seconds)
+    said = box.says(log, "ready to serve client requests", timeout=UNIT_STARTS.seconds)
+    if said is not None:
+        raise wait.TimedOut(f"waited {UNIT_STARTS.seconds:.0f} s for etcd; last seen: {said[-300:]}")
 
 
 def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:

@@ -13,7 +13,8 @@ from lab.events import Reporter
 from lab.images import build_context
 from lab.labels import NAME
 from lab.node.files import daemon_files
-from tests.kernel.harness import Agent, Sandbox
+from lab.sandbox import Box
+from tests.kernel.harness import Sandbox
 
 __all__ = ["open_container"]
 
@@ -44,12 +45,11 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         node.with_tmpfs_mount(path)
     with lock.held(engine.id, name), node:
         identifier = str(node.get_wrapped_container().id)
-        agent = Agent(engine, identifier)
-        sandbox = Sandbox(engine, identifier, agent)
-        sandbox.put({**daemon_files(), **strict_files()})
-        sandbox.run("/usr/local/sbin/lab-proc")  # or they could not forward packets
-        yield sandbox
-        agent.close()
+        engine.put_files(identifier, {**daemon_files(), **strict_files()})
+        box = Box(engine, identifier)
+        box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets
+        yield Sandbox(box)
+        box.end()
 
 
 def strict_files() -> Mapping[str, FileContent]:

@@ -8,19 +8,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from lab import wait
-from lab.engine import Engine, ExecResult, FileContent
-from lab.engine.session import STDOUT
+from lab.engine import ExecResult, FileContent
 from lab.errors import CommandError
+from lab.sandbox import Box
 
 T = TypeVar("T")
 
 PREFIX = "/coreos.com/network"
 TUTORIAL = '{ "Network": "10.2.0.0/16" }'  # the tutorial's section 2.1
 ETCD = "http://192.168.50.1:2379"
+
+LONGEST = 300.0
+"""Seconds for any command: the longest is a suite of tests of its own."""
 
 # Gives a program a $NOTIFY_SOCKET (sd_notify(3)) and writes what comes to standard error, where its log goes.
 NOTIFIED = """
@@ -51,35 +53,26 @@ class Process:
 
     @property
     def log(self) -> str:
-        return self.sandbox.run("cat", self.log_path).text
+        return self.sandbox.box.read(self.log_path)
 
     def says(self, text: str, times: int = 1, timeout: float = 10) -> None:
         """Wait until its log has this text so many times."""
-
-        def probe() -> bool | wait.NotYet:
-            log = self.log
-            return log.count(text) >= times or wait.NotYet(log or "nothing")
-
-        eventually(probe, f"the log line {text!r}", timeout)
+        log = self.sandbox.box.says(self.log_path, text, times, timeout)
+        if log is not None:
+            raise wait.TimedOut(
+                f"waited {timeout} s for the log line {text!r}; last seen: {log or 'nothing'}"
+            )
 
     def signal(self, name: str) -> None:
-        self.sandbox.run("kill", f"-{name}", str(self.pid))
-        if name == "STOP":  # which each of its threads does when it runs next
-            eventually(self._stands, f"process {self.pid} to stand")
-
-    def _stands(self) -> bool | wait.NotYet:
-        told = self.sandbox.run("sh", "-c", f"grep -h ^State: /proc/{self.pid}/task/*/status", check=False)
-        states = told.text.splitlines()
-        return (states != [] and all("(stopped)" in state for state in states)) or wait.NotYet(told.output)
+        """Send it this; after STOP it stands."""
+        self.sandbox.box.signal(self.pid, name)
 
     def ends(self, timeout: float = 10) -> int:
         """Wait for its end; its exit status."""
-
-        def probe() -> int | wait.NotYet:
-            status: int | None = self.sandbox.ask(status=self.pid)["exit"]
-            return wait.NotYet(self.log) if status is None else status
-
-        return eventually(probe, f"process {self.pid} to end", timeout)
+        status = self.sandbox.box.ends(self.pid, timeout)
+        if status is None:
+            raise wait.TimedOut(f"waited {timeout} s for process {self.pid} to end; last seen: {self.log}")
+        return status
 
 
 @dataclass
@@ -113,8 +106,8 @@ class Host:
         """The file's text. Written a moment after the log tells of a lease, and of the others'."""
 
         def probe() -> str | wait.NotYet:
-            read = self.sandbox.run("cat", self.subnet_file, check=False)
-            return read.text if read.exit_code == 0 else wait.NotYet(read.output)
+            text = self.sandbox.box.find(self.subnet_file)
+            return wait.NotYet("none") if text is None else text
 
         return eventually(probe, f"{self.subnet_file} to be there")
 
@@ -165,54 +158,25 @@ class Host:
         return eventually(probe, f"a ping from {source} to {address}", timeout)
 
 
-class Agent:
-    """A conversation with `agent.py`, which runs in the container."""
-
-    def __init__(self, engine: Engine, container: str) -> None:
-        program = Path(__file__).with_name("agent.py").read_text()
-        self._session = engine.open_exec(container, ["python3", "-c", program], stdin=True)
-        self._frames = self._session.frames()
-        self._received = b""
-
-    def ask(self, request: Mapping[str, object]) -> Any:
-        self._session.send(json.dumps(request).encode() + b"\n")
-        while b"\n" not in self._received:
-            stream, data = next(self._frames)
-            assert stream == STDOUT, data.decode()
-            self._received += data
-        answer, _, self._received = self._received.partition(b"\n")
-        return json.loads(answer)
-
-    def close(self) -> None:
-        self._session.end_input()
-        for _ in self._frames:
-            pass
-
-
 @dataclass
 class Sandbox:
     """The container. Everything that a test starts in it ends with the test."""
 
-    engine: Engine
-    container: str
-    agent: Agent
+    box: Box
     hosts: list[Host] = field(default_factory=list)
     pods: list[Host] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     etcd_process: Process | None = None
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
-        done = self.ask(run=argv)
-        result = ExecResult(done["exit"], done["out"].encode(), done["err"].encode())
+        done = self.box.run(*argv, timeout=LONGEST)
+        result = ExecResult(done.exit, done["out"].encode(), done["err"].encode())
         if check and result.exit_code != 0:
             raise CommandError("sandbox", argv, result.exit_code, result.output)
         return result
 
-    def ask(self, **request: object) -> Any:
-        return self.agent.ask(request)
-
     def put(self, files: Mapping[str, FileContent]) -> None:
-        self.engine.put_files(self.container, files)
+        self.box.put(files)
 
     @contextmanager
     def without(self, *programs: str) -> Iterator[None]:
@@ -227,8 +191,7 @@ class Sandbox:
                 self.run("mv", f"{place}.away", place)
 
     def spawn(self, *argv: str) -> Process:
-        log = f"/run/log.{len(self.processes)}"
-        process = Process(self, self.ask(spawn=argv, log=log)["pid"], log)
+        process = Process(self, *self.box.spawn(*argv))
         self.processes.append(process)
         return process
 
@@ -279,11 +242,8 @@ class Sandbox:
         self.start_etcd(fresh=True)
 
     def end(self) -> None:
-        """End every process with its children, by their session, and remove every device."""
-        for process in self.processes:
-            self.run("kill", "-KILL", "--", f"-{process.pid}", check=False)  # most have ended already
-        for process in self.processes:
-            process.ends(10)  # or the next test's etcd would find the port taken
+        """End every process with its children, and remove every device."""
+        self.box.clear([process.pid for process in self.processes])
         for pod in self.pods:
             self.run("ip", "netns", "delete", pod.name)
         for host in self.hosts:

@@ -50,12 +50,14 @@ def shown(host: Host, *argv: str) -> list[str]:
 
 
 def ways(host: Host, device: str = "flannel.1") -> list[str]:
-    """All routes, neighbours and FDB entries of a device."""
-    return [
+    """All routes, neighbours and FDB entries of a device, but neighbours that the kernel only looks for."""
+    lines = [
         *shown(host, "ip", "route", "show", "dev", device),
         *shown(host, "ip", "neighbour", "show", "dev", device),
         *shown(host, "bridge", "fdb", "show", "dev", device),
     ]
+    # What is on its way to a peer that has just gone makes it look for that peer's MAC.
+    return [line for line in lines if not line.endswith((" INCOMPLETE", " FAILED"))]
 
 
 def way(subnet: str, mac: str, address: str) -> list[str]:

@@ -1,26 +1,25 @@
-"""The container that all of it happens in, without any network, and the agent in it."""
+"""The container, made from the node image with today's daemon in it, and the conversation with its agent."""
 
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from lab import lock
-from lab.bench.inside import FILES
 from lab.confinement import SANDBOX
 from lab.engine import ContainerConfig, Engine, FileContent
-from lab.errors import CommandError
+from lab.errors import CommandError, LabError
 from lab.labels import NAME
 from lab.node import Talk
 from lab.node.files import daemon_files
+from lab.sandbox.inside import agent
 from lab.signals import shielded
 
 __all__ = ["Answer", "Box", "open_box"]
 
 LONG = 30.0
-"""Seconds for a command that is quick everywhere."""
+"""Seconds for a command that is quick everywhere, and for the agent's answer where nothing is waited for."""
 
 
 class Answer(dict[str, Any]):
@@ -43,22 +42,23 @@ class Answer(dict[str, Any]):
 
 
 class Box:
-    """The container, by way of the agent: programs are run and spawned in it."""
+    """The container, by way of the agent: programs are run and started in it."""
 
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container
-        session = engine.open_exec(container, ["python3", FILES["agent"]], stdin=True)
-        self._talk = Talk("the agent in the container", session)
+        self._talk = Talk("the agent in the container", engine.open_exec(container, agent(), stdin=True))
         self._logs = 0
         self._usable = True
 
     def ask(self, **request: Any) -> Any:
-        """Have the agent do one thing. Raises `LabError` if the agent is gone."""
+        """Have the agent do one thing. Raises `LabError` if it cannot, or is gone."""
         self._usable = False  # until the answer is whole: after Ctrl-C half of it may still be to come
         self._talk.say(json.dumps(request))
         answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + LONG))
         self._usable = True
+        if "error" in answer:
+            raise LabError(f"in the sandbox: {request}: {answer['error']}")
         return answer
 
     def run(self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None) -> Answer:
@@ -69,7 +69,7 @@ class Box:
         """The standard output of a program that has to succeed. Raises `CommandError`."""
         done = self.run(*argv, timeout=timeout)
         if done.exit != 0:
-            raise CommandError("bench", argv, done.exit, done.said)
+            raise CommandError("sandbox", argv, done.exit, done.said)
         return done.out
 
     def script(self, text: str) -> None:
@@ -78,9 +78,21 @@ class Box:
 
     def spawn(self, *argv: str) -> tuple[int, str]:
         """Start a program; its process id, and the file that it writes to."""
-        self._logs += 1
-        log = f"/run/log.{self._logs}"
+        log = self._log()
         return int(self.ask(spawn=argv, log=log)["pid"]), log
+
+    def load(self, package: str, folder: str) -> None:
+        """Have the agent import a Python package, for programs that are forked from it."""
+        self.ask(load=package, path=folder, timeout=LONG)
+
+    def fork(self, *argv: str, netns: str = "", env: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Start a program of Python, by its path, as `spawn` does; what is loaded it need not import."""
+        log = self._log()
+        return int(self.ask(fork=argv, log=log, netns=netns, env=dict(env or {}))["pid"]), log
+
+    def _log(self) -> str:
+        self._logs += 1
+        return f"/run/log.{self._logs}"
 
     def replace(self, pid: int, log: str, *argv: str) -> tuple[int, float]:
         """Kill a program with SIGKILL and start another one at once; its process id, and when (seconds)."""
@@ -88,28 +100,62 @@ class Box:
         return int(answer["pid"]), float(answer["at"])
 
     def status(self, pid: int) -> int | None:
-        """The exit status of a spawned program; None while it runs."""
-        status = self.ask(status=pid)["exit"]
-        return None if status is None else int(status)
+        """The exit status of a program that was started; None while it runs."""
+        return _status(self.ask(status=pid))
+
+    def ends(self, pid: int, timeout: float) -> int | None:
+        """The same, waited for; None if it still runs after so many seconds."""
+        return _status(self.ask(ends=pid, timeout=timeout))
+
+    def says(self, log: str, text: str, times: int = 1, timeout: float = LONG) -> str | None:
+        """Wait until a file has a text so many times; None, or all that it has after so many seconds."""
+        answer = self.ask(says=log, text=text, times=times, timeout=timeout)
+        return None if answer["said"] else str(answer["log"])
+
+    def signal(self, pid: int, name: str) -> None:
+        """Send a signal, `TERM` say; after `STOP` the process stands."""
+        self.ask(signal=name, pid=pid)
 
     def kill(self, pid: int) -> None:
-        """End a spawned program, if it still runs; after a broken conversation the container ends it."""
+        """End a program, if it still runs; after a broken conversation the container ends it."""
         if self._usable:
             self.ask(kill=pid)
 
+    def clear(self, pids: Sequence[int]) -> None:
+        """End programs with what they have started, and forget them."""
+        self.ask(clear=pids)
+
     def read(self, path: str) -> str:
         """A file; empty if there is none."""
-        return self.run("cat", path).out
+        return self.find(path) or ""
+
+    def find(self, path: str) -> str | None:
+        """A file; None if there is none."""
+        text = self.ask(read=path)["text"]
+        return None if text is None else str(text)
+
+    def end(self) -> None:
+        """End the conversation, and with it the agent."""
+        self._talk.end(LONG)
 
     def put(self, files: Mapping[str, FileContent]) -> None:
         """Write files; not below /run."""
         self._engine.put_files(self._container, files)
 
 
+def _status(answer: Mapping[str, Any]) -> int | None:
+    return None if answer["exit"] is None else int(answer["exit"])
+
+
 @contextmanager
-def open_box(engine: Engine, image: str) -> Iterator[Box]:
-    """A throw-away container of the node image with today's daemon, removed however the block ends."""
-    name = f"bench-{secrets.token_hex(4)}"
+def open_box(
+    engine: Engine, image: str, kind: str, files: Mapping[str, FileContent] | None = None
+) -> Iterator[Box]:
+    """A throw-away container of the node image with today's daemon and more, removed however the block ends.
+
+    It is named for what it is made for: `bench` or `test`.
+    """
+    name = f"{kind}-{secrets.token_hex(4)}"
     config = ContainerConfig(
         name=f"lab-{name}",
         image=image,
@@ -118,13 +164,11 @@ def open_box(engine: Engine, image: str) -> Iterator[Box]:
         network="none",
         confinement=SANDBOX,
     )
-    inside = Path(__file__).parent / "inside"
-    programs = {path: FileContent((inside / f"{stem}.py").read_bytes()) for stem, path in FILES.items()}
     with lock.held(engine.id, name):
         try:
             with shielded():  # a container that is being made is none yet, and could not be removed
                 container = engine.create(config)
-            engine.put_files(container, {**daemon_files(), **programs})
+            engine.put_files(container, {**daemon_files(), **(files or {})})
             engine.start(container)
             box = Box(engine, container)
             box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets
