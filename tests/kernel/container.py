@@ -14,6 +14,7 @@ from lab.images import build_context
 from lab.labels import NAME
 from lab.node.files import daemon_files
 from lab.sandbox import Box
+from tests.kernel import programs
 from tests.kernel.harness import Sandbox
 
 __all__ = ["open_container"]
@@ -45,7 +46,7 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         node.with_tmpfs_mount(path)
     with lock.held(engine.id, name), node:
         identifier = str(node.get_wrapped_container().id)
-        engine.put_files(identifier, {**daemon_files(), **strict_files()})
+        engine.put_files(identifier, {**daemon_files(), **strict_files(), **programs.files()})
         box = Box(engine, identifier)
         box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets
         yield Sandbox(box)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from lab import wait
 from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
+from tests.kernel.programs import program
 
-__all__ = ["KINDS", "TTL", "UDP_WAYS", "Node", "behind_a_narrow_path", "configure", "cut", "full", "nodes"]
-__all__ += ["ready", "start"]
+__all__ = ["KINDS", "TTL", "UDP_WAYS", "Node", "altered", "behind_a_narrow_path", "configure", "cut", "full"]
+__all__ += ["nodes", "ready", "start"]
 
 KINDS = ("udp", "vxlan", "host-gw")
 
@@ -27,29 +28,6 @@ GET = f"exec 3<>/dev/tcp/127.0.0.1/{PORT} && printf 'GET %s HTTP/1.0\\r\\n\\r\\n
 
 TTL = 10
 """Seconds that a lease lives here; in `full`; it is renewed after 2."""
-
-# flanneld with leases of so many seconds instead of 24 hours and with a time of day that is wrong by so many
-# seconds. A lease is renewed after 2 seconds, which is when the daemon looks, and given up 4 before its end.
-ALTERED = """
-import sys, time, types
-import grpc._channel  # a deadline is a time of day here, which its library in C compares with the kernel's
-grpc._channel.time = types.SimpleNamespace(**vars(time))
-sys.path.insert(0, "/usr/lib/flanneld")
-ttl, skew, sys.argv = int(sys.argv[1]), int(sys.argv[2]), ["flanneld", *sys.argv[3:]]
-real = {name: getattr(time, name) for name in ("time", "time_ns", "clock_gettime", "clock_gettime_ns")}
-time.time = lambda: real["time"]() + skew
-time.time_ns = lambda: real["time_ns"]() + skew * 10**9
-def skewed(name, unit):
-    return lambda clock: real[name](clock) + (skew * unit if clock == time.CLOCK_REALTIME else 0)
-time.clock_gettime, time.clock_gettime_ns = skewed("clock_gettime", 1), skewed("clock_gettime_ns", 10**9)
-from flanneld_py import registry
-registry.TTL = ttl
-from flanneld_py.daemon import claim, lease_loop
-claim.GUARD, lease_loop.RENEW_RETRY = 4, 0.5
-claim.Claim.renew_at = lambda self, margin: self.asked_at + (0 if self.spoiled else 2)
-from flanneld_py.cli import main
-sys.exit(main())
-"""
 
 
 @dataclass
@@ -118,8 +96,14 @@ def start(host: Host, *options: str, ttl: int = 0, skew: int = 0) -> Process:
     health = ("-healthz-ip=127.0.0.1", f"-healthz-port={PORT}")
     if not ttl:
         return host.flanneld(*health, *options)
-    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0"]
-    return host.spawn("python3", "-c", ALTERED, str(ttl), str(skew), *argv, *health, *options)
+    return altered(host, *health, *options, ttl=ttl, skew=skew)
+
+
+def altered(host: Host, *options: str, ttl: int, skew: int = 0, path: str = "") -> Process:
+    """A daemon with leases of so many seconds; with a clock that is wrong, or a PATH of its own."""
+    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0", *options]
+    env = {"PATH": path} if path else {}
+    return host.fork(program("altered_flanneld"), str(ttl), str(skew), *argv, env=env)
 
 
 def configure(sandbox: Sandbox, kind: str, **network: object) -> None:

@@ -82,6 +82,8 @@ class Host:
     sandbox: "Sandbox"
     name: str
     address: str
+    forks: bool = True
+    """Whether its daemons are forked from a process that has imported them; a program begins by importing."""
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
         return self.sandbox.run("ip", "netns", "exec", self.name, *argv, check=check)
@@ -94,8 +96,13 @@ class Host:
     ) -> Process:
         argv = ["/usr/bin/flanneld", f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
         argv += [f"-iface={iface}"] if iface else []
-        runner = ["python3", "-c", NOTIFIED, self.subnet_file] if notified else []
-        return self.spawn(*runner, *argv, *options)
+        if notified:
+            return self.spawn("python3", "-c", NOTIFIED, self.subnet_file, *argv, *options)
+        return self.fork(*argv, *options) if self.forks else self.spawn(*argv, *options)
+
+    def fork(self, *argv: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a program of Python, by its path, whose modules are flanneld's mostly."""
+        return self.sandbox.fork(*argv, netns=self.name, env=env)
 
     @property
     def subnet_file(self) -> str:
@@ -167,6 +174,7 @@ class Sandbox:
     pods: list[Host] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     etcd_process: Process | None = None
+    loaded: bool = False
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
         done = self.box.run(*argv, timeout=LONGEST)
@@ -191,7 +199,17 @@ class Sandbox:
                 self.run("mv", f"{place}.away", place)
 
     def spawn(self, *argv: str) -> Process:
-        process = Process(self, *self.box.spawn(*argv))
+        return self._started(*self.box.spawn(*argv))
+
+    def fork(self, *argv: str, netns: str, env: Mapping[str, str] | None = None) -> Process:
+        """As `Host.fork`, in a network namespace."""
+        if not self.loaded:
+            self.box.load("flanneld_py", "/usr/lib/flanneld")
+            self.loaded = True
+        return self._started(*self.box.fork(*argv, netns=netns, env=env))
+
+    def _started(self, pid: int, log: str) -> Process:
+        process = Process(self, pid, log)
         self.processes.append(process)
         return process
 
@@ -233,6 +251,14 @@ class Sandbox:
         self.run("sh", "-ec", script)
         return made
 
+    def remove(self, host: Host) -> None:
+        """Take a machine away."""
+        self.run("rm", "-rf", f"/run/flannel-{host.name}")
+        # The kernel takes a namespace's devices away later, a deleted pair at once.
+        self.run("ip", "link", "delete", f"to-{host.name}")
+        self.run("ip", "netns", "delete", host.name)
+        self.hosts.remove(host)
+
     def begin(self) -> None:
         """A bridge and an empty etcd."""
         # With an address of its own: it would take that of one of its ports, and another when that one goes.
@@ -246,13 +272,9 @@ class Sandbox:
         self.box.clear([process.pid for process in self.processes])
         for pod in self.pods:
             self.run("ip", "netns", "delete", pod.name)
-        for host in self.hosts:
-            self.run("rm", "-rf", f"/run/flannel-{host.name}")
-            # The kernel takes a namespace's devices away later, a deleted pair at once.
-            self.run("ip", "link", "delete", f"to-{host.name}")
-            self.run("ip", "netns", "delete", host.name)
+        for host in list(self.hosts):
+            self.remove(host)
         self.run("ip", "link", "delete", "br0")
-        self.hosts.clear()
         self.pods.clear()
         self.processes.clear()
 

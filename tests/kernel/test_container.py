@@ -18,3 +18,37 @@ def test_another_network_namespaces_settings_can_be_written_there(sandbox):
     assert "/proc/sys/net/ipv4/conf/eth0/rp_filter\n" in found
     # ip-netns(8) mounts a /sys of that namespace, which is writable.
     assert [path for path in foreign(found) if not path.startswith("/sys/")] == []
+
+
+# What a program begins with, and what it has of its own.
+LOOK = """
+cd /proc/$0
+grep -E '^(Name|NSpid|Uid|Gid|SigBlk|SigIgn|SigCgt|Cap...|NoNewPrivs|Seccomp|Umask):?' status | sed s/$0/PID/
+sed "s/^$0/PID/; s/) . [0-9]*/)/; s/$0/PID/g" stat | cut -d' ' -f1-5
+cat limits oom_score_adj cgroup
+readlink cwd fd/0 fd/1 fd/2 | sed 's/log.[0-9]*/LOG/'
+readlink fd/* | sed 's/:.*//; s/log.[0-9]*/LOG/' | sort -u
+tr '\\0' '\\n' < environ | sort
+sed 's/.* - //' mountinfo | sort
+ip netns identify $0
+ls -d /sys/class/net/eth0 /sys/class/net/flannel0
+"""
+
+
+def test_a_daemon_that_is_forked_is_as_one_that_begins_by_itself(sandbox):
+    sandbox.configure()
+    seen = []
+    for forks in (True, False):
+        host = sandbox.host("a")
+        host.forks = forks
+        daemon = host.flanneld()
+        daemon.says("Watching for new subnet leases")
+        inside = ["nsenter", f"--mount=/proc/{daemon.pid}/ns/mnt"]
+        looked = sandbox.run(*inside, "sh", "-c", LOOK, str(daemon.pid))
+        daemon.signal("TERM")
+        assert daemon.ends() == 0
+        assert daemon.log.splitlines()[-1].endswith("] Exiting...")
+        seen.append(looked.text.splitlines())
+        sandbox.remove(host)
+    assert seen[0] == seen[1]
+    assert {"a", "/sys/class/net/flannel0"} <= set(seen[0])

@@ -6,8 +6,8 @@ import pytest
 
 from lab import wait
 from lab.engine import FileContent
-from tests.kernel.faults import ALTERED, TTL, Node, configure, cut, start
-from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
+from tests.kernel.faults import TTL, Node, altered, configure, cut, start
+from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -50,11 +50,8 @@ def hangs(sandbox: Sandbox, daemon: Process) -> None:
 
 
 def hanging(host: Host) -> Process:
-    path = f"PATH={FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin"
-    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0"]
-    return host.spawn(
-        "env", path, "python3", "-c", ALTERED, str(TTL), "0", *argv, "-ip-masq", "-iptables-resync=1"
-    )
+    path = f"{FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin"
+    return altered(host, "-ip-masq", "-iptables-resync=1", ttl=TTL, path=path)
 
 
 # `firewall.program` waits 15 seconds for it, and a lease lives 6 for its holder here.

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.kernel
 
 @pytest.fixture
 def host(sandbox: Sandbox):
-    return sandbox.host("a")
+    made = sandbox.host("a")
+    made.forks = False
+    return made
 
 
 def refusal(daemon: Process, code: Exit) -> str:

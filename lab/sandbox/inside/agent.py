@@ -41,6 +41,9 @@ MNT_DETACH = 2  # fs.h of the kernel
 
 IN_MODIFY = 2  # linux/inotify.h
 
+ENVIRONMENT = dict(os.environ)
+"""Of programs: what is loaded may change our own."""
+
 library = ctypes.CDLL(None, use_errno=True)
 
 
@@ -97,6 +100,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         before = look(pids) if pids is not None else {}
         done = subprocess.run(
             request["run"],
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -118,7 +122,12 @@ def spawn(request: dict[str, Any]) -> dict[str, Any]:
     """Start a program."""
     with Path(request["log"]).open("ab") as log:
         process = subprocess.Popen(
-            request["spawn"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            request["spawn"],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     started[process.pid] = process
     return {"pid": process.pid}
@@ -153,8 +162,8 @@ def enter(netns: str) -> None:
         call("setns", file.fileno(), CLONE_NEWNET)
     call("unshare", CLONE_NEWNS)
     call("mount", b"", b"/", b"none", ctypes.c_ulong(MS_SLAVE | MS_REC), None)
-    read_only = MS_RDONLY if os.statvfs("/sys").f_flag & os.ST_RDONLY else 0
     call("umount2", b"/sys", MNT_DETACH)
+    read_only = MS_RDONLY if os.statvfs("/sys").f_flag & os.ST_RDONLY else 0
     call("mount", netns.encode(), b"/sys", b"sysfs", ctypes.c_ulong(read_only), None)
 
 
