@@ -230,7 +230,7 @@ def _past(sandbox: Sandbox, rounds: int) -> None:
 
 def _after(sandbox: Sandbox, count: int) -> tuple[float, float]:
     """Seconds of CPU for an event, and until a lost lease is given up."""
-    sandbox.begin()
+    sandbox.begin(fresh=True)
     try:
         config = {"Network": "10.0.0.0/8", "SubnetLen": 24, "Backend": {"Type": "udp"}}
         sandbox.configure(json.dumps(config))
@@ -246,7 +246,7 @@ def _after(sandbox: Sandbox, count: int) -> tuple[float, float]:
 
 def _among(sandbox: Sandbox, backend: str, count: int, program: str) -> Figures:
     """Start a flanneld where so many peers have leases."""
-    sandbox.begin()
+    sandbox.begin(fresh=True)
     try:
         config = {"Network": "10.0.0.0/8", "SubnetLen": 24, "Backend": {"Type": backend}}
         sandbox.configure(json.dumps(config))
@@ -268,7 +268,7 @@ def _among(sandbox: Sandbox, backend: str, count: int, program: str) -> Figures:
 def _herd(sandbox: Sandbox, rounds: int) -> None:
     seconds: list[float] = []
     for _ in range(rounds):
-        sandbox.begin()
+        sandbox.begin(fresh=True)
         try:
             sandbox.configure()
             hosts: Sequence[str] = [sandbox.host(f"h{number}").name for number in range(DAEMONS)]

@@ -84,6 +84,7 @@ class Host:
     address: str
     forks: bool = True
     """Whether its daemons are forked from a process that has imported them; a program begins by importing."""
+    daemons: list[Process] = field(default_factory=list)
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
         return self.sandbox.run("ip", "netns", "exec", self.name, *argv, check=check)
@@ -97,8 +98,16 @@ class Host:
         argv = ["/usr/bin/flanneld", f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
         argv += [f"-iface={iface}"] if iface else []
         if notified:
-            return self.spawn("python3", "-c", NOTIFIED, self.subnet_file, *argv, *options)
-        return self.fork(*argv, *options) if self.forks else self.spawn(*argv, *options)
+            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, *argv, *options)
+        else:
+            daemon = self.fork(*argv, *options) if self.forks else self.spawn(*argv, *options)
+        self.daemons.append(daemon)
+        return daemon
+
+    @property
+    def daemon(self) -> Process:
+        """The flanneld that was started last."""
+        return self.daemons[-1]
 
     def fork(self, *argv: str, env: Mapping[str, str] | None = None) -> Process:
         """Start a program of Python, by its path, whose modules are flanneld's mostly."""
@@ -167,14 +176,18 @@ class Host:
 
 @dataclass
 class Sandbox:
-    """The container. Everything that a test starts in it ends with the test."""
+    """The container. Everything that a test starts in it ends with the test.
+
+    An etcd that the test has not harmed is emptied, and serves the next one too.
+    """
 
     box: Box
     hosts: list[Host] = field(default_factory=list)
     pods: list[Host] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
-    etcd_process: Process | None = None
     loaded: bool = False
+    _etcd: Process | None = None
+    _etcd_is_whole: bool = False
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
         done = self.box.run(*argv, timeout=LONGEST)
@@ -213,15 +226,30 @@ class Sandbox:
         self.processes.append(process)
         return process
 
+    @property
+    def etcd(self) -> Process:
+        """The etcd, to be harmed: the next test has another."""
+        assert self._etcd is not None
+        self._etcd_is_whole = False
+        return self._etcd
+
     def start_etcd(self, *, fresh: bool = False) -> None:
+        """Start etcd, after it was ended, or without the data that it had."""
         if fresh:
             self.run("rm", "-rf", "/run/etcd")
-        self.etcd_process = self.spawn(
+        self._etcd = Process(self, *self.box.spawn(
             "etcd", "--data-dir=/run/etcd", "--listen-client-urls=http://0.0.0.0:2379",
             f"--advertise-client-urls={ETCD}", "--listen-peer-urls=http://127.0.0.1:2380",
             "--heartbeat-interval=20", "--election-timeout=200",
-        )  # fmt: skip
-        self.etcd_process.says("ready to serve client requests")
+        ))  # fmt: skip
+        self._etcd.says("ready to serve client requests")
+
+    def _empty_etcd(self) -> None:
+        if self._etcd_is_whole:
+            self.etcdctl("del", "--prefix", "")
+        else:
+            self.start_etcd(fresh=True)
+            self._etcd_is_whole = True
 
     def etcdctl(self, *argv: str) -> str:
         return self.run("etcdctl", *argv).text
@@ -259,17 +287,29 @@ class Sandbox:
         self.run("ip", "netns", "delete", host.name)
         self.hosts.remove(host)
 
-    def begin(self) -> None:
-        """A bridge and an empty etcd."""
+    def begin(self, *, fresh: bool = False) -> None:
+        """A bridge and an empty etcd, or one that has never had anything."""
         # With an address of its own: it would take that of one of its ports, and another when that one goes.
-        self.run("ip", "link", "add", "br0", "address", "02:00:c0:a8:32:01", "type", "bridge")
-        self.run("ip", "address", "add", "192.168.50.1/24", "dev", "br0")
-        self.run("ip", "link", "set", "br0", "up")
-        self.start_etcd(fresh=True)
+        script = """
+            ip link add br0 address 02:00:c0:a8:32:01 type bridge
+            ip address add 192.168.50.1/24 dev br0
+            ip link set br0 up
+        """
+        self.run("sh", "-ec", script)
+        if fresh:
+            self._end_etcd()
+        self._empty_etcd()
+
+    def _end_etcd(self) -> None:
+        if self._etcd is not None:
+            self.box.clear([self._etcd.pid])
+        self._etcd, self._etcd_is_whole = None, False
 
     def end(self) -> None:
         """End every process with its children, and remove every device."""
         self.box.clear([process.pid for process in self.processes])
+        if not self._etcd_is_whole:
+            self._end_etcd()
         for pod in self.pods:
             self.run("ip", "netns", "delete", pod.name)
         for host in list(self.hosts):

@@ -106,7 +106,7 @@ def test_host_gw_warns_of_a_peer_within_our_prefix_but_behind_a_router(sandbox):
     here, near = two_machines(sandbox)
     there = far(sandbox, here)
     start(here, near, there)
-    daemon = sandbox.processes[1]
+    daemon = here.daemon
     daemon.says("192.168.51.12 is not on the link of eth0 (its router is 192.168.50.13)")
     daemon.says("fd00:51::12 is not on the link of eth0 (its router is fd00:50::13)")
     carries_both_families(here, near)

@@ -195,8 +195,8 @@ def test_a_packet_of_the_full_mtu_crosses_whole(hosts):
 def test_a_killed_daemon_that_starts_again_loses_no_packet_of_ipv6(hosts, sandbox):
     (here, _), (_, destination) = (pod6(host) for host in hosts)
     ping = here.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", destination)
-    sandbox.processes[1].signal("KILL")
-    sandbox.processes[1].ends(5)
+    hosts[0].daemon.signal("KILL")
+    hosts[0].daemon.ends(5)
     hosts[0].flanneld().says("Watching for new subnet leases")
     assert ping.ends(20) == 0
     assert " 0% packet loss" in ping.log
@@ -216,7 +216,7 @@ def test_what_is_deleted_of_ipv6_comes_back_and_what_vanished_goes(hosts, sandbo
     assert ways(here) == []
     here.daemon.signal("CONT")
     has(here, wanted)
-    for daemon in sandbox.processes[1:3]:
+    for daemon in [host.daemon for host in hosts]:
         daemon.signal("KILL")
         daemon.ends(5)
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{there.subnet}.0-24&{subnet.network_address}-64")

@@ -43,7 +43,7 @@ def test_while_etcd_is_away_no_packet_is_lost_and_readyz_says_degraded(sandbox, 
     ready(here, there)
     flow = Flow.begin(here.inside, there.inside.address)
     leases = sandbox.leases()
-    etcd = sandbox.etcd_process
+    etcd = sandbox.etcd
     etcd.signal(signal)
     for node in (here, there):
         node.says_ready("200", "degraded: Watch subnets: etcd does not answer", timeout=15)

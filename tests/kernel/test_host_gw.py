@@ -80,7 +80,7 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
     here, there = (host.pod() for host in hosts)
     here.reaches(there.address, here.address)
     ping = here.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", there.address)
-    victim = sandbox.processes[1]
+    victim = hosts[0].daemon
     victim.signal("KILL")
     victim.ends(5)
     hosts[0].flanneld().says("Watching for new subnet leases")
@@ -91,10 +91,10 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
 def test_a_route_of_a_peer_that_vanished_while_we_were_down_is_gone_after_start(hosts, sandbox):
     here, there = hosts
     gone = there.subnet
-    daemon = sandbox.processes[1]
+    daemon = hosts[0].daemon
     daemon.signal("KILL")
     daemon.ends(5)
-    sandbox.processes[2].signal("KILL")
+    hosts[1].daemon.signal("KILL")
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{gone}.0-24")
     gets(here, f"{gone}.0/24 via {there.address} dev eth0 proto 241")
     here.flanneld().says("Removed stale entries of former peers")
@@ -153,7 +153,7 @@ def test_behind_nat_it_is_refused_with_flannels_reason(sandbox):
 
 def test_a_lease_of_another_backend_is_ignored(hosts, sandbox):
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.250.0-24", lease(97, "vxlan"))
-    sandbox.processes[1].says("Ignoring non-host-gw subnet: type=vxlan")
+    hosts[0].daemon.says("Ignoring non-host-gw subnet: type=vxlan")
     lacks(hosts[0], "10.2.250.0/24")
 
 

@@ -46,9 +46,8 @@ def test_without_a_configuration_it_says_so_once_and_waits_for_it(host, sandbox)
 
 def test_without_etcd_it_says_so_and_waits_for_it(host, sandbox):
     sandbox.configure()
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("TERM")
-    sandbox.etcd_process.ends(5)
+    sandbox.etcd.signal("TERM")
+    sandbox.etcd.ends(5)
     daemon = host.flanneld()
     daemon.says("Failed to retrieve network config: etcd does not answer: http://192.168.50.1:2379: ")
     sandbox.start_etcd()
@@ -70,16 +69,14 @@ def test_it_ends_soon_while_etcd_does_not_answer(host, sandbox):
     sandbox.configure()
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("STOP")
+    sandbox.etcd.signal("STOP")
     daemon.says("Watch subnets:", timeout=15)
     daemon.signal("TERM")
     assert daemon.ends(5) == 0
 
 
 def test_it_ends_soon_while_it_waits_for_its_first_answer(host, sandbox):
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("STOP")
+    sandbox.etcd.signal("STOP")
     daemon = host.flanneld()
     daemon.says("as external endpoint")
     daemon.signal("TERM")

@@ -62,9 +62,8 @@ def test_an_etcd_that_lost_its_data_gives_a_running_daemon_the_same_subnet_again
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
     before = sandbox.leases()
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("KILL")
-    sandbox.etcd_process.ends(5)
+    sandbox.etcd.signal("KILL")
+    sandbox.etcd.ends(5)
     sandbox.start_etcd(fresh=True)
     daemon.says("Subnet lease acquired", times=2)
     assert sandbox.leases() == before
@@ -116,10 +115,9 @@ def test_a_restart_of_etcd_is_survived_and_what_happened_meanwhile_is_learned(ho
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon = host.flanneld()
     daemon.says("Subnet added: 10.2.0.0/24")
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("TERM")
+    sandbox.etcd.signal("TERM")
     daemon.says("Watch subnets:")
-    sandbox.etcd_process.ends(10)
+    sandbox.etcd.ends(10)
     sandbox.start_etcd()
     sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.210.0-24", stranger(98))
@@ -132,10 +130,9 @@ def test_a_restart_of_etcd_is_survived_and_what_happened_meanwhile_is_learned(ho
 def test_an_etcd_that_stops_answering_is_noticed_and_survived(host, sandbox):
     daemon = host.flanneld()
     daemon.says("Watching for new subnet leases")
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("STOP")
+    sandbox.etcd.signal("STOP")
     daemon.says("Watch subnets: etcd does not answer", timeout=15)
-    sandbox.etcd_process.signal("CONT")
+    sandbox.etcd.signal("CONT")
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon.says("Subnet added: 10.2.0.0/24", timeout=15)
     assert "lost" not in daemon.log
@@ -149,9 +146,8 @@ def test_a_compaction_while_disconnected_is_survived(host, sandbox):
     sandbox.etcdctl("del", f"{PREFIX}/subnets/10.2.0.0-24")
     for number in (10, 11, 12):
         sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.{number}.0-24", stranger(number))
-    assert sandbox.etcd_process is not None
-    sandbox.etcd_process.signal("KILL")
-    sandbox.etcd_process.ends(5)
+    sandbox.etcd.signal("KILL")
+    sandbox.etcd.ends(5)
     sandbox.start_etcd()
     revision = sandbox.etcdctl("get", "/", "-w", "fields").partition('"Revision" : ')[2].split()[0]
     sandbox.etcdctl("compact", revision)

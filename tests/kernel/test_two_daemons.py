@@ -99,7 +99,7 @@ def test_a_peer_that_joins_is_reached_and_one_whose_lease_goes_is_not(pair, sand
     daemon.signal("TERM")
     assert daemon.ends() == 0
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{third.subnet}.0-24")
-    sandbox.processes[1].says(f"Subnet removed: {third.subnet}.0/24")
+    here.daemon.says(f"Subnet removed: {third.subnet}.0/24")
     ping = here.run("ping", "-c1", "-I", source, destination, check=False)
     assert "Destination Net Unreachable" in ping.text
 

@@ -244,8 +244,8 @@ def test_a_daemon_that_restarts_keeps_the_device_its_mac_and_its_lease(hosts, sa
     here, _ = hosts
     before = sandbox.leases()
     index = here.link("flannel.1")["ifindex"]
-    sandbox.processes[1].signal("TERM")
-    assert sandbox.processes[1].ends() == 0
+    hosts[0].daemon.signal("TERM")
+    assert hosts[0].daemon.ends() == 0
     assert "flannel.1" in here.links()
     here.flanneld().says("Watching for new subnet leases")
     assert sandbox.leases() == before
@@ -256,8 +256,8 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
     here, there = (host.pod() for host in hosts)
     here.reaches(there.address, here.address)
     ping = here.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", there.address)
-    sandbox.processes[1].signal("KILL")
-    sandbox.processes[1].ends(5)
+    hosts[0].daemon.signal("KILL")
+    hosts[0].daemon.ends(5)
     hosts[0].flanneld().says("Watching for new subnet leases")
     assert ping.ends(20) == 0
     assert " 0% packet loss" in ping.log
@@ -266,7 +266,7 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
 def test_what_is_left_of_a_peer_that_vanished_while_we_were_down_is_taken_away(hosts, sandbox):
     here, there = hosts
     has(here, way(there.subnet, mac_of(there), there.address))
-    for daemon in sandbox.processes[1:3]:
+    for daemon in [host.daemon for host in hosts]:
         daemon.signal("KILL")
         daemon.ends(5)
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{there.subnet}.0-24")
@@ -321,12 +321,12 @@ def test_a_machine_with_two_leases_is_reached_when_the_older_one_goes(hosts, san
     value = sandbox.leases()[f"{there.subnet}.0-24"]
     mine = way(there.subnet, mac_of(there), there.address)
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.250.0-24", value)
-    sandbox.processes[1].says("Refusing the lease of 10.2.250.0/24")
+    hosts[0].daemon.says("Refusing the lease of 10.2.250.0/24")
     has(here, mine, timeout=2)
-    sandbox.processes[2].signal("KILL")
-    sandbox.processes[2].ends(5)
+    hosts[1].daemon.signal("KILL")
+    hosts[1].daemon.ends(5)
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{there.subnet}.0-24")
-    sandbox.processes[1].says("Subnet added: 10.2.250.0/24")
+    hosts[0].daemon.says("Subnet added: 10.2.250.0/24")
     has(here, way("10.2.250", mac_of(there), there.address), timeout=2)
 
 
@@ -340,7 +340,7 @@ def test_a_machine_with_two_leases_is_reached_when_the_older_one_goes(hosts, san
 def test_a_lease_that_leads_nowhere_is_warned_of_and_hides_no_other(hosts, sandbox, value, warning):
     here, there = hosts
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.250.0-24", value)
-    sandbox.processes[1].says(warning)
+    hosts[0].daemon.says(warning)
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.251.0-24", stranger(8, "52:08:00:00:00:08"))
     others = way(there.subnet, mac_of(there), there.address)
     has(here, others + way("10.2.251", "52:08:00:00:00:08", "192.168.50.8"))
@@ -388,8 +388,8 @@ def test_what_others_made_on_the_device_stays(hosts, sandbox):
     here.run("sh", "-ec", script)
     foreign = [line for line in ways(here) if "10.99.0.0" in line or "52:08:00:00:00:77" in line]
     assert len(foreign) == 3
-    sandbox.processes[1].signal("KILL")
-    sandbox.processes[1].ends(5)
+    hosts[0].daemon.signal("KILL")
+    hosts[0].daemon.ends(5)
     here.flanneld().says("Watching for new subnet leases")
     # A repair has passed when this is put right.
     here.run("ip", "route", "delete", f"{there.subnet}.0/24")
@@ -403,7 +403,7 @@ def test_a_device_that_goes_comes_back_with_all_that_it_had(hosts, sandbox, how)
     has(here, wanted)
     before = sandbox.leases()
     here.run("ip", "link", *how.split()[:1], "flannel.1", *how.split()[1:])
-    sandbox.processes[1].says("flannel.1 ")
+    hosts[0].daemon.says("flannel.1 ")
 
     def probe() -> bool | wait.NotYet:
         return "flannel.1" in here.links() or wait.NotYet(here.links())
@@ -442,7 +442,7 @@ def test_after_a_lost_lease_the_device_has_the_address_of_the_next_one_alone(hos
     here, _ = hosts
     stolen = here.subnet
     sandbox.etcdctl("put", f"{PREFIX}/subnets/{stolen}.0-24", stranger(9, "52:08:00:00:00:09"))
-    sandbox.processes[1].says("Watching for new subnet leases", times=2)
+    hosts[0].daemon.says("Watching for new subnet leases", times=2)
     assert here.subnet != stolen
     link = here.link("flannel.1")
     assert link is not None
@@ -528,9 +528,9 @@ def test_a_second_flanneld_of_the_same_vni_is_refused_and_the_first_is_not_distu
     here, there = hosts
     here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
     routes = here.run("ip", "route").text
+    first = here.daemon
     refused = second(here, vni=1)
     assert refused.ends(10) == Exit.TAKEN
-    first = here.sandbox.processes[1]
     assert (
         "flannel.1 carries a network of another flanneld of this machine already (process "
         f"{first.pid}): end that, or give this network its own Backend.VNI"
