@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Case", "longest_first"]
+__all__ = ["Case", "Seconds", "longest_first"]
 
 USUALLY: Mapping[str, float] = {"cluster": 20.0, "kernel": 2.0}
 """Seconds that a test with such a marker takes, where no run has told."""

@@ -1,13 +1,11 @@
 """Files that take longest are the first that workers take."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
-from tests.longest_first import Case, longest_first
+import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.longest_first import Case, Seconds, longest_first
 
 
 def many(file: str, number: int, *markers: str) -> list[Case]:
@@ -35,18 +33,28 @@ def test_the_tests_of_a_file_keep_their_order():
     assert longest_first(tests, {}) == [3, 4, 5, 6, 7, 0, 1, 2]
 
 
-def test_workers_begin_with_what_an_earlier_run_has_found_to_be_long_and_each_run_tells_the_next(tmp_path):
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.longest_first"]\n')
-    for name in "abc":
-        (tmp_path / f"test_{name}.py").write_text("def test_it():\n    pass\n")
-    seconds = tmp_path / ".pytest_cache" / "v" / "overlay-lab" / "seconds"
-    seconds.parent.mkdir(parents=True)
-    seconds.write_text('{"test_c.py::test_it": 3, "test_gone.py::test_it": 2}')
-    argv = [sys.executable, "-m", "pytest", "-c", "/dev/null", f"--rootdir={tmp_path}", "-n1", "-v"]
-    argv += ["--dist=loadfile", "--no-loadscope-reorder", str(tmp_path)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
-    begun = [line for line in done.stdout.splitlines() if line.startswith("[gw0]")]
-    assert [line.rpartition("/")[2] for line in begun] == [f"test_{name}.py::test_it " for name in "cab"]
-    known = json.loads(seconds.read_text())
-    assert known.keys() == {f"test_{name}.py::test_it" for name in ("a", "b", "c", "gone")}
-    assert known["test_c.py::test_it"] < 3
+class Cache:
+    """As pytest's."""
+
+    def __init__(self, known: dict[str, float]) -> None:
+        self.known = known
+
+    def get(self, _key: str, _default: object) -> dict[str, float]:
+        return self.known
+
+    def set(self, _key: str, value: dict[str, float]) -> None:
+        self.known = value
+
+
+def test_each_run_tells_its_workers_what_is_known_and_the_next_run_what_it_has_measured():
+    cache = Cache({"a::0": 3.0, "b::0": 2.0})
+    seconds = Seconds(cast(pytest.Cache, cache))
+    node = SimpleNamespace(workerinput={})
+    seconds.pytest_configure_node(node)
+    assert list(node.workerinput.values()) == [{"a::0": 3.0, "b::0": 2.0}]
+    for name, duration in (("a::0", 0.25), ("a::0", 0.5), ("c::0", 1.0)):
+        seconds.pytest_runtest_logreport(
+            cast(pytest.TestReport, SimpleNamespace(nodeid=name, duration=duration))
+        )
+    seconds.pytest_sessionfinish()
+    assert cache.known == {"a::0": 0.75, "b::0": 2.0, "c::0": 1.0}
