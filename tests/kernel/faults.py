@@ -1,15 +1,14 @@
 """What the tests of faults share: machines with daemons and pods, their readiness, and ways to harm them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab import wait
-from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
-from tests.kernel.programs import program
+from tests.kernel.harness import PREFIX, USUAL, Host, Process, Sandbox, eventually
 
-__all__ = ["KINDS", "TTL", "UDP_WAYS", "Node", "altered", "behind_a_narrow_path", "configure", "cut", "full"]
+__all__ = ["KINDS", "TTL", "UDP_WAYS", "Node", "behind_a_narrow_path", "configure", "cut", "full"]
 __all__ += ["nodes", "ready", "start"]
 
 KINDS = ("udp", "vxlan", "host-gw")
@@ -84,26 +83,17 @@ class Node:
 
         eventually(probe, f"{self.host.name} to be ready and well", timeout)
 
-    def restart(self, signal: str) -> None:
+    def restart(self, signal: str, altered: Mapping[str, float] = USUAL) -> None:
         """End the daemon, by KILL or TERM, and start another at once."""
         self.daemon.signal(signal)
         self.daemon.ends(5)
-        self.daemon = start(self.host)
+        self.daemon = start(self.host, altered=altered)
 
 
-def start(host: Host, *options: str, ttl: int = 0, skew: int = 0) -> Process:
-    """A daemon that tells its readiness; with a `ttl` of its own, or a `skew` of its clock, in seconds."""
+def start(host: Host, *options: str, path: str = "", altered: Mapping[str, float] = USUAL) -> Process:
+    """A daemon that tells its readiness; with a PATH and times of its own, as `Host.flanneld` takes them."""
     health = ("-healthz-ip=127.0.0.1", f"-healthz-port={PORT}")
-    if not ttl:
-        return host.flanneld(*health, *options)
-    return altered(host, *health, *options, ttl=ttl, skew=skew)
-
-
-def altered(host: Host, *options: str, ttl: int, skew: int = 0, path: str = "") -> Process:
-    """A daemon with leases of so many seconds; with a clock that is wrong, or a PATH of its own."""
-    argv = [f"-etcd-endpoints={ETCD}", f"-subnet-file={host.subnet_file}", "-iface=eth0", *options]
-    env = {"PATH": path} if path else {}
-    return host.fork(program("altered_flanneld"), str(ttl), str(skew), *argv, env=env)
+    return host.flanneld(*health, *options, path=path, altered=altered)
 
 
 def configure(sandbox: Sandbox, kind: str, **network: object) -> None:
@@ -116,15 +106,18 @@ def nodes(
     number: int = 2,
     *options: str,
     pods: bool = True,
-    ttl: int = 0,
     skews: Sequence[int] = (),
+    altered: Mapping[str, float] = USUAL,
 ) -> list[Node]:
-    """So many machines whose daemons hold leases and know each other, with a pod each."""
+    """So many machines whose daemons hold leases and know each other, with a pod each.
+
+    Their daemons' times may be altered, as `Host.flanneld` does; clocks may be wrong by as much as `skews`.
+    """
     hosts = [sandbox.host("abcdefghij"[place]) for place in range(number)]
-    clocks = skews or [0] * number
+    clocks = [{"skew": skew} for skew in skews] or [{}] * number
     made = [
-        Node(host, start(host, *options, ttl=ttl, skew=skew))
-        for host, skew in zip(hosts, clocks, strict=True)
+        Node(host, start(host, *options, altered={**altered, **clock}))
+        for host, clock in zip(hosts, clocks, strict=True)
     ]
     for node in made:
         node.daemon.says("Subnet added: ", times=number - 1)
@@ -136,10 +129,10 @@ def nodes(
 def full(sandbox: Sandbox, kind: str, skews: Sequence[int] = ()) -> tuple[Node, Node, Process]:
     """Two machines that know each other, a third daemon that gets no subnet, and short leases."""
     configure(sandbox, kind, Network="10.2.0.0/22", SubnetLen=24)  # flannel leaves the first subnet out
-    here, there = nodes(sandbox, ttl=TTL, skews=skews)
+    here, there = nodes(sandbox, altered={"ttl": TTL}, skews=skews)
     (third,) = {"10.2.1", "10.2.2", "10.2.3"} - {here.host.subnet, there.host.subnet}
     sandbox.etcdctl("put", f"{PREFIX}/subnets/{third}.0-24", '{"PublicIP":"192.168.50.99"}')
-    heir = start(sandbox.host("c"), ttl=TTL)
+    heir = start(sandbox.host("c"), altered={"ttl": TTL})
     heir.says("Failed to acquire subnet: out of subnets")
     return here, there, heir
 

@@ -14,12 +14,17 @@ from lab import wait
 from lab.engine import ExecResult, FileContent
 from lab.errors import CommandError
 from lab.sandbox import Box
+from tests.kernel.programs import program
 
 T = TypeVar("T")
 
 PREFIX = "/coreos.com/network"
 TUTORIAL = '{ "Network": "10.2.0.0/16" }'  # the tutorial's section 2.1
 ETCD = "http://192.168.50.1:2379"
+FLANNELD = "/usr/bin/flanneld"
+
+USUAL: Mapping[str, float] = {}
+"""No time of a daemon is altered."""
 
 LONGEST = 300.0
 """Seconds for any command: the longest is a suite of tests of its own."""
@@ -93,14 +98,28 @@ class Host:
         return self.sandbox.spawn("ip", "netns", "exec", self.name, *argv)
 
     def flanneld(
-        self, *options: str, iface: str = "eth0", endpoints: str = ETCD, notified: bool = False
+        self,
+        *options: str,
+        iface: str = "eth0",
+        endpoints: str = ETCD,
+        notified: bool = False,
+        path: str = "",
+        altered: Mapping[str, float] = USUAL,
     ) -> Process:
-        argv = ["/usr/bin/flanneld", f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
+        """Start a daemon: one that is told of what it notifies, or has a PATH or times of its own.
+
+        Which times can be altered says `programs/altered_flanneld.py`.
+        """
+        argv = [f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
         argv += [f"-iface={iface}"] if iface else []
+        argv += options
+        env = {"PATH": path} if path else {}
         if notified:
-            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, *argv, *options)
+            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
+        elif altered:
+            daemon = self.fork(program("altered_flanneld"), json.dumps(altered), *argv, env=env)
         else:
-            daemon = self.fork(*argv, *options) if self.forks else self.spawn(*argv, *options)
+            daemon = self.fork(FLANNELD, *argv, env=env) if self.forks else self.spawn(FLANNELD, *argv)
         self.daemons.append(daemon)
         return daemon
 

@@ -62,7 +62,9 @@ def far(sandbox: Sandbox, near: Host) -> Host:
 
 
 def start(*hosts: Host) -> None:
-    daemons = [host.flanneld(iface="far0" if host.name == "c" else "eth0") for host in hosts]
+    daemons = [
+        host.flanneld(iface="far0" if host.name == "c" else "eth0", altered={"looks": 1}) for host in hosts
+    ]
     for daemon in daemons:
         daemon.says("Subnet added: ", times=len(hosts) - 1)
 

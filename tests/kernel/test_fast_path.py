@@ -5,6 +5,7 @@ Whether it is the programs that carry packets shows when the daemon is stopped: 
 
 import json
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -13,7 +14,7 @@ from flanneld_py.errors import Exit
 from lab import wait
 from tests.kernel.faults import PORT, TTL, UDP_WAYS, Node, configure, nodes, start
 from tests.kernel.flow import Flow
-from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
+from tests.kernel.harness import ETCD, PREFIX, USUAL, Host, Process, Sandbox, eventually
 
 pytestmark = [
     pytest.mark.kernel,
@@ -83,10 +84,10 @@ for part in parts:
 """
 
 
-def pair(sandbox: Sandbox, *options: str, ttl: int = 0) -> tuple[Node, Node]:
+def pair(sandbox: Sandbox, *options: str, altered: Mapping[str, float] = USUAL) -> tuple[Node, Node]:
     """Two machines that send to each other by the fast path."""
     configure(sandbox, "udp")
-    here, there = nodes(sandbox, 2, *(options or FAST), ttl=ttl)
+    here, there = nodes(sandbox, 2, *(options or FAST), altered=altered)
     for node in (here, there):
         node.daemon.says("Packets are carried by the fast path")
     return here, there
@@ -247,7 +248,7 @@ def test_datagrams_arrive_as_they_were_sent(sandbox, size):
 
 
 def test_packets_end_with_the_lease_though_the_daemon_is_stopped(sandbox):
-    here, there = pair(sandbox, ttl=TTL)
+    here, there = pair(sandbox, altered={"ttl": TTL})
     flow = Flow.begin(here.inside, there.inside.address)
     stop(here, there)
     # Not renewed, it ends within its TTL, and by the kernel's clock.

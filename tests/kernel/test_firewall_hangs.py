@@ -6,7 +6,7 @@ import pytest
 
 from lab import wait
 from lab.engine import FileContent
-from tests.kernel.faults import TTL, Node, altered, configure, cut, start
+from tests.kernel.faults import TTL, Node, configure, cut, start
 from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
@@ -51,7 +51,7 @@ def hangs(sandbox: Sandbox, daemon: Process) -> None:
 
 def hanging(host: Host) -> Process:
     path = f"{FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin"
-    return altered(host, "-ip-masq", "-iptables-resync=1", ttl=TTL, path=path)
+    return start(host, "-ip-masq", "-iptables-resync=1", altered={"ttl": TTL}, path=path)
 
 
 # `firewall.program` waits 15 seconds for it, and a lease lives 6 for its holder here.

@@ -48,7 +48,8 @@ def lease(number: int, kind: str = "host-gw") -> str:
 def hosts(sandbox: Sandbox) -> tuple[Host, Host]:
     sandbox.configure(HOST_GW)
     made = sandbox.host("a"), sandbox.host("b")
-    for daemon in [host.flanneld() for host in made]:
+    # That routes go with a link the kernel does not tell.
+    for daemon in [host.flanneld(altered={"looks": 1}) for host in made]:
         daemon.says("Subnet added: 10.2.")
     return made
 

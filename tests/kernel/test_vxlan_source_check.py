@@ -88,7 +88,7 @@ def test_peers_go_on_over_a_restart_and_what_others_do_to_the_table_is_put_right
     configure(sandbox, "vxlan")
     here, there = nodes(sandbox)
     ping = here.inside.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", there.inside.address)
-    here.restart("KILL")
+    here.restart("KILL", altered={"looks": 1})
     here.daemon.says("Watching for new subnet leases")
     assert ping.ends(20) == 0
     assert " 0% packet loss" in ping.log

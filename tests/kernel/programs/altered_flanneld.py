@@ -1,9 +1,12 @@
-"""flanneld with leases of so many seconds instead of 24 hours, and a time of day that is wrong by so many.
+"""flanneld with some of its times altered: the first argument, as JSON; the others are flanneld's own.
 
-A lease is renewed after 2 seconds, which is when the daemon looks, and given up 4 before its end. Arguments:
-the lease's seconds, those of the time of day, and flanneld's own.
+{"ttl": S}    leases live so long instead of 24 hours; they are renewed after 2 seconds, which is when the
+              daemon looks, and given up 4 before their end
+{"skew": S}   its time of day is wrong by so much
+{"looks": S}  so much lies between two looks at everything that the kernel does not tell of, instead of 10
 """
 
+import json
 import sys
 import time
 import types
@@ -15,7 +18,8 @@ import grpc._channel
 vars(grpc._channel)["time"] = types.SimpleNamespace(**vars(time))
 
 sys.path.insert(0, "/usr/lib/flanneld")
-ttl, skew, sys.argv = int(sys.argv[1]), int(sys.argv[2]), ["flanneld", *sys.argv[3:]]
+altered, sys.argv = json.loads(sys.argv[1]), ["flanneld", *sys.argv[2:]]
+skew = altered.get("skew", 0)
 
 
 def skewed(name: str, unit: int) -> Callable[[int], float]:
@@ -31,19 +35,26 @@ for clock, unit in (("clock_gettime", 1), ("clock_gettime_ns", 10**9)):
 
 from flanneld_py import registry  # noqa: E402
 from flanneld_py.cli import main  # noqa: E402
-from flanneld_py.daemon import claim, lease_loop  # noqa: E402
+from flanneld_py.daemon import claim, lease_loop, reconcile  # noqa: E402
 
-GUARD, RENEW, RENEW_RETRY = 4.0, 2.0, 0.5
-usual = registry.TTL
-for name, module in list(sys.modules.items()):  # each that has it has it by its own name
-    if name.startswith("flanneld_py.") and vars(module).get("TTL") == usual:
-        module.__dict__["TTL"] = ttl
-vars(claim)["GUARD"], vars(lease_loop)["RENEW_RETRY"] = GUARD, RENEW_RETRY
+RENEW = 2.0
 
 
 def renew_at(self: claim.Claim, margin: float) -> float:
     return self.asked_at + (0 if self.spoiled else RENEW)
 
 
-vars(claim)["Claim"].renew_at = renew_at
+def short(ttl: int) -> None:
+    usual = registry.TTL
+    for name, module in list(sys.modules.items()):  # each that has it has it by its own name
+        if name.startswith("flanneld_py.") and vars(module).get("TTL") == usual:
+            vars(module)["TTL"] = ttl
+    vars(claim)["GUARD"], vars(lease_loop)["RENEW_RETRY"] = 4.0, 0.5
+    vars(claim)["Claim"].renew_at = renew_at
+
+
+if "ttl" in altered:
+    short(altered["ttl"])
+if "looks" in altered:
+    vars(reconcile)["REPAIR"] = vars(lease_loop)["LOOK"] = altered["looks"]
 sys.exit(main())
