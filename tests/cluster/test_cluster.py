@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from lab import checks, wait
+from lab import checks, spec, wait
 from lab.labels import NAME
+from tests.cluster.judging import wrong
+from tests.lab.labfile import lab_file
 from tests.schemas import problems
 from tests.writable import FIND, foreign
 
@@ -352,3 +354,26 @@ def test_what_is_told_of_a_lab_that_stands_follows_its_schema(lab, verb, schema)
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     assert problems(schema, told) == []
     assert [pod["name"] for pod in told["pods"]] == ["mysql01", "mysql02"]
+
+
+# Beside other labs
+
+
+def test_gc_leaves_a_lab_alone_that_is_being_used(lab, run_lab, left_of):
+    assert lab.name not in run_lab("gc").stdout
+    assert len(left_of(lab.name)) == 4
+
+
+def with_password(password):
+    """The tutorial's cluster, whose MySQL servers have this password."""
+    text = lab_file(spec.tutorial())
+    assert text.count("p123456") == 2
+    return spec.load(text.replace("p123456", password), "other-passwords.yaml")
+
+
+def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(lab, make_lab):
+    one, two = lab, make_lab(with_password("größe 密码")).lab
+    assert one.underlay != two.underlay
+    first_free = IPv4Address("192.168.200.0")
+    assert all(lab.underlay.network_address >= first_free for lab in (one, two))
+    assert [*wrong(one), *wrong(two)] == []

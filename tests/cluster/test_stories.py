@@ -2,7 +2,6 @@
 
 import json
 from contextlib import closing, contextmanager
-from ipaddress import IPv4Address
 
 import docker
 import pytest
@@ -195,21 +194,6 @@ def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn
     tiny = from_document({**manifest, "spec": {"containers": [missing]}}, "tiny.yaml")
     with pytest.raises(LabError, match="is neither on the engine nor to be pulled"):
         create_pods(lab, [tiny], Reporter())
-
-
-def with_password(password):
-    """The tutorial's cluster, whose MySQL servers have this password."""
-    text = lab_file(spec.tutorial())
-    assert text.count("p123456") == 2
-    return spec.load(text.replace("p123456", password), "other-passwords.yaml")
-
-
-def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(make_lab):
-    one, two = make_lab(spec.tutorial()).lab, make_lab(with_password("größe 密码")).lab
-    assert one.underlay != two.underlay
-    first_free = IPv4Address("192.168.200.0")
-    assert all(lab.underlay.network_address >= first_free for lab in (one, two))
-    assert [*wrong(one), *wrong(two)] == []
 
 
 def volumes_of(container):
