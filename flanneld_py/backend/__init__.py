@@ -1,4 +1,4 @@
-"""What a set of leases means for this machine's kernel: one module for each backend."""
+"""What a set of leases means for this machine's kernel: what every backend does, and a package for each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

@@ -125,6 +125,13 @@ def test_cleanup_takes_its_devices_away(pigeon):
     assert not cleanup.is_flannels(Device("pigeon7", 1, 0, 0, kind="bridge"))
 
 
+def test_a_device_that_ends_with_its_daemon_is_no_leftover_and_tells_that_one_runs():
+    for name in ("flannel0", "flannel7"):  # of several networks each has one
+        tun = Device(name, 1, 0, 0, kind="tun")
+        assert (cleanup.is_flannels(tun), cleanup.is_flannels(tun, left=False)) == (False, True)
+    assert not cleanup.is_flannels(Device("tun0", 1, 0, 0, kind="tun"), left=False)
+
+
 def test_it_is_made_with_the_options_that_it_takes(pigeon):
     node = NodeContext(Interface("eth0", 2, 1500), addresses("192.168.50.11"))
     made = catalog.open_backend(catalog.parse_config(text()), Options(iface_wait=77), node)

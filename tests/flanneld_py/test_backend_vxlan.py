@@ -1,4 +1,4 @@
-"""What the vxlan and ipip backends announce and refuse, before there is a device; and devices' counters."""
+"""What the vxlan backend announces and refuses, before there is a device."""
 
 import dataclasses
 import logging
@@ -7,10 +7,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
 
-from flanneld_py.backend.catalog import open_backend
-from flanneld_py.backend.counters import device_statistics, read_counters
-from flanneld_py.backend.ipip.backend import IpipBackend
-from flanneld_py.backend.ipip.config import Ipip
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.vxlan.backend import VxlanBackend
 from flanneld_py.backend.vxlan.config import Vxlan, VxlanOptions
@@ -18,8 +14,6 @@ from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import links, offload, own_devices
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, encode
-from flanneld_py.monitor.statistics import Flow, Statistics
-from flanneld_py.options import Options
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.fake_table import FakeTable
 from tests.flanneld_py.made import addresses, pool4, pool6, subnet
@@ -178,77 +172,3 @@ def test_on_another_interface_the_device_is_another_one_with_the_mac_that_peers_
     assert backend.mtu == 1350
     assert backend.attrs() == dataclasses.replace(before, public=addresses("192.168.50.77"))
     backend.close()
-
-
-# ipip
-
-
-def ipip(*pools: object, interface: Interface = ETH0) -> IpipBackend:
-    network = NetworkConfig(IPV4 if IPV4 in pools else None, IPV6 if IPV6 in pools else None, Ipip())
-    made = open_backend(network, Options(), NodeContext(interface, PUBLIC))
-    assert isinstance(made, IpipBackend)
-    return made
-
-
-@pytest.fixture
-def ipip_devices(monkeypatch) -> list[links.IpipLink]:
-    """What the kernel was asked for, in place of a kernel that has ipip."""
-    asked: list[links.IpipLink] = []
-
-    def ensure(wanted: links.IpipLink) -> links.Link:
-        asked.append(wanted)
-        return links.Link(wanted.name, 9, "", wanted.mtu, up=False)
-
-    monkeypatch.setattr(links, "ensure_ipip", ensure)
-    return asked
-
-
-def test_an_ipip_device_is_asked_for_before_a_lease_is(ipip_devices):
-    made = ipip(IPV4)
-    assert ipip_devices == [links.IpipLink("flannel.ipip", IPv4Address("192.168.50.11"), made.mtu)]
-
-
-def test_an_ipip_lease_is_flannels(ipip_devices):
-    made = ipip(IPV4)
-    assert encode(made.attrs()) == b'{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"ipip"}'
-    assert made.mtu == 1480
-
-
-def test_ipip_refuses_an_interface_that_has_no_room():
-    with pytest.raises(Fatal, match="MTU 80 of eth0 is too small for ipip: 88 is the least"):
-        ipip(IPV4, interface=dataclasses.replace(ETH0, mtu=80))
-
-
-# Counters
-
-# proc(5); numbers as the kernel prints them.
-NET_DEV = """\
-Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0
-flannel.1: 8400     100    1    2    0     0          0         0     4200      50    3    4    0     0       0          0
-flannel-v6.1:   10    1    0    0    0     0          0         0       20       2    0    0    0     0       0          0
-"""  # noqa: E501
-
-
-def test_what_a_device_carried_is_counted():
-    assert read_counters(NET_DEV, ["flannel.1"], repairs=7) == Statistics(
-        sent={"": Flow(50, 4200)},
-        received={"": Flow(100, 8400)},
-        dropped={"receive error": 1, "receive dropped": 2, "transmit error": 3, "transmit dropped": 4},
-        repairs=7,
-    )
-
-
-def test_two_devices_are_added_up():
-    both = read_counters(NET_DEV, ["flannel.1", "flannel-v6.1"])
-    assert (both.sent[""], both.received[""]) == (Flow(52, 4220), Flow(101, 8410))
-
-
-def test_a_device_that_is_not_there_has_carried_nothing():
-    assert read_counters(NET_DEV, ["gone0"], repairs=1) == Statistics(repairs=1)
-    assert device_statistics([], repairs=1) == Statistics(repairs=1)
-
-
-def test_the_kernels_own_file_is_understood():
-    assert device_statistics(["lo"], repairs=0).sent[""].packets >= 0
