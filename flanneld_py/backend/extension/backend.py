@@ -6,16 +6,12 @@ Those for peers run one after another in a thread of their own, so that none can
 import logging
 import os
 import queue
-import select
-import signal
-import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import IO, cast
 
 from flanneld_py.backend.extension import commands
 from flanneld_py.backend.extension.config import Extension
+from flanneld_py.backend.extension.process import run
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -24,7 +20,6 @@ from flanneld_py.kernel.entries import Entry, Slot
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.runtime import clock, shutdown
-from flanneld_py.runtime.environment import environment
 from flanneld_py.runtime.log_sampling import LogSample
 from flanneld_py.runtime.once import Once
 from flanneld_py.subnet import Addresses, Subnet
@@ -37,14 +32,11 @@ logger = logging.getLogger(__name__)
 LONGEST = 60.0
 """Seconds that a command may take; then it is killed with all that it started."""
 
-MOST_OUTPUT = 64 * 1024
-"""Bytes of a command's output that are kept."""
-
 NAMED = 3
 """Subnets that a message names."""
 
-LOOK = 50
-"""Milliseconds between two looks at whether a command that prints nothing has ended."""
+LOOK = 0.05
+"""Seconds between two looks at whether the commands' thread is there still."""
 
 
 class ExtensionBackend:
@@ -212,11 +204,11 @@ class ExtensionBackend:
             logger.warning("%s is not run: %s", name, error)
             return
 
-        def run() -> None:
+        def task() -> None:
             if not self._attempt(name, command, commands.of_peer(lease), given) and failed is not None:
                 failed[lease.subnet] = lease
 
-        self._work.put(run)
+        self._work.put(task)
 
     def _begin(self, name: str, command: str, variables: Mapping[str, str]) -> str:
         """Run a command that we cannot do without; its output."""
@@ -243,30 +235,8 @@ class ExtensionBackend:
         return True
 
     def _execute(self, command: str, variables: Mapping[str, str], given: str) -> str:
-        """What it printed, stripped. OSError or ValueError says what was run and what came of it."""
-        argv = commands.words(command, variables, os.environ)
-        with os.fdopen(os.memfd_create("given"), "w+b") as stdin:
-            stdin.write(f"{given}\n".encode())
-            stdin.seek(0)
-            process = subprocess.Popen(
-                argv,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment(os.environ, **variables),
-                start_new_session=True,
-            )
-        try:
-            raw = _output(process, self._longest)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise ValueError(f"{argv} was killed after {self._longest:.0f} s") from None
-        output = raw.decode(errors="replace").strip()
-        if process.returncode != 0:
-            raise ValueError(f"{argv} ended with exit status {process.returncode}: {output[-500:]}")
-        return output
+        """See `process.run`."""
+        return run(commands.words(command, variables, os.environ), variables, given, self._longest)
 
     def _run(self) -> None:
         for task in iter(self._work.get, None):
@@ -277,31 +247,5 @@ class ExtensionBackend:
         """Until all that was asked for so far is done, or is not done any more."""
         done = threading.Event()
         self._work.put(done.set)
-        while not done.wait(LOOK / 1000) and self._worker.is_alive():
+        while not done.wait(LOOK) and self._worker.is_alive():
             pass
-
-
-def _output(process: "subprocess.Popen[bytes]", longest: float) -> bytes:
-    """What it prints until it ends, `MOST_OUTPUT` bytes at most. Raises `TimeoutExpired`.
-
-    Not `communicate`, which waits for the end of all that it started: a daemon, say, that keeps its output.
-    """
-    deadline = clock.now() + longest
-    kept = bytearray()
-    with cast("IO[bytes]", process.stdout) as stdout:
-        poll = select.poll()
-        poll.register(stdout, select.POLLIN)
-        while True:
-            ended = process.poll() is not None
-            if poll.poll(0 if ended else LOOK):
-                chunk = os.read(stdout.fileno(), MOST_OUTPUT)
-                kept += chunk[: MOST_OUTPUT - len(kept)]
-                if not chunk:
-                    process.wait(max(0.0, deadline - clock.now()))
-                    return bytes(kept)
-            elif ended:
-                return bytes(kept)
-            if ended and len(kept) >= MOST_OUTPUT:
-                return bytes(kept)
-            if not ended and clock.now() >= deadline:
-                raise subprocess.TimeoutExpired(process.args, longest)
