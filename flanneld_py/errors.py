@@ -1,4 +1,4 @@
-"""The two exceptions that end the daemon from any part of it, and the exit statuses."""
+"""The two exceptions that end the daemon from anywhere, and the exit statuses."""
 
 from enum import IntEnum
 
@@ -6,12 +6,12 @@ __all__ = ["Exit", "Fatal", "Stopped"]
 
 
 class Exit(IntEnum):
-    """Exit statuses, one for each remedy. flannel's own daemons know 0, 1 and 2 only."""
+    """Exit statuses, one for each remedy. flannel's own daemons have 0, 1 and 2 only."""
 
     OK = 0
     """Told to end, or it did what was asked."""
     INTERNAL = 1
-    """Nothing of the below: a defect."""
+    """None of the below: a defect."""
     USAGE = 2
     """A flag, variable or argument: correct it."""
     KERNEL = 3
@@ -21,13 +21,13 @@ class Exit(IntEnum):
     CONFIG = 5
     """The network configuration: correct it. The daemon waits for another one while it has no lease."""
     TAKEN = 6
-    """A port or a device that something else has: free it."""
+    """A port or a device that something else uses: free it."""
     FILE = 7
-    """A file that cannot be read or written: see to its place and its mode."""
+    """A file that cannot be read or written: check its path and mode."""
     REFUSED = 8
-    """The registry does not let us in: certificates, user, password. Of commands only."""
+    """The registry denies access: check certificates, user, password. Of commands only."""
     UNAVAILABLE = 9
-    """The registry does not answer: start it, or name another. Of commands only, for the daemon waits."""
+    """The registry does not answer: start it, or name another. Of commands only: the daemon waits."""
 
 
 class Fatal(Exception):
@@ -42,4 +42,4 @@ class Fatal(Exception):
 
 
 class Stopped(Exception):
-    """The daemon was told to end: what was under way is not done any more, and nobody is to be told why."""
+    """The daemon was asked to end: what was under way is abandoned, without an error message."""

@@ -1,4 +1,4 @@
-"""What one machine leases, and the addresses that others reach it by: of IPv4, of IPv6, or of both."""
+"""What one machine leases, and the addresses that others reach it at: IPv4, IPv6, or both."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Subnet:
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        """Those of its two that it has."""
+        """The one or two that it has."""
         return tuple(network for network in (self.ipv4, self.ipv6) if network is not None)
 
     def overlaps(self, other: "Subnet") -> bool:
@@ -35,7 +35,7 @@ class Subnet:
 
 
 def _overlap(one: Network | None, other: Network | None) -> bool:
-    """Of the same family. Not `one.overlaps(other)`, which keeps 300 bytes with each network for ever."""
+    """Of the same family. Not `one.overlaps(other)`, which caches 300 bytes in each network for ever."""
     if one is None or other is None:
         return False
     shift = one.max_prefixlen - min(one.prefixlen, other.prefixlen)
@@ -50,7 +50,7 @@ class Addresses:
     ipv6: IPv6Address | None = None
 
     def is_same_machine(self, other: "Addresses") -> bool:
-        """Whether both name one machine: by IPv4 as in every flannel, or by IPv6 where one has no IPv4."""
+        """Whether both belong to one machine: by IPv4 as in every flannel, or by IPv6 if one has no IPv4."""
         if self.ipv4 is not None and other.ipv4 is not None:
             return self.ipv4 == other.ipv4
         return self.ipv6 is not None and self.ipv6 == other.ipv6
@@ -88,7 +88,7 @@ _KEY: Final = re.compile(
 
 
 def parse_key(name: str) -> Subnet | None:
-    """The subnet that the last part of a key stands for; None for what no flannel would write.
+    """The subnet that the last part of a key means; None for what no flannel would write.
 
     An unaligned one (`10.1.5.7-24`, by v0.5.5 with an unaligned SubnetMin) counts as the subnet that it
     covers, so `key(parse_key(name))` may differ from `name`.

@@ -159,7 +159,7 @@ class KernelBackend(ABC):
             logger.info("Now it has worked: %s", self._names(recovered))
         repaired = [change for change in done if change not in before]
         if repaired:
-            logger.info("Put right: %s", self._names(repaired))
+            logger.info("Repaired: %s", self._names(repaired))
         self._repairs += len(repaired)
         return len(repaired)
 

@@ -1,4 +1,4 @@
-"""What our backend would have said beside our lease, said again whenever it is not there any more."""
+"""Keeps what our backend announces beside our lease in the registry, whoever removes it."""
 
 import logging
 from collections.abc import Iterable
@@ -14,42 +14,42 @@ __all__ = ["Announcer"]
 logger = logging.getLogger(__name__)
 
 AGAIN = 1.0
-"""Seconds between two times that we say something, for another may take it away as often."""
+"""Seconds between two announcements, in case somebody keeps removing them."""
 
 RETRY = 10.0
-"""Seconds until it is tried again where it could not be said; as for a renewal."""
+"""Seconds until a failed announcement is retried; as for a renewal."""
 
 
 class Announcer:
-    """Says what the backend announces, of the lease as it is held. No failure of it ends anything."""
+    """Announces what the backend has to say, for the lease as it is held. Its failures end nothing."""
 
     def __init__(self, registry: Registry, backend: Backend, time: Time) -> None:
         self._registry = registry
         self._backend = backend
         self._time = time
-        self._said = b""  # the value that is there, as far as we know
+        self._said = b""  # the current value, as far as we know
         self._say_at = float("-inf")
 
     def begin(self) -> None:
-        """Nothing was said yet of the lease that is held now."""
+        """Nothing has been announced yet for the lease that is held now."""
         self._said, self._say_at = b"", float("-inf")
 
     def listed(self, ours: Subnet, said: Iterable[Announcement]) -> None:
-        """All that is said, by a list."""
+        """All announcements, from a list."""
         if Announcement(ours, self._said) not in said:
-            self._said = b""  # it went in the meantime, or never came
+            self._said = b""  # it was removed in the meantime, or never arrived
 
     def told(self, ours: Subnet, said: Announcement) -> None:
-        """What is said by now, by a watch; of us perhaps by somebody else's hand."""
+        """An announcement from a watch; it may be ours, changed by somebody else."""
         if said.subnet == ours and said.text != self._said:
             self._said = b""
 
     def say_if_due(self, held: StoredLease) -> None:
-        """Say it, unless it is said."""
+        """Announce it, unless that is done."""
         text, now = self._backend.announcement(), self._time.now()
         if not text or now < self._say_at:
             return
-        value = announcements.said_at(text, held.revision)
+        value = announcements.stamped(text, held.revision)
         if value == self._said:
             return
         self._say_at = now + AGAIN

@@ -1,6 +1,7 @@
-"""What becomes of our own lease, and of our view of all others, by what the registry tells.
+"""Our own lease, and our view of all others, as they follow from what the registry reports.
 
-The decisions are here; the daemon performs them. Nothing here blocks or knows a registry's connections.
+The decisions are here; the daemon carries them out. Nothing here blocks, or deals with a registry's
+connections.
 """
 
 import math
@@ -15,27 +16,27 @@ from flanneld_py.registry import (
     TTL,
     Announcement,
     LeaseAdded,
+    LeaseEvent,
     LeaseRemoved,
     LeaseUnreadable,
     Snapshot,
     announcements,
 )
-from flanneld_py.registry import LeaseEvent as Change
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["GUARD", "Claim", "Lost", "PeerView", "words"]
 
 GUARD: Final = 30.0
-"""Seconds before the registry ends a lease at which we do.
+"""How many seconds before the registry we consider a lease to have ended.
 
-At that moment we may be waiting for an answer, for some seconds of each endpoint, and routes in the kernel
-are withdrawn only after that.
+At that moment we may be waiting for an answer, a few seconds for each endpoint, and routes in the kernel are
+withdrawn only after that.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The lease is not ours any more."""
+    """The lease is no longer ours."""
 
     reason: str
 
@@ -44,8 +45,8 @@ class Lost:
 class Claim:
     """A lease that we hold. Times are seconds of the daemon's clock, from *before* it was asked for.
 
-    `spoiled`: what is under our key does not say what our lease must, and ours is to be written over it.
-    `asked`: what it was last asked to say, perhaps to no answer, where that names another address of ours.
+    `spoiled`: our key does not have the value that our lease must have, and must be overwritten with it.
+    `asked`: the public addresses that we last tried to write, perhaps without getting an answer.
     """
 
     held: StoredLease
@@ -60,25 +61,25 @@ class Claim:
 
     @property
     def expires_at(self) -> float:
-        """From then on we act on it no more; `GUARD` later another may hold it. A reservation has no end."""
+        """From then on we do not act on it; `GUARD` later others may hold it. Reservations never expire."""
         return math.inf if self.held.permanent else self.asked_at + TTL - GUARD
 
     def renew_at(self, margin: int) -> float:
-        """When to renew it, `margin` minutes before it runs out; at once if it is spoiled."""
+        """When to renew it, `margin` minutes before it expires; at once if it is spoiled."""
         return self.asked_at if self.spoiled else self.expires_at + GUARD - margin * 60
 
-    def concerns(self, change: Change) -> bool:
+    def concerns(self, change: LeaseEvent) -> bool:
         """Whether it is a change of our own key."""
         subnet, _, name = _of(change)
         return (subnet, name) == (self.subnet, "")
 
-    def after(self, change: Change) -> "Claim | Lost":
-        """What this change leaves of it. `Lost` when the key is gone or another machine's.
+    def after(self, change: LeaseEvent) -> "Claim | Lost":
+        """The claim after this change. `Lost` if the key is gone or belongs to another machine.
 
-        A change older than our own write is history. A newer write that names our own address leaves the
-        lease ours, at that revision; without an end it makes a reservation of it, as flannel documents, and
-        with one it ends a reservation. If it says anything else than we would, such as a reservation with
-        nothing but an address, peers do not find us by it.
+        A change older than our own write is ignored. After a newer write with our own address the lease is
+        still ours, at that revision; if it does not expire, it has become a reservation, as flannel
+        documents, and if it does, it is no longer one. If its value differs from what we would write, such as
+        a reservation with nothing but an address, peers cannot reach us by it.
         """
         match change:
             case LeaseRemoved(subnet, revision, name) if self._is_ours(subnet, revision, name):
@@ -91,22 +92,22 @@ class Claim:
                 if not any(known is not None and holder.is_same_machine(known) for known in ours):
                     return Lost(f"{holder} has written its key")
                 kept = replace(self.held, revision=held.revision, permanent=held.permanent)
-                # How long a lease lives that another's hand made of a reservation is not known.
+                # We do not know the TTL of a lease that somebody else turned a reservation into.
                 ended = self.held.permanent and not held.permanent
                 differs = not agree(held.lease.attrs, self.held.lease.attrs)
                 return replace(self, held=kept, spoiled=ended or differs)
         return self
 
     def after_list(self, snapshot: Snapshot) -> "Claim | Lost":
-        """What a list of everything leaves of it.
+        """The claim after a list of everything.
 
-        Here revisions may be lower than ours, where etcd was restored from a backup.
+        Revisions may be lower than ours if etcd was restored from a backup.
         """
-        changes: list[Change] = [*(LeaseAdded(held) for held in snapshot.leases), *snapshot.spoiled]
+        changes: list[LeaseEvent] = [*(LeaseAdded(held) for held in snapshot.leases), *snapshot.spoiled]
         for change in changes:
             subnet, revision, name = _of(change)
             if (subnet, name) == (self.subnet, ""):
-                # Also at our own revision: an etcd that began anew counts from the beginning.
+                # Even at our own revision: an etcd that was recreated counts from the beginning.
                 return replace(self, held=replace(self.held, revision=revision - 1)).after(change)
         return Lost("its key is gone")
 
@@ -114,7 +115,7 @@ class Claim:
         return subnet == self.subnet and name == "" and revision > self.held.revision
 
 
-def _of(change: Change) -> tuple[Subnet, int, str]:
+def _of(change: LeaseEvent) -> tuple[Subnet, int, str]:
     match change:
         case LeaseAdded(held):
             return held.lease.subnet, held.revision, held.name
@@ -124,18 +125,18 @@ def _of(change: Change) -> tuple[Subnet, int, str]:
 
 @dataclass(slots=True)
 class PeerView:
-    """The other machines' leases, as far as we know them, and of those the ones that are `peers`.
+    """The other machines' leases, as far as we know them, and which of them are `peers`.
 
-    Of several keys for one subnet flannel's canonical one counts. A lease of our own address is no
-    peer's, whatever subnet it is of: its packets would come back to us. Of the others, those that `admission`
-    refuses are none either.
+    Of several keys for one subnet flannel's canonical one counts. A lease with our own address is not a
+    peer's, whatever its subnet: its packets would come back to us. Neither are those that `admission`
+    refuses.
     """
 
     rules: LeaseRules
     admission: Admission = field(init=False)
     _canonical: dict[Subnet, StoredLease] = field(default_factory=dict)
     _aliases: dict[Subnet, dict[str, StoredLease]] = field(default_factory=dict)
-    """Leases under other keys than flannel's own, of which there are hardly ever any."""
+    """Leases under other keys than flannel's canonical ones; there are hardly ever any."""
     _said: dict[Subnet, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,20 +144,20 @@ class PeerView:
 
     @property
     def peers(self) -> Mapping[Subnet, Lease]:
-        """Those that packets are carried to and from."""
+        """The leases that packets are carried to and from."""
         return self.admission.admitted
 
     def judge_by(self, rules: LeaseRules) -> tuple[PeerEvent, ...]:
-        """Go by other rules from now on; what that changes. The cost is that of a list."""
+        """Use these rules from now on; returns what that changes. Costs as much as a list."""
         if rules == self.rules:
             return ()
         self.rules = rules
         return self._judge_all()
 
     def reset(self, snapshot: Snapshot) -> tuple[PeerEvent, ...]:
-        """Take over a list of everything; what that changes."""
+        """Take over a list of everything; returns what that changes."""
         self._canonical, self._aliases = {}, {}
-        self._said = {said.subnet: said.text for said in snapshot.said}
+        self._said = {said.subnet: said.text for said in snapshot.announced}
         for held in snapshot.leases:
             self._put(held.lease.subnet, held.name, held)
         return self._judge_all()
@@ -170,21 +171,21 @@ class PeerView:
         return diff(before.admitted, self.admission.admitted)
 
     def newly_refused(self) -> Sequence[RefusedLease]:
-        """Leases that are refused since this was last asked, or for another fault than before."""
+        """Leases that were refused since the last call, or are now refused for another fault."""
         fresh, self.admission.fresh = self.admission.fresh, []
         return fresh
 
-    def apply(self, changes: Iterable[Change]) -> tuple[PeerEvent, ...]:
-        """Take over what happened; what that changes, in its order."""
+    def apply(self, changes: Iterable[LeaseEvent]) -> tuple[PeerEvent, ...]:
+        """Take over what happened; returns what that changes, in order."""
         return tuple(event for change in changes for event in self._apply(change))
 
-    def _apply(self, happened: Change) -> Iterator[PeerEvent]:
+    def _apply(self, happened: LeaseEvent) -> Iterator[PeerEvent]:
         subnet, _, alias = _of(happened)
         self._put(subnet, alias, happened.held if isinstance(happened, LeaseAdded) else None)
         yield from self._look(subnet)
 
     def hear(self, said: Announcement) -> tuple[PeerEvent, ...]:
-        """Take over what is said beside a lease; what that changes."""
+        """Take over an announcement; returns what that changes."""
         if said.text:
             self._said[said.subnet] = said.text
         else:
@@ -192,7 +193,7 @@ class PeerView:
         return tuple(self._look(said.subnet))
 
     def _look(self, subnet: Subnet) -> Iterator[PeerEvent]:
-        """See what the subnet's lease is by now, and what that means for it and for others."""
+        """Find the subnet's lease as it is now, and what that means for it and for others."""
         held = self._candidate(subnet)
         changed = self.admission.remove(subnet) if held is None else self.admission.put(held)
         for before, after in changed:
@@ -203,7 +204,7 @@ class PeerView:
                 yield news(before, after)
 
     def _put(self, subnet: Subnet, alias: str, lease: StoredLease | None) -> None:
-        """What is under the key now; None for nothing. `alias` is empty for flannel's own key."""
+        """Set what is under the key now, None for nothing. `alias` is empty for flannel's own key."""
         known: dict[Any, StoredLease] = self._aliases.setdefault(subnet, {}) if alias else self._canonical
         where = alias or subnet
         if lease is None:
@@ -221,13 +222,13 @@ class PeerView:
         if held is None or held.lease.attrs.public.is_same_machine(self.rules.public):
             return None
         said = self._said.get(subnet, b"")
-        # Said of another lease, it is of no meaning, or of one that has become another flannel's.
+        # Of another lease, or of one that another flannel has renewed since: it means nothing.
         counts = said and not held.name and announcements.revision_of(said) == held.revision
         return replace(held, lease=replace(held.lease, announced=said)) if counts else held
 
 
 def _is_known(refused: RefusedLease, before: Admission) -> bool:
-    """Whether it was refused for the same fault already."""
+    """Whether it was already refused for the same fault."""
     known = before.refused.get(refused.held.lease.subnet)
     return known is not None and known.fault is refused.fault
 

@@ -1,4 +1,4 @@
-"""What the watch tells, on its way to the lease loop: news of our own key come before all others'."""
+"""What the watch delivers, on its way to the lease loop: changes of our own key come first."""
 
 import queue
 import threading
@@ -13,14 +13,14 @@ __all__ = ["EventQueue"]
 class EventQueue:
     """A queue from the thread of a watch to that of the loop. `now` is the clock of `oldest`, in seconds.
 
-    A change of our own key stands in it twice: in its place among the others, and in `own`, which the loop
-    looks at before all else. So a lease that is lost is not held for as long as peers' changes take.
+    A change of our own key is in it twice: in its place among the others, and in `own`, which the loop checks
+    before anything else. So a lost lease is not held for as long as peers' changes take.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._filled = threading.Condition()
-        self._watch = 0  # the number of the watch that counts; what an older one still delivers does not
+        self._watch = 0  # the number of the current watch; what an older one still delivers does not count
         self._is_own: Callable[[LeaseEvent], bool] = lambda _: False
         self._own: deque[LeaseEvent] = deque()
         self._reset: Reset | None = None
@@ -31,7 +31,7 @@ class EventQueue:
     # For the watch
 
     def begin(self, is_own: Callable[[LeaseEvent], bool]) -> Callable[[WatchMessage], None]:
-        """Forget what came so far; what a new watch is to call with what it tells."""
+        """Forget what came so far. Returns what a new watch must call with each message."""
         with self._filled:
             self._watch += 1
             self._is_own = is_own
@@ -47,14 +47,14 @@ class EventQueue:
         return arrived
 
     def end(self) -> None:
-        """Take nothing any more, until the next watch."""
+        """Accept nothing until the next watch."""
         with self._filled:
             self._watch += 1
             self._clear()
 
     def _put(self, message: WatchMessage) -> None:
         if isinstance(message, Reset):
-            # A list follows, of which what still waits is a part.
+            # A list follows, which includes what still waits.
             self._reset = message
             self._waiting.clear()
             return
@@ -70,7 +70,7 @@ class EventQueue:
     # For the loop
 
     def own(self) -> tuple[LeaseEvent, ...]:
-        """What has happened to our own key since this was last asked. Returns at once."""
+        """What has happened to our own key since the last call. Returns at once."""
         with self._filled:
             own = tuple(self._own)
             self._own.clear()
@@ -94,31 +94,31 @@ class EventQueue:
                 return reset
             if not self._waiting:
                 raise queue.Empty
-            # Before it is taken away: whoever asks for the oldest sees the one or the other.
+            # Before it is removed, so that whoever asks for the oldest sees either.
             self._taken_at = self._waiting[0][0]
             return self._waiting.popleft()[1]
 
     def get(self, *, timeout: float) -> WatchMessage | None:
-        """The same, after waiting for so many seconds at most."""
+        """The same, after waiting up to `timeout` seconds."""
         with self._filled:
             self._filled.wait_for(lambda: not self.empty(), timeout)
         return self.get_nowait()
 
     def done(self) -> float:
-        """What was taken last is in force; seconds since it came, 0 for what came before the last `begin`."""
+        """What was taken last has taken effect; seconds since it came, 0 if that was before `begin`."""
         taken_at, self._taken_at = self._taken_at, None
         return 0.0 if taken_at is None else self._now() - taken_at
 
     # For any thread
 
     def wake(self) -> None:
-        """Have whoever waits, or else whoever waits next, look up once: something else has happened."""
+        """Wake whoever waits, or else whoever waits next, once: something else has happened."""
         with self._filled:
             self._awake = True
             self._filled.notify()
 
     def oldest(self) -> float | None:
-        """When the oldest came of what is not in force yet; None if all is. Waits for nobody."""
+        """When the oldest message came that has not taken effect yet; None if all have. Does not block."""
         taken_at = self._taken_at
         if taken_at is not None:
             return taken_at

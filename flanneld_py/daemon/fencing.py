@@ -1,4 +1,4 @@
-"""The end of a lost lease: what it had in force is taken away, however many attempts that takes."""
+"""The end of a lost lease: what it had in force is withdrawn, however many attempts that takes."""
 
 import logging
 from typing import Final
@@ -14,28 +14,28 @@ __all__ = ["Fence"]
 logger = logging.getLogger(__name__)
 
 LONGEST: Final = 10.0
-"""Seconds between two attempts, at first fewer. What fails for so long is told by then."""
+"""Seconds between two attempts, fewer at first. What fails for that long has been logged by then."""
 
 
 class Fence:
-    """Has the backend carry nothing from the loss of a lease until another is held."""
+    """Makes the backend carry nothing from the loss of a lease until another is held."""
 
     def __init__(self, backend: Backend, time: Time, status: NetworkStatus) -> None:
         self._backend = backend
         self._time = time
         self._status = status
-        self._lost: Subnet | None = None  # whose is still in force
+        self._lost: Subnet | None = None  # the one that is still in force
         self._backoff = Backoff()
         self._pause, self._again_at = 0.0, 0.0
 
     def shut(self, lost: Subnet) -> None:
-        """The lease is lost: nothing may be carried by it any more."""
+        """The lease is lost: nothing may be carried under it from now on."""
         self._lost, self._backoff = lost, Backoff()
         self._pause, self._again_at = FIRST_DELAY, float("-inf")
         self.look()
 
     def look(self) -> None:
-        """Try it again, unless it is done, or was tried a moment ago."""
+        """Try again, unless it is done or was tried a moment ago."""
         if self._lost is None or self._time.now() < self._again_at:
             return
         self._again_at, self._pause = self._time.now() + self._pause, min(2 * self._pause, LONGEST)
@@ -48,14 +48,14 @@ class Fence:
                 logger.error("%s. Retrying until it is done", self._status.unfenced)  # noqa: TRY400
             return
         if self._status.unfenced:
-            logger.info("What the lease of %s had in force is withdrawn by now", self._lost)
+            logger.info("Everything that the lease of %s had in force is withdrawn now", self._lost)
         self.lift()
 
     def close(self) -> None:
-        """The daemon ends: try it once more, for nobody will afterwards."""
+        """The daemon ends: try once more, as nobody will afterwards."""
         self._again_at = float("-inf")
         self.look()
 
     def lift(self) -> None:
-        """Another lease is held: what is in force is in force by that."""
+        """Another lease is held: what is in force now belongs to that."""
         self._lost, self._status.unfenced = None, ""

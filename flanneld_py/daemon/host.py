@@ -45,9 +45,9 @@ class Host:
     """What all networks of this machine share."""
 
     def __init__(self, options: Options, time: Time, statuses: Sequence[NetworkStatus]) -> None:
-        """Look at the machine: what cannot get better by waiting comes first. Raises `Fatal`, `Stopped`.
+        """Look at the machine, starting with what waiting cannot improve. Raises `Fatal`, `Stopped`.
 
-        `time` is that of all daemons: when it is stopping, so are they. The boards say what is waited for.
+        `time` is that of all daemons: when it is stopping, so are they. The statuses say what we wait for.
         """
         self._options = options
         self._time = time
@@ -69,7 +69,7 @@ class Host:
             files.require_writable(self._subnet_file(network))
 
     def daemon(self, status: NetworkStatus, ready: Callable[[], None]) -> NetworkDaemon:
-        """The daemon of the network whose board this is. Raises `Fatal`."""
+        """The daemon of the network that this is the status of. Raises `Fatal`."""
         network = status.name
         underlay = UnderlayFollower(self._options, self._time, look, glance)
         return NetworkDaemon(
@@ -100,7 +100,7 @@ class Host:
         try:
             Listener(tell)
         except OSError as error:
-            text = "What happens to links and routes is seen a few seconds later: listening to the kernel: %s"
+            text = "Listening to the kernel: %s. Changes of links and routes are noticed a few seconds late"
             logger.warning(text, error.strerror or error)
 
     def _subnet_file(self, network: str) -> Path:
@@ -110,8 +110,8 @@ class Host:
     def _open_backend(
         self, status: NetworkStatus, underlay: UnderlayFollower, network: NetworkConfig
     ) -> Backend:
-        """With an interface that has an address of each family that the network asks for."""
-        if (problem := network.uncarried) is not None:  # or an interface would be waited for in vain
+        """With an interface that has an address of each family that the network has."""
+        if (problem := network.uncarried) is not None:  # or we would wait for an interface in vain
             raise Fatal(str(problem), code=Exit.CONFIG)
         self._reservations.take(status.name, network)
         wanted, interface = families(network), self._interface
@@ -137,13 +137,13 @@ class Host:
 
 
 _blackholes = threading.Lock()
-"""Held from the moment at which it is known which there should be until these are there."""
+"""Held from when it is known which there should be until they exist."""
 
 
 class _HostRules:
-    """See `upkeep.Filters`: the rules of one network, its blackhole route, and nothing of its past.
+    """See `HostRules`: the rules of one network, its blackhole route, and nothing from earlier runs.
 
-    With them, that no route of a former life leads our own subnet away.
+    Also sees to it that no route from an earlier run diverts our own subnet.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class _HostRules:
         astray: DivertingRoutes,
         underlay: UnderlayFollower,
     ) -> None:
-        """`subnets` are those of all networks that have a blackhole route; None where none has."""
+        """`subnets` are those of all networks with a blackhole route; None without -ip-blackhole-route."""
         self._firewall = firewall
         self._resync = resync
         self._network = network
@@ -171,10 +171,10 @@ class _HostRules:
     def set(
         self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
     ) -> None:
-        """See `Filters`."""
+        """See `HostRules`."""
         self._firewall.set(network, subnet, self._network)
         self._own = subnet
-        with suppress(OSError):  # `sync` tells, and tries again
+        with suppress(OSError):  # `sync` logs it, and retries
             self._astray.put_right(subnet, self._underlay.index)
         compared = network.overlay if network.backend.compares_entries else None
         self._past.leave(network.overlay, compared, wanted)
@@ -188,16 +188,16 @@ class _HostRules:
             ) from error
 
     def sync(self) -> int:
-        """See `Filters`. In threads of its own: the caller has a lease to look after."""
+        """See `HostRules`. In threads of its own: the caller has a lease to renew."""
         self._past.look()
         repaired = self._resync() + (self._blackholes() if self._subnets else 0)
         self._astray.put_right(self._own, self._underlay.index)
         return repaired
 
     def _have_blackholes(self) -> int:
-        """One for each subnet, where that is asked for, and none of the past; how many things changed."""
+        """One for each subnet, if wanted, and no former ones; returns how many things changed."""
         with _blackholes:
-            # Another network's thread may add one meanwhile.
+            # Another network's thread may add one in the meantime.
             wanted: list[Network] = [
                 part for each in list((self._subnets or {}).values()) for part in each.networks
             ]

@@ -27,35 +27,35 @@ __all__ = ["LeaseLoop"]
 logger = logging.getLogger(__name__)
 
 RENEW_RETRY = 10.0
-"""Seconds until a renewal that failed is tried again; flannel's minute is too long for a margin of one.
+"""Seconds until a failed renewal is retried; flannel's minute is too long for a margin of one minute.
 
-Also between two times that we write over what another wrote in our name, who may be as stubborn.
+Also between two times that we overwrite what somebody else wrote in our name, in case they are as stubborn.
 """
 
 LOOK = 10.0
-"""Seconds between two looks at which addresses this machine needs."""
+"""Seconds between two checks of which addresses this machine needs."""
 
 EXAMPLES = 20
-"""Refused leases that the state names."""
+"""How many refused leases the state names."""
 
 MOMENT = 0.01
-"""Seconds that are waited at least: a difference of times may be too small to bring the clock on."""
+"""Minimum wait in seconds: a difference of times may be too small to advance the clock."""
 
 AT_ONCE = 256
-"""Changes that the backend gets at a time; between two times our own lease is looked after."""
+"""Changes that the backend gets at a time; our own lease is checked in between."""
 
 MANY = 100
-"""Peers that come or go at once and are told of by their number; fewer are told one by one."""
+"""If more peers than this come or go at once, only their number is logged."""
 
 
 class _WatchEnded(Exception):
-    """The watch said why it has ended."""
+    """The watch has ended, for the reason given."""
 
 
 class LeaseLoop:
     """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
 
-    `config` is the configuration that the daemon runs with, as text and read; `needs` answers at once.
+    `config` is the configuration that the daemon runs with, as text and parsed; `needs` answers at once.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class LeaseLoop:
         self._retry_renewal_at = float("-inf")
         self._watchdog = Watchdog(time.now())
         self._listed: Snapshot | None = None
-        self._others = Backoff()  # with those who write in our name
+        self._others = Backoff()  # towards others who write in our name
         self._needs = needs
         self._look_at = float("-inf")
-        self._sparing = LogSample()
+        self._log_sample = LogSample()
         self._counted = (0, 0)
         self._late = Backoff()
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
-        """Carry packets to everybody who is in the snapshot; what happened since is still to come."""
+        """Carry packets to all peers in the snapshot; what happened since is still to come."""
         self.claim, self._listed = claim, snapshot
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
@@ -103,14 +103,14 @@ class LeaseLoop:
         self._view.judge_by(replace(rules, own=claim.subnet, needs=self._needs()))
         events = self._view.reset(snapshot)
         self._backend.carry(self._view.peers, claim.expires_at)
-        self._told(events)
-        self._tell_refused()
-        # The subnet is what makes others read the rest.
+        self._log_changes(events)
+        self._log_refused()
+        # Last, as others read the rest only once there is a subnet.
         self._status.expires_at, self._status.subnet = claim.expires_at, claim.subnet
         self._reconciler.begin()
 
     def keep(self) -> str:
-        """Follow the other leases and renew ours, until it is lost; answers why."""
+        """Follow the other leases and renew ours, until it is lost; returns why."""
         reason = self._keep()
         self._event_queue.end()
         return reason
@@ -139,7 +139,7 @@ class LeaseLoop:
                     return lost
 
     def _lost(self) -> str:
-        """Why our lease is lost by now; "" if it is not. Asked before each step, for any may take long."""
+        """Why our lease is lost by now; "" if it is not. Called before each step, as any may take long."""
         self._heed_stop()
         if self._time.now() >= self.claim.expires_at:
             return "it could not be renewed in time"
@@ -149,7 +149,7 @@ class LeaseLoop:
         return ""
 
     def _until_the_end(self, seconds: float) -> float:
-        """So many seconds, or what is left of our lease, if that is less."""
+        """So many seconds, but not beyond the end of our lease."""
         return max(MOMENT, min(seconds, self.claim.expires_at - self._time.now()))
 
     def _announce(self) -> str:
@@ -157,16 +157,16 @@ class LeaseLoop:
         return ""
 
     def _tend(self) -> str:
-        """Look after this machine; answers why our lease is lost, if it is meanwhile."""
+        """Reconcile this machine; returns why our lease is lost, if it is meanwhile."""
         for _ in self._reconciler.tend(self.claim, self._view.peers):
             if lost := self._lost():
                 return lost
         return ""
 
-    # What the registry tells
+    # What the registry reports
 
     def _list_and_watch(self) -> str:
-        """Take over all leases as they are, and have messages in the inbox from there on."""
+        """Take over all leases as they are, and have later changes delivered to the queue."""
         listed, self._listed = self._listed, None
         snapshot = listed or self._registry.snapshot()
         self._heard()
@@ -176,11 +176,11 @@ class LeaseLoop:
             return ""
         if lost := self._follow(self.claim.after_list(snapshot)):
             return lost
-        self._announcer.listed(self.claim.subnet, snapshot.said)
+        self._announcer.listed(self.claim.subnet, snapshot.announced)
         return self._pass_on(self._view.reset(snapshot))
 
     def _hear(self) -> str:
-        """Take over what the watch says next. Raises `_WatchEnded`, or `RegistryUnavailable`."""
+        """Take over what the watch delivers next. Raises `_WatchEnded`, or `RegistryUnavailable`."""
         now = self._time.now()
         if self._watchdog.must_probe(now, idle=self._event_queue.empty()):
             self._compare(self._registry.probe())
@@ -197,7 +197,7 @@ class LeaseLoop:
         return self._take(message)
 
     def _take(self, message: LeaseChanges | Announcement) -> str:
-        """Take over what happened to the others; answers why our lease is lost, if it is meanwhile."""
+        """Take over what happened to the others; returns why our lease is lost, if it is meanwhile."""
         if isinstance(message, Announcement):
             self._announcer.told(self.claim.subnet, message)
             lost = self._pass_on(self._view.hear(message))
@@ -210,7 +210,7 @@ class LeaseLoop:
         return lost
 
     def _follow(self, claim: Claim | Lost) -> str:
-        """Go by what is left of our lease; answers why it is lost, if it is."""
+        """Go by this claim from now on; returns why our lease is lost, if it is."""
         if isinstance(claim, Lost):
             return claim.reason
         was_permanent, permanent = self.claim.held.permanent, claim.held.permanent
@@ -233,54 +233,55 @@ class LeaseLoop:
         self._status.expires_at = self.claim.expires_at
 
     def _pass_on(self, events: Sequence[PeerEvent]) -> str:
-        """Put into force what happened to the others; answers why our lease is lost, if it is meanwhile."""
+        """Hand changes to the backend; returns why our lease is lost, if it is meanwhile."""
         for first in range(0, len(events), AT_ONCE):
             if lost := self._lost():
                 return lost
             self._backend.change(events[first : first + AT_ONCE])
-        self._told(events)
-        self._tell_refused()
+        self._log_changes(events)
+        self._log_refused()
         return ""
 
     def _look_around(self) -> str:
-        """Judge the leases anew where this machine has other addresses or gateways than it had."""
+        """Judge the leases again, if this machine's addresses or gateways have changed."""
         if self._time.now() < self._look_at:
             return ""
         self._look_at = self._time.now() + LOOK
         return self._pass_on(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
 
-    def _tell_refused(self) -> None:
-        """Say, sparingly, which leases are none of a peer, and count them all on the board."""
+    def _log_refused(self) -> None:
+        """Log refused leases, but not too many of them, and count all in the status."""
         for refused in self._view.newly_refused():
             lease = refused.held.lease
             text = f"Refusing the lease of {lease.subnet} by {lease.attrs.public}: {refused.refusal.reason}"
-            if told := self._sparing.tell(text, self._time.now()):
-                logger.warning("%s", told)
+            if line := self._log_sample.tell(text, self._time.now()):
+                logger.warning("%s", line)
         admission = self._view.admission
         if self._counted != (id(admission), admission.changes):
             self._counted = id(admission), admission.changes
             self._status.refusals = admission.refusals(EXAMPLES)
 
-    def _told(self, events: Sequence[PeerEvent]) -> None:
-        """Say in the log what is in force by now."""
-        told = [event for event in events if not (isinstance(event, PeerAdded) and event.again)]
-        if len(told) > MANY:
-            added = sum(isinstance(event, PeerAdded) for event in told)
-            logger.info("Subnets added: %d, removed: %d", added, len(told) - added)
+    def _log_changes(self, events: Sequence[PeerEvent]) -> None:
+        """Log what has taken effect."""
+        changes = [event for event in events if not (isinstance(event, PeerAdded) and event.again)]
+        if len(changes) > MANY:
+            added = sum(isinstance(event, PeerAdded) for event in changes)
+            logger.info("Subnets added: %d, removed: %d", added, len(changes) - added)
         else:
-            for event in told:
+            for event in changes:
                 logger.info("%s", words(event))
 
     def _compare(self, text: bytes | None) -> None:
-        """Warn, once, when the configuration is not any more the one that we run with."""
+        """Warn, once, when the configuration is no longer the one that we run with."""
         if text is None or text == self._config_text:
             return
         self._config_text = text
         try:
             changed = changes(self._network, parse_config(text), self.claim.subnet)
         except ConfigError as error:
-            text_now = "The network configuration was changed and cannot be used any more: %s"
-            logger.warning(f"{text_now}. This flanneld goes on as it is, and would not start again", error)
+            text_now = "The network configuration was changed and can no longer be used: %s"
+            text_now += ". This flanneld keeps running as it is, but would not start again"
+            logger.warning(text_now, error)
             return
         for change in changed:
             logger.warning("The network configuration was changed: %s", change)
@@ -288,7 +289,7 @@ class LeaseLoop:
     # What is due
 
     def _renew_if_due(self) -> str:
-        """Renew our lease when it is time; answers why it is lost, if it is."""
+        """Renew our lease when it is time; returns why it is lost, if it is."""
         now = self._time.now()
         due = self.claim.renew_at(self._renew_margin)
         if self._backend.attrs() != self.claim.held.lease.attrs:
@@ -309,7 +310,7 @@ class LeaseLoop:
         self.claim = replace(self.claim, asked=attrs.public)
         revision = self._registry.renew(held, attrs)
         if revision is None:
-            # Perhaps by our own hand: an attempt whose answer never came.
+            # Perhaps by ourselves: an attempt whose answer never arrived.
             return self._follow(self.claim.after_list(self._registry.snapshot()))
         renewed = StoredLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
         if not self.claim.spoiled:
@@ -331,7 +332,7 @@ class LeaseLoop:
             raise Stopped
 
     def _complain(self, backoff: Backoff, what: str, why: str) -> None:
-        """Say a failure if it is worth saying; `why` may differ each time."""
+        """Log a failure, if it is time to; `why` may differ each time."""
         self._status.trouble = f"{what}: {why}"
         if backoff.worth_saying(what, self._time.now()):
             logger.error("%s: %s", what, why)

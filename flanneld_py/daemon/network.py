@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 SOMEWHERE = Location(keys="", absent="etcd has no key {} yet", urls=())
 
 LONG = 2.0
-"""Seconds from asking for a lease until it is used, after which it is asked whether it is ours still."""
+"""If more seconds pass from requesting a lease to using it, we check first that it is still ours."""
 
 
 class NetworkDaemon:
@@ -83,7 +83,7 @@ class NetworkDaemon:
         self._fence: Fence | None = None
 
     def run(self) -> None:
-        """Do everything, until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
+        """Run until `stop`: then it raises `Stopped`. Raises `Fatal` if it cannot go on."""
         text, network, backend = self._await_config()
         previous = previous_subnet(self._subnet_file)
         public = backend.attrs().public
@@ -122,13 +122,13 @@ class NetworkDaemon:
                 logger.error("Lease of %s lost before it was used: %s", previous, held.reason)
                 continue
             claim, snapshot = held
-            # Nobody is told of us before the others can be reached.
+            # Only once the others can be reached may anybody rely on us.
             lease_loop.begin(claim, snapshot)
             fence.lift()
             self._announce(file, backend, claim.subnet, previous)
             reason = lease_loop.keep()
             previous, self.status.subnet = lease_loop.claim.subnet, None
-            # Fenced before anything else, whatever the rest may take.
+            # Fenced before anything else, however long the rest takes.
             fence.shut(previous)
             self.status.lost += 1
             logger.error(
@@ -142,7 +142,7 @@ class NetworkDaemon:
         self._registry.close()
 
     def close(self) -> None:
-        """Take away what `run` made, once it has ended."""
+        """Remove what `run` made, once it has ended."""
         with ExitStack() as stack:
             if self._backend is not None:
                 stack.callback(self._backend.close)
@@ -152,10 +152,10 @@ class NetworkDaemon:
     # Until there is a lease
 
     def _await_config(self) -> tuple[bytes, NetworkConfig, Backend]:
-        """A network configuration that can be used, however long that takes, and the backend it asks for.
+        """A usable network configuration, however long that takes, and its backend.
 
-        One that cannot is said with its key and the fix, and tried again as soon as it is another, or at
-        growing intervals, since what is in its way may be this machine's.
+        An unusable one is logged with its key and the fix, and tried again as soon as it changes, or at
+        growing intervals, since the obstacle may be on this machine.
         """
         backoff = Backoff()
         key = f"{self._location.keys}/config"
@@ -184,11 +184,11 @@ class NetworkDaemon:
                             raise
                         reason = f"Bad network config in {key}: {error}"
                     self.status.doing = f"waiting for another network configuration: {reason}"
-                    logger.error("%s. Waiting until it is put right", reason)
+                    logger.error("%s. Waiting until it is fixed", reason)
             self._rest(backoff.delay())
 
     def _open(self, text: bytes) -> tuple[NetworkConfig, Backend]:
-        """What this configuration asks for. Raises `ConfigError`, and `Fatal`."""
+        """The network and backend of this configuration. Raises `ConfigError`, and `Fatal`."""
         network = parse_config(text)
         self._registry.require(network)
         self._backend = self._open_backend(network)
@@ -197,7 +197,7 @@ class NetworkDaemon:
         return network, self._backend
 
     def _complain_of_absence(self, backoff: Backoff, key: str) -> None:
-        """Say, if it is worth saying, that there is no configuration, and look where else it may be."""
+        """Log, if it is time to, that there is no configuration, and look where else it may be."""
         absent = f"Failed to retrieve network config: {self._location.absent.format(key)}"
         worth_saying = backoff.worth_saying(absent, self._time.now())
         if worth_saying:
@@ -210,7 +210,7 @@ class NetworkDaemon:
     def _acquire(
         self, network: NetworkConfig, backend: Backend, previous: Subnet | None, pick: Pick, fence: Fence
     ) -> tuple[Claim, Snapshot]:
-        """Hold a lease, however long it takes, and what was known when it was chosen."""
+        """Acquire a lease, however long that takes; also what was known when it was chosen."""
         backoff = Backoff()
         self.status.doing = "acquiring a lease"
         for pool in (network.ipv4, network.ipv6):
@@ -238,28 +238,28 @@ class NetworkDaemon:
                     logger.info("Subnet lease acquired: %s", held.lease.subnet)
                     self.status.acquired += 1
                     return Claim(held, asked_at), known
-                continue  # somebody was quicker: look again, at once
+                continue  # somebody was quicker: look again at once
             self._rest(backoff.delay())
             fence.look()
 
     def _looked_at_again(self, claim: Claim, snapshot: Snapshot) -> tuple[Claim, Snapshot] | Lost:
-        """The lease as it is by now, where it took long until packets can be carried by it."""
+        """The lease as it is by now, if it took long until it can be used."""
         if self._time.now() - claim.asked_at < LONG:
             return claim, snapshot
         try:
             snapshot = self._registry.snapshot()
         except RegistryUnavailable as error:
-            return Lost(f"whether it is ours still cannot be told: {error}")
-        if self._time.now() >= claim.expires_at:  # in a suspended machine, say
+            return Lost(f"checking whether it is still ours: {error}")
+        if self._time.now() >= claim.expires_at:  # on a suspended machine, for instance
             return Lost("it could not be renewed in time")
         now = claim.after_list(snapshot)
         return now if isinstance(now, Lost) else (now, snapshot)
 
     def _announce(self, file: SubnetFile, backend: Backend, subnet: Subnet, previous: Subnet | None) -> None:
-        """Write subnet.env, then tell that we are ready."""
+        """Write subnet.env, then report that we are ready."""
         file.write(subnet, backend.mtu)
         if previous is not None and previous != subnet:
-            text = "The subnet was %s and is %s: restart what uses it, such as docker"
+            text = "The subnet changed from %s to %s: restart what uses it, such as docker"
             logger.warning(text, previous, subnet)
         self.status.doing = ""
         self._ready()
@@ -274,7 +274,7 @@ class NetworkDaemon:
             raise Stopped
 
     def _complain(self, backoff: Backoff, what: str, why: str = "") -> None:
-        """Say a failure if it is worth saying; `why` may differ each time."""
+        """Log a failure, if it is time to; `why` may differ each time."""
         words = f"{what}: {why}" if why else what
         self.status.trouble = words
         if backoff.worth_saying(what, self._time.now()):

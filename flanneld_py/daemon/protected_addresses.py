@@ -1,7 +1,7 @@
-"""What of the network around it this machine has and needs: its addresses, its gateways, its registry's.
+"""The addresses that this machine has and needs: its own, its gateways', its registry's.
 
-No lease may take these away. Asked every few seconds, so by what takes microseconds; names are looked up in a
-thread, because DNS may take its time.
+No lease may take these away. They are checked every few seconds, so that must take microseconds; names are
+looked up in a thread, because DNS may be slow.
 """
 
 import logging
@@ -21,7 +21,7 @@ __all__ = ["AddressLookup", "hosts"]
 logger = logging.getLogger(__name__)
 
 AGAIN = 300.0
-"""Seconds after which names are looked up once more; sooner while one of them is not known."""
+"""Seconds after which names are looked up again; sooner while one of them is unknown."""
 
 SOON = 10.0
 
@@ -44,7 +44,7 @@ class AddressLookup:
             threading.Thread(target=self._look_up, args=(names,), name="names", daemon=True).start()
 
     def needs(self) -> ProtectedAddresses:
-        """As it is now, or was when the kernel last answered. For any thread."""
+        """The current state, or the one when the kernel last answered. For any thread."""
         registries = self._known
         try:
             around = local_addresses.look(registries)
@@ -57,7 +57,7 @@ class AddressLookup:
     def _look_up(self, names: Sequence[str]) -> None:
         while not self._time.stopping.is_set():
             found = [_resolved(name) for name in names]
-            # A name that cannot be looked up for a while is still where it was.
+            # A name that cannot be looked up for a while keeps its addresses.
             if all(found) or not self._known:
                 self._known = self._addresses.union(*found)
             self._time.stopping.wait(AGAIN if all(found) else SOON)

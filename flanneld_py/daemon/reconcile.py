@@ -27,41 +27,41 @@ __all__ = ["HostRules", "NoHostRules", "Reconciler"]
 logger = logging.getLogger(__name__)
 
 LOOK: Final = 2.0
-"""Seconds between two looks at our devices; those that the kernel's events ask for come in between."""
+"""Seconds between two checks of our devices, besides those that events of the kernel cause."""
 
 REPAIR: Final = 10.0
-"""Seconds between two looks at everything, as flannel's own check of routes."""
+"""Seconds between two checks of everything, as between flannel's own checks of routes."""
 
 SETTLE: Final = 0.25
-"""Seconds after a look for which the kernel's events are collected.
+"""Seconds after a check for which events of the kernel are collected.
 
-After each look that had to put something right it is twice as long, up to `REPAIR`, lest two who want
-different things fight at speed.
+Doubled after each check that had to repair something, up to `REPAIR`, so that two programs that disagree do
+not fight at full speed.
 """
 
 SHARE: Final = 20
-"""So many times as long as a look took no event leads to another: whoever looks has a lease to renew."""
+"""After a check, events are ignored for this many times its duration: the lease must be renewed, too."""
 
 PASSING: Final = frozenset(
     {errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 )
-"""What may be over when a device is made once more; ENODEV and EADDRNOTAVAIL: the device, or the interface's
-address, was taken away again in the middle."""
+"""Errors that may go away when the device is made once more; ENODEV and EADDRNOTAVAIL: the device, or the
+interface's address, was removed again meanwhile."""
 
 
 class HostRules(Protocol):
-    """The packet filter's rules that go with a lease."""
+    """What goes with a lease on this machine besides the backend: packet filter rules, blackhole routes."""
 
     def set(
         self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
     ) -> None:
-        """Have them, for this subnet of ours and no other. Raises `Fatal`.
+        """Install them for this subnet of ours, and for no other. Raises `Fatal`.
 
-        `wanted` answers which of the kernel's entries the backend has by now.
+        `wanted` returns the kernel entries that the backend wants by now.
         """
 
     def sync(self) -> int:
-        """Put right what others changed; how many things."""
+        """Repair what others changed; returns how many things."""
 
 
 class NoHostRules:
@@ -78,10 +78,10 @@ class NoHostRules:
 
 
 class Reconciler:
-    """Compares what is ours with what there is: devices, entries, the subnet file, the filter's rules.
+    """Compares what should be with what is: devices, entries, the subnet file, the filter's rules.
 
-    What all of it stands on, the external interface, is followed first. `resync` is in seconds; `wake` has
-    the lease's keeper, in its own thread, come to `tend` soon.
+    The external interface, which all of it depends on, is followed first. `resync` is in seconds; `wake`
+    makes the lease loop, in its own thread, call `tend` soon.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class Reconciler:
         self._keep = keep
         self._look_at = self._repair_at = self._sync_at = float("-inf")
         self._moving: UnderlayChange | None = None
-        self._bare = False  # what was made anew carries nothing yet
-        self._entries = self._written = False  # these are to be looked at
+        self._bare = False  # a recreated device has no entries yet
+        self._entries = self._written = False  # these must be checked
         self._repaired, self._looked = 0, False
         self._backoff = Backoff()
         self._making = Backoff()
@@ -117,7 +117,7 @@ class Reconciler:
         self._heard, self._pause, self._woken = KernelNotice(), SETTLE, False
 
     def begin(self) -> None:
-        """All is as it should be: it was just made."""
+        """Everything was just made and is as it should be."""
         now = self._time.now()
         self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
         self._bare = self._entries = self._written = False
@@ -125,10 +125,10 @@ class Reconciler:
         self._status.lacking = ""
         self._take()
 
-    # What the kernel tells
+    # Events of the kernel
 
     def hear(self, heard: KernelNotice) -> float:
-        """What the kernel tells of itself; for how many seconds it should not tell more. For any thread."""
+        """Take an event of the kernel; returns for how many seconds to hold back others. For any thread."""
         with self._lock:
             self._heard = self._heard.joined(heard)
             asleep, self._woken = not self._woken, True
@@ -144,7 +144,7 @@ class Reconciler:
     # The interface
 
     def stand(self) -> None:
-        """Before a lease is acted on: follow the interface, or wait for it. Raises `Fatal` and `Stopped`."""
+        """Before a lease takes effect: follow the interface, or wait for it. Raises `Fatal` and `Stopped`."""
         while not self._stands():
             self._time.rest(SETTLE)
             if self._time.stopping.is_set():
@@ -173,10 +173,10 @@ class Reconciler:
     # In turn
 
     def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> Iterator[None]:
-        """Put right what is not, when it is time to look; that takes no registry. Raises `Fatal`.
+        """Repair whatever needs it, if it is time for a check; needs no registry. Raises `Fatal`.
 
-        Step by step, for each may take long: whoever asks looks after the lease before the first and after
-        each, and goes on no more once it is lost.
+        In steps, as each may take long: the caller checks the lease before the first and after each, and
+        stops once it is lost.
         """
         steps: tuple[Callable[[Claim, Mapping[Subnet, Lease]], None], ...]
         steps = (self._look, self._carry_again, self._repair, self._see_to_file, self._sync)
@@ -185,8 +185,8 @@ class Reconciler:
             begun = self._time.now()
             try:
                 step(claim, peers)
-            except OSError as error:  # no file descriptor is free, say
-                text = f"Looking after this machine: {error.strerror or error}. Retrying"
+            except OSError as error:  # no file descriptor is free, for instance
+                text = f"Checking this machine: {error.strerror or error}. Retrying"
                 self._say(logging.ERROR, text)
                 return
             taken += self._time.now() - begun
@@ -196,7 +196,7 @@ class Reconciler:
             self._pause = max(calm, SHARE * taken)
 
     def _look(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
-        """Compare devices, if it is time, and know what else is to be looked at."""
+        """Compare devices, if it is time, and find out what else to check."""
         now, heard = self._time.now(), self._take()
         if now >= self._repair_at:
             self._repair_at = now + REPAIR
@@ -209,31 +209,31 @@ class Reconciler:
         move = self._underlay.seen()
         if self._underlay.trouble:
             self._miss()
-            self._entries = False  # there is nothing that they could be kept by
+            self._entries = False  # without a footing there is nothing to check against
         elif move is not None:
-            self._make_anew(f"{move.words}: following", claim, move)
+            self._recreate(f"{move.words}: following", claim, move)
         elif reason := self._backend.broken():
-            self._make_anew(f"{reason}: recreating it", claim)
+            self._recreate(f"{reason}: recreating it", claim)
         else:
             self._compare(claim)
 
     def _compare(self, claim: Claim) -> None:
         kept = self._keep(self._backend.owned())
         if kept.done:
-            self._entries = True  # which may have gone with what was wrong
+            self._entries = True  # which may be gone, too
             self._repaired += len(kept.done)
             self._status.repairs += len(kept.done)
-            self._say(logging.WARNING, f"Put right: {', '.join(map(str, kept.done))}")
+            self._say(logging.WARNING, f"Repaired: {', '.join(map(str, kept.done))}")
         if kept.anew:
-            self._make_anew(kept.anew, claim)
+            self._recreate(kept.anew, claim)
         elif kept.refused:
             action, error = kept.refused[0]
-            self._status.lacking = f"{action}, and it cannot be put right: {error.strerror or error}"
+            self._status.lacking = f"{action}, and it cannot be repaired: {error.strerror or error}"
             self._say(logging.ERROR, f"{self._status.lacking}. Retrying")
         else:
             self._well()
 
-    def _make_anew(self, reason: str, claim: Claim, move: UnderlayChange | None = None) -> None:
+    def _recreate(self, reason: str, claim: Claim, move: UnderlayChange | None = None) -> None:
         self._repaired += 1
         self._status.lacking = reason
         if self._making.worth_saying(reason, self._time.now()):
@@ -260,10 +260,10 @@ class Reconciler:
         self._well()
 
     def _tell_of_mtu(self, subnet: Subnet) -> None:
-        """Whom it concerns."""
+        """Tell everything that depends on it."""
         mtu = self._backend.mtu
         if mtu != self._status.mtu:
-            text = "FLANNEL_MTU was %d and is %d: restart what uses it, such as docker"
+            text = "FLANNEL_MTU changed from %d to %d: restart what uses it, such as docker"
             logger.warning(text, self._status.mtu, mtu)
             self._status.mtu = mtu
             try:
@@ -277,7 +277,7 @@ class Reconciler:
         self._entries = False
         if found := self._backend.repair():
             self._repaired += found
-            logger.warning("Put right %d entries of the kernel that others had changed", found)
+            logger.warning("Repaired %d kernel entries that others had changed", found)
 
     def _see_to_file(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
         if not self._written:
@@ -287,7 +287,7 @@ class Reconciler:
             if wrong := self._file.keep():
                 self._status.repairs += 1
                 self._say(logging.WARNING, f"{wrong}: written again")
-        except Fatal as error:  # a file system that is full for a while, say
+        except Fatal as error:  # a file system that is full for a while, for instance
             self._say(logging.ERROR, f"{error}. Retrying")
 
     def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
@@ -301,6 +301,6 @@ class Reconciler:
         self._status.lacking = ""
 
     def _say(self, level: int, text: str) -> None:
-        """Say it, unless it was said lately."""
+        """Log it, unless it was logged recently."""
         if self._backoff.worth_saying(text, self._time.now()):
             logger.log(level, "%s", text)

@@ -1,4 +1,4 @@
-"""The daemon as a service of this machine: signals, interface, etcd, kernel. The wiring, and nothing else."""
+"""The daemon as a service of this machine: signals, interface, etcd, kernel. Nothing but the wiring."""
 
 import logging
 import os
@@ -23,29 +23,29 @@ __all__ = ["run"]
 logger = logging.getLogger(__name__)
 
 GRACE = 0.5
-"""Seconds that whatever is under way when a signal comes may take to end; `ending` has what must be done."""
+"""Seconds that work under way may take to end after a signal; `shutdown` has what must be done."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 ENDED = b"\0"
-"""In the pipe of `run`, where a signal is a byte that is its number."""
+"""In the pipe of `run`, in which a signal's number is a byte."""
 
 
 def run(options: Options) -> int:
-    """Be flanneld until told to end. Raises `Fatal`.
+    """Be flanneld until a signal ends it. Raises `Fatal`.
 
-    The work is done in another thread, because an exception that a signal handler raises can come up in
-    places where Python ignores it (`__del__`, say). This thread only listens, and on a pipe: the kernel has
-    any thread take a signal, above all while a program is started, and Python calls a handler in this one
-    only, which a descriptor wakes then and nothing else.
+    The work is done in another thread, because an exception from a signal handler can surface where Python
+    ignores it (in `__del__`, for instance). This thread only listens, and on a pipe: the kernel may deliver a
+    signal to any thread, especially while a program is started, but Python runs handlers in this thread only,
+    and nothing but a descriptor wakes it then.
     """
     share_one_arena()
-    reader, writer = os.pipe2(os.O_CLOEXEC)  # open to the process's end: the worker may outlive this call
+    reader, writer = os.pipe2(os.O_CLOEXEC)  # open until the process ends: the worker may outlive this call
     os.set_blocking(writer, False)
     logger.info("Installing signal handlers")
     signal.set_wakeup_fd(writer)
     for number in SIGNALS:
-        signal.signal(number, lambda _number, _frame: None)  # the byte in the pipe tells
+        signal.signal(number, lambda _number, _frame: None)  # the byte in the pipe is what counts
     service = _Service(options)
     ended: list[BaseException] = []
 
@@ -70,7 +70,7 @@ def run(options: Options) -> int:
 
 
 class _Service:
-    """A daemon for each network, and what tells of them."""
+    """A daemon for each network, and their monitor."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -82,7 +82,7 @@ class _Service:
         if self._options.listen:
             self._serve()
             return
-        # Here, so that signals are heeded from the start: importing these takes a while.
+        # Here, so that signals work from the start: importing these takes a while.
         from flanneld_py.daemon import supervisor
         from flanneld_py.daemon.host import Host
         from flanneld_py.monitor.status import NetworkStatus
@@ -95,7 +95,7 @@ class _Service:
             ready = supervisor.Countdown(len(statuses), lambda: notify("READY=1"))
             for number, status in enumerate(statuses):
                 self._daemons.append(machine.daemon(status, ready.member(number)))
-            # `stop` may have come too early to find them.
+            # `stop` may have been called before they existed.
             if not self._time.stopping.is_set():
                 supervisor.run(self._daemons, [status.name for status in statuses])
         finally:
@@ -103,7 +103,7 @@ class _Service:
                 monitor.close()
 
     def _serve(self) -> None:
-        """Be a server instead. Its readiness is that it answers; without its registry it is degraded."""
+        """Be a server instead. It is ready when it answers; without its registry it is degraded."""
         from flanneld_py.daemon import supervisor
         from flanneld_py.runtime.sd_notify import notify
         from flanneld_py.server import open_server
@@ -120,7 +120,7 @@ class _Service:
                 monitor.close()
 
     def stop(self) -> None:
-        """Have `run` end, also one that is still being set up; for another thread."""
+        """Have `run` end, even one that is still setting up; for another thread."""
         self._time.stopping.set()
         for daemon in self._daemons:
             daemon.stop()

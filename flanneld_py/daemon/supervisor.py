@@ -10,7 +10,7 @@ __all__ = ["Countdown", "Member", "run"]
 
 
 class Member(Protocol):
-    """What a daemon is to its fleet."""
+    """One daemon, as the supervisor sees it."""
 
     def run(self) -> None:
         """Work until `stop`: then it raises `Stopped`. Raises `Fatal` where it cannot go on."""
@@ -19,11 +19,11 @@ class Member(Protocol):
         """Have `run` end. For any thread."""
 
     def close(self) -> None:
-        """Take away what `run` made, once it has ended."""
+        """Remove what `run` made, once it has ended."""
 
 
 class Countdown:
-    """Calls `done` once everybody of so many has said that they are ready."""
+    """Calls `done` once all of a number of members are ready."""
 
     def __init__(self, count: int, done: Callable[[], None]) -> None:
         self._waiting = set(range(count))
@@ -31,7 +31,7 @@ class Countdown:
         self._lock = threading.Lock()
 
     def member(self, number: int) -> Callable[[], None]:
-        """What one of them calls when it is ready; it may do so again and again."""
+        """What a member calls when it is ready, possibly repeatedly."""
 
         def ready() -> None:
             with self._lock:
@@ -48,8 +48,8 @@ class Countdown:
 def run(members: Sequence[Member], names: Sequence[str] = ("",)) -> None:
     """Run all of them, each in a thread of its own; when one ends, all do.
 
-    Raises what ended the first one, after every one was closed. `names` are those of their networks, as many
-    as members; a `Fatal` names its network, unless that has no name.
+    Raises what ended the first one, after all were closed. `names` are the members' networks; a `Fatal` names
+    its network, unless that has no name.
     """
     ended: list[BaseException] = []
 

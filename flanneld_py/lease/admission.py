@@ -1,8 +1,8 @@
-"""Which leases are peers': those that nothing speaks against, and of two that exclude each other the first.
+"""Which leases are peers': all valid ones, and of two that exclude each other the first.
 
-"First" is the one whose key is older, so all machines agree, whatever they heard when. Pure; it keeps what it
-knows by index, so that the cost of an event is flat among thousands of leases, and of tens of thousands that
-were refused.
+"First" is the one whose key is older, so all machines agree, whatever they learned when. Pure; everything is
+indexed, so that the cost of an event does not grow with thousands of leases, and tens of thousands that were
+refused.
 """
 
 import heapq
@@ -30,13 +30,13 @@ def _order(held: StoredLease) -> _Order:
 
 
 def _claims_the_same(one: StoredLease, other: StoredLease) -> bool:
-    """Of two states of one lease."""
+    """The change between two states of one lease."""
     return one.created == other.created and one.lease.attrs.public == other.lease.attrs.public
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """What two leases claim, and one of them can have: an address, or the smaller of two networks."""
+    """What two leases claim and only one can have: an address, or the smaller of two networks."""
 
     fault: RefusalReason
     what: Address | Network
@@ -46,19 +46,19 @@ _AMONG_THEMSELVES: Final = {
     RefusalReason.ADDRESS: RefusalReason.SHARED,
     RefusalReason.COVERS: RefusalReason.ANOTHERS,
 }
-"""Those whose public address is inside one subnet have the same, those that cover one address overlap."""
+"""Leases with a public address inside one subnet share it; those that cover one address overlap."""
 
 
 @dataclass(slots=True)
 class _Queue:
-    """Who waits for what the lease `holder` has, in their order. All claim `point`, which one can have."""
+    """Leases that wait for what `holder` has, in order. All claim `point`, which only one can have."""
 
     holder: Subnet
     point: _Point
     waiting: list[_Order] = field(default_factory=list)
 
     def refusal(self) -> LeaseRefusal:
-        """Of those who wait."""
+        """Why those who wait are refused."""
         fault, what, holder = self.point.fault, self.point.what, self.holder
         match fault:
             case RefusalReason.SHARED:
@@ -74,7 +74,7 @@ class _Queue:
 
 @dataclass(slots=True)
 class RefusedLease:
-    """A lease that is no peer's; by its own fault, or for another's sake, for which it waits."""
+    """A lease that is not a peer's, by its own fault or because of another one, for which it waits."""
 
     held: StoredLease
     cause: LeaseRefusal | _Queue
@@ -86,13 +86,13 @@ class RefusedLease:
 
     @property
     def fault(self) -> RefusalReason:
-        """The kind of why."""
+        """The kind of reason."""
         return self.cause.point.fault if isinstance(self.cause, _Queue) else self.cause.fault
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """How many leases are refused, by the fault, and some of them with the reason."""
+    """How many leases are refused, by fault, and some of them with the reason."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     some: tuple[tuple[Lease, str], ...] = ()
@@ -116,7 +116,7 @@ class _Ranges:
         del self._starts[bisect_left(self._starts, start)]
 
     def overlapping(self, first: int, last: int) -> Iterator[tuple[Subnet, Network]]:
-        """All that have an address of these; one after another, from the highest on."""
+        """All that contain one of these addresses, from the highest on."""
         for place in range(bisect_right(self._starts, last) - 1, -1, -1):
             subnet, network = self._of[self._starts[place]]
             if ends(network)[1] < first:
@@ -125,7 +125,7 @@ class _Ranges:
 
 
 class Admission:
-    """Leases that ask to be peers, and those that are: `admitted`."""
+    """Leases that want to be peers, and those that are: `admitted`."""
 
     def __init__(self, rules: LeaseRules) -> None:
         self.rules = rules
@@ -134,28 +134,26 @@ class Admission:
         self.changes = 0
         """Of what is refused."""
         self.fresh: list[RefusedLease] = []
-        """What was refused since this was last emptied, or for another fault than before."""
+        """What was refused since this was last emptied, or is now refused for another fault."""
         self._faults: Counter[RefusalReason] = Counter()
-        self._held: dict[Subnet, StoredLease] = {}  # those that are admitted
+        self._held: dict[Subnet, StoredLease] = {}  # the admitted ones
         self._holders: dict[Address, Subnet] = {}  # of public addresses
-        self._inside: dict[int, list[int]] = {4: [], 6: []}  # of them those that the overlay covers
+        self._inside: dict[int, list[int]] = {4: [], 6: []}  # those of them that the overlay covers
         self._ranges = {4: _Ranges(), 6: _Ranges()}
-        self._queues: dict[Subnet, dict[_Point, _Queue]] = {}  # by who is waited for
-        self._before: dict[Subnet, Lease | None] = {}  # what was touched by one event
-        self._freed: list[
-            tuple[_Order, int, _Queue]
-        ] = []  # whose holder is gone: a heap, the first comes first
+        self._queues: dict[Subnet, dict[_Point, _Queue]] = {}  # by the lease that they wait for
+        self._before: dict[Subnet, Lease | None] = {}  # what one event touched
+        self._freed: list[tuple[_Order, int, _Queue]] = []  # whose holder is gone: a heap, first the first
 
     @classmethod
     def of(cls, rules: LeaseRules, leases: Iterable[StoredLease]) -> "Admission":
-        """These, at once."""
+        """Take over all of these at once."""
         made = cls(rules)
         for held in sorted(leases, key=_order):
             made.put(held)
         return made
 
     def put(self, held: StoredLease) -> list[Transition]:
-        """A lease is new, or has changed; what that changes among peers."""
+        """A lease is new, or has changed; returns what that changes among peers."""
         subnet = held.lease.subnet
         known, refused = self._held.get(subnet), self.refused.get(subnet)
         if known is not None and _claims_the_same(known, held) and self.rules.unfit(held) is None:
@@ -166,12 +164,12 @@ class Admission:
         return self._settled()
 
     def remove(self, subnet: Subnet) -> list[Transition]:
-        """A lease is gone; what that changes among peers."""
+        """A lease is gone; returns what that changes among peers."""
         self._forget(subnet)
         return self._settled()
 
     def refusals(self, some: int) -> Refusals:
-        """What is refused by now, with so many of it as examples."""
+        """What is refused now, with that many examples."""
         counts = {fault.value: count for fault, count in self._faults.items() if count}
         named = islice(self.refused.values(), some)
         return Refusals(counts, tuple((refused.held.lease, refused.refusal.reason) for refused in named))
@@ -179,7 +177,7 @@ class Admission:
     # One event
 
     def _settled(self) -> list[Transition]:
-        """Judge those anew who waited for what is free now, until nothing is; what that changed."""
+        """Judge again those that waited for what is free now, until nothing is; returns what that changed."""
         while self._freed:
             _, _, queue = heapq.heappop(self._freed)
             first = queue.waiting.pop(0)[1]
@@ -197,13 +195,14 @@ class Admission:
                 self._hand_over(queue, holder)
         touched, self._before = self._before, {}
         pairs = [(before, self.admitted.get(subnet)) for subnet, before in touched.items()]
-        # What goes comes first: the backend has room for one.
+        # Removals come first: the backend has room for one.
         return sorted((pair for pair in pairs if pair != (None, None)), key=lambda pair: pair[1] is not None)
 
     def _judge(self, held: StoredLease, before: RefusedLease | None) -> Subnet | None:
-        """Admit it, in place of those that came after it, or refuse it; neither is done so far.
+        """Admit it, instead of those that came after it, or refuse it; so far it is neither.
 
-        `before` is how it was refused until now. Who has by now what it waited for; None if that is open.
+        `before` is how it was refused until now. Returns which lease has what it waited for; None if
+        undecided.
         """
         subnet = held.lease.subnet
         if refusal := self.rules.unfit(held):
@@ -243,7 +242,7 @@ class Admission:
             heapq.heappush(self._freed, (queue.waiting[0], id(queue), queue))
 
     def _hand_over(self, queue: _Queue, holder: Subnet) -> None:
-        """Who is left in it waits for another from now on, who has what all of them claim."""
+        """Those left in it wait for another lease from now on, which has what all of them claim."""
         if not queue.waiting:
             return
         queues = self._queues.setdefault(holder, {})
@@ -259,7 +258,7 @@ class Admission:
     # What the leases claim
 
     def _rivals(self, lease: Lease) -> Iterator[tuple[Subnet, _Point]]:
-        """Who is admitted and claims something that this one does."""
+        """Admitted leases that claim something that this one claims."""
         for address in self._public(lease):
             if (holder := self._holders.get(address)) is not None:
                 yield holder, _Point(RefusalReason.SHARED, address)
@@ -269,7 +268,7 @@ class Admission:
         for network in self._networks(lease):
             first, last = ends(network)
             for holder, other in self._ranges[network.version].overlapping(first, last):
-                # Networks overlap only where one is inside the other.
+                # Networks overlap only if one is inside the other.
                 smaller = network if network.prefixlen >= other.prefixlen else other
                 yield holder, _Point(RefusalReason.ANOTHERS, smaller)
             inside = self._inside[network.version]
@@ -290,7 +289,7 @@ class Admission:
                 insort(self._inside[address.version], int(address))
 
     def _forget(self, subnet: Subnet) -> None:
-        """Have nothing of this lease; what it had is free."""
+        """Forget this lease; what it had is free."""
         if (refused := self.refused.pop(subnet, None)) is not None:
             self._count(refused.fault, -1)
             if isinstance(queue := refused.cause, _Queue):

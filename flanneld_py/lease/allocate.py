@@ -1,6 +1,6 @@
-"""Which subnet this node is to hold, decided from every lease there is.
+"""Which subnet this node should hold, decided from all leases.
 
-The order is flannel's (v0.8 and later): the lease that this public IP holds already, else the subnet that
+The order is flannel's (v0.8 and later): the lease that this public IP already holds, else the subnet that
 it had before, else a free one. flannel picks at random among the first hundred free ones; this picks among
 all of them, at random, the lowest, or by a hash of the machine.
 """
@@ -46,12 +46,12 @@ Choice: TypeAlias = Reuse | Replace | Create
 
 
 class OutOfSubnets(Exception):
-    """Every subnet between SubnetMin and SubnetMax overlaps a lease. Leases end: worth trying again."""
+    """Every subnet between SubnetMin and SubnetMax overlaps a lease. Leases end: try again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class FreeSubnets(Generic[N]):
-    """The free subnets in ascending order, kept as ranges: 2**90 cost no more than a few.
+    """The free subnets in ascending order, kept as ranges: 2**90 of them cost no more than a few.
 
     Subnets are numbered from the pool's first; `runs` are the ranges of free ones and `ends` how many free
     ones there are up to the end of each.
@@ -81,7 +81,7 @@ class FreeSubnets(Generic[N]):
 
     @property
     def count(self) -> int:
-        """How many there are; len() could not tell numbers that large."""
+        """How many there are; len() cannot return numbers that large."""
         return self.ends[-1] if self.ends else 0
 
     def __getitem__(self, position: int) -> N:
@@ -110,7 +110,7 @@ class FreeSubnets(Generic[N]):
 
 
 def _ends(network: Network) -> tuple[int, int]:
-    """First and last address. Not by `broadcast_address`, which stays with each network for ever."""
+    """First and last address. Not by `broadcast_address`, which is cached in each network for ever."""
     first = int(network.network_address)
     return first, first + (1 << (network.max_prefixlen - network.prefixlen)) - 1
 
@@ -121,14 +121,14 @@ def _total(pool: Pool[N]) -> int:
 
 
 class Pick:
-    """How one of several free subnets is chosen: a callable of each family."""
+    """How one of several free subnets is chosen: a function for each family."""
 
     def __init__(self, choose: Callable[[int], int] | None = None, number: int = 0) -> None:
         self._choose = choose
         self._number = number
 
     def __call__(self, free: FreeSubnets[N]) -> N:
-        """One of them; there is at least one."""
+        """Choose one of them; there is at least one."""
         return free.at_or_after(self._number) if self._choose is None else free[self._choose(free.count)]
 
 
@@ -142,7 +142,7 @@ def picker(mode: str, public: Addresses, randrange: Callable[[int], int]) -> Pic
             return Pick(number=int.from_bytes(digest))
         case "lowest":
             return Pick()
-    raise ValueError(f"{mode!r} is no way to choose a subnet")
+    raise ValueError(f"{mode!r} is not a way to choose a subnet")
 
 
 def choose_subnet(
@@ -155,11 +155,11 @@ def choose_subnet(
 ) -> Choice:
     """Decide; raises OutOfSubnets.
 
-    `previous` is the subnet that this node had, `taken` are subnets whose key exists though its value says
-    nothing readable. Where `public` holds several leases that the configuration allows, `previous` is
-    chosen if among them, else the one whose key is the oldest, for that is a peer's (see `admission`); the
-    others are left to expire. Where all it holds are no longer allowed, that one is replaced. A replaced
-    lease does not block its own range.
+    `previous` is the subnet that this node had, `taken` are subnets whose key exists although its value
+    cannot be read. Where `public` holds several leases that the configuration allows, `previous` is chosen if
+    among them, else the one whose key is the oldest, for that is a peer's (see `admission`); the others are
+    left to expire. Where all it holds are no longer allowed, that one is replaced. A replaced lease does not
+    block its own range.
     """
     ours = sorted(
         (
@@ -174,7 +174,7 @@ def choose_subnet(
         return Reuse(next((held for held in usable if held.lease.subnet == previous), usable[0]))
     old = ours[0] if ours else None
     blocked = [*(held.lease.subnet for held in leases if held is not old), *taken]
-    # A family at a time: a network that became dual-stack leaves every node its IPv4 subnet.
+    # One family at a time: when a network becomes dual-stack, every node keeps its IPv4 subnet.
     before = [item for item in (previous, None if old is None else old.lease.subnet) if item is not None]
     subnet = Subnet(
         _take(config.ipv4, [item.ipv4 for item in blocked], [item.ipv4 for item in before], pick),
@@ -186,7 +186,7 @@ def choose_subnet(
 def _take(
     pool: Pool[N] | None, blocked: Iterable[N | None], preferred: Iterable[N | None], pick: Pick
 ) -> N | None:
-    """One family's part: None where the overlay has no such family."""
+    """One family's part: None if the overlay does not have that family."""
     if pool is None:
         return None
     free = FreeSubnets.of(pool, [network for network in blocked if network is not None])

@@ -4,8 +4,8 @@ import re
 
 __all__ = ["read"]
 
-# With blanks around the sign, or a colon, it is none to a shell, but to flannel's own reader (godotenv).
-# A value that a shell would expand or run ($, `, \, ;, &, |, <, >, parentheses) is no plain assignment.
+# With blanks around the sign, or a colon: not an assignment to a shell, but to flannel's reader (godotenv).
+# A value that a shell would expand or run ($, `, \, ;, &, |, <, >, parentheses) is not a plain assignment.
 _LINE = re.compile(
     r"""(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*[=:]\s*"""
     r"""(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'#$`\\;&|<>()]*))(?:\s+#.*)?"""
@@ -13,7 +13,7 @@ _LINE = re.compile(
 
 
 def read(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The variables that `text` sets, the last assignment winning, and the lines that are no assignment.
+    """The variables that `text` sets, where the last assignment wins, and the lines that set none.
 
     Blank lines and comments are neither. A value may be quoted; nothing in it is expanded.
     """

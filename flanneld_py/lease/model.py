@@ -33,7 +33,7 @@ class LeaseAttrs:
 class Lease:
     """`subnet` belongs to the node that `attrs` describes.
 
-    `announced` is what that node says beside it, at `{prefix}-ext/<backend>/<subnet key>`; often nothing.
+    `announced` is what that node announces beside it (see `registry.announcements`); often nothing.
     """
 
     subnet: Subnet
@@ -47,8 +47,8 @@ class StoredLease:
 
     `revision` is the registry's revision of its last change. `name` is the last part of its key where that
     is not `key(lease.subnet)` (an unaligned one): such a lease takes its range, but is never ours to renew.
-    A lease that is `permanent` has no end: flannel's reservation. `created` is the revision at which its key
-    came to be, 0 where nobody tells; it says nothing of what the lease is.
+    A `permanent` lease does not expire: flannel's reservation. `created` is the revision at which its key was
+    created, 0 if unknown.
     """
 
     lease: Lease
@@ -60,7 +60,7 @@ class StoredLease:
 
 @dataclass(frozen=True, slots=True)
 class PeerAdded:
-    """A lease is new, or its attributes are; `again`: only what is announced beside it is."""
+    """A lease is new, or its attributes are; `again`: only the announcement beside it is."""
 
     lease: Lease
     again: bool = False
@@ -68,7 +68,7 @@ class PeerAdded:
 
 @dataclass(frozen=True, slots=True)
 class PeerRemoved:
-    """A lease is gone; `lease` is what was known of it."""
+    """A lease is gone; `lease` is what was known about it."""
 
     lease: Lease
 
@@ -76,9 +76,9 @@ class PeerRemoved:
 PeerEvent: TypeAlias = PeerAdded | PeerRemoved
 
 
-_NO_IPV4: Final = str(IPv4Address(0))  # what flannel writes for no IPv4 address
+_NO_IPV4: Final = str(IPv4Address(0))  # flannel's value for no IPv4 address
 
-# encoding/json of Go escapes these in strings, so that JSON can stand inside HTML.
+# Go's encoding/json escapes these in strings, so that JSON can be embedded in HTML.
 _GO_ESCAPES: Final = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
@@ -119,7 +119,7 @@ def decode(data: bytes) -> LeaseAttrs:
     """Any flannel's value, of any backend; ValueError says what is wrong with it.
 
     As in Go's JSON the case of keys does not matter, unknown keys are ignored and null means absent. PublicIP
-    or PublicIPv6 is required, because a lease without either leads nowhere.
+    or PublicIPv6 is required, because a lease without either is of no use.
     """
     try:
         value = json.loads(data)
@@ -128,7 +128,7 @@ def decode(data: bytes) -> LeaseAttrs:
     except ValueError as error:
         raise ValueError(f"not a lease: not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"not a lease: a JSON object is expected, not {data[:60]!r}")
+        raise ValueError(f"not a lease: expected a JSON object, got {data[:60]!r}")
     if _is_deeper(value, _DEEPEST):
         raise ValueError("not a lease: JSON nested too deeply")
     fields = {name.lower(): field for name, field in value.items() if field is not None}
@@ -136,15 +136,15 @@ def decode(data: bytes) -> LeaseAttrs:
     if not isinstance(backend_type, str):
         raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a string")
     if len(backend_type) > _LONGEST_TYPE:
-        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, no backend's name")
+        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a backend's name")
     return LeaseAttrs(_public(fields), backend_type, fields.get("backenddata"), fields.get("backendv6data"))
 
 
 def agree(read: LeaseAttrs, ours: LeaseAttrs) -> bool:
-    """Whether a value that was read says what we would write, by either API.
+    """Whether a value that was read means what we would write, through either API.
 
-    etcd v2's, which lacks the VNI, counts in etcd v3 too: peers do without it. Without an IPv6 address that
-    we have it says less.
+    etcd v2's, which lacks the VNI, counts in etcd v3, too: peers do without it. A value without an IPv6
+    address that we have does not.
     """
     if read in (ours, decode(encode(ours))):
         return True
@@ -153,7 +153,7 @@ def agree(read: LeaseAttrs, ours: LeaseAttrs) -> bool:
 
 def _public(fields: Mapping[str, object]) -> Addresses:
     ipv6 = _address(fields, "PublicIPv6", IPv6Address)
-    # An unspecified address is flannel's way to write none.
+    # The unspecified address is how flannel writes none.
     if ipv6 is not None and ipv6.is_unspecified:
         ipv6 = None
     if ipv6 is not None and fields.get("publicip") in (None, _NO_IPV4):
@@ -162,7 +162,7 @@ def _public(fields: Mapping[str, object]) -> Addresses:
     if ipv4 is None:
         raise ValueError("not a lease: it has no PublicIP")
     if ipv4.is_unspecified:
-        raise ValueError("not a lease: PublicIP is 0.0.0.0, no host's address")
+        raise ValueError("not a lease: PublicIP is 0.0.0.0, not a host's address")
     return Addresses(ipv4, ipv6)
 
 
@@ -182,16 +182,16 @@ def _address(fields: Mapping[str, object], name: str, kind: type[A]) -> A | None
         raise ValueError(f"not a lease: {name} is {_cut(value)}, not an {family} address") from None
 
 
-# Messages name it.
+# It appears in messages.
 _LONGEST_TYPE: Final = 64
 
 
-# What Python reads it may not be able to compare later, from a deeper call; flannel's own data is flat.
+# Python may be unable to compare later, deeper in the stack, what it can read; flannel's data is flat.
 _DEEPEST: Final = 32
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Whether JSON data is nested deeper than so many levels; without recursion."""
+    """Whether JSON data is nested deeper than that many levels; without recursion."""
     layer: list[object] = [value]
     for _ in range(levels):
         layer = [
@@ -204,7 +204,7 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 
 def _cut(value: object) -> str:
-    """A value for a message; etcd keeps up to 1.5 MiB."""
+    """A value for a message; etcd stores up to 1.5 MiB."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -212,8 +212,8 @@ def _cut(value: object) -> str:
 def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tuple[PeerEvent, ...]:
     """What happened between `known` and `snapshot`, ordered by subnet, removals first.
 
-    Removals come first because a node that changes the length of its subnet frees the range that it takes
-    again. A changed attribute is an Added, for the subnet is still leased.
+    Removals come first because a node that changes the length of its subnet frees the range that it then
+    takes again. A changed attribute is a PeerAdded, as the subnet is still leased.
     """
     removed = [PeerRemoved(known[subnet]) for subnet in sorted(known.keys() - snapshot.keys())]
     changed = sorted(subnet for subnet, lease in snapshot.items() if known.get(subnet) != lease)
@@ -221,6 +221,6 @@ def diff(known: Mapping[Subnet, Lease], snapshot: Mapping[Subnet, Lease]) -> tup
 
 
 def news(before: Lease | None, after: Lease) -> PeerAdded:
-    """What happened to a lease that is not as it was, or was not there."""
+    """What happened to a lease that has changed, or is new."""
     again = before is not None and replace(before, announced=after.announced) == after
     return PeerAdded(after, again)

@@ -1,4 +1,4 @@
-"""The file that tells docker, and our own next start, which subnet this node holds (flannel's subnet.env)."""
+"""flannel's subnet.env: from it docker, and our next start, learn which subnet this node holds."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
@@ -23,7 +23,7 @@ class SubnetEnv:
 def render(env: SubnetEnv) -> str:
     """The file, byte for byte as flannel writes it: v0.5.5 and, with IPv6, today's.
 
-    FLANNEL_SUBNET is the subnet's first address, which the bridge is to have.
+    FLANNEL_SUBNET is the subnet's first address, for the bridge.
     """
     lines = [
         *_family("FLANNEL", env.network.ipv4, env.subnet.ipv4),
@@ -42,7 +42,7 @@ def _family(prefix: str, network: Network | None, subnet: Network | None) -> lis
 
 
 def previous_subnet(text: str) -> Subnet | None:
-    """The subnet that this node held, where the file says so readably; other lines do not matter."""
+    """The subnet that this node held, if the file says so; other lines do not matter."""
     values, _ = assignments.read(text)
     subnet = Subnet(
         _network(values.get("FLANNEL_SUBNET"), IPv4Interface, IPv4Network),

@@ -1,4 +1,4 @@
-"""The subnet file: read at the start, written with a lease, and again whenever it is not as written."""
+"""The subnet file: read at the start, written with a lease, and again whenever it was changed."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ def previous_subnet(path: Path) -> Subnet | None:
 
 
 class SubnetFile:
-    """At `path`, for an overlay of this network. Nothing is kept before the first `write`."""
+    """At `path`, for an overlay with this network. Nothing is restored before the first `write`."""
 
     def __init__(self, path: Path, overlay: Subnet, *, ip_masq: bool) -> None:
         self._path = path
@@ -33,12 +33,12 @@ class SubnetFile:
         self._text = ""
 
     def write(self, subnet: Subnet, mtu: int) -> None:
-        """Have it say this. Raises `Fatal`."""
+        """Write this, now and whenever it is changed. Raises `Fatal`."""
         self._text = subnet_env.render(subnet_env.SubnetEnv(self._overlay, subnet, mtu, self._ip_masq))
         files.replace(self._path, self._text)
 
     def keep(self) -> str:
-        """Write it again if it says anything else; what was wrong with it, or "". Raises `Fatal`."""
+        """Write it again if it has changed; returns what was wrong with it, or "". Raises `Fatal`."""
         wrong = self._wrong() if self._text else ""
         if wrong:
             files.replace(self._path, self._text)

@@ -1,8 +1,8 @@
-"""Whether a lease may be a peer's, by what it says alone: the same judgement for every backend. Pure.
+"""Whether a lease may be a peer's, judged by itself: the same rules for every backend. Pure.
 
-A lease leads packets to its public address and has its holder's packets believed, so whoever can write below
-the prefix could otherwise take addresses that are not of the overlay, or are somebody's. How leases stand to
-each other is `admission`'s.
+A lease directs packets to its public address and makes us trust its holder's packets, so whoever can write
+below the prefix could otherwise take over addresses outside the overlay, or somebody else's. How leases
+relate to each other is the subject of `admission`.
 """
 
 from bisect import bisect_left
@@ -32,7 +32,7 @@ class RefusalReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LeaseRefusal:
-    """The fault, and a sentence's end that tells it: "it is not inside the network 10.2.0.0/16"."""
+    """The fault, and a clause that describes it: "it is not inside the network 10.2.0.0/16"."""
 
     fault: RefusalReason
     reason: str
@@ -40,9 +40,9 @@ class LeaseRefusal:
 
 @dataclass(frozen=True, slots=True)
 class ProtectedAddresses:
-    """Addresses that this machine has, and those without which it is off the network.
+    """Addresses that this machine has, and those that it needs to be on the network.
 
-    `own` has the name of the device of each; `broadcasts` are those of its own networks. `registries` are
+    `own` maps each to its device's name; `broadcasts` are those of its own networks. `registries` are
     where etcd (or -remote) answers, `gateways` the next hops of its default routes.
     """
 
@@ -52,7 +52,7 @@ class ProtectedAddresses:
     gateways: frozenset[Address] = frozenset()
 
     def named(self) -> Iterator[tuple[Address, str]]:
-        """All that no lease may cover, with what it is."""
+        """All addresses that no lease may cover, with what they are."""
         yield from (
             (address, f"this machine's own address, of {device}") for address, device in self.own.items()
         )
@@ -62,7 +62,7 @@ class ProtectedAddresses:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRules:
-    """What leases are judged by: the network, our own subnet of it and public addresses, and `needs`."""
+    """What leases are judged by: the network, our own subnet and public addresses, and `needs`."""
 
     network: NetworkConfig
     own: Subnet = field(default_factory=Subnet)
@@ -86,7 +86,7 @@ class LeaseRules:
         object.__setattr__(self, "_needed", found)
 
     def unfit(self, held: StoredLease) -> LeaseRefusal | None:
-        """Why this lease is no peer's, whatever others there are; None if nothing speaks against it."""
+        """Why this lease cannot be a peer's, whatever other leases there are; None if it can."""
         subnet, public = held.lease.subnet, held.lease.attrs.public
         mine = self.network.overlay
         families: tuple[tuple[Network | None, Network | None, Address | None, int], ...] = (
@@ -116,7 +116,7 @@ class LeaseRules:
         begin, end = ends(whole)
         if not begin <= first <= last <= end:
             return LeaseRefusal(RefusalReason.OUTSIDE, f"it is not inside the network {whole}")
-        # A reservation may keep several subnets for one machine, though never all there are.
+        # A reservation may have several subnets for one machine, but never all of them.
         if network.prefixlen == length or (permanent and whole.prefixlen < network.prefixlen < length):
             return None
         kind = "reservations are of whole subnets, and" if permanent else ""
@@ -150,13 +150,13 @@ def _length(rules: LeaseRules, version: int) -> int:
 
 
 def ends(network: Network) -> tuple[int, int]:
-    """First and last address. Not by `broadcast_address`, which stays with each network for ever."""
+    """First and last address. Not by `broadcast_address`, which is cached in each network for ever."""
     first = int(network.network_address)
     return first, first | (1 << (network.max_prefixlen - network.prefixlen)) - 1
 
 
 def covered(numbers: list[int], network: Network) -> int | None:
-    """The place of the first of these numbers, in ascending order, that is an address of the network."""
+    """The index of the first of these ascending numbers that is an address of the network."""
     first, last = ends(network)
     place = bisect_left(numbers, first)
     return place if place < len(numbers) and numbers[place] <= last else None
@@ -169,7 +169,7 @@ def _holds(network: Network, address: Address) -> bool:
     return first <= int(address) <= last
 
 
-# RFC 1122 3.2.1.3, RFC 1112, RFC 919; RFC 4291 2.5 and 2.7. As numbers: a list of leases may be long.
+# RFC 1122 3.2.1.3, RFC 1112, RFC 919; RFC 4291 2.5 and 2.7. As numbers, because lists of leases are long.
 _NO_MACHINES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
     4: (
         (0, 0, "the unspecified address"),
@@ -191,7 +191,7 @@ def _no_machines(address: Address) -> str:
 
 
 def too_wide(rules: LeaseRules, kept: bool) -> str:
-    """A warning where the network covers what this machine needs; "" if it does not.
+    """A warning if the network covers addresses that this machine needs; "" if it does not.
 
     `kept`: the backend has one route for the whole network, and keeps those addresses out of it.
     """

@@ -26,7 +26,7 @@ def _notices(last: Mapping[str, str]) -> Iterator[str]:
         for name in (name for name in _TLS if name in last):
             yield f"-{name} has no effect: no endpoint of -etcd-endpoints begins with https://"
     if "http://" in endpoints and "etcd-password" in last:
-        yield "-etcd-password goes over the network for all to read: give endpoints that begin with https://"
+        yield "-etcd-password is sent unencrypted: give endpoints that begin with https://"
     if "networks" in last and "subnet-file" in last:
         yield "-subnet-file has no effect: with -networks, each network has a file in -subnet-dir"
     if "networks" not in last and "subnet-dir" in last:

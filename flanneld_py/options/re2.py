@@ -1,4 +1,4 @@
-"""Regular expressions as Go's regexp has them (RE2's syntax), where Python's `re` spells them otherwise."""
+"""Regular expressions as Go's regexp has them (RE2's syntax), where Python's `re` spells them differently."""
 
 import re
 import warnings
@@ -38,10 +38,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
     ValueError says what is wrong with it, and what to write instead where that is known.
     """
     if re.search(r"(?<!\\)(?:\\\\)*\\[pP]", pattern):
-        raise ValueError(r"classes such as \pL are not known here: write [a-z]")
+        raise ValueError(r"classes such as \pL are not supported: write [a-z]")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what would be understood otherwise than it is meant
+            warnings.simplefilter("error")  # for what Python would understand differently
             return re.compile("".join(_parts(pattern)), re.ASCII)
     except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"not a regular expression: {error}") from None
@@ -76,7 +76,7 @@ def _parts(pattern: str) -> Iterator[str]:
 
 
 def _ranges(negated: str, name: str) -> str:
-    """A class, as what stands between brackets for it."""
+    """A class, as it is written between brackets."""
     if name not in _CLASSES:
         known = ", ".join(f"[:{known}:]" for known in _CLASSES)
         raise ValueError(f"there is no class [:{name}:]: there are {known}")

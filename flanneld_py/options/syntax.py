@@ -36,7 +36,7 @@ _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 class UsageError(ValueError):
     """A flag, variable or argument that cannot be read: exit status 2.
 
-    `show_usage` is false for the errors that one line explains better than the list of flags.
+    `show_usage` is false for errors that one line explains better than the list of flags.
     """
 
     def __init__(self, message: str, *, show_usage: bool = True) -> None:

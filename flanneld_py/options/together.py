@@ -21,7 +21,7 @@ def _endpoints(options: Options) -> tuple[str, ...]:
     scheme = "https" if any(files) else "http"
     found = dict.fromkeys(each if "://" in each else f"{scheme}://{each}" for each in options.etcd_endpoints)
     if options.etcd_api == "v2" and any(each.startswith("unix:") for each in found):
-        raise wrong("-etcd-endpoints: over unix:// etcd is asked by its v3 API alone: give http://HOST:PORT")
+        raise wrong("-etcd-endpoints: unix:// works with etcd's v3 API only: give http://HOST:PORT")
     return tuple(found)
 
 

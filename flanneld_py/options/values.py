@@ -133,7 +133,7 @@ def listen(_name: str, text: str) -> str:
     """An address to listen at, or nothing."""
     match = _LISTEN.fullmatch(text)
     if text and (match is None or (match["port"] and int(match["port"]) > 65535)):
-        raise wrong(f"-listen: {quote(text)} is no address to listen at: give HOST:PORT, :PORT or fd://N")
+        raise wrong(f"-listen: {quote(text)} is not an address to listen at: give HOST:PORT, :PORT or fd://N")
     return text
 
 
@@ -141,7 +141,7 @@ def remote(_name: str, text: str) -> str:
     """The address of a server, or nothing."""
     match = re.fullmatch(rf"{_HOST}:(?P<port>[0-9]{{1,5}})", text)
     if text and (match is None or not 0 < int(match["port"]) < 65536):
-        raise wrong(f"-remote: {quote(text)} is not where a server answers: give HOST:PORT")
+        raise wrong(f"-remote: {quote(text)} is not the address of a server: give HOST:PORT")
     return text
 
 

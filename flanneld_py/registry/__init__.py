@@ -1,4 +1,4 @@
-"""Where leases live. One protocol, and a module for each kind of registry."""
+"""Where leases live. One protocol, and a package for each kind of registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ TTL = 86400
 
 
 class RegistryUnavailable(Exception):
-    """No endpoint answered; the message says what each of them did instead, and `trouble` what kind it is."""
+    """No endpoint answered. The message says what each did instead, `trouble` what kind of failure it is."""
 
     trouble: ClassVar[str] = "etcd does not answer"
 
 
 class AccessRefused(RegistryUnavailable):
-    """An endpoint answered, and does not let us in; the message says whom, and what to do about it."""
+    """An endpoint answered but denied us access; the message says which one, and what to do about it."""
 
-    trouble: ClassVar[str] = "etcd does not let us in"
+    trouble: ClassVar[str] = "access to etcd denied"
 
 
 class Forbidden(AccessRefused):
-    """An endpoint knows us, and does not let us do this."""
+    """An endpoint recognised us, but does not permit this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class LeaseAdded:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRemoved:
-    """A lease was deleted or has run out, at this revision. `name` as in `StoredLease`."""
+    """A lease was deleted or expired, at this revision. `name` as in `StoredLease`."""
 
     subnet: Subnet
     revision: int
@@ -67,7 +67,7 @@ class LeaseRemoved:
 
 @dataclass(frozen=True, slots=True)
 class LeaseUnreadable:
-    """What was written to a subnet's key is no lease. `revision` and `name` as in `LeaseRemoved`."""
+    """A subnet's key was given a value that is not a lease. `revision` and `name` as in `LeaseRemoved`."""
 
     subnet: Subnet
     revision: int
@@ -76,7 +76,7 @@ class LeaseUnreadable:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What the holder of a subnet says beside its lease (see `beside`); empty: nothing any more."""
+    """What the holder of a subnet announces beside its lease (see `announcements`); empty if nothing now."""
 
     subnet: Subnet
     text: bytes
@@ -86,14 +86,15 @@ class Announcement:
 class Snapshot:
     """All leases at one revision of the registry.
 
-    `leases` may hold two of one subnet, under different names. `spoiled` are the keys of subnets whose value
-    says nothing readable: nobody may take these. `said` is what nodes say beside, where that is followed.
+    `leases` may hold two of one subnet, under different names. `spoiled` are keys of subnets whose value
+    cannot be read: nobody may take these subnets. `announced` is what nodes announce beside their leases, if
+    followed.
     """
 
     leases: tuple[StoredLease, ...]
     revision: int
     spoiled: tuple[LeaseUnreadable, ...] = ()
-    said: tuple[Announcement, ...] = ()
+    announced: tuple[Announcement, ...] = ()
 
 
 LeaseEvent = LeaseAdded | LeaseRemoved | LeaseUnreadable
@@ -118,7 +119,7 @@ WatchMessage = LeaseChanges | Announcement | Reset
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """The lease that a node would have: `previous` is the subnet it had, `pick` how it chooses another."""
+    """The lease that a node wants: `previous` is the subnet it had, `pick` how it chooses another."""
 
     network: NetworkConfig
     attrs: LeaseAttrs
@@ -134,40 +135,40 @@ class Registry(Protocol):
     """
 
     def config(self) -> bytes | None:
-        """The network configuration, or None where there is none yet."""
+        """The network configuration, or None if there is none yet."""
 
     def require(self, network: NetworkConfig) -> None:
         """Raise `Fatal` with `Exit.CONFIG` if leases of such a network cannot be kept here."""
 
     def snapshot(self) -> Snapshot:
-        """All leases. What is no lease under the prefix is left out, with one warning each."""
+        """All leases. Anything else under the prefix is left out, with one warning each."""
 
     def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:
-        """Hold a lease, going by what is known; None when that is no longer so. Raises `OutOfSubnets`."""
+        """Acquire a lease, given what is known; None if that is out of date. Raises `OutOfSubnets`."""
 
     def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
-        """Write a lease that we hold anew, for another 24 hours or, a permanent one, for ever.
+        """Write a lease that we hold again, for another 24 hours or, if it is permanent, for ever.
 
-        The revision written, or None if it changed since `held.revision`.
+        Returns the revision written, or None if the lease changed since `held.revision`.
         """
 
     def follow_announcements(self, kind: str) -> None:
-        """From now on follow what nodes with a backend of this type say beside their leases, too."""
+        """From now on also follow what nodes with a backend of this type announce beside their leases."""
 
     def announce(self, held: StoredLease, text: bytes) -> None:
-        """Say this, a JSON object, beside a lease of ours, for as long as that stays as it is held.
+        """Announce this, a JSON object, beside a lease of ours, for as long as that stays as it is held.
 
-        Nothing happens if it is not so any more, or where this registry has no place for it.
+        Does nothing if the lease has changed, or if this registry has no place for announcements.
         """
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """Deliver, from another thread, all that happens after a revision, until the first `Reset`.
 
-        A new watch ends the one before, which delivers nothing any more.
+        A new watch ends the previous one, which delivers nothing from then on.
         """
 
     def probe(self) -> bytes | None:
-        """`config`, of the very endpoint that we watch; a stopped process never closes a connection.
+        """`config`, from the very endpoint that we watch; a stopped process never closes a connection.
 
         Raises `RegistryUnavailable` if it does not answer; then the next call begins with another endpoint.
         """

@@ -63,7 +63,7 @@ class EtcdStore(LeaseStore, Generic[C]):
 
     @abstractmethod
     def _write_announcement(self, client: C, held: StoredLease, text: bytes) -> None:
-        """Write what a lease of ours announces, if the lease is still as it is held."""
+        """Write what a lease of ours announces, if that is still as it is held."""
 
     @abstractmethod
     def _begin_watch(
@@ -83,7 +83,7 @@ class EtcdStore(LeaseStore, Generic[C]):
         """See `Registry`."""
         listed, revision = self._failover.call(self._list)
         snapshot = self._reader.snapshot(listed, revision)
-        return replace(snapshot, said=self._said()) if self._announcements.folder else snapshot
+        return replace(snapshot, announced=self._announced()) if self._announcements.folder else snapshot
 
     def follow_announcements(self, kind: str) -> None:
         """See `Registry`."""
@@ -99,7 +99,7 @@ class EtcdStore(LeaseStore, Generic[C]):
         if self._announcements.wanted:
             self._failover.call(attempt)
 
-    def _said(self) -> tuple[Announcement, ...]:
+    def _announced(self) -> tuple[Announcement, ...]:
         """What is announced now, or later than the leases were listed: a watch delivers it again."""
 
         def read(client: C) -> Sequence[tuple[str, bytes]]:
@@ -107,8 +107,8 @@ class EtcdStore(LeaseStore, Generic[C]):
                 return tuple(self._list_announcements(client))
             return ()
 
-        listed = [self._announcements.said(name, value) for name, value in self._failover.call(read)]
-        return tuple(said for said in listed if said is not None)
+        listed = [self._announcements.read(name, value) for name, value in self._failover.call(read)]
+        return tuple(announced for announced in listed if announced is not None)
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""

@@ -1,4 +1,4 @@
-"""Several endpoints of one etcd: one is in use until it fails, then the next one has its turn."""
+"""Several endpoints of one etcd: one is used until it fails, then the next."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -11,14 +11,14 @@ __all__ = ["Connection", "Failover", "RunningWatch"]
 
 
 class Connection(Protocol):
-    """A client of one endpoint. What it does raises `RegistryUnavailable`, with a reason and no endpoint."""
+    """A client of one endpoint. Its failures are `RegistryUnavailable`, with a reason but no endpoint."""
 
     def close(self) -> None:
         """End it. For any thread."""
 
 
 class RunningWatch(Protocol):
-    """What a connection tells of by itself. It says once why it has ended, unless `close` has ended it."""
+    """A watch under way. It reports once why it has ended, unless `close` has ended it."""
 
     def close(self) -> None:
         """End it, in silence. For any thread."""
@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 
 class Failover(Generic[C]):
-    """Does what is asked of it with one endpoint after another.
+    """Tries each request with one endpoint after another.
 
-    There may be one watch, which belongs to the endpoint in use: it is cut when that is given up.
+    There may be one watch, which belongs to the endpoint in use: it is cut when that endpoint is given up.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], connect: Callable[[Endpoint], C]) -> None:
@@ -67,12 +67,12 @@ class Failover(Generic[C]):
                 raise Stopped
             if self._connection is None:
                 self._connection = self._connect(endpoint)
-                if self._closed:  # meanwhile, and nobody has seen this one
+                if self._closed:  # in the meantime, and `close` has not seen this one
                     self._disconnect()
                     raise Stopped
             return action(self._connection)
         except Exception as error:
-            if self._closed:  # libraries say many things about a connection that is closed under their hands
+            if self._closed:  # libraries raise all kinds of errors when a connection is closed under them
                 raise Stopped from None
             if not isinstance(error, RegistryUnavailable):
                 raise
@@ -83,15 +83,15 @@ class Failover(Generic[C]):
             raise type(error)(f"{endpoint.url}: {error}") from error
 
     def watch(self, begin: Callable[[C], RunningWatch]) -> None:
-        """Have this watch instead of any before, which says nothing any more. Raises as `call`."""
+        """Begin this watch; a previous one delivers nothing from then on. Raises as `call`."""
         self._end_watch()
         self._watch = self.call(begin)
-        if self._closed:  # meanwhile, and nobody has seen this one
+        if self._closed:  # in the meantime, and `close` has not seen this one
             self._end_watch()
             raise Stopped
 
     def close(self) -> None:
-        """End watch and connection: what is under way, or comes later, raises `Stopped`. For any thread."""
+        """End watch and connection: calls under way, and later ones, raise `Stopped`. For any thread."""
         self._closed = True
         self._end_watch()
         self._disconnect()

@@ -1,4 +1,4 @@
-"""What a key below `{prefix}/subnets/` and its value say; the same for every registry."""
+"""What a key below `{prefix}/subnets/` and its value mean; the same for every registry."""
 
 import logging
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ __all__ = ["LeaseReader"]
 logger = logging.getLogger(__name__)
 
 LONGEST: Final = 200
-"""Characters of a key that are told and remembered; etcd has keys of more than a MiB."""
+"""Characters of a key that are logged and remembered; etcd allows keys of more than a MiB."""
 
 REMEMBERED: Final = 10_000
-"""Keys that are remembered, so as to be told once."""
+"""Keys that are remembered, so that each is logged once."""
 
 
 @dataclass(slots=True)
 class LeaseReader:
-    """Reads keys and values, and warns of each that is no lease, once.
+    """Reads keys and values, and warns once about each that is not a lease.
 
-    `folder` is `{prefix}/subnets/`, below which a key is given by its last part, `10.2.35.0-24`.
+    `folder` is `{prefix}/subnets/`, and a key is given by its last part, `10.2.35.0-24`.
     """
 
     folder: str
@@ -36,10 +36,10 @@ class LeaseReader:
     def written(
         self, name: str, value: bytes, revision: int, *, permanent: bool = False, created: int = 0
     ) -> LeaseAdded | LeaseUnreadable | None:
-        """A key that was written, `permanent` without an end; None for one that stands for no subnet."""
+        """A key that was written, `permanent` if it does not expire; None if it does not name a subnet."""
         subnet = parse_key(name)
         if subnet is None:
-            self._warn(name, "the key names no subnet")
+            self._warn(name, "the key does not name a subnet")
             return None
         alias = "" if name == key(subnet) else name
         try:
@@ -51,15 +51,15 @@ class LeaseReader:
         return LeaseAdded(StoredLease(Lease(subnet, attrs), revision, alias, permanent, created))
 
     def deleted(self, name: str, revision: int) -> LeaseRemoved | None:
-        """A key that was deleted or ran out; None for one that stood for no subnet."""
+        """A key that was deleted or expired; None if it does not name a subnet."""
         self._warned.discard(name[:LONGEST])
         subnet = parse_key(name)
         return None if subnet is None else LeaseRemoved(subnet, revision, "" if name == key(subnet) else name)
 
     def snapshot(self, entries: Iterable[tuple[str, bytes, int, bool, int]], revision: int) -> Snapshot:
-        """All keys (name, value, revision of its last change, permanent, of its first) at a revision."""
+        """All keys at a revision: name, value, revision of the last change, permanent, of the first."""
         listed = list(entries)
-        self._warned &= {entry[0][:LONGEST] for entry in listed}  # the others have gone, while nobody watched
+        self._warned &= {entry[0][:LONGEST] for entry in listed}  # the others went while nobody was watching
         read = [
             event
             for name, value, changed, permanent, created in listed

@@ -1,4 +1,4 @@
-"""A registry in which every node takes its own lease: what `allocate` decides, done with compare and swap."""
+"""A registry in which every node takes its own lease: what `allocate` decides, by compare and swap."""
 
 import logging
 from abc import abstractmethod
@@ -16,22 +16,22 @@ logger = logging.getLogger(__name__)
 
 
 class LeaseStore(Registry):
-    """What etcd of every version has in common. Methods raise as those of `Registry`."""
+    """Whoever writes leases themselves. Methods raise as those of `Registry`."""
 
     @abstractmethod
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
-        """Take a subnet if nobody has its key; the revision written, or None if somebody has."""
+        """Create a subnet's key, if it does not exist; the revision written, or None if it does."""
 
     @abstractmethod
     def replace(self, old: StoredLease, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
-        """Give a lease back and take another, both or neither; None if either is not as it was known."""
+        """Exchange a lease for another, both or neither; None if either is not as it was known."""
 
     @abstractmethod
     def remove(self, held: StoredLease) -> bool:
         """Give a lease back; false if it changed since `held.revision`."""
 
     def require(self, network: NetworkConfig) -> None:
-        """See `Registry`. Any network's will do."""
+        """See `Registry`. Every network's can be kept."""
 
     def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:
         """See `Registry`."""
@@ -62,7 +62,7 @@ class LeaseStore(Registry):
     def _undisputed(self, made: StoredLease) -> StoredLease | None:
         """A new lease, unless another overlaps it: then it is given back.
 
-        With two families a key does not stand for a subnet: 10.5.4.0-24&A and 10.5.4.0-24&B can be
+        With two families a key is not enough to reserve a subnet: 10.5.4.0-24&A and 10.5.4.0-24&B can be
         created at the same moment. Whoever sees the other's steps back; at least one of the two does.
         """
         subnet = made.lease.subnet

@@ -19,7 +19,7 @@ _OTHER: Final = {"v3": "v2", "v2": "v3"}
 
 _GET: Final = {"v2": "ETCDCTL_API=2 etcdctl get {}", "v3": "ETCDCTL_API=3 etcdctl get --print-value-only {}"}
 _SET: Final = {"v2": "ETCDCTL_API=2 etcdctl set {}", "v3": "ETCDCTL_API=3 etcdctl put {}"}
-"""Without a value both read it from standard input."""
+"""Without a value both read one from standard input."""
 
 
 def advice(options: Options, network: str = "") -> str:

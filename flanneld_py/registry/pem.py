@@ -1,4 +1,4 @@
-"""PEM files for TLS, named in messages by their flags; for a client and for a server."""
+"""PEM files for TLS, of a client or of a server; messages name them by their flags."""
 
 import ssl
 from pathlib import Path

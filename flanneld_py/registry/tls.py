@@ -52,7 +52,7 @@ def client_tls(endpoints: Sequence[Endpoint], credentials: Credentials, flag: st
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Fatal(f"{name} is not UTF-8: etcd knows no other", code=Exit.USAGE) from None
+            raise Fatal(f"{name} is not UTF-8, and etcd accepts nothing else", code=Exit.USAGE) from None
     if not any(endpoint.tls for endpoint in endpoints):
         return None
     ca, cert, key = credentials.cafile or _system(flag), credentials.certfile, credentials.keyfile
@@ -77,6 +77,6 @@ def _system(flag: str) -> str:
         return given
     found = next((path for path in SYSTEM if Path(path).is_file()), None)
     if found is None:
-        attempt = "TLS is asked for, and this machine trusts no certificate authority"
+        attempt = "TLS is wanted, but this machine has no CA certificates"
         raise Fatal(f"{attempt} ({SYSTEM[0]} and the like are missing): give {flag}-cafile", code=Exit.FILE)
     return found

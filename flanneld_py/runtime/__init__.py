@@ -1,1 +1,1 @@
-"""What any part of the daemon may need of its process: time, log, files, child processes, the end."""
+"""What any part of the daemon may need from its process: time, log, files, environment, shutdown."""

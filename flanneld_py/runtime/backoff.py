@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and how often to say that it failed."""
+"""How long to wait before the next attempt, and how often to log that it failed."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,14 +13,14 @@ LONGEST_SILENCE: Final = 300.0
 
 @dataclass(slots=True)
 class Backoff:
-    """Attempts that fail, one after another: short delays first, and words at growing intervals.
+    """Attempts that fail, one after another: short delays first, and log messages at growing intervals.
 
     All times are seconds, of any clock that does not go back.
     """
 
     _delay: float = FIRST_DELAY
     _said: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Kind of failure -> when it was said last, and how long to keep quiet about it from then on."""
+    """Kind of failure -> when it was logged last, and how long to be silent about it from then on."""
 
     def delay(self) -> float:
         """Seconds until the next attempt."""
@@ -28,7 +28,7 @@ class Backoff:
         return now
 
     def worth_saying(self, kind: str, now: float) -> bool:
-        """Whether to say this failure: it is the first of its kind, or its last mention is long ago."""
+        """Whether to log this failure: it is the first of its kind, or the last was long ago."""
         said_at, silence = self._said.get(kind, (float("-inf"), FIRST_SILENCE / 2))
         if now < said_at + silence:
             return False

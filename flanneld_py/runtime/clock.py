@@ -12,42 +12,42 @@ Next = TypeVar("Next", covariant=True)
 
 
 class Queue(Protocol[Next]):
-    """The end of a queue at which things are taken out, such as a `queue.SimpleQueue`."""
+    """The receiving end of a queue, such as a `queue.SimpleQueue`."""
 
     def empty(self) -> bool:
-        """Whether there is nothing to take."""
+        """Whether it is empty."""
 
     def get_nowait(self) -> Next:
-        """The next. Raises `queue.Empty`."""
+        """The next item. Raises `queue.Empty`."""
 
     def get(self, *, timeout: float) -> Next:
-        """The next, waited for so many seconds. Raises `queue.Empty`."""
+        """The next item, waiting up to `timeout` seconds for it. Raises `queue.Empty`."""
 
 
 def now() -> float:
-    """Seconds since boot, sleep included, whatever is done to the time of day: CLOCK_BOOTTIME (linux/time.h).
+    """Seconds since boot, sleep included, unaffected by the time of day: CLOCK_BOOTTIME (linux/time.h).
 
-    A lease runs out in etcd also while this machine is suspended, which CLOCK_MONOTONIC does not count.
+    A lease expires in etcd even while this machine is suspended, which CLOCK_MONOTONIC does not count.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Time:
-    """The clock, and letting time pass; a test puts its own in place."""
+    """The clock, and waiting; tests have their own."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
 
     def now(self) -> float:
-        """Seconds, from any beginning, that never go back."""
+        """Seconds since an arbitrary moment; never goes back."""
         return now()
 
     def rest(self, seconds: float) -> None:
-        """Do nothing for so long, or until we are to stop."""
+        """Wait that long, or until we are to stop."""
         self.stopping.wait(seconds)
 
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
-        """The next of the inbox, or None if nothing comes for so long."""
+        """The next item of the queue, or None if none comes in that time."""
         try:
             return event_queue.get(timeout=seconds)
         except queue.Empty:

@@ -1,7 +1,7 @@
 """Small files, replaced as a whole, so that nobody ever reads half of one.
 
-Its folder may be one that others write to, /tmp say. So nothing that is found there is followed, waited for
-or written to.
+Others may be able to write to the directory, /tmp for instance. So nothing that exists there is followed,
+waited for or written to.
 """
 
 import errno
@@ -17,16 +17,16 @@ from flanneld_py.errors import Exit, Fatal
 __all__ = ["make_folder", "read", "replace", "require_writable"]
 
 LONGEST: Final = 64 * 1024
-"""Bytes of a file that are read; a subnet file has some 200."""
+"""Bytes of a file that are read; a subnet file has about 200."""
 
 
 def read(path: Path, *, follow: bool = True) -> str:
-    """A small file. Raises `OSError`, also for what is no file, such as a FIFO, and `UnicodeDecodeError`."""
-    # What is no file is opened at once, and told apart, where it would be waited for.
+    """A small file. Raises `OSError`, also for anything else, such as a FIFO, and `UnicodeDecodeError`."""
+    # Without O_NONBLOCK opening a FIFO would wait; what is not a regular file is refused below.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     with os.fdopen(os.open(path, flags), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         return file.read(LONGEST).decode()
 
 
@@ -44,12 +44,12 @@ def require_writable(path: Path) -> None:
 
 def replace(path: Path, text: str) -> None:
     """Write the text to a new file, mode 0644, and rename that into place. Raises `Fatal`."""
-    temporary = path.with_name(f".{path.name}")  # flannel's own name for it
+    temporary = path.with_name(f".{path.name}")  # the name that flannel uses
     made = False
     try:
         make_folder(path.parent)
         with suppress(FileNotFoundError):
-            temporary.unlink()  # whatever it is: ours, of a daemon that was killed, or another's
+            temporary.unlink()  # whatever it is: left by a daemon that was killed, or somebody else's
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
         )
@@ -67,10 +67,10 @@ def replace(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """With mode 0755 as flannel's, and so all above it that are not there, whatever the umask is."""
+    """With mode 0755 as flannel's, and likewise all missing parents, whatever the umask is."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
-        with suppress(FileExistsError):  # another flanneld makes it, too
+        with suppress(FileExistsError):  # another flanneld is making it, too
             each.mkdir()
             each.chmod(0o755)
     if not folder.is_dir():

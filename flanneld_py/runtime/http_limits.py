@@ -1,7 +1,7 @@
 """Limits on clients of our HTTP servers: the time of a whole request, and connections at a time.
 
-Neither is for one read or one client: who sends a byte every few seconds, on as many connections as there may
-be, keeps nobody else from being answered.
+Neither limit applies to a single read or client: somebody who sends a byte every few seconds, on as many
+connections as possible, cannot keep others from being answered.
 """
 
 import io
@@ -32,7 +32,7 @@ class RequestStream(io.RawIOBase):
         self._buffered: io.BufferedReader = io.BufferedReader(self, 1 << 13)
 
     def buffered(self) -> io.BufferedReader:
-        """What to read from."""
+        """A buffered reader of this stream."""
         return self._buffered
 
     def begin(self) -> bool:
@@ -48,7 +48,7 @@ class RequestStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """What has come; 0 at the end."""
+        """Read what has arrived; 0 at the end."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the request took too long")
@@ -58,23 +58,23 @@ class RequestStream(io.RawIOBase):
 
 @dataclass(slots=True)
 class _Slot:
-    """What a connection is spoken with through, and since when its client owes us a request.
+    """A connection's socket, and since when its client owes us a request.
 
-    `waiting_since` is infinite while it is being answered.
+    `waiting_since` is infinite while a request is being answered.
     """
 
     connection: socket.socket
     waiting_since: float
 
     def cut(self) -> None:
-        """End it, for another thread than its own."""
-        with suppress(OSError):  # it has ended by itself
-            # Not an SSL socket's own, which is not for another thread than the one that reads.
+        """End it; for a thread other than its own."""
+        with suppress(OSError):  # it ended by itself
+            # Not an SSL socket's own, which is only for the thread that reads.
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
 
 class Slots:
-    """So many connections at a time, for any thread. Each is known by the socket that was accepted."""
+    """A number of connections at a time, for any thread. Each is identified by its accepted socket."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -82,9 +82,9 @@ class Slots:
         self._taken: dict[socket.socket, _Slot] = {}
 
     def take(self, accepted: socket.socket) -> bool:
-        """A slot for it; where none is free, that of the client who is slowest to ask, which is cut off.
+        """Take a slot; if none is free, that of the client who has kept us waiting longest, which is cut off.
 
-        False if all are being answered.
+        False if all others are being answered.
         """
         with self._lock:
             if len(self._taken) >= self._most:
@@ -97,7 +97,7 @@ class Slots:
             return True
 
     def wrapped(self, accepted: socket.socket, connection: socket.socket) -> None:
-        """It is spoken with through this socket from now on."""
+        """From now on it is used through this socket."""
         with self._lock:
             if accepted in self._taken:
                 self._taken[accepted].connection = connection
@@ -107,12 +107,12 @@ class Slots:
         self._since(accepted, time.monotonic())
 
     def answering(self, accepted: socket.socket) -> None:
-        """Its request is here, and nobody else gets its slot until it is answered."""
+        """Its request has arrived: nobody else gets its slot until it is answered."""
         self._since(accepted, math.inf)
 
     def _since(self, accepted: socket.socket, seconds: float) -> None:
         with self._lock:
-            if accepted in self._taken:  # it is not, once it was cut off
+            if accepted in self._taken:  # not if it was cut off
                 self._taken[accepted].waiting_since = seconds
 
     def free(self, accepted: socket.socket) -> None:

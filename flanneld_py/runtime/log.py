@@ -1,4 +1,4 @@
-"""The log on stderr: glog's line, as flannel writes it, or an object of JSON for each message.
+"""The log on stderr: glog's lines, as flannel writes them, or a JSON object for each message.
 
 I1123 01:48:43.129630 06615 udp.py:222] Watching for new subnet leases
 """
@@ -19,7 +19,7 @@ class GlogFormatter(logging.Formatter):
     """Severity, month and day, local time, process id of five digits or more, file and line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback below it where the record carries one."""
+        """One line, followed by a traceback if the record has one."""
         when = time.localtime(record.created)
         microseconds = int(record.created % 1 * 1_000_000)
         line = (
@@ -31,10 +31,10 @@ class GlogFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One line, an object: time (RFC 3339), level, message, file, line, pid, and a traceback if any."""
+    """One line, an object: time (RFC 3339), level, message, file, line, pid, and traceback, if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Never more than one line: JSON escapes the ends of lines."""
+        """Always a single line: JSON escapes newlines."""
         members: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .astimezone()
@@ -51,14 +51,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def _printable(text: str) -> str:
-    """In one line: what others wrote, in etcd say, must not look like lines of ours or steer a terminal."""
+    """In one line: what others wrote, in etcd say, must not forge log lines or control a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _severity(level: int) -> str:
-    """glog has no debug severity: what -v lets through is information."""
+    """glog has no debug severity: what -v enables is logged as information."""
     if level < logging.WARNING:
         return "I"
     if level < logging.ERROR:
@@ -67,9 +67,9 @@ def _severity(level: int) -> str:
 
 
 def setup(verbosity: int = 0, log_format: str = "glog") -> None:
-    """Log to stderr: -v 1 adds the daemon's debug messages, -v 2 those of the libraries below it.
+    """Log to stderr: -v 1 adds the daemon's debug messages, -v 2 those of its libraries.
 
-    `log_format` is glog or json. May be called again, to change either.
+    `log_format` is glog or json. May be called again to change either.
     """
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if handler.name == _HANDLER_NAME]:

@@ -1,4 +1,4 @@
-"""What a command prints: on standard output, which may be closed, full, or a pipe that nobody reads."""
+"""A command's output: to standard output, which may be closed, full, or a pipe that nobody reads."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ __all__ = ["discard", "write"]
 
 
 def write(text: str) -> None:
-    """Print it, now. Raises `Fatal` where it cannot be printed; BrokenPipeError: nobody wants to read on."""
+    """Print it now. Raises `Fatal` if that fails, BrokenPipeError if nobody wants to read on."""
     if sys.stdout is None:
         raise Fatal("Writing to standard output: it is closed: open it, or send it to a file", code=Exit.FILE)
     try:
@@ -26,7 +26,7 @@ def write(text: str) -> None:
 
 
 def discard() -> None:
-    """Let what is still to be printed be lost: the interpreter tries once more at its end."""
+    """Discard what could not be printed: the interpreter would try again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

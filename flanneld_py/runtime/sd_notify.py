@@ -1,4 +1,4 @@
-"""Telling the service manager how we are (sd_notify(3))."""
+"""Notifying the service manager (sd_notify(3))."""
 
 import logging
 import os
@@ -10,9 +10,9 @@ logger = logging.getLogger(__name__)
 
 
 def notify(state: str) -> None:
-    """Send `READY=1` or another state to $NOTIFY_SOCKET, if a service manager gave us one.
+    """Send `READY=1` or another state to $NOTIFY_SOCKET, if the service manager set it.
 
-    A leading @ means an abstract socket (unix(7)). A manager that does not listen is no reason to end.
+    A leading @ means an abstract socket (unix(7)). A manager that does not listen is not a reason to end.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -23,4 +23,4 @@ def notify(state: str) -> None:
             sender.connect(path)
             sender.sendall(state.encode())
     except OSError as error:
-        logger.warning("Telling the service manager %s at %s: %s", state, address, error.strerror)
+        logger.warning("Notifying the service manager of %s at %s: %s", state, address, error.strerror)

@@ -1,7 +1,7 @@
 """What must be done before the process ends, by whoever ends it.
 
-Whatever is at work when a signal comes may be in a call that takes long, so it is not waited for; then what
-is registered here is done without it.
+A thread may be in a long call when a signal comes, so threads are not waited for; what is registered here is
+done without them.
 """
 
 import threading
@@ -15,20 +15,20 @@ _lock = threading.Lock()
 
 
 def register(step: Callable[[], None]) -> None:
-    """Have it called by `finish`. It must end by itself, and do nothing, but wait, if another does it."""
+    """Have it called by `finish`. It must end by itself; if another thread is doing it, it must only wait."""
     with _lock:
         _steps.append(step)
 
 
 def forget(step: Callable[[], None]) -> None:
-    """It is done. Not registered, or not any more, is no error."""
+    """It is done. One that is not registered, or no longer, is not an error."""
     with _lock:
         if step in _steps:
             _steps.remove(step)
 
 
 def finish() -> None:
-    """Do all that is not yet done, the last registered first, also where one of them raises."""
+    """Do all that is not done yet, the last registered first, even if one of them raises."""
     with _lock:
         left = list(_steps)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""HTTP connections: limits on time, size and number, and the log. What is answered is decided elsewhere."""
+"""HTTP connections: limits on time, size and number, and the log. The answers come from elsewhere."""
 
 import logging
 import resource
@@ -19,7 +19,7 @@ __all__ = ["Connections"]
 logger = logging.getLogger(__name__)
 
 MOST = 4096
-"""Connections at once; fewer where this process may not open two descriptors for each."""
+"""Connections at a time; fewer if this process may not open two descriptors for each."""
 
 WRITE_TIME = 30.0
 """Seconds that a client may take to receive an answer, and for a TLS handshake."""
@@ -29,18 +29,18 @@ Respond: TypeAlias = Callable[[str, str, bytes, socket.socket], Response]
 
 
 class Connections:
-    """Takes connections from a socket that listens, and answers on each what `respond` says."""
+    """Accepts connections from a listening socket, and answers each request with what `respond` returns."""
 
     def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None, respond: Respond) -> None:
         self.port = 0 if listening.family == socket.AF_UNIX else int(listening.getsockname()[1])
         self._server = _Server(listening, tls, respond)
 
     def serve(self) -> None:
-        """Take connections until `stop`."""
+        """Accept connections until `stop`."""
         self._server.serve_forever(poll_interval=0.2)
 
     def stop(self) -> None:
-        """Take no more, and have `serve` end soon. Can be called before it, and again."""
+        """Accept no more, and have `serve` end soon. May be called before it, and repeatedly."""
         self._server.stop()
 
     def close(self) -> None:
@@ -65,16 +65,16 @@ class _Server(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """Called by `serve_forever` between connections."""
         if self._stopping.is_set():
-            # `shutdown` waits for the loop to end, so it is not for the loop's own thread.
+            # `shutdown` waits for the loop to end, so it cannot be called in the loop's own thread.
             threading.Thread(target=self.shutdown, daemon=True).start()
 
     def stop(self) -> None:
         self._stopping.set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for it, unless there are too many."""
+        """Begin a thread for it, unless there are too many."""
         if not self.slots.take(request):
-            logger.warning("Too many connections: one from %s is closed", client_address)
+            logger.warning("Too many connections: closing one from %s", client_address)
             self.shutdown_request(request)
             return
         try:
@@ -84,7 +84,7 @@ class _Server(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """In that thread."""
+        """Serve the connection, in its thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _most() -> int:
-    """How many there may be; the limit of descriptors is raised to what is allowed, as Go does."""
+    """The limit; that of descriptors is raised to the maximum allowed first, as Go does."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     wbufsize = 1 << 13
     disable_nagle_algorithm = True
-    default_request_version = "HTTP/1.0"  # so that also what is no request is answered with a status
+    default_request_version = "HTTP/1.0"  # so that even what is not a request gets a status
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(message)s\n"
     _said: tuple[str, str, int] | None = None
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.slots.wrapped(self._accepted, self.request)
             try:
                 self.request.do_handshake()
-            except OSError:  # the end of a handshake that fails is not the library's any more
+            except OSError:  # the library does not close it after a failed handshake
                 self.request.close()
                 raise
         super().setup()
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle  # noqa: N815
 
     def _log(self, status: int) -> None:
-        """As flannel does; but what a client asks again and again, with -v only."""
+        """As flannel does; but repeated requests of one client with -v only."""
         said = (self.command, self.path, status)
         level = logging.DEBUG if said == self._said and self.command == "GET" else logging.INFO
         self._said = said
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RequestRefused(411, "Length Required\n")
         length = self.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal()):
-            raise RequestRefused(400, "Content-Length is no number\n")
+            raise RequestRefused(400, "Content-Length is not a number\n")
         if len(length) > 9 or int(length) > LONGEST_BODY:
             raise RequestRefused(413, f"a request may have {LONGEST_BODY} bytes\n")
         body = self.rfile.read(int(length))
@@ -209,11 +209,11 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """What http.server says: of a request that is none."""
+        """Called by http.server for malformed requests."""
         logger.debug("%s: %s", self.client_address, _printable(format % args))
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing: an answer is logged in flannel's own words."""
+        """Nothing: `_log` does it in flannel's own words."""
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What has happened to a network's leases: for clients that know all of it up to some revision."""
+"""What happened to a network's leases, for clients that know all of it up to some revision."""
 
 import math
 from collections import deque
@@ -14,9 +14,9 @@ __all__ = ["History"]
 class History:
     """The last events, each with its revision; `longest` is how many are kept.
 
-    Up to the revision `head` all events are known. `listed` is the last that anybody can know, by a list or
-    by events. `restored` is how often the registry went back to an older state: what was known before counts
-    no more, even where revisions are as high again.
+    Up to the revision `head` all events are known. `listed` is the last revision that anybody can know, from
+    a list or from events. `restored` is how often the registry went back to an older state: what was known
+    before no longer counts, even once revisions are as high again.
     """
 
     def __init__(self, snapshot: Snapshot, *, longest: int = 10_000) -> None:
@@ -30,7 +30,7 @@ class History:
         self._known = {_name(LeaseAdded(held)): held for held in snapshot.leases}
 
     def take(self, events: Iterable[LeaseEvent]) -> None:
-        """What a watch has told."""
+        """Add what a watch delivered."""
         for event in events:
             if isinstance(event, LeaseAdded):
                 self._known[_name(event)] = event.held
@@ -40,10 +40,10 @@ class History:
                 self._add(event.revision, event)
 
     def glance(self, snapshot: Snapshot, listed: int) -> bool:
-        """All leases, while a watch goes on that is still to tell what differs; whether it is a restoration.
+        """Take note of all leases, while a watch that will deliver the differences goes on.
 
-        Then what that watch may yet tell is of before it. `listed` is what it was before the list was asked
-        for: the watch may have told of more meanwhile.
+        Returns whether the registry was restored: what that watch still delivers is older then. `listed` is
+        its value before the list was requested: the watch may have delivered more in the meantime.
         """
         if restored := snapshot.revision < listed:
             self._restore(snapshot)
@@ -51,10 +51,10 @@ class History:
         return restored
 
     def relist(self, snapshot: Snapshot) -> None:
-        """All leases, after a watch has ended: what differs has happened meanwhile, however it did.
+        """Take over all leases after a watch has ended: the differences happened in between, in some way.
 
-        A registry was restored if its revision is lower than the last, or if what differs is not newer than
-        what was known: then nothing from before counts.
+        The registry was restored if its revision is lower than the last, or if the differences are not newer
+        than what was known: then nothing from before counts.
         """
         present: dict[tuple[Subnet, str], StoredLease] = {
             _name(LeaseAdded(held)): held for held in snapshot.leases
@@ -73,7 +73,7 @@ class History:
         self.head = self.listed = snapshot.revision
 
     def since(self, revision: int) -> tuple[LeaseEvent, ...] | None:
-        """What happened after a revision, in order; None if that is not known any more."""
+        """What happened after a revision, in order; None if that is no longer known."""
         if revision < self._base:
             return None
         later: deque[LeaseEvent] = deque()

@@ -54,7 +54,7 @@ def _activated(place: str, environ: MutableMapping[str, str]) -> socket.socket:
     try:
         found = socket.socket(fileno=wanted)
     except OSError as error:
-        raise _no_socket(place, f"it is no socket ({error.strerror})") from error
+        raise _no_socket(place, f"it is not a socket ({error.strerror})") from error
     is_tcp = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
     if not (is_tcp and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
         found.close()

@@ -1,4 +1,4 @@
-"""Requests and answers of flannel's client/server protocol, as values (v0.5.5's remote/server.go).
+"""Requests to a server, and its answers, in flannel's protocol, as values (v0.5.5's remote/server.go).
 
 GET  /v1/NETWORK/config               the network's configuration
 GET  /v1/NETWORK/leases               all leases, and a cursor
@@ -34,7 +34,7 @@ __all__ = [
 __all__ += ["config_text", "json_answer", "lease_text", "read_request", "watch_text"]
 
 LONGEST_BODY: Final = 1 << 20
-"""Bytes that a request may have: more than etcd keeps under a key."""
+"""Bytes that a request may have: more than etcd stores under a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +55,27 @@ class RequestRefused(Exception):
 
 
 def json_answer(body: bytes) -> Response:
-    """What was asked for."""
+    """A successful response."""
     return Response(200, "application/json; charset=utf-8", body)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigRequest:
-    """The configuration is wanted. `network` is empty for the only one, in each request."""
+    """A request for the configuration. In each request `network` is empty for the only one."""
 
     network: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """All leases are wanted."""
+    """A request for all leases."""
 
     network: str
 
 
 @dataclass(frozen=True, slots=True)
 class WatchRequest:
-    """What happened after a cursor is wanted. `epoch` is the list's, if the client says."""
+    """A request for what happened after a cursor. `epoch` is the list's, if the client gives it."""
 
     network: str
     cursor: int
@@ -84,7 +84,7 @@ class WatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class AcquireRequest:
-    """A lease is wanted. `previous` is the subnet that the node had."""
+    """A request for a lease. `previous` is the subnet that the node had."""
 
     network: str
     attrs: LeaseAttrs
@@ -93,7 +93,7 @@ class AcquireRequest:
 
 @dataclass(frozen=True, slots=True)
 class RenewRequest:
-    """A lease is to live on, with these attributes."""
+    """A request to renew a lease, with these attributes."""
 
     network: str
     subnet: Subnet
@@ -104,7 +104,7 @@ Request: TypeAlias = ConfigRequest | ListRequest | WatchRequest | AcquireRequest
 
 
 def read_request(method: str, target: str, body: bytes) -> Request:
-    """What is wanted. Raises `RequestRefused`: 404 for an unknown path, 400 for JSON that is wrong."""
+    """The request. Raises `RequestRefused`: 404 for an unknown path, 400 for bad JSON."""
     path, _, query = target.partition("?")
     version, *words = path.removeprefix("/").split("/")
     if words and words[-1] == "":  # v0.5.5's client means `.../leases/`, and this is what it would get
@@ -124,7 +124,7 @@ def read_request(method: str, target: str, body: bytes) -> Request:
 def _network(name: str) -> str:
     if name == protocol.ONLY:
         return ""
-    # It becomes a part of a key.
+    # It becomes part of a key.
     if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 255:
         raise RequestRefused(404, "404 page not found\n")
     return name
@@ -169,9 +169,9 @@ _SHARED: Final = frozenset({"network", "subnetmin", "subnetmax", "subnetlen", "b
 
 
 def config_text(text: bytes) -> bytes:
-    """The network's configuration, with the defaults that it left out. Raises ConfigError.
+    """The network's configuration, with its omitted defaults filled in. Raises ConfigError.
 
-    v0.5.5's five members come first; behind them is the rest as it was written.
+    v0.5.5's five members come first, then the rest as it was written.
     """
     parsed = parse_config(text)
     given: dict[str, object] = json.loads(text)
@@ -188,25 +188,25 @@ def config_text(text: bytes) -> bytes:
     try:
         return protocol.dump(members | rest)
     except (ValueError, RecursionError) as error:
-        fix = "give numbers that a computer can hold, and a shallow object"
+        fix = "use smaller numbers and less nesting"
         raise ConfigError((Problem("", f"the configuration cannot be passed on ({error})", fix),)) from None
 
 
 def lease_text(held: StoredLease, expires: datetime) -> bytes:
     """A lease that was acquired or renewed.
 
-    Also one without an end is given one: v0.5.5 would renew it again and again, without a pause.
+    Even one that does not expire gets a time: v0.5.5 would renew it over and over without a pause.
     """
     return protocol.dump(protocol.lease_members(held, _time(expires)))
 
 
 def watch_text(told: protocol.WatchResult, expires: datetime) -> bytes:
-    """Leases and events; `expires` is when a lease ends that is written now: none of them lives longer."""
+    """Leases and events; `expires` is when a lease written now would end: none of them lives longer."""
 
     def lease(held: StoredLease) -> dict[str, object] | None:
         try:
             return protocol.lease_members(held, protocol.NEVER if held.permanent else _time(expires))
-        except ValueError:  # no client could read it: it is told of as if it were not there
+        except ValueError:  # no client could read it: as if it did not exist
             return None
 
     def event(item: LeaseEvent) -> dict[str, object]:

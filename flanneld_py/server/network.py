@@ -34,10 +34,10 @@ __all__ = ["Network"]
 logger = logging.getLogger(__name__)
 
 TURN = 5.0
-"""Seconds that a client may wait until the others are done with the registry."""
+"""Seconds that a client waits for others to finish with the registry."""
 
 ATTEMPTS = 10
-"""How often a lease is tried for that somebody else was quicker to take; flannel's number."""
+"""How often to try for a lease when others keep being quicker; flannel's number."""
 
 
 class Network:
@@ -60,9 +60,9 @@ class Network:
         self._pick = pick
         self._time = time
         self._turn = threading.Lock()  # only one thread at a time may use the store
-        self._lock = threading.Lock()  # for what follows
+        self._lock = threading.Lock()  # for the fields below
         self._history: History | None = None
-        self._nonce = secrets.token_hex(8)  # other servers of the same registry count for themselves
+        self._nonce = secrets.token_hex(8)  # other servers of the same registry count on their own
         self._waiting: set[int] = set()
         self._watchdog = Watchdog(time.now())
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
@@ -77,7 +77,7 @@ class Network:
         return text
 
     def acquire(self, attrs: LeaseAttrs, previous: Subnet | None) -> StoredLease:
-        """A lease for the node that says this of itself.
+        """A lease for the node that describes itself so.
 
         Raises `ConfigError` and `OutOfSubnets`, too, and `Fatal` for a network that the registry cannot keep.
         """
@@ -99,13 +99,13 @@ class Network:
         raise RequestRefused(500, "Max retries reached trying to acquire a subnet")
 
     def renew(self, subnet: Subnet, attrs: LeaseAttrs) -> StoredLease:
-        """The lease, for another day. v0.5.5 would write over another's; here that is refused."""
+        """Renew the lease for another day. v0.5.5 would overwrite somebody else's; we refuse."""
         with self._registry() as store:
             for _ in range(ATTEMPTS):
                 leases = store.snapshot().leases
                 held = next((item for item in leases if item.lease.subnet == subnet and not item.name), None)
                 if held is None:
-                    raise RequestRefused(500, f"{protocol.LOST}: nobody holds {subnet} any more")
+                    raise RequestRefused(500, f"{protocol.LOST}: {subnet} is no longer leased")
                 holder = held.lease.attrs.public
                 if not holder.is_same_machine(attrs.public):
                     raise RequestRefused(500, f"{protocol.LOST}: {holder} holds {subnet}")
@@ -120,9 +120,9 @@ class Network:
         return protocol.WatchResult(snapshot.revision, snapshot.leases, epoch=epoch)
 
     def since(self, cursor: int, epoch: str = "") -> protocol.WatchResult | None:
-        """What happened after a cursor; all leases where that is not known any more; None if nothing did.
+        """What happened after a cursor; all leases if that is no longer known; None if nothing happened.
 
-        `epoch` is what the list had that the client began with, empty for a client that does not say.
+        `epoch` is that of the list that the client began with, empty if the client does not give one.
         """
         with self._lock:
             history = self._history
@@ -136,9 +136,9 @@ class Network:
             return None
         if stale:
             return self.list()
-        # No such revision was told, by us: of a server before us, or of a registry that was restored since.
-        told = self.list()
-        return told if told.cursor < cursor or not ahead else self.since(cursor)
+        # We never gave this revision: it is from a previous server, or the registry was restored since.
+        listed = self.list()
+        return listed if listed.cursor < cursor or not ahead else self.since(cursor)
 
     @contextmanager
     def news(self) -> Iterator[int]:
@@ -154,12 +154,12 @@ class Network:
             os.close(descriptor)
 
     def heard(self, news: int) -> None:
-        """Have the descriptor wait for the next."""
+        """Make the descriptor wait for the next event."""
         with suppress(BlockingIOError):
             os.eventfd_read(news)
 
     def close(self) -> None:
-        """End the connection. Whoever waits, or comes later, gets `Stopped`; `time` is to be stopping."""
+        """End the connection. Whoever waits, or comes later, gets `Stopped`; `time` must be stopping."""
         self._store.close()
         with self._lock:
             self._wake()
@@ -183,7 +183,7 @@ class Network:
 
     @property
     def _epoch(self) -> str:
-        """Another one after each time that the registry was restored."""
+        """A different one each time that the registry was restored."""
         return f"{self._nonce}.{0 if self._history is None else self._history.restored}"
 
     def _snapshot(self) -> tuple[Snapshot, str]:
@@ -218,7 +218,7 @@ class Network:
             self._time.rest(backoff.delay())
 
     def _watch(self) -> str:
-        """List and watch, until the watch ends; why it did."""
+        """List and watch until the watch ends; returns why it did."""
         event_queue: queue.SimpleQueue[WatchMessage] = queue.SimpleQueue()
         with self._registry() as store:
             snapshot = store.snapshot()

@@ -13,7 +13,7 @@ __all__ = ["open_server"]
 
 
 def open_server(options: Options, *, ready: Callable[[], None]) -> Server:
-    """It listens already; `ready` is called when it answers. Raises `Fatal`."""
+    """A server that already listens; `ready` is called once it answers. Raises `Fatal`."""
     return Server(
         lambda network: open_store(options, network),
         options.listen,

@@ -1,4 +1,4 @@
-"""The server: a thread for each connection, whose requests the networks answer."""
+"""The server: a thread for each connection; the networks answer the requests."""
 
 import logging
 import select
@@ -31,16 +31,16 @@ __all__ = ["Server"]
 logger = logging.getLogger(__name__)
 
 LONGEST_POLL = 60.0
-"""Seconds after which a client is told that nothing has happened, lest both ends wait for a dead one."""
+"""Seconds after which a client is answered that nothing has happened, so that a dead peer is noticed."""
 
 OpenStore: TypeAlias = Callable[[str], LeaseStore]
 
 
 class Server:
-    """See `fleet.Member`: it runs until it is stopped.
+    """See `supervisor.Member`: it runs until it is stopped.
 
-    `open_store` makes the connection to a network's registry, by the network's name, empty for the only one;
-    `place` is -listen's. With `networks` only these are served, otherwise every one that has a
+    `open_store` connects to a network's registry, by the network's name, empty for the only one; `place` is
+    the value of -listen. With `networks` only these are served, otherwise every network that has a
     configuration. `ready` is called once it listens.
     """
 
@@ -56,7 +56,7 @@ class Server:
         time: Time | None = None,
         longest_poll: float = LONGEST_POLL,
     ) -> None:
-        """Raises `Fatal` for an address that cannot be had, and for files that cannot be used."""
+        """Raises `Fatal` for an unavailable address, and for files that cannot be used."""
         self._open_store = open_store
         self._pick = pick
         self._only = frozenset(networks)
@@ -68,7 +68,7 @@ class Server:
         self.statuses: list[NetworkStatus] = []
         """One for each network that is served so far."""
         tls = server_tls(credentials)
-        for name in networks or ("",):  # what is wrong with the registry's options is told now
+        for name in networks or ("",):  # so that wrong options of the registry are reported now
             self._networks[name] = self._network(name, open_store(name))
         self._connections = Connections(listen(place), tls, self._answer)
         self.port = self._connections.port
@@ -87,7 +87,7 @@ class Server:
             network.close()
 
     def close(self) -> None:
-        """End what is left, once `run` has ended."""
+        """Free everything, once `run` has ended."""
         self.stop()
         self._connections.close()
 
@@ -111,7 +111,7 @@ class Server:
         return self._networks[name]
 
     def _configured(self, name: str) -> LeaseStore:
-        """The connection of a network that has a configuration; names come from clients, any names."""
+        """Connect to a network, if it has a configuration; clients may ask for any name."""
         store = self._open_store(name)
         try:
             if store.config() is not None:
@@ -125,7 +125,7 @@ class Server:
         )
 
     def _answer(self, method: str, target: str, body: bytes, connection: socket.socket) -> Response:
-        """What a request gets. Raises `Stopped`, or `ConnectionError` if the client has gone."""
+        """The response to a request. Raises `Stopped`, or `ConnectionError` if the client has gone."""
         try:
             request = messages.read_request(method, target, body)
             network = self._find(request.network)
@@ -135,8 +135,8 @@ class Server:
                 case messages.ListRequest():
                     return messages.json_answer(messages.watch_text(network.list(), _in_a_day()))
                 case messages.WatchRequest():
-                    told = self._wait(network, request, connection)
-                    return messages.json_answer(messages.watch_text(told, _in_a_day()))
+                    result = self._wait(network, request, connection)
+                    return messages.json_answer(messages.watch_text(result, _in_a_day()))
                 case messages.AcquireRequest():
                     held = network.acquire(request.attrs, request.previous)
                 case messages.RenewRequest():
@@ -147,7 +147,7 @@ class Server:
         except ConfigError as error:
             return RequestRefused(500, f"Bad network config: {error}").answer
         except OutOfSubnets as error:
-            logger.error("Failed to acquire subnet: %s", error)  # noqa: TRY400 (it is no defect)
+            logger.error("Failed to acquire subnet: %s", error)  # noqa: TRY400 (not a defect)
             return RequestRefused(500, str(error)).answer
         except Fatal as error:  # what this registry cannot keep
             return RequestRefused(500, str(error)).answer
@@ -164,10 +164,10 @@ class Server:
             while True:
                 if self._time.stopping.is_set():
                     raise Stopped
-                told = network.since(request.cursor, request.epoch)
+                result = network.since(request.cursor, request.epoch)
                 left = until - clock.now()
-                if told is not None or left <= 0:
-                    return told or protocol.WatchResult(request.cursor)
+                if result is not None or left <= 0:
+                    return result or protocol.WatchResult(request.cursor)
                 for descriptor, _ in waiter.poll(left * 1000):
                     if descriptor != news:
                         raise ConnectionAbortedError("the client has gone")

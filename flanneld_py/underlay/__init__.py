@@ -1,1 +1,1 @@
-"""Which interface and addresses of this machine carry the overlay, and what becomes of them."""
+"""Which interface and addresses of this machine carry the overlay, and how they change."""

@@ -1,4 +1,4 @@
-"""What becomes of the external interface while the daemon runs: it is followed, or missed. Pure."""
+"""How the external interface changes while the daemon runs: we follow it, or miss it. Pure."""
 
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
@@ -19,7 +19,7 @@ __all__ = ["InterfaceState", "changes", "follow"]
 
 @dataclass(frozen=True, slots=True)
 class InterfaceState:
-    """The device of an interface's index, if there is one, and all addresses that the machine can use."""
+    """The device with an interface's index, if there is one, and all addresses that the machine can use."""
 
     device: Candidate | None
     usable: frozenset[Address] = frozenset()
@@ -33,22 +33,24 @@ def follow(
     *,
     patient: bool = True,
 ) -> Interface | str:
-    """The interface as it is by now, or what it lacks for peers to reach us by it.
+    """The interface as it is now, or what it lacks for peers to reach us through it.
 
-    An address that the user has asked for is not exchanged for another. One that has come in the place of
-    one that went is taken at once, while one that was always there only where we are not `patient` any more:
-    a DHCP client takes an address away for a moment at times.
+    An address that the user asked for is not exchanged for another. One that replaced an address is taken at
+    once, but one that existed all along only when we are no longer `patient`: DHCP clients sometimes remove
+    an address for a moment.
     """
     device = seen.device
     if device is None:
         return f"the interface {interface.name} is gone"
     followed = replace(interface, name=device.name, mtu=device.mtu)
-    # Of what is down the kernel takes IPv6 addresses away, and what set them sets them again.
+    # The kernel removes IPv6 addresses of a device that is down; whatever set them sets them again.
     if not device.flags & IFF_UP:
         return followed
     lost = [address for address in _needed(interface, needs) if not _has(seen, device, interface, address)]
     for address in lost:
-        other = None if _is_wished(address, selection) else _instead_of(address, interface, device, patient)
+        other = (
+            None if _is_requested(address, selection) else _instead_of(address, interface, device, patient)
+        )
         if other is None:
             return f"{device.name} has lost the address {address}"
         followed = _with(followed, other)
@@ -83,7 +85,7 @@ def _known(interface: Interface) -> set[Address]:
     return known | {each.ip for each in interface.ipv6_networks}
 
 
-def _is_wished(address: Address, selection: InterfaceSelection) -> bool:
+def _is_requested(address: Address, selection: InterfaceSelection) -> bool:
     if address in (selection.public.ipv4, selection.public.ipv6):
         return True
     for name in selection.names:
@@ -116,9 +118,9 @@ def changes(before: Interface, after: Interface) -> str:
     """What is different, in words; "" if nothing that matters."""
     found = []
     if after.name != before.name:
-        found.append(f"{before.name} is called {after.name}")
+        found.append(f"{before.name} was renamed to {after.name}")
     if after.index != before.index:
-        found.append(f"{after.name} is another device than {before.name} was")
+        found.append(f"{after.name} is not the same device as {before.name} was")
     if after.mtu != before.mtu:
         found.append(f"the MTU of {after.name} is {after.mtu}, no longer {before.mtu}")
     pairs: tuple[tuple[IPv4Address | IPv6Address | None, IPv4Address | IPv6Address | None], ...] = (

@@ -1,4 +1,4 @@
-"""The external interface while the daemon runs: looked at again and again, followed, and waited for."""
+"""The external interface while the daemon runs: checked repeatedly, followed, and waited for."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ __all__ = ["Attachment", "UnderlayChange", "UnderlayFollower", "families"]
 logger = logging.getLogger(__name__)
 
 GRACE: Final = 5.0
-"""Seconds that an address may be gone; a DHCP client takes it away for a moment at times."""
+"""Seconds that an address may be gone; DHCP clients sometimes remove it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What an overlay stands on: an interface, and the addresses that peers are told to reach us by."""
+    """What an overlay stands on: an interface, and the addresses that we announce to peers."""
 
     interface: Interface
     public: Addresses
@@ -40,7 +40,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class UnderlayChange:
-    """The footing is another one than it was; `words` say what has changed."""
+    """The footing has changed; `words` say how."""
 
     to: Attachment
     words: str
@@ -64,7 +64,7 @@ class UnderlayFollower:
 
     @property
     def index(self) -> int:
-        """That of the interface; 0 before there is one."""
+        """The interface's index; 0 before there is one."""
         return 0 if self._attachment is None else self._attachment.interface.index
 
     def begin(self, interface: Interface, network: NetworkConfig) -> Attachment:
@@ -74,10 +74,10 @@ class UnderlayFollower:
         return self._attachment
 
     def seen(self) -> UnderlayChange | None:
-        """Look: how the footing has changed, again and again until `take` is told so; None if it has not.
+        """Look whether the footing has changed, and report it until `take` is called; None if it has not.
 
-        As long as `trouble` says what is missing there is nothing to stand on. Raises `Fatal` when that has
-        lasted for -iface-wait seconds, and `OSError` where it cannot look.
+        While `trouble` says what is missing, there is nothing to stand on. Raises `Fatal` when that has
+        lasted for -iface-wait seconds, and `OSError` if it cannot look.
         """
         if self._attachment is None:
             return None
@@ -99,20 +99,20 @@ class UnderlayFollower:
         before, self._attachment = self._attachment, move.to
         old, new = "" if before is None else before.interface.name, move.to.interface.name
         if old in self._selection.names and new not in self._selection.names:
-            text = "-iface=%s will find no interface when flanneld is started again: it is called %s now"
+            text = "-iface=%s will match no interface at the next start: it is called %s now"
             logger.warning(text, old, new)
 
     def _followed(self, before: Interface, seen: InterfaceState, patient: bool) -> Interface | str:
         found = follow(before, seen, self._needs, self._selection, patient=patient)
         if isinstance(found, str) or (found.ipv4, found.ipv6) == (before.ipv4, before.ipv6):
             return found
-        # Which of several addresses is the best its routes tell as well.
+        # Its routes, too, say which of several addresses is the best.
         candidates, _ = self._everything()
         device = next((each for each in candidates if each.index == before.index), None)
         return follow(before, replace(seen, device=device), self._needs, self._selection, patient=patient)
 
     def _another(self, gone: str) -> Interface | str:
-        """What a search as at the start finds."""
+        """What the same search as at the start finds."""
         candidates, routes = self._everything()
         try:
             return choose(candidates, self._selection, routes, self._needs)
@@ -137,8 +137,8 @@ class UnderlayFollower:
         self.trouble = what
         if missed >= wait:
             raise Fatal(
-                f"Peers are told to reach us by {self._told()}, and {what} (waited {wait} s, -iface-wait). "
-                "Started again, flanneld waits for an interface and announces its address",
+                f"Peers are to reach us at {self._told()}, and {what} (waited {wait} s, -iface-wait). "
+                "After a restart flanneld waits for an interface and announces its address",
                 code=Exit.INTERFACE,
             )
 
@@ -155,5 +155,5 @@ class UnderlayFollower:
 
 
 def families(network: NetworkConfig) -> Families:
-    """Those that an interface must have an address of."""
+    """The families that an interface must have an address of."""
     return Families(network.ipv4 is not None, network.ipv6 is not None)

@@ -28,7 +28,7 @@ __all__ = [
 __all__ += ["choose", "describe", "public_addresses"]
 
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
-IFA_F_SECONDARY: Final = 0x01  # linux/if_addr.h; of IPv6, IFA_F_TEMPORARY: a privacy address, which changes
+IFA_F_SECONDARY: Final = 0x01  # linux/if_addr.h; for IPv6 IFA_F_TEMPORARY: a privacy address, which changes
 IFA_F_DADFAILED: Final = 0x08
 IFA_F_DEPRECATED: Final = 0x20
 IFA_F_TENTATIVE: Final = 0x40
@@ -47,7 +47,7 @@ class AssignedAddress:
 class Candidate:
     """An interface as the kernel lists it: `mtu` in bytes, `flags` IFF_*, addresses in the kernel's order.
 
-    `sources` are those of its addresses that the routes by it have as source, the best first.
+    `sources` are those of its addresses that its routes have as source, the best first.
     """
 
     name: str
@@ -74,7 +74,7 @@ class NextHop:
 class Routes:
     """The best default route of each family, and the way to the address of -iface-can-reach.
 
-    `no_reach` is the kernel's word on why there is none, such as "Network is unreachable".
+    `no_reach` is the kernel's reason why there is none, such as "Network is unreachable".
     """
 
     default_ipv4: NextHop | None = None
@@ -106,7 +106,7 @@ class InterfaceSelection:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The external interface: its addresses of choice, and all of them, to tell what is on its link.
+    """The external interface: the addresses chosen, and all of them, to know what is on its link.
 
     `mtu` is in bytes.
     """
@@ -121,17 +121,17 @@ class Interface:
 
 
 class NoInterface(Exception):
-    """None fits (yet). The message says why each wish failed, which interfaces there are, and what to do."""
+    """None fits (yet). The message says why each criterion failed, which interfaces exist, and what to do."""
 
 
 Found: TypeAlias = tuple[Candidate, Address | None]
-"""An interface, and the address of it that was asked for."""
+"""An interface, and which of its addresses was asked for."""
 
 
 def choose(
     candidates: Sequence[Candidate], selection: InterfaceSelection, routes: Routes, needs: Families = ANY
 ) -> Interface:
-    """The first interface that a wish finds and that fits. Raises `NoInterface`."""
+    """The first interface that a criterion finds and that fits. Raises `NoInterface`."""
     reasons = []
     for request, find in _searches(candidates, selection, routes, needs):
         found = find()
@@ -148,7 +148,7 @@ def choose(
 
 
 def public_addresses(interface: Interface, selection: InterfaceSelection) -> Addresses:
-    """What peers reach us by: -public-ip and -public-ipv6, else the interface's own."""
+    """Where peers reach us: -public-ip and -public-ipv6, else the interface's own addresses."""
     return Addresses(selection.public.ipv4 or interface.ipv4, selection.public.ipv6 or interface.ipv6)
 
 
@@ -167,7 +167,7 @@ def _describe(candidate: Candidate) -> str:
 # Finding
 
 Search: TypeAlias = tuple[str, Callable[[], Found | str]]
-"""A wish in words, and what finds its interface or says why there is none."""
+"""A criterion in words, and what finds its interface or says why there is none."""
 
 
 def _searches(
@@ -184,7 +184,7 @@ def _searches(
         return
     for address in (selection.public.ipv4, selection.public.ipv6):
         # Where no interface has it (NAT), today's flannel fails and v0.5.5 takes the default route's. As does
-        # this where the loopback interface has it: such an address is announced by a routing protocol.
+        # this if the loopback interface has it: such an address is announced by a routing protocol.
         outer = [candidate for candidate in candidates if not candidate.flags & IFF_LOOPBACK]
         if address is not None and isinstance(_with_address(outer, address), tuple):
             yield f"the interface of {address}", partial(_with_address, outer, address)
@@ -239,7 +239,7 @@ def _unfit(candidate: Candidate, wanted: Address | None, public: Addresses, need
     """What an interface lacks to be the external one; "" if nothing."""
     usable = usable_addresses(candidate)
     for named in (wanted, public.ipv4, public.ipv6):
-        # A route may prefer the address of another interface, which is none of our business.
+        # A route may prefer the address of another interface, which does not concern us.
         if named not in usable and any(held.address.ip == named for held in candidate.addresses):
             return f"cannot use {named} (yet)"
     if not candidate.flags & IFF_UP:
@@ -250,18 +250,18 @@ def _unfit(candidate: Candidate, wanted: Address | None, public: Addresses, need
         return "has no IPv4 address"
     if needs.ipv6 and not any(address.version == 6 for address in usable):
         return "has no IPv6 address"
-    # Every interface gets a link-local IPv6 address at once: it says nothing of what is still to come.
+    # Every interface gets a link-local IPv6 address at once: others may still follow.
     if not any(address.version == 4 or not address.is_link_local for address in usable):
-        return "has no address that other machines reach"
+        return "has no address that other machines can reach"
     return ""
 
 
 def usable_addresses(candidate: Candidate) -> tuple[Address, ...]:
     """Addresses that others could reach, the best first.
 
-    Link-local, deprecated and secondary ones come last. Of the others the first is that which the kernel has
-    as source on the interface's link, and the last one without a network: a virtual address, as keepalived
-    adds it, is another machine's tomorrow.
+    Link-local, deprecated and secondary ones come last. Of the others the kernel's source address on the
+    interface's link comes first, and one without a network last: a virtual address, as keepalived adds it,
+    may be another machine's tomorrow.
     """
 
     def rank(held: AssignedAddress) -> tuple[bool, int, int, int, bool]:
@@ -282,13 +282,13 @@ def usable_addresses(candidate: Candidate) -> tuple[Address, ...]:
 
 
 def _stands_alone(held: AssignedAddress) -> bool:
-    """Whether it has no network. Of IPv6 those that DHCPv6 gives have none either, but end some time."""
+    """Whether it has no network. In IPv6 those from DHCPv6 have none either, but they expire."""
     alone = held.address.network.prefixlen == held.address.max_prefixlen
     return alone and (held.address.version == 4 or bool(held.flags & IFA_F_PERMANENT))
 
 
 def _ours(candidates: Sequence[Candidate], public: Addresses) -> tuple[Address, ...]:
-    """The public addresses that an interface of this machine has; behind NAT it is another machine's."""
+    """The public addresses that an interface of this machine has; behind NAT another machine has them."""
     held = {address for candidate in candidates for address in usable_addresses(candidate)}
     return tuple(address for address in (public.ipv4, public.ipv6) if address is not None and address in held)
 

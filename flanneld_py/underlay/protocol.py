@@ -1,4 +1,4 @@
-"""What an overlay stands on, as those see it who keep it up."""
+"""What an overlay stands on, as the reconciler sees it."""
 
 from typing import Protocol
 
@@ -11,17 +11,17 @@ class Underlay(Protocol):
     """The external interface: `underlay.Underlay`, or a test's."""
 
     trouble: str
-    """What is missing, so that there is nothing to stand on."""
+    """What is missing; empty if nothing is."""
 
     def seen(self) -> UnderlayChange | None:
-        """How it has changed, until `take` is told. Raises `Fatal`, `OSError`."""
+        """How it has changed, until `take` is called. Raises `Fatal`, `OSError`."""
 
     def take(self, move: UnderlayChange) -> None:
         """The move was made."""
 
 
 class FixedUnderlay:
-    """See `Underlay`. It never moves."""
+    """See `Underlay`. It never changes."""
 
     trouble = ""
 

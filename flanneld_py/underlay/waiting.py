@@ -1,4 +1,4 @@
-"""The external interface of this machine, waited for: at boot the network may come up after us."""
+"""Waiting for the external interface: at boot the network may come up after us."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ __all__ = ["Look", "selection_of", "wait_for_interface"]
 logger = logging.getLogger(__name__)
 
 Look: TypeAlias = Callable[[Address | None], tuple[Sequence[Candidate], Routes]]
-"""What lists the interfaces and the routes; the argument is the address of -iface-can-reach."""
+"""Lists the interfaces and the routes; the argument is the address of -iface-can-reach."""
 
 BETWEEN_LOOKS: Final = 0.25
 """Seconds."""
 
 
 def selection_of(options: Options) -> InterfaceSelection:
-    """What the options say of the interface and of the public addresses."""
+    """What the options say about the interface and the public addresses."""
     public = Addresses(
         IPv4Address(options.public_ip) if options.public_ip else None,
         IPv6Address(options.public_ipv6) if options.public_ipv6 else None,
@@ -49,10 +49,10 @@ def wait_for_interface(
     needs: Families = ANY,
     doing: Callable[[str], None] = lambda _: None,
 ) -> Interface:
-    """The interface that the options ask for, as soon as it is there and has an address.
+    """The interface that the options ask for, as soon as it exists and has an address.
 
-    Waits -iface-wait seconds and tells `doing`, for the state, and the log, once, what for. Raises `Fatal`
-    with the reason and all candidates, and `Stopped` when `time` is told to stop.
+    Waits up to -iface-wait seconds, and says what for: `doing`, for the state, and, once, the log. Raises
+    `Fatal` with the reason and all candidates, and `Stopped` when `time` is stopping.
     """
     wanted = selection_of(options)
     deadline = time.now() + options.iface_wait

@@ -50,7 +50,7 @@ def hearing(registry: LeaseStore) -> Heard:
 
 
 def of(subnet: Subnet, revision: int, text: bytes = TEXT) -> Announcement:
-    return Announcement(subnet, announcements.said_at(text, revision))
+    return Announcement(subnet, announcements.stamped(text, revision))
 
 
 class BesideContract:
@@ -77,14 +77,14 @@ class BesideContract:
         return StoredLease(Lease(subnet, attrs), revision)
 
     def test_where_nobody_has_said_anything_nothing_is_listed(self, registry):
-        assert registry.snapshot().said == ()
+        assert registry.snapshot().announced == ()
 
     def test_what_is_said_is_listed_with_the_revision_of_its_lease_which_stays_as_it_was(
         self, registry, other, world
     ):
         held = self.hold(registry)
         registry.announce(held, TEXT)
-        assert other.snapshot().said == registry.snapshot().said == (of(OURS, held.revision),)
+        assert other.snapshot().announced == registry.snapshot().announced == (of(OURS, held.revision),)
         stored = world.stored("10.2.35.0-24")
         assert (stored.value, stored.revision) == (world.value("192.168.199.52"), held.revision)
         assert json.loads(world.said("udp", "10.2.35.0-24").value) == {
@@ -129,7 +129,7 @@ class BesideContract:
         revision = registry.renew(held, US)
         registry.announce(replace(held, revision=revision), TEXT)
         assert heard.next() == of(OURS, revision)
-        assert other.snapshot().said == (of(OURS, revision),)
+        assert other.snapshot().announced == (of(OURS, revision),)
 
     def test_what_is_said_lives_no_longer_than_its_lease(self, registry, world):
         held = StoredLease(Lease(OURS, US), world.put_for(100, "10.2.35.0-24", world.value("192.168.199.52")))
@@ -150,7 +150,7 @@ class BesideContract:
         ends = {type(heard.messages.get(timeout=10)) for _ in range(2)}
         assert ends == {LeaseChanges, Announcement}
         snapshot = other.snapshot()
-        assert (snapshot.leases, snapshot.said) == ((), ())
+        assert (snapshot.leases, snapshot.announced) == ((), ())
 
     def test_backends_of_different_kinds_do_not_hear_each_other(self, registry, world):
         stranger: LeaseStore = world.connect()
@@ -162,14 +162,14 @@ class BesideContract:
         second = self.hold(stranger, THEIRS)
         stranger.announce(second, b"{}")
         assert theirs.next() == of(THEIRS, second.revision, b"{}")
-        assert (len(registry.snapshot().said), len(stranger.snapshot().said)) == (1, 1)
+        assert (len(registry.snapshot().announced), len(stranger.snapshot().announced)) == (1, 1)
 
     def test_who_does_not_follow_is_told_nothing_and_says_nothing(self, registry, world):
         silent: LeaseStore = world.connect()
         watched = Watched(silent, silent.snapshot().revision)
         held = self.hold(registry)
         registry.announce(held, TEXT)
-        assert silent.snapshot().said == ()
+        assert silent.snapshot().announced == ()
         second = self.hold(silent, THEIRS)
         silent.announce(second, TEXT)
         assert world.said("udp", "10.2.52.0-24") is None
@@ -183,7 +183,7 @@ class BesideContract:
         world.say("udpx", "10.2.36.0-24", TEXT)
         registry.announce(held, TEXT)
         assert heard.next() == of(OURS, held.revision)
-        assert other.snapshot().said == (of(OURS, held.revision),)
+        assert other.snapshot().announced == (of(OURS, held.revision),)
 
     def test_a_watch_that_is_broken_is_reset_once_and_says_nothing_more(self, registry, other, world):
         held = self.hold(registry)

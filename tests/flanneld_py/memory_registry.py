@@ -109,7 +109,7 @@ class MemoryEtcd:
 
     def say_raw(self, kind: str, name: str, value: bytes) -> None:
         """Likewise, under a key's last part, which may name no subnet."""
-        said = announcements.AnnouncementReader().said(name, value)
+        said = announcements.AnnouncementReader().read(name, value)
         if said is not None:
             self.say(said.subnet, value, kind)
 
@@ -208,7 +208,7 @@ class MemoryRegistry(LeaseStore):
     def snapshot(self) -> Snapshot:
         """See `Registry`."""
         etcd = self._reach()
-        return replace(etcd.snapshot(), said=etcd.said(self._kind)) if self._kind else etcd.snapshot()
+        return replace(etcd.snapshot(), announced=etcd.said(self._kind)) if self._kind else etcd.snapshot()
 
     def follow_announcements(self, kind: str) -> None:
         """See `Registry`."""
@@ -218,7 +218,7 @@ class MemoryRegistry(LeaseStore):
         """See `Registry`."""
         etcd, subnet = self._write(), held.lease.subnet
         if self._kind and etcd.revision_of(subnet) == held.revision:
-            etcd.say(subnet, announcements.said_at(text, held.revision), self._kind)
+            etcd.say(subnet, announcements.stamped(text, held.revision), self._kind)
 
     def create(self, subnet: Subnet, attrs: LeaseAttrs) -> int | None:
         """See `LeaseStore`."""
@@ -275,7 +275,7 @@ class MemoryRegistry(LeaseStore):
             if self._deliver is not None:  # as etcd's, which go to another endpoint
                 deliver = self._deliver
                 self._end_watch()
-                deliver(Reset("the endpoint does not answer any more"))
+                deliver(Reset("the endpoint no longer answers"))
             raise RegistryUnavailable("http://192.0.2.1:2379: unavailable: no route")
         return self._etcd
 

@@ -28,7 +28,7 @@ def test_each_kind_of_backend_has_a_place_of_its_own_beside_the_prefix():
 
 @given(texts, st.integers(1, 2**63 - 1))
 def test_what_is_said_names_the_leases_revision_and_keeps_all_else(text, revision):
-    value = announcements.said_at(json.dumps(text).encode(), revision)
+    value = announcements.stamped(json.dumps(text).encode(), revision)
     assert json.loads(value) == text | {"Revision": revision}
     assert announcements.revision_of(value) == revision
 
@@ -55,8 +55,8 @@ def test_what_is_longer_than_anybody_says_is_not_read():
 
 def test_what_is_too_long_to_be_read_takes_no_memory():
     reader, longest = announcements.AnnouncementReader(FOLDER), b"a" * announcements.LONGEST
-    assert reader.said("10.2.35.0-24", longest) == Announcement(subnet("10.2.35.0/24"), longest)
-    assert reader.said("10.2.35.0-24", longest + b"a") == Announcement(subnet("10.2.35.0/24"), b"")
+    assert reader.read("10.2.35.0-24", longest) == Announcement(subnet("10.2.35.0/24"), longest)
+    assert reader.read("10.2.35.0-24", longest + b"a") == Announcement(subnet("10.2.35.0/24"), b"")
 
 
 @given(st.binary(max_size=200))
@@ -71,13 +71,13 @@ def test_any_json_is_read_without_an_error(value):
 
 def test_it_is_of_the_subnet_that_its_key_names():
     reader = announcements.AnnouncementReader(FOLDER)
-    assert reader.said("10.2.35.0-24", TEXT) == Announcement(subnet("10.2.35.0/24"), TEXT)
-    assert reader.said("10.2.35.0-24", b"") == Announcement(subnet("10.2.35.0/24"), b"")
+    assert reader.read("10.2.35.0-24", TEXT) == Announcement(subnet("10.2.35.0/24"), TEXT)
+    assert reader.read("10.2.35.0-24", b"") == Announcement(subnet("10.2.35.0/24"), b"")
 
 
 @pytest.mark.parametrize("name", ["", "junk", "10.2.35.7-24", "10.2.35.0-24/deeper", "10.2.35.0_24"])
 def test_a_key_that_flannel_would_not_write_for_a_subnet_says_nothing(name):
-    assert announcements.AnnouncementReader(FOLDER).said(name, TEXT) is None
+    assert announcements.AnnouncementReader(FOLDER).read(name, TEXT) is None
 
 
 def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
@@ -88,8 +88,8 @@ def test_what_we_may_not_do_is_told_once_with_what_to_do(caplog):
         with reader.permitted("http://192.0.2.1:2379", doing):
             raise Forbidden("etcd's own words")
     assert [record.getMessage() for record in caplog.records] == [
-        f"http://192.0.2.1:2379: we may not {doing} what nodes say beside their leases: "
-        f"give our user a role that may, for {FOLDER}"
+        f"http://192.0.2.1:2379: no permission to {doing} what nodes announce: "
+        f"give our user a role that has it, for {FOLDER}"
         for doing in ("read", "write")
     ]
 

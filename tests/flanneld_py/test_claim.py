@@ -259,8 +259,8 @@ def test_what_is_said_of_our_own_lease_makes_nobody_a_peer():
 
 def test_a_list_has_what_is_said_and_ends_what_was():
     known = view()
-    known.reset(Snapshot((THEIR_LEASE,), 20, said=(told(),)))
+    known.reset(Snapshot((THEIR_LEASE,), 20, announced=(told(),)))
     assert known.peers == {subnet(THEIRS): announced(TEXT).lease}
-    assert known.reset(Snapshot((THEIR_LEASE,), 21, said=(told(),))) == ()
+    assert known.reset(Snapshot((THEIR_LEASE,), 21, announced=(told(),))) == ()
     assert known.reset(Snapshot((THEIR_LEASE,), 22)) == (announced(b""),)
     assert known.apply([LeaseAdded(THEIR_LEASE)]) == ()

@@ -66,7 +66,7 @@ def test_a_backend_that_says_nothing_writes_nothing_and_follows_nothing(world):
     world.script.at(HOUR, lambda: None)
     world.run()
     assert listener.said == []
-    assert listener.snapshot().said == ()
+    assert listener.snapshot().announced == ()
 
 
 def test_it_is_said_again_of_the_lease_that_was_renewed(speaking):
@@ -176,7 +176,7 @@ def test_what_a_peer_says_reaches_the_backend_and_nobodys_log(speaking, caplog):
     reached = []
 
     def say() -> None:
-        speaking.etcd.say(THEIRS, announcements.said_at(b'{"MTU":9000}', speaking.etcd.revision_of(THEIRS)))
+        speaking.etcd.say(THEIRS, announcements.stamped(b'{"MTU":9000}', speaking.etcd.revision_of(THEIRS)))
 
     speaking.etcd.put(THEIRS, attrs(THEIR_IP))
     speaking.script.at(10, say)

@@ -175,7 +175,7 @@ def test_what_a_lost_lease_has_in_force_is_withdrawn_however_often_that_fails(wo
     assert world.backend.calls.count("release") == 1
     told = [record.getMessage() for record in caplog.records if why in record.getMessage()]
     assert 2 <= len(told) <= 6
-    assert "What the lease of 10.2.35.0/24 had in force is withdrawn by now" in caplog.text
+    assert "Everything that the lease of 10.2.35.0/24 had in force is withdrawn now" in caplog.text
 
 
 def test_another_lease_is_held_though_the_lost_one_could_not_be_withdrawn(world, monkeypatch):

@@ -31,7 +31,7 @@ def look(_: Address | None) -> tuple[list[Candidate], Routes]:
 
 
 class Patient(MemoryRegistry):
-    """Its configuration is there once a board says that an interface is waited for."""
+    """Its configuration is there once a status says that we wait for an interface."""
 
     def __init__(self, etcd: MemoryEtcd, network_status: NetworkStatus) -> None:
         super().__init__(etcd)

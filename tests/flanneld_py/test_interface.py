@@ -62,7 +62,7 @@ def refused(selection: InterfaceSelection, *, candidates=MACHINE, routes=ROUTES,
     return str(caught.value)
 
 
-def test_without_a_wish_it_is_the_default_routes_interface() -> None:
+def test_without_a_flag_it_is_the_default_routes_interface() -> None:
     assert chosen(InterfaceSelection()) == "eth0 10.0.2.15"
 
 
@@ -124,7 +124,7 @@ def test_an_address_that_cannot_be_reached_is_no_reason_to_take_the_default_rout
     assert "-iface-can-reach=203.0.113.1: Network is unreachable" in error
 
 
-def test_without_a_wish_the_interface_that_has_the_public_address_is_taken() -> None:
+def test_without_a_flag_the_interface_that_has_the_public_address_is_taken() -> None:
     """As today's flannel does."""
     assert chosen(InterfaceSelection(public=Addresses(IPv4Address("192.168.50.11")))) == "eth1 192.168.50.11"
 
@@ -196,11 +196,11 @@ def test_an_address_that_is_not_proven_ours_does_not_count(flag: int) -> None:
 def test_a_link_local_ipv6_address_does_not_mean_that_the_interface_is_set_up() -> None:
     eth0 = nic("eth0", 2, "fe80::1/64")
     error = refused(InterfaceSelection(names=("eth0",)), candidates=(eth0,), needs=Families())
-    assert "eth0 has no address that other machines reach" in error
+    assert "eth0 has no address that other machines can reach" in error
 
 
 def test_the_loopback_interface_does_not_fit_but_with_an_address_of_its_own() -> None:
-    assert "lo has no address that other machines reach" in refused(
+    assert "lo has no address that other machines can reach" in refused(
         InterfaceSelection(names=("lo",)), needs=Families()
     )
     lo = nic("lo", 1, "127.0.0.1/8", "203.0.113.5/32", mtu=65536)
@@ -221,7 +221,7 @@ def test_both_families_are_chosen_together() -> None:
     assert (found.index, found.mtu) == (3, 1500)
 
 
-def test_a_wish_whose_interface_lacks_a_family_gives_way_to_the_next() -> None:
+def test_a_flag_whose_interface_lacks_a_family_gives_way_to_the_next() -> None:
     only_ipv4 = nic("eth0", 2, "10.0.2.15/24")
     candidates = (LO, only_ipv4, LAN)
     assert (
@@ -422,7 +422,7 @@ def test_waiting_ends_when_the_daemon_is_told_to() -> None:
         wait_for_interface(parse(["-iface=eth1"], {}), Boot(time, 1, 1).look, time, IPV4)
 
 
-def test_the_flags_are_the_wishes() -> None:
+def test_the_flags_select_the_interface() -> None:
     time, asked = Virtual(), []
 
     def look(can_reach: object) -> tuple[Sequence[Candidate], Routes]:

@@ -174,7 +174,7 @@ def test_what_others_took_away_is_put_back_and_counted_and_named(table, log):
     assert made.repair() == 2
     assert table.texts() == sorted(map(str, (ROUTE_A, ROUTE_B)))
     assert made.statistics().repairs == 2
-    assert "Put right: route 10.2.2.0/24 via 192.168.50.12 dev lo, route 10.2.3.0/24" in log.text
+    assert "Repaired: route 10.2.2.0/24 via 192.168.50.12 dev lo, route 10.2.3.0/24" in log.text
 
 
 def test_of_many_repairs_a_few_are_named_and_the_rest_counted(table, log):
@@ -182,7 +182,7 @@ def test_of_many_repairs_a_few_are_named_and_the_rest_counted(table, log):
     made.carry(peers(*(peer(f"10.2.{number}.0/24", "192.168.50.12") for number in range(2, 12))), 0)
     table.entries.clear()
     assert made.repair() == 10
-    (line,) = [record.getMessage() for record in log.records if "Put right" in record.getMessage()]
+    (line,) = [record.getMessage() for record in log.records if "Repaired" in record.getMessage()]
     assert line.endswith(" and 7 more")
     assert line.count("route") == 3
 

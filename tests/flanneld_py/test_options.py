@@ -209,7 +209,7 @@ def test_an_endpoint_without_a_scheme_is_encrypted_where_there_are_files_for_it(
 
 
 def test_a_socket_in_the_file_system_is_of_the_v3_api_alone() -> None:
-    with pytest.raises(Fatal, match="v3 API alone: give http://HOST:PORT"):
+    with pytest.raises(Fatal, match="v3 API only: give http://HOST:PORT"):
         parse(["-etcd-endpoints=unix:///run/etcd.sock", "-etcd-api=v2"], {})
 
 

@@ -30,7 +30,7 @@ PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
 
 
 class Looks:
-    """Upkeep, with something in place of the kernel that finds what it is told to find, and counts."""
+    """A reconciler, with a stand-in for the kernel that finds what it is told to find, and counts."""
 
     def __init__(self, folder: Path, underlay: "Moving | None" = None) -> None:
         self.time, self.status, self.backend = Script(), NetworkStatus(), Recorder()
@@ -138,7 +138,7 @@ def test_what_cannot_be_put_right_ends_readiness_until_it_can(world, caplog):
     for second in range(1, 11):
         world.tend(second)
     assert not world.status.ready
-    reason = "flannel0 was set down, and it cannot be put right: Address already in use"
+    reason = "flannel0 was set down, and it cannot be repaired: Address already in use"
     assert world.status.lacking == reason
     assert 1 <= sum(reason in record.getMessage() for record in caplog.records) <= 3
     world.finds = Reconciled()
@@ -201,7 +201,7 @@ def test_an_interface_that_changes_is_followed_before_anything_is_compared(movin
     assert moving.underlay.move is None
     assert moving.status.mtu == 1372
     assert "FLANNEL_MTU=1372\n" in moving.path.read_text()
-    assert "FLANNEL_MTU was 1472 and is 1372: restart what uses it" in caplog.text
+    assert "FLANNEL_MTU changed from 1472 to 1372: restart what uses it" in caplog.text
 
 
 def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monkeypatch):

@@ -330,13 +330,13 @@ class TestForbidden:
 
     def test_where_it_may_not_be_read_leases_are_listed_and_watched(self, registry, world, held, caplog):
         world.forbid(read_only=False)
-        assert (registry.snapshot().leases, registry.snapshot().said) == ((held,), ())
+        assert (registry.snapshot().leases, registry.snapshot().announced) == ((held,), ())
         watched = following(registry, world)
         registry.announce(held, b"{}")
         world.put("10.2.52.0-24", world.value("192.168.199.53"))
         watched.events(1)
         assert watched.nothing()
-        assert sum("we may not read" in record.getMessage() for record in caplog.records) == 1
+        assert sum("no permission to read" in record.getMessage() for record in caplog.records) == 1
 
     def test_where_it_may_not_be_written_the_watch_goes_on(self, registry, world, held, caplog):
         world.forbid(read_only=True)
@@ -346,7 +346,7 @@ class TestForbidden:
         world.put("10.2.52.0-24", world.value("192.168.199.53"))
         watched.events(1)
         assert watched.nothing()
-        assert sum("we may not write" in record.getMessage() for record in caplog.records) == 1
+        assert sum("no permission to write" in record.getMessage() for record in caplog.records) == 1
 
     def test_once_it_may_be_read_and_written_it_is(self, registry, world, held):
         world.forbid(read_only=False)
@@ -354,4 +354,6 @@ class TestForbidden:
         world.allow()
         registry.snapshot()
         registry.announce(held, b"{}")
-        assert registry.snapshot().said == (Announcement(OURS, announcements.said_at(b"{}", held.revision)),)
+        assert registry.snapshot().announced == (
+            Announcement(OURS, announcements.stamped(b"{}", held.revision)),
+        )

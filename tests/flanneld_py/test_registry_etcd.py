@@ -231,7 +231,7 @@ def test_a_watch_is_begun_as_the_user_even_where_it_comes_first(guarded, connect
 def test_a_wrong_password_is_told_with_the_users_name_and_without_the_password(guarded, connect):
     registry = connect(guarded.endpoint, credentials=Credentials(username="flannel", password="oops"))
     with pytest.raises(
-        AccessRefused, match=r"no user 'flannel' with the password given: check -etcd-pass"
+        AccessRefused, match=r"rejects the user 'flannel' or its password: check -etcd-pass"
     ) as caught:
         registry.config()
     assert "oops" not in str(caught.value)

@@ -230,7 +230,7 @@ def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_
     def again() -> bool | wait.NotYet:
         return len(etcd.asked) >= asked + 3 or wait.NotYet(etcd.asked)
 
-    # A request that brought nothing is made anew, from etcd's index on.
+    # A request that brought nothing is repeated, from etcd's index on.
     wait.until(again, what="the watch to ask three times more", timeout=10)
     assert etcd.asked[-1].query.endswith(f"waitIndex={etcd.index + 1}")
     world.put("10.2.35.0-24", world.value("192.168.199.52"))
@@ -239,7 +239,7 @@ def test_a_history_that_is_cleared_while_nothing_happens_to_us_costs_a_new_list_
 
 def test_an_etcd_that_began_anew_ends_the_watch(registry, etcd):
     watched = Watched(registry, 1000)
-    told = f"{etcd.endpoint}: etcd's index is {etcd.index}, and was 1000 before"
+    told = f"{etcd.endpoint}: etcd's index went back from 1000 to {etcd.index}"
     assert watched.reset().reason == told
 
 
@@ -267,12 +267,12 @@ def test_watches_whose_connections_break_at_one_time_say_so_once(trouble):
 
 
 def test_an_overlay_with_ipv6_is_refused(registry):
-    with pytest.raises(Fatal, match=r"v0\.5\.5, which knows IPv4 alone: use -etcd-api v3"):
+    with pytest.raises(Fatal, match=r"v0\.5\.5, which supports IPv4 only: use -etcd-api v3"):
         registry.require(DUAL)
 
 
 def test_a_subnet_with_ipv6_is_refused(registry):
-    with pytest.raises(Fatal, match="IPv4 alone"):
+    with pytest.raises(Fatal, match="IPv4 only"):
         registry.create(Subnet(IPv4Network("10.2.35.0/24"), IPv6Network("2001:cafe:42:1::/64")), US)
 
 

@@ -145,14 +145,14 @@ def test_a_certificate_of_another_authority_is_not_trusted(serve, connect, files
 
 def test_a_certificate_for_another_host_is_told_as_that(serve, connect, files):
     endpoint = serve(files.misnamed, files.misnamed_key)
-    with pytest.raises(AccessRefused, match=r"its certificate is not one for 127\.0\.0\.1"):
+    with pytest.raises(AccessRefused, match=r"its certificate is not valid for 127\.0\.0\.1"):
         connect(endpoint, files.client_files()).config()
 
 
 def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, monkeypatch):
     monkeypatch.setattr(tls_diagnosis, "TIMEOUT", 10)
     with pytest.raises(
-        AccessRefused, match="it wants a client certificate: give -etcd-certfile and -etcd-keyfile"
+        AccessRefused, match="it requires a client certificate: give -etcd-certfile and -etcd-keyfile"
     ):
         connect(serve(), Credentials(files.ca)).config()
 
@@ -160,9 +160,7 @@ def test_an_etcd_that_wants_a_client_certificate_says_so(serve, connect, files, 
 def test_a_client_certificate_that_is_not_accepted_is_told_as_that(serve, connect, files, monkeypatch):
     monkeypatch.setattr(tls_diagnosis, "TIMEOUT", 10)
     credentials = Credentials(files.ca, files.other_client, files.other_client_key)
-    with pytest.raises(
-        AccessRefused, match="it does not accept our client certificate: check -etcd-certfile"
-    ):
+    with pytest.raises(AccessRefused, match="it rejects our client certificate: check -etcd-certfile"):
         connect(serve(), credentials).config()
 
 
@@ -255,7 +253,7 @@ def test_a_key_with_a_password_is_refused(files):
 def test_a_password_that_is_no_text_is_refused():
     from_a_variable = b"\xff".decode(errors="surrogateescape")
     told = refused(Credentials(username="flannel", password=from_a_variable))
-    assert told == "-etcd-password is not UTF-8: etcd knows no other"
+    assert told == "-etcd-password is not UTF-8, and etcd accepts nothing else"
 
 
 def test_a_machine_that_trusts_nobody_needs_a_cafile(monkeypatch):

@@ -48,7 +48,7 @@ def test_what_one_network_has_another_cannot_have_and_both_and_the_fix_are_named
     reservations.take("blue", blue)
     with pytest.raises(Fatal) as refused:
         reservations.take("green", green)
-    # fleet.run says which network was refused.
+    # supervisor.run says which network was refused.
     assert str(refused.value).startswith(words.format("carries the network blue of this flanneld already"))
     assert refused.value.code == Exit.CONFIG
 

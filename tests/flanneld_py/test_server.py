@@ -411,11 +411,9 @@ def test_with_an_authority_its_clients_are_let_in_and_no_others(serve, files, mo
     config = config_of(served, files.client)
     assert config is not None
     assert config.startswith(b'{"Network":"10.2.0.0/16"')
-    with pytest.raises(AccessRefused, match="it wants a client certificate: give -remote-certfile"):
+    with pytest.raises(AccessRefused, match="it requires a client certificate: give -remote-certfile"):
         config_of(served, Credentials(files.ca))
-    with pytest.raises(
-        AccessRefused, match="it does not accept our client certificate: check -remote-certfile"
-    ):
+    with pytest.raises(AccessRefused, match="it rejects our client certificate: check -remote-certfile"):
         config_of(served, files.stranger)
     with pytest.raises(AccessRefused, match="it speaks TLS: give -remote-cafile"):
         config_of(served, NO_CREDENTIALS)
@@ -427,7 +425,7 @@ def test_without_an_authority_everybody_is_let_in_who_trusts_the_server(serve, f
 
 
 def test_a_server_without_tls_is_told_to_a_client_with_it(served, files):
-    with pytest.raises(AccessRefused, match="it does not speak TLS: leave -remote-cafile and the like away"):
+    with pytest.raises(AccessRefused, match="it does not speak TLS: drop -remote-cafile and the like"):
         config_of(served, files.client)
 
 
@@ -468,7 +466,7 @@ def test_an_etcd_that_does_not_answer_is_the_servers_trouble_and_told(served):
     served.etcds[""].reachable = False
     with pytest.raises(RegistryUnavailable, match="etcd does not answer") as caught:
         config_of(served, NO_CREDENTIALS)
-    assert caught.value.trouble == "the lease server is in trouble"
+    assert caught.value.trouble == "the lease server reports an error"
 
 
 # What /readyz tells of it

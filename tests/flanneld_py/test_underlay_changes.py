@@ -62,7 +62,7 @@ def test_mtu_and_name_are_followed():
     after = follow(ETH0, seen, IPV4)
     assert after == replace(ETH0, name="lan0", mtu=1400)
     assert isinstance(after, Interface)
-    assert changes(ETH0, after) == "eth0 is called lan0 and the MTU of lan0 is 1400, no longer 1500"
+    assert changes(ETH0, after) == "eth0 was renamed to lan0 and the MTU of lan0 is 1400, no longer 1500"
 
 
 def test_an_address_in_the_place_of_ours_is_taken_at_once():
@@ -223,6 +223,4 @@ def test_a_name_that_iface_does_not_find_again_is_warned_of(machine, caplog):
     move = machine.underlay.seen()
     assert move is not None
     machine.underlay.take(move)
-    assert (
-        "-iface=eth0 will find no interface when flanneld is started again: it is called lan0" in caplog.text
-    )
+    assert "-iface=eth0 will match no interface at the next start: it is called lan0" in caplog.text

@@ -89,7 +89,7 @@ def test_a_configuration_that_is_missing_is_looked_for_at_the_server_and_not_und
     daemon.says(f"Failed to retrieve network config: the lease server has no {url} yet: write the network's")
     sandbox.configure('{"Network": "10.2.0.0/99"}')
     # The server itself refuses what it cannot read.
-    daemon.says("Failed to retrieve network config: the lease server is in trouble: ")
+    daemon.says("Failed to retrieve network config: the lease server reports an error: ")
     assert "/not/the/servers" not in daemon.log
     sandbox.configure()
     daemon.says("Watching for new subnet leases")
@@ -118,7 +118,7 @@ def test_an_etcd_that_dies_for_a_while_is_followed_again_by_all(sandbox, server)
     source, destination = here.bridge(), there.bridge()
     sandbox.etcd.signal("KILL")
     sandbox.etcd.ends(5)
-    first.says("the lease server is in trouble")
+    first.says("the lease server reports an error")
     here.reaches(destination, source)
     sandbox.start_etcd()
     value = '{"PublicIP":"192.168.50.77","PublicIPv6":null}'

@@ -25,7 +25,7 @@ CLIENT = {
 }
 USER = {"etcd-username": "flannel", "etcd-password": "secret"}
 READY = "Watching for new subnet leases"
-GRANT = f"give our user a role that may, for {PREFIX}-ext/udp/"
+GRANT = f"give our user a role that has it, for {PREFIX}-ext/udp/"
 GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 STRANGER = '{"PublicIP":"192.168.50.99","PublicIPv6":null}'
 
@@ -128,7 +128,7 @@ def test_a_certificate_that_is_not_trusted_is_told_now_and_then(host, secured):
 
 def test_an_etcd_that_wants_a_certificate_is_told_as_that(host, secured):
     daemon = host.flanneld(f"-etcd-cafile={PKI}/ca.pem", endpoints=secured.endpoint)
-    daemon.says("it wants a client certificate: give -etcd-certfile and -etcd-keyfile")
+    daemon.says("it requires a client certificate: give -etcd-certfile and -etcd-keyfile")
 
 
 def test_a_file_that_is_missing_ends_the_daemon_with_its_flag(host, secured):
@@ -170,12 +170,12 @@ def test_a_users_token_that_ends_is_nothing_that_anybody_sees(host, guarded):
 @pytest.mark.parametrize(
     ("user", "told"),
     [
-        (USER | {"etcd-password": "oops"}, "it knows no user 'flannel' with the password given"),
+        (USER | {"etcd-password": "oops"}, "it rejects the user 'flannel' or its password"),
         (
             {"etcd-username": "guest", "etcd-password": "guest"},
             f"the user 'guest' may not read and write {PREFIX}: give it a role that may",
         ),
-        ({}, "it lets users in only: give -etcd-username and -etcd-password"),
+        ({}, "it requires a user: give -etcd-username and -etcd-password"),
     ],
 )
 def test_a_user_that_is_not_let_in_is_told_why_and_comes_in_once_it_may(host, guarded, user, told):
@@ -209,19 +209,19 @@ def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sa
     daemons = [machine.flanneld(*options(USER), endpoints=guarded.endpoint) for machine in (host, other)]
     for daemon in daemons:
         daemon.says("Subnet added: 10.2.")
-        daemon.says(f"we may not read what nodes say beside their leases: {GRANT}")
+        daemon.says(f"no permission to read what nodes announce: {GRANT}")
     source, target = host.bridge(), other.bridge()
     host.reaches(target, source)
     guarded.ctl("put", f"{PREFIX}/subnets/10.2.0.0-24", STRANGER)
     for daemon in daemons:
         daemon.says("Subnet added: 10.2.0.0/24")
-        assert daemon.log.count("we may not") == 1
+        assert daemon.log.count("no permission to") == 1
     assert guarded.ctl("get", "--prefix", "--keys-only", f"{PREFIX}-ext/") == ""
     grant = ("role", "grant-permission", "--prefix=true", "network", "read", f"{PREFIX}-ext/")
     guarded.ctl(*grant)
     again = restarted(sandbox, guarded)
     for daemon in daemons:
-        daemon.says("we may not write what nodes say", timeout=20)
+        daemon.says("no permission to write what nodes announce", timeout=20)
     again.ctl(*grant[:4], "readwrite", grant[5])
     again = restarted(sandbox, again)
     keys = {f"{PREFIX}-ext/udp/{machine.subnet}.0-24" for machine in (host, other)}
@@ -366,7 +366,7 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
     ):  # fmt: skip
         old.ctl(*words.split(), api=2)
     refused = host.flanneld("-etcd-api=v2", endpoints=old.endpoint)
-    refused.says("it lets users in only: give -etcd-username and -etcd-password")
+    refused.says("it requires a user: give -etcd-username and -etcd-password")
     refused.signal("TERM")
     refused.ends(5)
     daemon = host.flanneld("-etcd-api=v2", *options(USER), endpoints=old.endpoint)
@@ -376,7 +376,7 @@ def test_a_user_of_the_v2_api_is_let_in(host, old):
         '{"PublicIP":"192.168.50.99"}', api=2,
     )  # fmt: skip
     daemon.says("Subnet added: 10.2.0.0/24")
-    assert daemon.log.count(f"we may not read what nodes say beside their leases: {GRANT}") == 1
+    assert daemon.log.count(f"no permission to read what nodes announce: {GRANT}") == 1
 
 
 def test_a_configuration_in_the_other_api_is_found_and_the_line_it_names_copies_it(host, old):

@@ -119,7 +119,7 @@ def test_nothing_is_carried_while_no_lease_is_held(sandbox):
     ping = here.run("ping", "-c1", "-W1", "-I", source, destination, check=False)
     assert ping.exit_code != 0
     sandbox.etcdctl("del", f"{PREFIX}/subnets/{free}.0-24")
-    daemon.says(f"The subnet was {stolen}.0/24 and is {free}.0/24: restart what uses it")
+    daemon.says(f"The subnet changed from {stolen}.0/24 to {free}.0/24: restart what uses it")
     assert here.subnet == free
 
 

@@ -96,7 +96,7 @@ def test_an_mtu_that_is_lowered_on_both_machines_stops_no_connection(sandbox, ki
     ready(here, there)
     changed = {key: value for key, value in sandbox.leases().items() if leases.get(key) != value}
     assert changed == {}
-    assert f"FLANNEL_MTU was {1500 - 1400 + inner} and is {inner}" in here.daemon.log
+    assert f"FLANNEL_MTU changed from {1500 - 1400 + inner} to {inner}" in here.daemon.log
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -139,7 +139,7 @@ def test_an_interface_that_is_renamed_is_followed(sandbox, kind):
     leases = sandbox.leases()
     script = "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up"
     here.host.run("sh", "-ec", script)
-    here.daemon.says("eth0 is called lan0: following")
+    here.daemon.says("eth0 was renamed to lan0: following")
     here.daemon.says("-iface=eth0 will find no interface when flanneld is started again")
     reach(here, there)
     ready(here, there)

@@ -20,7 +20,7 @@ TIMEOUT = 2.0
 
 CHANNEL = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect in; the underlay may be slow
+    ("grpc.min_reconnect_backoff_ms", 2000),  # time to connect; the underlay may be slow
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", -1),  # 4 MiB by default: 15,000 leases in one list
@@ -28,10 +28,10 @@ CHANNEL = (
 )
 
 NO_USER = "user name is empty"
-# What a server says that wants another token, or now wants one (etcd's api/v3rpc/rpctypes/error.go). Those of
-# --auth-token=simple end when they are not used for --auth-token-ttl, and when the server restarts.
+# Errors of a server that wants a new token, or wants one from now on (etcd's api/v3rpc/rpctypes/error.go).
+# Simple tokens expire when they are not used for --auth-token-ttl, and when the server restarts.
 STALE_TOKEN = ("invalid auth token", "revision of auth store is old", NO_USER)
-ASK_FOR_USER = "it lets users in only: give -etcd-username and -etcd-password"
+ASK_FOR_USER = "it requires a user: give -etcd-username and -etcd-password"
 
 T = TypeVar("T")
 
@@ -58,12 +58,10 @@ class EtcdClient:
         try:
             self._etcd = etcd3.client(host, port, timeout=timeout, grpc_options=CHANNEL, **files)
         except OSError as error:  # the files were readable at the start
-            raise RegistryUnavailable(
-                f"{error.filename} cannot be read any more: {error.strerror}"
-            ) from error
+            raise RegistryUnavailable(f"{error.filename} can no longer be read: {error.strerror}") from error
 
     def run(self, action: Callable[[Any], T]) -> T:
-        """Do something with etcd3's client. A token that has ended is no failure: the user logs in anew."""
+        """Do something with etcd3's client. An expired token is not a failure: the user logs in again."""
         try:
             return self._run(action)
         except _StaleTokenError:
@@ -86,7 +84,7 @@ class EtcdClient:
             raise self._failure(error) from error
 
     def _authenticate(self) -> None:
-        """Get a token. An etcd that knows no users needs none; flannel's own client goes on there, too."""
+        """Get a token. An etcd without users needs none; flannel's own client goes on there, too."""
         request = etcdrpc.AuthenticateRequest(
             name=self._credentials.username, password=self._credentials.password
         )
@@ -95,14 +93,14 @@ class EtcdClient:
         except grpc.RpcError as error:
             if "authentication is not enabled" not in words(error):
                 raise
-            logger.debug("etcd knows no users: -etcd-username is of no use")
+            logger.debug("etcd has no users: -etcd-username has no effect")
             self._etcd.metadata = None
         else:
             self._etcd.metadata = (("token", answer.token),)
         self._authenticated = True
 
     def _failure(self, error: BaseException) -> Exception:
-        """What a failed call means, in one line; etcd3's own exceptions say nothing, their causes do."""
+        """What a failed call means, in one line: etcd3's own exceptions are empty, their causes are not."""
         cause = error.__context__ if isinstance(error.__context__, grpc.RpcError) else error
         if not (isinstance(cause, grpc.RpcError) and isinstance(cause, grpc.Call)):
             return RegistryUnavailable(str(error) or type(error).__name__)
@@ -113,7 +111,7 @@ class EtcdClient:
         if NO_USER in text:
             return AccessRefused(ASK_FOR_USER)
         if "authentication failed" in text:
-            return AccessRefused(f"it knows no user {user!r} with the password given: check -etcd-password")
+            return AccessRefused(f"it rejects the user {user!r} or its password: check -etcd-password")
         if "permission denied" in text:
             who = f"the user {user!r}" if user else "our certificate's user"
             return Forbidden(f"{who} may not read and write {self._prefix}: give it a role that may")
@@ -125,4 +123,4 @@ class EtcdClient:
 
 
 class _StaleTokenError(Exception):
-    """The server does not know our token any more."""
+    """The server no longer accepts our token."""

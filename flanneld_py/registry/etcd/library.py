@@ -3,7 +3,7 @@
 import os
 import warnings
 
-# What gRPC's C core has to say about connections we say ourselves.
+# We log ourselves what gRPC's C core would log about connections.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # etcd3's generated code is too old for protobuf's other implementations; with this one, any version will do.
 os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")

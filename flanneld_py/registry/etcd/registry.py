@@ -57,7 +57,7 @@ class EtcdRegistry(EtcdStore[EtcdClient]):
         """Under the lease's own etcd lease, so that it ends with the lease."""
         name = self._key(held.lease.subnet)
         place = f"{self._announcements.folder}{key(held.lease.subnet)}"
-        value = announcements.said_at(text, held.revision)
+        value = announcements.stamped(text, held.revision)
 
         def write(etcd: Any) -> None:
             found = etcd.get_response(name).kvs
@@ -167,7 +167,7 @@ class EtcdRegistry(EtcdStore[EtcdClient]):
     def _event(self, event: Any) -> LeaseEvent | Announcement | None:
         if self._announcements.wanted and event.kv.key.startswith(self._announcements.folder.encode()):
             value = b"" if event.type == DELETE else event.kv.value
-            return self._announcements.said(self._name(event.kv.key, self._announcements.folder), value)
+            return self._announcements.read(self._name(event.kv.key, self._announcements.folder), value)
         name = self._name(event.kv.key)
         if event.type == DELETE:
             return self._reader.deleted(name, event.kv.mod_revision)

@@ -1,7 +1,7 @@
-"""One watch of etcd v3, as a stream of gRPC messages that a thread of its own reads.
+"""One watch of etcd v3: a stream of gRPC messages, read in a thread of its own.
 
-Not etcd3's Watcher: that one begins a stream anew by itself, also on a closed channel, and says nothing when
-the server ends a watch for another reason than compaction.
+Not etcd3's Watcher: that restarts a stream by itself, even on a closed channel, and says nothing when the
+server ends a watch for any other reason than compaction.
 """
 
 import queue
@@ -13,16 +13,16 @@ from flanneld_py.registry.etcd.library import etcdrpc, grpc
 
 __all__ = ["EtcdWatch", "words"]
 
-# A member that lost its leader ends the stream instead of keeping quiet (etcd's clientv3.WithRequireLeader).
+# A member that lost its leader ends the stream instead of staying silent (etcd's clientv3.WithRequireLeader).
 REQUIRE_LEADER = (("hasleader", "true"),)
 
 
 class EtcdWatch:
     """Everything that happens to keys in ranges [first, end) from `revision` on, in order within each.
 
-    `metadata` is what the server must hear to know us. `on_events` gets the mvccpb.Events of each message;
-    `on_end` gets the reason, once, after which nothing comes any more. Both are called in the watch's own
-    thread, and neither after `close`.
+    `metadata` is what authenticates us to the server. `on_events` gets the mvccpb.Events of each message;
+    `on_end` gets the reason, once, as the last thing. Both are called in the watch's own thread, and neither
+    after `close`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class EtcdWatch:
             reason = str(error)
         except grpc.RpcError as error:
             reason = words(error)
-        except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
+        except Exception as error:  # noqa: BLE001 -- a watch that ends silently would never be restarted
             reason = f"unexpected {type(error).__name__}: {error}"
         if not self._closed:
             self._on_end(reason)

@@ -26,17 +26,17 @@ __all__ = ["TIMEOUT", "Etcd2Client", "Etcd2Response", "LongPoll", "Node"]
 TIMEOUT = 2.0
 """Seconds for one request. A stopped etcd (SIGSTOP) accepts connections and never answers."""
 
-# etcd's members may send a client on to another; nothing else is worth trying again here.
+# etcd's members may redirect a client to another one; nothing else is worth retrying here.
 REDIRECTS = Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)
 
 FORM = "application/x-www-form-urlencoded"
 
 NO_V2 = (
-    "it has no v2 API: etcd needs --enable-v2=true (from 3.6 on it has none at all: "
-    "leave -etcd-api v2 away there, on every machine)"
+    "it has no v2 API: etcd needs --enable-v2=true (3.6 and later have none: "
+    "drop -etcd-api v2 on every machine)"
 )
 
-# Codes of etcd's v2 API (its Documentation/v2/errorcode.md) that say how things are; others are failures.
+# Codes of etcd's v2 API (its Documentation/v2/errorcode.md) that describe a state; all others are failures.
 KEY_NOT_FOUND = 100
 COMPARE_FAILED = 101
 NOT_A_FILE = 102
@@ -47,10 +47,9 @@ TELLING = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NODE_EXISTS, EVE
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A key or a directory, as an answer tells of it. `modified` is the index of its last change, `created`
-    of its first.
+    """A key or a directory in an answer. `modified` is the index of its last change, `created` of its first.
 
-    `ttl` is in seconds, 0 where it has no end.
+    `ttl` is in seconds, 0 if it does not expire.
     """
 
     key: str = ""
@@ -69,7 +68,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Etcd2Response:
-    """What etcd says: `error` is 0, or an error's code. `index` is etcd's own at that moment."""
+    """etcd's answer: `error` is 0, or an error code; `index` is etcd's current one."""
 
     error: int
     index: int
@@ -78,13 +77,13 @@ class Etcd2Response:
 
 
 def _node(data: object, depth: int = 2) -> Node:
-    """Any JSON; what is no node is an empty one. A list of leases is of depth two."""
+    """A node from any JSON; an empty one if it is not a node. A list of leases has a depth of two."""
     if not isinstance(data, dict):
         return Node()
     below = data.get("nodes")
     return Node(
         str(data.get("key", "")),
-        str(data.get("value", "")).encode(errors="replace"),  # JSON can spell what UTF-8 cannot
+        str(data.get("value", "")).encode(errors="replace"),  # JSON can escape what UTF-8 cannot encode
         _number(data.get("modifiedIndex")),
         "expiration" not in data,
         _number(data.get("ttl")),
@@ -107,14 +106,14 @@ class Etcd2Client:
         self._timeout = timeout
         self._headers: dict[str, str] = {}
         if credentials.username:
-            # As Go's net/http: of UTF-8, where urllib3's own function takes Latin-1 alone.
+            # In UTF-8, as Go's net/http; urllib3's own function accepts Latin-1 only.
             user = f"{credentials.username}:{credentials.password}".encode()
             self._headers["Authorization"] = f"Basic {b64encode(user).decode()}"
         try:
             context = None if tls is None else tls.context()
-        except OSError as error:  # the files were good at the start
+        except OSError as error:  # the files were fine at the start
             names = ", ".join(filter(None, (tls.cafile, tls.certfile, tls.keyfile))) if tls else ""
-            raise RegistryUnavailable(f"{names} cannot be used any more: {error}") from error
+            raise RegistryUnavailable(f"{names} can no longer be used: {error}") from error
         self._pool = PoolManager(headers=self._headers, retries=REDIRECTS, ssl_context=context, maxsize=2)
 
     def ask(
@@ -124,7 +123,7 @@ class Etcd2Client:
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Etcd2Response:
-        """One request, and etcd's answer. Raises `RegistryUnavailable` if it gives none, or not now."""
+        """One request, and etcd's answer. Raises `RegistryUnavailable` if there is none, or not in time."""
         timeout = Timeout(connect=self._timeout, read=self._timeout)
         try:
             body = None if form is None else urlencode(sorted(form.items()))
@@ -137,10 +136,10 @@ class Etcd2Client:
             raise self._failure(error) from error
 
     def wait(self, key: str, index: int, timeout: float) -> "LongPoll":
-        """Ask for the first event from an index on below a key. Raises as `ask`.
+        """Ask for the first event below a key from an index on. Raises as `ask`.
 
-        etcd sends the answer's head at once, and the event when there is one, for which `timeout` seconds
-        (not less than the time for the head) are spent.
+        etcd sends the header of its answer at once, and the event when there is one, up to `timeout` seconds
+        later (not less than the time for the header).
         """
         query = {"wait": "true", "recursive": "true", "waitIndex": str(index)}
         limits = Timeout(connect=self._timeout, read=timeout)
@@ -173,7 +172,7 @@ class Etcd2Client:
             raise RegistryUnavailable(f"HTTP status {response.status}, and no JSON: {text!r}")
         code = _number(body.get("errorCode"))
         if response.status in (401, 403):
-            raise Forbidden(self._refusal())  # or not known: there is one answer for both
+            raise Forbidden(self._refusal())  # or wrong credentials: the answer is the same for both
         if (code and code not in TELLING) or (response.status >= 400 and not code):
             text = " ".join(str(body.get(name, "")) for name in ("message", "cause")).strip()
             raise RegistryUnavailable(f"HTTP status {response.status}: {text or body}")
@@ -182,7 +181,7 @@ class Etcd2Client:
 
     def _refusal(self) -> str:
         if not self._user:
-            return "it lets users in only: give -etcd-username and -etcd-password"
+            return "it requires a user: give -etcd-username and -etcd-password"
         attempt = f"it does not let the user {self._user!r} read and write {self._prefix}"
         return f"{attempt}: check -etcd-password, and the user's roles"
 
@@ -198,9 +197,9 @@ class Etcd2Client:
 
 
 class LongPoll:
-    """An event that has been asked for, and may be long in coming.
+    """A request for an event that may take long to happen.
 
-    `index` is etcd's own when it began to wait: every event before that is known.
+    `index` is etcd's index when it began to wait: every event before that is known.
     """
 
     def __init__(self, response: BaseHTTPResponse, read: Callable[[BaseHTTPResponse], Etcd2Response]) -> None:
@@ -209,7 +208,7 @@ class LongPoll:
         self._read = read
 
     def answer(self) -> Etcd2Response | None:
-        """The event; None if there was none in time. Raises `RegistryUnavailable` if the connection fails."""
+        """The event; None if none came in time. Raises `RegistryUnavailable` if the connection fails."""
         try:
             return self._read(self._response)
         except ReadTimeoutError:
@@ -218,13 +217,13 @@ class LongPoll:
             raise RegistryUnavailable(f"{type(error).__name__}: {error}") from error
 
     def cut(self) -> None:
-        """End it; for another thread than the one that waits."""
-        # The words of urllib3 for a connection that has ended, and of the kernel for one that ends just now.
+        """End it; for a thread other than the one that waits."""
+        # What urllib3 raises for a connection that has ended, and the kernel for one that ends just now.
         with suppress(ValueError, RuntimeError, OSError):
             self._response.shutdown()
 
 
 def _number(text: object) -> int:
-    """An index of a header or of JSON; 0 for what is none."""
+    """An index from a header or JSON; 0 for anything else."""
     digits = str(text)
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0

@@ -60,7 +60,7 @@ class Etcd2Registry(EtcdStore[Etcd2Client]):
         lease = client.ask("GET", f"{self._directory}/{name}", QUORUM)
         if lease.error or lease.node.modified != held.revision:
             return
-        form = {"value": announcements.said_at(text, held.revision).decode()}
+        form = {"value": announcements.stamped(text, held.revision).decode()}
         if lease.node.ttl:
             form["ttl"] = str(lease.node.ttl)
         client.ask("PUT", f"{self._announcements.folder}{name}", {}, form)
@@ -106,9 +106,10 @@ class Etcd2Registry(EtcdStore[Etcd2Client]):
             node = answer.node
             if node.key != f"{self._announcements.folder}{node.name}":
                 return f"{node.key} was {answer.action}d" if answer.action in DELETIONS else ""
-            said = self._announcements.said(node.name, b"" if answer.action in DELETIONS else node.value)
-            if said is not None:
-                deliver(said)
+            value = b"" if answer.action in DELETIONS else node.value
+            announced = self._announcements.read(node.name, value)
+            if announced is not None:
+                deliver(announced)
             return ""
 
         def hand_on(answer: Etcd2Response) -> str:
@@ -167,6 +168,6 @@ class Etcd2Registry(EtcdStore[Etcd2Client]):
 
 
 _ONLY_IPV4 = (
-    "etcd's v2 API keeps leases in the format of flannel v0.5.5, which knows IPv4 alone: "
+    "etcd's v2 API keeps leases in the format of flannel v0.5.5, which supports IPv4 only: "
     "use -etcd-api v3, or a network configuration without EnableIPv6"
 )

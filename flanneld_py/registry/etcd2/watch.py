@@ -1,6 +1,6 @@
-"""Watches of etcd v2: a request for each event of a directory, by a thread of its own.
+"""Watches of etcd v2: a request for each event of a directory, in a thread of its own.
 
-Not `stream=true`, with which etcd sends one event of the past and then, for ever, nothing.
+Not `stream=true`: with that etcd sends one past event and then nothing, for ever.
 """
 
 import threading
@@ -12,17 +12,16 @@ from flanneld_py.registry.etcd2.client import EVENT_CLEARED, Etcd2Client, Etcd2R
 __all__ = ["Etcd2Watch", "Etcd2Watches"]
 
 TIMEOUT = 60.0
-"""Seconds after which a request that brought no event is made anew, lest it hang on a dead connection."""
+"""Seconds after which a request that brought no event is repeated, in case its connection is dead."""
 
-CUT = "the endpoint does not answer any more"
+CUT = "the endpoint no longer answers"
 
 
 class Etcd2Watch:
     """Everything that happens below a key after an index, in order.
 
-    `on_event` gets the answer to each request, in the watch's own thread, and says why nothing can follow on
-    it, if so. `on_end` gets the reason, once, after which nothing comes any more. Neither is called after
-    `close`.
+    `on_event` gets the answer to each request, in the watch's own thread, and returns why the watch cannot go
+    on, or "". `on_end` gets the reason, once, as the last thing. Neither is called after `close`.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Etcd2Watch:
         self._index = index
         self._on_event = on_event
         self._on_end = on_end
-        self._lock = threading.RLock()  # held while something is delivered, so that an end is an end
+        self._lock = threading.RLock()  # held during delivery, so that nothing is delivered after the end
         self._ended = False
         self._poll: LongPoll | None = None
         threading.Thread(target=self._read, name="watch", daemon=True).start()
@@ -73,13 +72,13 @@ class Etcd2Watch:
             self._end(str(error))
         except RegistryUnavailable as error:
             self._end(str(error))
-        except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
+        except Exception as error:  # noqa: BLE001 -- a watch that ends silently would never be restarted
             self._end(f"unexpected {type(error).__name__}: {error}")
 
     def _read_event(self) -> None:
         poll = self._poll = self._client.wait(self._key, self._index + 1, TIMEOUT)
         if poll.index and poll.index < self._index:
-            raise _EndedError(f"etcd's index is {poll.index}, and was {self._index} before")
+            raise _EndedError(f"etcd's index went back from {self._index} to {poll.index}")
         answer = poll.answer()
         if answer is None:
             self._index = max(self._index, poll.index)
@@ -93,9 +92,9 @@ class Etcd2Watch:
 
 
 class Etcd2Watches:
-    """Watches of several keys that are one: they begin after the same index, and end when one of them does.
+    """Watches of several keys as one: they begin after the same index, and all end when one does.
 
-    `places` are what to do with the events of each key; all as in `Etcd2Watch`.
+    `places` maps each key to what to do with its events; all as in `Etcd2Watch`.
     """
 
     def __init__(
@@ -125,15 +124,15 @@ class Etcd2Watches:
         self._end(CUT)
 
     def _end(self, reason: str) -> None:
-        # No waiting here: the other may be on its way to this, and has a lock that `close` wants.
+        # Do not wait here: another watch may be about to call this, with a lock held that `close` wants.
         if self._first.acquire(blocking=False):
-            self._begun.wait()  # it may end before its sister is made
+            self._begun.wait()  # one may end before the next is made
             self._close_all()
             if not self._closed:
                 self._on_end(reason)
 
     def _close_all(self) -> None:
-        # Nothing is left that leads back to us: connections end now, and not when garbage is looked for.
+        # Without references from here connections end now, not at the next garbage collection.
         watches, self._watches = self._watches, []
         for watch in watches:
             watch.close()

@@ -20,7 +20,7 @@ TIMEOUT = 5.0
 LONGEST = 64 << 20
 """Bytes of an answer; 10,000 leases are 2 MiB."""
 
-# For a server that has gone without a word, seconds and a number of tries (tcp(7)).
+# For a server that vanished silently: seconds, and a number of tries (tcp(7)).
 KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
@@ -30,7 +30,7 @@ KEEPALIVE = (
 
 HINTS = Hints(
     flag="-remote",
-    plain="leave -remote-cafile and the like away, if that server has none",
+    plain="drop -remote-cafile and the like, if that server has no TLS",
     encrypted="give -remote-cafile",
 )
 
@@ -42,26 +42,26 @@ class NoAnswer(RegistryUnavailable):
 
 
 class NoGoodAnswer(RegistryUnavailable):
-    """It answers that it cannot do what it is asked for, or nothing that is understood."""
+    """It answers that it cannot do what it was asked for, or its answer makes no sense."""
 
-    trouble = "the lease server is in trouble"
+    trouble = "the lease server reports an error"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerResponse:
-    """What a server answers; `text` is of an error, for a message."""
+    """A server's answer; `text` is that of an error, for a message."""
 
     status: int
     body: bytes
 
     @property
     def is_good(self) -> bool:
-        """Whether it is what was asked for."""
+        """Whether the request succeeded."""
         return self.status == HTTPStatus.OK
 
     @property
     def text(self) -> str:
-        """The body, in one line, cut short."""
+        """The body in one line, truncated."""
         words = " ".join(self.body[:500].decode(errors="replace").split())
         return words or f"HTTP status {self.status}"
 
@@ -76,16 +76,16 @@ class RemoteClient:
         self._timeout = timeout
         try:
             self._context = None if tls is None else tls.context()
-        except OSError as error:  # the files were good at the start
+        except OSError as error:  # the files were fine at the start
             raise NoAnswer(
-                f"the files of -remote-cafile and the like cannot be used any more: {error}"
+                f"the files of -remote-cafile and the like can no longer be used: {error}"
             ) from error
         self._kept: http.client.HTTPConnection | None = None
         self._closed = False
         self._in_use = threading.Lock()
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> ServerResponse:
-        """One request, and its answer. Raises `RegistryUnavailable` where there is none."""
+        """One request, and its answer. Raises `RegistryUnavailable` if there is none."""
         try:
             with self._in_use:
                 return self._ask(method, path, body)
@@ -100,18 +100,18 @@ class RemoteClient:
             try:
                 return _exchange(self._kept, method, path, body)
             except (ConnectionError, http.client.HTTPException):
-                # The server may end a connection at any time, and every request may be made twice:
-                # what is ours already is given to us again.
+                # The server may close a connection at any time, and every request is safe to repeat: a lease
+                # that is ours already is given to us again.
                 if self._closed:
                     raise
         connection = self._kept = self._connect()
-        if self._closed:  # meanwhile, and nobody has seen this one
+        if self._closed:  # in the meantime, and `close` has not seen this one
             connection.close()
             raise ConnectionAbortedError("it was closed")
         return _exchange(connection, method, path, body)
 
     def poll(self) -> "Poll":
-        """A connection for requests whose answers may be long in coming. Raises as `ask`."""
+        """A connection for requests that may take long to be answered. Raises as `ask`."""
         try:
             return Poll(self._connect())
         except (OSError, http.client.HTTPException) as error:
@@ -125,7 +125,7 @@ class RemoteClient:
         self._end_if_closed()
 
     def _end_if_closed(self) -> None:
-        """Whoever is last, the thread that asks or the one that closes, gives the socket back."""
+        """Whoever is last, the thread that asks or the one that closes, frees the socket."""
         if self._closed and self._in_use.acquire(blocking=False):
             if self._kept is not None:
                 self._kept.close()
@@ -153,19 +153,19 @@ class RemoteClient:
 
 
 class Poll:
-    """A connection whose answers may be long in coming; `cut` ends it, from another thread."""
+    """A connection for answers that may take long; `cut` ends it, from another thread."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
         self._ended = False
 
     def ask(self, path: str, timeout: float) -> ServerResponse | None:
-        """The answer; None if there was none in so many seconds: then the connection is of no use any more.
+        """The answer; None if none came within `timeout` seconds: the connection is useless then.
 
         Raises `RegistryUnavailable` if it breaks.
         """
         try:
-            if self._connection.sock is None:  # the server ends the connection after each answer
+            if self._connection.sock is None:  # the server closes the connection after each answer
                 self._connection.connect()
             for option in KEEPALIVE:
                 self._connection.sock.setsockopt(*option)
@@ -184,7 +184,7 @@ class Poll:
         _cut(self._connection)
 
     def close(self) -> None:
-        """Give the socket back, in the thread that asks."""
+        """Free the socket, in the thread that asks."""
         self._connection.close()
 
 
@@ -205,7 +205,7 @@ def _exchange(
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:
-    """End it, also for a thread that waits for it."""
-    with suppress(OSError, TypeError):  # it has ended, or ends at this moment
-        # Not the SSL socket's own, which is not for another thread than the one that reads.
+    """End it, even while another thread waits for it."""
+    with suppress(OSError, TypeError):  # it has ended, or is just ending
+        # Not the SSL socket's own, which is only for the thread that reads.
         socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)

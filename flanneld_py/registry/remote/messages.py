@@ -1,4 +1,4 @@
-"""What a client of flannel's client/server protocol says, and how it reads what a server answers."""
+"""A client's requests in flannel's client/server protocol, and how it reads a server's answers."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,14 +28,14 @@ def renew_text(held: StoredLease, attrs: LeaseAttrs) -> bytes:
 
 
 def read_lease(body: bytes) -> StoredLease:
-    """The lease that was acquired; ValueError where there is none."""
+    """The lease that was acquired; ValueError if there is none."""
     return protocol.lease_of(protocol.read(body))
 
 
 def read_watch(body: bytes, skipped: Callable[[str], None]) -> protocol.WatchResult:
-    """An answer to a list or a watch; ValueError where it is none. `skipped` is told why a lease is none.
+    """An answer to a list or a watch; ValueError if it is neither. `skipped` gets why an item is not a lease.
 
-    v0.5.5 tells no revisions: there the cursor stands for them, for at that revision it was so; and where it
+    v0.5.5 gives no revisions: the cursor stands for them, as the state was so at that revision; where it
     stands for several events of one subnet, the last one counts.
     """
     members = protocol.read(body)

@@ -1,9 +1,9 @@
 """The JSON of flannel's client/server protocol, as v0.5.5 has it (its remote/ and subnet/subnet.go).
 
-Five members are new, which v0.5.5 passes over: a lease's `Asof`, the registry's revision of its last change
-(later flannels' name for it), and `Created`, that of its first; its `IPv6Subnet`, `PreviousSubnet` of a
-request for a lease, and `epoch` of a list, which its client gives back. A time of year 1 is Go's for "none":
-a lease without an end.
+Five members are new, and v0.5.5 ignores them: a lease's `Asof`, the registry's revision of its last change
+(later flannels' name for it), and `Created`, that of its first; its `IPv6Subnet`; `PreviousSubnet` in a
+request for a lease; and `epoch` of a list, which its client gives back. A time in year 1 is Go's for "none":
+a lease that does not expire.
 """
 
 import json
@@ -19,12 +19,12 @@ __all__ = ["LOST", "NEVER", "NOT_FOUND", "ONLY", "OUT_OF_SUBNETS", "WatchResult"
 __all__ += ["cursor_of", "dump", "lease_members", "lease_of", "lower", "read", "subnet_of", "subnets"]
 
 ONLY: Final = "_"
-"""What the only network is called in a path, where -networks names none."""
+"""The name of the only network in a path, without -networks."""
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 
-# How the texts of errors begin that a client can do something about.
-NOT_FOUND: Final = "100: Key not found"  # etcd v2's own, which v0.5.5 passes on
+# How the texts of errors begin that a client can act on.
+NOT_FOUND: Final = "100: Key not found"  # etcd v2's own text, which v0.5.5 passes on
 OUT_OF_SUBNETS: Final = "out of subnets"
 LOST: Final = "the lease is lost"
 
@@ -33,8 +33,9 @@ LOST: Final = "the lease is lost"
 class WatchResult:
     """An answer to a list or a watch: all leases, or what happened, up to a cursor.
 
-    `snapshot` is None where `events` follow on what the client knows. With another `epoch` the registry was
-    restored to an older state meanwhile, and cursors from before say nothing; empty where none is told.
+    `snapshot` is None if `events` continue what the client knows. A different `epoch` means that the registry
+    was restored to an older state in the meantime, and earlier cursors are void; empty if the server has
+    none.
     """
 
     cursor: int
@@ -44,7 +45,7 @@ class WatchResult:
 
 
 def dump(value: object) -> bytes:
-    """JSON as Go's json.Encoder writes it, with a newline; ValueError for what JSON cannot say (1e999)."""
+    """JSON as Go's json.Encoder writes it, with a newline; ValueError for what has no JSON (1e999)."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
@@ -55,12 +56,12 @@ def read(body: bytes) -> dict[str, object]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"an object is expected, not {body[:60]!r}")
+        raise ValueError(f"expected an object, got {body[:60]!r}")
     return lower(value)
 
 
 def lower(value: object) -> dict[str, object]:
-    """The members of any JSON, as of `read`; none of what is no object."""
+    """The members of any JSON value, as `read` has them; none if it is not an object."""
     if not isinstance(value, dict):
         return {}
     return {name.lower(): item for name, item in value.items() if item is not None}
@@ -76,17 +77,17 @@ def subnets(name: str) -> dict[str, object]:
 
 
 def subnet_of(members: Mapping[str, object]) -> tuple[Subnet, str]:
-    """The subnet, and the last part of its key where that is not `key(subnet)`. ValueError if it is none."""
+    """The subnet, and the last part of its key if that is not `key(subnet)`. ValueError without a subnet."""
     texts = [members[name] for name in ("subnet", "ipv6subnet") if name in members]
     name = "&".join(str(text).replace("/", "-") for text in texts)
     subnet = parse_key(name)
     if subnet is None:
-        raise ValueError(f"{name[:60]!r} is no subnet")
+        raise ValueError(f"{name[:60]!r} is not a subnet")
     return subnet, "" if name == key(subnet) else name
 
 
 def lease_members(held: StoredLease, expiration: str) -> dict[str, object]:
-    """A lease. Raises ValueError for attributes that JSON cannot say."""
+    """A lease. Raises ValueError for attributes that JSON cannot express."""
     attrs = json.loads(encode(held.lease.attrs))
     return {
         **subnets(held.name or key(held.lease.subnet)),
@@ -98,7 +99,7 @@ def lease_members(held: StoredLease, expiration: str) -> dict[str, object]:
 
 
 def lease_of(members: Mapping[str, object]) -> StoredLease:
-    """Likewise, read; its revision is 0 where none is told. ValueError says what is wrong."""
+    """The reverse; the revision is 0 if none is given. ValueError says what is wrong."""
     subnet, name = subnet_of(members)
     try:
         attrs = attrs_of(json.dumps(members.get("attrs")).encode())
@@ -109,20 +110,20 @@ def lease_of(members: Mapping[str, object]) -> StoredLease:
 
 
 def attrs_of(body: bytes) -> LeaseAttrs:
-    """What a node says of itself; ValueError for what no registry could keep."""
+    """A node's description of itself; ValueError for one that no registry could keep."""
     attrs = decode(body)
-    encode(attrs)  # there are numbers and texts that JSON can read and cannot write
+    encode(attrs)  # some numbers and texts can be read from JSON but not written
     return attrs
 
 
 def asof(members: Mapping[str, object], name: str = "asof") -> int:
-    """A lease's revision; 0 where none is told."""
+    """A lease's revision; 0 if none is given."""
     value = members.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def cursor_of(text: object) -> int:
-    """Where a client is; ValueError for what no server gave it."""
+    """A client's cursor; ValueError for one that no server gave it."""
     if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text)
-    raise ValueError(f"{str(text)[:60]!r} is no cursor")
+    raise ValueError(f"{str(text)[:60]!r} is not a cursor")

@@ -1,8 +1,8 @@
-"""Leases of `flanneld -listen`, of v0.5.5 and of ours: the server takes them for us.
+"""Leases from `flanneld -listen`, v0.5.5's or ours: the server takes them for us.
 
-v0.5.5's server renews whatever it is told to, also a lease that meanwhile is another's; so we look before
-and after. It has no revisions: a list's cursor stands for them (see `messages`). A lease that its list
-does not name, or names with another PublicIP, is not ours.
+v0.5.5's server renews whatever it is asked to, even a lease that somebody else holds by now; so we look
+before and after. It has no revisions: a list's cursor stands for them (see `messages`). A lease that its list
+does not contain, or has with another PublicIP, is not ours.
 """
 
 import logging
@@ -36,15 +36,15 @@ logger = logging.getLogger(__name__)
 
 
 def url_of(server: str, network: str = "", credentials: Credentials = NO_CREDENTIALS) -> str:
-    """Where a server has what belongs to a network; as `RemoteRegistry`, whose arguments these are."""
+    """The URL of a network at a server; arguments as for `RemoteRegistry`."""
     return f"{_scheme(credentials)}://{server}{_path_of(network)}"
 
 
 class RemoteRegistry:
     """See `registry.Registry`. `server` is HOST:PORT, `network` a name, empty for the only one.
 
-    With any of the credentials' files the connection is encrypted. Making one raises `Fatal` where they
-    cannot be used.
+    With any of the credentials' files the connection is encrypted. Making one raises `Fatal` if they cannot
+    be used.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class RemoteRegistry:
         return self._failover.here(self._config)
 
     def require(self, network: NetworkConfig) -> None:
-        """See `Registry`. What the server's registry cannot keep, the server says."""
+        """See `Registry`. The server says what its registry cannot keep."""
 
     def snapshot(self) -> Snapshot:
-        """See `Registry`. Keys that are spoiled are the server's business: they are not told of."""
-        told = self._failover.here(self._list)
-        self._listed = told.cursor, told.epoch
-        return Snapshot(told.snapshot or (), told.cursor)
+        """See `Registry`. Spoiled keys are the server's business and not listed."""
+        listed = self._failover.here(self._list)
+        self._listed = listed.cursor, listed.epoch
+        return Snapshot(listed.snapshot or (), listed.cursor)
 
     def acquire(self, known: Snapshot, request: LeaseRequest) -> StoredLease | None:  # noqa: ARG002 (the server knows)
         """See `Registry`. The server decides, by its own configuration and its own way to pick."""
@@ -84,22 +84,22 @@ class RemoteRegistry:
         """See `Registry`. flannel's protocol has no place for it."""
 
     def announce(self, held: StoredLease, text: bytes) -> None:
-        """See `Registry`. As `beside`."""
+        """See `Registry`. Likewise."""
 
     def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
-        """See `Registry`. The lease counts as ours as long as it names our address."""
+        """See `Registry`. The lease counts as ours as long as it has our address."""
         return self._failover.here(lambda client: self._renew(client, held, attrs))
 
     def watch(self, revision: int, deliver: Callable[[WatchMessage], None]) -> None:
         """See `Registry`."""
 
         def hand_on(body: bytes) -> int:
-            told = read_watch(body, self._skip)
-            if told.snapshot is not None:
-                raise ValueError("the server does not know any more what happened since")
-            if told.events:
-                deliver(LeaseChanges(told.events))
-            return told.cursor
+            result = read_watch(body, self._skip)
+            if result.snapshot is not None:
+                raise ValueError("the server no longer knows what happened since")
+            if result.events:
+                deliver(LeaseChanges(result.events))
+            return result.cursor
 
         def begin(client: RemoteClient) -> RemoteWatch:
             def end(reason: str) -> None:
@@ -113,7 +113,7 @@ class RemoteRegistry:
         self._failover.watch(begin)
 
     def probe(self) -> bytes | None:
-        """See `Registry`. The server asks its etcd for it, so that an etcd that is away is noticed here."""
+        """See `Registry`. The server asks its etcd, so an etcd that does not answer is noticed here."""
         return self._failover.here(self._config)
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class RemoteRegistry:
             subnet = read_lease(_good(reply)).lease.subnet
         except ValueError as error:
             raise _nonsense(error) from error
-        # The list has what the answer has not: the revision, and whether the lease ends.
+        # The list has what the answer lacks: the revision, and whether the lease expires.
         return self._ours(client, subnet, request.attrs.public)
 
     def _renew(self, client: RemoteClient, held: StoredLease, attrs: LeaseAttrs) -> int | None:
@@ -158,7 +158,7 @@ class RemoteRegistry:
         return None if renewed is None else renewed.revision
 
     def _ours(self, client: RemoteClient, subnet: Subnet, public: Addresses) -> StoredLease | None:
-        """The lease as it is listed, if it is ours."""
+        """The lease as the server lists it, if it is ours."""
         for held in self._list(client).snapshot or ():
             if held.lease.subnet == subnet and not held.name:
                 return held if held.lease.attrs.public.is_same_machine(public) else None
@@ -183,11 +183,11 @@ def _path_of(network: str) -> str:
 
 
 def _good(reply: ServerResponse) -> bytes:
-    """What was asked for. Raises `RegistryUnavailable` with the server's reason if it is not that."""
+    """The body. Raises `RegistryUnavailable` with the server's reason if the request failed."""
     if reply.is_good:
         return reply.body
     raise NoGoodAnswer(f"HTTP status {reply.status}: {reply.text}")
 
 
 def _nonsense(error: ValueError) -> RegistryUnavailable:
-    return NoGoodAnswer(f"its answer is not understood: {error}")
+    return NoGoodAnswer(f"its answer makes no sense: {error}")

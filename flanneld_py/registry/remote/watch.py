@@ -1,4 +1,4 @@
-"""One watch of a lease server: a request for what happens next, again and again, by a thread of its own."""
+"""One watch of a lease server: it is asked again and again for what happens next, in a thread of its own."""
 
 import threading
 import time
@@ -10,18 +10,18 @@ from flanneld_py.registry.remote.client import Poll
 __all__ = ["RemoteWatch"]
 
 TIMEOUT = 600.0
-"""Seconds after which nothing at all has come: ours answers every minute, v0.5.5 only when it knows more."""
+"""Seconds to wait for an answer: ours answers every minute, v0.5.5 only when something has happened."""
 
 PAUSE = 1.0
-"""Seconds from a question to the next, where the server answers that nothing has happened."""
+"""Seconds from one request to the next, if the server answers that nothing has happened."""
 
 
 class RemoteWatch:
     """Everything that happens after a cursor, in order.
 
-    `on_answer` gets each answer's text, in the watch's own thread, and gives the cursor to go on from, or
-    raises ValueError if there is none. `on_end` gets the reason, once, after which nothing comes any more.
-    Neither is called after `close`.
+    `on_answer` gets each answer's text, in the watch's own thread, and returns the cursor to go on from, or
+    raises ValueError if there is none. `on_end` gets the reason, once, as the last thing. Neither is called
+    after `close`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RemoteWatch:
         self._cursor = cursor
         self._on_answer = on_answer
         self._on_end = on_end
-        self._lock = threading.RLock()  # held while something is delivered, so that an end is an end
+        self._lock = threading.RLock()  # held during delivery, so that nothing is delivered after the end
         self._ended = threading.Event()
         threading.Thread(target=self._read, name="watch", daemon=True).start()
 
@@ -50,7 +50,7 @@ class RemoteWatch:
 
     def cut(self) -> None:
         """End it as if the server had broken the connection: `on_end` is called, here."""
-        self._end("the server does not answer any more")
+        self._end("the server no longer answers")
         self._poll.cut()
 
     def _end(self, reason: str) -> None:
@@ -65,7 +65,7 @@ class RemoteWatch:
                 self._read_answer()
         except (ValueError, RegistryUnavailable) as error:
             self._end(str(error))
-        except Exception as error:  # noqa: BLE001 -- a watch that ends in silence is never begun anew
+        except Exception as error:  # noqa: BLE001 -- a watch that ends silently would never be restarted
             self._end(f"unexpected {type(error).__name__}: {error}")
         finally:
             self._poll.close()
@@ -74,7 +74,7 @@ class RemoteWatch:
         asked_at, before = time.monotonic(), self._cursor
         reply = self._poll.ask(f"{self._path}{before}", TIMEOUT)
         if reply is None:
-            raise ValueError(f"nothing was told for {TIMEOUT:g} s")
+            raise ValueError(f"nothing came for {TIMEOUT:g} s")
         if not reply.is_good:
             raise ValueError(f"HTTP status {reply.status}: {reply.text}")
         with self._lock:
@@ -82,6 +82,6 @@ class RemoteWatch:
                 return
             self._cursor = self._on_answer(reply.body)
         if self._cursor < before:
-            raise ValueError(f"its cursor is {self._cursor}, and was {before} before")
+            raise ValueError(f"its cursor went back from {before} to {self._cursor}")
         if self._cursor == before:
             self._ended.wait(PAUSE - (time.monotonic() - asked_at))

@@ -1,4 +1,4 @@
-"""The daemon and what it has put into the kernel: looked at, put right, made anew."""
+"""The daemon and what it has put into the kernel: checked, repaired, recreated."""
 
 import errno
 import os
