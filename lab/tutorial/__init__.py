@@ -1,4 +1,4 @@
-"""The tutorial as data: its pod files, and each of its steps with what that must show."""
+"""The tutorial as data: its Pod files, and its steps with the expected output."""
 
 from lab.tutorial.replay import replay
 from lab.tutorial.step import Shown, StepResult

@@ -1,4 +1,4 @@
-"""Sections 2 to 3.6: etcd's settings, flannel's installation, its first start."""
+"""Sections 2 to 3.6: etcd's settings, the installation of flannel, its first start."""
 
 from lab.tutorial.numbers import MASTER, SUBNET
 from lab.tutorial.step import Expect, Today, TutorialStep
@@ -20,12 +20,12 @@ UNIT = {
 
 
 def etcd(today: Today) -> tuple[TutorialStep, ...]:
-    """Section 2, on the master."""
+    """Return the steps of section 2, on the master."""
     config = '{ "Network": "10.2.0.0/16" }'
     set_it = f"etcdctl set /coreos.com/network/config '{config}'"
     why = {
-        "v2": "lab up has run the document's command.",
-        "v3": f"etcd 3.5 speaks the v3 API. lab up has run: {set_it.replace(' set ', ' put ')}",
+        "v2": "lab up has run the tutorial's command.",
+        "v3": f"etcd 3.5 has the v3 API. lab up has run: {set_it.replace(' set ', ' put ')}",
     }
     return (
         TutorialStep(
@@ -43,7 +43,7 @@ def etcd(today: Today) -> tuple[TutorialStep, ...]:
             'ETCD_LISTEN_CLIENT_URLS="http://localhost:2379"',
             "cat /etc/etcd/etcd.conf",
             (Expect("where etcd listens", '"http://0.0.0.0:2379"', r"^ETCD_LISTEN_CLIENT_URLS=(.*)$"),),
-            "lab up has written the file as the document leaves it.",
+            "lab up has written the file as the tutorial changes it.",
         ),
     )
 
@@ -60,12 +60,12 @@ def _release(node: str, today: Today) -> TutorialStep:
         command = "/usr/bin/flanneld -version"
         expect = Expect("the release", "0.5.5", r"^v?(\d\S*)$")
         what = program
-    why = f"In place of the release stands {what}, which lab up copied in: a node has no way out."
+    why = f"Instead of the release lab up has copied {what}: a node cannot reach the outside."
     return TutorialStep("3.1, 3.2", node, document, command, (expect,), why)
 
 
 def install(node: str, today: Today) -> tuple[TutorialStep, ...]:
-    """Sections 3.1 to 3.4, on a minion."""
+    """Return the steps of sections 3.1 to 3.4, on a minion."""
     programs = ("/usr/bin/flanneld", "/usr/bin/mk-docker-opts.sh")
     options = "-iface=eth0"
     if today.api == "v2" and node not in today.programs:
@@ -108,7 +108,7 @@ def install(node: str, today: Today) -> tuple[TutorialStep, ...]:
 
 
 def start(node: str) -> tuple[TutorialStep, ...]:
-    """Sections 3.5 to 3.7, on a minion."""
+    """Return the steps of sections 3.5 to 3.7, on a minion."""
     gateway = f"{SUBNET[node]}.1/24"
     return (
         TutorialStep(
@@ -120,7 +120,7 @@ def start(node: str) -> tuple[TutorialStep, ...]:
                 Expect("flanneld comes before", "docker.service", r"^Before=.*\b(docker\.service)\b"),
                 Expect("flanneld is required by", "docker.service", r"^RequiredBy=.*\b(docker\.service)\b"),
             ),
-            "Nothing to stop: Before= and RequiredBy= hold docker back until flanneld has its lease.",
+            "Nothing to stop: Before= and RequiredBy= hold back Docker until flanneld has its lease.",
         ),
         TutorialStep(
             "3.6",
@@ -129,9 +129,9 @@ def start(node: str) -> tuple[TutorialStep, ...]:
             "systemctl show --property=Type,ActiveState,SubState flanneld.service",
             (
                 Expect("flanneld", "active running", r"^ActiveState=(.*)\nSubState=(.*)$"),
-                Expect("it says itself when it is ready", "notify", r"^Type=(.*)$"),
+                Expect("it reports readiness itself", "notify", r"^Type=(.*)$"),
             ),
-            "The boot has started it. Starting it again would do nothing.",
+            "It was started at boot. Starting it again would have no effect.",
         ),
         TutorialStep(
             "3.6",
@@ -143,7 +143,7 @@ def start(node: str) -> tuple[TutorialStep, ...]:
                 Expect("masquerading by docker", "--ip-masq=true", r'^DOCKER_OPT_IPMASQ="(.*)"$'),
                 Expect("docker0's MTU", "--mtu=1472", r'^DOCKER_OPT_MTU="(.*)"$'),
             ),
-            "The document does not show the file; these are the lines that v0.5.5's script writes. "
+            "The tutorial does not show the file; these are the lines that v0.5.5's script writes. "
             "The unit's ExecStartPost= has run it.",
         ),
         TutorialStep(
@@ -166,7 +166,7 @@ def start(node: str) -> tuple[TutorialStep, ...]:
                 Expect("docker's bridge address", f"--bip={gateway}", r" (--bip=\S+)"),
                 Expect("docker's MTU", "1500", r" --mtu=(\S+)", today="1472"),
             ),
-            "docker makes docker0 itself, with the address and the MTU that flanneld's start left in "
+            "Docker creates docker0 itself, with the address and the MTU that flanneld's start wrote to "
             "/run/docker_opts.env.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The document's own names and numbers."""
+"""The tutorial's own names and addresses."""
 
 __all__ = [
     "ADDRESS",
@@ -21,7 +21,7 @@ CONTAINER = {"mysql02": "309728d3a3f4", "mysql01": "98fd9272ad7a"}
 PEER = {"mysql02": "10.2.52.2", "mysql01": "10.2.35.2"}
 
 DOCKER0_MTU = (
-    "The document shows 1500 on docker0 because it gave docker0 its address by hand, without the MTU of "
-    "subnet.env. Here docker takes both from mk-docker-opts.sh, so that containers send no packet that is "
-    "too big for flannel0."
+    "The tutorial shows 1500 on docker0 because it configured docker0 by hand, without the MTU of "
+    "subnet.env. Here Docker gets both from mk-docker-opts.sh, so that containers send no packet that is "
+    "too large for flannel0."
 )

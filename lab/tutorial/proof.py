@@ -1,4 +1,4 @@
-"""Sections 3.7 and 4: the devices, the leases, the pods, and MySQL from pod to pod."""
+"""Sections 3.7 and 4: the devices, the leases, the pods, and MySQL logins from pod to pod."""
 
 from lab.pods import container_name
 from lab.tutorial.numbers import ADDRESS, CONTAINER, DOCKER0_MTU, MASTER, MINIONS, PEER, POD, SUBNET
@@ -11,7 +11,7 @@ POD_LS = "lab pod ls -o wide"
 
 
 def devices(node: str) -> TutorialStep:
-    """Section 3.7: `ip a` on a minion."""
+    """Return the step of section 3.7: `ip a` on a minion."""
     subnet = SUBNET[node]
     return TutorialStep(
         "3.7",
@@ -27,16 +27,16 @@ def devices(node: str) -> TutorialStep:
             Expect("flannel0 MTU", "1472", r"^\d+: flannel0: .* mtu (\d+) "),
             Expect("flannel0 state", "UNKNOWN", r"^\d+: flannel0: .* state (\w+) "),
             Expect("flannel0 queue length", "500", r"^\d+: flannel0: .* qlen (\d+)"),
-            Expect("flannel0 is no Ethernet", "link/none", r"^\d+: flannel0: .*\n +(link/\w+)"),
+            Expect("flannel0 is not Ethernet", "link/none", r"^\d+: flannel0: .*\n +(link/\w+)"),
         ),
-        "The underlay's interface is eth0 in a container, and eno16777736 in the document. The third octet "
-        "is the lease's, which flannel draws at random. docker0 is UP because a pod runs on it already. "
+        "The underlay's interface is eth0 in a container, and eno16777736 in the tutorial. The third octet "
+        "is that of the lease, which flannel chooses at random. docker0 is UP because a pod runs. "
         f"{DOCKER0_MTU}",
     )
 
 
 def leases(today: Today) -> tuple[TutorialStep, ...]:
-    """Section 3.7: the "routing table" in etcd."""
+    """Return the steps of section 3.7 on the "routing table" in etcd."""
     folder = "/coreos.com/network/subnets"
     keys = {node: f"{folder}/{SUBNET[node]}.0-24" for node in MINIONS}
     old = today.api == "v2"
@@ -66,7 +66,7 @@ def leases(today: Today) -> tuple[TutorialStep, ...]:
                     Expect("lease value", values[node], r"^(\{.*\})$", today=None if old else ours[node]),
                     Expect("public IP", ADDRESS[node], r'"PublicIP":"([^"]*)"'),
                 ),
-                "" if old else "In the v3 store stands what a flannel of today writes, which knows IPv6 too.",
+                "" if old else "The v3 store contains what today's flannel writes, which supports IPv6, too.",
             )
             for node in MINIONS
         ),
@@ -74,7 +74,7 @@ def leases(today: Today) -> tuple[TutorialStep, ...]:
 
 
 def pods() -> tuple[TutorialStep, ...]:
-    """Section 4.1: the two pods."""
+    """Return the steps of section 4.1 on the two pods."""
     return (
         TutorialStep(
             "4.1",
@@ -92,7 +92,7 @@ def pods() -> tuple[TutorialStep, ...]:
                     "port": "containerPort: 3306",
                 }.items()
             ),
-            "The nodeName: lines are the only addition: they place the pods as the document's scheduler did.",
+            "Only the nodeName: lines are added: they place the pods where the tutorial's scheduler did.",
         ),
         TutorialStep(
             "4.1",
@@ -110,7 +110,7 @@ def pods() -> tuple[TutorialStep, ...]:
 
 
 def login(node: str, today: Today) -> tuple[TutorialStep, ...]:
-    """Section 4.1: in a minion's pod, its address, and MySQL in the other pod."""
+    """Return the steps of section 4.1 in a minion's pod: its address, and MySQL in the other pod."""
     pod = POD[node]
     name = container_name(pod, pod)
     third = today.translate(f"{SUBNET[node]}.").split(".")[2]
@@ -143,20 +143,20 @@ def login(node: str, today: Today) -> tuple[TutorialStep, ...]:
                     "Welcome to the MySQL monitor.",
                     r"^(Welcome to the MySQL monitor\.)",
                 ),
-                Expect("it says its version", "Server version:", r"^(Server version:) \S+"),
-                Expect("it waits for commands", "mysql>", r"^(mysql>)"),
+                Expect("it shows its version", "Server version:", r"^(Server version:) \S+"),
+                Expect("it prompts for commands", "mysql>", r"^(mysql>)"),
             ),
-            "MySQL is of today, not 5.7.10. The password p123456 is typed at the prompt, and \\q after that.",
+            "This is today's MySQL, not 5.7.10. The password p123456 is typed at the prompt, then \\q.",
         ),
     )
 
 
 def no_flannel_on_the_master() -> TutorialStep:
-    """The document's closing note."""
+    """Return the step for the tutorial's closing note."""
     return TutorialStep(
         "4.1, note",
         MASTER,
-        "flannel does not have to be deployed on the master, for it takes no load",
+        "flannel does not have to be deployed on the master, because it carries no workload",
         "ip -brief address",
         (
             Expect("underlay address", "192.168.199.51/24", r"^eth0\S* .* (192\.168\.\S+/\d+)"),
@@ -167,5 +167,5 @@ def no_flannel_on_the_master() -> TutorialStep:
 
 
 def _inet(device: str) -> str:
-    # flanneld_py marks the addresses that are its own (IFA_PROTO of rtnetlink, from Linux 5.18 on).
+    # flanneld_py marks its own addresses (IFA_PROTO of rtnetlink, since Linux 5.18).
     return rf"inet (\S+(?: brd \S+)?) scope global (?:proto \S+ )?{device}$"

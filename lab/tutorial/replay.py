@@ -1,4 +1,4 @@
-"""Doing the tutorial's steps on a lab that stands."""
+"""Replays the tutorial's steps on an existing lab."""
 
 import shlex
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ __all__ = ["replay"]
 
 
 def replay(lab: LabAccess) -> Iterator[StepResult]:
-    """Do each step and compare. Changes nothing in the lab.
+    """Run each step and compare. Changes nothing in the lab.
 
-    Raises `Unfit` when the lab is not the tutorial's cluster, and `LabError` when a machine cannot be asked.
+    Raises `Unfit` if the lab is not the tutorial's cluster, and `LabError` if a node cannot be queried.
     """
     differences = [*_differences(lab.spec), *_other_values(lab)]
     if differences:
         raise Unfit(
             f"the lab {lab.spec.name} is not the tutorial's cluster: its {' and '.join(differences)} differ",
-            hint="The replay needs a lab that was made without a lab file: lab up",
+            hint="The replay needs a lab that was created without a lab file: lab up",
         )
     today = _today(lab)
     for step in steps(today):
@@ -39,7 +39,7 @@ def replay(lab: LabAccess) -> Iterator[StepResult]:
 def _differences(spec: LabSpec) -> list[str]:
     default = tutorial()
     pairs = {
-        # Any flanneld may be examined, with either of etcd's stores.
+        # Any flanneld may be examined, with either of etcd's stores
         "nodes": (
             [(node.name, node.role, node.host, node.flanneld.options) for node in spec.nodes],
             [(node.name, node.role, node.host, node.flanneld.options) for node in default.nodes],
@@ -53,7 +53,7 @@ def _differences(spec: LabSpec) -> list[str]:
 
 
 def _other_values(lab: LabAccess) -> list[str]:
-    """What the pods' variables hold is not in the lab's description, but in the pods."""
+    """Compare the values of the pods' variables, which are not in the lab's description but in the pods."""
     default = {pod.name: pod.environment for pod in tutorial().pods}
     whole = [pod for pod in lab.pods() if len(pod.containers) == len(pod.spec.containers)]
     seen = {pod.name: pod.spec.environment for pod in whole if pod.name in default}
@@ -81,7 +81,7 @@ def _today(lab: LabAccess) -> Today:
 
 
 def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:
-    """What a step prints, and its exit status."""
+    """Run a step; return its output and exit status."""
     if step.command == POD_FILES:
         folder = files("lab").joinpath("tutorial")
         return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in POD_FILES.split()[1:]), 0

@@ -1,4 +1,4 @@
-"""One step of the tutorial: what the document does, what does the same today, and what that must show."""
+"""One step of the tutorial: the original command, today's equivalent, and the expected output."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from lab.spec import EtcdApi
 __all__ = ["ABSENT", "Expect", "Shown", "StepResult", "Today", "TutorialStep", "examine", "plain"]
 
 ABSENT = "no such line"
-"""What is seen where a pattern finds nothing."""
+"""The seen value when a pattern does not match."""
 
 NUMBERS = re.compile(r"192\.168\.199\.|10\.2\.(?:35|52)\.")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\r\a]")
@@ -18,17 +18,17 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\r\a]")
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What this lab has in place of the document's numbers: flannel picks subnets at random."""
+    """This lab's counterparts of the tutorial's addresses: flannel picks subnets at random."""
 
     underlay: IPv4Network
     subnets: Mapping[str, IPv4Network]
-    """Of each minion, from its lease."""
+    """The subnet of each minion, from its lease."""
     api: EtcdApi = "v3"
     programs: Mapping[str, str] = field(default_factory=dict)
-    """Minions that run another flanneld than ours, and where that one is from."""
+    """Minions that run another flanneld than flanneld_py, and the path it was copied from."""
 
     def translate(self, text: str) -> str:
-        """The document's addresses as they are in this lab."""
+        """Replace the tutorial's addresses in a text by this lab's."""
         numbers = {
             "192.168.199.": _stem(self.underlay),
             "10.2.35.": _stem(self.subnets["centos-minion01"]),
@@ -39,20 +39,20 @@ class Today:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """One thing that a step's output must show."""
+    """One expectation of a step's output."""
 
     what: str
     document: str
-    """What the document shows, in its own numbers."""
+    """What the tutorial shows, with its own addresses."""
     pattern: str
-    """A regular expression over lines, whose groups, parted by a blank, are what is seen."""
+    """A multi-line regular expression; its groups, joined with blanks, are the seen value."""
     today: str | None = None
-    """What must be seen instead, where the lab differs on purpose; else the document's in today's numbers."""
+    """The expected value where the lab differs on purpose; None: the tutorial's, translated."""
 
 
 @dataclass(frozen=True, slots=True)
 class TutorialStep:
-    """One step, on one machine."""
+    """One step, on one node."""
 
     section: str
     node: str
@@ -61,12 +61,12 @@ class TutorialStep:
     command: str
     expects: tuple[Expect, ...]
     why: str = ""
-    """Why the command or its output differ from the document's."""
+    """Why the command or its output differs from the tutorial's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An expectation beside what was seen."""
+    """An expectation and what was seen."""
 
     what: str
     document: str
@@ -77,7 +77,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step as it went."""
+    """The result of a step."""
 
     section: str
     node: str
@@ -90,7 +90,7 @@ class StepResult:
 
 
 def examine(step: TutorialStep, output: str, exit_code: int, today: Today) -> StepResult:
-    """Compare a step's output with what it must show."""
+    """Compare a step's output with its expectations."""
     shown = tuple(_look(expect, output, today) for expect in step.expects)
     if exit_code != 0:
         shown = (Shown("exit status", "0", "0", str(exit_code), False), *shown)
@@ -114,7 +114,7 @@ def _look(expect: Expect, output: str, today: Today) -> Shown:
 
 
 def plain(text: str) -> str:
-    """A terminal's output without what only a terminal understands."""
+    """Remove terminal control sequences from an output."""
     lines: Sequence[str] = ESCAPES.sub("", text).split("\n")
     return "\n".join(line.rstrip() for line in lines)
 

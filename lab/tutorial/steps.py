@@ -1,7 +1,7 @@
-"""The tutorial's steps as data, in the document's order.
+"""The tutorial's steps as data, in its order.
 
-`lab up` has done what the document does; so a step here shows that it is done, by the same command where
-that changes nothing, or by reading back what it made.
+`lab up` has already done what the tutorial does; so each step verifies the result, with the same command if
+that changes nothing, or else by reading back what was created.
 """
 
 from lab.tutorial.install import etcd, install, start
@@ -13,7 +13,7 @@ __all__ = ["steps"]
 
 
 def steps(today: Today) -> tuple[TutorialStep, ...]:
-    """Every step, on every machine that the document does it on."""
+    """Return all steps, for every node on which the tutorial performs them."""
     return (
         *etcd(today),
         *(step for node in MINIONS for step in install(node, today)),

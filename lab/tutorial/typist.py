@@ -1,8 +1,7 @@
-"""Types at a prompt, as the reader of the tutorial does: a password, then the end.
+"""Types at a prompt, as the reader of the tutorial does: the password, then the command to quit.
 
-This file runs on a machine of the lab, where the tutorial's reader sits, and imports nothing of ours:
-`python3 -c TEXT SECONDS PASSWORD COMMAND...`. It prints what the terminal shows, and ends as the command
-does.
+This file runs on a node of the lab and imports nothing else of this project: `python3 -c TEXT SECONDS
+PASSWORD COMMAND...`. It prints what the terminal shows, and exits with the command's status.
 """
 
 import os
@@ -13,9 +12,9 @@ import time
 
 
 def converse(argv: list[str], answers: list[tuple[bytes, bytes]], seconds: float) -> tuple[bytes, int]:
-    """Run a command on a terminal of its own; to each prompt, in this order, type its answer.
+    """Run a command on its own terminal; answer each prompt, in this order.
 
-    It is killed when the whole conversation takes longer than so many seconds.
+    The command is killed if the whole conversation takes longer than `seconds`.
     """
     child, terminal = pty.fork()
     if child == 0:
@@ -26,7 +25,7 @@ def converse(argv: list[str], answers: list[tuple[bytes, bytes]], seconds: float
             continue
         try:
             data = os.read(terminal, 4096)
-        except OSError:  # EIO: the command has ended and its side of the terminal is closed (pty(7))
+        except OSError:  # EIO: the command has exited and its side of the terminal is closed (pty(7))
             break
         seen += data
         if answers and answers[0][0] in seen[read:]:
