@@ -1,6 +1,6 @@
-"""The Docker engine: the only package that imports `docker`.
+"""The Docker engine; the only package that imports `docker`.
 
-Thin on purpose: each method of `Engine` is one question or one effect, takes and returns plain values
+It is deliberately thin: each method of `Engine` is one query or one effect, takes and returns plain values
 (`lab.engine.model`), and turns the SDK's errors into `LabError`.
 """
 

@@ -1,4 +1,4 @@
-"""One Docker engine: questions and effects, each one short.
+"""A Docker engine: short queries and effects.
 
 What to create is decided elsewhere.
 """
@@ -40,7 +40,7 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """One Docker engine, local or remote. Safe to use from several threads."""
+    """A Docker engine, local or remote. Safe to use from several threads."""
 
     def __init__(
         self, client: docker.DockerClient, endpoint: Endpoint, transport: Transport, info: Mapping[str, Any]
@@ -51,16 +51,17 @@ class Engine:
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
         self.is_here = is_here(endpoint, info)
-        """Whether its networks are this machine's own."""
+        """Whether its networks are on this machine."""
         self.arch: str = {"x86_64": "amd64", "aarch64": "arm64"}.get(
             info["Architecture"], info["Architecture"]
         )
 
     @classmethod
     def connect(cls) -> "Engine":
-        """The engine that the environment names (`lab.engine.endpoint`). Raises `EngineUnavailable`.
+        """Connect to the engine that the environment selects. Raises `EngineUnavailable`.
 
-        A `docker` command on the PATH says nothing about an engine, so this asks the API.
+        See `lab.engine.endpoint`. A `docker` command in the PATH does not imply an engine, so this queries
+        the API.
         """
         endpoint = choose(os.environ)
         transport = transport_to(endpoint)
@@ -78,14 +79,14 @@ class Engine:
             ) from error
 
     def close(self) -> None:
-        """Close the connections to it."""
+        """Close all connections."""
         self._client.close()
         self._transport.close()
 
     # Images
 
     def image(self, reference: str) -> ImageInfo | None:
-        """The image by that name or id, if the engine has it."""
+        """Return the image with this name or ID, if the engine has it."""
         with attempt(f"looking up image {reference}"):
             try:
                 return _image(self._client.images.get(reference).attrs)
@@ -93,12 +94,12 @@ class Engine:
                 return None
 
     def images(self, label: str) -> tuple[ImageInfo, ...]:
-        """Every image that carries the label (`key` or `key=value`)."""
+        """Return all images with the label (`key` or `key=value`)."""
         with attempt("listing images"):
             return tuple(_image(image.attrs) for image in self._client.images.list(filters={"label": label}))
 
     def pull(self, reference: str) -> str | None:
-        """Pull an image; answers None when it is there, or why it cannot be had."""
+        """Pull an image; return None on success, or why it could not be pulled."""
         try:
             named, _, digest = reference.partition("@")
             repository, tag = parse_repository_tag(named)
@@ -112,7 +113,7 @@ class Engine:
     def build(
         self, context: BinaryIO, *, tag: str, args: Mapping[str, str], labels: Mapping[str, str]
     ) -> None:
-        """Build an image with the classic builder from a tar that has a `Dockerfile` at its top.
+        """Build an image with the classic builder from a tar with a `Dockerfile` at the top level.
 
         Raises `LabError` with the last lines of the build's output.
         """
@@ -135,9 +136,9 @@ class Engine:
                 tail = [*tail[-200:], str(event.get("stream", ""))]
 
     def import_image(self, rootfs: BinaryIO, *, tag: str, labels: Mapping[str, str]) -> None:
-        """Make an image of one layer from a tar of a root file system, as it is read."""
+        """Create a single-layer image from a tar of a root file system, while reading it."""
         repository, _, version = tag.partition(":")
-        # Pieces, no file: the SDK announces chunks, which requests makes of an iterator only.
+        # An iterator, not a file: the SDK announces chunks, which requests sends only for an iterator.
         pieces = iter(lambda: rootfs.read(1 << 20), b"")
         with attempt(f"importing {tag}"):
             self._api.import_image_from_stream(
@@ -148,23 +149,25 @@ class Engine:
             )
 
     def save_image(self, reference: str) -> Iterator[bytes]:
-        """The image as `docker save` writes it: under this name, or without a name if that is its id."""
+        """Yield an image as `docker save` writes it: under this name, or without a name if this is its ID."""
         with attempt(f"saving {reference}"):
             yield from self._api.get_image(reference)
 
     def load_images(self, archive: BinaryIO | Iterator[bytes]) -> tuple[str, ...]:
-        """Put the images of an archive, as `save_image` gives one, into the engine; their names."""
-        said: list[str] = []
+        """Load the images of an archive from `save_image` into the engine; return their names."""
+        output: list[str] = []
         with attempt("loading images"):
             for event in self._api.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
                 if "error" in event:
                     raise LabError(f"loading images: {event['error']}")
-                said += str(event.get("stream", "")).splitlines()
+                output += str(event.get("stream", "")).splitlines()
         loaded = ("Loaded image: ", "Loaded image ID: ")
-        return tuple(line.removeprefix(words) for line in said for words in loaded if line.startswith(words))
+        return tuple(
+            line.removeprefix(words) for line in output for words in loaded if line.startswith(words)
+        )
 
     def remove_image(self, reference: str) -> None:
-        """Remove an image; absent is fine."""
+        """Remove an image, if it exists."""
         with attempt(f"removing image {reference}"):
             try:
                 self._client.images.remove(reference, force=True)
@@ -174,18 +177,18 @@ class Engine:
     # Networks and volumes
 
     def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
-        """The networks that carry all of these labels."""
+        """Return the networks with all of these labels."""
         with attempt("listing networks"):
             return tuple(_network(item) for item in self._api.networks(filters=_filters(labels)))
 
     def create_network(
         self, name: str, subnet: str, labels: Mapping[str, str], *, internal: bool = True
     ) -> Network:
-        """A bridge network. Raises `SubnetTaken`.
+        """Create a bridge network. Raises `SubnetTaken`.
 
-        An internal one has no way out, and where the engine's machine filters bridged frames
-        (br_netfilter), no way across for any but the subnet's own addresses either. The other kind has
-        no masquerading: what leaves it, if a container has a route, gets no answer.
+        An internal one has no route out, and if the engine's machine filters bridged frames (br_netfilter),
+        it passes only packets with the subnet's own addresses. The other kind has no masquerading: what
+        leaves it, if a container has a route, gets no reply.
         """
         with attempt(f"creating network {name} ({subnet})"):
             try:
@@ -205,7 +208,7 @@ class Engine:
             return _network(made.attrs)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network; absent is fine."""
+        """Remove a network, if it exists."""
         with attempt(f"removing network {network}"):
             try:
                 self._api.remove_network(network)
@@ -213,18 +216,18 @@ class Engine:
                 return
 
     def volumes(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Volume, ...]:
-        """The volumes that carry all of these labels."""
+        """Return the volumes with all of these labels."""
         with attempt("listing volumes"):
             found = self._api.volumes(filters=_filters(labels))["Volumes"] or ()
             return tuple(Volume(item["Name"], item.get("Labels") or {}) for item in found)
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume; one of that name that is there already is left as it is."""
+        """Create a volume; an existing one of that name is left unchanged."""
         with attempt(f"creating volume {name}"):
             self._api.create_volume(name, labels=dict(labels))
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; absent is fine."""
+        """Remove a volume, if it exists."""
         with attempt(f"removing volume {name}"):
             try:
                 self._api.remove_volume(name, force=True)
@@ -234,7 +237,7 @@ class Engine:
     # Containers
 
     def containers(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Container, ...]:
-        """The containers, in any state, that carry all of these labels."""
+        """Return the containers, in any state, with all of these labels."""
         with attempt("listing containers"):
             return tuple(
                 Container(item["Id"], item["Names"][0][1:], item["Labels"], item["State"], item["Status"])
@@ -243,7 +246,7 @@ class Engine:
             )
 
     def create(self, config: ContainerConfig) -> str:
-        """Create a container without starting it; answers its id. Never pulls."""
+        """Create a container without starting it; return its ID. Never pulls."""
         mounts = [
             Mount(point.removesuffix(":ro"), volume, type="volume", read_only=point.endswith(":ro"))
             for volume, point in config.volumes.items()
@@ -287,7 +290,7 @@ class Engine:
             self._api.restart(container, timeout=timeout)
 
     def remove(self, container: str) -> None:
-        """Kill and remove a container with its anonymous volumes; absent is fine."""
+        """Kill and remove a container with its anonymous volumes, if it exists."""
         with attempt(f"removing container {container[:12]}"):
             try:
                 self._api.remove_container(container, v=True, force=True)
@@ -298,17 +301,17 @@ class Engine:
                     raise
 
     def wait(self, container: str) -> int:
-        """Wait until a container ends; its exit status."""
+        """Wait until a container exits; return its exit status."""
         with attempt(f"waiting for container {container[:12]}"):
             return int(self._api.wait(container)["StatusCode"])
 
     def container_logs(self, container: str, lines: int = 50) -> str:
-        """The last lines of a container's own output."""
+        """Return the last lines of a container's own output."""
         with attempt(f"reading the log of container {container[:12]}"):
             return bytes(self._api.logs(container, tail=lines)).decode(errors="replace")
 
     def put_files(self, container: str, files: Mapping[str, FileContent]) -> None:
-        """Write files, by absolute path, into a container, running or not. Not into a tmpfs."""
+        """Write files, by absolute path, to a container, running or not. A tmpfs is not supported."""
         with attempt(f"copying files into container {container[:12]}"):
             self._api.put_archive(container, "/", tar(files))
 
@@ -321,7 +324,7 @@ class Engine:
         tty: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Exec:
-        """Start a command in a running container, to talk with it."""
+        """Start a command in a running container and connect to it."""
         with attempt(f"running {argv[0]} in container {container[:12]}"):
             made = self._api.exec_create(
                 container, list(argv), stdin=stdin, tty=tty, environment=dict(environment or {})
@@ -337,10 +340,10 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         within: float | None = None,
     ) -> ExecResult:
-        """Run a command in a container to its end. Nothing is added to what it prints.
+        """Run a command in a container to completion. Its output is returned unchanged.
 
-        Raises `NoAnswer` when it has not ended within so many seconds, by default those of COMMAND; then it
-        goes on unheard. Raises what `stdin` raises.
+        Raises `NoAnswer` if it has not exited within `within` seconds, by default COMMAND's; it then
+        continues unattended. Raises what `stdin` raises.
         """
         seconds = COMMAND.seconds if within is None else within
         out, err = bytearray(), bytearray()
@@ -351,10 +354,10 @@ class Engine:
                 (err if stream == STDERR else out).extend(data)
         except TimeoutError as error:
             if feeding is not None and feeding.ended:
-                feeding.result()  # raises why the input did not come to its end, and so the command neither
+                feeding.result()  # raises why the input, and so the command, did not end
             raise NoAnswer(f"container {container[:12]}", shlex.join(argv), seconds) from error
         if feeding is not None:
-            with suppress(threads.Late):  # what it did not wait for is nothing to it
+            with suppress(threads.Late):  # the command has exited without reading all input
                 feeding.result(INPUT_ENDS.seconds)
         return ExecResult(session.exit_code(), bytes(out), bytes(err))
 

@@ -1,4 +1,4 @@
-"""Which engine is meant, by the rules of Docker's client: DOCKER_HOST, DOCKER_CONTEXT, current context."""
+"""Choice of the engine by the rules of Docker's client: DOCKER_HOST, DOCKER_CONTEXT, current context."""
 
 import hashlib
 import json
@@ -16,15 +16,15 @@ __all__ = ["SOCKET", "Endpoint", "Tls", "choose", "is_here", "parse"]
 SOCKET = "/var/run/docker.sock"
 
 PORT, TLS_PORT = 2375, 2376
-"""What IANA has registered for Docker's API, and what its own client takes when none is named."""
+"""The ports registered with IANA for Docker's API, which its own client uses by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How TLS is spoken: files in PEM, each None where there is none."""
+    """TLS settings: PEM files, or None if there is none."""
 
     authorities: Path | None = None
-    """Who may have signed the engine's certificate; None: whom this machine trusts."""
+    """The CA of the engine's certificate; None: this machine's CAs."""
     certificate: Path | None = None
     key: Path | None = None
     verify: bool = True
@@ -32,18 +32,18 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an engine answers."""
+    """The address of an engine."""
 
     scheme: Literal["unix", "tcp", "ssh"]
     host: str = ""
     port: int = 0
-    """0: what ssh takes when none is named."""
+    """0: ssh's default."""
     user: str = ""
     path: str = SOCKET
-    """The socket, with ssh on the machine at the far end."""
+    """The path of the socket; with ssh, on the remote machine."""
     tls: Tls | None = None
     named: str = ""
-    """Who has named it, such as "DOCKER_HOST is tcp://builder:2376"; empty for the local default."""
+    """What selected this engine, such as "DOCKER_HOST is tcp://builder:2376"; empty for the local default."""
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -56,9 +56,9 @@ class Endpoint:
 
 
 def choose(environment: Mapping[str, str]) -> Endpoint:
-    """The engine that this environment, and the configuration of Docker's client in it, mean.
+    """Return the engine that this environment, and the configuration of Docker's client in it, select.
 
-    Raises `Unfit` where they name one that cannot be understood, or a context that is not there.
+    Raises `Unfit` if that is malformed, or a context that does not exist.
     """
     if host := environment.get("DOCKER_HOST"):
         return parse(host, _tls_of(environment), named=f"DOCKER_HOST is {host}")
@@ -76,18 +76,18 @@ def choose(environment: Mapping[str, str]) -> Endpoint:
 
 
 def is_here(endpoint: Endpoint, info: Mapping[str, Any]) -> bool:
-    """Whether an engine makes its networks on this very machine; `info` is what it says of itself.
+    """Whether an engine's networks are on this very machine; `info` is its own description.
 
-    One behind a socket may be another machine's (a virtual one of Docker Desktop, a container's that has the
-    socket of its host), and a rootless one has a network namespace of its own.
+    An engine behind a local socket may be on another machine (a virtual machine of Docker Desktop, or the
+    host of a container that has the socket), and a rootless one has a network namespace of its own.
     """
     rootless = any("name=rootless" in option for option in info.get("SecurityOptions") or ())
     return endpoint.scheme == "unix" and info.get("Name") == socket.gethostname() and not rootless
 
 
 def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:
-    """What a DOCKER_HOST means; `tls` is how TLS is spoken where that is TCP. Raises `Unfit`."""
-    # Docker takes HOST:PORT alone for TCP.
+    """Parse a DOCKER_HOST; `tls` is used if it is TCP. Raises `Unfit`."""
+    # Docker accepts plain HOST:PORT as TCP.
     url = urlsplit(text if "://" in text else f"tcp://{text}")
     try:
         port = url.port
@@ -96,7 +96,7 @@ def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:
     if url.scheme == "unix":
         return Endpoint("unix", path=text.removeprefix("unix://") or SOCKET, named=named)
     if url.password is not None or url.query or url.fragment:
-        raise Unfit(f"{named}: a password, a query or a fragment has no place there")
+        raise Unfit(f"{named}: a password, query or fragment is not allowed")
     if url.scheme == "ssh" and url.hostname:
         path = url.path.rstrip("/") or SOCKET
         return Endpoint("ssh", url.hostname, port or 0, url.username or "", path, named=named)
@@ -109,7 +109,7 @@ def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:
 
 
 def _tls_of(environment: Mapping[str, str]) -> Tls | None:
-    """TLS is spoken when any of these is set. Only the first makes it verify the engine's certificate."""
+    """Return TLS settings if any of these is set. Only the first enables verification of the engine."""
     names = ("DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH")
     if not any(environment.get(name) for name in names):
         return None
@@ -126,16 +126,16 @@ def _tls_in(folder: Path, *, verify: bool) -> Tls:
 
 
 def _in_context(contexts: Path, name: str, named: str) -> Endpoint:
-    """What the files of Docker's client say of a context."""
+    """Read a context from the files of Docker's client."""
     identifier = hashlib.sha256(name.encode()).hexdigest()
     meta = contexts / "meta" / identifier / "meta.json"
     if not meta.is_file():
-        raise Unfit(f"{named}, and there is no such context", hint=f"Contexts are kept in {contexts}")
+        raise Unfit(f"{named}, but there is no such context", hint=f"Contexts are kept in {contexts}")
     try:
         docker = _read(meta)["Endpoints"]["docker"]
         host, verify = docker.get("Host") or f"unix://{SOCKET}", not docker.get("SkipTLSVerify")
     except (KeyError, TypeError, AttributeError) as error:
-        raise Unfit(f"{named}, and {meta} tells of no Docker engine") from error
+        raise Unfit(f"{named}, but {meta} contains no Docker engine") from error
     certificates = contexts / "tls" / identifier / "docker"
     tls = _tls_in(certificates, verify=verify) if certificates.is_dir() or not verify else None
     return replace(parse(host, tls, named=named), named=f"{named}, which means {host}")
@@ -151,5 +151,5 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise Unfit(f"{path}, the configuration of Docker's client, is no JSON: {error}") from error
+        raise Unfit(f"{path}, the configuration of Docker's client, is not JSON: {error}") from error
     return found if isinstance(found, dict) else {}

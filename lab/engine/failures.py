@@ -1,4 +1,4 @@
-"""The SDK's errors, turned into the lab's."""
+"""Translation of the SDK's errors into the lab's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,19 +24,21 @@ def attempt(what: str) -> Iterator[None]:
 
 
 def remedy_elsewhere(named: str, seen: str) -> str:
-    """What to do about an engine that did not answer, where starting one here is no remedy; else empty.
+    """Return what to do about an engine that does not answer if starting one here does not help; else "".
 
-    `named` is who has named that engine, or empty; `seen` why it does not answer.
+    `named` is what selected that engine, or ""; `seen` is why it does not answer.
     """
     if named:
         return f"{named}: start that engine, or name another one."
     if "Permission denied" in seen:
-        return "An engine is there, but not for you. As root: usermod -aG docker USER; then log in again."
+        return (
+            "There is an engine, but you may not use it. As root: usermod -aG docker USER; then log in again."
+        )
     return ""
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause: the SDK wraps "No such file or directory" in four layers."""
+    """Return the innermost cause: the SDK wraps "No such file or directory" in four layers."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error)

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes back: plain values, no SDK object."""
+"""Plain values passed to and from the engine, without SDK objects."""
 
 import io
 import tarfile
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class EngineUnavailable(Unfit):
-    """No Docker engine answers. `named` is who has named one, such as "DOCKER_HOST is tcp://builder:2376"."""
+    """No Docker engine answers. `named` is what selected one, such as "DOCKER_HOST is tcp://builder:2376"."""
 
     def __init__(self, message: str, *, hint: str = "", named: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -32,12 +32,12 @@ class EngineUnavailable(Unfit):
 
 
 class SubnetTaken(LabError):
-    """Another network of the engine has, or overlaps, the subnet that was asked for."""
+    """Another network of the engine overlaps the requested subnet."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A regular file to put into a container or a build context; owned by root."""
+    """A regular file for a container or a build context; owned by root."""
 
     data: bytes
     mode: int = 0o644
@@ -45,7 +45,7 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """How a command in a container ended, its two streams kept apart."""
+    """The result of a command in a container, with separate output streams."""
 
     exit_code: int
     stdout: bytes
@@ -64,7 +64,7 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a container is given of its host; nothing beyond the engine's default where it says nothing."""
+    """The privileges of a container; for what is left out, the engine's default."""
 
     capabilities: Sequence[str] = ()
     devices: Sequence[str] = ()
@@ -77,7 +77,7 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class ContainerConfig:
-    """What a container is made from; the engine's own names, the few that the lab needs."""
+    """The parameters of a container: those of the engine's that the lab needs, under the engine's names."""
 
     name: str
     image: str
@@ -91,7 +91,7 @@ class ContainerConfig:
     hosts: Mapping[str, str] = field(default_factory=dict)
     confinement: Confinement = field(default_factory=Confinement)
     volumes: Mapping[str, str] = field(default_factory=dict)
-    """Volume name -> mount point; mounted read-only when the mount point ends in `:ro`."""
+    """Volume name -> mount point; mounted read-only if the mount point ends in `:ro`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Container:
     state: str
     """created, running, paused, restarting, exited or dead."""
     status: str
-    """The engine's words for a person, such as "Up 3 minutes"."""
+    """The engine's human-readable description, such as "Up 3 minutes"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class ImageInfo:
 
 
 def tar(files: Mapping[str, FileContent]) -> bytes:
-    """Pack files, by absolute or relative path, into a tar that is the same for the same input."""
+    """Pack files, by absolute or relative path, into a tar; the same input yields the same tar."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in sorted(files.items()):

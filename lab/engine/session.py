@@ -1,4 +1,4 @@
-"""A command that runs inside a container."""
+"""A command running in a container."""
 
 import socket
 import struct
@@ -21,20 +21,20 @@ CHUNK = 65536
 
 
 class Sink(Protocol):
-    """What takes a command's input."""
+    """A receiver of a command's input."""
 
     def send(self, data: bytes) -> None:
-        """Give the command this. Raises `OSError` when it has ended."""
+        """Send data to the command. Raises `OSError` if it has exited."""
 
     def end_input(self) -> None:
-        """No more comes. Raises `OSError` when it has ended."""
+        """Close the input. Raises `OSError` if the command has exited."""
 
 
 def feed(sink: Sink, chunks: Iterable[bytes]) -> Task[None]:
-    """Send all of it from a thread of its own, then end the input; a command that ends early is fine.
+    """Send all chunks from a separate thread, then close the input; a command that exits early is fine.
 
-    The input ends also where the chunks do not come to their end, so that the command does; the result
-    raises why they did not.
+    The input is closed even if producing the chunks fails, so that the command ends; the result then raises
+    that failure.
     """
 
     def pump() -> None:
@@ -42,7 +42,7 @@ def feed(sink: Sink, chunks: Iterable[bytes]) -> Task[None]:
             for chunk in chunks:
                 try:
                     sink.send(chunk)
-                except OSError:  # it has ended: its exit status says the rest
+                except OSError:  # it has exited; its exit status tells the rest
                     return
         finally:
             with suppress(OSError):
@@ -52,15 +52,15 @@ def feed(sink: Sink, chunks: Iterable[bytes]) -> Task[None]:
 
 
 class Exec:
-    """A command that runs in a container, and the connection to its standard streams."""
+    """A command running in a container, and the connection to its standard streams."""
 
     def __init__(self, api: docker.APIClient, identifier: str, stream: Any, tty: bool) -> None:
         self._api = api
         self._id = identifier
         self._tty = tty
-        # Writing goes to the socket below the SDK's read-only stream. Reading must go through the file that
-        # the HTTP client read the answer's head from: it may have read some of the output along, which the
-        # SDK's own readers then miss.
+        # Data is written to the socket below the SDK's read-only stream. It must be read through the file
+        # from which the HTTP client read the response's headers: that may have buffered some of the output,
+        # which the SDK's own readers then miss.
         self._socket = getattr(stream, "_sock", stream)
         self._socket.settimeout(None)
         self._deadline: float | None = None
@@ -68,30 +68,30 @@ class Exec:
         self._reader = self._response.raw._fp.fp
 
     def frames(self, within: float | None = None) -> Generator[tuple[int, bytes], None, None]:
-        """What the command prints, as it comes: (STDOUT or STDERR, data). A terminal has STDOUT only.
+        """Yield the command's output as it arrives: (STDOUT or STDERR, data). A terminal has only STDOUT.
 
-        Closed early, it closes the connection; the command goes on.
-        Raises `TimeoutError` when it has not come to its end within so many seconds.
+        If the generator is closed early, the connection is closed; the command continues. Raises
+        `TimeoutError` if the output has not ended within `within` seconds.
         """
         if within is not None:
             self.hurry(within)
-        # Closed by its owner, never below it: an answer flushes its file when it is collected, and where
-        # somebody else has closed that file, Python prints a traceback from 3.13 on.
+        # Close the response, never the file below it: a response flushes its file when it is
+        # garbage-collected, and if that file is already closed, Python prints a traceback since 3.13.
         with attempt("reading a command's output"), closing(self._response):
             try:
                 while frame := self._next():
                     yield frame
-            finally:  # of a stream that nobody reads on, the engine would wait for us to
+            finally:  # otherwise the engine would wait for us to read the rest
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def hurry(self, within: float) -> None:
-        """Let what is read now, or next, come to its end within so many seconds."""
+        """Require that the current or next read completes within `within` seconds."""
         self._deadline = time.monotonic() + within
 
     def _next(self) -> tuple[int, bytes] | None:
         if self._deadline is not None:
-            # At least a moment: 0 would mean a socket that never waits.
+            # Not 0, which would mean a non-blocking socket.
             self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
         if self._tty:
             data = self._reader.read1(CHUNK)
@@ -104,29 +104,29 @@ class Exec:
         return stream, self._reader.read(length)
 
     def send(self, data: bytes) -> None:
-        """Give the command this on its standard input. Raises `BrokenPipeError` when it has ended."""
+        """Send data to the command's standard input. Raises `BrokenPipeError` if it has exited."""
         self._socket.sendall(data)
 
     def end_input(self) -> None:
         """Close the command's standard input."""
-        shutdown = getattr(self._socket, "shutdown_write", None)  # an SSH channel's name for it
+        shutdown = getattr(self._socket, "shutdown_write", None)  # the method's name in an SSH channel
         shutdown() if shutdown else self._socket.shutdown(socket.SHUT_WR)
 
     def feed(self, chunks: Iterable[bytes]) -> Task[None]:
-        """Send all of it, then end the input, as `feed` does."""
+        """Send all chunks, then close the input, as the function `feed` does."""
         return feed(self, chunks)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the command's terminal its size, in characters."""
-        with suppress(LabError), attempt("resizing"):  # a command that has just ended has no terminal
+        """Set the size of the command's terminal, in characters."""
+        with suppress(LabError), attempt("resizing"):  # a command that has just exited has no terminal
             self._api.exec_resize(self._id, height=rows, width=columns)
 
     def ended(self) -> bool:
-        """Whether the command has ended, whoever reads what it prints."""
+        """Whether the command has exited, whether or not its output has been read."""
         with attempt("asking for the end of a command"):
             return not self._api.exec_inspect(self._id)["Running"]
 
     def exit_code(self) -> int:
-        """The exit status, once `frames` has ended."""
+        """Return the exit status, once `frames` has ended."""
         with attempt("asking for an exit status"):
             return int(self._api.exec_inspect(self._id)["ExitCode"])

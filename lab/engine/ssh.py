@@ -1,7 +1,8 @@
-"""An engine behind ssh: its socket, forwarded to one of ours by this machine's ssh.
+"""An engine behind ssh: this machine's ssh forwards its socket to a local one.
 
-One connection for all of them: ssh takes a third of a second to log in, and one `lab up` makes hundreds. That
-needs nothing on the far machine but its sshd; `docker system dial-stdio` needs Docker's own program there.
+All requests share one connection: an ssh login takes a third of a second, and one `lab up` makes hundreds of
+requests. The remote machine needs only its sshd, whereas `docker system dial-stdio` needs Docker's client
+there.
 """
 
 import os
@@ -21,16 +22,17 @@ from lab.errors import LabError, Unfit
 
 __all__ = ["Forwarding", "argv"]
 
-# The folder goes with ssh, and ssh with its standard input, which we hold: however we end, nothing stays.
+# The folder is removed when ssh ends, and ssh ends with its standard input, which we hold: however we end,
+# nothing stays.
 RUN = 'ssh "$@"; rm -rf "$0"'
 
 
 def argv(endpoint: Endpoint, socket: Path) -> list[str]:
-    """The arguments of ssh that make `socket` the engine's, for as long as its standard input is open."""
+    """Return the arguments of ssh that forward `socket` while its standard input is open."""
     settings = {
         "ConnectTimeout": f"{SSH_LOGIN.seconds:.0f}",
         "ServerAliveInterval": "15",
-        # Whatever ssh_config(5) says of that host: a connection of our own, with one command.
+        # Override ssh_config(5): a separate connection, with one command.
         "ControlMaster": "no",
         "ControlPath": "none",
         "RemoteCommand": "none",
@@ -43,7 +45,7 @@ def argv(endpoint: Endpoint, socket: Path) -> list[str]:
 
 
 class Forwarding:
-    """ssh in the background, from the first `socket` on until `close`."""
+    """ssh in the background, from the first call of `socket` until `close`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -53,7 +55,7 @@ class Forwarding:
         self._log: IO[bytes] | None = None
 
     def socket(self) -> Path:
-        """The socket, once it is there. Raises `LabError` with what ssh said."""
+        """Return the local socket once it exists. Raises `LabError` with ssh's messages."""
         with self._lock:
             if self._process is None:
                 self._process = self._start()
@@ -61,12 +63,12 @@ class Forwarding:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         if shutil.which("ssh") is None:
-            raise Unfit(f"{self._endpoint.named}, and this machine has no ssh",
+            raise Unfit(f"{self._endpoint.named}, but this machine has no ssh",
                         hint="As root, on Debian or Ubuntu: apt-get install openssh-client")  # fmt: skip
         self._folder = Path(tempfile.mkdtemp(prefix="lab-ssh-"))
         socket = self._folder / "engine"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - read for as long as ssh runs
-        # A session of its own: Ctrl-C is for us, and what we made is removed over this connection.
+        # A separate session: Ctrl-C is for us only, and cleaning up needs this connection.
         process = subprocess.Popen(
             ["sh", "-c", RUN, str(self._folder), *argv(self._endpoint, socket)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log, start_new_session=True,
@@ -74,7 +76,9 @@ class Forwarding:
 
         def listens() -> bool | wait.NotYet:
             if process.poll() is not None:
-                raise LabError(f"ssh to {self._endpoint.host}: {self.said() or 'it ended without a word'}")
+                raise LabError(
+                    f"ssh to {self._endpoint.host}: {self.said() or 'it exited without a message'}"
+                )
             return socket.exists() or wait.NotYet(self.said() or "nothing")
 
         try:
@@ -90,15 +94,15 @@ class Forwarding:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def said(self) -> str:
-        """The last that ssh said, in one line."""
+        """Return ssh's last messages in one line."""
         if self._log is None:
             return ""
-        # Without moving the place at which ssh writes on: the two of us share it.
+        # pread does not move the file offset, which ssh shares for writing.
         text = os.pread(self._log.fileno(), 1 << 16, 0).decode(errors="replace")
         return "; ".join(line.strip() for line in text.splitlines()[-3:])
 
     def close(self) -> None:
-        """End ssh."""
+        """Stop ssh."""
         with self._lock:
             if self._process is not None:
                 self._end(self._process)

@@ -1,8 +1,8 @@
-"""A TLS connection that looks like a plain one: a stream socket whose two directions can end one by one.
+"""A TLS connection that behaves like a plain one: a stream socket whose two directions can end separately.
 
-`ssl.SSLSocket` cannot say that nothing more will be sent and go on reading: its shutdown() drops the
-encryption, its unwrap() waits for the other side. Nor may one thread write to it while another reads. So the
-encryption is done here between two sockets, by one thread.
+`ssl.SSLSocket` cannot end its sending direction and continue to read: its shutdown() drops the encryption,
+its unwrap() waits for the other side. Nor may one thread write to it while another reads. So one thread
+encrypts and decrypts here, between two sockets.
 """
 
 import select
@@ -18,13 +18,13 @@ __all__ = ["client_context", "connect"]
 
 CHUNK = 65536
 PENDING = 4 * CHUNK
-"""Bytes that wait for one side before no more are read from the other."""
+"""Maximum number of bytes to buffer for one side before reading pauses on the other."""
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """How to speak TLS to an engine. Raises `OSError` for a file that is no certificate or no key."""
+    """Create the TLS context for an engine. Raises `OSError` for an invalid certificate or key file."""
     context = ssl.create_default_context(cafile=str(tls.authorities) if tls.authorities else None)
-    # As Docker's own client: older certificates lack what RFC 5280 asks for and Python 3.13 insists on.
+    # Like Docker's own client: older certificates lack what RFC 5280 requires and Python 3.13 insists on.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not tls.verify:
         context.check_hostname = False
@@ -40,10 +40,10 @@ def connect(
     timeout: float | None,
     failed: Callable[[OSError], None],
 ) -> socket.socket:
-    """Connect and shake hands within `timeout` seconds. Raises `OSError`.
+    """Connect and complete the TLS handshake within `timeout` seconds. Raises `OSError`.
 
-    What breaks the connection later, such as an engine that takes no client without a certificate, is told to
-    `failed`; the socket then only ends.
+    `failed` is called with an error that breaks the connection later, for example because the engine requires
+    a client certificate; the socket then just ends.
     """
     wire = socket.create_connection(address, timeout)
     try:
@@ -64,14 +64,14 @@ def connect(
             except OSError as error:
                 failed(error)
 
-    # Nobody waits for it; what it raises beyond those, the thread itself tells, as it is a fault of ours.
+    # Nobody waits for this thread; any other exception is a bug, which the thread itself reports.
     start(carry, name=f"TLS with {address[0]}", tell=Task.result)
     ours.settimeout(timeout)
     return ours
 
 
 class _Session:
-    """The encryption alone; bytes go in and come out."""
+    """The TLS protocol without I/O."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -93,16 +93,17 @@ class _Session:
         return self._outgoing.read()
 
     def end(self) -> bytes:
-        """The notice that nothing more will be sent; what comes can still be decrypted.
+        """Return the close_notify message; received data can still be decrypted.
 
-        Nothing may wait to be decrypted: OpenSSL gives up data that it finds while it looks for an answer.
+        All received data must have been decrypted: OpenSSL discards data that it finds while it looks for a
+        reply.
         """
-        with suppress(ssl.SSLWantReadError):  # the other side has more to say
+        with suppress(ssl.SSLWantReadError):  # the other side has more data to send
             self._ssl.unwrap()
         return self._outgoing.read()
 
     def decrypt(self, data: bytes) -> tuple[bytes, bool]:
-        """What came, and whether it was the last. No data: the connection ended, with a notice or without."""
+        """Decrypt data; return it and whether it was the last. Empty `data`: the connection has ended."""
         self._feed(data)
         parts: list[bytes] = []
         while True:
@@ -117,7 +118,7 @@ class _Session:
             parts.append(part)
 
     def replies(self) -> bytes:
-        """What the protocol itself has to say, such as a new key."""
+        """Return messages of the protocol itself, such as a key update."""
         return self._outgoing.read()
 
     def _feed(self, data: bytes) -> None:
@@ -128,7 +129,7 @@ class _Session:
 
 
 def _carry(plain: socket.socket, wire: socket.socket, session: _Session) -> None:
-    """Carry bytes until the far side has ended and all of it is delivered, or nobody is left to take it."""
+    """Relay bytes until the remote side has ended and all is delivered, or the local side is closed."""
     up, down = bytearray(), bytearray()
     sending = receiving = True
     poll = select.poll()
@@ -138,7 +139,7 @@ def _carry(plain: socket.socket, wire: socket.socket, session: _Session) -> None
         happened = dict(poll.poll())
         at_plain, at_wire = happened.get(plain.fileno(), 0), happened.get(wire.fileno(), 0)
         if at_plain & (select.POLLHUP | select.POLLERR):
-            return  # closed, not only ended: nobody reads
+            return  # closed, not only half-closed: nobody reads
         if receiving and at_wire & (select.POLLIN | select.POLLHUP | select.POLLERR):
             data, is_last = session.decrypt(wire.recv(CHUNK))
             down += data

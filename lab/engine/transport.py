@@ -1,7 +1,7 @@
-"""How requests reach an engine: always over a connected stream socket, whatever lies behind it.
+"""Transport of requests to an engine: always over a connected stream socket, whatever is behind it.
 
-So the HTTP client meets one kind of connection only, none of its settings for the web apply (proxies, netrc,
-other certificates), and a command's input can end before its output does.
+So the HTTP client deals with only one kind of connection, none of its settings for the web apply (proxies,
+netrc, other certificates), and a command's input can end before its output does.
 """
 
 import socket
@@ -22,24 +22,24 @@ from lab.errors import Unfit
 __all__ = ["CONNECTIONS", "Transport", "client", "transport_to"]
 
 CONNECTIONS = 32
-"""That are kept."""
+"""Maximum number of connections to keep open."""
 
 
 class Transport(Protocol):
-    """The way to one engine."""
+    """The transport to one engine."""
 
     def dial(self, timeout: float | None) -> socket.socket:
-        """A new connection. Raises `OSError`, or `LabError` that says more."""
+        """Open a new connection. Raises `OSError`, or a more specific `LabError`."""
 
     def said(self) -> str:
-        """What is known here of why there is no answer; else empty."""
+        """Return what the transport knows about why there is no answer; else ""."""
 
     def close(self) -> None:
-        """End what was started for it."""
+        """Stop what was started for the transport."""
 
 
 class _Direct:
-    """A socket of this machine, or a port without encryption."""
+    """A local socket, or a TCP port without encryption."""
 
     def __init__(self, connect: Callable[[float | None], socket.socket]) -> None:
         self.dial = connect
@@ -72,7 +72,7 @@ class _Encrypted:
 
 
 class _Forwarded(Forwarding):
-    """A socket of another machine, by ssh."""
+    """A socket of another machine, through ssh."""
 
     def dial(self, timeout: float | None) -> socket.socket:
         return _unix(str(self.socket()), timeout)
@@ -90,7 +90,7 @@ def _unix(path: str, timeout: float | None) -> socket.socket:
 
 
 def transport_to(endpoint: Endpoint) -> Transport:
-    """The way to an engine; nothing is started yet. Raises `Unfit` for certificates that cannot be used."""
+    """Return the transport to an engine; starts nothing yet. Raises `Unfit` for unusable certificates."""
     if endpoint.scheme == "unix":
         return _Direct(lambda timeout: _unix(endpoint.path, timeout))
     if endpoint.scheme == "ssh":
@@ -100,32 +100,30 @@ def transport_to(endpoint: Endpoint) -> Transport:
         return _Direct(lambda timeout: socket.create_connection(address, timeout))
     try:
         return _Encrypted(address, tls.client_context(endpoint.tls))
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         files = (endpoint.tls.authorities, endpoint.tls.certificate, endpoint.tls.key)
         shown = ", ".join(str(file) for file in files if file)
-        raise Unfit(f"{endpoint.named}: these cannot be used for TLS: {shown}: {error}") from error
+        raise Unfit(f"{endpoint.named}: cannot use these files for TLS: {shown}: {error}") from error
 
 
 def client(transport: Transport, timeout: float) -> docker.DockerClient:
-    """The SDK's client of the engine there, in the newest version of the API that both know.
+    """Create the SDK's client with the newest API version that both sides support.
 
-    `timeout` is how long the engine may take to answer, in seconds. Raises what the SDK raises.
+    `timeout` is the limit in seconds for each answer. Raises what the SDK raises.
     """
     adapter = _Adapter(transport)
 
     def made(version: str) -> docker.DockerClient:
-        # Any socket will do: the adapter takes its place.
+        # The socket does not matter: the adapter replaces it.
         found = docker.DockerClient(base_url=f"unix://{SOCKET}", version=version, timeout=cast(int, timeout))
         found.api.mount("http+docker://", adapter)
         found.api.trust_env = False
         return found
 
-    told = made(MINIMUM_DOCKER_API_VERSION).version(api_version=False)
-    if not isinstance(told, dict) or "ApiVersion" not in told:
-        raise docker.errors.DockerException(
-            "what answers is no Docker engine: it tells no version of its API"
-        )
-    return made(told["ApiVersion"])
+    answer = made(MINIMUM_DOCKER_API_VERSION).version(api_version=False)
+    if not isinstance(answer, dict) or "ApiVersion" not in answer:
+        raise docker.errors.DockerException("what answers is not a Docker engine: it reports no API version")
+    return made(answer["ApiVersion"])
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -142,7 +140,7 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """All requests to one pool of connections."""
+    """Sends all requests through one connection pool."""
 
     def __init__(self, transport: Transport) -> None:
         super().__init__()

@@ -129,13 +129,13 @@ def test_a_contexts_engine_is_not_verified_when_it_says_so(home):
 
 
 def test_a_context_that_is_not_there_is_an_error_and_not_the_local_engine(home):
-    with pytest.raises(Unfit, match="DOCKER_CONTEXT is nowhere, and there is no such context"):
+    with pytest.raises(Unfit, match="DOCKER_CONTEXT is nowhere, but there is no such context"):
         chosen(home, DOCKER_CONTEXT="nowhere")
 
 
 def test_a_configuration_that_is_no_json_is_an_error(home):
     (home / ".docker" / "config.json").write_text("{")
-    with pytest.raises(Unfit, match=r"config\.json, the configuration of Docker's client, is no JSON"):
+    with pytest.raises(Unfit, match=r"config\.json, the configuration of Docker's client, is not JSON"):
         chosen(home)
 
 
