@@ -1,7 +1,7 @@
-"""Kubernetes Pods: their YAML, the node that each runs on, and the `docker run` that makes them.
+"""Kubernetes Pods: their YAML, their placement, and the `docker run` commands that create them.
 
-A Pod is an infra container, which holds the network namespace and the host name, and the Pod's containers
-in that namespace: Kubernetes' own way with Docker. Names and labels carry all state: `lab.pod` (its name),
+As in Kubernetes with Docker, a Pod consists of an infra container, which holds the network namespace and the
+host name, and the Pod's containers in that namespace. Names and labels hold all state: `lab.pod` (its name),
 `lab.pod.part` (infra or container), `lab.pod.restart` (restartPolicy) and `lab.pod.spec` (JSON).
 """
 

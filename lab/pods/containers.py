@@ -1,4 +1,4 @@
-"""A pod as containers of its node's Docker engine: the commands that make them."""
+"""The commands that create a pod's containers in its node's Docker engine."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,26 +18,26 @@ __all__ = [
 
 INFRA_IMAGE: Final = "lab-pause"
 SEEDED_IMAGE: Final = image_name("mysql")
-"""The MySQL image that every minion starts with."""
+"""The MySQL image that every minion has from the start."""
 
 DOCKER_RESTART: Mapping[RestartPolicy, str] = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}
 
 
 def container_name(pod: str, container: str) -> str:
-    """The name of a pod's container in its node's engine. No DNS label has a `_`, so no two are equal."""
+    """Return a container's name in its node's engine; it is unique, as DNS labels do not contain `_`."""
     return f"{pod}_{container}"
 
 
 def infra_name(pod: str) -> str:
-    """The name of the container that holds a pod's network namespace."""
+    """Return the name of the container that holds a pod's network namespace."""
     return f"lab-pod-{pod}"
 
 
 def infra_argv(pod: PodSpec) -> list[str]:
-    """The `docker run` of the infra container.
+    """Build the `docker run` command of the infra container.
 
     Docker must not restart it: the pod's containers would stay in the dead namespace. The node's
-    lab-pods.service starts infra containers, then the others, whenever docker has started.
+    lab-pods.service starts infra containers, then the others, whenever Docker has started.
     """
     return [
         *(
@@ -55,16 +55,16 @@ def infra_argv(pod: PodSpec) -> list[str]:
             "--restart=no",
             "--stop-signal",
             "SIGKILL",
-        ),  # it ignores SIGTERM as every PID 1 does; there is nothing to save
+        ),  # as PID 1 it ignores SIGTERM, and it has nothing to save
         INFRA_IMAGE,
     ]
 
 
 def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
-    """The `docker run` of one container in the pod's network namespace, whose host name it takes over.
+    """Build the `docker run` command of a container, which shares the pod's network namespace and host name.
 
-    As in Kubernetes `command` replaces the image's entrypoint together with its arguments, `args` the
-    arguments only. A container that ends is restarted by docker as the pod's restartPolicy says.
+    As in Kubernetes, `command` replaces the image's entrypoint and its arguments, `args` only the arguments.
+    Docker restarts a container that exits according to the pod's restartPolicy.
     """
     values = container.environment
     words = [expand(word, values) for word in (*container.command, *container.args)]
@@ -83,7 +83,7 @@ def docker_argv(pod: PodSpec, container: ContainerSpec) -> list[str]:
 
 
 def _labels(pod: PodSpec, part: str) -> list[str]:
-    """Whose a container is. What the pod's variables hold stands in its environment alone."""
+    """Build the labels of a container. The values of the pod's variables are only in its environment."""
     spec = pod.without_values().model_dump_json(exclude_defaults=True)
     found = labels.of_pod(pod.name, part, pod.restart_policy, spec)
     return [word for key, value in found.items() for word in ("--label", f"{key}={value}")]

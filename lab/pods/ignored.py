@@ -1,7 +1,7 @@
-"""What a Pod file may say beside what the lab reads, because it changes nothing here.
+"""The keys of a Pod file that are accepted but ignored, because they have no effect here.
 
-Above all Kubernetes' defaults, which `kubectl run --dry-run=client -o yaml` and `kubectl get -o yaml` write
-out, and what is empty. Every other value of these keys is an error.
+They are mainly Kubernetes' defaults, which `kubectl run --dry-run=client -o yaml` and `kubectl get -o yaml`
+write out, and empty values. Any other value of these keys is an error.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,14 @@ __all__ = ["CONTAINER", "METADATA", "POD", "PORT", "SPEC"]
 
 Ignored = Mapping[str, tuple[object, ...]]
 
-POD: Ignored = {"status": ANYTHING}  # the server's to write
+POD: Ignored = {"status": ANYTHING}  # written by the server
 
 METADATA: Ignored = {
     "namespace": ("default",),
     "annotations": ({},),
-    **dict.fromkeys(("creationTimestamp", "generation", "resourceVersion", "uid"), ANYTHING),  # the server's
+    **dict.fromkeys(
+        ("creationTimestamp", "generation", "resourceVersion", "uid"), ANYTHING
+    ),  # written by the server
 }
 
 SPEC: Ignored = {
@@ -36,7 +38,8 @@ SPEC: Ignored = {
 }
 
 CONTAINER: Ignored = {
-    # Images come from the engine that runs the lab; nothing is pulled later, so every policy comes to that.
+    # Images come from the engine that runs the lab, and nothing is pulled later, so all policies mean the
+    # same.
     "imagePullPolicy": ("Always", "IfNotPresent", "Never"),
     "resources": ({}, {"limits": {}}, {"requests": {}}, {"limits": {}, "requests": {}}),
     "terminationMessagePath": ("/dev/termination-log",),

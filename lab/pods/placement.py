@@ -1,4 +1,4 @@
-"""Which node each pod runs on."""
+"""Placement of pods on nodes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,14 @@ __all__ = ["place"]
 
 
 def place(pods: Sequence[PodSpec], nodes: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
-    """The node of each pod: its nodeName, else the node with the fewest pods, ties by name.
+    """Return the node of each pod: its nodeName, else the node with the fewest pods, ties by name.
 
-    `counts` says how many pods each node has already. Pods that name their node are counted first, so that
-    the others fill up what those leave. Raises `Unfit` for a nodeName that is none of `nodes`.
+    `counts` is the number of pods that each node already has. Pods with a nodeName are counted first, so that
+    the others fill the remaining room. Raises `Unfit` if a nodeName is not in `nodes`.
     """
     known = ", ".join(sorted(nodes)) or "none"
     wrong = [
-        f"pod {pod.name}: spec.nodeName: {pod.node} is no minion of this lab; its minions: {known}"
+        f"pod {pod.name}: spec.nodeName: {pod.node} is not a minion of this lab; minions: {known}"
         for pod in pods
         if pod.node is not None and pod.node not in nodes
     ]

@@ -1,4 +1,4 @@
-"""Names of images, read as Docker reads them: the grammar of distribution/reference, normalized as there."""
+"""Image names, parsed and normalized as by Docker (the grammar of distribution/reference)."""
 
 import re
 from dataclasses import dataclass
@@ -18,50 +18,53 @@ IDENTIFIER = re.compile(r"[0-9a-f]{64}")
 
 HUB, HUB_ONCE, OFFICIAL = "docker.io", "index.docker.io", "library/"
 LONGEST = 255
-"""Characters of a name without tag and digest."""
+"""Maximum length in characters of a name without tag and digest."""
 
 HEX_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
-"""Of the digests that Docker knows."""
+"""Digits of the digest algorithms that Docker supports."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """An image's name, in full."""
+    """The full name of an image."""
 
     repository: str
-    """With the registry's host, such as docker.io/library/mysql."""
+    """Including the registry's host, such as docker.io/library/mysql."""
     tag: str
-    """`latest` where the name has neither tag nor digest; empty where it has a digest alone."""
+    """`latest` if the name has neither tag nor digest; empty if it has only a digest."""
     digest: str
     """Such as sha256:...; empty if there is none."""
 
 
 def name_on_machine(text: str) -> str:
-    """What an image of this name is called on a machine, to which it is carried. Raises `ValueError`.
+    """Return the name of this image on a node after it was copied there. Raises `ValueError`.
 
-    A digest is a registry's, and no engine keeps it when an image is loaded: there it is the tag.
+    A digest belongs to a registry, and engines do not keep it when they load an image; on the node it becomes
+    the tag.
     """
     name = image_name(text)
     return f"{name.repository}:{name.digest.replace(':', '-')}" if name.digest else text
 
 
 def image_name(text: str) -> ImageName:
-    """Read an image's name. Raises `ValueError`."""
+    """Parse an image name. Raises `ValueError`."""
     found = REFERENCE.fullmatch(text)
     if IDENTIFIER.fullmatch(text):
-        raise ValueError(f"{text!r} is an image's identifier; expected a name")
+        raise ValueError(f"{text!r} is an image ID; expected a name")
     if found is None or not NAME.fullmatch(found["name"]):
-        hint = "; a name has small letters only" if text != text.lower() and _fits(text.lower()) else ""
+        hint = "; names are lower-case" if text != text.lower() and _fits(text.lower()) else ""
         raise ValueError(
-            f"{text!r} is no image's name: expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]{hint}"
+            f"{text!r} is not an image name: expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]{hint}"
         )
     digest = found["digest"] or ""
     algorithm, _, digits = digest.partition(":")
     if digest and (len(digits) != HEX_DIGITS.get(algorithm) or digits != digits.lower()):
-        raise ValueError(f"{text!r}: {digest!r} is no digest: expected sha256: and 64 of 0-9 and a-f")
+        raise ValueError(
+            f"{text!r}: {digest!r} is not a digest: expected sha256: and 64 lower-case hexadecimal digits"
+        )
     repository = _normalized(found["name"])
     if len(repository) > LONGEST:
-        raise ValueError(f"{text!r} is too long: an image's name has at most {LONGEST} characters")
+        raise ValueError(f"{text!r} is too long: an image name has at most {LONGEST} characters")
     return ImageName(repository, found["tag"] or ("" if digest else "latest"), digest)
 
 
@@ -71,7 +74,7 @@ def _fits(text: str) -> bool:
 
 
 def _normalized(name: str) -> str:
-    """What comes before the first `/` is a host if it could be nothing else."""
+    """Normalize a name; what precedes the first `/` is a host only if it cannot be anything else."""
     first, slash, rest = name.partition("/")
     if not slash or (not re.search(r"[.:]", first) and first != "localhost" and first == first.lower()):
         first, rest = HUB, name

@@ -1,4 +1,4 @@
-"""Pods as they run: what `docker inspect` says of their containers, read into plain values."""
+"""Running pods, from the output of `docker inspect`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ LIST = """
 
 
 def list_argv() -> list[str]:
-    """The command, on a node, whose output `parse_inspect` reads."""
+    """Return the command, to run on a node, whose output `parse_inspect` reads."""
     return ["sh", "-c", LIST, POD]
 
 
@@ -34,23 +34,26 @@ class RunningPod:
     name: str
     node: str
     address: IPv4Address | None
-    """None while its infra container does not run."""
+    """None while its infra container is not running."""
     status: str
-    """kubectl's word: Running, ContainerCreating, Completed, Error, CrashLoopBackOff, Paused, or
-    NotReady when the pod has no network or some of its containers have completed."""
+    """The status in kubectl's terms.
+
+    Running, ContainerCreating, Completed, Error, CrashLoopBackOff, Paused, or NotReady if the pod has no
+    network or some of its containers have completed.
+    """
     ready: str
-    """How many of its containers run, such as `1/1`."""
+    """How many of its containers are running, such as `1/1`."""
     restarts: int
-    """How often Docker restarted its containers since each was last started by command."""
+    """How often Docker has restarted its containers since each was last started by a command."""
     created: datetime
     spec: PodSpec
     containers: tuple[str, ...]
     """The names of its containers in the node's engine, in the Pod's order, without the infra container."""
     infra_pid: int
-    """A process on the node that is in the pod's network namespace; 0 when there is none."""
+    """A process on the node in the pod's network namespace; 0 if there is none."""
 
     def container(self, name: str | None = None) -> str:
-        """What the node's engine calls one of its containers, by default the first. Raises `LabError`."""
+        """Return the name of a container in the node's engine, by default the first. Raises `LabError`."""
         known = [container.name for container in self.spec.containers]
         if name is not None and name not in known:
             raise Unfit(f"the pod {self.name} has no container {name}; it has: {', '.join(known)}")
@@ -61,9 +64,9 @@ class RunningPod:
 
 
 def parse_inspect(node: str, text: str) -> tuple[RunningPod, ...]:
-    """The pods of one node, by name, from the JSON of `docker inspect` of all containers that have `lab.pod`.
+    """Parse the pods of a node, by name, from `docker inspect` of all containers labelled `lab.pod`.
 
-    Raises `LabError` when the JSON is not that.
+    Raises `LabError` if the JSON is something else.
     """
     try:
         containers = json.loads(text)
@@ -75,7 +78,7 @@ def parse_inspect(node: str, text: str) -> tuple[RunningPod, ...]:
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         words = f"{type(error).__name__}: {error}"
         raise LabError(
-            f"{node}: reading the pods from docker inspect: {words}; it said: {text[:200]}"
+            f"{node}: reading the pods from docker inspect: {words}; its output: {text[:200]}"
         ) from error
 
 
@@ -109,7 +112,7 @@ def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod
 
 
 def _environment(container: Mapping[str, Any]) -> Mapping[str, str]:
-    """The image's variables are among them."""
+    """Return the environment of a container, including the image's variables."""
     return dict(item.split("=", 1) for item in container["Config"]["Env"] or () if "=" in item)
 
 
@@ -124,7 +127,7 @@ def _status(alive: bool, states: Sequence[Mapping[str, Any] | None], policy: Res
         state["ExitCode"] for state in states if state is not None and state["Status"] in {"exited", "dead"}
     ]
     if not alive:
-        # After a reboot nothing is started of a pod whose work is done, and it needs no network.
+        # After a reboot a completed pod is not started, and needs no network.
         done = policy != "Always" and len(codes) == len(states) and not any(codes)
         return "Completed" if done else "NotReady"
     if "restarting" in kinds:

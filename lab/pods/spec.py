@@ -38,7 +38,7 @@ def _image_name(value: str) -> str:
 
 def _dns_label(value: str) -> str:
     if not DNS_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no name: {DNS_LABEL_WORDS}")
+        raise ValueError(f"{value!r} is not a name: {DNS_LABEL_WORDS}")
     return value
 
 
@@ -52,7 +52,7 @@ class EnvVar(Model):
     @classmethod
     def _name(cls, value: str) -> str:
         if not ENV_NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is no name of an environment variable")
+            raise ValueError(f"{value!r} is not the name of an environment variable")
         return value
 
 
@@ -84,7 +84,7 @@ class ContainerSpec(Model):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Its variables, with `$(NAME)` replaced by those before it, as Kubernetes does."""
+        """The variables, with `$(NAME)` replaced by the values of earlier ones, as in Kubernetes."""
         values: dict[str, str] = {}
         for variable in self.env:
             values[variable.name] = expand(variable.value, values)
@@ -92,7 +92,7 @@ class ContainerSpec(Model):
 
 
 class PodSpec(Model):
-    """One Pod. `node` is the `nodeName` that it asks for."""
+    """A Pod. `node` is its `nodeName`."""
 
     name: str
     labels: dict[str, str] = Field(default_factory=dict)
@@ -106,11 +106,11 @@ class PodSpec(Model):
         return {name: value for container in self.containers for name, value in container.environment.items()}
 
     def without_values(self) -> "PodSpec":
-        """The same without what its variables hold: a password has no place where everybody reads."""
+        """Return the Pod without the values of its variables, which may be passwords."""
         return self._with_env(lambda _container, variable: EnvVar(name=variable.name))
 
     def with_values(self, values: Mapping[str, Mapping[str, str]]) -> "PodSpec":
-        """The same with what its variables hold, by container: values as they are, nothing to be replaced."""
+        """Return the Pod with these values of its variables, by container; values are taken literally."""
 
         def found(container: ContainerSpec, variable: EnvVar) -> EnvVar:
             value = values.get(container.name, {}).get(variable.name, "")
@@ -152,7 +152,10 @@ class _Body(Model):
 
 
 class _Document(Model):
-    """A Pod as kubectl reads it: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/."""
+    """A Pod as kubectl reads it.
+
+    See https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/.
+    """
 
     api_version: Literal["v1"]
     kind: Literal["Pod"]
@@ -163,14 +166,14 @@ class _Document(Model):
 
 
 def parse(text: str, source: str) -> tuple[PodSpec, ...]:
-    """The Pods of a YAML text of one or more documents.
+    """Parse the Pods in a YAML text of one or more documents.
 
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
     read = yamltext.load(text, source)
     documents = read.items
     if not documents:
-        raise Unfit("\n".join([*read.problems, f"{source}: no Pod in it"]))
+        raise Unfit("\n".join([*read.problems, f"{source}: it contains no Pod"]))
     names = (
         [source] if len(documents) == 1 else [f"{source}, document {n}" for n in range(1, len(documents) + 1)]
     )
@@ -187,7 +190,7 @@ def parse(text: str, source: str) -> tuple[PodSpec, ...]:
 
 
 def from_document(document: object, source: str, at: str = "") -> PodSpec:
-    """One Pod from parsed YAML that stands at the path `at` of `source`. Raises `Unfit`."""
+    """Parse one Pod from loaded YAML, at the path `at` of `source`. Raises `Unfit`."""
     kind = document.get("kind") if isinstance(document, dict) else None
     if isinstance(kind, str) and kind != "Pod":
         path = f"{at}.kind" if at else "kind"
@@ -212,7 +215,7 @@ def from_document(document: object, source: str, at: str = "") -> PodSpec:
 
 
 def _container_names(document: object) -> list[str]:
-    """Those of a document that may be wrong."""
+    """Return the container names of a document that may be invalid."""
     body = document.get("spec") if isinstance(document, dict) else None
     containers = body.get("containers") if isinstance(body, dict) else None
     entries = containers if isinstance(containers, list) else []
@@ -221,7 +224,7 @@ def _container_names(document: object) -> list[str]:
 
 
 def to_document(pod: PodSpec) -> dict[str, Any]:
-    """The Pod as Kubernetes writes it, without what is only a default; `from_document` reads it back."""
+    """Write the Pod as Kubernetes does, without default values; `from_document` reads it back."""
     spec = {"nodeName": pod.node} if pod.node else {}
     dump = pod.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return {
@@ -233,7 +236,7 @@ def to_document(pod: PodSpec) -> dict[str, Any]:
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Kubernetes' `$(NAME)` in command, args and env: an unknown name stays as it is, `$$` is one `$`."""
+    """Expand Kubernetes' `$(NAME)` in command, args and env: unknown names stay as they are, `$$` is `$`."""
 
     def replacement(match: re.Match[str]) -> str:
         return "$" if match[0] == "$$" else values.get(match[1], match[0])

@@ -1,6 +1,7 @@
-"""What a lab is: its machines, its flannel network and its pods, parsed once into frozen types.
+"""What a lab is: its nodes, its flannel network and its pods, parsed once into frozen types.
 
-The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/lab.md) changes what it names.
+The default is the tutorial's cluster. A lab file (YAML, `lab up -f FILE`, docs/lab.md) overrides what it
+specifies.
 """
 
 from lab.flannel import EtcdApi, wrong_store

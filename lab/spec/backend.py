@@ -1,4 +1,4 @@
-"""The part of flannel's configuration that says how packets travel."""
+"""The backend part of flannel's configuration."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ __all__ = ["backend_of"]
 
 
 def backend_of(config: str) -> BackendConfig:
-    """The backend of a network configuration, which must be a JSON object."""
+    """Return the backend of a network configuration, which must be a JSON object."""
     backend = lower(json.loads(config)).get("backend")
     if not isinstance(backend, Mapping):
         return BackendConfig("udp")

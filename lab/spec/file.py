@@ -1,4 +1,4 @@
-"""The lab file: YAML in, a `LabSpec` out. What a file leaves out is the tutorial's."""
+"""Reader of lab files: YAML in, a `LabSpec` out. Keys left out have the tutorial's values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
@@ -19,7 +19,7 @@ __all__ = ["load", "load_file", "tutorial"]
 
 
 def tutorial() -> LabSpec:
-    """The tutorial's cluster, with its two pods."""
+    """Return the tutorial's cluster, with its two pods."""
     return load("{}", "the tutorial's cluster")
 
 
@@ -30,7 +30,7 @@ def load_file(
     name: str | None = None,
     underlay: IPv4Network | None = None,
 ) -> LabSpec:
-    """The lab that a file describes, as `load` reads it. Raises `Unfit`."""
+    """Read the lab that a file describes, as `load` does. Raises `Unfit`."""
     text = yamltext.read(path)
     return load(text, str(path), default_name=default_name, name=name, underlay=underlay)
 
@@ -45,9 +45,9 @@ def load(
     name: str | None = None,
     underlay: IPv4Network | None = None,
 ) -> LabSpec:
-    """The lab that the YAML `text` describes; `source` is its path, to which the paths in it are relative.
+    """Read the lab that the YAML `text` describes; paths in it are relative to its path `source`.
 
-    `name` and `underlay`, if given, come before the text's; `default_name` is for one that has no name.
+    `name` and `underlay`, if given, override the text's; `default_name` is used if the text has no name.
     Raises `Unfit` with a line `source: path: what is wrong` for each error.
     """
     source = str(source)
@@ -95,7 +95,7 @@ def load(
 def _flannel_problems(
     flannel: FlannelKey, nodes: Sequence[NodeSpec], underlay: IPv4Network | None
 ) -> Iterator[str]:
-    """What would fail only once the machines are there."""
+    """Yield problems that would otherwise appear only once the nodes are running."""
     minions = [node for node in nodes if node.runs("flanneld")]
     ours = any(node.flanneld.program is None for node in minions)
     problems = list(config_problems(flannel.config, ours=ours))
@@ -106,14 +106,14 @@ def _flannel_problems(
         program = node.flanneld.program
         address = underlay[node.host] if underlay else None
         why = no_interface([*flannel.options, *node.flanneld.options], address)
-        if why and (program is None or program.architecture != ANY):  # a script may make it first
+        if why and (program is None or program.architecture != ANY):  # a script may create it first
             yield f"flannel.options: on {node.name}: {why}"
 
 
 def _nodes(
     file: File, source: str, program: Callable[[Path], Program]
 ) -> tuple[tuple[NodeSpec, ...], list[str]]:
-    """The machines with the flanneld that each of them runs, and what is wrong with those."""
+    """Return the nodes with the flanneld that each of them runs, and the problems with those."""
     wrong: list[str] = []
 
     def find(key: FlanneldKey, at: str) -> Flanneld:
@@ -121,7 +121,7 @@ def _nodes(
             return Flanneld(options=key.options)
         try:
             found = program(Path(source).parent / Path(key.binary).expanduser())
-        except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of nobody
+        except (ValueError, RuntimeError) as error:  # RuntimeError: the user in ~USER does not exist
             wrong.append(f"{source}: {at}.binary: {error}")
             return Flanneld()
         return Flanneld(program=found, options=key.options)
@@ -137,7 +137,7 @@ def _nodes(
 
 
 def _tutorial_pods(minions: Sequence[str]) -> tuple[PodSpec, ...]:
-    """The tutorial's pods. In a lab with other machines they run where there is room."""
+    """Return the tutorial's pods; in a lab with other nodes they are placed where there is room."""
     folder = files("lab").joinpath("tutorial")
     names = ("mysqlpod01.yaml", "mysqlpod02.yaml")
     pods = [pod for name in names for pod in parse(folder.joinpath(name).read_text(encoding="utf-8"), name)]
@@ -147,7 +147,7 @@ def _tutorial_pods(minions: Sequence[str]) -> tuple[PodSpec, ...]:
 def _pods(
     entries: Sequence[object], minions: Sequence[str] | None, source: str, read: Callable[[Path], str]
 ) -> tuple[tuple[PodSpec, ...], list[str]]:
-    """The pods, and what is wrong with them. `minions` is None when the lab's nodes are wrong anyway."""
+    """Return the pods, and the problems with them. `minions` is None if the lab's nodes are wrong anyway."""
     found: list[tuple[str, PodSpec]] = []
     wrong = []
     for index, entry in enumerate(entries):
@@ -165,5 +165,5 @@ def _pods(
         if pod.name in names[:index]:
             wrong.append(f"{where}metadata.name: there is another Pod called {pod.name}")
         if pod.node is not None and minions is not None and pod.node not in minions:
-            wrong.append(f"{where}spec.nodeName: {pod.node} is no minion; there is: {', '.join(minions)}")
+            wrong.append(f"{where}spec.nodeName: {pod.node} is not a minion; minions: {', '.join(minions)}")
     return tuple(pod for _, pod in found), wrong

@@ -1,4 +1,4 @@
-"""Whether a flanneld is asked for an interface that its machine has."""
+"""Checks that the interface options of a flanneld match its node."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address
@@ -6,15 +6,15 @@ from ipaddress import IPv4Address
 __all__ = ["no_interface"]
 
 INTERFACES = ("eth0", "lo")
-"""What a machine has when flanneld starts."""
+"""The interfaces of a node when flanneld starts."""
 
 OTHER_WAYS = ("iface-regex", "iface-can-reach")
 
 
 def no_interface(options: Sequence[str], address: IPv4Address | None) -> str:
-    """What is wrong when no `-iface` among the options can be found; else empty.
+    """Return a problem if none of the options' `-iface` values can be found; else "".
 
-    `address` is the machine's, if it is known already. flannel takes the first that it finds.
+    `address` is the node's, if it is already known. flannel uses the first one that it finds.
     """
     flags = [option.lstrip("-").partition("=") for option in options]
     asked = [value for name, _, value in flags if name == "iface" and value]
@@ -23,7 +23,7 @@ def no_interface(options: Sequence[str], address: IPv4Address | None) -> str:
     if any(_may_be(value, address) for value in asked):
         return ""
     here = "eth0" if address is None else f"eth0 ({address})"
-    return f"-iface={asked[0]}: it has no such interface, but {here}"
+    return f"-iface={asked[0]}: no such interface; the node has {here}"
 
 
 def _may_be(value: str, address: IPv4Address | None) -> bool:

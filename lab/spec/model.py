@@ -1,4 +1,4 @@
-"""What a lab is made of, as frozen values."""
+"""The parts of a lab, as frozen values."""
 
 import re
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ TUTORIAL = "tutorial"
 
 TUTORIAL_UNDERLAY = IPv4Network("192.168.199.0/24")
 UNDERLAYS = tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 256))
-"""What every other lab may have."""
+"""The candidates for every other lab."""
 
 LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 HOST_NAME = re.compile(DNS_LABEL)
@@ -43,24 +43,24 @@ Role = Literal["master", "minion"]
 ServiceName = Literal["etcd", "flanneld", "docker"]
 
 SERVICES: Mapping[Role, tuple[ServiceName, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
-"""What a machine runs, by the lab file's word for it. Everything else asks for the services."""
+"""The services of a node by its role, the lab file's term. Everything else refers to services."""
 
 
 def _host_name(value: str) -> str:
     if not HOST_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no host name: {DNS_LABEL_WORDS}")
+        raise ValueError(f"{value!r} is not a host name: {DNS_LABEL_WORDS}")
     return value
 
 
 def lab_name(value: str) -> str:
-    """The name, if a lab can have it. Raises `ValueError`."""
+    """Return the name if it is valid for a lab. Raises `ValueError`."""
     if not LAB_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no lab name: at most 32 lower-case letters, digits and '-'")
+        raise ValueError(f"{value!r} is not a lab name: at most 32 lower-case letters, digits and '-'")
     return value
 
 
 def underlay_network(value: object) -> IPv4Network:
-    """The network that is meant, if machines can have it. Raises `ValueError`."""
+    """Parse an underlay network. Raises `ValueError`."""
     try:
         network = IPv4Network(str(value))
     except ValueError:
@@ -73,12 +73,12 @@ def underlay_network(value: object) -> IPv4Network:
 
 
 def underlay_of(name: str) -> IPv4Network | None:
-    """The underlay that goes with a lab's name; None for the next free one."""
+    """Return the underlay that belongs to a lab's name; None for the next free one."""
     return TUTORIAL_UNDERLAY if name == TUTORIAL else None
 
 
 def no_underlay(network: IPv4Network, underlay: IPv4Network | None) -> str:
-    """What is wrong when a lab with this overlay network can have no underlay; else empty."""
+    """Return a problem if no underlay is possible with this overlay network; else ""."""
     if _underlays(network, underlay):
         return ""
     every = underlay or f"{UNDERLAYS[0]} to {UNDERLAYS[-1]}"
@@ -91,7 +91,7 @@ def _underlays(network: IPv4Network, underlay: IPv4Network | None) -> tuple[IPv4
 
 
 class NodeBase(Model):
-    """One machine: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
+    """A node: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
 
     name: str
     role: Role
@@ -102,19 +102,19 @@ class NodeBase(Model):
 
     @property
     def services(self) -> tuple[ServiceName, ...]:
-        """What it runs, in the order in which that starts."""
+        """Its services, in start order."""
         return SERVICES[self.role]
 
     def runs(self, service: ServiceName) -> bool:
-        """Whether that is one of its services."""
+        """Whether the node runs this service."""
         return service in self.services
 
 
 class NodeSpec(NodeBase):
-    """A machine with what it runs."""
+    """A node with what it runs."""
 
     flanneld: Flanneld = Flanneld()
-    """Where it runs flanneld."""
+    """Used if the node runs flanneld."""
 
 
 class LabSpec(Model):
@@ -132,12 +132,12 @@ class LabSpec(Model):
     privileged: bool
 
     def running(self, service: ServiceName) -> tuple[NodeSpec, ...]:
-        """The machines that run a service, in the lab file's order."""
+        """Return the nodes that run a service, in the lab file's order."""
         return tuple(node for node in self.nodes if node.runs(service))
 
     @property
     def minions(self) -> tuple[NodeSpec, ...]:
-        """The machines that are in the overlay."""
+        """The nodes in the overlay."""
         return self.running("flanneld")
 
     @property
@@ -147,26 +147,26 @@ class LabSpec(Model):
 
     @property
     def backend_config(self) -> BackendConfig:
-        """How packets are to travel, from flannel's configuration."""
+        """The backend settings in flannel's configuration."""
         return backend_of(self.flannel_config)
 
     @property
     def backend(self) -> Backend:
-        """What the lab knows of that way."""
+        """The lab's knowledge of that backend."""
         return backend(self.backend_config.type)
 
     @property
     def bare(self) -> bool:
-        """Whether pods' packets cross the machines' network under the pods' own addresses."""
+        """Whether pods' packets cross the underlay unencapsulated, with the pods' addresses."""
         return self.backend.bare or self.backend_config.direct_routing
 
     @property
     def underlays(self) -> tuple[IPv4Network, ...]:
-        """The underlays that it may have, best first: none that the overlay would take addresses from."""
+        """The possible underlays, best first: those that do not overlap the overlay."""
         return _underlays(self.network, self.underlay)
 
     def with_name(self, name: str) -> "LabSpec":
-        """This lab under another name, with the underlay that goes with it, or its own. Raises `Unfit`."""
+        """Return this lab under another name, with the underlay of that name, or its own. Raises `Unfit`."""
         try:
             lab_name(name)
         except ValueError as error:
@@ -178,21 +178,21 @@ class LabSpec(Model):
         return changed
 
     def public(self) -> "LabSpec":
-        """The same without what the pods' variables hold, for where everybody reads."""
+        """Return the lab without the values of the pods' variables, for places that everybody can read."""
         return self.model_copy(update={"pods": tuple(pod.without_values() for pod in self.pods)})
 
     def to_json(self) -> str:
-        """All of it as text."""
+        """Encode as JSON."""
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str) -> "LabSpec":
-        """What `to_json` wrote. Raises `LabError` for anything else."""
+        """Decode what `to_json` wrote. Raises `LabError` for anything else."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise LabError(
                 f"the label lab.spec of this lab cannot be read ({error.error_count()} errors): "
-                "another version of lab made it",
+                "another version of lab created it",
                 hint="lab down removes it",
             ) from error

@@ -1,7 +1,7 @@
-"""What is wrong with flannel's network configuration, before a machine is made for it.
+"""Validation of flannel's network configuration, before nodes are created for it.
 
-No more than the rules that every flannel has, or today's: docs/configuration.md and `CheckNetworkConfig` in
-flannel. What a backend makes of its own keys is that flannel's business.
+It covers only the rules that every flannel has, or today's: docs/configuration.md and `CheckNetworkConfig` in
+flannel. A backend's own keys are left to flannel.
 """
 
 import json
@@ -16,20 +16,22 @@ __all__ = ["config_problems", "config_text", "lower", "network_of"]
 
 USUAL = 24
 LONGEST = 30
-"""SubnetLen: a /31 has no room for a bridge and a pod."""
+"""Maximum SubnetLen: a /31 has no room for a bridge and a pod."""
 SPARE = 2
-"""Four subnets, in bits."""
+"""Room for four subnets, in bits."""
 
 
 def config_text(value: object) -> str:
-    """The configuration as it goes to etcd: a text as it stands, or a mapping's JSON. Raises `ValueError`."""
+    """Return the configuration as stored in etcd: text unchanged, a mapping as JSON. Raises `ValueError`."""
     try:
         text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"expected flannel's JSON object; got {short(value)}: {error}") from error
     except (ValueError, TypeError) as error:
-        raise ValueError(f"expected flannel's JSON object; got {short(value)}, which JSON has not") from error
+        raise ValueError(
+            f"expected flannel's JSON object; got {short(value)}, which JSON cannot express"
+        ) from error
     if not isinstance(document, dict):
         raise ValueError(
             f'expected flannel\'s JSON object, such as {{"Network": "10.2.0.0/16"}}; got {short(value)}'
@@ -38,19 +40,20 @@ def config_text(value: object) -> str:
 
 
 def lower(document: Mapping[str, Any]) -> dict[str, Any]:
-    """With small letters for keys: Go's JSON decoder, which flannel uses, does not tell them apart."""
+    """Convert keys to lower case: Go's JSON decoder, which flannel uses, ignores case."""
     return {key.lower(): value for key, value in document.items()}
 
 
 def network_of(config: str) -> IPv4Network:
-    """The overlay network of a configuration that has no problems."""
+    """Return the overlay network of a valid configuration."""
     return IPv4Network(lower(json.loads(config))["network"], strict=False)
 
 
 def config_problems(config: str, *, ours: bool = True) -> Iterator[str]:
-    """A line `KEY: what is wrong` for each problem of a JSON object; `ours`: a minion runs flanneld_py.
+    """Yield a line `KEY: what is wrong` for each problem of a JSON object.
 
-    Where none does, an old flannel may be meant, which needs room for one subnet, and another's backends.
+    `ours`: a minion runs flanneld_py. Otherwise an old flannel may be meant, which requires room for only one
+    subnet, or one with other backends.
     """
     fields = {key: value for key, value in lower(json.loads(config)).items() if value is not None}
     network = _network(fields.get("network", ""))
@@ -61,7 +64,7 @@ def config_problems(config: str, *, ours: bool = True) -> Iterator[str]:
 
 
 def _network(value: object) -> IPv4Network | str:
-    """The network, or what is wrong with it."""
+    """Return the network, or the problem with it."""
     if value == "":
         return "required, such as 10.2.0.0/16"
     if isinstance(value, str) and "/" in value:
@@ -106,7 +109,7 @@ def _subnets(fields: Mapping[str, object], network: IPv4Network | None, ours: bo
 
 
 def _bound(value: object) -> IPv4Address | str | None:
-    """A limit, None where none is given, or what is wrong with it."""
+    """Return a limit, None if there is none, or the problem with it."""
     if value is None:
         return None
     try:
@@ -128,4 +131,4 @@ def _backend(value: object, ours: bool) -> Iterator[str]:
         yield f"Backend.Type: expected one of {', '.join(BACKENDS)}; got {short(kind)}"
     elif ours and kind.lower() not in BACKENDS:
         known = ", ".join(BACKENDS)
-        yield f"Backend.Type: flanneld_py has no {kind}{similar(kind, BACKENDS)}; it has {known}"
+        yield f"Backend.Type: flanneld_py has no backend {kind}{similar(kind, BACKENDS)}; it has {known}"

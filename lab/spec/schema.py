@@ -1,4 +1,4 @@
-"""The lab file's keys. What a file leaves out is the tutorial's."""
+"""The lab file's keys. Keys left out have the tutorial's values."""
 
 import re
 from ipaddress import IPv4Network
@@ -15,10 +15,10 @@ __all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
 
 
 def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Words that neither systemd's settings files nor its command lines would read as something else."""
+    """Require words that systemd's environment files and command lines take literally."""
     for option in value:
         if not re.fullmatch(r"-[^\s\"'\\\\$]*", option):
-            raise ValueError(f"expected options of flanneld without blanks and quotes; got {short(option)}")
+            raise ValueError(f"expected flanneld options without blanks and quotes; got {short(option)}")
     return value
 
 
@@ -26,10 +26,10 @@ Options = Annotated[tuple[str, ...], AfterValidator(_plain_options)]
 
 
 class FlannelKey(Model):
-    """What flannel is told."""
+    """flannel's configuration and options."""
 
     config: Any = '{ "Network": "10.2.0.0/16" }'
-    """JSON text, which reaches etcd as it stands, or a mapping."""
+    """JSON text, which is stored in etcd as it is, or a mapping."""
     prefix: str = "/coreos.com/network"
     options: Options = ("-iface=eth0",)
     etcd_api: EtcdApi = "v3"
@@ -48,10 +48,10 @@ class FlannelKey(Model):
 
 
 class FlanneldKey(Model):
-    """Which flanneld."""
+    """The flanneld to run."""
 
     binary: str | None = None
-    """A path, relative to the lab file. Left out: flanneld_py."""
+    """A path, relative to the lab file. If left out: flanneld_py."""
     options: Options = ()
 
 
@@ -59,14 +59,14 @@ class NodeKey(NodeBase):
     """A node of the lab file."""
 
     flanneld: FlanneldKey | None = None
-    """Left out: the whole lab's."""
+    """If left out: the lab's."""
 
     @field_validator("flanneld")
     @classmethod
     def _where_one_runs(cls, value: FlanneldKey | None, info: ValidationInfo) -> FlanneldKey | None:
         role = info.data.get("role")
         if value is not None and role is not None and "flanneld" not in SERVICES[role]:
-            raise ValueError(f"the {role} runs no flanneld")
+            raise ValueError(f"the {role} does not run flanneld")
         return value
 
 
@@ -81,27 +81,27 @@ class File(Model):
     """A lab file."""
 
     name: str | None = None
-    """Left out: what the command line or the environment says, else the tutorial's."""
+    """If left out: the name from the command line or the environment, else the tutorial's."""
     underlay: Annotated[IPv4Network | None, BeforeValidator(underlay_network)] = None
-    """Left out: the one that goes with the name."""
+    """If left out: the one that belongs to the name."""
     nodes: tuple[NodeKey, ...] = TUTORIAL_NODES
     flannel: FlannelKey = FlannelKey()
     flanneld: FlanneldKey = FlanneldKey()
-    """Of every minion that does not say its own."""
+    """Default for the minions."""
     pods: tuple[Any, ...] | None = None
-    """Paths, and Pods written in place."""
+    """Paths of Pod files, and inline Pods."""
     privileged: StrictBool = False
 
     _name = field_validator("name")(lab_name)
 
 
 def nodes_problems(entries: object) -> list[str]:
-    """What is wrong with a lab file's nodes taken together, also where some are wrong in themselves."""
+    """Return problems of a lab file's nodes as a whole, even if some are invalid themselves."""
     nodes = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     roles = [node.get("role") for node in nodes]
     masters, minions = roles.count("master"), roles.count("minion")
     wrong = []
-    # A role that is misspelt may be the one that is missing.
+    # A misspelt role may be the missing one.
     if masters > 1 or (
         isinstance(entries, list) and masters + minions == len(entries) and not (masters and minions)
     ):

@@ -111,7 +111,7 @@ def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
 ) -> None:
     monkeypatch.setenv("LAB_NAME", "No Name")
     assert group.run(["down"]) == 2
-    assert capsys.readouterr().err.startswith("lab: LAB_NAME in the environment: 'No Name' is no lab name")
+    assert capsys.readouterr().err.startswith("lab: LAB_NAME in the environment: 'No Name' is not a lab name")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), LabError("no luck", hint="Try again."), ValueError()])

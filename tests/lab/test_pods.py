@@ -126,13 +126,13 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
         (
             "image: mysql",
             "image: MySQL",
-            "spec.containers[0].image: 'MySQL' is no image's name: "
-            "expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]; a name has small letters only",
+            "spec.containers[0].image: 'MySQL' is not an image name: "
+            "expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]; names are lower-case",
         ),
         (
             "image: mysql",
             "image: ''",
-            "spec.containers[0].image: '' is no image's name: "
+            "spec.containers[0].image: '' is not an image name: "
             "expected [HOST[:PORT]/]NAME[:TAG][@sha256:DIGITS]",
         ),
         (
@@ -156,7 +156,7 @@ def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: Po
         (
             "  name: mysql01\n  labels",
             "  name: My_SQL\n  labels",
-            "metadata.name: 'My_SQL' is no name: at most 63 lower-case letters, digits and '-', "
+            "metadata.name: 'My_SQL' is not a name: at most 63 lower-case letters, digits and '-', "
             "with a letter or digit at both ends",
         ),
         (
@@ -186,7 +186,7 @@ def test_all_errors_are_told_at_once() -> None:
         ("a: [", "line 1, column 5: expected the node content, but found '<stream end>'"),
         ("kind: Pod\nkind: Pod\n", "line 2, column 1: the key kind is there twice"),
         ("? [a]\n: b\n", "line 1, column 3: found unhashable key"),
-        ("", "no Pod in it"),
+        ("", "it contains no Pod"),
         ("- a\n", "expected a mapping; got ['a']"),
     ],
 )
@@ -300,8 +300,8 @@ def test_a_node_that_is_no_minion_is_refused_with_the_candidates() -> None:
     with pytest.raises(Unfit) as error:
         pods.place([spec("a", "master"), spec("b", "n9")], ["n2", "n1"], {})
     assert error.value.message.splitlines() == [
-        "pod a: spec.nodeName: master is no minion of this lab; its minions: n1, n2",
-        "pod b: spec.nodeName: n9 is no minion of this lab; its minions: n1, n2",
+        "pod a: spec.nodeName: master is not a minion of this lab; minions: n1, n2",
+        "pod b: spec.nodeName: n9 is not a minion of this lab; minions: n1, n2",
     ]
 
 

@@ -76,7 +76,7 @@ def test_what_docker_refuses_is_refused_with_the_text_as_written(text: str):
 
 
 def test_capital_letters_are_told_of():
-    with pytest.raises(ValueError, match="a name has small letters only"):
+    with pytest.raises(ValueError, match="names are lower-case"):
         image_name("MySQL")
 
 

@@ -143,7 +143,7 @@ def test_a_labs_label_gives_back_the_lab(lab: LabSpec) -> None:
 
 
 def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
-    with pytest.raises(LabError, match="another version of lab made it"):
+    with pytest.raises(LabError, match="another version of lab created it"):
         LabSpec.from_json('{"name": "old"}')
 
 
@@ -155,14 +155,17 @@ def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
         (TWO_NODES.replace("role", "rolle", 1), "nodes[0].role: required"),
         ("nodes: 3", "nodes: expected a list; got 3"),
         ("privileged: 'yes'", "privileged: expected true or false; got 'yes'"),
-        ("name: No Name", "name: 'No Name' is no lab name: at most 32 lower-case letters, digits and '-'"),
+        (
+            "name: No Name",
+            "name: 'No Name' is not a lab name: at most 32 lower-case letters, digits and '-'",
+        ),
         (
             "flannel: {prefix: abc}",
             "flannel.prefix: expected an etcd key such as /coreos.com/network; got 'abc'",
         ),
         (
             "flannel: {options: ['-iface eth0']}",
-            "flannel.options: expected options of flanneld without blanks and quotes; got '-iface eth0'",
+            "flannel.options: expected flanneld options without blanks and quotes; got '-iface eth0'",
         ),
         (
             TWO_NODES.replace("minion", "worker"),
@@ -177,11 +180,11 @@ def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
         (TWO_NODES.replace("3", "1"), "nodes[1].host: expected greater than or equal to 2; got 1"),
         (
             "flanneld: {options: ['-a $b']}",
-            "flanneld.options: expected options of flanneld without blanks and quotes; got '-a $b'",
+            "flanneld.options: expected flanneld options without blanks and quotes; got '-a $b'",
         ),
         (
             TWO_NODES.replace("host: 2", "host: 2, flanneld: {options: []}"),
-            "nodes[0].flanneld: the master runs no flanneld",
+            "nodes[0].flanneld: the master does not run flanneld",
         ),
         ("flannel: {etcdApi: v4}", "flannel.etcdApi: expected 'v2' or 'v3'; got 'v4'"),
         (
@@ -240,7 +243,7 @@ def test_a_configuration_that_is_no_json_object_is_refused(config: str) -> None:
         ),
         (
             "Network: 10.2.0.0/16, Backend: {Type: vxlann}",
-            "Backend.Type: flanneld_py has no vxlann; did you mean vxlan?; "
+            "Backend.Type: flanneld_py has no backend vxlann; did you mean vxlan?; "
             "it has udp, vxlan, host-gw, alloc, extension, wireguard, ipip",
         ),
     ],
@@ -282,7 +285,7 @@ def test_an_interface_that_a_machine_has_not_is_refused_before_it_is_made(
     text = f"flannel: {{options: {options}}}"
     lines = refused(text) if refusals else []
     assert len(lines) == refusals
-    assert all("it has no such interface, but eth0 (192.168.199.5" in line for line in lines)
+    assert all("no such interface; the node has eth0 (192.168.199.5" in line for line in lines)
     if not refusals:
         assert load(text)
 
@@ -323,7 +326,7 @@ flannel: {}
 """
     assert refused(text) == [
         "labs/demo.yaml: line 7, column 1: the key flannel is there twice",
-        "labs/demo.yaml: name: 'Bad Name' is no lab name: at most 32 lower-case letters, digits and '-'",
+        "labs/demo.yaml: name: 'Bad Name' is not a lab name: at most 32 lower-case letters, digits and '-'",
         "labs/demo.yaml: nodes[0].size: not supported by the lab",
         "labs/demo.yaml: nodes[2].role: expected 'master' or 'minion'; got 'worker'",
         "labs/demo.yaml: nodes: a lab has one master and at least one minion; this has 2 and 0",
@@ -356,7 +359,8 @@ def test_any_document_is_a_lab_or_is_refused(document: object) -> None:
 def test_a_pod_on_a_node_that_is_no_minion_is_refused_with_the_minions() -> None:
     pod = TUTORIAL_POD.replace("spec:\n", "spec:\n  nodeName: centos-master\n")
     assert refused("pods: [one.yaml]", one=pod) == [
-        "labs/one.yaml: spec.nodeName: centos-master is no minion; there is: centos-minion01, centos-minion02"
+        "labs/one.yaml: spec.nodeName: centos-master is not a minion; "
+        "minions: centos-minion01, centos-minion02"
     ]
 
 
@@ -367,7 +371,7 @@ def test_two_pods_of_one_name_are_refused() -> None:
 
 
 def test_a_name_for_a_lab_is_checked_when_it_comes_from_the_command_line() -> None:
-    with pytest.raises(Unfit, match="'Bad_Name' is no lab name"):
+    with pytest.raises(Unfit, match="'Bad_Name' is not a lab name"):
         spec.tutorial().with_name("Bad_Name")
 
 
@@ -448,7 +452,7 @@ def test_a_program_is_known_by_its_first_bytes(tmp_path: Path, data: bytes, arch
         (None, "cannot be read: No such file or directory"),
         (b"", "is neither an ELF program nor a script that begins with #!; it begins with b''"),
         (b"\x1f\x8b\x08", r"it begins with b'\x1f\x8b\x08'"),
-        (ELF % b"\x01" + b"\x01\x00\x3e\x00", "is an ELF file that cannot be run (e_type 1)"),
+        (ELF % b"\x01" + b"\x01\x00\x3e\x00", "is an ELF file but not executable (e_type 1)"),
     ],
 )
 def test_what_is_no_program_is_refused_with_its_place(

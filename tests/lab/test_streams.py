@@ -82,7 +82,7 @@ def test_text_is_utf8_whatever_the_locale(environment: dict[str, str], tmp_path)
     (tmp_path / "größe.yaml").write_text("name: 'größe'\n", encoding="utf-8")
     file = tmp_path / "größe.yaml"
     done = shell(f"{LAB} up --dry-run -f {file}", **environment)
-    words = "name: 'größe' is no lab name: at most 32 lower-case letters, digits and '-'"
+    words = "name: 'größe' is not a lab name: at most 32 lower-case letters, digits and '-'"
     assert (done.returncode, done.stderr) == (2, f"lab: {file}: {words}\n")
 
 
