@@ -53,7 +53,7 @@ on each machine), it accepts 45,000 of 100,000 datagrams a second, but 65,000 of
 SLOWEST: Final = 100e-6
 """Upper limit in seconds per datagram, in case this machine was slow while `pair_cost` was measured."""
 
-TOO_MANY_WAIT: Final = "too many wait for a node that announces nothing"
+TOO_MANY_WAIT: Final = "queue full for a node without an announcement"
 
 _INT: Final = Struct("@i")
 _SIZE: Final = Struct("@H")

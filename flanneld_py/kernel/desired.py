@@ -137,7 +137,7 @@ def compare(wanted: DesiredDevice, found: FoundDevice | None) -> tuple[Action, .
         return (Recreate(f"The device {name} was recreated by another process: replacing it"),)
     if wanted.mac and found.mac != wanted.mac:
         change = f"from {wanted.mac} to {found.mac}"
-        return (Recreate(f"The MAC of {name} was changed {change}: peers are told"),)
+        return (Recreate(f"The MAC of {name} was changed {change}: announcing it to peers"),)
     return tuple(_differences(wanted, found))
 
 

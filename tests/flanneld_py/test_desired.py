@@ -55,7 +55,7 @@ def test_another_mac_is_the_backends_to_tell():
     vtep = replace(WANTED, mac="52:08:00:00:00:01")
     (action,) = compare(vtep, replace(FOUND, mac="52:08:00:00:00:02"))
     assert action == Recreate(
-        "The MAC of flannel0 was changed from 52:08:00:00:00:01 to 52:08:00:00:00:02: peers are told"
+        "The MAC of flannel0 was changed from 52:08:00:00:00:01 to 52:08:00:00:00:02: announcing it to peers"
     )
 
 

@@ -106,7 +106,7 @@ def test_only_a_node_that_says_nothing_is_spared_our_speed(sandbox: Sandbox) -> 
     name = f"{there.host.subnet}.0-24"
     said(sandbox, here, there)
     there.daemon.signal("STOP")
-    reason = "too many wait for a node that announces nothing"
+    reason = "queue full for a node without an announcement"
 
     def counted() -> tuple[int, int]:
         """Datagrams that were sent, and that there was no place for."""

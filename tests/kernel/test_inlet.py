@@ -112,7 +112,7 @@ def test_what_a_network_sends_to_its_port_goes_nowhere(sandbox):
         return came_in(here.host) == 1 or wait.NotYet(str(came_in(here.host)))
 
     eventually(seen, f"a packet to come to {INLET}")
-    here.has_dropped("sent to the inlet's port by a network")
+    here.has_dropped("sent to the inlet's port from a network")
     assert echoes(here.host) == before + 1
 
 

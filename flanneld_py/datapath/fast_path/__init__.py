@@ -77,7 +77,7 @@ class FastPath:
         return next(((each.device, each.index) for each in self._attached if each.program == INLET), None)
 
     def damage(self) -> str:
-        """Describe the first program that is no longer attached, or whose device is gone; "" if all are."""
+        """Describe the first program that is detached or whose device is gone; "" if there is none."""
         for each in self._attached:
             if bpf.attached_to(each.link) != each.index:
                 return f"The BPF program {each.program} is no longer attached to {each.device}"

@@ -28,9 +28,9 @@ FIRST: Final = _INDEX.pack(0)
 NO_MANDATE: Final = bytes(_MANDATE.size)
 NO_FLOW: Final = bytes(_FLOW.size)
 
-STRAY: Final = Drop("sent to the inlet's port by a network")
-WRAPPING: Final = Drop("the kernel refused the fast path a datagram's headers")
-UNWRAPPING: Final = Drop("the kernel refused to take a packet out of its datagram for the fast path")
+STRAY: Final = Drop("sent to the inlet's port from a network")
+WRAPPING: Final = Drop("the kernel refused to encapsulate a packet of the fast path")
+UNWRAPPING: Final = Drop("the kernel refused to decapsulate a packet of the fast path")
 
 DROPS: Final = (SPOOFED, NOT_OURS, MANY_HOSTS, NO_LEASE, STRAY, WRAPPING, UNWRAPPING)
 """The drop reasons, in the order of enum drop."""
