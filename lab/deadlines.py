@@ -94,11 +94,11 @@ SEED_FILLED = Deadline(3600)
 DOWNLOAD = Deadline(7200)
 """For a program of this machine that downloads, on a slow line."""
 
-UNIT_STARTS = Deadline(180)
-"""For etcd, flanneld or docker on a machine, from its boot on."""
+UNIT_STARTS = Deadline(300)
+"""For etcd, flanneld or docker on a machine, from its boot on; in an emulated machine it took etcd 170."""
 
 JOINED = Deadline(2)
-"""Each time that a unit's start is waited for, before its log is looked at."""
+"""Each time that a unit's start is waited for, before its log is looked at; longer where looks take long."""
 
 CONFIG_TAKEN = Deadline(180)
 """For etcd to take flannel's configuration; etcdctl by itself gives up after 5 s, and is tried again."""

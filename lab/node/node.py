@@ -29,6 +29,10 @@ KILLED = 128 + signal.SIGKILL
 SPAN = 300
 """Lines of a log, in which those that tell are sought: a usage text has more than a hundred."""
 
+REST = 4
+"""So many times as long as a look at what holds a unit up took, no other look follows: on a slow machine
+looks take as much as what they look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -104,18 +108,26 @@ class Node:
         `LabError` at once when it, or the whole machine, has failed.
         """
 
+        took = 0.0  # the last look, in seconds
+
         def started() -> bool | wait.NotYet:
             # Joins a start job that is queued already. 124 is timeout(1)'s: the job is still waiting.
-            result = self.run(["timeout", f"{JOINED.seconds:g}", "systemctl", "start", unit], check=False)
-            if result.exit_code == 0:
-                return True
+            joined = max(JOINED.seconds, REST * took)
+            result = self.run(["timeout", f"{joined:g}", "systemctl", "start", unit], check=False)
+            return True if result.exit_code == 0 else look(result)
+
+        def look(result: ExecResult) -> wait.NotYet:
+            nonlocal took
+            began = time.monotonic()
             if failed := self.failed_units(waits=result.exit_code == 124):
                 raise LabError(
                     f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n"
                     + "\n".join(self._last_words(name) for name in failed)
                 )
             if result.exit_code == 124:
-                return wait.NotYet(self._held_up(unit))
+                held_up = self._held_up(unit)
+                took = time.monotonic() - began
+                return wait.NotYet(held_up)
             # The bus answers only some 0.3 s after the container's start.
             return wait.NotYet(result.output.strip() or f"{unit} is not started yet")
 

@@ -63,6 +63,34 @@ def unit(name: str, state: str, restarts: int | None) -> str:
     return (f"NRestarts={restarts}\n" if restarts is not None else "") + f"Id={name}\nActiveState={state}\n"
 
 
+class SlowEngine:
+    """A machine on which a command takes 10 s, and etcd some minutes to start."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.joined: list[float] = []
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+    def exec(self, _container: str, argv: Sequence[str], **_: object) -> ExecResult:
+        command = argv[3:]  # behind timeout(1)
+        if command[0] == "timeout":
+            self.joined.append(float(command[1]))
+            self.now += self.joined[-1]
+            return ExecResult(0 if self.now > 400 else 124, b"", b"")
+        self.now += 10
+        return ExecResult(0, b"", b"")
+
+
+def test_where_a_look_at_what_holds_a_unit_up_takes_long_there_are_few(monkeypatch):
+    engine = SlowEngine(monkeypatch)
+    running = Container("9d5b", "lab-demo-centos-master", LABELS, "running", "Up 1 second")
+    Node(cast(Engine, engine), running, IPv4Address("192.168.200.51")).start_service("etcd")
+    first, *others = engine.joined
+    assert first == 2
+    assert len(others) <= 3
+    assert sum(engine.joined) > 0.75 * engine.now
+
+
 def test_a_unit_has_failed_when_systemd_gave_up_or_starts_it_in_vain():
     shown = [
         unit("flanneld.service", "activating", 3),
