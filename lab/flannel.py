@@ -47,9 +47,21 @@ class Dialect:
     packet for them came, and the device's address had the Network's length."""
     fdb_clean: bool = False
     """vxlan: no FDB entry stays of a MAC that a peer had before its reboot. No flannel so far removes it."""
+    wireguard_by_peer: bool = False
+    """wireguard: a route for each peer's subnet. flannel has one for the whole Network."""
+    ipip_always_onlink: bool = True
+    """ipip: a route that DirectRouting leads past the tunnel is onlink, too."""
 
 
-OURS = Dialect(public_ipv6=True, vni=True, udp_network=True, vxlan_static=True, fdb_clean=True)
+OURS = Dialect(
+    public_ipv6=True,
+    vni=True,
+    udp_network=True,
+    vxlan_static=True,
+    fdb_clean=True,
+    wireguard_by_peer=True,
+    ipip_always_onlink=False,
+)
 """flanneld_py: the tutorial's flannel0, and everything else as flannel has it today."""
 
 

@@ -1,11 +1,51 @@
-"""Backends with a tunnel of the kernel's, of which the lab knows the overhead alone."""
+"""Backends with a tunnel of the kernel's that needs a route for each peer and no other table."""
 
-from lab.backends.model import Backend
+from lab.backends.model import Backend, BackendConfig, Forms, Overlay, routes_by_the_underlay
 
 __all__ = ["IPIP", "WIREGUARD"]
 
-WIREGUARD = Backend(name="wireguard", overhead=80)
-"""As flannel reckons: IPv6 (40), UDP (8), WireGuard (32)."""
 
-IPIP = Backend(name="ipip", overhead=20)
-"""IPv4."""
+def _wireguard_device(_config: BackendConfig) -> str:
+    return "flannel-wg"
+
+
+def _wireguard(overlay: Overlay) -> Forms:
+    """Which key a machine's lease must have, nothing that `ip` shows of the device says."""
+    device = _wireguard_device(overlay.config)
+    there = (
+        [peer.subnet for peer in overlay.peers] if overlay.dialect.wireguard_by_peer else [overlay.network]
+    )
+    return Forms(lease=None, routes=frozenset(f"{network} dev {device} scope link" for network in there))
+
+
+def _ipip_device(_config: BackendConfig) -> str:
+    return "flannel.ipip"
+
+
+def _ipip(overlay: Overlay) -> Forms:
+    device = _ipip_device(overlay.config)
+    if overlay.config.direct_routing:
+        routes = routes_by_the_underlay(overlay.peers)
+        if overlay.dialect.ipip_always_onlink:
+            routes = frozenset(f"{route} onlink" for route in routes)
+    else:
+        routes = frozenset(f"{peer.subnet} via {peer.address} dev {device} onlink" for peer in overlay.peers)
+    return Forms(lease={"BackendType": "ipip"}, routes=routes)
+
+
+WIREGUARD = Backend(
+    name="wireguard",
+    overhead=40 + 8 + 32,  # as flannel reckons: IPv6, UDP, WireGuard
+    takes_mtu=True,
+    hops=2,  # one for each machine's kernel, which forwards the packet
+    device=_wireguard_device,
+    forms=_wireguard,
+)
+
+IPIP = Backend(
+    name="ipip",
+    overhead=20,  # IPv4
+    hops=2,  # one for each machine's kernel, which forwards the packet
+    device=_ipip_device,
+    forms=_ipip,
+)

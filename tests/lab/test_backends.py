@@ -160,6 +160,39 @@ UDP = seen(
 )
 
 
+# As ip(8) shows what flanneld_py has made, on Linux 6.12: tests/kernel/test_wireguard.py, test_ipip.py.
+OUR_WIREGUARD = seen(
+    spec({"Type": "wireguard"}, "v3", Flanneld()),
+    mtu=1420,
+    device=Link("flannel-wg", True, 1420, None, ("{}.0/32",)),
+    version="",
+    routes={
+        ONE: "10.2.7.0/24 dev flannel-wg proto 241 scope link",
+        TWO: "10.2.37.0/24 dev flannel-wg proto 241 scope link",
+    },
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","PublicIPv6":null,"BackendType":"wireguard",'
+        '"BackendData":{"PublicKey":"l8OxC01sEzp46l3MHPZCHT+Brjex9ijOFMpvzncw8zM=","Port":51820}}',
+        TWO: '{"PublicIP":"192.168.200.53","PublicIPv6":null,"BackendType":"wireguard",'
+        '"BackendData":{"PublicKey":"c7LYt2qptTZgAyvI9di+46OuTjs6f9Sa3oH3NHo0qmg=","Port":51820}}',
+    },
+)
+OUR_IPIP = seen(
+    spec({"Type": "ipip"}, "v3", Flanneld()),
+    mtu=1480,
+    device=Link("flannel.ipip", True, 1480, None, ("{}.0/32",)),
+    version="",
+    routes={
+        ONE: "10.2.7.0/24 via 192.168.200.53 dev flannel.ipip proto 241 onlink",
+        TWO: "10.2.37.0/24 via 192.168.200.52 dev flannel.ipip proto 241 onlink",
+    },
+    values={
+        ONE: '{"PublicIP":"192.168.200.52","PublicIPv6":null,"BackendType":"ipip"}',
+        TWO: '{"PublicIP":"192.168.200.53","PublicIPv6":null,"BackendType":"ipip"}',
+    },
+)
+
+
 def of(found: Observation, backend: dict[str, Any], api: str, flanneld: Flanneld) -> Observation:
     """The same, in a lab with another configuration."""
     lab = spec(backend, api, flanneld)
@@ -192,6 +225,25 @@ def with_leases(found: Observation, *values: str) -> Observation:
 )
 def test_what_a_genuine_flannel_makes_passes_every_check(found: Observation) -> None:
     assert failures(found) == {}
+
+
+@pytest.mark.parametrize("found", [OUR_WIREGUARD, OUR_IPIP], ids=["wireguard", "ipip"])
+def test_what_ours_makes_of_a_tunnel_of_the_kernels_passes_and_without_a_route_fails(
+    found: Observation,
+) -> None:
+    assert failures(found) == {}
+    lone = on_first(found, routes=known(found.nodes[ONE].routes)[:2])
+    assert set(failures(lone)) == {("routes.overlay", ONE)}
+
+
+def test_a_genuine_wireguard_has_one_route_for_the_whole_network() -> None:
+    # flannel 0.20.2, backend/wireguard/device.go: RouteAdd of the network, SCOPE_LINK.
+    genuine = of(OUR_WIREGUARD, {"Type": "wireguard"}, "v3", GENUINE)
+    assert set(failures(genuine)) == {("routes.overlay", ONE), ("routes.overlay", TWO)}
+    for name in (ONE, TWO):
+        routes = (*known(genuine.nodes[name].routes)[:2], "10.2.0.0/16 dev flannel-wg scope link")
+        genuine = changed(genuine, name, routes=routes)
+    assert failures(genuine) == {}
 
 
 def test_our_vxlan_is_todays_whose_entries_may_be_marked() -> None:

@@ -117,7 +117,10 @@ def test_nobody_is_probed_where_somebody_else_carries_the_packets(kind: str):
     assert bool(judged(replace(observation(), spec=lab.spec))) is (kind != "alloc")
 
 
-@pytest.mark.parametrize(("kind", "ttl"), [("udp", 60), ("vxlan", 62), ("host-gw", 62), ("wireguard", None)])
+@pytest.mark.parametrize(
+    ("kind", "ttl"),
+    [("udp", 60), ("vxlan", 62), ("host-gw", 62), ("wireguard", 62), ("ipip", 62), ("extension", None)],
+)
 def test_the_answer_has_the_ttl_that_the_way_leaves(kind: str, ttl: int | None):
     for left in (60, 61, 62):
         seen = replace(observation(), spec=of_kind(kind))

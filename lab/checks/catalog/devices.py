@@ -69,7 +69,7 @@ def overlay_address(seen: Observation) -> Iterator[Comparison]:
     layer=Layer.DEVICE,
     part="DEV",
     on="minion",
-    expects="that of eth0 less 28 (udp: 1472) or 50 (vxlan: 1450)",
+    expects="that of eth0 less 28 (udp: 1472), 50 (vxlan: 1450), 80 (wireguard: 1420) or 20 (ipip: 1480)",
     needs=NEEDS,
 )
 def overlay_mtu(seen: Observation) -> Iterator[Comparison]:

@@ -91,8 +91,10 @@ class Values:
     layer=Layer.STORE,
     on="minion",
     expects='to the byte: `{"PublicIP":"ADDRESS","PublicIPv6":null}`; then with host-gw '
-    '`"BackendType":"host-gw"`, with vxlan `"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"MAC"}` '
-    "with the device's MAC. In etcd's v2 store, as 0.5.5 writes it: no `PublicIPv6`, no `VNI`",
+    '`"BackendType":"host-gw"`, with ipip `"BackendType":"ipip"`, with vxlan '
+    '`"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"MAC"}` '
+    "with the device's MAC. In etcd's v2 store, as 0.5.5 writes it: no `PublicIPv6`, no `VNI`. "
+    "With wireguard it is not compared",
     needs=NEEDS,
 )
 def value(seen: Observation) -> Iterator[Comparison]:
