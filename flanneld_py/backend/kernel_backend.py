@@ -5,7 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
@@ -22,7 +22,9 @@ from flanneld_py.runtime.once import Once
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
 
-__all__ = ["KernelBackend", "Table"]
+__all__ = ["KernelBackend", "Table", "outdone"]
+
+E = TypeVar("E")
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +190,7 @@ class KernelBackend(ABC):
         for remark in carried.remarks:
             self._remark(remark)
         for shared in self._ledger.put(lease.subnet, carried.entries):
-            self._remark(_shared(shared))
+            self._remark(outdone(shared))
 
     def _reconcile(self) -> list[Change]:
         """Compare everything and put it right; what was changed, one change for each slot."""
@@ -280,7 +282,8 @@ def _beyond(changes: Sequence[Change], wanted: Mapping[Slot, Entry]) -> list[Cha
     return [change for change in changes if isinstance(change, Remove) and slot(change.entry) not in wanted]
 
 
-def _shared(shared: Shared) -> Remark:
+def outdone(shared: Shared[E]) -> Remark:
+    """What to say of two peers that want one slot of the kernel."""
     winner, loser = shared.winner, shared.loser
     text = (
         f"The peers of {winner} and {loser} announce the same: {winner} has got the {shared.entry}, and "

@@ -13,7 +13,7 @@ from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import IFF_UP, VXLAN_PORT, Device, IpipLink, LinkSpec, VxlanLink
 
 __all__ = ["IpipLink", "Link", "VxlanLink", "default_port", "delete_link", "ensure_ipip", "ensure_vxlan"]
-__all__ += ["link", "listed", "make_external_vxlan", "new_mac", "set_up"]
+__all__ += ["lacking", "link", "listed", "make_external_vxlan", "new_mac", "set_up"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,19 @@ def _ensure(wanted: LinkSpec, port: int) -> Link:
 def _fatal(wanted: LinkSpec, error: OSError) -> Fatal:
     kind = "vxlan" if isinstance(wanted, VxlanLink) else "ipip"
     if error.errno == errno.EOPNOTSUPP:
-        hint = f"This kernel has no {kind} devices (module {kind}), so the backend {kind} cannot work here"
-        return Fatal(f"{hint}: {error.strerror}", code=Exit.KERNEL)
+        return Fatal(f"{lacking(kind)}: {error.strerror}", code=Exit.KERNEL)
     if error.errno in (errno.EEXIST, errno.EADDRINUSE):
         hint = f"`ip -d link show type {kind}` lists what may be in the way"
         return Fatal(f"Making {wanted.name}: {error.strerror}; {hint}", code=Exit.TAKEN)
     return Fatal(f"Making {wanted.name}: {error.strerror or error}", code=Exit.KERNEL)
+
+
+def lacking(kind: str) -> str:
+    """That this kernel cannot make devices of this kind, and what to do."""
+    return (
+        f"This kernel has no {kind} devices, so the backend {kind} cannot work here: load its module on the "
+        f"host (modprobe {kind}), or choose another backend"
+    )
 
 
 def _device(channel: Channel, name: str) -> Device | None:

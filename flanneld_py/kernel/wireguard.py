@@ -1,58 +1,59 @@
 """WireGuard devices and their peers, through pyroute2 (wg(8), linux/wireguard.h)."""
 
+import base64
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_network
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic.wireguard import WireGuard
 
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.subnet import Address, Network
+from flanneld_py.kernel.links import lacking
+from flanneld_py.kernel.wg_peer import WgPeer
 
-__all__ = ["WgPeer", "asked", "ensure", "listed", "peers", "set_peers"]
+__all__ = ["asked", "ensure", "listed", "peers", "set_peers"]
 
 
-@dataclass(frozen=True, slots=True)
-class WgPeer:
-    """A peer to configure: keys in base64, keepalive in seconds. With `remove` only the key matters."""
-
-    key: str
-    endpoint: Address
-    port: int
-    allowed: tuple[Network, ...]
-    psk: str = ""
-    keepalive: int = 0
-    remove: bool = False
+NO_PSK: Final = base64.b64encode(bytes(32)).decode()
+"""How the kernel says that a peer has no preshared key, and is told."""
 
 
 def ensure(name: str, mtu: int, private_key: str, port: int) -> int:
-    """Create or update this device with MTU (bytes), key and UDP port, not yet up; return its index.
+    """Create or update this device with MTU (bytes), key and UDP port, and set it up; return its index.
 
-    An existing device keeps its peers. Raises `Fatal`, also if this kernel does not support wireguard.
+    Once it is up the port is ours. An existing device keeps its peers. Raises `Fatal`, also if this kernel
+    does not support wireguard or the port is in use; then a device created for this is deleted again.
     """
-    try:
-        with IPRoute() as ip:
+    made = False
+    with IPRoute() as ip:
+        try:
             index = _index(ip, name)
             if index is None:
                 ip.link("add", ifname=name, kind="wireguard", mtu=mtu)
-                index = _index(ip, name)
+                made, index = True, _index(ip, name)
             elif _kind(ip, index) != "wireguard":
                 raise Fatal(
                     f"{name} is not a wireguard device; remove it (ip link delete {name})", code=Exit.TAKEN
                 )
             else:
                 ip.link("set", index=index, mtu=mtu)
-        with WireGuard() as wg:
-            wg.set(name, private_key=private_key, listen_port=port)
-    except NetlinkError as error:
-        raise _fatal(name, port, error) from error
-    if index is None:
-        raise Fatal(f"Creating {name}: it has disappeared again", code=Exit.KERNEL)
+            if index is None:
+                raise NetlinkError(errno.ENODEV)
+            with WireGuard() as wg:
+                wg.set(name, private_key=private_key, listen_port=port)
+            ip.link("set", index=index, state="up")
+        except NetlinkError as error:
+            if made:
+                with suppress(NetlinkError):
+                    ip.link("delete", ifname=name)
+            words = os.strerror(error.code)
+            raise _fatal(name, port, error.code, words) from OSError(error.code, words)
     return index
 
 
@@ -67,15 +68,10 @@ def _kind(ip: IPRoute, index: int) -> str | None:
     return kind
 
 
-def _fatal(name: str, port: int, error: NetlinkError) -> Fatal:
-    words = os.strerror(error.code)
-    if error.code == errno.EOPNOTSUPP:
-        return Fatal(
-            "This kernel does not support wireguard devices (module wireguard), so the backend wireguard "
-            f"cannot work here: {words}",
-            code=Exit.KERNEL,
-        )
-    if error.code == errno.EADDRINUSE:
+def _fatal(name: str, port: int, code: int, words: str) -> Fatal:
+    if code == errno.EOPNOTSUPP:
+        return Fatal(f"{lacking('wireguard')}: {words}", code=Exit.KERNEL)
+    if code == errno.EADDRINUSE:
         return Fatal(
             f"Creating {name}: UDP port {port} is in use; is there another wireguard device? Set another "
             "ListenPort",
@@ -101,33 +97,44 @@ def asked(peer: WgPeer) -> dict[str, object]:
     """Encode a peer for pyroute2."""
     if peer.remove:
         return {"public_key": peer.key, "remove": True}
-    asked: dict[str, object] = {
+    return {
         "public_key": peer.key,
         "endpoint_addr": str(peer.endpoint),
         "endpoint_port": peer.port,
+        "preshared_key": peer.psk or NO_PSK,
         "persistent_keepalive": peer.keepalive,
         "replace_allowed_ips": True,
         "allowed_ips": [str(network) for network in peer.allowed],
     }
-    return asked | ({"preshared_key": peer.psk} if peer.psk else {})
 
 
-def peers(name: str) -> dict[str, frozenset[Network]]:
-    """Return the allowed IPs of each peer of the device, by its key. Raises `OSError`."""
-    found: dict[str, frozenset[Network]] = {}
+def peers(name: str) -> dict[str, WgPeer]:
+    """Return the peers of the device by their keys. Raises `OSError`."""
+    found: dict[str, WgPeer] = {}
     try:
         with WireGuard() as wg:
-            # A long list spans several messages, and a peer may continue in the next.
+            # A long list spans several messages, and a peer's subnets may continue in the next.
             for message in wg.info(name):
-                for key, networks in listed(message):
-                    found[key] = found.get(key, frozenset()) | networks
+                for peer in listed(message):
+                    before = found.get(peer.key)
+                    found[peer.key] = (
+                        peer if before is None else replace(before, allowed=before.allowed + peer.allowed)
+                    )
     except NetlinkError as error:
         raise OSError(error.code, f"Listing the peers of {name}: {os.strerror(error.code)}") from error
     return found
 
 
-def listed(message: Any) -> Iterator[tuple[str, frozenset[Network]]]:
-    """Decode the peers in one kernel message, each with its key and allowed IPs."""
+def listed(message: Any) -> Iterator[WgPeer]:
+    """Decode the peers in one kernel message."""
     for peer in message.get_attr("WGDEVICE_A_PEERS") or ():
-        networks = (ip_network(item["addr"]) for item in peer.get_attr("WGPEER_A_ALLOWEDIPS") or ())
-        yield peer.get_attr("WGPEER_A_PUBLIC_KEY").decode(), frozenset(networks)
+        where = peer.get_attr("WGPEER_A_ENDPOINT")
+        psk = (peer.get_attr("WGPEER_A_PRESHARED_KEY") or b"").decode()
+        yield WgPeer(
+            peer.get_attr("WGPEER_A_PUBLIC_KEY").decode(),
+            ip_address(where["addr"]) if where else None,
+            where["port"] if where else 0,
+            tuple(ip_network(item["addr"]) for item in peer.get_attr("WGPEER_A_ALLOWEDIPS") or ()),
+            "" if psk == NO_PSK else psk,
+            peer.get_attr("WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL") or 0,
+        )

@@ -8,6 +8,7 @@ import pytest
 from lab import spec, tutorial
 from lab.cluster import Lab
 from lab.fixtures import temporary_lab
+from tests.cluster.devices import needs
 from tests.cluster.judging import subnets, wait_until_right, wrong
 
 pytestmark = pytest.mark.cluster
@@ -25,12 +26,16 @@ CLUSTERS = {
     # The checks then want the server to see the client pod's own address.
     "host-gw with -ip-masq": lab_file("host-gw", "-ip-masq"),
     "vxlan in the v2 store": lab_file("vxlan", "-ip-masq", etcd_api="v2"),
+    "wireguard": lab_file("wireguard"),
+    "ipip with -ip-masq": lab_file("ipip", "-ip-masq"),
 }
 
 
 @pytest.fixture(scope="module", params=[pytest.param(text, id=name) for name, text in CLUSTERS.items()])
 def cluster(request, engine) -> Iterator[Lab]:
-    with temporary_lab(engine, spec.load(request.param, "backend.yaml")) as outcome:
+    wanted = spec.load(request.param, "backend.yaml")
+    needs(engine, wanted.backend.name)
+    with temporary_lab(engine, wanted) as outcome:
         yield outcome.lab
 
 

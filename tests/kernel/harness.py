@@ -8,9 +8,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from lab import wait
+from lab.deadlines import patience
 from lab.engine import ExecResult, FileContent
 from lab.errors import CommandError
 from lab.sandbox import Box
@@ -45,7 +47,8 @@ sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, "NOTIFY_SOCKET": path}
 
 
 def eventually(probe: Callable[[], T | wait.NotYet], what: str, timeout: float = 10) -> T:
-    return wait.until(probe, what=what, timeout=timeout)
+    """Wait for it; `timeout` in seconds of an ordinary machine, which LAB_PATIENCE multiplies."""
+    return wait.until(probe, what=what, timeout=timeout * patience())
 
 
 @dataclass
@@ -113,13 +116,15 @@ class Host:
         argv = [f"-etcd-endpoints={endpoints}", f"-subnet-file={self.subnet_file}"]
         argv += [f"-iface={iface}"] if iface else []
         argv += options
-        env = {"PATH": path} if path else {}
+        # Machines share one /run here.
+        env = {"WIREGUARD_KEY_FILE": f"/run/flannel-{self.name}/wgkey", **({"PATH": path} if path else {})}
         if notified:
-            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
+            daemon = self.spawn(*assigned(env), "python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
         elif altered:
             daemon = self.fork(program("altered_flanneld"), json.dumps(altered), *argv, env=env)
         else:
-            daemon = self.fork(FLANNELD, *argv, env=env) if self.forks else self.spawn(FLANNELD, *argv)
+            spawn = partial(self.fork, env=env) if self.forks else partial(self.spawn, *assigned(env))
+            daemon = spawn(FLANNELD, *argv)
         self.daemons.append(daemon)
         return daemon
 
@@ -340,3 +345,8 @@ class Sandbox:
 
 def options(values: Mapping[str, str]) -> Sequence[str]:
     return [f"-{name}={value}" for name, value in values.items()]
+
+
+def assigned(env: Mapping[str, str]) -> Sequence[str]:
+    """A program's beginning that gives it these variables, by env(1)."""
+    return ["env", *(f"{name}={value}" for name, value in env.items())]

@@ -1,9 +1,11 @@
 """`flanneld cleanup` leaves a machine as if flannel had never been there."""
 
+import base64
 import json
 
 import pytest
 
+from tests.kernel.faults import needs
 from tests.kernel.harness import PREFIX, Host, Sandbox
 
 pytestmark = pytest.mark.kernel
@@ -14,9 +16,17 @@ def host(sandbox: Sandbox) -> Host:
     return sandbox.host("a")
 
 
+DATA: dict[str, dict[str, object]] = {
+    "vxlan": {"VNI": 1, "VtepMAC": "02:00:00:00:00:63"},
+    "wireguard": {"PublicKey": base64.b64encode(bytes([7]) * 32).decode()},
+}
+"""What the lease of a machine of this backend says besides its address."""
+
+
 def configure(sandbox: Sandbox, backend: str) -> None:
+    needs(sandbox, backend)
     sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": backend}}))
-    data = {"BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:63"}} if backend == "vxlan" else {}
+    data = {"BackendData": DATA[backend]} if backend in DATA else {}
     value = {"PublicIP": "192.168.50.99", "PublicIPv6": None, "BackendType": backend, **data}
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.99.0-24", json.dumps(value))
 
@@ -32,7 +42,7 @@ def cleanup(host: Host) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw", "wireguard", "ipip"])
 def test_everything_that_is_flannels_goes_and_everything_else_stays(host, sandbox, backend):
     configure(sandbox, backend)
     host.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.18.0.0/24", "-j", "MASQUERADE")

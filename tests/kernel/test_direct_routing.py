@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from lab import wait
+from tests.kernel.faults import needs
 from tests.kernel.harness import Host, Sandbox, eventually
 from tests.kernel.test_dual_stack import subnet6, two_machines
 
@@ -146,3 +147,19 @@ def test_routes_that_change_while_we_run_are_followed(sandbox):
     here.run("ip", "route", "delete", there.address)
     leaves_by(here, subnet, "eth0", there.address)
     carries_both_families(here, there)
+
+
+def test_with_ipip_the_near_peer_is_direct_and_the_far_one_encapsulated(sandbox):
+    needs(sandbox, "ipip")
+    sandbox.configure(
+        json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "ipip", "DirectRouting": True}})
+    )
+    here, near = two_machines(sandbox)
+    there = far(sandbox, here)
+    start(here, near, there)
+    leaves_by(here, f"{near.subnet}.0/24", "eth0", near.address)
+    leaves_by(here, f"{there.subnet}.0/24", "flannel.ipip", there.address)
+    for host in (here, near, there):
+        host.run("ip", "address", "replace", f"{host.subnet}.1/32", "dev", "lo")
+    here.reaches(f"{near.subnet}.1", f"{here.subnet}.1")
+    here.reaches(f"{there.subnet}.1", f"{here.subnet}.1")

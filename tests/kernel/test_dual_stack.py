@@ -1,4 +1,4 @@
-"""Overlays of both address families, and of IPv6 alone, by vxlan and by host-gw."""
+"""Overlays of both address families, and of IPv6 alone, by vxlan, by host-gw and by wireguard."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from lab import wait
+from tests.kernel.faults import needs
 from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
@@ -234,7 +235,7 @@ def test_a_device_of_ipv6_that_goes_comes_back_with_all_that_it_had(hosts):
     has(here, wanted)
 
 
-# IPv6 alone, and host-gw
+# IPv6 alone, host-gw, and wireguard
 
 
 def test_an_overlay_of_ipv6_alone(sandbox):
@@ -264,6 +265,40 @@ def test_host_gw_of_both_families(sandbox):
     here.run("ip", "-6", "route", "delete", str(subnet6(there)))
     eventually(probe, f"{expected}, again", timeout=12)
     assert "FLANNEL_MTU=1500" in here.subnet_env
+
+
+@pytest.mark.parametrize(
+    ("mode", "devices"),
+    [
+        ("separate", {"flannel-wg", "flannel-wg-v6"}),
+        ("auto", {"flannel-wg"}),
+        ("ipv4", {"flannel-wg"}),
+        ("ipv6", {"flannel-wg"}),
+    ],
+)
+def test_wireguard_of_both_families(sandbox, mode, devices):
+    needs(sandbox, "wireguard")
+    hosts = configured(sandbox, DUAL, Type="wireguard", Mode=mode)
+    here, there = hosts
+    assert {name for name in here.links() if name.startswith("flannel")} == devices
+    (pod, source), (other, destination) = (pod6(host) for host in hosts)
+    pod.reaches(destination, source)
+    other.reaches(source, destination)
+    here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
+    there.reaches(f"{here.subnet}.0", f"{there.subnet}.0")
+    # IPv6 and ICMPv6 headers: 40 + 8.
+    pod.run("ping", "-c1", "-M", "do", "-s", str(1420 - 48), destination)
+    here.run("ip", "link", "delete", min(devices))
+    pod.reaches(destination, source)
+    here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
+
+
+def test_wireguard_of_ipv6_alone(sandbox):
+    needs(sandbox, "wireguard")
+    hosts = configured(sandbox, IPV6_ONLY, Type="wireguard")
+    assert "flannel-wg" not in hosts[0].links()
+    (here, source), (_, destination) = (pod6(host) for host in hosts)
+    here.reaches(destination, source)
 
 
 def test_without_an_ipv6_address_it_is_refused(sandbox):

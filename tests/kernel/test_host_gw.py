@@ -164,15 +164,3 @@ def test_a_link_that_goes_down_and_up_again_has_its_routes_again(hosts):
     lacks(here, f"{there.subnet}.0/24")
     here.run("ip", "link", "set", "eth0", "up")
     gets(here, f"{there.subnet}.0/24 via {there.address} dev eth0 proto 241")
-
-
-def test_a_kernel_without_ipip_is_told(sandbox):
-    sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "ipip"}}))
-    host = sandbox.host("a")
-    made = host.run("ip", "link", "add", "probe0", "type", "ipip", "local", host.address, check=False)
-    if made.exit_code == 0:
-        pytest.skip("this kernel has ipip")
-    daemon = host.flanneld()
-    assert daemon.ends(10) == Exit.KERNEL
-    assert "This kernel has no ipip devices" in daemon.log.splitlines()[-1]
-    assert "Traceback" not in daemon.log

@@ -59,6 +59,8 @@ def test_a_kernel_without_such_devices_is_told_before_a_lease_is_taken(sandbox, 
         pytest.skip(f"this kernel has {kind}")
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.KERNEL
-    assert f"This kernel has no {kind} devices" in daemon.log.splitlines()[-1]
+    last = daemon.log.splitlines()[-1]
+    assert f"This kernel has no {kind} devices" in last
+    assert f"load its module on the host (modprobe {kind}), or choose another backend" in last
     assert "Traceback" not in daemon.log
     assert sandbox.leases() == {}

@@ -12,10 +12,13 @@ from tests.kernel.harness import Host, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
-KINDS = [*UDP_WAYS, "vxlan", "host-gw"]
+KINDS = [*UDP_WAYS, "vxlan", "host-gw", "wireguard", "ipip"]
 
-OVERHEAD = {"vxlan": 50, "host-gw": 0}
-"""Bytes (RFC 7348); of udp 28: an IPv4 header and a UDP header."""
+OVERHEAD = {"vxlan": 50, "host-gw": 0, "wireguard": 80, "ipip": 20}
+"""Bytes (RFC 7348, WireGuard's whitepaper, RFC 2003); of udp 28: an IPv4 header and a UDP header."""
+
+DEVICES = {"vxlan": "flannel.1", "host-gw": "eth0", "wireguard": "flannel-wg", "ipip": "flannel.ipip"}
+"""Of udp flannel0."""
 
 ENDLESS = """
 import socket, sys, threading
@@ -88,8 +91,7 @@ def test_an_mtu_that_is_lowered_on_both_machines_stops_no_connection(sandbox, ki
         says_env(node.host, f"FLANNEL_MTU={inner}\n")
     known = client.log.count("received")
     client.says("received", times=known + 3, timeout=60)
-    device = {"vxlan": "flannel.1", "host-gw": "eth0"}.get(kind, "flannel0")
-    link = here.host.link(device)
+    link = here.host.link(DEVICES.get(kind, "flannel0"))
     assert link is not None
     assert link["mtu"] == inner
     reach(here, there)

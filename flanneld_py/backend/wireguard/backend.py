@@ -10,11 +10,12 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
-from flanneld_py.backend.kernel_backend import KernelBackend, Table
+from flanneld_py.backend.kernel_backend import KernelBackend, Table, outdone
 from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.ledger import Wants
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.wireguard.config import OVERHEAD, Wireguard, is_key, lowest_mtu
-from flanneld_py.backend.wireguard.peers import PeerChange, WireguardPeer, announced, peers_of, plan_peers
+from flanneld_py.backend.wireguard.peers import DevicePeer, announced, peers_of, plan_peers
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import own_devices
@@ -22,6 +23,7 @@ from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel import wireguard as kernel_wireguard
 from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import Route
+from flanneld_py.kernel.wg_peer import WgPeer
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.runtime import files
 from flanneld_py.subnet import Addresses, Subnet
@@ -47,13 +49,12 @@ class WireguardBackend(KernelBackend):
         self._lowest_mtu = lowest_mtu(network.versions)
         self.follow(node.interface, node.public)
         self._device_of = config.device_names(network.versions)
-        self._private, key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
+        self._private, self._key = _keys(Path(os.environ.get("WIREGUARD_KEY_FILE") or KEY_FILE))
         self._announced = {
-            version: announced(key, config.port_of(name)) for version, name in self._device_of.items()
+            version: announced(self._key, config.port_of(name)) for version, name in self._device_of.items()
         }
         self._indices: dict[str, int] = {}
-        self._wanted: dict[str, dict[str, WireguardPeer]] = {}
-        self._of_lease: dict[Subnet, dict[str, WireguardPeer]] = {}
+        self._wants = _none()
         # Whether the kernel has it at all is to be known before a lease is taken.
         self._ensure()
 
@@ -111,64 +112,55 @@ class WireguardBackend(KernelBackend):
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
-        self._wanted = {name: {} for name in self._indices}
-        self._of_lease.clear()
+        self._wants = _none()
+        for lease in peers.values():
+            self._want(lease)
+        self._wants.differences()  # the whole of it is compared instead
         super().carry(peers, until)
-        self._sync()
+        self._sync(places=True)
 
     def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
-        asked: list[PeerChange] = []
         for event in events:
-            before = self._of_lease.pop(event.lease.subnet, {})
-            after = self._peers(event.lease) if isinstance(event, PeerAdded) else {}
-            asked += self._exchange(before, after)
-        self._set(asked)
+            if isinstance(event, PeerAdded):
+                self._want(event.lease)
+            else:
+                self._wants.remove(event.lease.subnet)
+        new, gone = self._wants.differences()
+        self._set([*(peer.removed for peer in gone), *new])
         super().change(events)
 
     def release(self) -> None:
         """See `Backend`."""
-        self._wanted = {name: {} for name in self._indices}
-        self._of_lease.clear()
+        self._wants = _none()
         with ExitStack() as stack:  # the one also where the other fails
             stack.callback(self._forget_peers)
             super().release()
 
     def repair(self) -> int:
         """See `Backend`."""
-        repaired = self._sync()
+        repaired = self._sync(places=False)
         self._repairs += repaired
         return super().repair() + repaired
 
     def _carried(self, lease: Lease) -> Carried:
-        found = self._peers(lease)
-        self._exchange(self._of_lease.pop(lease.subnet, {}), found)
-        self._of_lease[lease.subnet] = found
         routes = tuple(
-            Route(network, self._indices[name]) for name, peer in found.items() for network in peer.allowed
+            Route(network, self._indices[name])
+            for name, peer in self._peers(lease).items()
+            for network in peer.allowed
         )
         return Carried(routes, ())
 
-    def _peers(self, lease: Lease) -> dict[str, WireguardPeer]:
-        found, remarks = peers_of(lease, self._config, self._device_of, self._own, self._public)
+    def _want(self, lease: Lease) -> None:
+        peers = [DevicePeer(name, peer) for name, peer in self._peers(lease).items()]
+        for shared in self._wants.put(lease.subnet, peers):
+            self._remark(outdone(shared))
+
+    def _peers(self, lease: Lease) -> dict[str, WgPeer]:
+        found, remarks = peers_of(lease, self._config, self._device_of, self._own, self._public, self._key)
         for remark in remarks:
             self._remark(remark)
         return found
-
-    def _exchange(
-        self, before: Mapping[str, WireguardPeer], after: Mapping[str, WireguardPeer]
-    ) -> list[PeerChange]:
-        """Take one lease's peers for another's in what is wanted; what that is for the kernel."""
-        asked = []
-        for name, peer in before.items():
-            if name not in after or after[name].key != peer.key:
-                self._wanted[name].pop(peer.key, None)
-                asked.append(PeerChange(name, peer, remove=True))
-        for name, peer in after.items():
-            self._wanted[name][peer.key] = peer
-            if before.get(name) != peer:
-                asked.append(PeerChange(name, peer))
-        return asked
 
     def _forget_peers(self) -> None:
         """Have none on any device. Raises `OSError`."""
@@ -179,41 +171,37 @@ class WireguardBackend(KernelBackend):
                 if error.errno == errno.ENODEV:  # a device that is gone has none
                     continue
                 raise
-            changes = [self._for_kernel(change) for change in plan_peers(name, {}, seen)]
+            changes = [WgPeer(key, remove=True) for key in seen]
             for _, refusal in kernel_wireguard.set_peers(name, changes) if changes else ():
                 raise refusal
 
-    def _sync(self) -> int:
-        """Compare the peers of the devices with those that are wanted; how many differed."""
-        asked: list[PeerChange] = []
-        for name, wanted in self._wanted.items():
+    def _sync(self, *, places: bool) -> int:
+        """Compare the peers of the devices with those that are wanted; how many differed. As `plan_peers`."""
+        wanted: dict[str, dict[str, WgPeer]] = {name: {} for name in self._indices}
+        for (name, key), entry in self._wants.wanted.items():
+            wanted[name][key] = entry.peer
+        asked: list[DevicePeer] = []
+        for name, peers in wanted.items():
             try:
-                asked += plan_peers(name, wanted, kernel_wireguard.peers(name))
+                asked += plan_peers(name, peers, kernel_wireguard.peers(name), places=places)
             except OSError as error:
                 logger.error("%s. Retrying", error.strerror)  # noqa: TRY400
         self._set(asked)
         return len(asked)
 
-    def _set(self, asked: Sequence[PeerChange]) -> None:
+    def _set(self, asked: Sequence[DevicePeer]) -> None:
         for name in self._indices:
-            changes = [self._for_kernel(change) for change in asked if change.device == name]
+            changes = [change.peer for change in asked if change.device == name]
             for _, error in kernel_wireguard.set_peers(name, changes) if changes else ():
                 logger.error("%s. Retrying", error.strerror)
 
-    def _for_kernel(self, change: PeerChange) -> kernel_wireguard.WgPeer:
-        peer, config = change.peer, self._config
-        return kernel_wireguard.WgPeer(
-            peer.key,
-            peer.endpoint,
-            peer.port,
-            peer.allowed,
-            config.psk,
-            config.persistent_keepalive_interval,
-            change.remove,
-        )
-
     def _devices(self) -> Mapping[str, int]:
         return self._indices
+
+
+def _none() -> Wants[tuple[str, str], DevicePeer]:
+    """No peer is wanted."""
+    return Wants(lambda entry: entry.place)
 
 
 def _keys(path: Path) -> tuple[str, str]:

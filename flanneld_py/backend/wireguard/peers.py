@@ -4,38 +4,39 @@ As flannel's backend/wireguard, but with a route for each peer's subnet instead 
 so that a packet for a subnet that nobody holds is not swallowed by the device.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import Final
 
 from flanneld_py.backend.peers import Remark, ignored, unusable
 from flanneld_py.backend.wireguard.config import KEY_LENGTH, Wireguard, is_key
+from flanneld_py.kernel.wg_peer import WgPeer
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Addresses, Network, Subnet
 
-__all__ = ["PeerChange", "WireguardPeer", "announced", "peers_of", "plan_peers"]
-
-NOWHERE: Final = IPv4Address(0)
+__all__ = ["DevicePeer", "announced", "canonical", "peers_of", "plan_peers"]
 
 
 @dataclass(frozen=True, slots=True)
-class WireguardPeer:
-    """A peer of one device: its public key, where it is sent to, and the subnets that are behind it."""
-
-    key: str
-    endpoint: Address
-    port: int
-    allowed: tuple[Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PeerChange:
-    """Set the peer on a device; with `remove` only its key counts."""
+class DevicePeer:
+    """A peer of the device of that name."""
 
     device: str
-    peer: WireguardPeer
-    remove: bool = False
+    peer: WgPeer
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it belongs: a device has one peer of a key."""
+        return self.device, self.peer.key
+
+    @property
+    def removed(self) -> "DevicePeer":
+        """What takes it away."""
+        return DevicePeer(self.device, WgPeer(self.peer.key, remove=True))
+
+    def __str__(self) -> str:
+        peer = self.peer
+        return f"peer {peer.key} of {self.device}, which is at {peer.endpoint}, UDP port {peer.port}"
 
 
 def announced(key: str, port: int) -> dict[str, object]:
@@ -43,9 +44,19 @@ def announced(key: str, port: int) -> dict[str, object]:
     return {"PublicKey": key, "Port": port}
 
 
+def canonical(key: str) -> str:
+    """The one form in which the kernel lists a key: base64 leaves some bits of the last letter open."""
+    return base64.b64encode(base64.b64decode(key)).decode()
+
+
 def peers_of(
-    lease: Lease, config: Wireguard, devices: Mapping[int, str], own: Subnet, public: Addresses
-) -> tuple[dict[str, WireguardPeer], tuple[Remark, ...]]:
+    lease: Lease,
+    config: Wireguard,
+    devices: Mapping[int, str],
+    own: Subnet,
+    public: Addresses,
+    own_key: str = "",
+) -> tuple[dict[str, WgPeer], tuple[Remark, ...]]:
     """The lease's peer on each device, by the device's name, and why there is none.
 
     `devices` are our devices' names by IP version, 4 and 6; both are the same in every mode but `separate`.
@@ -58,7 +69,7 @@ def peers_of(
     separate = len(set(devices.values())) > 1 or config.is_separate
     one_each: list[dict[int, Network]] = [{version: network} for version, network in subnets.items()]
     groups = one_each if separate else [subnets]
-    found: dict[str, WireguardPeer] = {}
+    found: dict[str, WgPeer] = {}
     remarks: list[Remark] = []
     for group in groups:
         if not group:
@@ -69,13 +80,25 @@ def peers_of(
         problem = unusable(endpoint)
         if not is_key(key):
             problem = f"its lease has no public key of {KEY_LENGTH} bytes"
+        elif canonical(str(key)) == own_key:
+            problem = (
+                "its machine has our own key, so one is a copy of the other: remove the key's file on one of "
+                "them, and restart flanneld there"
+            )
         elif port is None:
             problem = "the Port of its lease is no UDP port"
         if problem or endpoint is None or port is None:
             text = f"Ignoring the subnet {', '.join(map(str, group.values()))}: {problem}"
             remarks.append(Remark(text, text))
             continue
-        found[devices[version]] = WireguardPeer(str(key), endpoint, port, tuple(group.values()))
+        found[devices[version]] = WgPeer(
+            canonical(str(key)),
+            endpoint,
+            port,
+            tuple(group.values()),
+            canonical(config.psk),
+            config.persistent_keepalive_interval,
+        )
     return found, tuple(remarks)
 
 
@@ -129,19 +152,23 @@ def _endpoint(
 
 
 def plan_peers(
-    device: str, wanted: Mapping[str, WireguardPeer], seen: Mapping[str, frozenset[Network]]
-) -> tuple[PeerChange, ...]:
-    """What makes a device's peers the wanted ones; both by their keys, `seen` with the subnets behind them.
+    device: str, wanted: Mapping[str, WgPeer], seen: Mapping[str, WgPeer], *, places: bool
+) -> tuple[DevicePeer, ...]:
+    """What makes a device's peers the wanted ones; both by their keys.
 
-    Where a peer is sent to is not compared: wireguard follows a peer that moves. Peers that are not wanted
-    go first, for a subnet is behind one peer at a time.
+    With `places` also where they are sent to. wireguard follows a peer that moves, or that is behind a NAT,
+    so that is compared only where a lease may have changed unseen, as at the start of flanneld. Peers that
+    are not wanted go first, for a subnet is behind one peer at a time.
     """
-    gone = [
-        PeerChange(device, WireguardPeer(key, NOWHERE, 0, ()), remove=True)
-        for key in seen
-        if key not in wanted
-    ]
+    gone = [DevicePeer(device, peer).removed for key, peer in seen.items() if key not in wanted]
     new = [
-        PeerChange(device, peer) for key, peer in wanted.items() if seen.get(key) != frozenset(peer.allowed)
+        DevicePeer(device, peer)
+        for key, peer in wanted.items()
+        if key not in seen or _said_of(peer, places) != _said_of(seen[key], places)
     ]
     return (*gone, *new)
+
+
+def _said_of(peer: WgPeer, places: bool) -> tuple[object, ...]:
+    where = (peer.endpoint, peer.port) if places else ()
+    return (frozenset(peer.allowed), peer.psk, peer.keepalive, *where)
