@@ -103,8 +103,8 @@ JOINED = Deadline(2)
 CONFIG_TAKEN = Deadline(180)
 """For etcd to take flannel's configuration; etcdctl by itself gives up after 5 s, and is tried again."""
 
-POD_ANSWERS = Deadline(180)
-"""For a pod's containers to run and its ports to answer."""
+POD_ANSWERS = Deadline(600)
+"""For a pod's containers to run and its ports to answer; in an emulated machine it took MySQL 210."""
 
 SETTLED = Deadline(10)
 """That the machines have, once every pod answers, until every check is expected to hold."""
