@@ -105,6 +105,7 @@ def test_the_compiled_object_has_all_programs_and_the_layouts_sizes():
 
 # What the programs refuse, and what is refused to them
 
+ARPHRD_ETHER = 1  # linux/if_arp.h
 SOURCE = Path(fast_path.__file__).with_name("fast_path.c").read_text()
 
 
@@ -184,8 +185,15 @@ def test_an_underlay_that_is_gone_is_told_of_and_no_error_of_the_daemon():
     assert load_on("none0") == "reading the type of device none0: No such file or directory"
 
 
-def test_an_underlay_that_is_no_ethernet_is_refused(monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda _: "65534\n")  # ARPHRD_NONE of linux/if_arp.h
+def lo_is(monkeypatch: pytest.MonkeyPatch, folder: Path, arphrd: int) -> None:
+    """Have the kernel tell that lo is of this type of linux/if_arp.h."""
+    monkeypatch.setattr(fast_path, "DEVICES", folder)
+    (folder / "lo").mkdir()
+    (folder / "lo" / "type").write_text(f"{arphrd}\n")
+
+
+def test_an_underlay_that_is_no_ethernet_is_refused(monkeypatch, tmp_path):
+    lo_is(monkeypatch, tmp_path, 65534)  # ARPHRD_NONE
     assert load_on("lo") == "lo is not an Ethernet device (ARPHRD type 65534)"
 
 
@@ -199,14 +207,14 @@ def test_an_underlay_that_is_no_ethernet_is_refused(monkeypatch):
 def test_an_object_that_is_not_ours_is_refused(monkeypatch, tmp_path, content, reason):
     (tmp_path / "fast_path.o").write_bytes(content)
     monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
-    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")  # ARPHRD_ETHER
+    lo_is(monkeypatch, tmp_path, ARPHRD_ETHER)
     assert load_on("lo").startswith(reason)
 
 
 def test_an_object_whose_maps_are_laid_out_otherwise_is_refused(monkeypatch, tmp_path):
     (tmp_path / "fast_path.o").touch()
     monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
-    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")  # ARPHRD_ETHER
+    lo_is(monkeypatch, tmp_path, ARPHRD_ETHER)
     maps = {name: MapShape(1, *sizes, 1, 0) for name, sizes in layouts.SIZES.items()}
     maps["flows"] = MapShape(5, 4, 32, 1, 0)  # counters alone
     programs = dict.fromkeys(("tcx/egress", "tcx/ingress", "tcx/inlet"), LEAVE)
@@ -217,14 +225,14 @@ def test_an_object_whose_maps_are_laid_out_otherwise_is_refused(monkeypatch, tmp
 def test_without_the_reader_of_objects_the_loop_serves(monkeypatch, tmp_path):
     (tmp_path / "fast_path.o").write_bytes(SMALL)
     monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
-    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")
+    lo_is(monkeypatch, tmp_path, ARPHRD_ETHER)
     monkeypatch.setitem(sys.modules, "elftools.elf.elffile", None)
     assert load_on("lo").startswith("fast_path.o cannot be read: import of elftools.elf.elffile halted")
 
 
 def test_without_an_object_the_reason_is_that_there_was_no_compiler(monkeypatch, tmp_path):
     monkeypatch.setattr(fast_path, "files", lambda _: tmp_path)
-    monkeypatch.setattr(Path, "read_text", lambda _: "1\n")
+    lo_is(monkeypatch, tmp_path, ARPHRD_ETHER)
     assert load_on("lo") == "fast_path.o is not there: this flanneld was built without clang"
 
 

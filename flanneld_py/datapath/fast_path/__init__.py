@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+DEVICES: Final = Path("/sys/class/net")
+"""What the kernel tells of devices (sysfs-class-net of its ABI)."""
+
 OBJECT: Final = "fast_path.o"
 """The object file that clang compiles from fast_path.c, next to it (see tools/fast-path)."""
 
@@ -147,7 +150,7 @@ def load(tun: str, underlay: str, address: IPv4Address, port: int) -> FastPath:
 
     Raises `FastPathUnavailable`; then nothing is left behind.
     """
-    type_file = Path("/sys/class/net", underlay, "type")
+    type_file = DEVICES / underlay / "type"
     kind = int(_attempt(f"reading the type of device {underlay}", type_file.read_text))
     if kind != ARPHRD_ETHER:
         raise FastPathUnavailable(f"{underlay} is not an Ethernet device (ARPHRD type {kind})")
