@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from lab import wait
@@ -119,12 +118,11 @@ class Host:
         # Machines share one /run here.
         env = {"WIREGUARD_KEY_FILE": f"/run/flannel-{self.name}/wgkey", **({"PATH": path} if path else {})}
         if notified:
-            daemon = self.spawn(*assigned(env), "python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
+            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
         elif altered:
             daemon = self.fork(program("altered_flanneld"), json.dumps(altered), *argv, env=env)
         else:
-            spawn = partial(self.fork, env=env) if self.forks else partial(self.spawn, *assigned(env))
-            daemon = spawn(FLANNELD, *argv)
+            daemon = self.fork(FLANNELD, *argv, env=env) if self.forks else self.spawn(FLANNELD, *argv)
         self.daemons.append(daemon)
         return daemon
 
@@ -345,8 +343,3 @@ class Sandbox:
 
 def options(values: Mapping[str, str]) -> Sequence[str]:
     return [f"-{name}={value}" for name, value in values.items()]
-
-
-def assigned(env: Mapping[str, str]) -> Sequence[str]:
-    """A program's beginning that gives it these variables, by env(1)."""
-    return ["env", *(f"{name}={value}" for name, value in env.items())]

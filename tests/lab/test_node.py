@@ -82,6 +82,7 @@ class SlowEngine:
 
 
 def test_where_a_look_at_what_holds_a_unit_up_takes_long_there_are_few(monkeypatch):
+    monkeypatch.delenv("LAB_PATIENCE", raising=False)
     engine = SlowEngine(monkeypatch)
     running = Container("9d5b", "lab-demo-centos-master", LABELS, "running", "Up 1 second")
     Node(cast(Engine, engine), running, IPv4Address("192.168.200.51")).start_service("etcd")
