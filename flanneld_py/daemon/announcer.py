@@ -27,37 +27,37 @@ class Announcer:
         self._registry = registry
         self._backend = backend
         self._time = time
-        self._said = b""  # the current value, as far as we know
-        self._say_at = float("-inf")
+        self._announced = b""  # the current value, as far as we know
+        self._due_at = float("-inf")
 
     def begin(self) -> None:
         """Nothing has been announced yet for the lease that is held now."""
-        self._said, self._say_at = b"", float("-inf")
+        self._announced, self._due_at = b"", float("-inf")
 
     def listed(self, ours: Subnet, said: Iterable[Announcement]) -> None:
         """All announcements, from a list."""
-        if Announcement(ours, self._said) not in said:
-            self._said = b""  # it was removed in the meantime, or never arrived
+        if Announcement(ours, self._announced) not in said:
+            self._announced = b""  # it was removed in the meantime, or never arrived
 
-    def told(self, ours: Subnet, said: Announcement) -> None:
+    def heard(self, ours: Subnet, said: Announcement) -> None:
         """An announcement from a watch; it may be ours, changed by somebody else."""
-        if said.subnet == ours and said.text != self._said:
-            self._said = b""
+        if said.subnet == ours and said.text != self._announced:
+            self._announced = b""
 
-    def say_if_due(self, held: StoredLease) -> None:
+    def announce_if_due(self, held: StoredLease) -> None:
         """Announce it, unless that is done."""
         text, now = self._backend.announcement(), self._time.now()
-        if not text or now < self._say_at:
+        if not text or now < self._due_at:
             return
         value = announcements.stamped(text, held.revision)
-        if value == self._said:
+        if value == self._announced:
             return
-        self._say_at = now + AGAIN
+        self._due_at = now + AGAIN
         try:
             self._registry.announce(held, text)
         except RegistryUnavailable as error:
-            self._say_at = now + RETRY
-            told = "Error announcing how we are reached (trying again in %.0f s): %s"
-            logger.error(told, RETRY, error)  # noqa: TRY400
+            self._due_at = now + RETRY
+            message = "Error announcing how we are reached (trying again in %.0f s): %s"
+            logger.error(message, RETRY, error)  # noqa: TRY400
         else:
-            self._said = value
+            self._announced = value

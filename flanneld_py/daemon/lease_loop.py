@@ -153,7 +153,7 @@ class LeaseLoop:
         return max(MOMENT, min(seconds, self.claim.expires_at - self._time.now()))
 
     def _announce(self) -> str:
-        self._announcer.say_if_due(self.claim.held)
+        self._announcer.announce_if_due(self.claim.held)
         return ""
 
     def _tend(self) -> str:
@@ -199,7 +199,7 @@ class LeaseLoop:
     def _take(self, message: LeaseChanges | Announcement) -> str:
         """Take over what happened to the others; returns why our lease is lost, if it is meanwhile."""
         if isinstance(message, Announcement):
-            self._announcer.told(self.claim.subnet, message)
+            self._announcer.heard(self.claim.subnet, message)
             lost = self._pass_on(self._view.hear(message))
         else:
             lost = self._pass_on(self._view.apply(message.events))

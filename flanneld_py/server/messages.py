@@ -200,7 +200,7 @@ def lease_text(held: StoredLease, expires: datetime) -> bytes:
     return protocol.dump(protocol.lease_members(held, _time(expires)))
 
 
-def watch_text(told: protocol.WatchResult, expires: datetime) -> bytes:
+def watch_text(result: protocol.WatchResult, expires: datetime) -> bytes:
     """Leases and events; `expires` is when a lease written now would end: none of them lives longer."""
 
     def lease(held: StoredLease) -> dict[str, object] | None:
@@ -220,11 +220,11 @@ def watch_text(told: protocol.WatchResult, expires: datetime) -> bytes:
         return {"type": "removed", "lease": {**protocol.subnets(name or key(subnet)), **gone}}
 
     snapshot = None
-    if told.snapshot is not None:
-        snapshot = [members for held in told.snapshot if (members := lease(held)) is not None]
-    events = [event(item) for item in told.events]
-    members = {"events": events or None, "snapshot": snapshot, "cursor": str(told.cursor)}
-    return protocol.dump(members | ({"epoch": told.epoch} if told.epoch else {}))
+    if result.snapshot is not None:
+        snapshot = [members for held in result.snapshot if (members := lease(held)) is not None]
+    events = [event(item) for item in result.events]
+    members = {"events": events or None, "snapshot": snapshot, "cursor": str(result.cursor)}
+    return protocol.dump(members | ({"epoch": result.epoch} if result.epoch else {}))
 
 
 def _time(when: datetime) -> str:

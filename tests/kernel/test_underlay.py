@@ -142,7 +142,7 @@ def test_an_interface_that_is_renamed_is_followed(sandbox, kind):
     script = "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up"
     here.host.run("sh", "-ec", script)
     here.daemon.says("eth0 was renamed to lan0: following")
-    here.daemon.says("-iface=eth0 will find no interface when flanneld is started again")
+    here.daemon.says("-iface=eth0 will match no interface at the next start")
     reach(here, there)
     ready(here, there)
     assert sandbox.leases() == leases
