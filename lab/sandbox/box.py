@@ -8,6 +8,7 @@ from typing import Any
 
 from lab import lock
 from lab.confinement import SANDBOX
+from lab.deadlines import patience
 from lab.engine import ContainerConfig, Engine, FileContent
 from lab.errors import CommandError, LabError
 from lab.labels import NAME
@@ -55,7 +56,7 @@ class Box:
         """Have the agent do one thing. Raises `LabError` if it cannot, or is gone."""
         self._usable = False  # until the answer is whole: after Ctrl-C half of it may still be to come
         self._talk.say(json.dumps(request))
-        answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + LONG))
+        answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + LONG * patience()))
         self._usable = True
         if "error" in answer:
             raise LabError(f"in the sandbox: {request}: {answer['error']}")

@@ -64,6 +64,7 @@ class Process:
 
     def says(self, text: str, times: int = 1, timeout: float = 10) -> None:
         """Wait until its log has this text so many times."""
+        timeout *= patience()
         log = self.sandbox.box.says(self.log_path, text, times, timeout)
         if log is not None:
             raise wait.TimedOut(
@@ -76,6 +77,7 @@ class Process:
 
     def ends(self, timeout: float = 10) -> int:
         """Wait for its end; its exit status."""
+        timeout *= patience()
         status = self.sandbox.box.ends(self.pid, timeout)
         if status is None:
             raise wait.TimedOut(f"waited {timeout} s for process {self.pid} to end; last seen: {self.log}")
@@ -212,7 +214,7 @@ class Sandbox:
     _etcd_is_whole: bool = False
 
     def run(self, *argv: str, check: bool = True) -> ExecResult:
-        done = self.box.run(*argv, timeout=LONGEST)
+        done = self.box.run(*argv, timeout=LONGEST * patience())
         result = ExecResult(done.exit, done["out"].encode(), done["err"].encode())
         if check and result.exit_code != 0:
             raise CommandError("sandbox", argv, result.exit_code, result.output)

@@ -189,8 +189,7 @@ def test_a_peer_that_somebody_removes_is_set_again(sandbox):
     here, there = nodes(sandbox)
     reach(here, there)
     wanted = peers(here.host)
-    here.host.run("python3", "-c", REMOVE, *wanted)
-    assert peers(here.host) == {}
+    here.host.run("python3", "-c", REMOVE, *wanted)  # fails if it cannot
 
     def probe() -> bool | wait.NotYet:
         found = peers(here.host)
