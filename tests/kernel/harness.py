@@ -30,20 +30,6 @@ USUAL: Mapping[str, float] = {}
 LONGEST = 300.0
 """Seconds for any command: the longest is a suite of tests of its own."""
 
-# Gives a program a $NOTIFY_SOCKET (sd_notify(3)) and writes what comes to standard error, where its log goes.
-NOTIFIED = """
-import os, socket, subprocess, sys, threading
-path = "/run/notify.%d" % os.getpid()
-listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-listener.bind(path)
-def listen():
-    while True:
-        state = listener.recv(4096).decode()
-        print("NOTIFY", state, os.path.exists(sys.argv[1]), file=sys.stderr, flush=True)
-threading.Thread(target=listen, daemon=True).start()
-sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, "NOTIFY_SOCKET": path}))
-"""
-
 
 def eventually(probe: Callable[[], T | wait.NotYet], what: str, timeout: float = 10) -> T:
     """Wait for it; `timeout` in seconds of an ordinary machine, which LAB_PATIENCE multiplies."""
@@ -101,6 +87,14 @@ class Host:
     def spawn(self, *argv: str) -> Process:
         return self.sandbox.spawn("ip", "netns", "exec", self.name, *argv)
 
+    def run_python(self, name: str, *arguments: str, check: bool = True) -> ExecResult:
+        """Run one of our `programs` to its end."""
+        return self.run("python3", program(name), *arguments, check=check)
+
+    def start(self, name: str, *arguments: str) -> Process:
+        """Start one of our `programs`."""
+        return self.spawn("python3", program(name), *arguments)
+
     def flanneld(
         self,
         *options: str,
@@ -120,7 +114,7 @@ class Host:
         # Machines share one /run here.
         env = {"WIREGUARD_KEY_FILE": f"/run/flannel-{self.name}/wgkey", **({"PATH": path} if path else {})}
         if notified:
-            daemon = self.spawn("python3", "-c", NOTIFIED, self.subnet_file, FLANNELD, *argv)
+            daemon = self.start("notified", self.subnet_file, FLANNELD, *argv)
         elif altered:
             daemon = self.fork(program("altered_flanneld"), json.dumps(altered), *argv, env=env)
         else:
@@ -197,6 +191,14 @@ class Host:
 
         return eventually(probe, f"a ping from {source} to {address}", timeout)
 
+    def sees(self, client: "Host", address: str = "") -> str:
+        """The address that a client has for us when it connects, to this address of ours say."""
+        server = self.start("tell_peer")
+        server.says("listening")
+        seen = client.run_python("ask_peer", address or self.address).text.strip()
+        assert server.ends(5) == 0
+        return seen
+
 
 @dataclass
 class Sandbox:
@@ -219,6 +221,14 @@ class Sandbox:
         if check and result.exit_code != 0:
             raise CommandError("sandbox", argv, result.exit_code, result.output)
         return result
+
+    def run_python(self, name: str, *arguments: str, check: bool = True) -> ExecResult:
+        """Run one of our `programs` to its end."""
+        return self.run("python3", program(name), *arguments, check=check)
+
+    def start(self, name: str, *arguments: str) -> Process:
+        """Start one of our `programs`."""
+        return self.spawn("python3", program(name), *arguments)
 
     def put(self, files: Mapping[str, FileContent]) -> None:
         self.box.put(files)
@@ -303,13 +313,17 @@ class Sandbox:
         self.run("sh", "-ec", script)
         return made
 
-    def remove(self, host: Host) -> None:
-        """Take a machine away."""
-        self.run("rm", "-rf", f"/run/flannel-{host.name}")
-        # The kernel takes a namespace's devices away later, a deleted pair at once.
-        self.run("ip", "link", "delete", f"to-{host.name}")
-        self.run("ip", "netns", "delete", host.name)
-        self.hosts.remove(host)
+    def remove(self, *hosts: Host) -> None:
+        """Take machines away, and their pods."""
+        names = {host.name for host in hosts}
+        pods = {pod.name for pod in self.pods if pod.name.removesuffix("-pod") in names}
+        script = "".join(f"ip netns delete {name}\n" for name in pods)
+        for name in names:
+            # The kernel takes a namespace's devices away later, a deleted pair at once.
+            script += f"rm -rf /run/flannel-{name}\nip link delete to-{name}\nip netns delete {name}\n"
+        self.run("sh", "-ec", script)
+        self.pods = [pod for pod in self.pods if pod.name not in pods]
+        self.hosts = [host for host in self.hosts if host.name not in names]
 
     def begin(self, *, fresh: bool = False) -> None:
         """A bridge and an empty etcd, or one that has never had anything."""
@@ -334,12 +348,8 @@ class Sandbox:
         self.box.clear([process.pid for process in self.processes])
         if not self._etcd_is_whole:
             self._end_etcd()
-        for pod in self.pods:
-            self.run("ip", "netns", "delete", pod.name)
-        for host in list(self.hosts):
-            self.remove(host)
+        self.remove(*self.hosts)
         self.run("ip", "link", "delete", "br0")
-        self.pods.clear()
         self.processes.clear()
 
 

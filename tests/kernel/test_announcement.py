@@ -14,17 +14,6 @@ pytestmark = pytest.mark.kernel
 
 BESIDE = f"{PREFIX}-ext/"
 
-# Sends 25,600 datagrams, 64 with each call (UDP_SEGMENT of linux/udp.h). They are short: it is their number
-# that is paced, and taking them in costs little. 400 calls, so that all have a place in flannel0's own queue:
-# TUN_READQ_SIZE of drivers/net/tun.c.
-FLOOD = """
-import socket, struct, sys
-segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 100))]
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-    for _ in range(400):
-        sender.sendmsg([bytes(6_400)], segment, 0, (sys.argv[1], 4242))
-"""
-
 
 def kept(sandbox: Sandbox, folder: str) -> dict[str, dict[str, Any]]:
     """What etcd has below a folder: the rest of the key -> etcd's record, and its value as `said`."""
@@ -117,7 +106,7 @@ def test_only_a_node_that_says_nothing_is_spared_our_speed(sandbox: Sandbox) -> 
     def lost() -> int:
         """How many there was no place for, of 25,600 that came as fast as they could."""
         sent_before, lost_before = counted()
-        here.inside.run("python3", "-c", FLOOD, there.inside.address)
+        here.inside.run_python("flood", there.inside.address)
 
         def probe() -> int | wait.NotYet:
             sent, lost = counted()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,27 +9,6 @@ from lab import wait
 from tests.kernel.harness import Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
-
-SERVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 7000))
-print("listening", flush=True)
-while True:
-    connection, _ = server.accept()
-    connection.sendall(connection.recv(100))
-"""
-ASK = """
-import socket, sys
-connection = socket.create_connection((sys.argv[1], 7000), timeout=2, source_address=(sys.argv[2], 0))
-connection.sendall(b"hello")
-assert connection.recv(100) == b"hello"
-"""
-OFFLOAD = """
-import sys
-sys.path.insert(0, "/usr/lib/flanneld")
-from flanneld_py.kernel.offload import tx_checksum
-print(tx_checksum("flannel.1"))
-"""
 
 
 @pytest.fixture
@@ -46,8 +24,7 @@ def hosts(sandbox: Sandbox) -> Iterator[tuple[Host, Host]]:
             ip -n {host.name} address add 192.168.60.{number}/24 dev eth1
         """
         sandbox.run("sh", "-ec", script)
-    cards = Path(__file__).with_name("faulty_card.py").read_text()
-    sandbox.spawn("python3", "-c", cards, "wire-a", "wire-b").says("plugged in")
+    sandbox.start("faulty_card", "wire-a", "wire-b").says("plugged in")
     yield made
     for host in made:
         sandbox.run("ip", "link", "delete", f"wire-{host.name}")
@@ -61,32 +38,32 @@ def start(hosts: tuple[Host, Host], *options: str) -> list[Process]:
 
 
 def offload(host: Host) -> bool:
-    return host.run("python3", "-c", OFFLOAD).text.strip() == "True"
+    return host.run_python("tx_checksum").text.strip() == "True"
 
 
 def serve(hosts: tuple[Host, Host]) -> tuple[str, str]:
     """A server on the second machine; the addresses of the first and of the second."""
     source, destination = (host.bridge() for host in hosts)
     hosts[0].reaches(destination, source)
-    hosts[1].spawn("python3", "-c", SERVE, destination).says("listening")
+    hosts[1].start("give_back_once", destination).says("listening")
     return source, destination
 
 
 def test_left_alone_ping_works_and_tcp_does_not(hosts):
     start(hosts, "-vxlan-tx-checksum=on")
     source, destination = serve(hosts)
-    ask = hosts[0].run("python3", "-c", ASK, destination, source, check=False)
+    ask = hosts[0].run_python("ask_back", destination, source, check=False)
     assert "timed out" in ask.output
     # Outside of the overlay there is no trouble with these cards.
-    hosts[1].spawn("python3", "-c", SERVE, "192.168.60.12").says("listening")
-    hosts[0].run("python3", "-c", ASK, "192.168.60.12", "192.168.60.11")
+    hosts[1].start("give_back_once", "192.168.60.12").says("listening")
+    hosts[0].run_python("ask_back", "192.168.60.12", "192.168.60.11")
     assert offload(hosts[0])
 
 
 def test_told_so_it_is_off_from_the_start(hosts):
     start(hosts, "-vxlan-tx-checksum=off")
     source, destination = serve(hosts)
-    hosts[0].run("python3", "-c", ASK, destination, source)
+    hosts[0].run_python("ask_back", destination, source)
     assert not offload(hosts[0])
 
 
@@ -95,14 +72,14 @@ def test_the_trouble_is_found_and_worked_around(hosts):
     for daemon in daemons:
         daemon.says("TCP gets through flannel.1 only while its transmit checksum offload is off", timeout=20)
     source, destination = serve(hosts)
-    hosts[0].run("python3", "-c", ASK, destination, source)
+    hosts[0].run_python("ask_back", destination, source)
     # The next daemon need not find out again.
     daemons[0].signal("TERM")
     assert daemons[0].ends() == 0
     again = hosts[0].flanneld(iface="eth1")
     again.says("Watching for new subnet leases")
     assert not offload(hosts[0])
-    hosts[0].run("python3", "-c", ASK, destination, source)
+    hosts[0].run_python("ask_back", destination, source)
 
 
 def test_a_peer_that_does_not_answer_is_not_taken_for_the_fault(hosts):

@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 
 from lab import wait
-from tests.kernel.harness import ETCD, NOTIFIED, PREFIX, Host, Process, Sandbox, eventually
+from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
 PORT, HEALTH = 8888, 8889
 NOWHERE = "http://192.168.50.99:2379"
 SERVER = ("/usr/bin/flanneld", f"-listen=192.168.50.1:{PORT}", f"-etcd-endpoints={ETCD}")
-GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=2).read().decode())"
 
 # Does what systemd does for a socket unit (sd_listen_fds(3)).
 ACTIVATE = f"""
@@ -43,7 +42,7 @@ def answers(sandbox: Sandbox, path: str) -> Any:
     """What the server answers, once it does."""
 
     def probe() -> str | wait.NotYet:
-        got = sandbox.run("python3", "-c", GET, f"http://192.168.50.1:{PORT}/v1/_/{path}", check=False)
+        got = sandbox.run_python("get_url", f"http://192.168.50.1:{PORT}/v1/_/{path}", check=False)
         return got.text if got.exit_code == 0 else wait.NotYet(got.output)
 
     return json.loads(eventually(probe, "the server's answer"))
@@ -133,7 +132,7 @@ def test_a_port_that_is_taken_is_told(sandbox, server):
 
 
 def test_it_is_ready_once_it_listens(sandbox):
-    sandbox.spawn("python3", "-c", NOTIFIED, "/nonexistent", *SERVER).says("NOTIFY READY=1")
+    sandbox.start("notified", "/nonexistent", *SERVER).says("NOTIFY READY=1")
 
 
 def test_systemd_may_have_opened_the_socket(sandbox):

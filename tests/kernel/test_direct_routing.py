@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from lab import wait
+from tests.kernel.dual_stack import subnet6, two_machines
 from tests.kernel.faults import needs
 from tests.kernel.harness import Host, Sandbox, eventually
-from tests.kernel.test_dual_stack import subnet6, two_machines
 
 pytestmark = pytest.mark.kernel
 

@@ -8,48 +8,13 @@ from ipaddress import IPv6Network
 import pytest
 
 from lab import wait
+from tests.kernel.dual_stack import DUAL, address6, subnet6, two_machines
 from tests.kernel.faults import needs
 from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
-DUAL = {"Network": "10.2.0.0/16", "EnableIPv6": True, "IPv6Network": "2001:cafe:42::/56"}
 IPV6_ONLY = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "2001:cafe:42::/56"}
-
-NO_DAD = "net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.eth0.accept_dad=0"
-"""So that the underlay and docker's bridge work at once, and not after a second."""
-
-SERVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6)
-print("listening", flush=True)
-connection, _ = server.accept()
-received = 0
-while data := connection.recv(65536):
-    received += len(data)
-print("received", received, flush=True)
-"""
-SEND = """
-import socket, sys
-socket.create_connection((sys.argv[1], 7000), timeout=1).sendall(bytes(300000))
-"""
-
-
-def two_machines(sandbox: Sandbox) -> tuple[Host, Host]:
-    """Machines with an IPv6 address besides the IPv4 one: fd00:50::11, fd00:50::12."""
-    hosts = sandbox.host("a"), sandbox.host("b")
-    for host in hosts:
-        script = f"""
-            sysctl -qw {NO_DAD} net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0
-            sysctl -qw net.ipv6.conf.all.forwarding=1
-            ip address add {address6(host)}/64 dev eth0 nodad
-        """
-        host.run("sh", "-ec", script)
-    return hosts
-
-
-def address6(host: Host) -> str:
-    return f"fd00:50::{host.address.rpartition('.')[2]}"
 
 
 def configured(sandbox: Sandbox, config: dict[str, object], **backend: object) -> tuple[Host, Host]:
@@ -64,11 +29,6 @@ def start(hosts: Sequence[Host]) -> list[Process]:
     for daemon in daemons:
         daemon.says("Subnet added: ")
     return daemons
-
-
-def subnet6(host: Host) -> IPv6Network:
-    line = next(line for line in host.subnet_env.splitlines() if line.startswith("FLANNEL_IPV6_SUBNET="))
-    return IPv6Network(line.partition("=")[2], strict=False)
 
 
 def pod6(host: Host) -> tuple[Host, str]:
@@ -179,9 +139,9 @@ def test_each_peer_has_a_route_a_neighbour_and_an_fdb_entry_of_ipv6(hosts):
 def test_pods_talk_by_ipv6_and_by_ipv4(hosts):
     (here, source), (there, destination) = (pod6(host) for host in hosts)
     assert "1 received" in here.run("ping", "-c1", destination).text  # the very first packet
-    server = there.spawn("python3", "-c", SERVE, destination)
+    server = there.start("receive_all", destination)
     server.says("listening")
-    here.run("python3", "-c", SEND, destination)
+    here.run_python("send_zeros", destination, "300000")
     server.says("received 300000")
     there.reaches(source, destination)
     hosts[0].reaches(f"{hosts[1].subnet}.0", f"{hosts[0].subnet}.0")

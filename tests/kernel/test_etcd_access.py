@@ -26,7 +26,6 @@ CLIENT = {
 USER = {"etcd-username": "flannel", "etcd-password": "secret"}
 READY = "Watching for new subnet leases"
 GRANT = f"give our user a role that has it, for {PREFIX}-ext/udp/"
-GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 STRANGER = '{"PublicIP":"192.168.50.99","PublicIPv6":null}'
 
 
@@ -333,7 +332,7 @@ def test_what_is_said_beside_a_lease_is_kept_by_the_v2_api_too(host, old):
 
 def record(member: Member, key: str) -> Any:
     """What etcd v2 tells of a key; None where there is none."""
-    answer = member.sandbox.run("python3", "-c", GET, f"{member.endpoint}/v2/keys{key}", check=False)
+    answer = member.sandbox.run_python("get_url", f"{member.endpoint}/v2/keys{key}", check=False)
     return json.loads(answer.text)["node"] if answer.exit_code == 0 else None
 
 

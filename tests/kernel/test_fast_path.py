@@ -5,137 +5,18 @@ Whether it is the programs that carry packets shows when the daemon is stopped: 
 
 import json
 import re
-from collections.abc import Mapping
 
 import pytest
 
-from flanneld_py.datapath import fast_path
 from flanneld_py.errors import Exit
 from lab import wait
-from tests.kernel.faults import PORT, TTL, UDP_WAYS, Node, configure, nodes, start
+from tests.kernel.counters import wrong_checksums
+from tests.kernel.fast_path import FAST, NEEDED, attached, gets_all, goes_on_without, pair, stop
+from tests.kernel.faults import PORT, TTL, UDP_WAYS, Node, configure, start
 from tests.kernel.flow import Flow
-from tests.kernel.harness import ETCD, PREFIX, USUAL, Host, Process, Sandbox, eventually
+from tests.kernel.harness import ETCD, PREFIX, Host, Process, Sandbox, eventually
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
-]
-
-FAST = UDP_WAYS["fast path"]
-
-# How many programs are attached to a device, in each direction: BPF_PROG_QUERY of bpf(2), linux/bpf.h.
-ATTACHED = """
-import ctypes, platform, socket, struct, sys
-libc, number = ctypes.CDLL(None, use_errno=True), {"x86_64": 321, "aarch64": 280}[platform.machine()]
-for attach_type in (46, 47):  # BPF_TCX_INGRESS, BPF_TCX_EGRESS
-    query = struct.pack("=IIIIQI", socket.if_nametoindex(sys.argv[1]), attach_type, 0, 0, 0, 0)
-    attr = ctypes.create_string_buffer(query + bytes(40))
-    if libc.syscall(number, 16, attr, len(attr)):
-        raise OSError(ctypes.get_errno())
-    print(struct.unpack_from("=I", attr, 24)[0])
-"""
-
-# Sends so many bytes that are different everywhere, and prints their SHA-256; and takes them.
-SEND = """
-import hashlib, random, socket, sys
-data = random.Random(7).randbytes(1 << 20)
-whole = hashlib.sha256()
-with socket.create_connection((sys.argv[1], 4243), timeout=10) as connection:
-    connection.settimeout(20)
-    for number in range(int(sys.argv[2])):
-        part = number.to_bytes(4) + data
-        whole.update(part)
-        connection.sendall(part)
-print(whole.hexdigest())
-"""
-TAKE = """
-import hashlib, socket, sys
-server = socket.create_server((sys.argv[1], 4243))
-print("listening", flush=True)
-while True:
-    connection, _ = server.accept()
-    connection.settimeout(20)
-    whole = hashlib.sha256()
-    while part := connection.recv(1 << 20):
-        whole.update(part)
-    print(whole.hexdigest(), flush=True)
-"""
-# Takes datagrams, and prints the length and the SHA-256 of each.
-HEAR = """
-import hashlib, socket, sys
-hearer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-hearer.bind((sys.argv[1], 4244))
-print("listening", flush=True)
-while True:
-    data = hearer.recv(65536)
-    print(len(data), hashlib.sha256(data).hexdigest(), flush=True)
-"""
-# Sends datagrams of so many bytes each, 10 with one system call (UDP_SEGMENT of linux/udp.h), and prints the
-# same of them.
-SAY = """
-import hashlib, socket, struct, sys
-sayer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-size = int(sys.argv[2])
-parts = [bytes([number]) * size for number in range(10)]
-segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", size))]
-sayer.sendmsg([b"".join(parts)], segment, 0, (sys.argv[1], 4244))
-for part in parts:
-    print(len(part), hashlib.sha256(part).hexdigest())
-"""
-
-
-def pair(sandbox: Sandbox, *options: str, altered: Mapping[str, float] = USUAL) -> tuple[Node, Node]:
-    """Two machines that send to each other by the fast path."""
-    configure(sandbox, "udp")
-    here, there = nodes(sandbox, 2, *(options or FAST), altered=altered)
-    for node in (here, there):
-        node.daemon.says("Packets are carried by the fast path")
-    return here, there
-
-
-def stop(*of: Node) -> None:
-    for node in of:
-        node.daemon.signal("STOP")
-
-
-def goes_on_without(here: Host, there: Host, *daemons: Node) -> None:
-    """Wait until packets are carried though these daemons are stopped."""
-    here.reaches(there.address, here.address)
-
-    def probe() -> bool | wait.NotYet:
-        stop(*daemons)
-        ping = here.run("ping", "-c1", "-W1", there.address, check=False)
-        if ping.exit_code != 0:
-            for node in daemons:
-                node.daemon.signal("CONT")
-        return ping.exit_code == 0 or wait.NotYet(ping.output)
-
-    eventually(probe, "packets to be carried by the programs alone", 20)
-
-
-def gets_all(source: Host, sink: Host, address: str, megabytes: int = 64) -> None:
-    taker = sink.spawn("python3", "-c", TAKE, address)
-    taker.says("listening")
-    taker.says(source.run("python3", "-c", SEND, address, str(megabytes)).text.strip())
-    taker.signal("KILL")
-    taker.ends(5)
-
-
-def wrong_checksums(*of: Host) -> list[str]:
-    """Lines of /proc/net/snmp that count packets with a wrong checksum (networking/snmp_counter.rst)."""
-    found = []
-    for host in of:
-        lines = host.run("cat", "/proc/net/snmp").text.splitlines()
-        for names, values in zip(lines[::2], lines[1::2], strict=True):
-            for name, value in zip(names.split(), values.split(), strict=True):
-                if name == "InCsumErrors" and value != "0":
-                    found.append(f"{host.name}: {names.split()[0]} {name} {value}")
-    return found
-
-
-def attached(host: Host, device: str) -> list[int]:
-    """Programs that see what comes in by a device, and what goes out."""
-    return [int(line) for line in host.run("python3", "-c", ATTACHED, device).text.split()]
+pytestmark = NEEDED
 
 
 def test_packets_are_carried_while_both_daemons_are_stopped(sandbox):
@@ -205,10 +86,10 @@ def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
 
 def test_tcp_of_a_peer_without_the_fast_path_is_joined_by_the_daemon_and_all_else_needs_none(sandbox):
     here, there = mixed(sandbox, "plain")
-    hearer = here.inside.spawn("python3", "-c", HEAR, here.inside.address)
+    hearer = here.inside.start("hear_hashed", here.inside.address)
     hearer.says("listening")
     stop(here)
-    for line in there.inside.run("python3", "-c", SAY, here.inside.address, "64").text.splitlines():
+    for line in there.inside.run_python("say_hashed", here.inside.address, "64").text.splitlines():
         hearer.says(line)
     connect = "import socket, sys; socket.create_connection((sys.argv[1], 4245), timeout=float(sys.argv[2]))"
     tried = there.inside.run("python3", "-c", connect, here.inside.address, "1", check=False)
@@ -238,10 +119,10 @@ def test_tcp_that_programs_have_sent_is_never_for_the_daemon_whoever_its_source_
 def test_datagrams_arrive_as_they_were_sent(sandbox, size):
     here, there = pair(sandbox)
     here.inside.reaches(there.inside.address, here.inside.address)
-    hearer = there.inside.spawn("python3", "-c", HEAR, there.inside.address)
+    hearer = there.inside.start("hear_hashed", there.inside.address)
     hearer.says("listening")
     if size <= 1400:
-        for line in here.inside.run("python3", "-c", SAY, there.inside.address, str(size)).text.splitlines():
+        for line in here.inside.run_python("say_hashed", there.inside.address, str(size)).text.splitlines():
             hearer.says(line)
     here.inside.run("ping", "-c1", "-s", str(size), there.inside.address)
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []

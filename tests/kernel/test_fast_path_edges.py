@@ -4,89 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from flanneld_py.datapath import fast_path
 from lab import wait
+from tests.kernel.counters import echoes, wrong_checksums
+from tests.kernel.fast_path import NEEDED, goes_on_without, pair, stop
 from tests.kernel.faults import UDP_WAYS, Node, configure, nodes
+from tests.kernel.frames import echo_request, in_datagram, saying
 from tests.kernel.harness import Process, eventually
-from tests.kernel.test_fast_path import HEAR, SEND, TAKE, goes_on_without, pair, stop, wrong_checksums
-from tests.kernel.test_inlet import checksum, echo_request, echoes
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
-]
-
-# Puts a frame on eth0 as it is (packet(7)).
-PUT = """
-import socket, sys
-wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-wire.bind(("eth0", 0))
-wire.send(bytes.fromhex(sys.argv[1]))
-"""
-# Takes part in no TCP, but counts the bytes that come in it behind headers of 40.
-COUNT = """
-import socket, sys
-wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
-wire.bind((sys.argv[1], 0))
-print("listening", flush=True)
-came = 0
-while True:
-    came += len(wire.recv(65536)) - 40
-    print("came", came, flush=True)
-"""
-# Hands so many bytes of TCP over in one super-packet with headers of 40 (struct virtio_net_hdr of
-# linux/virtio_net.h: a checksum to be computed, VIRTIO_NET_HDR_GSO_TCPV4; PACKET_VNET_HDR of packet(7)).
-SUPER = """
-import socket, struct, sys
-source, target, mac, length = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]), int(sys.argv[4])
-ends = socket.inet_aton(source) + socket.inet_aton(target)
-def folded(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return (total & 0xFFFF) + (total >> 16)
-head = struct.pack("!BBHHHBBH", 0x45, 0, 40 + length, 1, 0x4000, 64, 6, 0) + ends
-head = head[:10] + struct.pack("!H", folded(head) ^ 0xFFFF) + head[12:]
-pseudo = folded(ends + struct.pack("!BBH", 0, 6, 20 + length))
-tcp = struct.pack("!HHIIBBHHH", 4246, 4246, 1, 1, 0x50, 0x10, 1000, pseudo, 0)
-wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-wire.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
-wire.setsockopt(socket.SOL_SOCKET, 32, 1 << 20)  # SO_SNDBUFFORCE
-wire.bind(("eth0", 0))
-own = wire.getsockname()[4]
-virtio = struct.pack("=BBHHHH", 1, 1, 54, 1400, 34, 16)
-wire.send(virtio + mac + own + struct.pack("!H", 0x0800) + head + tcp + bytes(length))
-"""
+pytestmark = NEEDED
 
 
 def mac(of: Node, device: str) -> bytes:
     text = of.host.run("cat", f"/sys/class/net/{device}/address").text
     return bytes.fromhex(text.strip().replace(":", ""))
-
-
-def ends_of(source: str, destination: str) -> bytes:
-    return b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
-
-
-def in_ipv4(packet: bytes, source: str, destination: str) -> bytes:
-    """What UDP makes, in IPv4 (RFC 791)."""
-    head = bytes([0x45, 0, *(len(packet) + 20).to_bytes(2), 0, 1, 0, 0, 64, 17, 0, 0])
-    head += ends_of(source, destination)
-    return head[:10] + checksum(head).to_bytes(2) + head[12:] + packet
-
-
-def in_datagram(packet: bytes, source: str, destination: str, *, summed: bool = False) -> bytes:
-    """In IPv4 and UDP (RFC 768) to flannel's port, with or without a checksum of UDP's."""
-    size = (len(packet) + 8).to_bytes(2)
-    udp = b"".join(word.to_bytes(2) for word in (8285, 8285)) + size
-    whole = ends_of(source, destination) + bytes([0, 17]) + size + udp + bytes(2) + packet
-    check = checksum(whole + bytes(len(whole) % 2)) or 0xFFFF
-    return in_ipv4(udp + (check if summed else 0).to_bytes(2) + packet, source, destination)
-
-
-def saying(words: bytes, source: str, destination: str) -> bytes:
-    """An inner packet for whoever listens by UDP at port 4244, without a checksum of its own."""
-    udp = b"".join(word.to_bytes(2) for word in (4244, 4244, len(words) + 8, 0)) + words
-    return in_ipv4(udp, source, destination)
 
 
 def publish(between: Node, target: str, pod: str) -> None:
@@ -107,9 +37,9 @@ def test_what_a_machine_hands_on_to_a_third_arrives(sandbox, way, to):
     pod = there.inside.address
     publish(between, target, pod)
     here.inside.reaches(target, here.inside.address)
-    taker = there.inside.spawn("python3", "-c", TAKE, pod)
+    taker = there.inside.start("take_hashed", pod)
     taker.says("listening")
-    taker.says(here.inside.run("python3", "-c", SEND, target, "4").text.strip())
+    taker.says(here.inside.run_python("send_hashed", target, "4").text.strip())
     assert wrong_checksums(*(node.host for node in (here, between, there))) == []
 
 
@@ -121,9 +51,9 @@ def test_tcp_that_a_machine_hands_on_to_a_third_needs_no_daemon_in_between(sandb
     here.inside.reaches(target, here.inside.address)
     goes_on_without(here.inside, there.inside, here, there)
     stop(between)
-    taker = there.inside.spawn("python3", "-c", TAKE, pod)
+    taker = there.inside.start("take_hashed", pod)
     taker.says("listening")
-    taker.says(here.inside.run("python3", "-c", SEND, target, "4").text.strip())
+    taker.says(here.inside.run_python("send_hashed", target, "4").text.strip())
 
 
 @pytest.mark.parametrize("bytes_", [65467, 65468, 65495])
@@ -131,10 +61,10 @@ def test_a_super_packet_is_carried_however_long(sandbox, bytes_):
     """IPv4 ends at 65535 bytes: 65467 and 40 fit a datagram of 28 more, and 65495 and 40 a packet alone."""
     here, there = pair(sandbox)
     here.inside.reaches(there.inside.address, here.inside.address)
-    counter = there.inside.spawn("python3", "-c", COUNT, there.inside.address)
+    counter = there.inside.start("count_tcp", there.inside.address)
     counter.says("listening")
     ends, gateway = (here.inside.address, there.inside.address), mac(here, "docker0").hex()
-    here.inside.run("python3", "-c", SUPER, *ends, gateway, str(bytes_))
+    here.inside.run_python("put_super_packet", *ends, gateway, str(bytes_))
     counter.says(f"came {bytes_}\n")
 
 
@@ -151,9 +81,9 @@ def test_a_frame_that_is_not_for_this_machine_is_not_taken(sandbox, wrong):
         frame = ours + theirs + b"\x81\x00\x00\x05" + ipv4 + datagram
     else:
         frame = bytes([2, 0, 0, 0, 0, 99]) + theirs + ipv4 + datagram
-    there.host.run("python3", "-c", PUT, frame.hex())
+    there.host.run_python("put_frame", frame.hex())
     # What is sent later comes later.
-    there.host.run("python3", "-c", PUT, (ours + theirs + ipv4 + datagram).hex())
+    there.host.run_python("put_frame", (ours + theirs + ipv4 + datagram).hex())
 
     def taken() -> bool | wait.NotYet:
         return echoes(here.host) > before or wait.NotYet(str(echoes(here.host)))
@@ -173,7 +103,7 @@ def test_a_damaged_datagram_is_not_taken_though_nothing_within_has_a_checksum(sa
     configure(sandbox, "udp")
     here, there = nodes(sandbox, 2, *UDP_WAYS[way])
     here.inside.reaches(there.inside.address, here.inside.address)
-    hearer = here.inside.spawn("python3", "-c", HEAR, here.inside.address)
+    hearer = here.inside.start("hear_hashed", here.inside.address)
     hearer.says("listening")
     inner = (there.inside.address, here.inside.address)
     link = mac(here, "eth0") + mac(there, "eth0") + b"\x08\x00"
@@ -183,7 +113,7 @@ def test_a_damaged_datagram_is_not_taken_though_nothing_within_has_a_checksum(sa
         datagram = bytearray(in_datagram(saying(bytes(size), *inner), *outer, summed=True))
         if damage is not None:
             damage(datagram)
-        there.host.run("python3", "-c", PUT, (link + datagram).hex())
+        there.host.run_python("put_frame", (link + datagram).hex())
 
     def in_the_payload(datagram: bytearray) -> None:
         datagram[-1] ^= 1
@@ -209,7 +139,7 @@ def test_what_is_sent_to_a_subnets_broadcast_address_reaches_nobody_and_is_count
     configure(sandbox, "udp")
     here, there = nodes(sandbox, 2, *UDP_WAYS[way])
     here.inside.reaches(there.inside.address, here.inside.address)
-    hearer = here.host.spawn("python3", "-c", HEAR, "0.0.0.0")
+    hearer = here.host.start("hear_hashed", "0.0.0.0")
     hearer.says("listening")
     for target, words in ((255, "to many"), (1, "to one")):
         say = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto("

@@ -9,58 +9,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from flanneld_py.datapath import fast_path
+from tests.kernel.fast_path import NEEDED
+from tests.kernel.frames import checksum, ends_of, in_datagram, saying
 from tests.kernel.harness import Sandbox
-from tests.kernel.test_fast_path_edges import ends_of, in_datagram, saying
-from tests.kernel.test_inlet import checksum
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
-]
+pytestmark = NEEDED
 
 US, NODE = "192.168.50.11", "192.168.50.12"
 PACKET = saying(b"words", "10.2.52.2", "10.2.35.2")
 
-# Loads the program, with a lease of 10.2.35.0/24 and one peer, and shows it frames. Prints for each what it
-# returned, and what it has counted since the last one.
-SHOW = """
-import ctypes, json, math, struct, sys
-sys.path.insert(0, "/usr/lib/flanneld")
-from importlib.resources import files
-from ipaddress import IPv4Address, IPv4Network
-from flanneld_py.datapath.fast_path import bpf, image, layouts
-from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
-us, node, frames = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-read = image.read_image(files("flanneld_py.datapath.fast_path").joinpath("fast_path.o").read_bytes())
-maps = {name: bpf.Map(shape) for name, shape in read.maps.items()}
-code = read.instructions("tcx/ingress", {name: each.fd for name, each in maps.items()})
-program = bpf.load_program(code, "Dual MIT/GPL")
-ours, peer = IPv4Network("10.2.35.0/24"), Peer((node, 8285), 1472)
-mandate = Mandate(ours[0], ours, ForwardTable(), math.inf)
-maps["mandates"].put(layouts.FIRST, layouts.mandate(mandate, layouts.Place(IPv4Address(us), 8285, 1, 1)))
-maps["peers"].put(layouts.prefix(IPv4Network("10.2.52.0/24")), layouts.peer(peer, fast=True))
-def dropped():
-    counts = [layouts.number(maps["drops"].get(layouts.index(at))) for at in range(len(layouts.DROPS))]
-    return {drop.reason: count for drop, count in zip(layouts.DROPS, counts) if count}
-said, before = [], {}
-for frame, flags in frames:
-    data = bytes.fromhex(frame)
-    held = ctypes.create_string_buffer(data, len(data))
-    # prog_fd, retval, data_size_in, data_size_out, data_in, data_out, repeat, duration; sizes and places of a
-    # context; flags, cpu, batch_size
-    place = ctypes.addressof(held)
-    attr = struct.pack("=4I2Q2I", program, 0, len(data), 0, place, 0, 1, 0) + bytes(24)
-    attr += struct.pack("=3I4x", flags, 0, 0)
-    attr = ctypes.create_string_buffer(attr, len(attr))
-    if bpf._libc.syscall(bpf.NR_BPF[bpf.platform.machine()], 10, attr, len(attr)):  # BPF_PROG_TEST_RUN
-        raise OSError(ctypes.get_errno(), "BPF_PROG_TEST_RUN")
-    now = dropped()
-    verdict = struct.unpack_from("=i", attr, 4)[0]
-    said.append([verdict, {each: now[each] for each in now if each not in before}])
-    before = now
-print(json.dumps(said))
-"""
 NEXT, DROP, REDIRECT = -1, 2, 7  # enum tcx_action_base, and bpf_redirect's, of linux/bpf.h
 COMPLETE = 4  # BPF_F_TEST_SKB_CHECKSUM_COMPLETE, from Linux 6.11
 
@@ -112,5 +69,5 @@ def show(sandbox: Sandbox, *datagrams: tuple[bytes, int]) -> list[tuple[int, Map
     """What the program returns for each, and counts."""
     # Of Ethernet, from and for the loopback device, by which such a frame comes.
     frames = [((bytes(12) + b"\x08\x00" + datagram).hex(), flags) for datagram, flags in datagrams]
-    said = json.loads(sandbox.run("python3", "-c", SHOW, US, NODE, json.dumps(frames)).text)
+    said = json.loads(sandbox.run_python("show_frames", US, NODE, json.dumps(frames)).text)
     return [(verdict, counted) for verdict, counted in said]

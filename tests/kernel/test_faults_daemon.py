@@ -13,20 +13,6 @@ from tests.kernel.harness import PREFIX, Host, Process, eventually
 
 pytestmark = pytest.mark.kernel
 
-# Prints time, source and destination of each packet of the overlay that a machine sends by the udp backend.
-SNIFF = """
-import socket, sys, time
-ETH_P_ALL = 3  # linux/if_ether.h
-sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-sniffer.bind((sys.argv[1], ETH_P_ALL))
-print("listening", flush=True)
-while True:
-    frame = sniffer.recv(65536)
-    if frame[12:14] == b"\\x08\\x00" and frame[23] == 17 and frame[36:38] == (8285).to_bytes(2):
-        inner = frame[42:]
-        print(time.time(), *map(socket.inet_ntoa, (inner[12:16], inner[16:20])), flush=True)
-"""
-
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_the_udp_backend_is_back_with_the_next_daemon(sandbox, signal):
@@ -165,7 +151,7 @@ def test_a_daemon_that_was_paused_past_its_lease_checks_before_it_forwards(sandb
     here, there, heir = full(sandbox, "udp")
     ready(here, there)
     lost = here.host.subnet
-    sniffer = sandbox.spawn("python3", "-c", SNIFF, "to-a")
+    sniffer = sandbox.start("sniff_overlay", "to-a")
     sniffer.says("listening")
     flow = Flow.begin(here.inside, there.inside.address)
     sniffer.says(here.inside.address)

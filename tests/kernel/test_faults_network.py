@@ -66,32 +66,10 @@ def test_machines_that_cannot_reach_each_other_stay_ready_and_find_each_other_ag
 # Smaller packets than the interface promises
 
 
-TAKE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 3306))
-print("listening", flush=True)
-while True:
-    connection, _ = server.accept()
-    connection.settimeout(10)
-    connection.sendall(bytes(10_000_000))
-    connection.close()
-"""
-
-SELECT = """
-import socket, sys
-connection = socket.create_connection((sys.argv[1], 3306), timeout=10)
-connection.settimeout(10)
-received = 0
-while data := connection.recv(1 << 20):
-    received += len(data)
-print(received)
-"""
-
-
 def selects(here: Host, there: Host) -> None:
     """Have 10 MB sent over TCP, as a row of a database."""
-    there.spawn("python3", "-c", TAKE, there.address).says("listening")
-    assert here.run("python3", "-c", SELECT, there.address).text == "10000000\n"
+    there.start("give_ten_megabytes", there.address).says("listening")
+    assert here.run_python("count_received", there.address).text == "10000000\n"
 
 
 @pytest.mark.parametrize(("kind", "mtu"), [("udp", 1372), ("vxlan", 1350), ("host-gw", 1400)])

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -10,40 +9,6 @@ from tests.kernel.faults import Node, configure, ready, start
 from tests.kernel.harness import Host, Process, Sandbox
 
 pytestmark = pytest.mark.kernel
-
-WHOLE = """
-import sys
-sys.path.insert(0, "/usr/lib/flanneld")
-from flanneld_py.kernel.offload import set_tx_checksum
-set_tx_checksum(sys.argv[1], False)
-"""
-
-# Both sides of something as long as a login to MySQL, a query and a row of 200 kB.
-SERVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 3306))
-print("listening", flush=True)
-while True:
-    connection, _ = server.accept()
-    connection.settimeout(20)
-    with connection, connection.makefile("rwb") as stream:
-        for asked, answer in ((0, 80), (200, 11), (40, 200_000)):
-            stream.read(asked)
-            stream.write(bytes(answer))
-            stream.flush()
-"""
-LOG_IN = """
-import socket, sys
-for _ in range(5):
-    with socket.create_connection((sys.argv[1], 3306), timeout=20) as connection:
-        connection.settimeout(20)
-        with connection.makefile("rwb") as stream:
-            for told, answer in ((80, 200), (11, 40), (200_000, 0)):
-                assert stream.read(told) == bytes(told), "not what was sent"
-                stream.write(bytes(answer))
-                stream.flush()
-    print("logged in", flush=True)
-"""
 
 
 @pytest.fixture
@@ -57,16 +22,15 @@ def hosts(sandbox: Sandbox) -> Iterator[tuple[Host, Host]]:
         ip link set wire1 up
     """
     sandbox.run("sh", "-ec", script)
-    sandbox.run("python3", "-c", WHOLE, "br0")
+    sandbox.run_python("whole_checksums", "br0")
     for host in made:
-        host.run("python3", "-c", WHOLE, "eth0")
+        host.run_python("whole_checksums", "eth0")
     yield made
     sandbox.run("ip", "link", "delete", "wire0")
 
 
 def plug(sandbox: Sandbox, harm: Mapping[str, float]) -> Process:
-    program = Path(__file__).with_name("bad_wire.py").read_text()
-    wire = sandbox.spawn("python3", "-c", program, "to-b", "wire1", json.dumps(harm))
+    wire = sandbox.start("bad_wire", "to-b", "wire1", json.dumps(harm))
     wire.says("plugged in")
     return wire
 
@@ -93,8 +57,8 @@ def test_logins_succeed_over_a_bad_wire(sandbox, hosts, kind, harm, shown):
         mtu = node.host.subnet_env.partition("FLANNEL_MTU=")[2].split()[0]
         node.inside.run("ip", "link", "set", "eth0", "mtu", mtu)
     client, server = (node.inside for node in made)
-    server.spawn("python3", "-c", SERVE, server.address).says("listening")
-    logins = client.spawn("python3", "-c", LOG_IN, server.address)
+    server.start("serve_logins", server.address).says("listening")
+    logins = client.start("log_in", server.address)
     assert logins.ends(40) == 0, logins.log
     wire.says(f"'{shown}'")
     # Whatever befell the daemons' own connections to etcd, it is over, and no lease went with it.

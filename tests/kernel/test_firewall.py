@@ -11,33 +11,8 @@ from tests.kernel.harness import Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
-# One call of a program's own class: ensure at start, ensure later, or remove; prints what had to be changed.
-CALL = """
-import sys
-from ipaddress import ip_network
-from flanneld_py.firewall.iptables import Iptables
-from flanneld_py.firewall.nftables import Nftables
-from flanneld_py.firewall.rules import Overlay, wanted
-program, family, network, subnet, what = sys.argv[1:]
-family = int(family)
-tool = Nftables(family) if program == "nft" else Iptables(family, program)
-overlay = Overlay(ip_network(network), ip_network(subnet))
-rules = wanted(family, [overlay], ip_masq=True, random_fully=True, forward_rules=True)
-print(*tool.remove() if what == "remove" else tool.ensure(rules, keep=what == "repair"), sep=", ")
-"""
-
 NETWORKS = {4: ("10.2.0.0/16", "10.2.35.0/24"), 6: ("2001:cafe:42::/56", "2001:cafe:42:1::/64")}
 FOREIGN = {4: "198.51.100.0/24", 6: "2001:db8::/32"}
-
-# Answers each that connects with the address that it sees, and ends.
-SERVER = """
-import socket
-listener = socket.create_server(("", 3306))
-print("listening", flush=True)
-connection, (address, _) = listener.accept()
-connection.sendall(address.encode())
-"""
-CLIENT = "import socket, sys; print(socket.create_connection((sys.argv[1], 3306), 5).recv(99).decode())"
 
 
 @dataclass(frozen=True)
@@ -50,9 +25,7 @@ class Table:
 
     def call(self, what: str) -> str:
         words = [self.kind, str(self.family), *NETWORKS[self.family], what]
-        return self.host.run(
-            "env", "PYTHONPATH=/usr/lib/flanneld", "python3", "-c", CALL, *words
-        ).text.strip()
+        return self.host.run_python("firewall_call", *words).text.strip()
 
     @property
     def program(self) -> str:
@@ -287,39 +260,30 @@ def world(request, sandbox: Sandbox) -> tuple[Host, Host, Host]:
     return *hosts, sandbox.host("outside")
 
 
-def seen_by(server: Host, client: Host) -> str:
-    """The address that the server sees when the client connects to it."""
-    listening = server.spawn("python3", "-c", SERVER)
-    listening.says("listening")
-    answer = client.run("python3", "-c", CLIENT, server.address).text.strip()
-    assert listening.ends(5) == 0
-    return answer
-
-
 def test_pods_see_each_others_own_addresses(world):
     here, there = (host.pod() for host in world[:2])
     here.reaches(there.address, here.address)
-    assert seen_by(there, here) == here.address
-    assert seen_by(here, there) == there.address
+    assert there.sees(here) == here.address
+    assert here.sees(there) == there.address
 
 
 def test_a_pod_is_seen_from_outside_with_its_machines_address(world):
     machine, _, outside = world
-    assert seen_by(outside, machine.pod()) == machine.address
+    assert outside.sees(machine.pod()) == machine.address
 
 
 def test_a_pod_sees_the_own_address_of_a_client_that_comes_by_its_machine(world):
     machine, _, outside = world
     pod = machine.pod()
     outside.run("ip", "route", "add", f"{machine.subnet}.0/24", "via", machine.address)
-    assert seen_by(pod, outside) == outside.address
+    assert pod.sees(outside) == outside.address
 
 
 def test_what_enters_the_overlay_by_another_machine_can_be_answered_by_that(world):
     machine, other, outside = world
     pod = other.pod()
     outside.run("ip", "route", "add", f"{other.subnet}.0/24", "via", machine.address)
-    assert seen_by(pod, outside) == machine.address
+    assert pod.sees(outside) == machine.address
 
 
 @pytest.fixture

@@ -8,20 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.kernel.dual_stack import DUAL, NO_DAD, address6, subnet6, two_machines
 from tests.kernel.harness import Host, Sandbox
-from tests.kernel.test_dual_stack import DUAL, NO_DAD, address6, subnet6, two_machines
 
 pytestmark = pytest.mark.kernel
-
-# Answers who connects with the address that it sees, and ends.
-SERVER = """
-import socket
-listener = socket.create_server(("", 3306), family=socket.AF_INET6, dualstack_ipv6=True)
-print("listening", flush=True)
-connection, (address, *_) = listener.accept()
-connection.sendall(address.removeprefix("::ffff:").encode())
-"""
-CLIENT = "import socket, sys; print(socket.create_connection((sys.argv[1], 3306), 5).recv(99).decode())"
 
 
 @dataclass(frozen=True)
@@ -66,15 +56,6 @@ def machines(sandbox: Sandbox, *options: str, nftables: bool, dropping: bool) ->
     return hosts
 
 
-def seen_by(server: Host, client: Host, address: str) -> str:
-    """The address that the server sees when the client connects to it, to this address of its."""
-    listening = server.spawn("python3", "-c", SERVER)
-    listening.says("listening")
-    answer = client.run("python3", "-c", CLIENT, address).text.strip()
-    assert listening.ends(5) == 0
-    return answer
-
-
 @pytest.fixture(params=["iptables", "nftables"])
 def world(request, sandbox: Sandbox) -> tuple[Host, Host, Host]:
     """Two machines whose daemons masquerade, and one without flannel.
@@ -88,22 +69,22 @@ def world(request, sandbox: Sandbox) -> tuple[Host, Host, Host]:
 def test_pods_see_each_others_own_addresses_in_both_families(world):
     here, there = (pod_of(host) for host in world[:2])
     for server, client in ((there, here), (here, there)):
-        assert seen_by(server.host, client.host, server.ipv6) == client.ipv6
-        assert seen_by(server.host, client.host, server.ipv4) == client.ipv4
+        assert server.host.sees(client.host, server.ipv6) == client.ipv6
+        assert server.host.sees(client.host, server.ipv4) == client.ipv4
 
 
 def test_a_pod_is_seen_from_outside_with_its_machines_address_of_the_same_family(world):
     machine, _, outside = world
     pod = pod_of(machine)
-    assert seen_by(outside, pod.host, address6(outside)) == address6(machine)
-    assert seen_by(outside, pod.host, outside.address) == machine.address
+    assert outside.sees(pod.host, address6(outside)) == address6(machine)
+    assert outside.sees(pod.host, outside.address) == machine.address
 
 
 def test_a_pod_sees_the_own_ipv6_address_of_a_client_that_comes_by_its_machine(world):
     machine, _, outside = world
     pod = pod_of(machine)
     outside.run("ip", "-6", "route", "add", str(subnet6(machine)), "via", address6(machine))
-    assert seen_by(pod.host, outside, pod.ipv6) == address6(outside)
+    assert pod.host.sees(outside, pod.ipv6) == address6(outside)
 
 
 def test_what_enters_the_overlay_of_ipv6_by_another_machine_can_be_answered_by_that(world):
@@ -111,7 +92,7 @@ def test_what_enters_the_overlay_of_ipv6_by_another_machine_can_be_answered_by_t
     pod = pod_of(other)
     outside.run("ip", "-6", "route", "add", str(subnet6(other)), "via", address6(machine))
     # The address of flannel-v6.1, which the packet leaves that machine by.
-    assert seen_by(pod.host, outside, pod.ipv6) == str(subnet6(machine).network_address)
+    assert pod.host.sees(outside, pod.ipv6) == str(subnet6(machine).network_address)
 
 
 def test_a_packet_of_the_full_mtu_leaves_the_overlay_masqueraded_and_whole(world):
@@ -134,4 +115,4 @@ def test_without_masquerading_a_pod_is_seen_from_outside_with_its_own_ipv6_addre
     machine, _ = machines(sandbox, nftables=False, dropping=True)
     outside, pod = outside_of(sandbox), pod_of(machine)
     outside.run("ip", "-6", "route", "add", str(subnet6(machine)), "via", address6(machine))
-    assert seen_by(outside, pod.host, address6(outside)) == pod.ipv6
+    assert outside.sees(pod.host, address6(outside)) == pod.ipv6

@@ -1,59 +1,24 @@
 """The fast path's inlet: what comes in by it, what does not, and that nothing is left of it (ADR 9)."""
 
 import json
-import struct
 
 import pytest
 
-from flanneld_py.datapath import fast_path
 from lab import wait
+from tests.kernel.counters import echoes, wrong_checksums
+from tests.kernel.fast_path import FAST, NEEDED, attached, gets_all, pair
 from tests.kernel.faults import Node, configure, start
+from tests.kernel.frames import echo_request
 from tests.kernel.harness import Host, eventually
-from tests.kernel.test_fast_path import FAST, SEND, TAKE, attached, gets_all, pair, wrong_checksums
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
-]
+pytestmark = NEEDED
 
 INLET = "flannel0-in"
-
-THROW = """
-import socket, sys
-thrower = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-thrower.sendto(bytes.fromhex(sys.argv[3]), (sys.argv[1], int(sys.argv[2])))
-"""
 
 
 def came_in(host: Host, device: str = INLET) -> int:
     """Packets that this device has received."""
     return int(host.run("cat", f"/sys/class/net/{device}/statistics/rx_packets").text)
-
-
-def echoes(host: Host) -> int:
-    """Echo requests that have reached this machine (/proc/net/snmp)."""
-    lines = [line.split() for line in host.run("cat", "/proc/net/snmp").text.splitlines()]
-    names, values = (line for line in lines if line[0] == "Icmp:")
-    return int(values[names.index("InEchos")])
-
-
-def checksum(data: bytes) -> int:
-    """RFC 1071, of an even number of bytes."""
-    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data)
-    total = sum(words)
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
-
-
-def echo_request(source: str, destination: str) -> bytes:
-    """An IPv4 packet (RFC 791) with an echo request (RFC 792)."""
-
-    def head(check: int) -> bytes:
-        ends = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
-        return struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 1, check) + ends
-
-    icmp = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
-    return head(checksum(head(0))) + icmp[:2] + struct.pack("!H", checksum(icmp)) + icmp[4:]
 
 
 CUT = 12_000
@@ -85,9 +50,9 @@ def test_a_port_of_the_machine_that_is_published_by_a_pod_comes_in_by_it_in_one_
     pod, published = there.inside.address, f"{there.host.subnet}.0"
     there.host.run("iptables", "-t", "nat", "-A", "PREROUTING", "-d", published, "-j", "DNAT", "--to", pod)
     for at, address in ((there.host, "0.0.0.0"), (there.inside, pod)):
-        taker = at.spawn("python3", "-c", TAKE, address)
+        taker = at.start("take_hashed", address)
         taker.says("listening")
-    taker.says(here.inside.run("python3", "-c", SEND, published, "16").text.strip())
+    taker.says(here.inside.run_python("send_hashed", published, "16").text.strip())
     assert 0 < came_in(there.host) < CUT / 2
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
 
@@ -97,7 +62,7 @@ def test_what_a_network_sends_to_its_port_goes_nowhere(sandbox):
     here, there = pair(sandbox)
     packet = echo_request(f"{there.host.subnet}.0", f"{here.host.subnet}.0")
     before = echoes(here.host)
-    there.host.run("python3", "-c", THROW, here.host.address, "8285", packet.hex())
+    there.host.run_python("send_datagram", here.host.address, "8285", packet.hex())
 
     def taken() -> bool | wait.NotYet:
         return echoes(here.host) == before + 1 or wait.NotYet(str(echoes(here.host)))
@@ -106,7 +71,7 @@ def test_what_a_network_sends_to_its_port_goes_nowhere(sandbox):
     (link,) = json.loads(here.host.run("ip", "-json", "-details", "link", "show", "dev", INLET).text)
     gpe = bytes([0x0C, 0, 0, 1, 0, 0, 0, 0])  # draft-ietf-nvo3-vxlan-gpe: flags P and I, next protocol IPv4
     port = str(link["linkinfo"]["info_data"]["port"])
-    there.host.run("python3", "-c", THROW, here.host.address, port, (gpe + packet).hex())
+    there.host.run_python("send_datagram", here.host.address, port, (gpe + packet).hex())
 
     def seen() -> bool | wait.NotYet:
         return came_in(here.host) == 1 or wait.NotYet(str(came_in(here.host)))

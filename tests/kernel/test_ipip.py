@@ -6,7 +6,6 @@ import pytest
 
 from tests.kernel.faults import Node, configure, needs, nodes, ready
 from tests.kernel.harness import PREFIX, Sandbox
-from tests.kernel.test_two_daemons import RECEIVE, SEND
 
 pytestmark = pytest.mark.kernel
 
@@ -42,9 +41,9 @@ def test_packets_of_any_length_cross_whole(sandbox: Sandbox) -> None:
     # IPv4 and ICMP headers: 20 + 8. DF is that of the outer packet too.
     here.inside.run("ping", "-c1", "-M", "do", "-s", str(1480 - 28), there.inside.address)
     here.inside.run("ping", "-c1", "-M", "dont", "-s", "4000", there.inside.address)
-    server = there.inside.spawn("python3", "-c", RECEIVE, there.inside.address)
+    server = there.inside.start("receive_all", there.inside.address)
     server.says("listening")
-    here.inside.run("python3", "-c", SEND, there.inside.address, here.inside.address, "3000000")
+    here.inside.run_python("send_zeros", there.inside.address, "3000000", here.inside.address)
     server.says("received 3000000")
 
 

@@ -6,9 +6,9 @@ In a burst only the first packet asks the kernel, so a burst follows each change
 import pytest
 
 from flanneld_py.datapath import fast_path
+from tests.kernel.fast_path import pair
 from tests.kernel.faults import Node
 from tests.kernel.harness import Host, Process, Sandbox
-from tests.kernel.test_fast_path import pair
 
 pytestmark = [
     pytest.mark.kernel,
@@ -17,32 +17,6 @@ pytestmark = [
 
 BURST = 40
 
-# Sends so many datagrams, as fast as it can; every second with a mark (SO_MARK of asm-generic/socket.h).
-SAY = """
-import socket, sys
-target, number, mark = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-sayers = []
-for value in (0, mark):
-    sayer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sayer.setsockopt(socket.SOL_SOCKET, 36, value)
-    sayer.connect((target, 4244))
-    sayers.append((sayer, b"marked" if value else b"plain"))
-for place in range(number):
-    sayer, word = sayers[place % 2]
-    sayer.send(word)
-"""
-# Prints what it has heard, in all.
-HEAR = """
-import collections, socket, sys
-hearer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-hearer.bind((sys.argv[1], 4244))
-print("listening", flush=True)
-heard = collections.Counter()
-while True:
-    heard[hearer.recv(100).decode()] += 1
-    print(dict(heard), flush=True)
-"""
-
 
 def address(of: Node) -> str:
     """Its docker0's, within the overlay."""
@@ -50,13 +24,13 @@ def address(of: Node) -> str:
 
 
 def hear(at: Node) -> Process:
-    hearer = at.host.spawn("python3", "-c", HEAR, address(at))
+    hearer = at.host.start("hear_marked", address(at))
     hearer.says("listening")
     return hearer
 
 
 def say(here: Node, there: Node, mark: int = 0) -> None:
-    here.host.run("python3", "-c", SAY, address(there), str(BURST), str(mark))
+    here.host.run_python("say_marked", address(there), str(BURST), str(mark))
 
 
 def test_a_neighbour_that_has_another_card_is_sent_to_at_that_one(sandbox):

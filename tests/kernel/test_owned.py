@@ -106,26 +106,6 @@ def test_a_route_to_a_peer_that_is_deleted_comes_back_by_the_event_alone(sandbox
 
 # The fast path
 
-DETACH = r"""
-import ctypes, os, pathlib, re, struct, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def bpf(command, number):  # bpf(2); commands are linux/bpf.h's, the call's number is that of x86-64 or arm64
-    attr = ctypes.create_string_buffer(struct.pack("=I", number), 128)
-    result = libc.syscall({"x86_64": 321, "aarch64": 280}[os.uname().machine], command, attr, 128)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-for info in pathlib.Path("/proc", sys.argv[1], "fdinfo").iterdir():
-    text = info.read_text()
-    if "attach_type:\ttcx_ingress" in text or "attach_type:\t46" in text:
-        index = int(re.search(r"ifindex:\t(\d+)", text)[1])
-        if index == int(sys.argv[2]):
-            link = bpf(30, int(re.search(r"link_id:\t(\d+)", text)[1]))  # BPF_LINK_GET_FD_BY_ID
-            bpf(34, link)  # BPF_LINK_DETACH
-            sys.exit()
-sys.exit("no such link")
-"""
-
 
 def attached(node: Node) -> bool:
     return 'fast_path="on"' in node.get("/metrics")
@@ -149,7 +129,7 @@ def _is_up(host: Host, device: str) -> bool | wait.NotYet:
 def test_a_program_that_is_detached_is_attached_again(sandbox):
     here, there = pair(sandbox, "fast path")
     (eth0,) = json.loads(here.host.run("ip", "-json", "link", "show", "eth0").text)
-    here.host.run("python3", "-c", DETACH, str(here.daemon.pid), str(eth0["ifindex"]))
+    here.host.run_python("detach_program", str(here.daemon.pid), str(eth0["ifindex"]))
     here.daemon.says("The BPF program tcx/ingress is no longer attached to eth0: recreating it")
     here.daemon.says("Packets are carried by the fast path between flannel0 and eth0", times=2)
     reach(here, there)

@@ -9,30 +9,6 @@ from tests.kernel.harness import ETCD, PREFIX
 
 pytestmark = pytest.mark.kernel
 
-# Relays one TCP port to another machine's; a stand-in for a second etcd endpoint that can be stopped.
-RELAY = """
-import socket, sys, threading
-def pump(source, sink):
-    while data := source.recv(65536):
-        sink.sendall(data)
-server = socket.create_server(("0.0.0.0", 4001))
-print("listening", flush=True)
-while True:
-    near, _ = server.accept()
-    far = socket.create_connection(("192.168.50.1", 2379))
-    for pair in ((near, far), (far, near)):
-        threading.Thread(target=pump, args=pair, daemon=True).start()
-"""
-
-# Sends datagrams that are no packets of the overlay.
-SEND_JUNK = """
-import socket, sys
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-header = b"E" + bytes(60)
-for junk in (b"", b"x", header[:19], bytes(20), header, b"\\x60" + bytes(60), b"\\xff" * 1472, b"E" * 9000):
-    sender.sendto(junk, (sys.argv[1], 8285))
-"""
-
 
 def test_a_ping_between_pods_comes_with_a_ttl_of_60(pair):
     # 64, less one by each machine's kernel, which forwards it, and one by each daemon, as with flannel's.
@@ -56,7 +32,7 @@ def test_a_pod_that_pings_an_unknown_destination_is_told_by_flannel0(pair):
 def test_datagrams_that_are_no_packets_are_dropped_and_the_others_still_carried(pair):
     here, there = pair
     source, destination = here.bridge(), there.bridge()
-    here.run("python3", "-c", SEND_JUNK, there.address)
+    here.run_python("send_junk", there.address)
     here.reaches(destination, source)
 
 
@@ -134,7 +110,7 @@ def test_junk_over_a_daemons_own_key_is_written_over(pair, sandbox):
 
 def test_an_endpoint_that_stops_answering_is_left_for_another(sandbox):
     sandbox.configure()
-    relay = sandbox.spawn("python3", "-c", RELAY)
+    relay = sandbox.start("relay")
     relay.says("listening")
     daemon = sandbox.host("a").flanneld(endpoints=f"http://192.168.50.1:4001,{ETCD}")
     daemon.says("Watching for new subnet leases")

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from lab import wait
+from tests.kernel.fast_path import gets_all
 from tests.kernel.faults import UDP_WAYS, Node, behind_a_narrow_path, configure, start
 from tests.kernel.harness import Host, Sandbox, eventually
-from tests.kernel.test_fast_path import gets_all
 
 pytestmark = pytest.mark.kernel
 

@@ -10,49 +10,19 @@ pytestmark = pytest.mark.kernel
 SPOOFED = "the sending node does not hold the source's subnet"
 NOT_OURS = "the destination is not in our subnet"
 
-LISTEN = """
-import socket, sys
-listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-listener.bind((sys.argv[1], 4242))
-print("listening", flush=True)
-while True:
-    data, source = listener.recvfrom(2000)
-    print(source[0], data.decode(), flush=True)
-"""
-TELL = """
-import socket, sys
-teller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-teller.sendto(sys.argv[2].encode(), (sys.argv[1], 4242))
-"""
-# Sends to a daemon what a node of the overlay would send: a UDP packet, as it is, in a datagram.
-FORGE = """
-import socket, struct, sys
-daemon, source, destination, words = sys.argv[1:5]
-data = words.encode()
-udp = struct.pack("!HHHH", 4242, 4242, 8 + len(data), 0) + data
-head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
-                   socket.inet_aton(source), socket.inet_aton(destination))
-total = sum(struct.unpack("!10H", head))
-total = (total & 0xFFFF) + (total >> 16)
-head = head[:10] + struct.pack("!H", (total & 0xFFFF) + (total >> 16) ^ 0xFFFF) + head[12:]
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sender.bind(("0.0.0.0", 8285))
-sender.sendto(head + udp, (daemon, 8285))
-"""
-
 
 def listening(node: Node) -> Process:
-    listener = node.inside.spawn("python3", "-c", LISTEN, node.inside.address)
+    listener = node.inside.start("hear_words", node.inside.address)
     listener.says("listening")
     return listener
 
 
 def forge(host: Host, at: Node, source: str, destination: str, words: str = "forged") -> None:
-    host.run("python3", "-c", FORGE, at.host.address, source, destination, words)
+    host.run_python("forge_udp", at.host.address, source, destination, words)
 
 
 def tell(here: Host, there: Host, words: str) -> None:
-    here.run("python3", "-c", TELL, there.address, words)
+    here.run_python("say_words", there.address, words)
 
 
 @pytest.mark.parametrize("way", UDP_WAYS)

@@ -8,22 +8,6 @@ from tests.kernel.harness import ETCD, PREFIX
 
 pytestmark = pytest.mark.kernel
 
-RECEIVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 7000))
-print("listening", flush=True)
-connection, _ = server.accept()
-received = 0
-while data := connection.recv(65536):
-    received += len(data)
-print("received", received, flush=True)
-"""
-SEND = """
-import socket, sys
-connection = socket.create_connection((sys.argv[1], 7000), source_address=(sys.argv[2], 0))
-connection.sendall(bytes(int(sys.argv[3])))
-"""
-
 
 def test_a_lease_is_written_as_flannel_writes_it(pair, sandbox):
     values = {f"{host.subnet}.0-24": f'{{"PublicIP":"{host.address}","PublicIPv6":null}}' for host in pair}
@@ -65,9 +49,9 @@ def test_tcp_crosses_the_overlay(pair):
     here, there = pair
     source, destination = here.bridge(), there.bridge()
     here.reaches(destination, source)
-    server = there.spawn("python3", "-c", RECEIVE, destination)
+    server = there.start("receive_all", destination)
     server.says("listening")
-    here.run("python3", "-c", SEND, destination, source, "3000000")
+    here.run_python("send_zeros", destination, "3000000", source)
     server.says("received 3000000")
 
 

@@ -20,30 +20,6 @@ OVERHEAD = {"vxlan": 50, "host-gw": 0, "wireguard": 80, "ipip": 20}
 DEVICES = {"vxlan": "flannel.1", "host-gw": "eth0", "wireguard": "flannel-wg", "ipip": "flannel.ipip"}
 """Of udp flannel0."""
 
-ENDLESS = """
-import socket, sys, threading
-server = socket.create_server((sys.argv[1], 3306))
-print("listening", flush=True)
-def feed(connection):
-    while True:
-        connection.sendall(bytes(65536))
-while True:
-    connection, _ = server.accept()
-    threading.Thread(target=feed, args=(connection,), daemon=True).start()
-"""
-
-DRAIN = """
-import socket, sys
-connection = socket.create_connection((sys.argv[1], 3306), timeout=60)
-connection.settimeout(60)
-total = told = 0
-while data := connection.recv(1 << 20):
-    total += len(data)
-    if total >= told + 1_000_000:
-        told = total
-        print("received", flush=True)
-"""
-
 
 def pair(sandbox: Sandbox, kind: str, *options: str) -> tuple[Node, Node]:
     configure(sandbox, "udp" if kind in UDP_WAYS else kind)
@@ -81,8 +57,8 @@ def test_an_mtu_that_is_lowered_on_both_machines_stops_no_connection(sandbox, ki
     here, there = pair(sandbox, kind)
     leases = sandbox.leases()
     address = f"{there.host.subnet}.1"  # of the machine itself
-    there.host.spawn("python3", "-c", ENDLESS, address).says("listening")
-    client = here.host.spawn("python3", "-c", DRAIN, address)
+    there.host.start("feed_endlessly", address).says("listening")
+    client = here.host.start("drain", address)
     client.says("received")
     for node in (here, there):
         node.host.run("ip", "link", "set", "eth0", "mtu", "1400")

@@ -134,45 +134,18 @@ def test_the_very_first_packet_arrives(hosts):
 
 def test_the_very_first_syn_is_answered(hosts):
     here, there = (host.pod() for host in hosts)
-    server = there.spawn("python3", "-c", SERVE, there.address)
+    server = there.start("give_back", there.address)
     server.says("listening")
-    seconds = float(here.run("python3", "-c", CONNECT, there.address).text)
+    seconds = float(here.run_python("time_connect", there.address).text)
     assert seconds < 0.9  # a second SYN would leave after 1 s: TCP_TIMEOUT_INIT of net/tcp.h
-
-
-SERVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 7000))
-print("listening", flush=True)
-while True:
-    connection, _ = server.accept()
-    while data := connection.recv(65536):
-        connection.sendall(data)
-"""
-CONNECT = """
-import socket, sys, time
-begin = time.monotonic()
-connection = socket.create_connection((sys.argv[1], 7000))
-print(time.monotonic() - begin)
-"""
-ECHO = """
-import socket, sys
-connection = socket.create_connection((sys.argv[1], 7000), timeout=float(sys.argv[2]))
-payload = bytes(range(256)) * 1000
-connection.sendall(payload)
-received = b""
-while len(received) < len(payload):
-    received += connection.recv(65536)
-assert received == payload
-"""
 
 
 def test_tcp_carries_data_between_pods_both_ways(hosts):
     pods = [host.pod() for host in hosts]
     for here, there in (pods, pods[::-1]):
-        server = there.spawn("python3", "-c", SERVE, there.address)
+        server = there.start("give_back", there.address)
         server.says("listening")
-        here.run("python3", "-c", ECHO, there.address, "5")
+        here.run_python("compare_back", there.address, "5")
 
 
 def test_a_packet_of_the_full_mtu_crosses_whole_and_a_larger_one_does_not(hosts):
@@ -481,19 +454,11 @@ def test_without_a_lease_nothing_is_sent_to_any_peer(sandbox, kind):
 
 # What is in the way
 
-BIND = """
-import socket, threading
-taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-taken.bind(("0.0.0.0", 8472))
-print("bound", flush=True)
-threading.Event().wait()
-"""
-
 
 def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_free(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
-    other = host.spawn("python3", "-c", BIND)
+    other = host.start("hold_port")
     other.says("bound")
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.TAKEN

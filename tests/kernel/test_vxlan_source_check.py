@@ -10,41 +10,16 @@ pytestmark = pytest.mark.kernel
 
 NO_PEER = "the sending node holds no lease"
 
-LISTEN = """
-import socket, sys
-listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-listener.bind((sys.argv[1], 4242))
-print("listening", flush=True)
-while True:
-    data, source = listener.recvfrom(2000)
-    print(source[0], data.decode(), flush=True)
-"""
-# What a machine sends that knows our MAC: an Ethernet frame in VXLAN (RFC 7348), with a UDP packet in it.
-FORGE = """
-import socket, struct, sys
-machine, mac, vni, source, destination, words = sys.argv[1:7]
-data = words.encode()
-udp = struct.pack("!HHHH", 4242, 4242, 8 + len(data), 0) + data
-head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
-                   socket.inet_aton(source), socket.inet_aton(destination))
-total = sum(struct.unpack("!10H", head))
-total = (total & 0xFFFF) + (total >> 16)
-head = head[:10] + struct.pack("!H", (total & 0xFFFF) + (total >> 16) ^ 0xFFFF) + head[12:]
-frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000001") + b"\\x08\\x00" + head + udp
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sender.sendto(struct.pack("!II", 0x08000000, int(vni) << 8) + frame, (machine, 8472))
-"""
-
 
 def forge(host: Host, at: Node, words: str, source: str, vni: int = 1) -> None:
     link = at.host.link("flannel.1")
     assert link is not None
     pod = at.inside.address
-    host.run("python3", "-c", FORGE, at.host.address, link["address"], str(vni), source, pod, words)
+    host.run_python("forge_vxlan", at.host.address, link["address"], str(vni), source, pod, words)
 
 
 def listening(node: Node) -> Process:
-    listener = node.inside.spawn("python3", "-c", LISTEN, node.inside.address)
+    listener = node.inside.start("hear_words", node.inside.address)
     listener.says("listening")
     return listener
 
@@ -131,16 +106,6 @@ def test_without_nft_that_is_said_once_and_peers_are_reached(sandbox: Sandbox) -
         assert daemon.log.count("nft was not found") == 1
 
 
-# As a container with CAP_NET_RAW does: a UDP datagram to a peer, from an address that is another peer's.
-FORGE_OUTER = """
-import socket, struct, sys
-source, destination, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-udp = struct.pack("!HHHH", port, port, 16, 0) + b"8 bytes."
-head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
-                   socket.inet_aton(source), socket.inet_aton(destination))
-sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-sender.sendto(head + udp, (destination, 0))
-"""
 COUNT = """
 add table ip seen
 add chain ip seen in { type filter hook prerouting priority -400 ; }
@@ -161,13 +126,13 @@ def test_what_a_container_sends_to_a_peer_in_another_peers_name_does_not_leave_t
     here.host.run("sysctl", "-qw", "net.ipv4.conf.docker0.rp_filter=0")
 
     def send(source: str) -> None:
-        here.inside.run("python3", "-c", FORGE_OUTER, source, there.host.address, str(port))
+        here.inside.run_python("forge_outer", source, there.host.address, str(port))
 
     send(third.host.address)
     here.has_dropped("forged in a peer's name on this machine", 1)
     # What bears its own address is none of ours, and nor is another port.
     send(here.inside.address)
-    here.inside.run("python3", "-c", FORGE_OUTER, third.host.address, there.host.address, "9999")
+    here.inside.run_python("forge_outer", third.host.address, there.host.address, "9999")
 
     def arrived() -> bool | wait.NotYet:
         shown = there.host.run("nft", "list", "table", "ip", "seen").text

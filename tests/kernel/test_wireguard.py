@@ -10,37 +10,10 @@ from flanneld_py.errors import Exit
 from lab import wait
 from tests.kernel.faults import Node, needs, nodes, ready
 from tests.kernel.harness import PREFIX, Host, Sandbox, eventually
-from tests.kernel.test_two_daemons import RECEIVE, SEND
 
 pytestmark = pytest.mark.kernel
 
 ONE_PSK, OTHER_PSK = (base64.b64encode(bytes([fill]) * 32).decode() for fill in (1, 2))
-
-# The peers of flannel-wg: their endpoint, port, subnets, preshared key. There is no wg(8) on a machine.
-LIST = """
-import json, sys
-sys.path.insert(0, "/usr/lib/flanneld")
-from flanneld_py.kernel import wireguard
-found = wireguard.peers("flannel-wg")
-print(json.dumps({
-    key: {"endpoint": f"{peer.endpoint}:{peer.port}", "allowed": [*map(str, peer.allowed)], "psk": peer.psk}
-    for key, peer in found.items()
-}))
-"""
-REMOVE = """
-import sys
-sys.path.insert(0, "/usr/lib/flanneld")
-from pyroute2 import WireGuard
-with WireGuard() as wg:
-    wg.set("flannel-wg", peer={"public_key": sys.argv[1], "remove": True})
-"""
-HOLD = """
-import socket, sys, time
-taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-taken.bind(("0.0.0.0", 51820))
-print("taken", flush=True)
-time.sleep(3600)
-"""
 
 
 def configure(sandbox: Sandbox, network: dict[str, object] | None = None, **backend: object) -> None:
@@ -50,7 +23,7 @@ def configure(sandbox: Sandbox, network: dict[str, object] | None = None, **back
 
 
 def peers(host: Host) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads(host.run("python3", "-c", LIST).text)
+    found: dict[str, dict[str, Any]] = json.loads(host.run_python("list_wireguard").text)
     return found
 
 
@@ -109,9 +82,9 @@ def test_a_packet_of_the_full_mtu_and_a_long_transfer_cross_whole(sandbox):
     reach(here, there)
     # IPv4 and ICMP headers: 20 + 8.
     here.inside.run("ping", "-c1", "-M", "do", "-s", str(1420 - 28), there.inside.address)
-    server = there.inside.spawn("python3", "-c", RECEIVE, there.inside.address)
+    server = there.inside.start("receive_all", there.inside.address)
     server.says("listening")
-    here.inside.run("python3", "-c", SEND, there.inside.address, here.inside.address, "3000000")
+    here.inside.run_python("send_zeros", there.inside.address, "3000000", here.inside.address)
     server.says("received 3000000")
 
 
@@ -189,7 +162,7 @@ def test_a_peer_that_somebody_removes_is_set_again(sandbox):
     here, there = nodes(sandbox)
     reach(here, there)
     wanted = peers(here.host)
-    here.host.run("python3", "-c", REMOVE, *wanted)  # fails if it cannot
+    here.host.run_python("remove_peer", *wanted)  # fails if it cannot
 
     def probe() -> bool | wait.NotYet:
         found = peers(here.host)
@@ -225,7 +198,7 @@ def test_a_machine_with_another_port_is_reached_at_it(sandbox):
 def test_a_port_that_another_program_has_is_named_before_a_lease_is_taken(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
-    host.spawn("python3", "-c", HOLD).says("taken")
+    host.start("hold_wireguard_port").says("taken")
     daemon = host.flanneld()
     assert daemon.ends() == Exit.TAKEN
     assert "UDP port 51820 is in use" in daemon.log.splitlines()[-1]
