@@ -49,24 +49,25 @@ class Process:
         return self.sandbox.box.read(self.log_path)
 
     def says(self, text: str, times: int = 1, timeout: float = 10) -> None:
-        """Wait until its log has this text so many times."""
-        timeout *= patience()
-        log = self.sandbox.box.says(self.log_path, text, times, timeout)
+        """Wait until its log has this text so many times; `timeout` as in `eventually`."""
+        seconds = timeout * patience()
+        log = self.sandbox.box.says(self.log_path, text, times, seconds)
         if log is not None:
-            raise wait.TimedOut(
-                f"waited {timeout} s for the log line {text!r}; last seen: {log or 'nothing'}"
-            )
+            seen = log or "nothing"
+            raise wait.TimedOut(f"waited {seconds:.0f} s for the log line {text!r}; last seen: {seen}")
 
     def signal(self, name: str) -> None:
         """Send it this; after STOP it stands."""
         self.sandbox.box.signal(self.pid, name)
 
     def ends(self, timeout: float = 10) -> int:
-        """Wait for its end; its exit status."""
-        timeout *= patience()
-        status = self.sandbox.box.ends(self.pid, timeout)
+        """Wait for its end; its exit status. `timeout` as in `eventually`."""
+        seconds = timeout * patience()
+        status = self.sandbox.box.ends(self.pid, seconds)
         if status is None:
-            raise wait.TimedOut(f"waited {timeout} s for process {self.pid} to end; last seen: {self.log}")
+            raise wait.TimedOut(
+                f"waited {seconds:.0f} s for process {self.pid} to end; last seen: {self.log}"
+            )
         return status
 
 
