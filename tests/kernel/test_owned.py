@@ -160,7 +160,7 @@ def test_a_blackhole_route_that_is_deleted_comes_back(sandbox):
 
 def test_a_subnet_file_that_is_deleted_or_changed_is_written_again(sandbox):
     configure(sandbox, "vxlan")
-    (node,) = nodes(sandbox, 1, pods=False)
+    (node,) = nodes(sandbox, 1, pods=False, altered={"looks": 1})
     host = node.host
     wanted = host.subnet_env
     for harm in ("rm", "rm -r $(dirname $0); echo", "echo FLANNEL_MTU=1 >"):
