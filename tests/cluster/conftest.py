@@ -1,7 +1,8 @@
+import fcntl
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -19,6 +20,15 @@ def run_lab() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def only_gc(tmp_path_factory) -> Iterator[None]:
+    """No other test's `lab gc` runs meanwhile, which would remove what this one has left."""
+    # The folder above a worker's own is that of the whole run.
+    with (tmp_path_factory.getbasetemp().parent / "gc.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

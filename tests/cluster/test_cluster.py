@@ -359,7 +359,7 @@ def test_what_is_told_of_a_lab_that_stands_follows_its_schema(lab, verb, schema)
 # Beside other labs
 
 
-def test_gc_leaves_a_lab_alone_that_is_being_used(lab, run_lab, left_of):
+def test_gc_leaves_a_lab_alone_that_is_being_used(lab, run_lab, left_of, only_gc):
     assert lab.name not in run_lab("gc").stdout
     assert len(left_of(lab.name)) == 4
 

@@ -23,7 +23,7 @@ spec:
 @pytest.mark.parametrize(
     "moment", ["network", "node centos-minion01", "docker on centos-minion02", "pod mysql01"]
 )
-def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_lab, left_of):
+def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_lab, left_of, only_gc):
     tutorial = Path(spec.__file__).parent.parent / "tutorial"
     pods = [str(tutorial / "mysqlpod01.yaml"), str(tutorial / "mysqlpod02.yaml"), "silent.yaml"]
     file = tmp_path / "lab.yaml"

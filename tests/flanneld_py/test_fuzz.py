@@ -416,7 +416,7 @@ def test_whatever_etcd_holds_is_listed_and_watched(etcd, entries) -> None:
         etcd.put(folder + "10.2.200.0-24", VALUES[0])
         assert "10.2.200.0/24" in {str(item.lease.subnet) for item in registry.snapshot().leases}
         while True:
-            message = told.get(timeout=5)
+            message = told.get(timeout=30)
             assert isinstance(message, LeaseChanges)
             if any(
                 isinstance(event, LeaseAdded) and str(event.held.lease.subnet) == "10.2.200.0/24"

@@ -26,7 +26,7 @@ from tests.flanneld_py.registry_conformance import (
     following,
 )
 
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 
 
 class Memory:
