@@ -1,10 +1,11 @@
-"""alloc, extension and wireguard with real daemons."""
+"""alloc and extension with real daemons, and what a kernel lacks."""
 
 import json
 
 import pytest
 
 from flanneld_py.errors import Exit
+from tests.kernel.faults import lacks
 from tests.kernel.harness import Sandbox
 
 pytestmark = pytest.mark.kernel
@@ -53,11 +54,10 @@ def test_with_the_users_own_commands_packets_cross(sandbox):
 
 @pytest.mark.parametrize("kind", ["wireguard", "ipip"])
 def test_a_kernel_without_such_devices_is_told_before_a_lease_is_taken(sandbox, kind):
-    configure(sandbox, Type=kind)
-    host = sandbox.host("a")
-    if host.run("ip", "link", "add", "probe0", "type", kind, check=False).exit_code == 0:
+    if not lacks(sandbox, kind):
         pytest.skip(f"this kernel has {kind}")
-    daemon = host.flanneld()
+    configure(sandbox, Type=kind)
+    daemon = sandbox.host("a").flanneld()
     assert daemon.ends(10) == Exit.KERNEL
     last = daemon.log.splitlines()[-1]
     assert f"This kernel has no {kind} devices" in last
