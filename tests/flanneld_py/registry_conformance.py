@@ -421,7 +421,7 @@ class RegistryContract:
         for ask in (registry.config, registry.snapshot, registry.probe):
             with pytest.raises(RegistryUnavailable):
                 ask()
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 40
 
     def test_a_probe_that_is_not_answered_ends_the_watch(self, registry, world):
         watched = following(registry, world)
