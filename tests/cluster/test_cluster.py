@@ -13,6 +13,7 @@ from lab import checks, spec, wait
 from lab.labels import NAME
 from tests.cluster.judging import wrong
 from tests.lab.labfile import lab_file
+from tests.processes import running
 from tests.schemas import problems
 from tests.writable import FIND, foreign
 
@@ -239,12 +240,12 @@ def test_pod_exec_runs_in_the_pod(lab):
 def test_a_command_ends_when_nobody_reads_on(lab, words):
     command = [sys.executable, "-m", "lab", *words, "--name", lab.name, "--", "yes", "some unusual words"]
     reader, writer = os.pipe()
-    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE) as running:
+    with running(command, stdout=writer, stderr=subprocess.PIPE) as program:
         os.close(writer)
         assert os.read(reader, 5) == b"some "
         os.close(reader)
-        assert running.communicate()[1] == b""
-    assert running.returncode == 128 + signal.SIGPIPE
+        assert program.communicate()[1] == b""
+    assert program.returncode == 128 + signal.SIGPIPE
 
     def gone():
         processes = lab.node("centos-minion02").run(["ps", "-eo", "args"]).text
@@ -258,13 +259,13 @@ def test_a_command_ends_when_nobody_reads_on(lab, words):
 def test_a_command_ends_with_all_that_it_has_started_however_lab_ends(lab, words, number):
     command = [sys.executable, "-m", "lab", *words, "--name", lab.name, "--"]
     script = "(setsid sleep 471147 &); echo ready; sleep 471147"
-    with subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
-        assert left_running(lab) == 2
-        running.send_signal(number)
+    with running([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        wait.until(lambda: left_running(lab) == 2 or wait.NotYet("fewer"), what="both", timeout=30)
+        program.send_signal(number)
     if number == signal.SIGINT:
-        assert running.returncode == 130
+        assert program.returncode == 130
         assert left_running(lab) == 0
     wait.until(lambda: not left_running(lab) or wait.NotYet("some"), what="the command's end", timeout=30)
 
@@ -276,10 +277,10 @@ def left_running(lab):
 
 def test_lines_come_from_a_machine_while_a_command_goes_on_and_it_ends_when_we_do(lab):
     node = lab.node("centos-minion02")
-    with node.open(["sh", "-c", "echo $$; exec cat"], stdin=True) as running:
-        lines = running.lines()
+    with node.open(["sh", "-c", "echo $$; exec cat"], stdin=True) as program:
+        lines = program.lines()
         pid = next(lines)
-        running.send("größe\n".encode())
+        program.send("größe\n".encode())
         assert next(lines) == "größe"
         assert node.run(["kill", "-0", pid], check=False).exit_code == 0
     assert node.run(["kill", "-0", pid], check=False).exit_code == 1
@@ -306,7 +307,7 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(lab):
 
 def test_following_a_log_needs_no_standard_input(lab):
     command = [sys.executable, "-m", "lab", "logs", "--name", lab.name, "-f", "centos-minion01", "flanneld"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as follower:
+    with running(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as follower:
         try:
             assert follower.stdout is not None
             assert next(line for line in follower.stdout if "Subnet lease acquired" in line)

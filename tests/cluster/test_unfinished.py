@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import spec, wait
+from tests.processes import running
 
 pytestmark = pytest.mark.cluster
 
@@ -30,7 +31,7 @@ def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_
     file.write_text(json.dumps({"pods": pods}))
     (tmp_path / "silent.yaml").write_text(f"apiVersion: v1\nkind: Pod\n{SILENT}")
     command = [sys.executable, "-m", "lab", "up", "--name", name, "-f", str(file)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
+    with running(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
         assert up.stderr is not None
         seen = []
         for line in up.stderr:
@@ -56,7 +57,7 @@ def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_
 
 def test_an_interrupted_up_removes_what_it_made(name, left_of):
     command = [sys.executable, "-m", "lab", "up", "--name", name]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
+    with running(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as up:
         assert up.stderr is not None
         next(line for line in up.stderr if "] node centos-master (" in line)
         up.terminate()

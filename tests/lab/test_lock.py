@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from lab.lock import Busy, held, is_held
+from tests.processes import running
 
 HOLDER = """
 import sys
@@ -28,7 +29,7 @@ def test_the_same_name_on_another_engine_is_another_lock():
 
 
 def test_a_killed_holder_frees_its_lock():
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", HOLDER, "killed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from tests.processes import running
+
 LAB = f"{sys.executable} -m lab"
 
 
@@ -67,7 +69,7 @@ def test_output_comes_whole_through_a_pipe_that_somebody_made_non_blocking() -> 
     os.set_blocking(writer, False)
     # Much more than a pipe holds (pipe(7)).
     command = ["bash", "-c", adopted("print(10 ** 6 * str(1))")]
-    with subprocess.Popen(command, stdout=writer) as program:
+    with running(command, stdout=writer) as program:
         os.close(writer)
         with os.fdopen(reader) as output:
             assert output.read() == 10**6 * "1" + "\n"
