@@ -60,7 +60,7 @@ class KernelBackend(ABC):
         self._ledger = Ledger()
         self._refused: dict[Change, int] = {}
         self._told = Once()
-        self._sparing = LogSample()
+        self._log_sample = LogSample()
         self._repairs = 0
 
     # What a backend is made of
@@ -261,7 +261,7 @@ class KernelBackend(ABC):
     # Words
 
     def _remark(self, remark: Remark) -> None:
-        if self._told.is_new(remark.topic) and (text := self._sparing.tell(remark.text, now())):
+        if self._told.is_new(remark.topic) and (text := self._log_sample.tell(remark.text, now())):
             logger.warning("%s", text)
 
     def _names(self, changes: Sequence[Change]) -> str:

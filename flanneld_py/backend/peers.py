@@ -12,7 +12,6 @@ __all__ = [
     "Carried",
     "Direct",
     "Remark",
-    "cut",
     "ignored",
     "of_families",
     "unusable",
@@ -77,9 +76,3 @@ def unusable(public: Address | None) -> str:
     if public.is_multicast or public.is_loopback or public.is_unspecified:
         return f"its public address {public} is no machine's"
     return ""
-
-
-def cut(value: object) -> str:
-    """A value for a message; etcd keeps up to 1.5 MiB."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

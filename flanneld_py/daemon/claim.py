@@ -21,6 +21,8 @@ from flanneld_py.registry import (
     LeaseUnreadable,
     Snapshot,
     announcements,
+    place_of,
+    revision_of,
 )
 from flanneld_py.subnet import Addresses, Subnet
 
@@ -70,7 +72,7 @@ class Claim:
 
     def concerns(self, change: LeaseEvent) -> bool:
         """Whether it is a change of our own key."""
-        subnet, _, name = _of(change)
+        subnet, name = place_of(change)
         return (subnet, name) == (self.subnet, "")
 
     def after(self, change: LeaseEvent) -> "Claim | Lost":
@@ -105,7 +107,7 @@ class Claim:
         """
         changes: list[LeaseEvent] = [*(LeaseAdded(held) for held in snapshot.leases), *snapshot.spoiled]
         for change in changes:
-            subnet, revision, name = _of(change)
+            (subnet, name), revision = place_of(change), revision_of(change)
             if (subnet, name) == (self.subnet, ""):
                 # Even at our own revision: an etcd that was recreated counts from the beginning.
                 return replace(self, held=replace(self.held, revision=revision - 1)).after(change)
@@ -113,14 +115,6 @@ class Claim:
 
     def _is_ours(self, subnet: Subnet, revision: int, name: str) -> bool:
         return subnet == self.subnet and name == "" and revision > self.held.revision
-
-
-def _of(change: LeaseEvent) -> tuple[Subnet, int, str]:
-    match change:
-        case LeaseAdded(held):
-            return held.lease.subnet, held.revision, held.name
-        case LeaseRemoved(subnet, revision, name) | LeaseUnreadable(subnet, revision, name):
-            return subnet, revision, name
 
 
 @dataclass(slots=True)
@@ -180,7 +174,7 @@ class PeerView:
         return tuple(event for change in changes for event in self._apply(change))
 
     def _apply(self, happened: LeaseEvent) -> Iterator[PeerEvent]:
-        subnet, _, alias = _of(happened)
+        subnet, alias = place_of(happened)
         self._put(subnet, alias, happened.held if isinstance(happened, LeaseAdded) else None)
         yield from self._look(subnet)
 

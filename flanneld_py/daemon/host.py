@@ -61,9 +61,9 @@ class Host:
             random_fully=not options.ip_masq_fully_random_disable,
             forward_rules=options.iptables_forward_rules,
         )
-        self._astray = DivertingRoutes()
+        self._diverting = DivertingRoutes()
         self._resync = Resync(self._firewall.sync)
-        self._surroundings = AddressLookup(hosts(location(options).urls), time)
+        self._addresses = AddressLookup(hosts(location(options).urls), time)
         self._reservations = Reservations()
         for network in options.networks or ("",):
             files.require_writable(self._subnet_file(network))
@@ -85,13 +85,13 @@ class Host:
                 network,
                 self._subnets,
                 StaleRemoval(self._subnet_file(network)),
-                self._astray,
+                self._diverting,
                 underlay,
             ),
             ready=ready,
             time=self._time,
             status=status,
-            needs=self._surroundings.needs,
+            needs=self._addresses.needs,
             listen=self._listen,
         )
 
@@ -121,7 +121,7 @@ class Host:
         node = NodeContext(
             attachment.interface,
             attachment.public,
-            self._surroundings.needs,
+            self._addresses.needs,
             announcements=location(self._options, status.name).announcements,
             alone=not self._options.networks,
         )
@@ -152,8 +152,8 @@ class _HostRules:
         resync: Resync,
         network: str,
         subnets: dict[str, Subnet] | None,
-        past: StaleRemoval,
-        astray: DivertingRoutes,
+        stale: StaleRemoval,
+        diverting: DivertingRoutes,
         underlay: UnderlayFollower,
     ) -> None:
         """`subnets` are those of all networks with a blackhole route; None without -ip-blackhole-route."""
@@ -161,8 +161,8 @@ class _HostRules:
         self._resync = resync
         self._network = network
         self._subnets = subnets
-        self._past = past
-        self._astray = astray
+        self._stale = stale
+        self._diverting = diverting
         self._underlay = underlay
         self._blackholes = Resync(self._keep_blackholes)
         self._backoff = Backoff()
@@ -175,9 +175,9 @@ class _HostRules:
         self._firewall.set(network, subnet, self._network)
         self._own = subnet
         with suppress(OSError):  # `sync` logs it, and retries
-            self._astray.put_right(subnet, self._underlay.index)
+            self._diverting.put_right(subnet, self._underlay.index)
         compared = network.overlay if network.backend.compares_entries else None
-        self._past.leave(network.overlay, compared, wanted)
+        self._stale.leave(network.overlay, compared, wanted)
         if self._subnets is not None:
             self._subnets[self._network] = subnet
         try:
@@ -189,9 +189,9 @@ class _HostRules:
 
     def sync(self) -> int:
         """See `HostRules`. In threads of its own: the caller has a lease to renew."""
-        self._past.look()
+        self._stale.look()
         repaired = self._resync() + (self._blackholes() if self._subnets else 0)
-        self._astray.put_right(self._own, self._underlay.index)
+        self._diverting.put_right(self._own, self._underlay.index)
         return repaired
 
     def _have_blackholes(self) -> int:
@@ -201,7 +201,7 @@ class _HostRules:
             wanted: list[Network] = [
                 part for each in list((self._subnets or {}).values()) for part in each.networks
             ]
-            return blackhole.keep(wanted, self._past.spares)
+            return blackhole.keep(wanted, self._stale.spares)
 
     def _keep_blackholes(self) -> int:
         try:

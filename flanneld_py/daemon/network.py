@@ -33,8 +33,6 @@ __all__ = ["NetworkDaemon"]
 
 logger = logging.getLogger(__name__)
 
-SOMEWHERE = Location(keys="", absent="etcd has no key {} yet", urls=())
-
 LONG = 2.0
 """If more seconds pass from requesting a lease to using it, we check first that it is still ours."""
 
@@ -54,7 +52,7 @@ class NetworkDaemon:
         *,
         open_backend: Callable[[NetworkConfig], Backend],
         subnet_file: Path,
-        location: Location = SOMEWHERE,
+        location: Location,
         rules: HostRules | None = None,
         underlay: Underlay | None = None,
         ready: Callable[[], None] = lambda: None,

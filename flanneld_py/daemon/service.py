@@ -91,10 +91,10 @@ class _Service:
         statuses = [NetworkStatus(name) for name in self._options.networks or ("",)]
         monitor = self._monitor(statuses)
         try:
-            machine = Host(self._options, self._time, statuses)
+            host = Host(self._options, self._time, statuses)
             ready = supervisor.Countdown(len(statuses), lambda: notify("READY=1"))
             for number, status in enumerate(statuses):
-                self._daemons.append(machine.daemon(status, ready.member(number)))
+                self._daemons.append(host.daemon(status, ready.member(number)))
             # `stop` may have been called before they existed.
             if not self._time.stopping.is_set():
                 supervisor.run(self._daemons, [status.name for status in statuses])

@@ -1,4 +1,4 @@
-"""Locks that tell which process of this machine owns a device that outlives it, such as flannel.1.
+"""Locks that tell which process of this machine owns what outlives it, such as flannel.1.
 
 A lock is a Unix socket with an abstract name (unix(7)): like the device it is unique in a network namespace,
 and it is released when its process ends, however that happens.
@@ -25,7 +25,9 @@ class LockedByAnother(Exception):
 
 
 class DeviceLock:
-    """Holds the lock on a device until `close`. The constructor raises `LockedByAnother` or OSError.
+    """Holds the lock on a device, or whatever else the name stands for, until `close`.
+
+    The constructor raises `LockedByAnother` or OSError.
 
     Anybody may bind such a name, so only root and our own user are believed to hold a device: against others
     the device is not locked, and `made` is false.

@@ -13,15 +13,13 @@ from ipaddress import IPv4Address, IPv6Address
 from flanneld_py.kernel import table
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.entries import PROTOCOL, Remove, Route
+from flanneld_py.kernel.limits import FLANNEL
 from flanneld_py.kernel.lookup import Match, lookup
 from flanneld_py.subnet import Network, Subnet
 
 __all__ = ["DivertingRoutes", "is_astray"]
 
 logger = logging.getLogger(__name__)
-
-FLANNELS = "flannel"
-"""Prefix of the names of flannel's devices."""
 
 
 class DivertingRoutes:
@@ -81,11 +79,11 @@ def is_astray(match: Match, own: Network, under: int, name: str) -> bool:
     """Whether the route covers our subnet or part of it and leads to another machine."""
     if match.destination.prefixlen < own.prefixlen:
         return False
-    return match.gateway is not None or match.device == under or name.startswith(FLANNELS)
+    return match.gateway is not None or match.device == under or name.startswith(FLANNEL)
 
 
 def _is_flannels(match: Match, name: str) -> bool:
-    return match.protocol == PROTOCOL or name.startswith(FLANNELS)
+    return match.protocol == PROTOCOL or name.startswith(FLANNEL)
 
 
 def _route(match: Match) -> Route:

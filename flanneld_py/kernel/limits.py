@@ -1,9 +1,12 @@
-"""What the kernel, and the protocols, allow a device: how long its name, how small its MTU is. Pure."""
+"""What the kernel, and the protocols, allow a device: its name, and how small its MTU is. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["LONGEST_NAME", "LOWEST_MTU"]
+__all__ = ["FLANNEL", "LONGEST_NAME", "LOWEST_MTU"]
+
+FLANNEL: Final = "flannel"
+"""Prefix of the names of flannel's devices."""
 
 IFNAMSIZ: Final = 16  # linux/if.h
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_address
 from flanneld_py.kernel.channel import Channel
+from flanneld_py.kernel.limits import FLANNEL
 from flanneld_py.kernel.lookup import lookup
 from flanneld_py.subnet import Address
 
@@ -15,9 +16,6 @@ __all__ = ["ELSEWHERE", "LocalAddresses", "look"]
 
 ELSEWHERE: Final[tuple[Address, ...]] = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
 """Documentation addresses (RFC 5737, RFC 3849): packets to them would take the default route."""
-
-OVERLAY: Final = "flannel"
-"""Prefix of the names of flannel's devices. Their addresses are taken from the lease, not from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,8 @@ def look(reached: Iterable[Address]) -> LocalAddresses:
     with Channel() as channel:
         for data, message in channel.dump(dump_addresses(0), RTM_NEWADDR):
             held = held_address(data, message.start, message.end)
-            if held is None or names.get(held.device, OVERLAY).startswith(OVERLAY):
+            # What our own devices have is taken from the lease.
+            if held is None or names.get(held.device, FLANNEL).startswith(FLANNEL):
                 continue
             own[held.address.ip] = names[held.device]
             # RFC 3021: a network of two addresses has no broadcast address.

@@ -29,7 +29,7 @@ class StaleRemoval:
     def __init__(self, subnet_file: Path) -> None:
         self._name = str(subnet_file.absolute())
         self._owner = 0
-        self._hold: DeviceLock | None = None
+        self._lock: DeviceLock | None = None
         self._unfinished: tuple[Subnet, Subnet | None, Callable[[], Container[Slot]]] | None = None
 
     def leave(self, overlay: Subnet, carried: Subnet | None, wanted: Callable[[], Container[Slot]]) -> None:
@@ -56,8 +56,8 @@ class StaleRemoval:
 
     def look(self) -> None:
         """Retry what failed; to be called now and then."""
-        if self._hold is not None:
-            self._hold.look()
+        if self._lock is not None:
+            self._lock.look()
         if self._unfinished is not None:
             self.leave(*self._unfinished)
 
@@ -74,7 +74,7 @@ class StaleRemoval:
         """
         number = OWNER | zlib.crc32(self._name.encode(errors="surrogateescape"))
         try:
-            self._hold = DeviceLock(f"networks/{number}")
+            self._lock = DeviceLock(f"networks/{number}")
         except LockedByAnother:
             return OWNER | zlib.crc32(f"{self._name} {overlay}".encode(errors="surrogateescape"))
         return number

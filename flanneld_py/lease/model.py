@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 from flanneld_py.subnet import Addresses, Subnet
 
 __all__ = ["Lease", "LeaseAttrs", "PeerAdded", "PeerEvent", "PeerRemoved", "StoredLease"]
-__all__ += ["agree", "decode", "diff", "encode", "encode_v2", "news"]
+__all__ += ["agree", "cut", "decode", "diff", "encode", "encode_v2", "news"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ def decode(data: bytes) -> LeaseAttrs:
     fields = {name.lower(): field for name, field in value.items() if field is not None}
     backend_type = fields.get("backendtype", "")
     if not isinstance(backend_type, str):
-        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a string")
+        raise ValueError(f"not a lease: BackendType is {cut(backend_type)}, not a string")
     if len(backend_type) > _LONGEST_TYPE:
-        raise ValueError(f"not a lease: BackendType is {_cut(backend_type)}, not a backend's name")
+        raise ValueError(f"not a lease: BackendType is {cut(backend_type)}, not a backend's name")
     return LeaseAttrs(_public(fields), backend_type, fields.get("backenddata"), fields.get("backendv6data"))
 
 
@@ -174,12 +174,12 @@ def _address(fields: Mapping[str, object], name: str, kind: type[A]) -> A | None
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"not a lease: {name} is {_cut(value)}, not a string")
+        raise ValueError(f"not a lease: {name} is {cut(value)}, not a string")
     try:
         return kind(value)
     except ValueError:
         family = "IPv4" if kind is IPv4Address else "IPv6"
-        raise ValueError(f"not a lease: {name} is {_cut(value)}, not an {family} address") from None
+        raise ValueError(f"not a lease: {name} is {cut(value)}, not an {family} address") from None
 
 
 # It appears in messages.
@@ -203,7 +203,7 @@ def _is_deeper(value: object, levels: int) -> bool:
     return any(isinstance(item, dict | list) for item in layer)
 
 
-def _cut(value: object) -> str:
+def cut(value: object) -> str:
     """A value for a message; etcd stores up to 1.5 MiB."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

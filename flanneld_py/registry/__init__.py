@@ -27,6 +27,8 @@ __all__ += [
     "LeaseUnreadable",
     "RegistryUnavailable",
     "WatchMessage",
+    "place_of",
+    "revision_of",
 ]
 
 TTL = 86400
@@ -98,6 +100,18 @@ class Snapshot:
 
 
 LeaseEvent = LeaseAdded | LeaseRemoved | LeaseUnreadable
+
+
+def place_of(event: LeaseEvent) -> tuple[Subnet, str]:
+    """The subnet that an event is about, and `name` as in `StoredLease`."""
+    if isinstance(event, LeaseAdded):
+        return event.held.lease.subnet, event.held.name
+    return event.subnet, event.name
+
+
+def revision_of(event: LeaseEvent) -> int:
+    """The registry's revision at which it happened."""
+    return event.held.revision if isinstance(event, LeaseAdded) else event.revision
 
 
 @dataclass(frozen=True, slots=True)

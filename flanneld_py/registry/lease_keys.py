@@ -31,7 +31,7 @@ class LeaseReader:
 
     folder: str
     _warned: set[str] = field(default_factory=set)
-    _sparing: LogSample = field(default_factory=LogSample)
+    _log_sample: LogSample = field(default_factory=LogSample)
 
     def written(
         self, name: str, value: bytes, revision: int, *, permanent: bool = False, created: int = 0
@@ -78,5 +78,5 @@ class LeaseReader:
         if len(self._warned) >= REMEMBERED:
             self._warned.clear()
         self._warned.add(name)
-        if text := self._sparing.tell(f"Ignoring the key {self.folder}{name}: {reason}", clock.now()):
+        if text := self._log_sample.tell(f"Ignoring the key {self.folder}{name}: {reason}", clock.now()):
             logger.warning("%s", text)

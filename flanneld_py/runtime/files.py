@@ -79,4 +79,7 @@ def make_folder(folder: Path) -> None:
 
 def _fatal(path: Path, error: OSError) -> Fatal:
     reason = error.strerror
-    return Fatal(f"Writing {path}: {reason}: give another place with -subnet-file", code=Exit.FILE)
+    return Fatal(
+        f"Writing {path}: {reason}: give another place with -subnet-file (with -networks: -subnet-dir)",
+        code=Exit.FILE,
+    )

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from flanneld_py.lease.model import StoredLease
-from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, Snapshot
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, Snapshot, place_of
 from flanneld_py.subnet import Subnet
 
 __all__ = ["History"]
@@ -27,16 +27,16 @@ class History:
     def _begin(self, snapshot: Snapshot) -> None:
         self.head = self.listed = self._base = snapshot.revision
         self._events: deque[tuple[int, LeaseEvent]] = deque()
-        self._known = {_name(LeaseAdded(held)): held for held in snapshot.leases}
+        self._known = {place_of(LeaseAdded(held)): held for held in snapshot.leases}
 
     def take(self, events: Iterable[LeaseEvent]) -> None:
         """Add what a watch delivered."""
         for event in events:
             if isinstance(event, LeaseAdded):
-                self._known[_name(event)] = event.held
+                self._known[place_of(event)] = event.held
                 self._add(event.held.revision, event)
             else:
-                self._known.pop(_name(event), None)
+                self._known.pop(place_of(event), None)
                 self._add(event.revision, event)
 
     def glance(self, snapshot: Snapshot, listed: int) -> bool:
@@ -57,7 +57,7 @@ class History:
         than what was known: then nothing from before counts.
         """
         present: dict[tuple[Subnet, str], StoredLease] = {
-            _name(LeaseAdded(held)): held for held in snapshot.leases
+            place_of(LeaseAdded(held)): held for held in snapshot.leases
         }
         gone = [
             LeaseRemoved(subnet, snapshot.revision, name)
@@ -95,11 +95,3 @@ class History:
             self._base = self._events[0][0]
             while self._events and self._events[0][0] <= self._base:
                 self._events.popleft()
-
-
-def _name(event: LeaseEvent) -> tuple[Subnet, str]:
-    return (
-        (event.held.lease.subnet, event.held.name)
-        if isinstance(event, LeaseAdded)
-        else (event.subnet, event.name)
-    )

@@ -178,6 +178,8 @@ class Network:
         else:
             self._status.trouble = ""
             self._status.heard_at = self._time.now()
+            # A client's answer is as good as a probe's, for which a busy server has no turn to spare.
+            self._watchdog.probed(self._time.now())
         finally:
             self._turn.release()
 
@@ -231,12 +233,10 @@ class Network:
                 restored = self._history.restored
                 self._wake()
         self._watchdog.begun(self._time.now())
-        self._watchdog.heard(self._time.now())
         while True:
             if self._watchdog.must_probe(self._time.now(), idle=event_queue.empty()):
                 with self._registry() as store:
                     store.probe()
-                self._watchdog.probed(self._time.now())
             message = self._time.receive(event_queue, self._watchdog.time_left(self._time.now()))
             with self._lock:
                 # Seen in a list since: what this watch delivers is older than that.

@@ -8,7 +8,7 @@ __all__ = ["FixedUnderlay", "Underlay"]
 
 
 class Underlay(Protocol):
-    """The external interface: `underlay.Underlay`, or a test's."""
+    """The external interface: `follower.UnderlayFollower`, or a test's."""
 
     trouble: str
     """What is missing; empty if nothing is."""

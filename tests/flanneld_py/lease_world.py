@@ -31,6 +31,7 @@ from flanneld_py.registry import (
     Snapshot,
     WatchMessage,
 )
+from flanneld_py.registry.location import Location
 from flanneld_py.runtime.clock import Queue, Time
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -249,7 +250,7 @@ class Node:
         daemon = NetworkDaemon(
             Options(subnet_lease_renew_margin=MARGIN, subnet_allocation="lowest"), self.line,
             open_backend=lambda _network: self.wire,
-            subnet_file=self.subnet_file, time=self.clock,
+            subnet_file=self.subnet_file, time=self.clock, location=Location("", "no key {}", ()),
         )  # fmt: skip
 
         def run() -> None:

@@ -48,7 +48,7 @@ def dual(key: object = KEY, *public: str, ports: tuple[object, object] = (None, 
 
 
 def test_each_family_has_a_device_and_a_port_of_its_own():
-    found, remarks = peers_of(dual(), Wireguard(), SEPARATE, OWN, OURS)
+    found, remarks = peers_of(dual(), Wireguard(), SEPARATE, OWN, OURS, own_key="")
     assert remarks == ()
     assert {name: (str(peer.endpoint), peer.port, peer.allowed) for name, peer in found.items()} == {
         "flannel-wg": ("192.168.50.12", 51820, (IPv4Network("10.2.52.0/24"),)),
@@ -68,7 +68,7 @@ def test_each_family_has_a_device_and_a_port_of_its_own():
     ],
 )
 def test_one_device_for_both_families_has_one_peer_at_the_likelier_address(mode, public, endpoint):
-    found, _ = peers_of(dual(KEY, *public), Wireguard(mode=mode), ONE, OWN, OURS)
+    found, _ = peers_of(dual(KEY, *public), Wireguard(mode=mode), ONE, OWN, OURS, own_key="")
     (peer,) = found.values()
     assert str(peer.endpoint) == endpoint
     assert peer.port == 51820
@@ -89,21 +89,21 @@ def test_one_device_for_both_families_has_one_peer_at_the_likelier_address(mode,
 )
 def test_a_peer_is_sent_to_at_the_port_that_its_lease_names(mode, ports, expected):
     devices = SEPARATE if mode == "separate" else ONE
-    found, remarks = peers_of(dual(ports=ports), Wireguard(mode=mode), devices, OWN, OURS)
+    found, remarks = peers_of(dual(ports=ports), Wireguard(mode=mode), devices, OWN, OURS, own_key="")
     assert [peer.port for peer in found.values()] == expected
     assert remarks == ()
 
 
 @pytest.mark.parametrize("port", [-1, 65536, "51820", 1.5, True, []])
 def test_a_peer_with_a_port_that_is_none_is_ignored_and_told(port):
-    found, remarks = peers_of(dual(ports=(port, port)), Wireguard(mode="ipv4"), ONE, OWN, OURS)
+    found, remarks = peers_of(dual(ports=(port, port)), Wireguard(mode="ipv4"), ONE, OWN, OURS, own_key="")
     assert found == {}
     assert "the Port of its lease is no UDP port" in remarks[0].text
 
 
 @pytest.mark.parametrize("key", ["", "short", None, 7, base64.b64encode(bytes(31)).decode(), "=" * 44])
 def test_a_peer_without_a_key_is_ignored_and_told(key):
-    found, remarks = peers_of(dual(key), Wireguard(mode="ipv4"), ONE, OWN, OURS)
+    found, remarks = peers_of(dual(key), Wireguard(mode="ipv4"), ONE, OWN, OURS, own_key="")
     assert found == {}
     assert "no public key of 32 bytes" in remarks[0].text
 
@@ -112,7 +112,7 @@ def test_peers_of_other_backends_and_in_our_own_subnet_are_ignored():
     foreign = Lease(subnet("10.2.52.0/24"), LeaseAttrs(addresses("192.168.50.12"), "vxlan"))
     inside = Lease(subnet("10.2.35.128/25"), dual().attrs)
     for lease in (foreign, inside):
-        found, remarks = peers_of(lease, Wireguard(), SEPARATE, OWN, OURS)
+        found, remarks = peers_of(lease, Wireguard(), SEPARATE, OWN, OURS, own_key="")
         assert found == {}
         assert len(remarks) == 1
 
@@ -146,7 +146,7 @@ def test_a_key_whose_last_letter_has_bits_that_say_nothing_is_the_one_that_the_k
     # 32 bytes are 42 letters and two thirds of one: its lowest two bits are lost (RFC 4648, 3.5).
     sloppy = KEY[:-2] + chr(ord(KEY[-2]) + 1) + "="
     assert base64.b64decode(sloppy) == base64.b64decode(KEY)
-    found, _ = peers_of(dual(sloppy), Wireguard(mode="ipv4", psk=sloppy), ONE, OWN, OURS)
+    found, _ = peers_of(dual(sloppy), Wireguard(mode="ipv4", psk=sloppy), ONE, OWN, OURS, own_key="")
     (peer,) = found.values()
     assert (peer.key, peer.psk) == (KEY, KEY)
 

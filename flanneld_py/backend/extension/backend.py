@@ -59,7 +59,7 @@ class ExtensionBackend:
         self._left: dict[Subnet, Lease] = {}  # whose SubnetRemoveCommand has failed when the lease was lost
         self._subnet = Subnet()
         self._ignored = Once()
-        self._sparing = LogSample()
+        self._log_sample = LogSample()
         self._end = threading.Lock()  # held by who ends it
         self._ended = False
         self._beginning = threading.Lock()  # held while a command runs in the caller's thread
@@ -190,7 +190,7 @@ class ExtensionBackend:
     def _ignore(self, lease: Lease) -> None:
         if self._ignored.is_new(str(lease.subnet)):
             text = f"Ignoring non-extension subnet {lease.subnet}: type={lease.attrs.backend_type}"
-            if told := self._sparing.tell(text, clock.now()):
+            if told := self._log_sample.tell(text, clock.now()):
                 logger.warning("%s", told)
 
     def _later(

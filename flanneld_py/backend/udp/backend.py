@@ -46,14 +46,14 @@ class UdpBackend:
         self._public = node.public
         self._outside = Outside(sockets.bind(address, config.port), address, config.port, interface.name)
         self._needs = node.needs
-        self._spared = ProtectedRoutes(self._network, interface)
-        self._senders = SourceCheck(check=options.udp_source_check)
+        self._protected = ProtectedRoutes(self._network, interface)
+        self._source_check = SourceCheck(check=options.udp_source_check)
         self._guarded = SourceCheckSpec(config.port, (4,), interface.index)
         self._options = options
         self._announcements = node.announcements
         # As flannel: of several networks each takes the first that is free, the only one has always the same.
         self._wanted_device = DEVICE if node.alone else ANY_DEVICE
-        self._carrier: Tunnel | None = None
+        self._tunnel: Tunnel | None = None
         self._own = IPv4Network(0)
         self._table = ForwardTable(self._network)
 
@@ -66,7 +66,7 @@ class UdpBackend:
 
     def announcement(self) -> bytes:
         """See `Backend`."""
-        fast = self._carrier is not None and self._carrier.fast
+        fast = self._tunnel is not None and self._tunnel.fast
         return Announcement(self.mtu + OVERHEAD, fast).encode()
 
     def follow(self, interface: Interface, public: Addresses) -> None:
@@ -77,27 +77,27 @@ class UdpBackend:
         else:
             bound = sockets.bind(address, before.port)
             self._outside = Outside(bound, address, before.port, interface.name)
-            if self._carrier is None or self._carrier.outside.socket is not before.socket:
+            if self._tunnel is None or self._tunnel.outside.socket is not before.socket:
                 before.socket.close()
         self.mtu, self._public = mtu, public
-        self._spared.follow_to(interface)
+        self._protected.follow_to(interface)
         self._guarded = replace(self._guarded, under=interface.index)
 
     def claim(self, subnet: Subnet) -> None:
         """See `Backend`."""
         if subnet.ipv4 is None:
             raise ValueError(f"a lease without IPv4: {subnet}")
-        if self._carrier is not None and not self._carrier.alive:
+        if self._tunnel is not None and not self._tunnel.alive:
             self._drop()
         self._own = subnet.ipv4
-        self._senders.begin(self._guarded)
-        self._spared.begin(self._needed())  # before there is the device, whose route takes them along
-        if self._carrier is not None:
-            own_devices.establish(self._device(self._carrier))
-            self._move(self._carrier)
+        self._source_check.begin(self._guarded)
+        self._protected.begin(self._needed())  # before there is the device, whose route takes them along
+        if self._tunnel is not None:
+            own_devices.establish(self._device(self._tunnel))
+            self._move(self._tunnel)
             return
         options = self._options
-        carrier = Tunnel(
+        tunnel = Tunnel(
             self._wanted_device,
             self._outside,
             self.mtu,
@@ -105,46 +105,46 @@ class UdpBackend:
             offloads=options.udp_offloads,
         )
         try:
-            own_devices.establish(self._device(carrier))
-            carrier.begin()
+            own_devices.establish(self._device(tunnel))
+            tunnel.begin()
         except BaseException:
-            carrier.close()
+            tunnel.close()
             raise
-        self._carrier = carrier
+        self._tunnel = tunnel
 
-    def _move(self, carrier: Tunnel) -> None:
+    def _move(self, tunnel: Tunnel) -> None:
         """Have it stand on the interface as it is by now, and with all its programs."""
-        before = carrier.outside
-        if (carrier.outside, carrier.mtu) != (self._outside, self.mtu):
-            carrier.move(self._outside, self.mtu)
+        before = tunnel.outside
+        if (tunnel.outside, tunnel.mtu) != (self._outside, self.mtu):
+            tunnel.move(self._outside, self.mtu)
             if before.socket is not self._outside.socket:
                 before.socket.close()
-        elif carrier.damage:
-            carrier.renew()
+        elif tunnel.damage:
+            tunnel.renew()
 
-    def _device(self, carrier: Tunnel) -> DesiredDevice:
-        """The carrier's device as it should be: with an address and a route of the whole network."""
-        tunnel = self._own.network_address
-        address = IPv4Interface((tunnel, self._network.prefixlen))
-        route = Route(self._network, carrier.index, source=tunnel, protocol=KERNEL)
+    def _device(self, tunnel: Tunnel) -> DesiredDevice:
+        """The tunnel's device as it should be: with an address and a route of the whole network."""
+        own = self._own.network_address
+        address = IPv4Interface((own, self._network.prefixlen))
+        route = Route(self._network, tunnel.index, source=own, protocol=KERNEL)
         return DesiredDevice(
-            carrier.device, carrier.index, self.mtu, (address,), (route,), QUEUE_LENGTH, pools=self._pools
+            tunnel.device, tunnel.index, self.mtu, (address,), (route,), QUEUE_LENGTH, pools=self._pools
         )
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`. Whatever backend a lease names: 0.5.5 looks at the address only, and so do we."""
-        self._senders.carry(peers)
-        self._spared.begin(self._needed(), peers.values())
+        self._source_check.carry(peers)
+        self._protected.begin(self._needed(), peers.values())
         known = [of for of in map(self._of, peers.values()) if of is not None]
         self._table = ForwardTable.of({of.subnet: of.peer for of in known}, self._network)
-        if self._carrier is not None:
-            self._carrier.replace({of.subnet: (of.peer, of.fast) for of in known})
+        if self._tunnel is not None:
+            self._tunnel.replace({of.subnet: (of.peer, of.fast) for of in known})
         self.extend(until)
 
     def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
-        self._senders.follow(events)
-        self._spared.follow(events)
+        self._source_check.follow(events)
+        self._protected.follow(events)
         for event in events:
             of = self._of(event.lease)
             if of is None:
@@ -153,12 +153,12 @@ class UdpBackend:
                 self._table.put(of.subnet, of.peer)
             else:
                 self._table.remove(of.subnet)
-            if self._carrier is None:
+            if self._tunnel is None:
                 continue
             if isinstance(event, PeerAdded):
-                self._carrier.put(of.subnet, of.peer, fast=of.fast)
+                self._tunnel.put(of.subnet, of.peer, fast=of.fast)
             else:
-                self._carrier.remove(of.subnet)
+                self._tunnel.remove(of.subnet)
 
     def _needed(self) -> Iterator[Address]:
         """What must be reached past the overlay, whoever the peers are."""
@@ -179,60 +179,60 @@ class UdpBackend:
 
     def extend(self, until: float) -> None:
         """See `Backend`."""
-        if self._carrier is not None:
+        if self._tunnel is not None:
             tunnel, check = self._own.network_address, self._options.udp_source_check
-            self._carrier.allow(Mandate(tunnel, self._own, self._table, until, check))
+            self._tunnel.allow(Mandate(tunnel, self._own, self._table, until, check))
 
     def release(self) -> None:
         """See `Backend`."""
-        if self._carrier is not None:
-            self._carrier.forbid()
+        if self._tunnel is not None:
+            self._tunnel.forbid()
 
     def broken(self) -> str:
         """See `Backend`."""
-        if self._carrier is None:
+        if self._tunnel is None:
             return f"{self._wanted_device} could not be recreated"
-        if self._carrier.failure is not None:
-            return f"{self._carrier.device} does not work any more: {self._carrier.failure.strerror}"
-        return self._carrier.damage
+        if self._tunnel.failure is not None:
+            return f"{self._tunnel.device} does not work any more: {self._tunnel.failure.strerror}"
+        return self._tunnel.damage
 
     def owned(self) -> Sequence[DesiredDevice]:
         """See `Backend`. The device, and beside it the fast path's."""
-        if self._carrier is None:
+        if self._tunnel is None:
             return ()
-        inlet = self._carrier.inlet
-        return (self._device(self._carrier), *([] if inlet is None else [DesiredDevice(*inlet)]))
+        inlet = self._tunnel.inlet
+        return (self._device(self._tunnel), *([] if inlet is None else [DesiredDevice(*inlet)]))
 
     def wanted(self) -> Mapping[Slot, Entry]:
         """See `Backend`."""
         routes = [route for device in self.owned() for route in device.routes]
-        return {slot(route): route for route in (*routes, *self._spared.routes())}
+        return {slot(route): route for route in (*routes, *self._protected.routes())}
 
     def repair(self) -> int:
         """See `Backend`. The tables are ours alone, so nobody can have changed them; routes are not."""
-        self._spared.refresh(self._needed())
-        return self._spared.repair() + self._senders.repair()
+        self._protected.refresh(self._needed())
+        return self._protected.repair() + self._source_check.repair()
 
     def statistics(self) -> Statistics:
         """See `Backend`."""
-        carrier = self._carrier  # which may be made anew meanwhile
-        found = Statistics() if carrier is None else carrier.statistics()
-        return replace(found, dropped={**found.dropped, **self._senders.dropped()})
+        tunnel = self._tunnel  # which may be made anew meanwhile
+        found = Statistics() if tunnel is None else tunnel.statistics()
+        return replace(found, dropped={**found.dropped, **self._source_check.dropped()})
 
     def close(self) -> None:
         """See `Backend`."""
         self._drop()
-        self._spared.close()
-        self._senders.close()
+        self._protected.close()
+        self._source_check.close()
         self._outside.socket.close()
 
     def _drop(self) -> None:
         """End what carries; the device goes with it."""
-        if self._carrier is not None:
-            carrier, self._carrier = self._carrier, None
-            carrier.close()
-            if carrier.outside.socket is not self._outside.socket:
-                carrier.outside.socket.close()
+        if self._tunnel is not None:
+            tunnel, self._tunnel = self._tunnel, None
+            tunnel.close()
+            if tunnel.outside.socket is not self._outside.socket:
+                tunnel.outside.socket.close()
 
 
 def _address(interface: Interface) -> IPv4Address:

@@ -58,7 +58,7 @@ class VxlanBackend(KernelBackend):
         super().__init__(network.overlay, node.interface, table, reached)
         self._config = config
         self._older = False
-        self._senders = SourceCheck(
+        self._source_check = SourceCheck(
             check=options.vxlan_source_check, sends=lambda lease: lease.attrs.backend_type == Vxlan.type
         )
         self._ipv4, self._ipv6 = (
@@ -121,17 +121,17 @@ class VxlanBackend(KernelBackend):
                 vtep.make(network.network_address)
         versions = tuple(network.version for network in subnet.networks)
         port = self._config.port or links.default_port()
-        self._senders.begin(SourceCheckSpec(port, versions, self._interface.index, self._config.vni))
+        self._source_check.begin(SourceCheckSpec(port, versions, self._interface.index, self._config.vni))
 
     def carry(self, peers: Mapping[Subnet, Lease], until: float) -> None:
         """See `Backend`."""
-        self._senders.carry(peers)
+        self._source_check.carry(peers)
         super().carry(peers, until)
         self._meet(peers)
 
     def change(self, events: Sequence[PeerEvent]) -> None:
         """See `Backend`."""
-        self._senders.follow(events)
+        self._source_check.follow(events)
         super().change(events)
         self._meet([event.lease.subnet for event in events if isinstance(event, PeerAdded)])
 
@@ -140,7 +140,7 @@ class VxlanBackend(KernelBackend):
         with ExitStack() as stack:
             for vtep in self._vteps:
                 stack.callback(vtep.end_examination)
-            stack.callback(self._senders.release)
+            stack.callback(self._source_check.release)
             super().release()  # first, for an examination takes a moment to end
 
     def owned(self) -> Sequence[DesiredDevice]:
@@ -155,20 +155,20 @@ class VxlanBackend(KernelBackend):
 
     def repair(self) -> int:
         """See `Backend`. Also who may send to us."""
-        repaired = self._senders.repair()
+        repaired = self._source_check.repair()
         self._repairs += repaired
         return super().repair() + repaired
 
     def statistics(self) -> Statistics:
         """See `Backend`. What the source check drops does not come to the device."""
         found = super().statistics()
-        return replace(found, dropped={**found.dropped, **self._senders.dropped()})
+        return replace(found, dropped={**found.dropped, **self._source_check.dropped()})
 
     def close(self) -> None:
         """See `Backend`."""
         for vtep in self._vteps:
             vtep.close()
-        self._senders.close()
+        self._source_check.close()
         super().close()
 
     def _devices(self) -> Mapping[str, int]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from flanneld_py.backend.peers import Carried, Direct, Remark, cut, ignored, unusable
+from flanneld_py.backend.peers import Carried, Direct, Remark, ignored, unusable
 from flanneld_py.backend.vxlan.config import Vxlan
 from flanneld_py.kernel.entries import Entry, FdbEntry, Neighbour, Route
-from flanneld_py.lease.model import Lease
+from flanneld_py.lease.model import Lease, cut
 from flanneld_py.subnet import Address, Network, Subnet
 
 __all__ = ["Vteps", "announced", "announced_mac", "entries", "is_older", "is_vtep_mac"]

@@ -43,7 +43,7 @@ class Vtep:
         self._pools = pools
         self._address: Address = IPv4Address(0)
         self._examiner: Examiner | None = None
-        self._hold: DeviceLock | None = None
+        self._lock: DeviceLock | None = None
         self.index = self.mtu = 0
         found = links.link(self.name)
         self._new = found is None or not is_vtep_mac(found.mac)
@@ -83,8 +83,8 @@ class Vtep:
 
     def make(self, address: Address) -> None:
         """Have the device, with this address, and up. Raises `Fatal`."""
-        if self._hold is None:
-            self._hold = _held(self.name)
+        if self._lock is None:
+            self._lock = _held(self.name)
         link = links.ensure_vxlan(self._spec())
         self.index, self.mac, self._address, self._new = link.index, link.mac, address, False
         try:
@@ -103,8 +103,8 @@ class Vtep:
 
     def look(self) -> None:
         """Let those go who asked who holds the device."""
-        if self._hold is not None:
-            self._hold.look()
+        if self._lock is not None:
+            self._lock.look()
 
     def meet(self, peer: Address) -> None:
         """The address of a peer's device, which packets can be sent to now."""
@@ -120,9 +120,9 @@ class Vtep:
     def close(self) -> None:
         """Have no more to do with the device, which stays."""
         self.end_examination()
-        if self._hold is not None:
-            self._hold.close()
-            self._hold = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _spec(self) -> links.VxlanLink:
         config = self._config

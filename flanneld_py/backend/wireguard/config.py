@@ -79,7 +79,8 @@ class Wireguard(BackendConfig):
         """See `BackendConfig`."""
         for device in dict.fromkeys(self.device_names(versions).values()):
             yield Reservation.only_device(device, self.type)
-            yield Reservation.udp_port(self.port_of(device), "Backend.ListenPort")
+            key = "ListenPortV6" if device == DEVICE_V6 else "ListenPort"
+            yield Reservation.udp_port(self.port_of(device), f"Backend.{key}")
 
 
 def lowest_mtu(versions: Sequence[int]) -> int:

@@ -55,7 +55,7 @@ def peers_of(
     devices: Mapping[int, str],
     own: Subnet,
     public: Addresses,
-    own_key: str = "",
+    own_key: str,
 ) -> tuple[dict[str, WgPeer], tuple[Remark, ...]]:
     """The lease's peer on each device, by the device's name, and why there is none.
 

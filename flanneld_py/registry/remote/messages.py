@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
-from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved
+from flanneld_py.registry import LeaseAdded, LeaseEvent, LeaseRemoved, place_of, revision_of
 from flanneld_py.registry.remote import protocol
 from flanneld_py.subnet import Subnet, key
 
@@ -45,8 +45,8 @@ def read_watch(body: bytes, skipped: Callable[[str], None]) -> protocol.WatchRes
         listed = _readable(protocol.lease_of, members["snapshot"], skipped)
         snapshot = tuple(held if held.revision else replace(held, revision=cursor) for held in listed)
     events: Sequence[LeaseEvent] = _readable(_event, members.get("events", []), skipped)
-    if not all(_revision(event) for event in events):
-        last = {_name(event): event for event in events}
+    if not all(revision_of(event) for event in events):
+        last = {place_of(event): event for event in events}
         events = [_at(event, cursor) for event in last.values()]
     epoch = members.get("epoch")
     return protocol.WatchResult(cursor, snapshot, tuple(events), epoch if isinstance(epoch, str) else "")
@@ -77,18 +77,6 @@ def _event(members: Mapping[str, object]) -> LeaseEvent:
             subnet, name = protocol.subnet_of(lease)
             return LeaseRemoved(subnet, protocol.asof(lease), name)
     raise ValueError(f"an event of the type {str(members.get('type'))[:60]!r}")
-
-
-def _revision(event: LeaseEvent) -> int:
-    return event.held.revision if isinstance(event, LeaseAdded) else event.revision
-
-
-def _name(event: LeaseEvent) -> tuple[Subnet, str]:
-    return (
-        (event.held.lease.subnet, event.held.name)
-        if isinstance(event, LeaseAdded)
-        else (event.subnet, event.name)
-    )
 
 
 def _at(event: LeaseEvent, revision: int) -> LeaseEvent:
