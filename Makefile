@@ -32,8 +32,7 @@ fix: setup  ## Let ruff correct what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup  ## Write the parts of docs/ that are made from the code: the tables of checks and options
-	@$(BIN)/python -m lab.checks.table docs/lab.md
+docs: setup  ## Write the tables of docs/ that are made from the code and from measurements
 	@$(BIN)/python -m tests.docs
 
 bench: setup  ## Measure speed and size, by phase

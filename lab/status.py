@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.cluster import AnotherVersion, Lab, maker_of, names
+from lab.cluster import Lab, Unreadable, maker_of, names
 from lab.deadlines import PACKET
 from lab.engine import Engine
 from lab.labels import NAME
@@ -89,7 +89,7 @@ def labs(engine: Engine) -> Sequence[LabStatus]:
 def _lab(engine: Engine, name: str) -> LabStatus:
     try:
         lab = Lab.find(engine, name)
-    except AnotherVersion as error:
+    except Unreadable as error:
         made = len(engine.containers({NAME: name}))
         return LabStatus(name, f"made by {error.made_by}", "", made, str(maker_of(engine, name)))
     if lab is None:

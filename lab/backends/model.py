@@ -33,7 +33,7 @@ class BackendConfig:
     vni: int = DEFAULT_VNI
     """vxlan: the network's number, which is part of its device's name."""
     mtu: int | None = None
-    """vxlan: of the underlay, where it is not to be taken from the interface."""
+    """vxlan and wireguard: of the underlay, where it is not to be taken from the interface."""
     direct_routing: bool = False
     """vxlan and ipip: a peer on the same network is reached without a tunnel."""
 

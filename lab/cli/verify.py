@@ -18,7 +18,7 @@ __all__ = ["COMMANDS"]
     "--only",
     multiple=True,
     metavar="ID",
-    help="Only this check, such as leases.value or 'login.*'; may be repeated. Nothing else is asked.",
+    help="Only this check, such as leases.value or 'login.*', and node.answers; may be repeated.",
 )
 @lab_name
 @as_json

@@ -13,19 +13,20 @@ from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 
-__all__ = ["AnotherVersion", "Lab", "maker_of", "names", "remove_all"]
+__all__ = ["Lab", "Unreadable", "maker_of", "names", "remove_all"]
 
 
-class AnotherVersion(LabError):
+class Unreadable(LabError):
     """A lab that another version of overlay-lab has made, about which this one knows nothing for certain."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, why: str = "") -> None:
+        """`why` is what cannot be read, where the version is ours."""
         name = network.labels[NAME]
         made = network.labels.get(VERSION)
         self.made_by = f"overlay-lab {made}" if made else "an overlay-lab that did not say its version"
         option = name_option(name)
         super().__init__(
-            f"the lab {name} was made by {self.made_by}, and this is {our_version()}",
+            f"the lab {name} was made by {self.made_by}, and {why or f'this is {our_version()}'}",
             hint=f"Use that version; or make the lab anew: lab down{option}; then lab up{option}",
         )
 
@@ -43,13 +44,16 @@ class Lab:
 
     @classmethod
     def find(cls, engine: Engine, name: str) -> "Lab | None":
-        """The lab of that name, as it is right now. Raises `AnotherVersion`."""
+        """The lab of that name, as it is right now. Raises `Unreadable`."""
         networks = engine.networks({NAME: name})
         if not networks:
             return None
         if networks[0].labels.get(VERSION) != our_version():
-            raise AnotherVersion(networks[0])
-        spec = LabSpec.from_json(networks[0].labels[SPEC])
+            raise Unreadable(networks[0])
+        try:
+            spec = LabSpec.from_json(networks[0].labels[SPEC])
+        except LabError as error:
+            raise Unreadable(networks[0], error.message) from error
         underlay = networks[0].underlay
         hosts = {node.name: underlay[node.host] for node in spec.nodes}
         containers = {

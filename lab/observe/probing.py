@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from lab import threads
 from lab.deadlines import PACKET, QUESTION
@@ -58,7 +59,7 @@ def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) 
     except LabError as error:
         return _Place(name, None, "", error.message)
     try:
-        said = json.loads(talk.hear(QUESTION.seconds))
+        said = _heard(talk, QUESTION.seconds)
     except LabError as error:
         said = {"error": error.message}
     return _Place(name, talk, said.get("address", ""), f"{name}: {said.get('error', '')}")
@@ -72,7 +73,7 @@ def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
         try:
             # For an answer; a flannel that has just started may be about to learn of a peer.
             place.talk.say(json.dumps({"peers": peers, "seconds": PACKET.seconds}))
-            answers = json.loads(place.talk.hear(QUESTION.seconds + PACKET.seconds))["answers"]
+            answers = _heard(place.talk, QUESTION.seconds + PACKET.seconds).get("answers", {})
         except LabError as error:
             why = error.message
     return [
@@ -81,6 +82,18 @@ def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
         if other is not place
         for answer in [answers.get(other.name, {"error": why or (other if place.address else place).why})]
     ]
+
+
+def _heard(talk: Conversation, seconds: float) -> dict[str, Any]:
+    """An object of JSON. Raises `LabError` for anything else."""
+    text = talk.hear(seconds)
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise LabError(f"the probe printed something else: {text[:200]!r}") from error
+    if not isinstance(said, dict):
+        raise LabError(f"the probe printed something else: {text[:200]!r}")
+    return said
 
 
 def _end(place: _Place) -> None:

@@ -191,8 +191,4 @@ class LabSpec(Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise LabError(
-                f"the label lab.spec of this lab cannot be read ({error.error_count()} errors): "
-                "another version of lab created it",
-                hint="lab down removes it",
-            ) from error
+            raise LabError(f"its label lab.spec cannot be read ({error.error_count()} errors)") from error

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from flanneld_py.options.table import table as table_of_flags
+from lab.checks.table import table as table_of_checks
 from tests.docs import benchmarks
 
 __all__ = ["PAGES", "TABLES", "written"]
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "checks": table_of_checks,
     "flags": table_of_flags,
     "machine": benchmarks.machine,
     "overlays": benchmarks.overlays,

@@ -242,12 +242,15 @@ class FakeNode:
     asked: dict[str, list[str]] = field(default_factory=dict)
     """What the batch was, for the test to look at."""
     talk: FakeTalk | None = None
+    conversed: list[list[str]] = field(default_factory=list)
+    """The programs that a conversation was begun with."""
     said: dict[str, str] = field(default_factory=dict)
     hangs: bool = False
     """Like one whose processes stand still: the engine reaches it, and it never answers."""
 
     def converse(self, argv: Sequence[str]) -> "FakeTalk":
         assert argv[:2] == ["/usr/bin/python3", "-c"]
+        self.conversed.append(list(argv))
         if self.talk is None or self.hangs:
             raise LabError(f"{self.name} cannot be asked")
         return self.talk

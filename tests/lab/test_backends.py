@@ -4,6 +4,7 @@ Every line of output here is a genuine flannel's, 0.20.2 on etcd v3 or 0.5.5 on 
 """
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -297,6 +298,23 @@ def test_with_direct_routing_peers_on_the_same_network_need_no_tunnel() -> None:
     for name in (ONE, TWO):
         direct = changed(direct, name, routes=HOST_GW.nodes[name].routes, neighbours=(), fdb=())
     assert failures(direct) == {}
+
+
+@pytest.mark.parametrize(
+    ("flanneld", "mark"), [(Flanneld(), ""), (GENUINE, " onlink")], ids=["ours", "genuine"]
+)
+def test_ipips_direct_routes_are_as_its_daemon_makes_them(flanneld: Flanneld, mark: str) -> None:
+    # flannel 0.20.2, backend/ipip/ipip.go: a direct route keeps FLAG_ONLINK.
+    direct = of(OUR_IPIP, {"Type": "ipip", "DirectRouting": True}, "v3", flanneld)
+    for name in (ONE, TWO):
+        routes = [
+            re.sub(r"dev flannel\.ipip (.*)onlink", r"dev eth0 \1", route).rstrip() + mark
+            if " via " in route and "flannel.ipip" in route
+            else route
+            for route in known(direct.nodes[name].routes)
+        ]
+        direct = changed(direct, name, routes=tuple(routes))
+    assert "routes.overlay" not in {check for check, _ in failures(direct)}
 
 
 def test_of_a_backend_that_the_checks_do_not_know_they_compare_what_does_not_depend_on_it() -> None:

@@ -1,16 +1,11 @@
-"""The registry of checks: identifiers that stay, and the documentation's table."""
-
-from pathlib import Path
+"""The registry of checks: identifiers that stay, and how checks are chosen."""
 
 import pytest
 
 from lab import checks
 from lab.checks.registry import IDENTIFIER, Layer, check
-from lab.checks.table import updated
 from lab.errors import Unfit
 from tests.lab.examples import observation
-
-PAGE = Path(__file__).parents[2] / "docs" / "lab.md"
 
 # Programs and people select findings by these: one that is renamed is a change that CHANGELOG.md tells of.
 IDENTIFIERS = {
@@ -34,11 +29,6 @@ def test_every_check_says_what_it_expects_and_of_what_it_is_made() -> None:
         assert known.on, known.id
         assert known.expects, known.id
         assert ("{part}" in known.title) == bool(known.part), known.id
-
-
-def test_the_documentation_has_the_registrys_table() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == updated(page), "make docs"
 
 
 def test_checks_are_made_from_the_ground_up() -> None:

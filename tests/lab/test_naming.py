@@ -119,6 +119,16 @@ def test_a_lab_of_another_version_is_told_with_what_to_do(of_another_version):
         assert "lab down --name shared; then lab up --name shared" in refusal.value.hint
 
 
+def test_a_lab_of_this_version_that_cannot_be_read_hides_no_other_and_is_removed():
+    there = engine(OURS)
+    there.labels[labels.SPEC] = '{"of": "another commit"}'
+    with pytest.raises(LabError, match=r"its label lab\.spec cannot be read") as refusal:
+        Lab.get(there, "shared")
+    assert "lab down --name shared; then lab up --name shared" in refusal.value.hint
+    assert [listed.name for listed in status.labs(there)] == ["shared"]
+    assert lifecycle.down(there, "shared") == ["container lab-shared-m", "network lab-shared"]
+
+
 def test_a_lab_of_another_version_is_listed_and_removed(of_another_version):
     (listed,) = status.labs(of_another_version)
     assert (listed.name, listed.made_by) == ("shared", str(OURS))

@@ -112,6 +112,23 @@ def test_a_node_that_hangs_is_silent_and_hides_nobody_else() -> None:
     assert [ping.error for ping in known(other.probes)] == [f"{ONE}: did not answer in 65 s"]
 
 
+@pytest.mark.parametrize("only", ["node.answers", "ping.nodes", "leases.value"])
+def test_a_node_that_hangs_is_told_of_whichever_checks_are_asked_for(only: str) -> None:
+    chosen = checks.chosen([only])
+    seen = observe(hanging(ONE), checks.topics_of(chosen))
+    assert ("node.answers", ONE) in {
+        (finding.id, str(finding.subject)) for finding in checks.failed(checks.judge(seen, chosen))
+    }
+
+
+def test_a_probe_has_a_pods_place_to_stand_in_also_when_only_probes_are_asked_for() -> None:
+    lab = fake_lab()
+    observe(lab, checks.topics_of(checks.chosen(["ping.nodes"])))
+    for node in lab.minions:
+        (pod,) = [pod for pod in observation().pods if pod.node == node.name]
+        assert node.conversed[0][-2:] == [str(pod.infra_pid), str(pod.address)]
+
+
 def test_the_status_of_a_node_that_hangs_is_one_line_and_the_others_have_theirs() -> None:
     hung, well = (node for node in status.nodes(status.look(hanging(ONE))) if node.role == "minion")
     assert [silence.reason for silence in hung.silences] == ["did not answer in 15 s"]

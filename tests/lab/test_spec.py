@@ -142,8 +142,8 @@ def test_a_labs_label_gives_back_the_lab(lab: LabSpec) -> None:
     assert LabSpec.from_json(lab.to_json()) == lab
 
 
-def test_a_label_of_another_version_is_no_defect_of_this_one() -> None:
-    with pytest.raises(LabError, match="another version of lab created it"):
+def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
+    with pytest.raises(LabError, match=r"its label lab\.spec cannot be read"):
         LabSpec.from_json('{"name": "old"}')
 
 

@@ -11,7 +11,7 @@ from flanneld_py.config.keys import boolean
 __all__ = ["DEVICE", "Ipip"]
 
 DEVICE: Final = "flannel.ipip"
-"""Not flannel's, which is tunl0: that one the kernel makes, and it may be another's."""
+"""As flannel calls its own; tunl0, which the kernel makes, may be another's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Silence:
     on="machine",
     expects="it runs, and answers each question within 60 s (only shown when it does not: then nobody knows "
     "what it would have shown; what the others show is compared all the same)",
-    needs=(),
+    needs={Topic.SERVICES},  # which every machine is asked
 )
 def answers(seen: Observation) -> Iterator[Comparison]:
     """Everything that was not told, each once."""

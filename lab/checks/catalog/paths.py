@@ -51,7 +51,7 @@ def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
     expects="an answer as between pods (below), whether or not there are any: to a ping from one throw-away "
     "network namespace behind docker0 to another, so that routes, `ip_forward`, the FORWARD chain of either "
     "side and flannel's own path are passed as by a container's packets. Nothing of it stays",
-    needs={Topic.PROBES},
+    needs={Topic.PODS, Topic.PROBES},  # a pod's place is taken where a subnet is full
 )
 def between_nodes(seen: Observation) -> Iterator[Comparison]:
     """The way of a container's packets, with the TTL that it leaves."""

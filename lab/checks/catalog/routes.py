@@ -26,7 +26,8 @@ def _lines(lines: Iterable[str]) -> Items:
     expects="`10.2.X.0/24 dev docker0 ... src 10.2.X.1` and these, no other into the overlay. udp: "
     "`10.2.0.0/16 dev flannel0`. vxlan, for each peer: `10.2.Y.0/24 via 10.2.Y.0 dev flannel.1 onlink`, with "
     "flannel before 0.9 one for the Network. host-gw and `DirectRouting`, for each peer: `10.2.Y.0/24 via "
-    "ADDRESS dev eth0`. wireguard: `10.2.Y.0/24 dev flannel-wg scope link` for each peer, with a genuine "
+    "ADDRESS dev eth0`, with a genuine flannel's ipip `onlink`. wireguard: `10.2.Y.0/24 dev flannel-wg scope "
+    "link` for each peer, with a genuine "
     "flannel one for the Network. ipip, for each peer: `10.2.Y.0/24 via ADDRESS dev flannel.ipip onlink`. "
     "The mark of who made a route (`proto`) is not compared",
     needs={*NEEDS, Topic.ROUTES},
