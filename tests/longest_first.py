@@ -71,7 +71,7 @@ class Seconds:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Only who distributes tests measures; `-p no:cacheprovider` leaves each run to itself."""
-    if config.getoption("dist", "no") != "no" and config.pluginmanager.hasplugin("cacheprovider"):
+    if config.getoption("tx", None) and config.pluginmanager.hasplugin("cacheprovider"):
         assert config.cache is not None
         config.pluginmanager.register(Seconds(config.cache))
 

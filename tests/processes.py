@@ -2,11 +2,17 @@
 
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+from lab.deadlines import patience
 
 __all__ = ["running"]
+
+LONGEST: Final = 300.0
+"""Seconds; then it is killed, whatever it is waited for, so that the test fails and not the whole run."""
 
 
 @contextmanager
@@ -20,9 +26,15 @@ def running(command: Sequence[str], **options: Any) -> Iterator["subprocess.Pope
         program = subprocess.Popen(command, **options)
     finally:
         signal.signal(signal.SIGINT, before)
-    with program:
-        try:
-            yield program
-        except BaseException:
-            program.kill()
-            raise
+    clock = threading.Timer(LONGEST * patience(), program.kill)
+    clock.daemon = True
+    clock.start()
+    try:
+        with program:
+            try:
+                yield program
+            except BaseException:
+                program.kill()
+                raise
+    finally:
+        clock.cancel()

@@ -280,3 +280,18 @@ def test_the_workflow_for_other_repositories_follows_its_schema_and_the_actions_
     (job,) = yaml.safe_load(workflow)["jobs"].values()
     (given,) = [step["with"] for step in job["steps"] if "/overlay-lab@" in step.get("uses", "")]
     assert given.keys() <= inputs.keys()
+
+
+PROGRAMS = ROOT / "tests" / "kernel" / "programs"
+STARTED = re.compile(r"\b(?:start|run_python|program)\(\s*\"([a-z_]+)\"")
+
+
+def test_every_program_of_the_kernel_tests_is_there_and_is_used():
+    """Also those of tests that this kernel skips."""
+    used = {
+        name
+        for path in (ROOT / "tests" / "kernel").rglob("*.py")
+        for name in STARTED.findall(path.read_text(encoding="utf-8"))
+    }
+    there = {path.stem for path in PROGRAMS.glob("*.py")} - {"__init__"}
+    assert (used - there, there - used) == (set(), set())

@@ -1,7 +1,6 @@
 """The command line of `make bench`."""
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,8 +13,7 @@ from lab.engine import Engine
 from lab.events import Reporter
 from tests.bench import cluster, histories, scale
 from tests.bench.report import FIGURES
-
-REFERENCE = "FLANNELD_REFERENCE"
+from tests.cluster.reference import references
 
 
 @click.command()
@@ -44,8 +42,8 @@ def main(rounds: int, only: str | None, tests: bool, cold: bool, output: Path | 
         click.echo(f"{'.venv':<46} {cluster.folder_size(cluster.ROOT / '.venv') / 1e6:8.0f} MB")
         click.echo(f"disk free: {shutil.disk_usage(cluster.ROOT).free / 1e9:.0f} GB")
     if only in (None, "daemon"):
-        reference = os.environ.get(REFERENCE)
-        scale.measure(engine, rounds, Path(reference.partition(":")[0]) if reference else None)
+        current = (each.path for each in references() if each.etcd_api == "v3")
+        scale.measure(engine, rounds, next(current, None))
     if only in (None, "histories"):
         histories.run()
     if output is not None:

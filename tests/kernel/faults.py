@@ -11,7 +11,7 @@ from lab import wait
 from tests.kernel.harness import PREFIX, USUAL, Host, Process, Sandbox, eventually
 
 __all__ = ["KINDS", "PROBES", "TTL", "UDP_WAYS", "Node", "behind_a_narrow_path", "configure", "cut", "full"]
-__all__ += ["lacks", "needs", "nodes", "ready", "start"]
+__all__ += ["lacks", "listening", "needs", "nodes", "reach", "ready", "start"]
 
 KINDS = ("udp", "vxlan", "host-gw")
 
@@ -212,3 +212,16 @@ def behind_a_narrow_path(sandbox: Sandbox, here: Host, there: Host) -> None:
     size = there.run("ping", "-c1", "-W1", "-M", "do", "-s", "1400", here.address, check=False)
     assert size.exit_code != 0
     assert "Frag needed" not in size.output
+
+
+def reach(here: Node, there: Node, timeout: float = 20) -> None:
+    """A packet crosses each way, with its source as it was."""
+    here.inside.reaches(there.inside.address, here.inside.address, timeout=timeout)
+    there.inside.reaches(here.inside.address, there.inside.address, timeout=timeout)
+
+
+def listening(node: Node) -> Process:
+    """A program in its pod that prints what it hears."""
+    listener = node.inside.start("hear_words", node.inside.address)
+    listener.says("listening")
+    return listener

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from lab import wait
+from lab.deadlines import patience
 from tests.kernel.harness import Host, Process, eventually
 
 __all__ = ["Flow", "Losses"]
@@ -63,7 +64,9 @@ class Flow:
             lasted = self.replies()[-1][0] - begun_at
             return lasted >= seconds or wait.NotYet(f"{lasted:.1f} s")
 
-        wait.until(probe, what=f"the flow to last {seconds} s", timeout=seconds + 10, interval=0.5)
+        wait.until(
+            probe, what=f"the flow to last {seconds} s", timeout=(seconds + 10) * patience(), interval=0.5
+        )
 
     def stands_still(self, timeout: float = 10) -> None:
         """Wait until no packet comes back for half a second."""
@@ -74,7 +77,7 @@ class Flow:
             before, seen = seen, len(self.replies())
             return before == seen or wait.NotYet(f"{seen} replies")
 
-        wait.until(probe, what="the flow to stand still", timeout=timeout, interval=0.5)
+        wait.until(probe, what="the flow to stand still", timeout=timeout * patience(), interval=0.5)
 
     def end(self) -> Losses:
         """End a flow that still flows; what was lost until now."""

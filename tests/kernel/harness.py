@@ -119,7 +119,12 @@ class Host:
         elif altered:
             daemon = self.fork(program("altered_flanneld"), json.dumps(altered), *argv, env=env)
         else:
-            daemon = self.fork(FLANNELD, *argv, env=env) if self.forks else self.spawn(FLANNELD, *argv)
+            given = [f"{name}={value}" for name, value in env.items()]
+            daemon = (
+                self.fork(FLANNELD, *argv, env=env)
+                if self.forks
+                else self.spawn("env", *given, FLANNELD, *argv)
+            )
         self.daemons.append(daemon)
         return daemon
 
@@ -301,7 +306,6 @@ class Sandbox:
         """Another machine."""
         number = 11 + len(self.hosts)
         made = Host(self, name, f"192.168.50.{number}")
-        self.hosts.append(made)
         script = f"""
             ip netns add {name}
             ip link add name to-{name} type veth peer name eth0 netns {name}
@@ -312,6 +316,7 @@ class Sandbox:
             ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.disable_ipv6=1
         """
         self.run("sh", "-ec", script)
+        self.hosts.append(made)
         return made
 
     def remove(self, *hosts: Host) -> None:
@@ -346,12 +351,16 @@ class Sandbox:
 
     def end(self) -> None:
         """End every process with its children, and remove every device."""
-        self.box.clear([process.pid for process in self.processes])
-        if not self._etcd_is_whole:
-            self._end_etcd()
-        self.remove(*self.hosts)
-        self.run("ip", "link", "delete", "br0")
-        self.processes.clear()
+        # Whatever fails here, what is left is not the next test's.
+        processes, self.processes = self.processes, []
+        try:
+            self.box.clear([process.pid for process in processes])
+            if not self._etcd_is_whole:
+                self._end_etcd()
+            self.remove(*self.hosts)
+        finally:
+            self.hosts, self.pods = [], []
+            self.run("ip", "link", "delete", "br0")
 
 
 def options(values: Mapping[str, str]) -> Sequence[str]:

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from lab.engine import Engine
 from lab.labels import NAME
+from tests.processes import running
 from tests.schemas import problems
 
 pytestmark = pytest.mark.kernel
@@ -25,11 +27,9 @@ exit 1
 """
 
 
-def start(output: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
-    # A shell has what it runs in the background ignore Ctrl-C, and so would we hand it on: sh(1), "&".
-    heeding = ["env", "--default-signal=INT"]
-    return subprocess.Popen(
-        [*heeding, sys.executable, "-m", "lab", "bench", "--rounds=1", f"--output={output}", *options],
+def bench(output: Path, *options: str, **environment: str) -> AbstractContextManager["subprocess.Popen[str]"]:
+    return running(
+        [sys.executable, "-m", "lab", "bench", "--rounds=1", f"--output={output}", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -45,9 +45,11 @@ def test_two_ways_are_measured_to_the_end_and_one_that_is_not_here_says_why(tmp_
     flanneld = tmp_path / "flanneld"
     flanneld.write_text(REFUSES)
     ways = [f"--only={way}" for way in ("veth", "udp-plain", "genuine")]
-    running = start(tmp_path / "out", "--json", "--seconds=1", *ways, FLANNELD_REFERENCE=str(flanneld))
-    printed, progress = running.communicate(timeout=180)
-    assert running.returncode == 0, progress
+    with bench(
+        tmp_path / "out", "--json", "--seconds=1", *ways, FLANNELD_REFERENCE=str(flanneld)
+    ) as measuring:
+        printed, progress = measuring.communicate()
+    assert measuring.returncode == 0, progress
 
     read = json.loads(printed)
     assert read == json.loads((tmp_path / "out" / "bench.json").read_text())
@@ -76,13 +78,13 @@ def test_two_ways_are_measured_to_the_end_and_one_that_is_not_here_says_why(tmp_
 
 def test_a_run_that_is_interrupted_in_the_middle_leaves_nothing_behind(tmp_path, engine):
     before = set(benches(engine))
-    running = start(tmp_path, "--only=udp-plain", "--seconds=30")
-    assert running.stderr is not None
-    for line in running.stderr:  # its first measurement begins with the next thing it does
-        if "minutes" in line:
-            break
-    (name,) = set(benches(engine)) - before
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130, said
+    with bench(tmp_path, "--only=udp-plain", "--seconds=30") as measuring:
+        assert measuring.stderr is not None
+        for line in measuring.stderr:  # its first measurement begins with the next thing it does
+            if "minutes" in line:
+                break
+        (name,) = set(benches(engine)) - before
+        measuring.send_signal(signal.SIGINT)
+        _, said = measuring.communicate()
+    assert measuring.returncode == 130, said
     assert name not in benches(engine)

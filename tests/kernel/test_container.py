@@ -20,7 +20,7 @@ def test_another_network_namespaces_settings_can_be_written_there(sandbox):
     assert [path for path in foreign(found) if not path.startswith("/sys/")] == []
 
 
-# What a program begins with, and what it has of its own.
+# What a program begins with, and what it has of its own; /proc tells its environment only as of execve(2).
 LOOK = """
 cd /proc/$0
 grep -E '^(Name|NSpid|Uid|Gid|SigBlk|SigIgn|SigCgt|Cap...|NoNewPrivs|Seccomp|Umask):?' status | sed s/$0/PID/
@@ -28,7 +28,6 @@ sed "s/^$0/PID/; s/) . [0-9]*/)/; s/$0/PID/g" stat | cut -d' ' -f1-5
 cat limits oom_score_adj cgroup
 readlink cwd fd/0 fd/1 fd/2 | sed 's/log.[0-9]*/LOG/'
 readlink fd/* | sed 's/:.*//; s/log.[0-9]*/LOG/' | sort -u
-tr '\\0' '\\n' < environ | sort
 sed 's/.* - //' mountinfo | sort
 ip netns identify $0
 ls -d /sys/class/net/eth0 /sys/class/net/flannel0

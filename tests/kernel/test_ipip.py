@@ -4,15 +4,10 @@ import json
 
 import pytest
 
-from tests.kernel.faults import Node, configure, needs, nodes, ready
+from tests.kernel.faults import Node, configure, needs, nodes, reach, ready
 from tests.kernel.harness import PREFIX, Sandbox
 
 pytestmark = pytest.mark.kernel
-
-
-def reach(here: Node, there: Node) -> None:
-    here.inside.reaches(there.inside.address, here.inside.address, timeout=20)
-    there.inside.reaches(here.inside.address, there.inside.address, timeout=20)
 
 
 def test_lease_device_and_route_are_flannels(sandbox: Sandbox) -> None:

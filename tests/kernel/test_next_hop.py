@@ -3,17 +3,11 @@
 In a burst only the first packet asks the kernel, so a burst follows each change.
 """
 
-import pytest
-
-from flanneld_py.datapath import fast_path
-from tests.kernel.fast_path import pair
+from tests.kernel.fast_path import NEEDED, pair
 from tests.kernel.faults import Node
 from tests.kernel.harness import Host, Process, Sandbox
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(not fast_path.is_compiled(), reason="there was no clang to compile the fast path"),
-]
+pytestmark = NEEDED
 
 BURST = 40
 

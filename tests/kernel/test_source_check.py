@@ -2,19 +2,13 @@
 
 import pytest
 
-from tests.kernel.faults import UDP_WAYS, Node, configure, nodes, start
-from tests.kernel.harness import Host, Process, Sandbox
+from tests.kernel.faults import UDP_WAYS, Node, configure, listening, nodes, start
+from tests.kernel.harness import Host, Sandbox
 
 pytestmark = pytest.mark.kernel
 
 SPOOFED = "the sending node does not hold the source's subnet"
 NOT_OURS = "the destination is not in our subnet"
-
-
-def listening(node: Node) -> Process:
-    listener = node.inside.start("hear_words", node.inside.address)
-    listener.says("listening")
-    return listener
 
 
 def forge(host: Host, at: Node, source: str, destination: str, words: str = "forged") -> None:

@@ -85,9 +85,7 @@ def test_it_ends_soon_while_it_waits_for_its_first_answer(host, sandbox):
 
 def test_a_taken_port_is_named_and_no_device_is_made(host, sandbox):
     sandbox.configure()
-    bind = "s = socket.socket(2, 2); s.bind(('0.0.0.0', 8285)); print('bound', flush=True); signal.pause()"
-    holder = host.spawn("python3", "-c", f"import signal, socket; {bind}")
-    holder.says("bound")
+    host.start("hold_port", "8285").says("bound")
     line = refusal(host.flanneld(), Exit.TAKEN)
     assert "8285" in line
     assert "flannel0" not in host.links()

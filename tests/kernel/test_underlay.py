@@ -6,7 +6,7 @@ import pytest
 
 from flanneld_py.errors import Exit
 from lab import wait
-from tests.kernel.faults import UDP_WAYS, Node, configure, nodes, ready
+from tests.kernel.faults import UDP_WAYS, Node, configure, nodes, reach, ready
 from tests.kernel.flow import Flow
 from tests.kernel.harness import Host, Sandbox, eventually
 
@@ -26,11 +26,6 @@ def pair(sandbox: Sandbox, kind: str, *options: str) -> tuple[Node, Node]:
     here, there = nodes(sandbox, 2, *UDP_WAYS.get(kind, ()), *options)
     reach(here, there)
     return here, there
-
-
-def reach(here: Node, there: Node) -> None:
-    here.inside.reaches(there.inside.address, here.inside.address, timeout=20)
-    there.inside.reaches(here.inside.address, there.inside.address, timeout=20)
 
 
 def says_env(host: Host, text: str) -> None:

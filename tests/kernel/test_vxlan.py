@@ -458,7 +458,7 @@ def test_without_a_lease_nothing_is_sent_to_any_peer(sandbox, kind):
 def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_free(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
-    other = host.start("hold_port")
+    other = host.start("hold_port", "8472")
     other.says("bound")
     daemon = host.flanneld()
     assert daemon.ends(10) == Exit.TAKEN

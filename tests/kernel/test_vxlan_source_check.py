@@ -3,8 +3,8 @@
 import pytest
 
 from lab import wait
-from tests.kernel.faults import Node, configure, nodes, start
-from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
+from tests.kernel.faults import Node, configure, listening, nodes, start
+from tests.kernel.harness import PREFIX, Host, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -16,12 +16,6 @@ def forge(host: Host, at: Node, words: str, source: str, vni: int = 1) -> None:
     assert link is not None
     pod = at.inside.address
     host.run_python("forge_vxlan", at.host.address, link["address"], str(vni), source, pod, words)
-
-
-def listening(node: Node) -> Process:
-    listener = node.inside.start("hear_words", node.inside.address)
-    listener.says("listening")
-    return listener
 
 
 def allowed(node: Node, table: str = "flannel-vxlan.1") -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from flanneld_py.errors import Exit
 from lab import wait
-from tests.kernel.faults import Node, cut, needs, nodes, ready
+from tests.kernel.faults import Node, cut, needs, nodes, reach, ready
 from tests.kernel.harness import PREFIX, Host, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
@@ -31,11 +31,6 @@ def key_of(sandbox: Sandbox, host: Host) -> str:
     """The public key that its lease announces."""
     value = json.loads(sandbox.leases()[f"{host.subnet}.0-24"])
     return str(value["BackendData"]["PublicKey"])
-
-
-def reach(here: Node, there: Node) -> None:
-    here.inside.reaches(there.inside.address, here.inside.address, timeout=20)
-    there.inside.reaches(here.inside.address, there.inside.address, timeout=20)
 
 
 def test_leases_devices_and_routes_say_where_peers_are(sandbox):
@@ -206,7 +201,7 @@ def test_a_machine_with_another_port_is_reached_at_it(sandbox):
 def test_a_port_that_another_program_has_is_named_before_a_lease_is_taken(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
-    host.start("hold_wireguard_port").says("taken")
+    host.start("hold_port", "51820").says("bound")
     daemon = host.flanneld()
     assert daemon.ends() == Exit.TAKEN
     assert "UDP port 51820 is in use" in daemon.log.splitlines()[-1]
