@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup lab-up lab-test lab-down engine-stop check fix docs bench lock
 BIN := .venv/bin
+# Or each of the tests' workers compiles every file anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What .venv/ is for: lab, or test, which has all.
 USE ?= test
 # Tests mostly wait for machines to boot, so twice the cores is a good number of workers.

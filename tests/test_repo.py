@@ -210,7 +210,7 @@ def hints(path: Path) -> Iterator[str]:
 
 
 def test_nobody_is_asked_to_run_dockers_own_program():
-    """Debian 13's docker.io has none: it is in another package, docker-cli. Two real hosts are another matter."""
+    """Debian 13's docker.io has none: it is in docker-cli, which a page for real hosts may name."""
     for path in SOURCES:
         for advice in hints(path):
             assert not DOCKER_PROGRAM.search(advice), f"{module_name(path)}: {advice}"

@@ -56,7 +56,8 @@ class Monitor:
         threading.Thread(target=self._server.serve_forever, name="monitor", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the server."""
+        """Stop the server, at once: the loop that serves would look for that twice a second only."""
+        self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._server.server_close()
 
@@ -130,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     pages: _Pages
     timeout = REQUEST_TIME
+    wbufsize = 1 << 13  # headers and body in one segment: the second would wait for the first's ACK
     server_version = f"flanneld/{__version__}"
     sys_version = ""
 

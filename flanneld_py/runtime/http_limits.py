@@ -103,17 +103,17 @@ class Slots:
                 self._taken[accepted].connection = connection
 
     def waiting(self, accepted: socket.socket) -> None:
-        """Its client owes us a request, from now on."""
-        self._since(accepted, time.monotonic())
+        """Its client owes us a request: from now on, or since it connected, however late that is said."""
+        with self._lock:
+            if accepted in self._taken:  # not if it was cut off
+                slot = self._taken[accepted]
+                slot.waiting_since = min(slot.waiting_since, time.monotonic())
 
     def answering(self, accepted: socket.socket) -> None:
         """Its request has arrived: nobody else gets its slot until it is answered."""
-        self._since(accepted, math.inf)
-
-    def _since(self, accepted: socket.socket, seconds: float) -> None:
         with self._lock:
-            if accepted in self._taken:  # not if it was cut off
-                self._taken[accepted].waiting_since = seconds
+            if accepted in self._taken:
+                self._taken[accepted].waiting_since = math.inf
 
     def free(self, accepted: socket.socket) -> None:
         """It has ended."""

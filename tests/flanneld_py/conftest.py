@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.flanneld_py.daemon_world import World
+from flanneld_py.daemon import reconcile
+from flanneld_py.registry import watchdog
+from tests.flanneld_py.daemon_world import HOUR, World
 
 
 @pytest.fixture
 def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> World:
     caplog.set_level(logging.INFO, logger="flanneld_py")
     return World(tmp_path)
+
+
+@pytest.fixture
+def days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is looked at every few seconds is looked at far less often: days take no time then."""
+    monkeypatch.setattr(reconcile, "LOOK", HOUR)
+    monkeypatch.setattr(reconcile, "REPAIR", HOUR)
+    monkeypatch.setattr(watchdog, "PROBE", 60.0)

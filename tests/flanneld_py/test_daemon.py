@@ -31,6 +31,7 @@ def test_a_subnet_that_it_had_is_taken_again_from_its_file(world):
     assert world.holders() == {"10.2.77.0/24": OUR_IP}
 
 
+@pytest.mark.usefixtures("days")
 def test_a_lease_is_renewed_an_hour_before_it_ends_and_held_for_days(world):
     revisions = []
     own = subnet("10.2.35.0/24")
@@ -143,6 +144,7 @@ def test_peers_come_and_go(world, caplog):
     assert told[-2:] == ["Subnet added: 10.2.52.0/24", "Subnet removed: 10.2.52.0/24"]
 
 
+@pytest.mark.usefixtures("days")
 def test_packets_are_carried_until_the_lease_ends_and_longer_once_it_is_renewed(world):
     seen = []
     for hour in (1, 23.5):

@@ -69,6 +69,7 @@ def test_a_backend_that_says_nothing_writes_nothing_and_follows_nothing(world):
     assert listener.snapshot().announced == ()
 
 
+@pytest.mark.usefixtures("days")
 def test_it_is_said_again_of_the_lease_that_was_renewed(speaking):
     for hour in (1, 24, 47, 72):
         speaking.script.at(hour * HOUR, lambda: heard(speaking))

@@ -42,6 +42,7 @@ def test_an_outage_is_told_once_and_at_growing_intervals(world, caplog):
     assert 1 <= len(told) <= 5
 
 
+@pytest.mark.usefixtures("days")
 def test_a_lease_that_could_not_be_renewed_in_time_is_not_used_any_longer(world):
     def outage() -> None:
         world.etcd.reachable = False
@@ -85,11 +86,11 @@ def test_a_renewal_that_fails_is_told_and_tried_again_until_it_works(world, capl
     def space() -> None:
         world.etcd.read_only = False
 
-    world.script.at(22.9 * HOUR, full)
-    world.script.at(23.1 * HOUR, space)
-    world.script.at(23.2 * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
-    world.script.at(25 * HOUR, lambda: None)
-    world.run()
+    world.script.at(0.9 * HOUR, full)
+    world.script.at(1.1 * HOUR, space)
+    world.script.at(1.2 * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
+    world.script.at(3 * HOUR, lambda: None)
+    world.run(subnet_lease_renew_margin=23 * 60)
     before, after = revisions
     assert before < after
     assert "release" not in world.backend.calls
@@ -113,9 +114,9 @@ def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
             return answer
 
     world.registry = Deaf(world.etcd)
-    world.script.at(23.5 * HOUR, lambda: None)
-    world.script.at(46 * HOUR, lambda: None)
-    world.run()
+    world.script.at(1.5 * HOUR, lambda: None)
+    world.script.at(2.5 * HOUR, lambda: None)
+    world.run(subnet_lease_renew_margin=23 * 60)
     assert not deaf
     assert "release" not in world.backend.calls
     assert world.holders() == {str(own): OUR_IP}
@@ -159,6 +160,7 @@ def test_what_happens_while_no_lease_can_be_had_takes_no_memory(world):
     assert daemon._event_queue.empty()
 
 
+@pytest.mark.usefixtures("days")
 def test_a_machine_that_was_suspended_for_longer_than_its_lease_gives_that_up_first(world, monkeypatch):
     woken = []
 

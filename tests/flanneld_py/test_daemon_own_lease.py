@@ -106,6 +106,7 @@ def test_what_is_written_in_our_name_as_we_would_is_left_alone(world, caplog):
     assert "release" not in world.backend.calls
 
 
+@pytest.mark.usefixtures("days")
 def test_a_reservation_is_taken_and_stays_one(world):
     own = subnet("10.2.77.0/24")
     world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)
@@ -116,6 +117,7 @@ def test_a_reservation_is_taken_and_stays_one(world):
     assert "release" not in world.backend.calls
 
 
+@pytest.mark.usefixtures("days")
 def test_a_lease_that_is_made_a_reservation_while_it_is_held_stays_one(world):
     # flannel's Documentation/reservations.md: the lease's own value, written again without a TTL.
     own = subnet("10.2.35.0/24")
@@ -127,6 +129,7 @@ def test_a_lease_that_is_made_a_reservation_while_it_is_held_stays_one(world):
     assert "release" not in world.backend.calls
 
 
+@pytest.mark.usefixtures("days")
 def test_a_reservation_that_is_made_a_lease_while_it_is_held_is_renewed_from_then_on(world):
     own = subnet("10.2.77.0/24")
     world.etcd.put(own, attrs(OUR_IP), ttl=math.inf)

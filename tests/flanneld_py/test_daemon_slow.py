@@ -84,6 +84,7 @@ def test_an_overwritten_key_is_given_up_in_the_middle_of_many_changes(world, slo
     assert sum(slow.sizes) < 4000
 
 
+@pytest.mark.usefixtures("days")
 def test_a_lease_that_runs_out_in_the_middle_of_many_changes_is_given_up(world, slow):
     many = crowd(world)
 

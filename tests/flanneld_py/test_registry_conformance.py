@@ -26,8 +26,6 @@ from tests.flanneld_py.registry_conformance import (
     following,
 )
 
-TIMEOUT = 5.0
-
 
 class Memory:
     """See `World`."""
@@ -112,7 +110,7 @@ class EtcdInProcess:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
     def connect(self) -> LeaseStore:
-        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
+        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:
@@ -184,7 +182,7 @@ class Etcd2InProcess:
         return b'{"PublicIP":"%b"}' % address.encode()
 
     def connect(self) -> LeaseStore:
-        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=TIMEOUT))
+        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:

@@ -280,6 +280,25 @@ def test_of_more_connections_than_there_may_be_the_slowest_to_ask_makes_room(mon
             assert b"200 OK" in second.recv(1000)
 
 
+def test_a_connection_whose_thread_begins_late_has_waited_since_it_was_made():
+    slots = http_limits.Slots(2)
+    pairs = [socket.socketpair() for _ in range(3)]
+    (early, its_client), (answered, other), (new, _) = pairs
+    slots.take(early)
+    slots.take(answered)
+    slots.answering(answered)
+    slots.waiting(answered)
+    slots.waiting(early)
+    assert slots.take(new)
+    assert its_client.recv(1) == b""
+    other.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        other.recv(1)
+    for ends in pairs:
+        for end in ends:
+            end.close()
+
+
 def test_a_client_that_waits_for_news_is_no_slow_one(monkeypatch, serve):
     monkeypatch.setattr(connections, "MOST", 2)
     served = serve()

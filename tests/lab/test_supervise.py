@@ -84,7 +84,7 @@ def test_the_commands_input_ends_before_its_output_does() -> None:
 
 
 def test_a_command_need_not_read_its_input() -> None:
-    with supervised("sh", "-c", "exec <&-; echo ready; sleep 60") as command:
+    with supervised("sh", "-c", "exec <&-; echo ready; exec sleep 60") as command:
         command.says(b"ready\n")
         command.say(b"d", b"nobody reads this")
         command.say(b"s", str(int(signal.SIGTERM)).encode())
