@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test lab-down engine-stop check fix docs bench lock
+.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,6 +29,9 @@ lab-down:  ## Remove the tutorial's cluster; images and the engine stay
 
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster"
+
+search: setup  ## Run the tests that search for faults for longer: 100 times, or SEARCH=500 times, as many examples
+	@SEARCH=$${SEARCH:-100} $(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis or search"
 
 fix: setup  ## Let ruff correct what it can
 	@$(BIN)/ruff check --fix .

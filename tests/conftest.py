@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.effort import USUALLY
+
 # Tests share the machine's cores, and none is timed.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, max_examples=USUALLY)
 settings.load_profile("untimed")
 
 STRICT = Path(__file__).parent / "strict"

@@ -92,6 +92,7 @@ class _Pages:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = socket.SOMAXCONN  # the library's five: who comes sixth is heard a second later
 
     def __init__(self, address: tuple[str, int], handler: type["_Handler"]) -> None:
         self.slots = Slots(CLIENTS)

@@ -11,14 +11,14 @@ from lab import images, render
 from lab.cluster import lifecycle
 from lab.engine import Engine
 from lab.events import Reporter
-from tests.bench import cluster, histories, scale
+from tests.bench import cluster, scale
 from tests.bench.report import FIGURES
 from tests.cluster.reference import references
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Rounds of each measurement.")
-@click.option("--only", type=click.Choice(["lab", "daemon", "histories"]), help="One part instead of all.")
+@click.option("--only", type=click.Choice(["lab", "daemon"]), help="One part instead of all.")
 @click.option("--tests/--no-tests", default=True, show_default=True, help="Time `make lab-test`, too.")
 @click.option("--cold", is_flag=True, help="Remove our images and time a `lab up` without any.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures there, as JSON.")
@@ -44,8 +44,6 @@ def main(rounds: int, only: str | None, tests: bool, cold: bool, output: Path | 
     if only in (None, "daemon"):
         current = (each.path for each in references() if each.etcd_api == "v3")
         scale.measure(engine, rounds, next(current, None))
-    if only in (None, "histories"):
-        histories.run()
     if output is not None:
         output.write_text(json.dumps({"figures": FIGURES}, indent=2, ensure_ascii=False) + "\n")
 

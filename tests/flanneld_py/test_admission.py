@@ -4,13 +4,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flanneld_py.lease.admission import Admission
 from flanneld_py.lease.model import StoredLease
 from flanneld_py.lease.validation import LeaseRules, RefusalReason
 from flanneld_py.subnet import Subnet
+from tests.effort import examples
 from tests.flanneld_py.made import config, held, pool4, pool6, subnet
 
 NETWORK = config(pool4("10.2.0.0/16", "10.2.1.0/24", "10.2.255.0/24"))
@@ -135,7 +136,7 @@ def first_come(leases: list[StoredLease]) -> set[Subnet]:
     return {item.lease.subnet for item in admitted}
 
 
-@settings(max_examples=400)
+@examples(100)
 @given(STEPS)
 def test_whatever_comes_and_goes_the_peers_are_those_whose_keys_are_older(steps):
     admission = Admission(RULES)

@@ -219,7 +219,7 @@ def test_a_command_that_prints_for_ever_takes_no_memory(make, caplog):
 
 
 def test_the_last_command_is_run_when_no_other_is_any_more(make, journal):
-    backend = make(longest=3, subnet_add_command="sh -c 'sleep 0.3; TELL add'", shutdown_command="TELL down")
+    backend = make(longest=1, subnet_add_command="sh -c 'sleep 0.3; TELL add'", shutdown_command="TELL down")
     backend.claim(OURS)
     others = [subnet(f"10.2.{number}.0/24") for number in range(60, 100)]
     backend.carry({other: Lease(other, peer().attrs) for other in others}, until=100.0)

@@ -54,6 +54,7 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.runtime.log import GlogFormatter, JsonFormatter
 from flanneld_py.subnet import Subnet, key, parse_key
+from tests.effort import examples
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.made import addresses, config, held, pool4, subnet
 
@@ -119,7 +120,7 @@ def reading(data: bytes) -> LeaseAttrs | str:
         return str(error)
 
 
-@settings(max_examples=400)
+@examples(100)
 @given(ANY_VALUE)
 @example(b'{"PublicIP":"192.168.50.11","BackendData":' + b"[" * 500 + b"]" * 500 + b"}")
 @example(b'{"PublicIP":"192.168.50.11","BackendData":1' + b"0" * 5000 + b"}")
@@ -134,7 +135,7 @@ def test_any_value_is_a_lease_or_a_short_reason(data: bytes) -> None:
     assert attrs.public.ipv4 or attrs.public.ipv6
 
 
-@settings(max_examples=400)
+@examples(100)
 @given(mutations(NAMES, 60).map(lambda name: name.decode(errors="backslashreplace")))
 def test_any_key_is_that_of_a_subnet_or_of_none(name: str) -> None:
     found = parse_key(name)
@@ -223,7 +224,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=300)
+@examples(75)
 @given(CHANGES)
 def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) -> None:
     ours = addresses("192.168.50.11")
@@ -316,7 +317,7 @@ def is_right(data: bytes | bytearray) -> bool:
     return checksum(bytes(data[: (data[0] & 15) * 4])) == 0
 
 
-@settings(max_examples=1000)
+@examples(250)
 @given(mutations(PACKETS, 90))
 def test_any_packet_is_forwarded_whole_answered_shortly_or_dropped(data: bytes) -> None:
     original = bytes(data)
@@ -375,7 +376,7 @@ DUMPED = [
 ]
 
 
-@settings(max_examples=1000)
+@examples(250)
 @given(mutations(DUMPED, 120), st.sampled_from([seen_route, seen_neighbour, held_address, device]))
 def test_any_bytes_in_a_dump_are_an_entry_none_or_a_value_error(data: bytes, read) -> None:
     with suppress(ValueError):
@@ -402,7 +403,7 @@ def etcd() -> Iterator[FakeEtcd]:
     made.stop()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ENTRIES)
 def test_whatever_etcd_holds_is_listed_and_watched(etcd, entries) -> None:
     folder = "/coreos.com/network/subnets/"

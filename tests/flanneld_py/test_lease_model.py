@@ -1,10 +1,9 @@
 """Lease safety, as a model: whatever happens in whatever order, never two holders of one subnet.
 
-`make bench` runs 100,000 histories; here are a few hundred. LEASE_HISTORIES says how many.
+Here are a hundred histories; `make search` runs many more.
 """
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,10 +26,11 @@ from flanneld_py.lease.model import LeaseAttrs, StoredLease
 from flanneld_py.registry import TTL, LeaseEvent, WatchMessage, watchdog
 from flanneld_py.runtime import backoff
 from flanneld_py.subnet import key
+from tests.effort import EFFORT
 from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
 from tests.flanneld_py.made import attrs, subnet
 
-HISTORIES = int(os.environ.get("LEASE_HISTORIES", "200"))
+HISTORIES = 100 * EFFORT
 PORTION = 2000
 HOUR = 3600.0
 NUMBERS = st.integers(0, 3)
@@ -201,6 +201,7 @@ def histories(machine: type[Histories], count: int, steps: int = 30, *, fresh: b
     )
 
 
+@pytest.mark.search
 def test_no_history_has_two_holders_of_one_subnet():
     # A portion at a time, for hypothesis remembers each history of a run.
     for begun in range(0, HISTORIES, PORTION):
@@ -232,8 +233,9 @@ class SlowKernels(Histories):
         self.world.meddle(then, lambda: self.world.etcd.put(then, STRANGER))
 
 
+@pytest.mark.search
 def test_with_slow_kernels_a_lost_lease_is_given_up_in_time():
-    histories(SlowKernels, HISTORIES // 4)
+    histories(SlowKernels, HISTORIES // 2)
 
 
 class Overwriting(Line):

@@ -11,6 +11,7 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import parse_key
+from lab.deadlines import patience
 from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
@@ -110,7 +111,7 @@ class EtcdInProcess:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
     def connect(self) -> LeaseStore:
-        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX))
+        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=patience()))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:
@@ -182,7 +183,7 @@ class Etcd2InProcess:
         return b'{"PublicIP":"%b"}' % address.encode()
 
     def connect(self) -> LeaseStore:
-        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX))
+        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=patience()))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:

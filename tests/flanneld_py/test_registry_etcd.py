@@ -11,6 +11,7 @@ from flanneld_py.registry import AccessRefused, LeaseAdded, RegistryUnavailable,
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd.library import etcdrpc
+from lab.deadlines import patience
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.registry_conformance import OURS, PREFIX, THEIRS, THEM, US, Watched
 
@@ -40,7 +41,7 @@ def connect() -> Iterator[Callable[..., EtcdRegistry]]:
     made: list[EtcdRegistry] = []
 
     def connect(*endpoints: str, credentials: Credentials = NO_CREDENTIALS) -> EtcdRegistry:
-        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=2.0))
+        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=patience()))
         return made[-1]
 
     yield connect

@@ -34,6 +34,7 @@ from flanneld_py.registry.etcd2 import Etcd2Registry, watch
 from flanneld_py.registry.etcd2.client import Etcd2Client, Etcd2Response, LongPoll
 from flanneld_py.subnet import Subnet
 from lab import wait
+from lab.deadlines import patience
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
 from tests.flanneld_py.registry_conformance import (
     DUAL,
@@ -97,7 +98,7 @@ def connect() -> Iterator[Callable[..., Etcd2Registry]]:
     made: list[Etcd2Registry] = []
 
     def connect(*endpoints: str, credentials: Credentials = NO_CREDENTIALS) -> Etcd2Registry:
-        made.append(Etcd2Registry(endpoints, PREFIX, credentials, timeout=2.0))
+        made.append(Etcd2Registry(endpoints, PREFIX, credentials, timeout=patience()))
         return made[-1]
 
     yield connect
@@ -331,7 +332,7 @@ def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dea
     with pytest.raises(RegistryUnavailable) as caught:
         connect(dead, etcd.endpoint).config()
     assert str(caught.value) == (
-        f"{dead}: [Errno 111] Connection refused; {etcd.endpoint}: no answer within 2 s"
+        f"{dead}: [Errno 111] Connection refused; {etcd.endpoint}: no answer within 1 s"
     )
 
 
@@ -357,7 +358,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=JSON | st.binary().map(lambda data: data.decode("latin-1")))
 def test_whatever_is_answered_is_an_answer_or_no_etcd(registry, etcd, body):
     etcd.babbles = body if isinstance(body, str) else json.dumps(body)

@@ -13,6 +13,7 @@ from flanneld_py.registry.choose import location
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.server import Server
 from lab import wait
+from lab.deadlines import patience
 from tests.flanneld_py.memory_registry import MemoryRegistry
 from tests.flanneld_py.registry_conformance import (
     DAY,
@@ -26,7 +27,7 @@ from tests.flanneld_py.registry_conformance import (
 )
 from tests.flanneld_py.shared_etcd import SharedEtcd
 
-TIMEOUT = 2.0
+TIMEOUT = patience()
 
 
 class Served:

@@ -16,6 +16,7 @@ from flanneld_py.lease.model import StoredLease
 from flanneld_py.registry import LeaseAdded, LeaseRemoved, LeaseRequest, RegistryUnavailable
 from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.registry.remote.client import RemoteClient
+from lab.deadlines import patience
 from tests.flanneld_py.made import attrs, held, subnet
 from tests.flanneld_py.registry_conformance import Watched
 from tests.flanneld_py.v055_server import V055Server
@@ -32,7 +33,7 @@ def server() -> Iterator[V055Server]:
 
 @pytest.fixture
 def registry(server: V055Server) -> Iterator[RemoteRegistry]:
-    registry = RemoteRegistry(server.place, timeout=2)
+    registry = RemoteRegistry(server.place, timeout=patience())
     yield registry
     registry.close()
 
@@ -178,7 +179,7 @@ def test_an_answer_that_is_none_is_unavailable(answer):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        registry = RemoteRegistry(f"127.0.0.1:{listening.getsockname()[1]}", timeout=2)
+        registry = RemoteRegistry(f"127.0.0.1:{listening.getsockname()[1]}", timeout=patience())
         with pytest.raises(RegistryUnavailable):
             registry.snapshot()
         registry.close()

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flanneld_py.datapath import vnet
@@ -14,6 +14,7 @@ from flanneld_py.datapath.packet import decrement_ttl
 from flanneld_py.datapath.segment import Unsound, longest, segments
 from flanneld_py.datapath.sums import row_sums, sum_of
 from flanneld_py.datapath.vnet import VnetHeader
+from tests.effort import examples
 from tests.flanneld_py.test_packet import by_hand
 
 SOURCE, DESTINATION = bytes([10, 2, 35, 2]), bytes([10, 2, 52, 2])
@@ -125,7 +126,7 @@ def joined(header: VnetHeader, packet: bytes) -> list[bytes]:
     return [bytes(whole[at : at + size]) for at in range(0, len(whole), size)]
 
 
-@settings(max_examples=300)
+@examples(75)
 @given(PACKETS, st.integers(1, 1460))
 def test_a_super_packet_becomes_what_the_rfcs_say(packet: Packet, size: int) -> None:
     header, whole = packet.vnet(max(size, len(packet.payload) // 128)), packet.partial()
@@ -199,7 +200,7 @@ def lowered(packet: bytes) -> bytes:
     return bytes(decrement_ttl(packet))
 
 
-@settings(max_examples=300)
+@examples(75)
 @given(PACKETS, st.integers(1, 1460))
 def test_a_train_of_segments_comes_as_few_packets_that_are_the_same(packet: Packet, size: int) -> None:
     size = max(size, len(packet.payload) // 60 + 1)
@@ -309,7 +310,7 @@ def test_no_run_is_longer_than_a_packet_can_be():
     assert [part for run in found for part in received(run)] == list(map(lowered, sent))
 
 
-@settings(max_examples=500)
+@examples(125)
 @given(
     st.lists(
         st.one_of(st.binary(max_size=92), st.integers(0, 5).map(SIX.__getitem__), PACKETS.map(Packet.built)),

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from lab import labels, naming, spec
-from lab.cluster import Lab
+from lab.cluster import Lab, perform
 from lab.cluster.create_pods import create_pods
 from lab.engine import Container, Engine, ExecResult, Network
 from lab.errors import LabError
@@ -125,6 +125,13 @@ def hearing(hear: Callable[[str], None]) -> Reporter:
     return Reporter(listen)
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that were called off are given a moment to notice."""
+    monkeypatch.setattr(perform, "GRACE", 0.2)
+
+
+@pytest.mark.usefixtures("soon")
 def test_what_a_slow_machine_is_making_is_waited_for_and_removed(machines: Machines) -> None:
     goes_on = interrupted_while(machines, "--name lab-pod-mysql01")
     with pytest.raises(KeyboardInterrupt) as interrupted:
@@ -133,6 +140,7 @@ def test_what_a_slow_machine_is_making_is_waited_for_and_removed(machines: Machi
     assert notes(interrupted.value) == ""
 
 
+@pytest.mark.usefixtures("soon")
 def test_who_does_not_want_to_wait_is_told_what_may_be_left_and_how_to_remove_it(machines: Machines) -> None:
     goes_on = interrupted_while(machines, "--name lab-pod-mysql01")
     with pytest.raises(KeyboardInterrupt) as interrupted:

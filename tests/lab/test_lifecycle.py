@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import checks, spec
-from lab.cluster import lifecycle
+from lab.cluster import lifecycle, perform
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
@@ -108,6 +108,13 @@ def interrupted_at(fake: PretendedEngine, call: str) -> threading.Event:
     return goes_on
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that were called off are given a moment to notice."""
+    monkeypatch.setattr(perform, "GRACE", 0.2)
+
+
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("call", ["create network lab-demo", "create lab-demo-centos-minion01"])
 def test_what_a_slow_engine_is_making_is_waited_for_and_removed(fake: PretendedEngine, call: str) -> None:
     goes_on = interrupted_at(fake, call)
@@ -118,6 +125,7 @@ def test_what_a_slow_engine_is_making_is_waited_for_and_removed(fake: PretendedE
     assert notes(interrupted.value) == ""
 
 
+@pytest.mark.usefixtures("soon")
 def test_who_does_not_want_to_wait_is_told_what_may_come_and_how_to_remove_it(fake: PretendedEngine) -> None:
     goes_on = interrupted_at(fake, "create lab-demo-centos-minion01")
 
