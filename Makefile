@@ -6,8 +6,8 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 # What .venv/ is for: lab, or test, which has all.
 USE ?= test
-# Tests mostly wait for machines to boot, so twice the cores is a good number of workers.
-WORKERS ?= $(shell expr 2 \* $$(nproc))
+# Tests mostly wait, for machines to boot say, so three times the cores is a good number of workers.
+WORKERS ?= $(shell expr 3 \* $$(nproc))
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -62,9 +62,11 @@ class Box:
             raise LabError(f"in the sandbox: {request}: {answer['error']}")
         return answer
 
-    def run(self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None) -> Answer:
-        """Run a program to its end, or for so many seconds."""
-        return Answer(self.ask(run=argv, timeout=timeout, pids=pids))
+    def run(
+        self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None, netns: str = ""
+    ) -> Answer:
+        """Run a program to its end, or for so many seconds; in a network namespace, as `ip -n` is."""
+        return Answer(self.ask(run=argv, timeout=timeout, pids=pids, netns=netns))
 
     def must(self, *argv: str, timeout: float = LONG) -> str:
         """The standard output of a program that has to succeed. Raises `CommandError`."""
@@ -89,7 +91,20 @@ class Box:
     def fork(self, *argv: str, netns: str = "", env: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Start a program of Python, by its path, as `spawn` does; what is loaded it need not import."""
         log = self._log()
-        return int(self.ask(fork=argv, log=log, netns=netns, env=dict(env or {}))["pid"]), log
+        return int(self.ask(fork=argv, log=log, err="", netns=netns, env=dict(env or {}))["pid"]), log
+
+    def run_forked(self, *argv: str, timeout: float = LONG, netns: str = "") -> Answer:
+        """Run a program of Python to its end, or for so many seconds, that need not import what is loaded."""
+        log, err = self._log(), self._log()
+        pid = int(self.ask(fork=argv, log=log, err=err, netns=netns, env={})["pid"])
+        status = self.ends(pid, timeout)
+        self.clear([pid])
+        return Answer(exit=124 if status is None else status, out=self.read(log), err=self.read(err))
+
+    def post(self, to: str, path: str, body: str, timeout: float = LONG) -> tuple[int, str]:
+        """Ask an HTTP server that can be reached from the container; status and body of its answer."""
+        answer = self.ask(post=path, to=to, body=body, timeout=timeout)
+        return int(answer["status"]), str(answer["text"])
 
     def _log(self) -> str:
         self._logs += 1

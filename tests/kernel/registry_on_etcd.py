@@ -98,7 +98,7 @@ class Etcd:
             registry.close()
 
     def connect(self) -> LeaseStore:
-        self.connected.append(self.kind([f"http://127.0.0.1:{PORT}"], self.prefix))
+        self.connected.append(self.kind([f"http://127.0.0.1:{PORT}"], self.prefix, timeout=1))
         return self.connected[-1]
 
     def value(self, address: str) -> bytes:

@@ -15,7 +15,7 @@ pytestmark = NEEDED
 
 
 def mac(of: Node, device: str) -> bytes:
-    text = of.host.run("cat", f"/sys/class/net/{device}/address").text
+    text = of.host.sysfs(f"class/net/{device}/address")
     return bytes.fromhex(text.strip().replace(":", ""))
 
 

@@ -1,12 +1,15 @@
 """Does what lines of JSON on its standard input say, one after another; a program starts in milliseconds.
 
-{"run": [ARGV], "timeout": S, "pids": [PID]}  -> {"exit": N, "out": TEXT, "err": TEXT}, when it has ended;
-                                                 with `pids` also "before" and "after", see `look`
+{"run": [ARGV], "timeout": S, "pids": [PID], "netns": NAME} -> {"exit": N, "out": TEXT, "err": TEXT}, when it
+                                                 has ended; with `pids` also "before" and "after", see `look`;
+                                                 in a network namespace as `ip -n` is, whose /sys stays ours
 {"spawn": [ARGV], "log": FILE}                -> {"pid": N}, at once; its output goes to the file
 {"replace": PID, "spawn": [ARGV], "log": FILE} -> {"pid": N, "at": S}: killed by SIGKILL, and the other one
                                                  spawned at once, at S (seconds of CLOCK_MONOTONIC)
 {"load": PACKAGE, "path": FOLDER}             -> {}, when all its modules are imported, for `fork`
-{"fork": [ARGV], "log": FILE, "netns": NAME, "env": {}} -> {"pid": N}: as `spawn`, ARGV being a Python program
+{"fork": [ARGV], "log": FILE, "err": FILE, "netns": NAME, "env": {}} -> {"pid": N}: as `spawn`, ARGV being a
+                                                 Python program; `err`, unless "", is for its errors alone
+{"post": PATH, "to": ADDRESS, "body": TEXT}   -> {"status": N, "text": TEXT}: an HTTP request, `to` IP:PORT
 {"read": FILE}                                -> {"text": TEXT}, or null where there is none
 {"says": FILE, "text": TEXT, "times": N, "timeout": S} -> {"said": whether it has come to, "log": TEXT if not}
 {"signal": NAME, "pid": PID}                  -> {}; of STOP when the process stands with all its threads
@@ -21,6 +24,7 @@ copy of it, in a session, a network namespace, and with standard streams and an 
 
 import ctypes
 import gc
+import http.client
 import importlib
 import json
 import os
@@ -31,7 +35,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +88,20 @@ class Forked:
         return self.returncode
 
 
+@contextmanager
+def network(name: str) -> Iterator[None]:
+    """What is started meanwhile is in this network namespace; "": in ours."""
+    if not name:
+        yield
+        return
+    with Path("/proc/self/ns/net").open() as ours, Path(f"/run/netns/{name}").open() as there:
+        call("setns", there.fileno(), CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            call("setns", ours.fileno(), CLONE_NEWNET)
+
+
 started: dict[int, "subprocess.Popen[bytes] | Forked"] = {}
 
 
@@ -98,16 +117,17 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     pids = request.get("pids")
     try:
         before = look(pids) if pids is not None else {}
-        done = subprocess.run(
-            request["run"],
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=request["timeout"],
-            check=False,
-        )
+        with network(request.get("netns", "")):
+            done = subprocess.run(
+                request["run"],
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=request["timeout"],
+                check=False,
+            )
         after = look(pids) if pids is not None else {}
     except OSError as error:  # no such program, or one of the processes has ended
         return {"exit": 127, "out": "", "err": str(error)}
@@ -171,11 +191,13 @@ def become(request: dict[str, Any], ready: int) -> None:
     """Be another program, in the process that was forked for it."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    for old, new in ((null, 0), (log, 1), (log, 2)):
+    log, err = (
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        for path in (request["log"], request["err"] or request["log"])
+    )
+    for old, new in ((null, 0), (log, 1), (err, 2)):
         os.dup2(old, new)
-    os.close(null)
-    os.close(log)
+        os.close(old)
     started.clear()
     if request["netns"]:
         enter(request["netns"])
@@ -184,6 +206,15 @@ def become(request: dict[str, Any], ready: int) -> None:
     Path("/proc/self/comm").write_text(Path(sys.argv[0]).name[:15])
     os.close(ready)
     runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def post(request: dict[str, Any]) -> dict[str, Any]:
+    """Ask an HTTP server."""
+    connection = http.client.HTTPConnection(request["to"], timeout=request["timeout"])
+    with closing(connection):
+        connection.request("POST", request["post"], request["body"])
+        answer = connection.getresponse()
+        return {"status": answer.status, "text": answer.read().decode(errors="replace")}
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
@@ -256,8 +287,8 @@ def kill(request: dict[str, Any]) -> dict[str, Any]:
 
 
 ACTS = {
-    "run": run, "replace": replace, "spawn": spawn, "load": load, "read": read, "says": says, "signal": send,
-    "status": status, "ends": ends, "kill": kill, "clear": clear,
+    "run": run, "replace": replace, "spawn": spawn, "load": load, "post": post, "read": read, "says": says,
+    "signal": send, "status": status, "ends": ends, "kill": kill, "clear": clear,
 }  # fmt: skip
 """By the key that a request begins with."""
 
