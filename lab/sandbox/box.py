@@ -63,10 +63,18 @@ class Box:
         return answer
 
     def run(
-        self, *argv: str, timeout: float = LONG, pids: Sequence[int] | None = None, netns: str = ""
+        self,
+        *argv: str,
+        timeout: float = LONG,
+        pids: Sequence[int] | None = None,
+        netns: str = "",
+        given: str = "",
     ) -> Answer:
-        """Run a program to its end, or for so many seconds; in a network namespace, as `ip -n` is."""
-        return Answer(self.ask(run=argv, timeout=timeout, pids=pids, netns=netns))
+        """Run a program to its end, or for so many seconds; in a network namespace, as `ip -n` is.
+
+        `given` is its standard input.
+        """
+        return Answer(self.ask(run=argv, timeout=timeout, pids=pids, netns=netns, input=given))
 
     def must(self, *argv: str, timeout: float = LONG) -> str:
         """The standard output of a program that has to succeed. Raises `CommandError`."""

@@ -87,6 +87,10 @@ class Host:
         """Run a program to its end. /sys is the container's: see `sysfs`."""
         return self.sandbox.run(*argv, check=check, netns=self.name)
 
+    def ip(self, *commands: str) -> None:
+        """Several commands of ip(8), such as `link set eth0 up`."""
+        self.sandbox.ip(*commands, netns=self.name)
+
     def sysfs(self, path: str) -> str:
         """What a file below /sys says."""
         return self.sandbox.run("ip", "netns", "exec", self.name, "cat", f"/sys/{path}").text.strip()
@@ -174,24 +178,25 @@ class Host:
     def bridge(self) -> str:
         """Do what Docker does with FLANNEL_SUBNET: a bridge with the subnet's first address; that address."""
         address = f"{self.subnet}.1"
-        self.run("ip", "link", "add", "docker0", "type", "bridge")
-        self.run("ip", "address", "add", f"{address}/24", "dev", "docker0")
-        self.run("ip", "link", "set", "docker0", "up")
+        self.ip(
+            "link add docker0 type bridge", f"address add {address}/24 dev docker0", "link set docker0 up"
+        )
         return address
 
     def pod(self) -> "Host":
         """A network namespace behind a bridge with FLANNEL_SUBNET's address, as a container's."""
         gateway = self.bridge()
         made = Host(self.sandbox, f"{self.name}-pod", f"{self.subnet}.2")
-        script = f"""
-            ip netns add {made.name}
-            ip -n {self.name} link add name to-pod type veth peer name eth0 netns {made.name}
-            ip -n {self.name} link set to-pod master docker0 up
-            ip -n {made.name} link set eth0 up
-            ip -n {made.name} address add {made.address}/24 dev eth0
-            ip -n {made.name} route add default via {gateway}
-        """
-        self.sandbox.run("sh", "-ec", script)
+        self.sandbox.ip(f"netns add {made.name}")
+        self.ip(
+            f"link add name to-pod type veth peer name eth0 netns {made.name}",
+            "link set to-pod master docker0 up",
+        )
+        made.ip(
+            "link set eth0 up",
+            f"address add {made.address}/24 dev eth0",
+            f"route add default via {gateway}",
+        )
         self.sandbox.pods.append(made)
         return made
 
@@ -230,6 +235,12 @@ class Sandbox:
 
     def run(self, *argv: str, check: bool = True, netns: str = "") -> ExecResult:
         return self._done(argv, self.box.run(*argv, timeout=LONGEST * patience(), netns=netns), check)
+
+    def ip(self, *commands: str, netns: str = "") -> None:
+        """Several commands of ip(8), such as `link set eth0 up`, by one of its processes."""
+        given = "\n".join(commands)
+        done = self.box.run("ip", "-batch", "-", netns=netns, given=given)
+        self._done(("ip", "-batch", given), done, check=True)
 
     def run_python(self, name: str, *arguments: str, check: bool = True, netns: str = "") -> ExecResult:
         """Run one of our `programs` to its end."""
@@ -338,16 +349,13 @@ class Sandbox:
         """Another machine."""
         number = 11 + len(self.hosts)
         made = Host(self, name, f"192.168.50.{number}")
-        script = f"""
-            ip netns add {name}
-            ip link add name to-{name} type veth peer name eth0 netns {name}
-            ip link set to-{name} master br0 up
-            ip -n {name} link set lo up
-            ip -n {name} link set eth0 up
-            ip -n {name} address add {made.address}/24 dev eth0
-            ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.disable_ipv6=1
-        """
-        self.run("sh", "-ec", script)
+        self.ip(
+            f"netns add {name}",
+            f"link add name to-{name} type veth peer name eth0 netns {name}",
+            f"link set to-{name} master br0 up",
+        )
+        made.ip("link set lo up", "link set eth0 up", f"address add {made.address}/24 dev eth0")
+        made.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.disable_ipv6=1")
         self.hosts.append(made)
         return made
 
@@ -355,23 +363,24 @@ class Sandbox:
         """Take machines away, and their pods."""
         names = {host.name for host in hosts}
         pods = {pod.name for pod in self.pods if pod.name.removesuffix("-pod") in names}
-        script = "".join(f"ip netns delete {name}\n" for name in pods)
+        commands = [f"netns delete {name}" for name in pods]
         for name in names:
             # The kernel takes a namespace's devices away later, a deleted pair at once.
-            script += f"rm -rf /run/flannel-{name}\nip link delete to-{name}\nip netns delete {name}\n"
-        self.run("sh", "-ec", script)
+            commands += [f"link delete to-{name}", f"netns delete {name}"]
+        if names:
+            self.run("rm", "-rf", *(f"/run/flannel-{name}" for name in names))
+            self.ip(*commands)
         self.pods = [pod for pod in self.pods if pod.name not in pods]
         self.hosts = [host for host in self.hosts if host.name not in names]
 
     def begin(self, *, fresh: bool = False) -> None:
         """A bridge and an empty etcd, or one that has never had anything."""
         # With an address of its own: it would take that of one of its ports, and another when that one goes.
-        script = """
-            ip link add br0 address 02:00:c0:a8:32:01 type bridge
-            ip address add 192.168.50.1/24 dev br0
-            ip link set br0 up
-        """
-        self.run("sh", "-ec", script)
+        self.ip(
+            "link add br0 address 02:00:c0:a8:32:01 type bridge",
+            "address add 192.168.50.1/24 dev br0",
+            "link set br0 up",
+        )
         if fresh:
             self._end_etcd()
         self._empty_etcd()

@@ -1,8 +1,9 @@
 """Does what lines of JSON on its standard input say, one after another; a program starts in milliseconds.
 
-{"run": [ARGV], "timeout": S, "pids": [PID], "netns": NAME} -> {"exit": N, "out": TEXT, "err": TEXT}, when it
-                                                 has ended; with `pids` also "before" and "after", see `look`;
-                                                 in a network namespace as `ip -n` is, whose /sys stays ours
+{"run": [ARGV], "timeout": S, "pids": [PID], "netns": NAME, "input": TEXT} -> {"exit": N, "out": TEXT,
+                                                 "err": TEXT}, when it has ended; with `pids` also "before"
+                                                 and "after", see `look`; in a network namespace it keeps
+                                                 our /sys, as with `ip -n`
 {"spawn": [ARGV], "log": FILE}                -> {"pid": N}, at once; its output goes to the file
 {"replace": PID, "spawn": [ARGV], "log": FILE} -> {"pid": N, "at": S}: killed by SIGKILL, and the other one
                                                  spawned at once, at S (seconds of CLOCK_MONOTONIC)
@@ -121,7 +122,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             done = subprocess.run(
                 request["run"],
                 env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
+                input=request.get("input", ""),
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
