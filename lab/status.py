@@ -92,10 +92,10 @@ def _lab(engine: Engine, name: str) -> LabStatus:
     except Unreadable as error:
         made = len(engine.containers({NAME: name}))
         return LabStatus(name, f"made by {error.made_by}", "", made, str(maker_of(engine, name)))
-    if lab is None:
-        return LabStatus(name, "left over", "", len(engine.containers({NAME: name})), "")
+    unfinished = "in use by a running process" if is_held(engine.id, name) else "left over"
+    if lab is None:  # or what `lab bench` and the tests work in
+        return LabStatus(name, unfinished, "", len(engine.containers({NAME: name})), "")
+    state = unfinished
     if lab.complete:
         state = "up" if not lab.missing else f"not whole: {', '.join(lab.missing)}"
-    else:
-        state = "in use by a running process" if is_held(engine.id, name) else "left over"
     return LabStatus(name, state, str(lab.underlay), len(lab.nodes), str(lab.maker))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab import checks, spec
+from lab import checks, lock, spec, status
 from lab.cluster import lifecycle, perform
-from lab.engine import EngineUnavailable
+from lab.engine import Container, EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
-from lab.labels import COMPLETE
+from lab.labels import COMPLETE, NAME
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
 
 LAB = spec.tutorial().with_name("demo")
@@ -204,3 +204,13 @@ def test_a_down_that_is_interrupted_is_done_all_the_same(fake: PretendedEngine, 
     with pytest.raises(KeyboardInterrupt):
         lifecycle.down(fake.engine, "demo")
     assert fake.left == []
+
+
+def test_what_is_no_lab_is_listed_as_in_use_while_its_maker_holds_it_and_then_as_left_over(fake):
+    made = Container("lab-bench-1", "lab-bench-1", {NAME: "bench-1"}, "running", "Up")
+    fake.containers_[made.name] = made
+    with lock.held(fake.id, "bench-1"):
+        assert [(it.name, it.state) for it in status.labs(fake.engine)] == [
+            ("bench-1", "in use by a running process")
+        ]
+    assert [(it.name, it.state) for it in status.labs(fake.engine)] == [("bench-1", "left over")]
