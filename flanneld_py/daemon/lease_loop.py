@@ -13,6 +13,7 @@ from flanneld_py.daemon.claim import Claim, Lost, PeerView, words
 from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.daemon.reconcile import Reconciler
 from flanneld_py.errors import Stopped
+from flanneld_py.lease.admission import Admission
 from flanneld_py.lease.model import Lease, PeerAdded, PeerEvent, StoredLease
 from flanneld_py.lease.validation import ProtectedAddresses
 from flanneld_py.monitor.status import BEHIND, NetworkStatus
@@ -89,7 +90,7 @@ class LeaseLoop:
         self._needs = needs
         self._look_at = float("-inf")
         self._log_sample = LogSample()
-        self._counted = (0, 0)
+        self._counted: tuple[Admission | None, int] = (None, 0)
         self._late = Backoff()
         self.claim: Claim
 
@@ -257,8 +258,8 @@ class LeaseLoop:
             if line := self._log_sample.tell(text, self._time.now()):
                 logger.warning("%s", line)
         admission = self._view.admission
-        if self._counted != (id(admission), admission.changes):
-            self._counted = id(admission), admission.changes
+        if self._counted != (admission, admission.changes):
+            self._counted = admission, admission.changes
             self._status.refusals = admission.refusals(EXAMPLES)
 
     def _log_changes(self, events: Sequence[PeerEvent]) -> None:
@@ -316,8 +317,9 @@ class LeaseLoop:
         if not self.claim.spoiled:
             self._retry_renewal_at = float("-inf")
         self.claim = Claim(renewed, now)
-        self._pass_on(self._view.judge_by(replace(self._view.rules, public=attrs.public)))
         self._extend()
+        if lost := self._pass_on(self._view.judge_by(replace(self._view.rules, public=attrs.public))):
+            return lost
         self._status.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""

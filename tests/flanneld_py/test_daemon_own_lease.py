@@ -11,6 +11,7 @@ from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode, encode_v2
 from flanneld_py.registry import RegistryUnavailable
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, Stop
 from tests.flanneld_py.made import attrs, subnet
+from tests.flanneld_py.memory_registry import MemoryRegistry
 
 
 def test_a_deleted_lease_is_released_first_and_then_acquired_again(world):
@@ -255,4 +256,22 @@ def test_who_takes_the_subnet_by_an_address_that_was_ours_is_another(world):
     world.script.at(100, lambda: None)
     world.run()
     assert world.holders()[str(own)] == OUR_IP
+    assert "release" in world.backend.calls
+
+
+def test_a_lease_that_is_deleted_just_as_it_is_renewed_with_another_address_is_lost(world):
+    """A peer's lease has the new address: it is refused, and our own looked at before the backend knows."""
+    moved = "192.168.199.77"
+
+    class Meddled(MemoryRegistry):
+        def renew(self, held: StoredLease, attrs: LeaseAttrs) -> int | None:
+            answer = super().renew(held, attrs)
+            world.etcd.delete(held.lease.subnet)
+            return answer
+
+    world.registry = Meddled(world.etcd)
+    world.etcd.put(subnet("10.2.52.0/24"), attrs(moved))
+    world.script.at(10, lambda: setattr(world.backend, "said", attrs(moved)))
+    world.script.at(20, lambda: None)
+    world.run()
     assert "release" in world.backend.calls
