@@ -28,6 +28,7 @@ __all__ = [
     "PACKET",
     "POD_ANSWERS",
     "QUESTION",
+    "SANDBOX_COMMAND",
     "SEED_ENGINE_STARTS",
     "SEED_FILLED",
     "SETTLED",
@@ -123,6 +124,9 @@ IMAGE_CARRIED = Deadline(3600)
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
+
+SANDBOX_COMMAND = Deadline(30)
+"""For a command in the sandbox of `lab bench` and the kernel tests, and for its agent's answer besides."""
 
 SPARE = Deadline(5)
 """For a node to start what asks the questions, and to hand back the answers."""

@@ -59,7 +59,11 @@ _COUNTERS: tuple[tuple[str, str, Callable[[NetworkStatus], int]], ...] = (
     ),
     ("flanneld_watches", "Watches started.", lambda b: b.watches),
     ("flanneld_device_repairs", "Repairs of devices and files.", lambda b: b.repairs),
-    ("flanneld_firewall_repairs", "Repairs of packet filter rules.", lambda b: b.filter_repairs),
+    (
+        "flanneld_firewall_repairs",
+        "Repairs of filter rules, blackhole routes.",
+        lambda b: b.filter_repairs,
+    ),
 )
 
 

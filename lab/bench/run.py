@@ -99,7 +99,7 @@ def _start_etcd(box: Box) -> None:
         "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://127.0.0.1:2379",
         "--listen-peer-urls=http://127.0.0.1:2380",
     )  # fmt: skip
-    said = box.says(log, "ready to serve client requests", timeout=UNIT_STARTS.seconds)
+    said = box.says(log, "ready to serve client requests", times=1, timeout=UNIT_STARTS.seconds)
     if said is not None:
         raise wait.TimedOut(f"waited {UNIT_STARTS.seconds:.0f} s for etcd; last seen: {said[-300:]}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lab import lock
 from lab.confinement import SANDBOX
-from lab.deadlines import patience
+from lab.deadlines import SANDBOX_COMMAND
 from lab.engine import ContainerConfig, Engine, FileContent
 from lab.errors import CommandError, LabError
 from lab.labels import NAME
@@ -18,9 +18,6 @@ from lab.sandbox.inside import agent
 from lab.signals import shielded
 
 __all__ = ["Answer", "Box", "open_box"]
-
-LONG = 30.0
-"""Seconds for a command that is quick everywhere, and for the agent's answer where nothing is waited for."""
 
 
 class Answer(dict[str, Any]):
@@ -56,7 +53,7 @@ class Box:
         """Have the agent do one thing. Raises `LabError` if it cannot, or is gone."""
         self._usable = False  # until the answer is whole: after Ctrl-C half of it may still be to come
         self._talk.say(json.dumps(request))
-        answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + LONG * patience()))
+        answer = json.loads(self._talk.hear(float(request.get("timeout", 0)) + SANDBOX_COMMAND.seconds))
         self._usable = True
         if "error" in answer:
             raise LabError(f"in the sandbox: {request}: {answer['error']}")
@@ -65,7 +62,7 @@ class Box:
     def run(
         self,
         *argv: str,
-        timeout: float = LONG,
+        timeout: float | None = None,
         pids: Sequence[int] | None = None,
         netns: str = "",
         given: str = "",
@@ -74,9 +71,10 @@ class Box:
 
         `given` is its standard input.
         """
-        return Answer(self.ask(run=argv, timeout=timeout, pids=pids, netns=netns, input=given))
+        seconds = SANDBOX_COMMAND.seconds if timeout is None else timeout
+        return Answer(self.ask(run=argv, timeout=seconds, pids=pids, netns=netns, input=given))
 
-    def must(self, *argv: str, timeout: float = LONG) -> str:
+    def must(self, *argv: str, timeout: float | None = None) -> str:
         """The standard output of a program that has to succeed. Raises `CommandError`."""
         done = self.run(*argv, timeout=timeout)
         if done.exit != 0:
@@ -94,14 +92,14 @@ class Box:
 
     def load(self, package: str, folder: str) -> None:
         """Have the agent import a Python package, for programs that are forked from it."""
-        self.ask(load=package, path=folder, timeout=LONG)
+        self.ask(load=package, path=folder, timeout=SANDBOX_COMMAND.seconds)
 
     def fork(self, *argv: str, netns: str = "", env: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Start a program of Python, by its path, as `spawn` does; what is loaded it need not import."""
         log = self._log()
         return int(self.ask(fork=argv, log=log, err="", netns=netns, env=dict(env or {}))["pid"]), log
 
-    def run_forked(self, *argv: str, timeout: float = LONG, netns: str = "") -> Answer:
+    def run_forked(self, *argv: str, timeout: float, netns: str = "") -> Answer:
         """Run a program of Python to its end, or for so many seconds, that need not import what is loaded."""
         log, err = self._log(), self._log()
         pid = int(self.ask(fork=argv, log=log, err=err, netns=netns, env={})["pid"])
@@ -109,9 +107,9 @@ class Box:
         self.clear([pid])
         return Answer(exit=124 if status is None else status, out=self.read(log), err=self.read(err))
 
-    def post(self, to: str, path: str, body: str, timeout: float = LONG) -> tuple[int, str]:
+    def post(self, to: str, path: str, body: str) -> tuple[int, str]:
         """Ask an HTTP server that can be reached from the container; status and body of its answer."""
-        answer = self.ask(post=path, to=to, body=body, timeout=timeout)
+        answer = self.ask(post=path, to=to, body=body, timeout=SANDBOX_COMMAND.seconds)
         return int(answer["status"]), str(answer["text"])
 
     def _log(self) -> str:
@@ -131,7 +129,7 @@ class Box:
         """The same, waited for; None if it still runs after so many seconds."""
         return _status(self.ask(ends=pid, timeout=timeout))
 
-    def says(self, log: str, text: str, times: int = 1, timeout: float = LONG) -> str | None:
+    def says(self, log: str, text: str, times: int, timeout: float) -> str | None:
         """Wait until a file has a text so many times; None, or all that it has after so many seconds."""
         answer = self.ask(says=log, text=text, times=times, timeout=timeout)
         return None if answer["said"] else str(answer["log"])
@@ -160,7 +158,7 @@ class Box:
 
     def end(self) -> None:
         """End the conversation, and with it the agent."""
-        self._talk.end(LONG)
+        self._talk.end(SANDBOX_COMMAND.seconds)
 
     def put(self, files: Mapping[str, FileContent]) -> None:
         """Write files; not below /run."""
