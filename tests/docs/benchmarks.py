@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, made from what `lab bench` and `make bench` wrote into docs/bench/."""
+"""The tables of docs/benchmarks.md, made from what `lab bench` wrote into docs/bench/."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["machine", "overlays", "project", "targets"]
+__all__ = ["machine", "overlays", "targets"]
 
 FOLDER: Final = Path(__file__).parent.parent.parent / "docs" / "bench"
 
@@ -72,17 +72,6 @@ def targets() -> str:
             ]
         )
     return _table(["way", "figure", "in terms of", "median (range)", "target", ""], rows)
-
-
-def project() -> str:
-    """What `make bench` measured."""
-    rows = []
-    for item in _read("project.json")["figures"]:
-        least, most = item["least"], item["greatest"]
-        count = item["count"]
-        spread = f"{_short(least)} - {_short(most)}, n={count}" if count > 1 else f"n={count}"
-        rows.append([item["name"], f"{_short(item['median'])} {item['unit']}", spread, item["target"]])
-    return _table(["", "median", "range", "target"], rows)
 
 
 def _median(item: Mapping[str, Any] | None) -> str:
