@@ -50,5 +50,5 @@ def test_the_lease_is_flannels(devices):
 
 
 def test_an_interface_that_has_no_room_is_refused():
-    with pytest.raises(Fatal, match="MTU 80 of eth0 is too small for ipip: 88 is the least"):
+    with pytest.raises(Fatal, match="The MTU of eth0 is 80, and ipip needs at least 88: raise it"):
         ipip(dataclasses.replace(ETH0, mtu=80))

@@ -15,6 +15,7 @@ from flanneld_py.backend.udp import backend as udp
 from flanneld_py.backend.udp.config import Udp, UdpOptions
 from flanneld_py.datapath.forward import Peer
 from flanneld_py.datapath.tunnel import Outside
+from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import own_devices
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface
@@ -132,6 +133,12 @@ def test_another_mtu_and_name_need_no_other_socket(backend):
     assert tunnel.outside.socket is before
     assert tunnel.outside.interface == "lan0"
     assert backend.announcement() == b'{"MTU":1400}'
+
+
+def test_an_interface_that_has_no_room_is_refused(backend):
+    with pytest.raises(Fatal, match="The MTU of lan0 is 95, and udp needs at least 96: raise it") as caught:
+        backend.follow(replace(LO, name="lan0", mtu=95), Addresses(LO.ipv4))
+    assert caught.value.code == Exit.INTERFACE
 
 
 def test_another_address_is_bound_announced_and_the_old_one_is_let_go(backend):

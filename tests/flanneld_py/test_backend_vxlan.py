@@ -115,10 +115,13 @@ def test_a_larger_mtu_than_the_interfaces_does_not_count_and_is_warned_of(caplog
 
 
 def test_an_mtu_that_leaves_too_little_for_ipv6_is_refused():
-    # RFC 8200: every network carries 1280 bytes.
-    with pytest.raises(Fatal, match="1280 is the least") as caught:
+    # RFC 8200: every network carries 1280 bytes. Encapsulation adds 70.
+    with pytest.raises(Fatal, match=r"Backend\.MTU is 1300, and vxlan needs at least 1350") as caught:
         vxlan(IPV6, mtu=1300)
     assert caught.value.code == Exit.CONFIG
+    narrow = dataclasses.replace(ETH0, mtu=1300)
+    with pytest.raises(Fatal, match="The MTU of eth0 is 1300, and vxlan needs at least 1350"):
+        vxlan(IPV4, IPV6, interface=narrow)
     assert vxlan(IPV4, mtu=1300).mtu == 1250
 
 

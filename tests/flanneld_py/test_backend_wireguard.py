@@ -217,7 +217,7 @@ def test_our_own_lease_names_the_port_of_each_device(kernel):
 def test_the_mtu_is_that_of_the_outer_packets_as_in_flannel(kernel):
     assert backend(FakeTable(), Wireguard(mtu=1400)).mtu == 1320
     assert kernel.devices["flannel-wg"][0] == 1320
-    with pytest.raises(Fatal, match=r"Backend\.MTU 100 is too small for wireguard: 148 is the least"):
+    with pytest.raises(Fatal, match=r"Backend\.MTU is 100, and wireguard needs at least 148: raise it"):
         backend(FakeTable(), Wireguard(mtu=100))
 
 

@@ -8,6 +8,7 @@ from flanneld_py.backend.ipip.config import DEVICE, Ipip
 from flanneld_py.backend.ipip.entries import entries
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.mtu import require_mtu
 from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.config.model import NetworkConfig
@@ -61,12 +62,7 @@ class IpipBackend(KernelBackend):
                 "another interface with -iface",
                 code=Exit.INTERFACE,
             )
-        least = LOWEST_MTU[4] + OVERHEAD
-        if interface.mtu < least:
-            raise Fatal(
-                f"MTU {interface.mtu} of {interface.name} is too small for ipip: {least} is the least",
-                code=Exit.INTERFACE,
-            )
+        require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Ipip.type, interface, code=Exit.INTERFACE)
         self._interface = interface
         self.mtu = interface.mtu - OVERHEAD
         self._local = interface.ipv4

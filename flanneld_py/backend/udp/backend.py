@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.mtu import require_mtu
 from flanneld_py.backend.source_check import SourceCheck
 from flanneld_py.backend.udp.config import Udp, UdpOptions
 from flanneld_py.backend.udp.protected_routes import ProtectedRoutes
@@ -243,11 +244,7 @@ def _address(interface: Interface) -> IPv4Address:
 
 
 def _inner_mtu(interface: Interface) -> int:
-    if interface.mtu - OVERHEAD < LOWEST_MTU[4]:
-        raise Fatal(
-            f"The MTU of {interface.name} is {interface.mtu}: {LOWEST_MTU[4] + OVERHEAD} is the least",
-            code=Exit.INTERFACE,
-        )
+    require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Udp.type, interface, code=Exit.INTERFACE)
     return interface.mtu - OVERHEAD
 
 

@@ -9,11 +9,12 @@ from typing import Final
 
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.kind import NodeContext
+from flanneld_py.backend.mtu import require_mtu
 from flanneld_py.backend.next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.source_check import SourceCheck
 from flanneld_py.backend.vxlan import entries
-from flanneld_py.backend.vxlan.config import Vxlan, VxlanOptions
+from flanneld_py.backend.vxlan.config import Vxlan, VxlanOptions, lowest_mtu
 from flanneld_py.backend.vxlan.entries import Vteps, announced
 from flanneld_py.backend.vxlan.vtep import Vtep
 from flanneld_py.config.model import NetworkConfig
@@ -57,6 +58,7 @@ class VxlanBackend(KernelBackend):
         reached = NextHops(ways) if config.direct_routing else None
         super().__init__(network.overlay, node.interface, table, reached)
         self._config = config
+        self._lowest_mtu = lowest_mtu(network.versions)
         self._older = False
         self._source_check = SourceCheck(
             check=options.vxlan_source_check, sends=lambda lease: lease.attrs.backend_type == Vxlan.type
@@ -100,6 +102,7 @@ class VxlanBackend(KernelBackend):
         if self._config.mtu > outer:  # the kernel would not have it either
             text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
             logger.warning(text, self._config.mtu, interface.name, outer)
+        require_mtu(outer, self._lowest_mtu, Vxlan.type, interface, code=Exit.CONFIG)
         if self._ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
             self._ipv4.stand(interface.index, local, outer)

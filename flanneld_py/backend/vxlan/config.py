@@ -11,7 +11,7 @@ from flanneld_py.config.reader import Problem
 from flanneld_py.kernel.devices import VXLAN_PORT
 from flanneld_py.kernel.limits import LONGEST_NAME, LOWEST_MTU
 
-__all__ = ["OVERHEAD", "Vxlan", "VxlanOptions", "device_name"]
+__all__ = ["OVERHEAD", "Vxlan", "VxlanOptions", "device_name", "lowest_mtu"]
 
 HIGHEST_VNI: Final = 2**24 - 1  # RFC 7348
 
@@ -26,6 +26,11 @@ without options.
 def device_name(vni: int, version: int) -> str:
     """That of the device for packets of a version of IP; it is flannel's."""
     return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
+
+
+def lowest_mtu(versions: Sequence[int]) -> int:
+    """The least MTU of an interface whose overlay has these versions of IP."""
+    return max((LOWEST_MTU[version] + OVERHEAD[version] for version in versions), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Vxlan(BackendConfig):
             longest = f"a name has at most {LONGEST_NAME} characters"
             text = f"is {self.vni}, which makes a device {name}, and {longest}"
             yield Problem("Backend.VNI", text, f"give a number from 1 to {highest}")
-        yield from mtu_problems(self.mtu, LOWEST_MTU[version] + OVERHEAD[version])
+        yield from mtu_problems(self.mtu, lowest_mtu(versions))
 
     def reservations(self, versions: Sequence[int]) -> Iterator[Reservation]:
         """See `BackendConfig`."""

@@ -13,7 +13,6 @@ from flanneld_py.kernel import links, offload, own_devices
 from flanneld_py.kernel.desired import AnyPool, DesiredDevice
 from flanneld_py.kernel.device_lock import DeviceLock, LockedByAnother
 from flanneld_py.kernel.devices import VXLAN_PORT
-from flanneld_py.kernel.limits import LOWEST_MTU
 from flanneld_py.subnet import Address
 
 __all__ = ["Vtep"]
@@ -70,16 +69,9 @@ class Vtep:
     def stand(self, under: int, local: Address, outer: int) -> None:
         """Send by the interface of this index, from this address, packets of `outer` bytes at most.
 
-        `make` sees to it. Raises `Fatal`.
+        `make` sees to it.
         """
-        overhead, lowest = OVERHEAD[local.version], LOWEST_MTU[local.version]
-        if outer - overhead < lowest:
-            raise Fatal(
-                f"{self.name} would have an MTU of {outer - overhead}, and {lowest} is the least: raise "
-                "Backend.MTU, or the MTU of the interface",
-                code=Exit.CONFIG,
-            )
-        self._under, self._local, self.mtu = under, local, outer - overhead
+        self._under, self._local, self.mtu = under, local, outer - OVERHEAD[local.version]
 
     def make(self, address: Address) -> None:
         """Have the device, with this address, and up. Raises `Fatal`."""

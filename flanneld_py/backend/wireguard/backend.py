@@ -13,6 +13,7 @@ from typing import Final
 from flanneld_py.backend.kernel_backend import KernelBackend, Table, outdone
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.ledger import Wants
+from flanneld_py.backend.mtu import require_mtu
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.backend.wireguard.config import OVERHEAD, Wireguard, is_key, lowest_mtu
 from flanneld_py.backend.wireguard.peers import DevicePeer, announced, peers_of, plan_peers
@@ -66,12 +67,7 @@ class WireguardBackend(KernelBackend):
     def follow(self, interface: Interface, public: Addresses) -> None:
         """See `Backend`. The devices are bound to no address."""
         outer = self._config.mtu or interface.mtu
-        if outer < self._lowest_mtu:
-            origin = "Backend.MTU" if self._config.mtu else f"MTU of {interface.name}"
-            raise Fatal(
-                f"{origin} {outer} is too small for wireguard: {self._lowest_mtu} is the least",
-                code=Exit.INTERFACE,
-            )
+        require_mtu(outer, self._lowest_mtu, Wireguard.type, interface, code=Exit.INTERFACE)
         self._interface = interface
         self.mtu = outer - OVERHEAD
         self._public = of_families(public, self._overlay)
