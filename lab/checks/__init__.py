@@ -1,4 +1,4 @@
-"""What a lab must look like, by the tutorial and by genuine flannels, against what it does look like.
+"""Compares what a lab looks like with what the tutorial and genuine flannels say it must look like.
 
 `lab.observe` asks the lab; everything here is pure. `lab check`, the cluster tests and the last step of
 `lab up` share these functions.
@@ -27,9 +27,9 @@ __all__ = [
 
 
 def run_all(lab: LabAccess, only: Iterable[str] = ()) -> list[Finding]:
-    """Every check, or those with these identifiers, on a lab that stands.
+    """Run every check, or those with these identifiers, on a lab that is up.
 
-    A node that does not answer is one finding, and hides no other node's.
+    A node that does not answer is reported as one finding, and does not hide what other nodes show.
     """
     checks = chosen(only)
     return judge(observe(lab, topics_of(checks)), checks)

@@ -1,4 +1,4 @@
-"""What must be seen of one node, given what etcd and the other nodes show. Pure."""
+"""What one node must look like, given what etcd and the other nodes show. Pure."""
 
 import json
 from ipaddress import IPv4Network
@@ -11,7 +11,7 @@ from lab.observe.parse import parse_environment
 __all__ = ["NEEDS", "expected_on", "gateway_of", "leases_of", "masquerades", "public_ip", "subnet_of"]
 
 NEEDS = frozenset({Topic.LEASES, Topic.SUBNET_ENV, Topic.LINKS, Topic.DIALECT})
-"""What has to be asked for it, of every node."""
+"""What every node has to be asked to work this out."""
 
 SUBNET = "FLANNEL_SUBNET"
 
@@ -34,20 +34,20 @@ def expected_on(seen: Observation, node: NodeObservation) -> Expected:
 
 
 def _dialect(seen: Observation, node: NodeObservation) -> Dialect:
-    """Of a program that is not ours, by what it says of itself."""
+    """How this node's flanneld behaves: for a program that is not ours, by the version it prints."""
     if seen.node_spec(node.name).flanneld.program is None:
         return our_dialect(seen.spec.etcd_api)
     return dialect_of(parse_version(known(node.version) or ""))
 
 
 def masquerades(seen: Observation, node: str) -> bool:
-    """Whether this node's flanneld does what its Docker else does: give packets that leave the overlay,
+    """Whether this node's flanneld masquerades in Docker's place: it gives packets that leave the overlay,
     and only those, the node's address."""
     return bool(MASQUERADE & {*seen.spec.flanneld_options, *seen.node_spec(node).flanneld.options})
 
 
 def _peers(seen: Observation, node: NodeObservation) -> list[Peer]:
-    if seen.leases is None:  # etcd does not say: then the nodes themselves do
+    if seen.leases is None:  # etcd did not answer: rely on what the nodes themselves say
         name = seen.spec.backend.device_name(seen.spec.backend_config)
         subnet, device = _claim(node), (known(node.links) or {}).get(name)
         return [Peer(subnet, node.address, device.mac if device else "")] if subnet else []
@@ -59,7 +59,7 @@ def _peers(seen: Observation, node: NodeObservation) -> list[Peer]:
 
 
 def _claim(node: NodeObservation) -> IPv4Network | None:
-    """The subnet that a node's own subnet.env tells of."""
+    """The subnet in a node's own subnet.env, if there is one."""
     env = known(node.subnet_env)
     try:
         text = env.text if env is not None else None
@@ -69,7 +69,7 @@ def _claim(node: NodeObservation) -> IPv4Network | None:
 
 
 def public_ip(lease: Lease) -> str:
-    """The address that a lease names; empty when its value is none of flannel's."""
+    """The address that a lease names; empty when flannel would not write such a value."""
     try:
         return str(json.loads(lease.value)["PublicIP"])
     except (ValueError, KeyError, TypeError):
@@ -89,10 +89,10 @@ def leases_of(seen: Observation, node: NodeObservation) -> list[Lease]:
 
 
 def subnet_of(seen: Observation, node: NodeObservation) -> IPv4Network | None:
-    """The subnet of this node's lease; without exactly one, that of its subnet.env.
+    """The subnet of this node's lease or, unless it has exactly one lease, that of its subnet.env.
 
-    So what a node has made of a lease that is gone, or of one that etcd does not tell of, is compared all
-    the same. That the lease is missing is told by the checks of the lease.
+    This way, what a node has set up for a lease that is gone, or that etcd does not report, is still
+    compared. The missing lease itself is reported by the checks of leases.
     """
     found = [lease.subnet for lease in leases_of(seen, node)]
     return (found[0] if len(found) == 1 else None) or _claim(node)

@@ -1,4 +1,4 @@
-"""What a check has come to. Pure."""
+"""The outcome of a check. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ SubjectKind = Literal["node", "nodePair", "pod", "podPair", "etcdKey", "etcd"]
 
 
 class Kind(Enum):
-    """How it came out."""
+    """The outcome of one comparison."""
 
     PASS = "pass"  # noqa: S105 - no password
     """What was seen is what was expected."""
     FAIL = "fail"
     """Something else was seen."""
     UNKNOWN = "unknown"
-    """Nobody could see it: whoever was asked did not answer."""
+    """It could not be seen: the node that was asked did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Subject:
 
     kind: SubjectKind
     names: tuple[str, ...]
-    """Of a pair, who begins comes first."""
+    """For a pair, the one that initiates comes first."""
     part: str = ""
-    """Of a node or pod: the device or the service."""
+    """For a node or pod: which of its devices or services."""
 
     @classmethod
     def node(cls, name: str, part: str = "") -> "Subject":
@@ -63,7 +63,7 @@ class Comparison:
 
 
 def compare(subject: Subject, ok: bool, expected: Value, seen: Value) -> Comparison:
-    """By a rule of the check's own."""
+    """The result of a rule that the check itself has applied."""
     return Comparison(subject, Kind.PASS if ok else Kind.FAIL, expected, seen)
 
 
@@ -73,12 +73,12 @@ def equal(subject: Subject, expected: Value, seen: Value) -> Comparison:
 
 
 def unknown(subject: Subject, expected: Value, reason: str) -> Comparison:
-    """It could not be looked at."""
+    """The result when nothing could be seen."""
     return Comparison(subject, Kind.UNKNOWN, expected, Failure(reason))
 
 
 def failed(found: "Iterable[Finding]") -> "list[Finding]":
-    """Those that do not hold, or of which nobody knows."""
+    """The findings that do not hold or are unknown."""
     return [finding for finding in found if not finding.ok]
 
 
@@ -87,7 +87,7 @@ class Finding:
     """One check of one subject."""
 
     id: str
-    """The check's identifier, such as `leases.value`. It stays, whatever the words."""
+    """The check's identifier, such as `leases.value`. It stays the same even if the wording changes."""
     title: str
     """For a person, such as `flannel0 MTU`."""
     kind: Kind

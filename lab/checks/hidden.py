@@ -1,4 +1,4 @@
-"""What nobody can know while a node is silent. Pure."""
+"""What cannot be known while a node is silent. Pure."""
 
 from lab.observe import Observation, Silent
 
@@ -6,9 +6,9 @@ __all__ = ["who_may_hide"]
 
 
 def who_may_hide(seen: Observation, pod: str) -> str | None:
-    """Which silent node may have a pod that nobody tells of, in words; None where none can.
+    """Which silent node may be running a pod that no other node reports, in words; None if there is none.
 
-    A pod that has no place of its own may be on any.
+    A pod that is not assigned to a node may be on any of them.
     """
     if seen.pod(pod) is not None:
         return None

@@ -1,4 +1,4 @@
-"""Network devices: what checks of them have in common. Pure."""
+"""What the checks of network devices have in common. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,7 +15,7 @@ NO_DEVICE = Missing("no such device")
 
 
 def addresses(link: Link | None) -> Value:
-    """A device's addresses, in IPv4."""
+    """A device's IPv4 addresses."""
     return NO_DEVICE if link is None else Items(link.addresses, none="no address", apart=", ")
 
 

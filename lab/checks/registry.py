@@ -26,7 +26,7 @@ Function = Callable[[Observation], Iterator[Comparison]]
 
 
 class Layer(IntEnum):
-    """From the ground up: in this order the checks are made and shown, for a fault below shows above."""
+    """From the ground up. Checks run and are shown in this order, as a fault shows in all layers above."""
 
     NODE = 1
     STORE = 2
@@ -44,20 +44,20 @@ class Layer(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check, with all that is to be said about it."""
+    """A check and its description."""
 
     id: str
     title: str
     layer: Layer
     on: str
-    """What it is made of, once for each: minion, pod, pair of pods."""
+    """What it is run on, once for each: minion, pod, pair of pods."""
     expects: str
     """What must be seen, in Markdown, for the table of checks."""
     needs: frozenset[Topic]
-    """What has to be asked for it."""
+    """What has to be asked of the nodes before it can run."""
     function: Function
     part: str = ""
-    """What the title names of the subject, as the table of checks calls it: DEV for flannel's device."""
+    """What stands for {part} in the title in the table of checks: DEV for flannel's device."""
 
     def findings(self, seen: Observation) -> Iterator[Finding]:
         """One for each subject."""
@@ -65,7 +65,7 @@ class Check:
             yield Finding(self.id, self.name(item.subject), item.kind, item.subject, item.expected, item.seen)
 
     def name(self, subject: Subject) -> str:
-        """Its title, of this subject."""
+        """Its title for this subject."""
         return self.title.replace(PART, subject.part)
 
 
@@ -99,7 +99,7 @@ def check(
 
 @cache
 def every_check() -> tuple[Check, ...]:
-    """All of them, from the ground up; those of one layer in the order of their modules and lines."""
+    """Every check, from the ground up; within a layer in the order of modules, then of lines."""
     package = importlib.import_module("lab.checks.catalog")
     for module in sorted(found.name for found in pkgutil.iter_modules(package.__path__)):
         importlib.import_module(f"{package.__name__}.{module}")
@@ -107,13 +107,13 @@ def every_check() -> tuple[Check, ...]:
 
 
 ALWAYS = "node.answers"
-"""Whether those were heard whom the other checks look at."""
+"""The check that the nodes which all others look at have answered."""
 
 
 def chosen(patterns: Iterable[str]) -> tuple[Check, ...]:
-    """The checks with these identifiers, in which `*` stands for anything; all, if there are none.
+    """The checks that match these patterns, in which `*` matches anything; all, if there are no patterns.
 
-    Whether the nodes answer is always among them. Raises `Unfit` for a pattern that no check has.
+    The check that the nodes answer is always among them. Raises `Unfit` for a pattern that matches none.
     """
     wanted = tuple(patterns)
     for pattern in wanted:
@@ -128,12 +128,12 @@ def chosen(patterns: Iterable[str]) -> tuple[Check, ...]:
 
 
 def topics_of(checks: Iterable[Check]) -> frozenset[Topic]:
-    """What has to be asked for all of these."""
+    """Everything that has to be asked before these can run."""
     return frozenset[Topic]().union(*(known.needs for known in checks))
 
 
 def judge(seen: Observation, checks: Iterable[Check] | None = None) -> list[Finding]:
-    """These checks, by default every one, on what was seen."""
+    """Run these checks, by default all of them, on what was seen."""
     return [
         finding for known in (every_check() if checks is None else checks) for finding in known.findings(seen)
     ]

@@ -6,7 +6,7 @@ __all__ = ["table"]
 
 
 def table() -> str:
-    """In Markdown, in the order in which they are made."""
+    """The table in Markdown, in the order in which the checks run."""
     rows = [f"| `{item.id}` | {_title(item)} | {item.on} | {item.expects} |" for item in every_check()]
     return "\n".join(["| identifier | check | on | expected |", "|---|---|---|---|", *rows]) + "\n"
 

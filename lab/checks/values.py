@@ -1,6 +1,6 @@
-"""What is expected and what is seen, as data; the words for a person are made of it. Pure.
+"""What is expected and what is seen, as data, from which the text for a person is made. Pure.
 
-A check whose values are of a kind of its own has a class for them beside it.
+A check that needs its own kind of value defines a class for it next to itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 __all__ = ["Between", "Data", "Failure", "Items", "Missing", "Number", "OneOf", "Text", "Value"]
 
 Data: TypeAlias = bool | int | str | Sequence["Data"] | Mapping[str, "Data"] | None
-"""What JSON can say."""
+"""What JSON can express."""
 
 
 class Value(Protocol):
@@ -33,7 +33,7 @@ class Text:
 
     @property
     def text(self) -> str:
-        """As it is."""
+        """Unchanged."""
         return self.data
 
 
@@ -52,22 +52,22 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Several of one kind, in no order that matters unless `apart` says so."""
+    """Several values of one kind; `apart` separates them in the text."""
 
     data: tuple[str, ...]
     none: str = "none"
-    """The words for an empty one."""
+    """The text if there are none."""
     apart: str = "\n"
 
     @property
     def text(self) -> str:
-        """One a line."""
+        """One per line, unless `apart` is something else."""
         return self.apart.join(self.data) or self.none
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is none of it."""
+    """Something that is not there."""
 
     text: str
     """Such as: no such device."""
@@ -80,24 +80,24 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """It came to nothing."""
+    """An attempt that failed."""
 
     error: str
 
     @property
     def data(self) -> Data:
-        """Under a name of its own, so that no value is taken for it."""
+        """Under its own key, so that it cannot be mistaken for a value."""
         return {"error": self.error}
 
     @property
     def text(self) -> str:
-        """In the words of who has tried."""
+        """In the words of the program that tried."""
         return self.error
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Any from the first to the last of them."""
+    """Any value from the first to the last."""
 
     first: str
     last: str
@@ -115,7 +115,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Each of these is right."""
+    """Any one of these is right."""
 
     values: tuple[Value, ...]
 

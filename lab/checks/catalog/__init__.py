@@ -1,1 +1,1 @@
-"""The checks: one file a subject, one function a check, each registered by its decorator."""
+"""The checks: one file per subject, one function per check, each registered by its decorator."""

@@ -1,4 +1,4 @@
-"""Each minion's devices, as its lease says: eth0, flannel's own, docker0 [3.7]."""
+"""Each minion's devices, compared with its lease: eth0, flannel's own and docker0 [3.7]."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ def _with_links(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[st
 
 
 def _with_device(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link], Subject]]:
-    """Those that must have a device of flannel's, with that device."""
+    """The minions that must have a flannel device, each with that device."""
     for node, links in _with_links(seen):
         device = expected_on(seen, node).device
         if device:
@@ -41,7 +41,7 @@ def _mtu(link: Link) -> Number:
     needs={Topic.LINKS},
 )
 def underlay_address(seen: Observation) -> Iterator[Comparison]:
-    """Nobody has taken it away."""
+    """It is still there."""
     for node, links in _with_links(seen):
         address = f"{node.address}/{seen.underlay.prefixlen}"
         yield compare_address(Subject.node(node.name, "eth0"), links, address)
@@ -154,7 +154,7 @@ def docker0_mtu(seen: Observation) -> Iterator[Comparison]:
     needs=NEEDS,
 )
 def subnet_env(seen: Observation) -> Iterator[Comparison]:
-    """A value that nobody can tell is taken as it is, if there is one."""
+    """A value that cannot be predicted is accepted as found, if there is one."""
     for node in seen.minions:
         env = known(node.subnet_env)
         if env is None:

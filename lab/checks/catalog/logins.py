@@ -1,4 +1,4 @@
-"""MySQL from each pod to each other one, over the overlay: it is that pod that answers [4.1]."""
+"""MySQL from each pod to every other one over the overlay, where the right pod answers [4.1]."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ NOT_TRIED = "not tried: one of the two pods does not run"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A MySQL server, by what it says of itself."""
+    """A MySQL server, as it identifies itself."""
 
     host: str
     version: str = ""
@@ -23,7 +23,7 @@ class Server:
 
     @property
     def data(self) -> Data:
-        """As the server has it."""
+        """As the server reports it."""
         return {"host": self.host} | ({"version": self.version} if self.version else {})
 
     @property
@@ -33,7 +33,7 @@ class Server:
 
 
 def _pairs(seen: Observation) -> Iterator[Subject]:
-    """Those that have, or must have, MySQL's client and server."""
+    """The pairs of pods that have, or must have, MySQL's client and server."""
     wanted = [*seen.spec.pods, *(pod.spec for pod in seen.pods)]
     names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment})
     return (Subject("podPair", (one, other)) for one in names for other in names if one != other)
@@ -63,7 +63,7 @@ def _logins(seen: Observation, way: str) -> Iterator[Comparison]:
 
 
 def _unknown(seen: Observation, client: str, server: str) -> str | None:
-    """Why nobody knows whether they could, if so: a node is silent."""
+    """Why it is not known whether they could log in (a node is silent); None if it is known."""
     pod = seen.pod(client)
     if pod is not None and isinstance(seen.nodes[pod.node].logins, Silent):
         return f"{pod.node} does not say"
@@ -71,7 +71,7 @@ def _unknown(seen: Observation, client: str, server: str) -> str | None:
 
 
 def _sources(seen: Observation, way: str) -> Iterator[Comparison]:
-    """Where Docker masquerades, the server sees the machine: there, nothing is compared."""
+    """Nothing is compared where Docker masquerades: there, the server sees the machine's address."""
     tried = _tried(seen, way)
     for subject in _pairs(seen):
         login, client = tried.get(subject.names), seen.pod(subject.names[0])
@@ -83,7 +83,7 @@ def _sources(seen: Observation, way: str) -> Iterator[Comparison]:
 NEEDS = {Topic.PODS, Topic.LOGINS}
 SOURCE = (
     "only if the client's flanneld has `-ip-masq`: the server sees the client pod's own address (`USER()`, "
-    "as in the process list). Without, Docker masquerades, and it sees the machine"
+    "as in the process list). Without it, Docker masquerades, and the server sees the machine"
 )
 
 
@@ -123,7 +123,7 @@ def pymysql(seen: Observation) -> Iterator[Comparison]:
     needs=NEEDS,
 )
 def mysql_source(seen: Observation) -> Iterator[Comparison]:
-    """With -ip-masq nobody hides a pod's address from another pod."""
+    """With -ip-masq a pod's address is not hidden from other pods."""
     yield from _sources(seen, "mysql")
 
 

@@ -12,13 +12,13 @@ from lab.observe import Observation, Silent, Topic, known
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Whoever is asked says something."""
+    """The node answers this question, or answers at all."""
 
     question: str
 
     @property
     def data(self) -> Data:
-        """The question; null for any at all."""
+        """The question; null if any answer will do."""
         return {"answerTo": self.question or None}
 
     @property
@@ -29,7 +29,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """It does not."""
+    """The node did not answer."""
 
     silent: Silent
 
@@ -49,12 +49,12 @@ class Silence:
     "machine",
     layer=Layer.NODE,
     on="machine",
-    expects="it runs, and answers each question within 60 s (only shown when it does not: then nobody knows "
-    "what it would have shown; what the others show is compared all the same)",
+    expects="it runs, and answers each question within 60 s (shown only when it does not: what it would have "
+    "shown is then unknown, and the other machines are still compared)",
     needs={Topic.SERVICES},  # which every machine is asked
 )
 def answers(seen: Observation) -> Iterator[Comparison]:
-    """Everything that was not told, each once."""
+    """Every question that was not answered, once each."""
     for node in seen.nodes.values():
         for silent in node.silences:
             kind = Kind.UNKNOWN if node.state == "running" else Kind.FAIL
@@ -63,13 +63,13 @@ def answers(seen: Observation) -> Iterator[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """How systemd says that a service is doing."""
+    """The state of a service according to systemd."""
 
     service: Service
 
     @property
     def data(self) -> Data:
-        """As systemd has it."""
+        """As systemd reports it."""
         since = self.service.since.isoformat() if self.service.since is not None else None
         return {
             "state": self.service.state,
@@ -91,11 +91,11 @@ class ServiceState:
     part="UNIT",
     on="machine",
     expects="active: `etcd` on the master, `flanneld` and `docker` on minions. Since when, and how often "
-    "systemd has restarted it, is shown; a service that came back by itself is right",
+    "systemd has restarted it, is shown; a service that came back by itself passes",
     needs={Topic.SERVICES},
 )
 def services(seen: Observation) -> Iterator[Comparison]:
-    """Each service that a node is to run does."""
+    """Each service that a node is meant to run is running."""
     for node in seen.nodes.values():
         for found in known(node.services) or ():
             subject = Subject.node(node.name, found.unit)

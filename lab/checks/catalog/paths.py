@@ -10,7 +10,7 @@ from lab.checks.values import Data, Failure
 from lab.observe import Observation, Ping, Topic, known
 
 TTL = 64
-"""Of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
+"""The TTL of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
 
 NOT_TRIED = "not tried"
 
@@ -20,7 +20,7 @@ class Reply:
     """An answer to an echo request."""
 
     ttl: int | None
-    """That it had left; None for any."""
+    """The TTL it arrived with; None for any."""
 
     @property
     def data(self) -> Data:
@@ -34,7 +34,7 @@ class Reply:
 
 
 def _left(backend: Backend) -> int | None:
-    """What is left of it on the way to another machine; None where nobody can tell."""
+    """The TTL that is left on arrival at another machine; None where it cannot be predicted."""
     return TTL - backend.hops if backend.hops is not None else None
 
 
@@ -48,13 +48,13 @@ def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
     "overlay probe",
     layer=Layer.PATH,
     on="pair of minions",
-    expects="an answer as between pods (below), whether or not there are any: to a ping from one throw-away "
-    "network namespace behind docker0 to another, so that routes, `ip_forward`, the FORWARD chain of either "
-    "side and flannel's own path are passed as by a container's packets. Nothing of it stays",
-    needs={Topic.PODS, Topic.PROBES},  # a pod's place is taken where a subnet is full
+    expects="the same answer as between pods (below), even if there are none: a throw-away network namespace "
+    "behind docker0 pings another, so that packets pass routes, `ip_forward`, both FORWARD chains and "
+    "flannel's own path as a container's do. Nothing is left behind",
+    needs={Topic.PODS, Topic.PROBES},  # where a subnet is full, a pod's namespace is used
 )
 def between_nodes(seen: Observation) -> Iterator[Comparison]:
-    """The way of a container's packets, with the TTL that it leaves."""
+    """The path of a container's packets, with the TTL that they have left."""
     if not seen.spec.backend.delivers:
         return
     for client in seen.minions:
@@ -74,12 +74,12 @@ def between_nodes(seen: Observation) -> Iterator[Comparison]:
     "ping",
     layer=Layer.TRAFFIC,
     on="pair of pods",
-    expects="an answer, with the TTL that the way leaves of 64: 62 from another machine (each one's kernel "
-    "forwards), with udp 60 (each one's flanneld, too), 64 on the same one",
+    expects="an answer whose TTL, sent as 64, has arrived as 62 from another machine (each one's kernel "
+    "forwards), as 60 with udp (each one's flanneld forwards, too), and as 64 on the same machine",
     needs={Topic.PODS, Topic.PINGS},
 )
 def between_pods(seen: Observation) -> Iterator[Comparison]:
-    """From each pod that runs to each other."""
+    """From each running pod to every other one."""
     home = {pod.name: pod.node for pod in seen.pods}
     for node in seen.nodes.values():
         for ping in known(node.pings) or ():

@@ -1,4 +1,4 @@
-"""Each pod runs, with an address of its minion's lease [4.1]."""
+"""Each pod runs, with an address from its minion's lease [4.1]."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class PodState:
 
     @property
     def data(self) -> Data:
-        """As kubectl's columns."""
+        """As in kubectl's columns."""
         return {"status": self.status, "ready": self.ready, "node": self.node}
 
     @property
@@ -38,12 +38,12 @@ class PodState:
     "pod",
     layer=Layer.POD,
     on="pod",
-    expects="`Running`, all containers ready, on the node that its `nodeName` names; `Completed` is as good "
+    expects="`Running`, all containers ready, on the node that its `nodeName` names; `Completed` passes too, "
     "where `restartPolicy` is not `Always`",
     needs={Topic.PODS},
 )
 def running(seen: Observation) -> Iterator[Comparison]:
-    """Each pod of the lab file, and each that came later."""
+    """Each pod of the lab file, and each that was created later."""
     wanted = {pod.name: pod for pod in seen.spec.pods} | {pod.name: pod.spec for pod in seen.pods}
     for name, spec in wanted.items():
         pod, count = seen.pod(name), len(spec.containers)

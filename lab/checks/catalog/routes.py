@@ -1,4 +1,4 @@
-"""Into the overlay by no other routes than flannel's and docker0's, and by none out of the lab."""
+"""No routes lead into the overlay but flannel's and docker0's, and none leads out of the lab."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from lab.checks.values import Items
 from lab.observe import Observation, Topic, known
 
 MARK = re.compile(r" proto (?!kernel\b)\S+")
-"""Who made a route; one that flannel makes carries no mark, one of flanneld_py its own."""
+"""The mark of what made a route: flannel's routes carry none, those of flanneld_py its own."""
 
 
 def _lines(lines: Iterable[str]) -> Items:
@@ -29,11 +29,11 @@ def _lines(lines: Iterable[str]) -> Items:
     "ADDRESS dev eth0`, with a genuine flannel's ipip `onlink`. wireguard: `10.2.Y.0/24 dev flannel-wg scope "
     "link` for each peer, with a genuine "
     "flannel one for the Network. ipip, for each peer: `10.2.Y.0/24 via ADDRESS dev flannel.ipip onlink`. "
-    "The mark of who made a route (`proto`) is not compared",
+    "The mark of what made a route (`proto`) is not compared",
     needs={*NEEDS, Topic.ROUTES},
 )
 def overlay_routes(seen: Observation) -> Iterator[Comparison]:
-    """All that lead there, and no other."""
+    """All routes into the overlay, and no others."""
     for node in seen.minions:
         routes, wanted, subnet = known(node.routes), expected_on(seen, node).routes, subnet_of(seen, node)
         if wanted is None or routes is None:
@@ -41,7 +41,7 @@ def overlay_routes(seen: Observation) -> Iterator[Comparison]:
         found = {MARK.sub("", route) for route in routes if _touches(route, seen.spec.network)}
         if subnet is not None:
             docker0 = {f"{subnet} dev docker0 proto kernel scope link src {subnet.network_address + 1}"}
-        else:  # whatever it is: that there is no lease is told elsewhere
+        else:  # accept any: the missing lease is reported elsewhere
             docker0 = {route for route in found if " dev docker0 " in route}
         yield equal(Subject.node(node.name), _lines(wanted | docker0), _lines(found))
 
@@ -63,7 +63,7 @@ def _touches(route: str, network: IPv4Network) -> bool:
     needs={*NEEDS, Topic.NEIGHBOURS},
 )
 def neighbours(seen: Observation) -> Iterator[Comparison]:
-    """Which Ethernet address each peer's device has."""
+    """The Ethernet address of each peer's device."""
     for node in seen.minions:
         wanted, found = expected_on(seen, node), known(node.neighbours)
         if wanted.neighbours is not None and found is not None:
@@ -83,7 +83,7 @@ def neighbours(seen: Observation) -> Iterator[Comparison]:
     needs={*NEEDS, Topic.FDB},
 )
 def fdb(seen: Observation) -> Iterator[Comparison]:
-    """At which machine each of those is."""
+    """The machine that has each of those Ethernet addresses."""
     for node in seen.minions:
         wanted, found = expected_on(seen, node), known(node.fdb)
         if wanted.fdb is not None and found is not None:

@@ -1,4 +1,4 @@
-"""What stands in etcd: flannel's configuration, and each minion's lease [3.7]."""
+"""What etcd holds: flannel's configuration, and each minion's lease [3.7]."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TTL = 86400
     needs={Topic.CONFIG},
 )
 def config(seen: Observation) -> Iterator[Comparison]:
-    """What `lab up` has put there still stands there."""
+    """What `lab up` wrote is still there."""
     if seen.config is not None:
         subject = Subject("etcdKey", (f"{seen.spec.etcd_prefix}/config",))
         yield equal(subject, Text(seen.spec.flannel_config), Text(seen.config))
@@ -66,14 +66,14 @@ def key(seen: Observation) -> Iterator[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of a node's leases; where it has none, those of the others, for one may be meant for it."""
+    """The values of a node's leases; if it has none, all others', since one may have been meant for it."""
 
     own: tuple[str, ...]
     others: tuple[str, ...]
 
     @property
     def data(self) -> Data:
-        """The one that there is to be, or what there is in its place."""
+        """The one value there should be, or whatever there is instead."""
         return self.own[0] if len(self.own) == 1 else {"own": self.own, "others": self.others}
 
     @property
@@ -98,7 +98,7 @@ class Values:
     needs=NEEDS,
 )
 def value(seen: Observation) -> Iterator[Comparison]:
-    """A lease says what this flannel writes with this backend."""
+    """A lease holds exactly what this flannel writes with this backend."""
     if seen.leases is None:
         return
     for node in seen.minions:
@@ -111,7 +111,7 @@ def value(seen: Observation) -> Iterator[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Seconds that may be left."""
+    """How many seconds a lease may have left."""
 
     most: int
 
@@ -128,7 +128,7 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """That are left, of each lease."""
+    """The seconds that each lease has left."""
 
     data: tuple[int, ...]
 
@@ -161,7 +161,7 @@ def ttl(seen: Observation) -> Iterator[Comparison]:
     "lease owner",
     layer=Layer.STORE,
     on="etcd",
-    expects="no lease of an address that is no minion's (only shown when there is one)",
+    expects="no lease of an address that is not a minion's (shown only when there is one)",
     needs={Topic.LEASES},
 )
 def owner(seen: Observation) -> Iterator[Comparison]:
@@ -175,7 +175,7 @@ def owner(seen: Observation) -> Iterator[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """So many subnets of a network, none of which has a part of another."""
+    """This many subnets of a network, none overlapping another."""
 
     count: int
     network: str
@@ -200,7 +200,7 @@ class Apart:
     needs={Topic.LEASES},
 )
 def subnets(seen: Observation) -> Iterator[Comparison]:
-    """No address can be two pods'."""
+    """No two pods can have the same address."""
     if seen.leases is None:
         return
     network, count = seen.spec.network, len(seen.minions)
