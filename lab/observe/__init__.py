@@ -1,7 +1,8 @@
-"""What a lab looks like right now: every node asked, each for itself.
+"""What a lab looks like right now: every node is asked about itself.
 
-`observe` asks once, `stream` tells of each node as it answers. `lab check`, `lab status`, the last step of
-`lab up` and the tutorial's replay read the same values; everything that they make of them is pure.
+`observe` asks once and returns all answers, `stream` yields each node as it answers. `lab check`,
+`lab status`, the last step of `lab up` and the tutorial's replay read the same values, and what they derive
+from them is pure.
 """
 
 from lab.observe.ask import EVERYTHING, observe, stream

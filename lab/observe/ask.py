@@ -1,6 +1,6 @@
-"""Asking a lab's nodes: one command each, all at the same time, and what they say as it arrives.
+"""Asks a lab's nodes: one command each, all at the same time, with the answers as they arrive.
 
-What a node does not tell is a `Silent`, and everything else is looked at all the same.
+An answer that a node does not give becomes a `Silent`, and all others are still looked at.
 """
 
 import json
@@ -55,13 +55,13 @@ EVERYTHING = frozenset(Topic) - {Topic.VERSION}
 """All that a check may look at."""
 
 ACROSS = frozenset({Topic.POD_LINKS, Topic.PINGS, Topic.LOGINS, Topic.PROBES})
-"""What needs to know of the pods of every node."""
+"""Topics that can only be asked once the pods of every node are known."""
 
 NOT_DONE = 124
-"""The exit status of what was not done in time (lab/observe/inside/batch.py)."""
+"""The exit status of a command that did not finish in time (lab/observe/inside/batch.py)."""
 
 KILLED = 137
-"""The exit status of timeout(1) when it has killed."""
+"""The exit status of timeout(1) when it had to kill the command."""
 
 LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 
@@ -69,7 +69,7 @@ LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 def observe(
     lab: LabAccess, topics: Collection[Topic] = EVERYTHING, *, within: float | None = None
 ) -> Observation:
-    """Ask once. `within`: seconds that a node has for its answers, by default those of QUESTION."""
+    """Ask once. A node has `within` seconds for its answers, by default those of QUESTION."""
     found = {node.name: node for node in stream(lab, topics, within=within)}
     nodes = {node.name: found[node.name] for node in lab.spec.nodes}
     return Observation(lab.spec, lab.underlay, nodes)
@@ -78,9 +78,9 @@ def observe(
 def stream(
     lab: LabAccess, topics: Collection[Topic] = EVERYTHING, *, within: float | None = None
 ) -> Iterator[NodeObservation]:
-    """Each node's observation as soon as it is there, whoever else is still silent.
+    """Yield each node's observation as soon as it is there, without waiting for the others.
 
-    A node comes once more when it has been seen with all the others: its pods' pings and logins, its probes.
+    When all have been seen, a node is yielded once more with its pods' pings and logins and its probes.
     """
     seconds = QUESTION.seconds if within is None else within
     first: dict[str, NodeObservation] = {}
@@ -105,7 +105,7 @@ def _name(pod: RunningPod) -> str:
 
 
 def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds: float) -> NodeObservation:
-    """What a node says of itself."""
+    """What a node says about itself."""
     name, now = node.name, datetime.now(UTC)
     asked = questions.of_node(lab.spec, node, topics, min(seconds, PACKET.seconds))
     read = _Reading(now, asked, _ask(lab, name, asked, seconds, now))
@@ -151,7 +151,7 @@ def _look_across(
 def _ask(
     lab: LabAccess, name: str, asked: Questions, seconds: float, now: datetime
 ) -> Told[Mapping[str, Output]]:
-    """The answers of a node; a `Silent` when it does not run, cannot be reached, or says nothing in time."""
+    """A node's answers; a `Silent` when it is not running, cannot be reached, or does not answer in time."""
     try:
         return run_batch(lab.node(name), asked, seconds)
     except NoAnswer as error:
@@ -164,9 +164,9 @@ def _ask(
 
 
 def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[str, Output]:
-    """Run commands on a node, all at once, in one call of the engine. Raises `LabError`.
+    """Run commands on a node, all at once, in one call to the engine. Raises `LabError`.
 
-    One that is not done in so many seconds is killed, and says so as its last line of complaint.
+    One that has not finished after `seconds` is killed, and the last line of its error output says so.
     """
     if not commands:
         return {}
@@ -176,7 +176,7 @@ def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[
     try:
         answers = json.loads(text).items()
     except ValueError as error:
-        raise LabError(f"the program that asks printed something else: {text[:200]!r}") from error
+        raise LabError(f"the program that asks did not print its answers but: {text[:200]!r}") from error
     return {
         name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err)
         for name, (out, err, code) in answers
@@ -192,7 +192,7 @@ class _Reading:
         self._outputs = outputs
 
     def output(self, topic: Topic, parse: Callable[[Output], T]) -> Told[T] | None:
-        """What an answer says, however its command ended. None where the node was not asked."""
+        """The parsed answer, however its command ended. None if the node was not asked."""
         question = topic.value
         if question not in self._asked:
             return None
@@ -204,7 +204,7 @@ class _Reading:
             return self.silent(question, error.message)
 
     def answer(self, topic: Topic, parse: Callable[[str], T]) -> Told[T] | None:
-        """What an answer says, of a command that must have succeeded."""
+        """The parsed answer of a command that must have succeeded."""
 
         def succeeded(output: Output) -> T:
             if output.exit_code != 0:
@@ -214,23 +214,23 @@ class _Reading:
         return self.output(topic, succeeded)
 
     def silent(self, question: str, reason: str) -> Silent:
-        """That there is no answer to this question."""
+        """The `Silent` for this question."""
         return _silent(self._now, self._asked, question, reason)
 
 
 def _silent(now: datetime, asked: Questions, question: str, reason: str) -> Silent:
-    # A program that is handed over as text is no command that anybody could type.
+    # A program passed as text is not a command that anybody could type: name the topic instead.
     argv = asked[question]
     return Silent(reason, now, question if any("\n" in word for word in argv) else shlex.join(argv))
 
 
 def _file(output: Output) -> File:
-    """That there is no such file is an answer."""
+    """A missing file is an answer, too."""
     return File(output.stdout) if output.exit_code == 0 else File(None, output.error)
 
 
 def _version(read: _Reading, seconds: float) -> Told[str] | None:
-    """What a flanneld says of itself; one that does something else instead was killed."""
+    """The version that a flanneld prints; one that kept running instead was killed."""
 
     def last_line(output: Output) -> str:
         if output.exit_code == KILLED:
@@ -239,14 +239,14 @@ def _version(read: _Reading, seconds: float) -> Told[str] | None:
 
     found = read.output(Topic.VERSION, last_line)
     if isinstance(found, Silent) and found.question:
-        return replace(found, question="flanneld -version")  # the words before it are ours
+        return replace(found, question="flanneld -version")  # the words before it are the lab's
     return found
 
 
 def _pod_links(
     outputs: Mapping[str, Output], asked: Questions, now: datetime
 ) -> Told[Mapping[str, Mapping[str, Link]]]:
-    """By pod; none of one that has ended since it was listed."""
+    """By pod; empty for one that has ended since it was listed."""
     found: dict[str, Mapping[str, Link]] = {}
     for question, output in outputs.items():
         if question.startswith("links "):

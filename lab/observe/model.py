@@ -1,4 +1,4 @@
-"""What was seen of a lab, node by node, as values. That somebody did not answer is a value as well. Pure."""
+"""What was seen of a lab, node by node, as values. A missing answer is a value as well. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -42,9 +42,9 @@ class Topic(Enum):
 
     SERVICES = "services"
     VERSION = "version"
-    """What each flanneld says of itself."""
+    """The version that each flanneld prints."""
     DIALECT = "dialect"
-    """The same, of those that are not ours: only they do things in ways of their own."""
+    """The same, only for those that are not ours: what they do depends on it."""
     CONFIG = "config"
     LEASES = "leases"
     LINKS = "links"
@@ -61,7 +61,7 @@ class Topic(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """Something that a node did not tell, or not so that it can be read."""
+    """An answer that a node did not give, or that could not be read."""
 
     reason: str
     since: datetime
@@ -71,11 +71,11 @@ class Silent:
 
 
 Told: TypeAlias = T | Silent
-"""An answer, or that there was none."""
+"""An answer, or the fact that there was none."""
 
 
 def known(value: "Told[T] | None") -> T | None:
-    """The answer; None where there is none, or nobody has asked."""
+    """The answer; None if there is none, or if nobody has asked."""
     return None if isinstance(value, Silent) else value
 
 
@@ -89,18 +89,18 @@ class Output:
 
     @property
     def error(self) -> str:
-        """Its last line of complaint."""
+        """The last line of its error output, or else of its output."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         return lines[-1] if lines else f"exit status {self.exit_code} and no output"
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a node's, if there is one."""
+    """A file on a node, if it exists."""
 
     text: str | None
     reason: str = ""
-    """Why there is none, in the words of who looked for it."""
+    """Why there is none, in the words of the command that looked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,10 @@ class Lease:
 
     key: str
     subnet: IPv4Network | None
-    """None when the key is no subnet's."""
+    """None when the key does not name a subnet."""
     value: str
     ttl: int
-    """Seconds that are left; -1 when the key is bound to no etcd lease."""
+    """Seconds that are left; -1 when the key is not attached to an etcd lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Ping:
     client: str
     server: str
     ttl: int | None
-    """Of the answer, which began with 64; None when there was none."""
+    """Of the answer, which was sent with 64; None when there was none."""
     error: str
 
 
@@ -155,34 +155,34 @@ class Login:
     version: str
     error: str
     source: str = ""
-    """The address that the server sees the client at, as in its process list."""
+    """The client's address as the server sees it, as in its process list."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeObservation:
-    """What one node was seen to be. None: nobody has asked, or it is not for this node to say."""
+    """What was seen of one node. None: nobody has asked, or the question does not apply to this node."""
 
     name: str
     address: IPv4Address
-    """That the lab gave it."""
+    """The one that the lab gave it."""
     state: str
-    """Its container's, in the engine's word: running, paused, exited; absent where there is none."""
+    """Its container's, in the engine's words: running, paused, exited; absent if there is no container."""
     at: datetime
     """When it was asked."""
     services: Told[tuple[Service, ...]] | None = None
     version: Told[str] | None = None
-    """What its flanneld says of itself."""
+    """The version that its flanneld prints."""
     config: Told[str] | None = None
-    """The value of PREFIX/config, of a node that runs etcd."""
+    """The value of PREFIX/config, on a node that runs etcd."""
     leases: Told[tuple[Lease, ...]] | None = None
     """Likewise."""
     links: Told[Mapping[str, Link]] | None = None
     routes: Told[tuple[str, ...]] | None = None
     """The lines of `ip -4 route`."""
     neighbours: Told[tuple[tuple[str, str], ...]] | None = None
-    """That do not time out: device, and "ADDRESS MAC"."""
+    """Those that do not time out: device, and "ADDRESS MAC"."""
     fdb: Told[tuple[tuple[str, str], ...]] | None = None
-    """That do not time out: device, and "MAC ADDRESS"."""
+    """Those that do not time out: device, and "MAC ADDRESS"."""
     subnet_env: Told[File] | None = None
     """/run/flannel/subnet.env."""
     pods: Told[tuple[RunningPod, ...]] | None = None
@@ -193,17 +193,17 @@ class NodeObservation:
     logins: Told[tuple[Login, ...]] | None = None
     """Likewise."""
     probes: Told[tuple[Ping, ...]] | None = None
-    """From where a container of its own would be to each other node of the overlay."""
+    """From where a container on it would be, to every other node of the overlay."""
 
     @property
     def silences(self) -> tuple[Silent, ...]:
-        """What it did not tell, each once."""
+        """The answers it did not give, once each."""
         told = (getattr(self, item.name) for item in fields(self))
         return tuple(dict.fromkeys(item for item in told if isinstance(item, Silent)))
 
     @property
     def silent(self) -> Silent | None:
-        """That it answers nothing at all, if so."""
+        """Set if it does not answer at all."""
         return next((item for item in self.silences if not item.question), None)
 
 
@@ -214,10 +214,10 @@ class Observation:
     spec: LabSpec
     underlay: IPv4Network
     nodes: Mapping[str, NodeObservation] = field(default_factory=dict)
-    """By name, in the lab file's order; of those only that were looked at so far."""
+    """By name, in the lab file's order; only those that were looked at so far."""
 
     def running(self, service: ServiceName) -> tuple[NodeObservation, ...]:
-        """The nodes that are to run a service."""
+        """The nodes that are meant to run a service."""
         return tuple(self.nodes[node.name] for node in self.spec.running(service) if node.name in self.nodes)
 
     def node_spec(self, name: str) -> NodeSpec:
@@ -231,17 +231,17 @@ class Observation:
 
     @property
     def config(self) -> str | None:
-        """The value of PREFIX/config in etcd; None where no etcd says."""
+        """The value of PREFIX/config in etcd; None where no etcd has answered."""
         return _first(known(node.config) for node in self.running("etcd"))
 
     @property
     def leases(self) -> tuple[Lease, ...] | None:
-        """None where no etcd says."""
+        """None where no etcd has answered."""
         return _first(known(node.leases) for node in self.running("etcd"))
 
     @property
     def pods(self) -> tuple[RunningPod, ...]:
-        """Those of the nodes that say, by name."""
+        """The pods of all nodes that have answered, sorted by name."""
         found = [pod for node in self.nodes.values() for pod in known(node.pods) or ()]
         return tuple(sorted(found, key=lambda pod: pod.name))
 

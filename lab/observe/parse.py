@@ -48,7 +48,7 @@ def parse_links(text: str) -> dict[str, Link]:
 
 
 def parse_neighbours(text: str) -> tuple[tuple[str, str], ...]:
-    """Those that do not time out, from `ip -4 -json neighbour`: device, and "ADDRESS MAC"."""
+    """The entries that do not time out, from `ip -4 -json neighbour`: device, and "ADDRESS MAC"."""
     try:
         return tuple(
             (item["dev"], f"{item['dst']} {item['lladdr']}")
@@ -60,7 +60,7 @@ def parse_neighbours(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def parse_fdb(text: str) -> tuple[tuple[str, str], ...]:
-    """Those that do not time out and lead to a peer, from `bridge -json fdb`: device, and "MAC ADDRESS"."""
+    """The entries to a peer that do not time out, from `bridge -json fdb`: device, and "MAC ADDRESS"."""
     try:
         return tuple(
             (item["ifname"], f"{item['mac']} {item['dst']}")
@@ -73,7 +73,7 @@ def parse_fdb(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def parse_routes(text: str) -> tuple[str, ...]:
-    """The lines of `ip -4 route`; a bridge without a port adds "linkdown", which is no part of the route."""
+    """The lines of `ip -4 route`; a bridge without a port adds "linkdown", which is not part of it."""
     return tuple(line.strip().removesuffix(" linkdown").strip() for line in text.splitlines() if line.strip())
 
 
@@ -83,7 +83,7 @@ def parse_environment(text: str) -> dict[str, str]:
 
 
 def subnet_of_key(key: str) -> IPv4Network | None:
-    """10.2.35.0/24 for `/coreos.com/network/subnets/10.2.35.0-24`, flannel's way to write it."""
+    """10.2.35.0/24 for `/coreos.com/network/subnets/10.2.35.0-24`, as flannel writes it."""
     match = KEY.fullmatch(key.rpartition("/")[2])
     try:
         return IPv4Network(f"{match[1]}/{match[2]}") if match else None
@@ -124,7 +124,7 @@ def parse_leases_v2(text: str) -> tuple[Lease, ...]:
 
 
 def parse_ping(client: str, server: str, output: Output) -> Ping:
-    """What ping printed of its answer."""
+    """The answer that ping printed."""
     answer = re.search(r"\bttl=(\d+)", output.stdout)
     if output.exit_code != 0 or answer is None:
         lost = re.search(r".*packet loss.*", output.stdout)
@@ -133,7 +133,7 @@ def parse_ping(client: str, server: str, output: Output) -> Ping:
 
 
 def parse_login(client: str, server: str, way: str, output: Output) -> Login:
-    """What a client printed: @@hostname, VERSION() and USER(), parted by tabs."""
+    """What a client printed: @@hostname, VERSION() and USER(), separated by tabs."""
     fields = output.stdout.strip().split("\t")
     if output.exit_code != 0 or len(fields) != 3:
         return Login(client, server, way, "", "", output.error)

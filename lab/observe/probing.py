@@ -1,7 +1,7 @@
-"""From each node of the overlay to each other one, pods or not: would a container's packets arrive?
+"""Would a container's packets get from each node of the overlay to every other, with or without pods there?
 
 One command for each machine (lab/observe/inside/probe.py), all at the same time. Every stand-in for a
-container is there before the first one pings, and stays until the last one has its answers.
+container exists before the first one pings, and stays until the last one has its answers.
 """
 
 import json
@@ -34,9 +34,10 @@ class _Place:
 def probe(
     lab: LabAccess, nodes: Sequence[NodeObservation], pods: Collection[RunningPod]
 ) -> Mapping[str, tuple[Ping, ...]]:
-    """By node, a ping from there to each other one, made or not; none where somebody else carries packets.
+    """By node, one ping from there to every other, including those that could not be sent.
 
-    A node that has answered nothing before is not asked again.
+    Empty if the backend leaves it to others to carry packets. A node that has not answered before is not
+    asked again.
     """
     if len(nodes) < 2 or not lab.spec.backend.delivers:
         return {}
@@ -66,12 +67,12 @@ def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) 
 
 
 def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
-    """What one stand-in sees of all others; none is sought where there is none."""
+    """What one stand-in sees of all others; those that could not be set up are not pinged."""
     peers = {other.name: other.address for other in places if other is not place and other.address}
     why, answers = "", {}
     if place.talk is not None and place.address and peers:
         try:
-            # For an answer; a flannel that has just started may be about to learn of a peer.
+            # Time for an answer: a flannel that has just started may not know of a peer yet.
             place.talk.say(json.dumps({"peers": peers, "seconds": PACKET.seconds}))
             answers = _heard(place.talk, QUESTION.seconds + PACKET.seconds).get("answers", {})
         except LabError as error:
@@ -85,19 +86,19 @@ def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
 
 
 def _heard(talk: Conversation, seconds: float) -> dict[str, Any]:
-    """An object of JSON. Raises `LabError` for anything else."""
+    """The JSON object that the probe prints. Raises `LabError` for anything else."""
     text = talk.hear(seconds)
     try:
         said = json.loads(text)
     except ValueError as error:
-        raise LabError(f"the probe printed something else: {text[:200]!r}") from error
+        raise LabError(f"the probe did not print a JSON object but: {text[:200]!r}") from error
     if not isinstance(said, dict):
-        raise LabError(f"the probe printed something else: {text[:200]!r}")
+        raise LabError(f"the probe did not print a JSON object but: {text[:200]!r}")
     return said
 
 
 def _end(place: _Place) -> None:
-    """One that does not heed this ends by its own clock."""
+    """End a stand-in. One that does not react ends by itself when its time is up."""
     if place.talk is not None:
         with suppress(LabError):
             place.talk.end(QUESTION.seconds)

@@ -1,4 +1,4 @@
-"""What each node is asked: commands, by the name under which their output is looked up. Pure."""
+"""The questions for each node: commands, keyed by the name that their output is looked up by. Pure."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ Questions = Mapping[str, Sequence[str]]
 
 QUERY = "SELECT @@hostname, VERSION(), USER()"
 
-# etcd keeps the time that is left with the etcd lease, not with the key.
+# etcd keeps the remaining time with the etcd lease, not with the key.
 LEASES = """\
 import json, subprocess, sys
 def ask(*words):
@@ -27,7 +27,7 @@ answer["ttl"] = {str(lease): ask("lease", "timetolive", format(lease, "x"))["ttl
 print(json.dumps(answer))
 """
 
-# The v2 store's answer holds the time that is left. 404 is an answer as well: no key yet.
+# The v2 store's answer includes the remaining time. 404 is an answer, too: no key yet.
 LEASES_V2 = """\
 import sys, urllib.error, urllib.request
 try:
@@ -40,7 +40,7 @@ sys.stdout.write(answer.read().decode())
 
 PYMYSQL = """\
 import os, pymysql, sys
-password = os.fsencode(os.environ["MYSQL_PWD"])  # pymysql itself would make Latin-1 of it
+password = os.fsencode(os.environ["MYSQL_PWD"])  # pymysql would encode a str as Latin-1
 server = pymysql.connect(host=sys.argv[1], user="root", password=password, connect_timeout=int(sys.argv[3]))
 with server, server.cursor() as cursor:
     cursor.execute(sys.argv[2])
@@ -49,9 +49,9 @@ with server, server.cursor() as cursor:
 
 
 def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: float) -> Questions:
-    """What a node is asked that needs nobody else's answer.
+    """The questions for a node that do not depend on any other node's answer.
 
-    `seconds` is for an answer over the network, and for a flanneld to say which one it is.
+    `seconds` is the limit for an answer over the network, and for a flanneld to print its version.
     """
     asked: dict[str, Sequence[str]] = {}
     if Topic.SERVICES in topics:
@@ -96,7 +96,7 @@ def _of_etcd(spec: LabSpec, seconds: float) -> Mapping[Topic, Sequence[str]]:
 
 
 def of_pods(name: str, pods: Sequence[RunningPod], topics: Collection[Topic], seconds: float) -> Questions:
-    """What the pods of the node `name` are asked, and what they try with all others."""
+    """The questions for the pods of the node `name`, and what these try with all other pods."""
     limit = str(math.ceil(seconds))
     questions: dict[str, Sequence[str]] = {}
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
@@ -121,7 +121,7 @@ def of_pods(name: str, pods: Sequence[RunningPod], topics: Collection[Topic], se
 
 
 def mysql_argv(pod: RunningPod, server: RunningPod, *options: str) -> list[str]:
-    """The tutorial's `mysql -uroot -p -hADDRESS` inside a pod, the password typed by its environment."""
+    """The tutorial's `mysql -uroot -p -hADDRESS` inside a pod, with the password from the environment."""
     client = next(item for item in pod.spec.containers if PASSWORD in item.environment)
     password = server.spec.environment[PASSWORD]
     return [
@@ -134,5 +134,5 @@ def _client(pod: RunningPod, server: RunningPod, limit: str) -> Sequence[str]:
     options = (f"--connect-timeout={limit}", "--batch", "--skip-column-names", f"--execute={QUERY}")
     try:
         return mysql_argv(pod, server, *options)
-    except LabError as error:  # the client's container has gone: that is how this login ends
+    except LabError as error:  # the client's container is gone: the login fails with that
         return ["sh", "-c", 'echo "$0" >&2; exit 1', error.message]

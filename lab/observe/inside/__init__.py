@@ -1,4 +1,4 @@
-"""Programs that run on a machine of the lab, handed to its Python as text: the standard library alone."""
+"""Programs passed as text to the Python of a machine of the lab. They use only the standard library."""
 
 from importlib.resources import files
 

@@ -1,8 +1,8 @@
-"""Runs commands at the same time, so that a dozen questions cost one call of the engine.
+"""Runs commands at the same time, so that a dozen questions cost one call to the engine.
 
-Standard input: {NAME: ARGV}; argument: seconds that each has. Prints {NAME: [OUT, ERR, EXIT]}. The exit
-status is 124 for a command that was not done in time, and was killed with all that it had started, and 127
-for one that cannot be run.
+Standard input: {NAME: ARGV}; argument: seconds for each. Prints {NAME: [OUT, ERR, EXIT]}. The exit status
+is 124 for a command that did not finish in time and was killed with everything it had started, and 127 for
+one that cannot be run.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ import time
 from typing import IO
 
 NOT_DONE, NOT_FOUND = 124, 127
-"""Of timeout(1), and of a shell."""
+"""As timeout(1) and shells have them."""
 
 
 KILLED_WITHIN = 1.0
-"""Seconds."""
+"""Seconds that a killed command may take to end."""
 
 
 class Job:
-    """A command under way. Its output goes to files: no pipe fills up while another command is waited for."""
+    """A running command. Its output goes to files: a pipe could fill up while we wait for another command."""
 
     def __init__(self, argv: list[str]) -> None:
         self.out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - gone with the process
@@ -38,14 +38,14 @@ class Job:
             self.err.write(f"{argv[0]}: {error.strerror}\n".encode())
 
     def end(self, deadline: float) -> int:
-        """Its exit status, at the latest at that time (`time.monotonic`)."""
+        """Wait for its exit status, until `deadline` (of `time.monotonic`) at the latest."""
         if self.process is None:
             return NOT_FOUND
         try:
             return self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)  # it is ours until `wait` has told of its end
-            with contextlib.suppress(subprocess.TimeoutExpired):  # one that the kernel holds up
+            os.killpg(self.process.pid, signal.SIGKILL)  # the number is ours until `wait` has reaped it
+            with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel
                 self.process.wait(KILLED_WITHIN)
             return NOT_DONE
 

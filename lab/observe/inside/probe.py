@@ -1,8 +1,8 @@
-"""A stand-in for a container on this minion, that pings those on the others and answers their pings.
+"""A stand-in for a container on this minion, which pings those on the others and answers their pings.
 
-It is a network namespace of its own behind docker0, with an address that Docker has given nobody, so its
-packets go the way of a container's: through docker0, the FORWARD chain and flannel's routes, in both
-directions. The namespace ends with this process, however that ends, and the pair of devices with it.
+It is a network namespace behind docker0, with an address that Docker has not assigned, so its packets take
+the path of a container's: through docker0, the FORWARD chain and flannel's routes, in both directions. The
+namespace ends with this process, however that ends, and so does the pair of devices.
 
 It writes and reads lines of JSON:
     -> {"address": ADDRESS}, or {"error": WORDS} and ends
@@ -10,7 +10,7 @@ It writes and reads lines of JSON:
     -> {"answers": {NAME: {"ttl": N} or {"error": WORDS}}}
     <- anything, or the end of input: it ends
 
-Arguments: PID ADDRESS of a container, whose namespace serves where docker0's subnet has no address left.
+Arguments: PID ADDRESS of a container, whose namespace is used where docker0's subnet has no address left.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ CLONE_NEWNET = 0x40000000
 BRIDGE = "docker0"
 DOCKER = "/var/run/docker.sock"
 PATIENCE = 10.0
-"""Seconds for a command, and for Docker to say which addresses it has given: if silent, it gives none."""
+"""Seconds for a command, and for Docker to list the addresses in use; if silent, it assigns none either."""
 
 ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
 """ICMP types, RFC 792."""
@@ -50,15 +50,15 @@ WORDS = {
 """RFC 792 and 1812, 5.2.7.1."""
 
 AGAIN = 0.2
-"""Seconds after which who has not answered is asked again: a flannel may lose the first packet to a peer."""
+"""Seconds after which a silent peer is pinged again: a flannel may lose the first packet to a peer."""
 
 
 claimed: list[socket.socket] = []
-"""What holds our address: another one like us takes another."""
+"""The sockets that reserve our address, so that another probe on this machine takes a different one."""
 
 
 class NoPlaceError(Exception):
-    """There is nowhere to ping from; says why."""
+    """There is nowhere to ping from; the message says why."""
 
 
 def number(address: str) -> int:
@@ -72,7 +72,7 @@ def address(value: int) -> str:
 
 
 def candidates(gateway: str, length: int, taken: set[str]) -> list[str]:
-    """The addresses of the bridge's subnet that nobody has, from the top: Docker gives them from below."""
+    """The free addresses of the bridge's subnet, from the top: Docker assigns them from the bottom."""
     mask = ~0 << 32 - length & 0xFFFFFFFF
     first = number(gateway) & mask
     last = first | ~mask & 0xFFFFFFFF
@@ -97,7 +97,7 @@ def given() -> set[str]:
 
 
 def run(*argv: str, text: str = "") -> str:
-    """What a command prints that has to succeed."""
+    """The output of a command that has to succeed."""
     done = subprocess.run(
         argv,
         input=text,
@@ -121,13 +121,13 @@ def bridge() -> tuple[str, int, int]:
 
 
 def enter(kind: str, result: int) -> None:
-    """Raise what a call of the C library has failed with."""
+    """Raise the error of a C library call, if it failed."""
     if result != 0:
         raise NoPlaceError(f"{kind}: {os.strerror(ctypes.get_errno())}")
 
 
 def settle(pod: list[str]) -> str:
-    """Move into a namespace behind docker0; the address there."""
+    """Move into a namespace behind docker0; return the address there."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = f"/proc/{os.getpid()}/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
     gateway, length, mtu = bridge()
@@ -175,7 +175,7 @@ def request(identifier: int, sequence: int) -> bytes:
 
 
 def reading(packet: bytes, identifier: int) -> tuple[int, dict[str, Any]] | None:
-    """What an ICMP packet, with its IP header, says to one of our requests: its number, and the answer."""
+    """The number of our request that an ICMP packet, with its IP header, is about, and the answer."""
     size = (packet[0] & 15) * 4
     kind, code = packet[size], packet[size + 1]
     if kind == ECHO_REPLY:
@@ -192,7 +192,7 @@ def reading(packet: bytes, identifier: int) -> tuple[int, dict[str, Any]] | None
 
 
 def ask(peers: dict[str, str], seconds: float) -> dict[str, dict[str, Any]]:
-    """Ping each peer until it answers; the TTL that its answer had left, or what came in its place."""
+    """Ping each peer until it answers; return the TTL of its answer, or the error that came instead."""
     names, identifier = list(peers), os.getpid() & 0xFFFF
     answers: dict[str, dict[str, Any]] = {
         name: {"error": f"no answer within {seconds:.0f} s"} for name in names
