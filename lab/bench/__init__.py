@@ -1,7 +1,7 @@
 """`lab bench`: how fast each way from one machine to another is, all of them measured in one run.
 
-A ratio is of two values of one round. Values of two runs are never compared: other work on the machine, its
-clock and its temperature were others.
+A ratio is of two values from the same round. Values from different runs are never compared: the machine's
+load, clock and temperature were not the same.
 """
 
 from lab.bench.figures import Results

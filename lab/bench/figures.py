@@ -1,4 +1,4 @@
-"""What a run's values come to: medians and spreads, and ratios within the rounds."""
+"""What is calculated from a run's values: medians and spreads, and ratios within the rounds."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,19 +28,19 @@ class Metric(Enum):
 
     @property
     def unit(self) -> str:
-        """What a value of it is counted in."""
+        """The unit of its values."""
         return UNITS[self]
 
     @property
     def bases(self) -> Sequence[str]:
-        """The kinds of ways that it is put in terms of; none where those have next to nothing of it."""
+        """The kinds of ways that it is compared with; none where their own values are next to nothing."""
         if self in (Metric.SMALL_LOSS, Metric.LARGE_LOSS, Metric.OUTAGE):
             return ()
         return ("genuine",) if self is Metric.CPU_DAEMONS else ("veth", "vxlan", "genuine")
 
     @property
     def digits(self) -> int:
-        """Digits after the point that mean something."""
+        """Meaningful digits after the decimal point."""
         return DIGITS[self]
 
 
@@ -69,7 +69,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A measurement that came to nothing, and why."""
+    """A measurement that failed, and why."""
 
     round: int
     way: str
@@ -79,7 +79,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """A stream each way at the same time: whether what arrived has the SHA-256 of what was sent."""
+    """Streams in both directions at once: whether what arrived has the SHA-256 of what was sent."""
 
     way: str
     place: Place
@@ -94,7 +94,7 @@ class Results:
 
     ways: tuple[Way, ...]
     absent: Mapping[str, str]
-    """Name of a way that this machine cannot do -> why."""
+    """Name of a way that is not possible on this machine -> why."""
     samples: tuple[Sample, ...]
     failures: tuple[Failure, ...] = ()
     integrity: tuple[Integrity, ...] = ()
@@ -140,6 +140,6 @@ def values(samples: Sequence[Sample], way: str, place: Place, metric: Metric) ->
 
 
 def ratios(samples: Sequence[Sample], way: str, base: str, place: Place, metric: Metric) -> Sequence[float]:
-    """This way's value in terms of another one's, of each round that has both; none where that is zero."""
+    """The ratio of this way's value to another's, for each round that has both and where it is not zero."""
     ours, theirs = values(samples, way, place, metric), values(samples, base, place, metric)
     return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]

@@ -23,15 +23,15 @@ INTERVAL = 0.005
 """Seconds between two datagrams of the flow that shows an outage."""
 
 QUIET = 1.0
-"""Seconds that the flow must go on before an outage counts as over."""
+"""Seconds that the flow must be steady before an outage counts as over."""
 
 
 class Absent(Exception):
-    """This machine cannot do a way; the daemon's own reason."""
+    """A way is not possible on this machine; the message is the daemon's own reason."""
 
 
 class Failed(Exception):
-    """A measurement came to nothing."""
+    """A measurement failed."""
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ class Pair:
         return done
 
     def exchange(self, place: Place, amount: int) -> bool:
-        """Whether streams of so many bytes, both ways at once, arrive as they were sent. Raises `Failed`."""
+        """Whether streams of `amount` bytes, both ways at once, arrive unchanged. Raises `Failed`."""
         source, destination = self._addresses(place)
         waiting, log = self._listen(place, "python3", FILES["stream"], "serve", destination, str(amount))
         try:
@@ -219,7 +219,7 @@ class Pair:
                 self.box.kill(process)
 
     def _flows(self, log: str, since: float | None) -> float:
-        """Wait until the flow has gone on for a while; the longest time that it did not."""
+        """Wait until the flow has been steady for a while; return the length of its longest interruption."""
 
         def probe() -> float | wait.NotYet:
             replies = [

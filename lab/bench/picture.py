@@ -25,11 +25,11 @@ PANELS: Sequence[tuple[Metric, str, bool]] = (
 )
 COLOURS: Mapping[Place, str] = {Place.HOST: "#1b6ca8", Place.POD: "#e08e2b"}
 HEIGHT = 0.38
-"""Of one bar; two stand side by side, and ways are 1 apart."""
+"""Of one bar. Each way has two side by side, and ways are 1 apart."""
 
 
 def require_picture() -> None:
-    """Raise `Unfit` where what draws the picture is not installed: it is in the extra `bench` alone."""
+    """Raise `Unfit` if matplotlib, which only the extra `bench` brings, is not installed."""
     if find_spec("matplotlib") is None:
         raise Unfit(
             "lab bench draws its picture with matplotlib, which is not installed",

@@ -9,7 +9,7 @@ from lab.bench.ways import Settings, Way
 __all__ = ["OFFERED", "WAIT", "Place", "Sweep", "Test", "client", "duration", "order", "server", "sweeps"]
 
 OFFERED = 400_000
-"""Datagrams a second that the tests of small packets offer: more than any proxy on two cores takes."""
+"""Datagrams per second that the UDP tests offer: more than any proxy on two cores can handle."""
 
 PINGS = 500
 """Echo requests a second: 2 ms apart, the shortest interval that needs no flood."""
@@ -18,11 +18,11 @@ STARTING, KILLING, VERIFYING = 0.06, 4.5, 40.0
 """Seconds: to start one measurement, for one outage, and to carry 1 GB each way at both places."""
 
 WAIT = 15.0
-"""Seconds that a measurement may take beyond its own."""
+"""Seconds that a measurement may take beyond its planned time."""
 
 
 class Place(Enum):
-    """Between what: the machines themselves, or containers behind a bridge on each."""
+    """The endpoints: the machines themselves, or containers behind a bridge on each."""
 
     HOST = "host to host"
     POD = "container to container"
@@ -37,7 +37,7 @@ class Test(Enum):
     LARGE = "1200-byte UDP"
     ROUND_TRIP = "round trip"
 
-    __test__ = False  # none of pytest's
+    __test__ = False  # pytest would take it for a test
 
 
 STREAMS = {Test.TCP1: 1, Test.TCP4: 4}
@@ -47,7 +47,7 @@ LENGTH = {Test.SMALL: 64, Test.LARGE: 1200}
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The same test of every way, one after the other: what a ratio compares lies seconds apart."""
+    """The same test of every way, one after the other, so that a ratio compares values seconds apart."""
 
     round: int
     place: Place
@@ -56,9 +56,9 @@ class Sweep:
 
 
 def order(ways: Sequence[Way], number: int) -> tuple[Way, ...]:
-    """The ways as round `number` takes them: each round begins with another one, every second goes back.
+    """The ways in the order of round `number`. Rounds start with different ones; every second is reversed.
 
-    So none always follows the same, and none is always first.
+    So no way always follows the same one, and none is always first.
     """
     if not ways:
         return ()
@@ -76,21 +76,21 @@ def sweeps(ways: Sequence[Way], settings: Settings) -> Iterator[Sweep]:
 
 
 def duration(ways: Sequence[Way], settings: Settings) -> float:
-    """About how many seconds a run takes; what each part takes was seen on two cores."""
+    """About how many seconds a run takes; the parts were timed on two cores."""
     udp = sum(way.is_udp for way in ways)
     tests = len(ways) * len(Place) * len(Test) * (settings.seconds + STARTING)
     return settings.rounds * (tests + udp * KILLING) + udp * (VERIFYING if settings.verify else 3)
 
 
 def server(address: str) -> tuple[str, ...]:
-    """What waits on the receiving side, for one measurement."""
+    """The command that listens on the receiving side, for one measurement."""
     return ("iperf3", "--server", "--one-off", "--bind", address, "--forceflush")
 
 
 def client(test: Test, source: str, destination: str, settings: Settings) -> tuple[str, ...]:
-    """What measures, on the sending side.
+    """The command that measures, on the sending side.
 
-    The round trip is ping's: the far kernel answers by itself, so no program's scheduling there is in it.
+    ping measures the round trip: the far kernel answers by itself, so no program has to be scheduled there.
     """
     if test is Test.ROUND_TRIP:
         count = str(PINGS * settings.seconds)

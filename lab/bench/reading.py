@@ -1,4 +1,4 @@
-"""What the tools and /proc print, read: iperf3's JSON, ping's lines, processor time, checksum errors."""
+"""Reads what the tools and /proc print: iperf3's JSON, ping's lines, processor time, checksum errors."""
 
 import json
 import re
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 TICKS = 100
-"""A second of /proc's processor times: USER_HZ of asm-generic/param.h, the same on every architecture."""
+"""Per second, in /proc's processor times: USER_HZ of asm-generic/param.h, the same on every architecture."""
 
 WARM_UP = 10
-"""Replies that are not counted: with the first ones addresses are resolved and caches filled."""
+"""Replies that are not counted: during the first ones addresses are resolved and caches fill."""
 
 
 class Unreadable(Exception):
-    """A tool reported a failure, or printed something else than it does."""
+    """A tool reported a failure, or printed something unexpected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _iperf(text: str) -> Mapping[str, Any]:
 
 
 def tcp(text: str) -> tuple[float, int]:
-    """What arrived, from iperf3 -J: bits a second, and bytes. Raises `Unreadable`."""
+    """What arrived, from iperf3 -J: bits per second, and bytes. Raises `Unreadable`."""
     received = _iperf(text)["sum_received"]
     if received["bytes"] <= 0:
         raise Unreadable("iperf3: nothing arrived")
@@ -64,9 +64,9 @@ def tcp(text: str) -> tuple[float, int]:
 
 
 def datagrams(text: str) -> tuple[float, float, float]:
-    """From iperf3 -J -u: datagrams sent a second, received a second, and the share that was lost.
+    """From iperf3 -J -u: datagrams sent per second, received per second, and the share that was lost.
 
-    `packets` is what the receiver knows to have been sent, by the numbers in them; the sender knows better.
+    The receiver infers from the datagrams' numbers how many were sent (its `packets`); the sender knows.
     """
     end = _iperf(text)
     sent, received = end["sum_sent"], end["sum_received"]
@@ -98,14 +98,14 @@ def quantile(values: Sequence[float], share: float) -> float:
 def cpu_between(before: Mapping[str, str], after: Mapping[str, str]) -> Cpu:
     """Processor time between two looks at /proc: `machine` is /proc/stat, all others are /proc/PID/stat.
 
-    proc_stat(5): user, nice, system, idle, iowait, irq, softirq. Time stolen by a hypervisor is none of ours.
+    proc_stat(5): user, nice, system, idle, iowait, irq, softirq. Time stolen by a hypervisor is not counted.
     """
     daemons = sum(_process(after[key]) - _process(before[key]) for key in before if key != "machine")
     return Cpu(daemons / TICKS, (_machine(after["machine"]) - _machine(before["machine"])) / TICKS)
 
 
 def _process(stat: str) -> int:
-    """utime and stime of all threads, proc_pid_stat(5); the name before them may have blanks."""
+    """utime and stime of all threads, proc_pid_stat(5); the name before them may contain spaces."""
     fields = stat.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 
@@ -141,7 +141,7 @@ LOG_HEAD = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\] ?")
 
 
 def why_ended(log: str) -> str:
-    """The last error that a daemon logged (glog's E and F), else its last line; without date and place."""
+    """The last error that a daemon logged (glog's E and F), else its last line; without date and source."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if LOG_HEAD.match(line) and line[0] in "EF"]
     return LOG_HEAD.sub("", (errors or lines)[-1]) if lines else "it ended without a word"

@@ -1,4 +1,4 @@
-"""What a run prints, and the JSON document of it."""
+"""The text that a run prints, and its JSON document."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,17 +13,17 @@ __all__ = ["document", "text"]
 
 
 def bases(results: Results, metric: Metric) -> Sequence[Way]:
-    """What this metric is put in terms of, as far as it was measured; of several genuine ones the first."""
+    """The ways that this metric is compared with, if measured; of several genuine ones the first."""
     found = {way.kind: way for way in reversed(results.here)}
     return [found[kind] for kind in metric.bases if kind in found]
 
 
 def text(results: Results, settings: Settings, *, width: int | None = None) -> str:
-    """For a person: a table for each metric, then what else was looked at."""
+    """For a person: a table for each metric, then everything else that was looked at."""
     parts = [
         "\n".join(f"{name}: {value}" for name, value in results.machine.items()),
         f"{settings.rounds} rounds of {settings.seconds} s, every way in each: median (least - greatest)."
-        f" Ratios are of two values of one round.\nUDP is offered at {OFFERED:,} datagrams a second.",
+        f" Ratios are of two values from the same round.\nUDP is offered at {OFFERED:,} datagrams a second.",
         *(_metric(results, metric, place, width) for metric in Metric for place in Place),
         _targets(results, width),
         _integrity(results, width),

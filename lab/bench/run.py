@@ -23,17 +23,17 @@ from lab.spec.program import read_program
 __all__ = ["REFERENCE", "bench"]
 
 REFERENCE = "FLANNELD_REFERENCE"
-"""Names genuine flannelds, parted by `:`."""
+"""The variable that names genuine flannelds, separated by `:`."""
 
 LITTLE, MUCH = 64 * 10**6, 10**9
-"""Bytes that are carried each way to compare."""
+"""Bytes that are carried in each direction and compared."""
 
 FAILED = (Failed, Absent, wait.TimedOut, CommandError, reading.Unreadable)
-"""What ends one measurement, and not the run."""
+"""What ends one measurement but not the run."""
 
 
 def bench(engine: Engine, settings: Settings, progress: Reporter) -> Results:
-    """Measure. Raises `LabError`; what was made is removed however it ends."""
+    """Measure. Raises `LabError`. However it ends, everything that it made is removed."""
     references = _named(os.environ.get(REFERENCE, ""), engine.arch)
     image = images.ensure(engine, progress).node
     with open_box(engine, image, "bench", programs()) as box:
@@ -42,7 +42,7 @@ def bench(engine: Engine, settings: Settings, progress: Reporter) -> Results:
         chosen = ways(genuine, settings.only)
         if not chosen:
             raise Unfit(
-                f"none of these ways is there: {', '.join(settings.only)}",
+                f"none of these ways is available: {', '.join(settings.only)}",
                 hint=f"Genuine ones need {REFERENCE}=PATH, a genuine flanneld.",
             )
         box.script(SWITCH)
@@ -89,7 +89,7 @@ def _put(box: Box, number: int, data: bytes) -> Genuine:
     box.put({path: FileContent(data, 0o755)})
     said = box.run(path, "-version").said.strip().splitlines()
     if not said:
-        raise Unfit(f"{REFERENCE}: number {number + 1} prints nothing for -version; it is no flanneld")
+        raise Unfit(f"{REFERENCE}: number {number + 1} prints nothing for -version, so it is not a flanneld")
     return Genuine(path, said[-1].removeprefix("v"))
 
 
@@ -105,7 +105,7 @@ def _start_etcd(box: Box) -> None:
 
 
 def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:
-    """What the figures belong to."""
+    """The machine that the figures were measured on."""
     cpus = box.must("cat", "/proc/cpuinfo").splitlines()
     models = [line.partition(":")[2].strip() for line in cpus if line.startswith("model name")]
     congestion = settings.congestion or box.must("cat", "/proc/sys/net/ipv4/tcp_congestion_control").strip()
@@ -130,7 +130,7 @@ class _Run:
         self.integrity: list[Integrity] = []
 
     def all(self, here: Sequence[Way]) -> None:
-        """Everything: each round's measurements, then what is looked at once."""
+        """Everything: each round's measurements, then what is checked only once."""
         udp = [way for way in here if way.is_udp]
         for sweep in sweeps(here, self._settings):
             name = (

@@ -1,4 +1,4 @@
-"""What the udp backend is to reach, as ratios of medians within rounds, and whether it did."""
+"""The udp backend's targets, as medians of the ratios within rounds, and whether it met them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ __all__ = ["TARGETS", "Judged", "Target", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One way in terms of another; `base` is empty for a plain value."""
+    """One way relative to another; `base` is empty for a plain value."""
 
     kind: str
     base: str
@@ -24,7 +24,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A target and what came of it."""
+    """A target and the result."""
 
     target: Target
     way: str
@@ -33,7 +33,7 @@ class Judged:
 
     @property
     def met(self) -> bool:
-        """By the median."""
+        """Whether the median meets the target."""
         seen, limit = self.seen.median, self.target.limit
         return seen >= limit if self.target.at_least else seen <= limit
 
@@ -64,7 +64,7 @@ TARGETS = (
 
 
 def judge(results: Results) -> Sequence[Judged]:
-    """Every target that the run has both sides of.
+    """Every target that the run has the values for.
 
     With several genuine flannelds, each is a base, and a mixed pair is compared with the one in it.
     """

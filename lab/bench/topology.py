@@ -13,9 +13,9 @@ from lab.bench.ways import Way
 
 __all__ = ["SWITCH", "Machine", "argv", "machines", "make_machines", "make_pod", "static_subnet"]
 
-# br_netfilter, where the kernel has it, would take frames between the machines for packets of this one.
+# br_netfilter, where the kernel has it, would pass frames between the machines through our packet filter.
 SWITCH = "! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0"
-"""Before everything: a switch forwards frames, and filters nothing."""
+"""To be run first: a switch forwards frames and filters nothing."""
 
 ETCD_PORT = 2379
 MTU = 1500
@@ -58,9 +58,9 @@ class Machine:
         return self.name if place is Place.HOST else self.pod
 
     def source(self, place: Place, subnet: IPv4Network) -> str:
-        """The address that it has there: the machine's on docker0, or the container's.
+        """Its address at this place: the machine's on docker0, or the container's.
 
-        Without an overlay the machines themselves have only their own.
+        Without an overlay a machine has only its own address.
         """
         if place is Place.POD:
             return str(subnet[2])
@@ -73,7 +73,7 @@ def machines(way: Way) -> tuple[Machine, Machine]:
 
 
 def static_subnet(machine: Machine) -> IPv4Network:
-    """What a machine without a daemon has for its container."""
+    """The subnet that a machine without a daemon has for its container."""
     return IPv4Network(f"10.{100 + machine.way.number}.{machine.side}.0/24")
 
 

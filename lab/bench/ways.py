@@ -37,7 +37,7 @@ KINDS = (*TITLES, *GENUINE)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked of a run."""
+    """The options of a run."""
 
     rounds: int = 5
     seconds: int = 2
@@ -45,14 +45,14 @@ class Settings:
     only: tuple[str, ...] = ()
     """Kinds of ways; empty for all."""
     verify: bool = False
-    """Carry 1 GB each way to compare, instead of a little."""
+    """Carry and compare 1 GB in each direction instead of a little."""
     congestion: str = ""
     """TCP's congestion control; empty for the machine's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genuine:
-    """A genuine flanneld: the path that it has in the container, and what it says of itself."""
+    """A genuine flanneld: its path in the container, and the version that it prints."""
 
     path: str
     version: str
@@ -73,15 +73,15 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way between two machines of its own. The first machine sends, the second receives."""
+    """One way, between two machines that only it uses. The first machine sends, the second receives."""
 
     name: str
     kind: str
     title: str
     number: int
-    """Its place among the ways of the run, which its addresses come from."""
+    """Its index among the ways of the run, from which its addresses are derived."""
     daemons: tuple[Daemon, ...] = ()
-    """The first machine's and the second's; empty where static routes do."""
+    """The first machine's and the second's; empty where static routes are enough."""
     backend: str = ""
     etcd_api: EtcdApi = "v3"
 
@@ -92,7 +92,7 @@ class Way:
 
     @property
     def prefix(self) -> str:
-        """The etcd key above everything of this way."""
+        """The etcd key above everything that belongs to this way."""
         return f"/bench/{self.name}"
 
     @property
@@ -109,7 +109,7 @@ class Way:
 def ways(genuine: Sequence[Genuine] = (), only: Sequence[str] = ()) -> tuple[Way, ...]:
     """All ways, or those of these kinds, each with its number.
 
-    With several genuine flannelds each has its own, and mixed pairs with ours.
+    Each genuine flanneld has a way to itself, and ways of mixed pairs with ours.
     """
     made = [
         Way("veth", "veth", TITLES["veth"], 0),

@@ -1,4 +1,4 @@
-"""Programs that run inside the container. Each is one file of the standard library alone."""
+"""Programs that run inside the container. Each is a single file that uses only the standard library."""
 
 from collections.abc import Mapping
 from importlib.resources import files

@@ -1,7 +1,7 @@
-"""A steady flow of datagrams that are sent back, to see when none comes back.
+"""A steady flow of datagrams that are echoed, to see when none comes back.
 
 probe.py echo ADDRESS            sends every datagram back
-probe.py SOURCE ADDRESS SECONDS  sends one each so many seconds; prints when (CLOCK_MONOTONIC) each came back
+probe.py SOURCE ADDRESS SECONDS  sends one every SECONDS; prints when (CLOCK_MONOTONIC) each came back
 """
 
 import contextlib
@@ -15,7 +15,7 @@ LONGEST = 64  # bytes; a datagram has eight
 
 
 def echo(address: str) -> None:
-    """Send back what comes, for ever."""
+    """Send back whatever arrives, forever."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, PORT))
     while True:
@@ -25,7 +25,7 @@ def echo(address: str) -> None:
 
 
 def probe(source: str, address: str, interval: float) -> None:
-    """Send and listen, for ever."""
+    """Send and listen, forever."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((source, 0))
     sock.setblocking(False)

@@ -1,4 +1,4 @@
-"""A stream each way over one TCP connection at the same time, and the SHA-256 of both.
+"""Streams in both directions of one TCP connection at the same time, and the SHA-256 of each.
 
 stream.py serve ADDRESS BYTES             accepts one connection
 stream.py connect SOURCE ADDRESS BYTES    makes it
@@ -19,7 +19,7 @@ PATIENCE = 60.0  # seconds without any progress
 
 
 def send(connection: socket.socket, amount: int, digests: dict[str, str]) -> None:
-    """Send so many bytes, no two blocks alike, so that one in another's place would show."""
+    """Send `amount` bytes, no two blocks alike, so that a misplaced block would show."""
     digest, filler, sent = hashlib.sha256(), os.urandom(BLOCK - 8), 0
     while sent < amount:
         block = (sent.to_bytes(8) + filler)[: amount - sent]
