@@ -15,10 +15,10 @@ __all__ = ["COMMANDS"]
 
 @click.command()
 @click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds; every way in each."
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds; each measures every way."
 )
 @click.option(
-    "--seconds", type=click.IntRange(1, 60), default=2, show_default=True, help="Of each measurement."
+    "--seconds", type=click.IntRange(1, 60), default=2, show_default=True, help="Length of each measurement."
 )
 @click.option(
     "--only",
@@ -27,7 +27,7 @@ __all__ = ["COMMANDS"]
     type=click.Choice(bench_.KINDS),
     help=f"Only this way; may be repeated: {', '.join(bench_.KINDS)}.",
 )
-@click.option("--verify", is_flag=True, help="Carry 1 GB both ways to compare, instead of 64 MB.")
+@click.option("--verify", is_flag=True, help="Carry and compare 1 GB in each direction, not 64 MB.")
 @click.option(
     "--congestion", metavar="NAME", default="", help="TCP's congestion control  [default: this machine's]"
 )
@@ -46,13 +46,13 @@ def bench(
     """Measure how fast each way from machine to machine is, all of them in one run.
 
     Plain veth, host-gw, vxlan, and udp packet by packet, with offloads and with the fast path; with
-    FLANNELD_REFERENCE=PATH (several with `:`) also a genuine flanneld's udp, and pairs of one of its and
-    one of ours. Prints medians, and ratios within the rounds with their spread. Exits with 1 if data arrived
+    FLANNELD_REFERENCE=PATH (several separated by `:`) also a genuine flanneld's udp, and pairs of a genuine
+    one and ours. Prints medians, and ratios within the rounds with their spread. Exits with 1 if data arrived
     changed, or a measurement failed.
     """
     settings = bench_.Settings(rounds, seconds, only, verify, congestion)
     bench_.require_picture()
-    output.mkdir(parents=True, exist_ok=True)  # before the wait, if it cannot be made
+    output.mkdir(parents=True, exist_ok=True)  # now: if this fails, not after a long run
     with on_terminal() as progress:
         results = bench_.bench(host.ensure_engine(progress), settings, progress)
         with progress.step(f"write {output}"):

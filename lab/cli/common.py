@@ -40,7 +40,7 @@ def given(
 
 
 def default_lab() -> str:
-    """The lab that is meant where none is named. Raises `Unfit`."""
+    """The lab to use when none is named. Raises `Unfit`."""
     try:
         return spec.lab_name(naming.default_name())
     except ValueError as error:

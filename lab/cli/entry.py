@@ -1,4 +1,4 @@
-"""The process's first and last moments. Imports little, so that Ctrl-C is heeded from the start."""
+"""The process's first and last moments. Imports little, so that Ctrl-C works from the start."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Be `lab`, with the process's arguments; the exit status."""
+    """Run `lab` with the process's arguments; return the exit status."""
     if refusal := _refusal(sys.platform):
         sys.stderr.write(f"lab: {refusal}\n")
         return UNFIT
@@ -31,11 +31,11 @@ def main() -> int:
 
         as_interrupt()
         return run(sys.argv[1:])
-    except KeyboardInterrupt:  # as `run` was about to begin, or a second one as it was about to end
+    except KeyboardInterrupt:  # just before `run` began, or a second one just before it ended
         _say_interrupted()
         return INTERRUPTED
     finally:
-        # What is left is the interpreter's own end, where Python would print a traceback.
+        # Only the interpreter's shutdown is left, during which Python would print a traceback.
         for number in heeded:
             signal.signal(number, signal.SIG_DFL)
 
@@ -44,14 +44,14 @@ def _refusal(system: str) -> str:
     """Why `lab` does not run on this system; empty where it does."""
     if system == "linux":
         return ""
-    # Who makes a lab holds an abstract Unix socket, and free networks are looked up in /proc/net/route.
+    # Making a lab is locked by an abstract Unix socket, and free networks are looked up in /proc/net/route.
     return (
         f"this is {system}, and lab runs on Linux only. Run it in a Linux virtual machine with Docker in it."
     )
 
 
 def _at_once(_number: int, _frame: FrameType | None) -> None:
-    """End while nothing has begun: an exception could come up anywhere in what is being imported."""
+    """Exit before anything has begun: an exception could surface anywhere in what is being imported."""
     _say_interrupted()
     os._exit(INTERRUPTED)
 
@@ -62,9 +62,9 @@ def _say_interrupted() -> None:
 
 
 def _as_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode (PEP 540) where the locale has Python use another encoding.
+    """Restart in Python's UTF-8 mode (PEP 540) if the locale makes Python use another encoding.
 
-    What was typed is UTF-8 then: arguments, names of files, and all that other programs say.
+    Arguments, file names and the output of other programs are then taken to be UTF-8.
     """
     if sys.getfilesystemencoding() != "utf-8":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves

@@ -14,13 +14,13 @@ __all__ = ["cli", "run"]
 
 EPILOG = """
 Exit status: 0 done and right; 1 something failed or is not right; 2 bad usage, or this machine is not fit
-(the message says what to do); 130 interrupted. `exec` and `pod exec` end with the command's own.
+(the message says what to do); 130 interrupted. `exec` and `pod exec` exit with the command's own.
 """
 
 
 @dataclass(slots=True)
 class Settings:
-    """What the group's own options said; `run` needs it after a verb has failed."""
+    """The group's own options, which `run` needs after a verb has failed."""
 
     verbose: bool = False
 
@@ -39,7 +39,7 @@ def cli(settings: Settings, verbose: bool) -> None:
 
 
 def _refuse_bytes(argv: Sequence[str]) -> None:
-    """What is no text cannot be handed on: the engine takes JSON, which is UTF-8."""
+    """Refuse what is not text: it cannot be passed on, because the engine takes JSON, which is UTF-8."""
     for number, word in enumerate(argv, 1):
         try:
             word.encode()
@@ -52,12 +52,12 @@ def _runs_a_command(command: click.Command) -> bool:
 
 
 def _say(text: str, error: BaseException | None) -> None:
-    """Tell how it ended, and last what the error's notes say: what is left, and how to remove it."""
+    """Print how it ended, then the error's notes: what is left, and how to remove it."""
     click.echo("\n".join([text, *getattr(error, "__notes__", ())]), err=True)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command line; its exit status."""
+    """Run the command line; return its exit status."""
     settings = Settings()
     try:
         _refuse_bytes(argv)

@@ -36,7 +36,7 @@ def build(json_: bool) -> int:
 @images.command()
 @click.argument("image", type=click.Choice(NAMES))
 @click.argument("directory", type=Path)
-@click.option("--arch", help="Debian's name of the architecture  [default: this machine's]")
+@click.option("--arch", help="Debian's name for the architecture  [default: this machine's]")
 def context(image: str, directory: Path, arch: str | None) -> int:
     """Write an image's build context to a directory, for a builder other than the engine's own."""
     images_.write_context(image, directory, arch)
@@ -60,7 +60,7 @@ def load(archive: BinaryIO, json_: bool) -> int:
 @click.argument("suite", type=click.Choice(sorted(rootfs.SUITES.values())))
 @click.argument("archive", metavar="ROOTFS", type=click.File("rb"))
 def base_(suite: str, archive: BinaryIO) -> int:
-    """Take a root file system, a tar, for the base of that Debian suite, as mmdebstrap writes it."""
+    """Use a root file system, a tar as mmdebstrap writes it, as the base of that Debian suite."""
     echo(rootfs.take(Engine.connect(), suite, archive))
     return 0
 
@@ -77,7 +77,7 @@ def ls(json_: bool) -> int:
 @images.command()
 @as_json
 def rm(json_: bool) -> int:
-    """Remove them all; the next `lab up` makes them anew."""
+    """Remove them all; the next `lab up` builds them again."""
     removed = images_.remove(Engine.connect())
     if json_:
         print_json(documents.removed(removed))
@@ -88,7 +88,7 @@ def rm(json_: bool) -> int:
 
 @click.group()
 def engine() -> None:
-    """The Docker engine, where the lab started it."""
+    """The Docker engine, if the lab started it."""
 
 
 @engine.command()

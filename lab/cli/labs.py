@@ -43,7 +43,7 @@ __all__ = ["COMMANDS"]
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
 )
 @click.option(
-    "--events", type=Path, metavar="FILE", help="Write what happens to a file, a JSON object a line, at once."
+    "--events", type=Path, metavar="FILE", help="Write each event to a file at once, a JSON object per line."
 )
 @as_json
 def up(
@@ -55,7 +55,7 @@ def up(
     events: Path | None,
     json_: bool,
 ) -> int:
-    """Bring a lab up, whole, and prove that it works.
+    """Bring up a whole lab and prove that it works.
 
     Installs and starts a Docker engine where none answers (as root on Debian or Ubuntu), builds missing
     or stale images, starts the machines and the pods, and runs every check of `lab check`. On a lab that
@@ -90,7 +90,7 @@ def up(
 
 @contextmanager
 def _listeners(events: Path | None) -> Iterator[Sequence[Listener]]:
-    """Who listens beside the terminal."""
+    """The listeners besides the terminal."""
     if events is None:
         yield ()
         return
@@ -106,14 +106,14 @@ def _listeners(events: Path | None) -> Iterator[Sequence[Listener]]:
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Also if somebody else has made it, and without asking.")
+@click.option("--force", is_flag=True, help="Even if somebody else made it, and without asking.")
 @lab_name
 @as_json
 def down(name: str, force: bool, json_: bool) -> int:
     """Remove a lab: containers, network and volumes.
 
-    Images and the seed volume stay as caches. A lab that somebody else has made, another user or on another
-    machine, is removed only after a question on a terminal, or with --force.
+    Images and the seed volume stay as caches. A lab that another user made, or that was made on another
+    machine, is removed only after confirmation on a terminal, or with --force.
     """
     engine = Engine.connect()
     if not force and sys.stdin.isatty() and (maker := lifecycle.another_maker(engine, name)) is not None:
@@ -161,7 +161,7 @@ def status_(name: str, json_: bool) -> int:
 @click.command()
 @as_json
 def gc(json_: bool) -> int:
-    """Remove what a killed run left, and say what. A lab that is up, or being made, is not touched."""
+    """Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched."""
     removed = lifecycle.gc(Engine.connect())
     if json_:
         print_json(documents.removed(removed))

@@ -26,7 +26,7 @@ def argv(function: F) -> F:
 
 def streams(function: F) -> F:
     """The options `-i` and `-t`, as `docker exec` has them."""
-    stdin = click.option("-i", "--interactive", "stdin", is_flag=True, help="Hand on standard input.")
+    stdin = click.option("-i", "--interactive", "stdin", is_flag=True, help="Pass on standard input.")
     terminal = click.option("-t", "--tty", "terminal", is_flag=True, help="Give the command a terminal.")
     return stdin(terminal(function))
 
@@ -39,8 +39,8 @@ def streams(function: F) -> F:
 def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name: str) -> int:
     """Run a command on a machine.
 
-    What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
-    status too.
+    What follows `--` is its argument list; no shell looks at it. Output and exit status are the
+    command's own.
     """
     machine = Lab.get(Engine.connect(), name).node(node)
     return connect(machine, command, stdin=stdin, terminal=terminal)
@@ -58,7 +58,7 @@ def shell(node: str, name: str) -> int:
 @click.command()
 @click.argument("node")
 @click.argument("unit", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @lab_name
 def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     """Show a machine's log, or that of one unit (flanneld, docker, etcd)."""

@@ -24,7 +24,7 @@ __all__ = ["COMMANDS"]
 
 @click.group()
 def pod() -> None:
-    """Pods: create, list, talk with, read, remove."""
+    """Create, list and remove pods, run commands in them, show their logs."""
 
 
 def _read(file: str) -> tuple[PodSpec, ...]:
@@ -59,7 +59,7 @@ def create(file: str, name: str, json_: bool) -> int:
 @lab_name
 @as_json
 def ls(output: str | None, name: str, json_: bool) -> int:
-    """List the pods. Exits with 1 if a machine does not say which it has."""
+    """List the pods. Exits with 1 if a machine does not report which it has."""
     seen = observe(Lab.get(Engine.connect(), name), {Topic.PODS})
     if json_:
         print_json(documents.pods(seen.pods))
@@ -82,8 +82,8 @@ def exec_(
 ) -> int:
     """Run a command in a pod.
 
-    What follows `--` is its argument list; no shell looks at it. Its output is its own and the exit
-    status too.
+    What follows `--` is its argument list; no shell looks at it. Output and exit status are the
+    command's own.
     """
     lab = Lab.get(Engine.connect(), name)
     running = lab.pod(pod_name)
@@ -95,11 +95,11 @@ def exec_(
 @pod.command()
 @click.argument("pod_name", metavar="POD")
 @click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
-@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.option("--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
 @lab_name
 def logs(pod_name: str, container: str | None, follow: bool, tail: int | None, name: str) -> int:
-    """Show what a pod's container has printed, on standard output and standard error as it did."""
+    """Show what a pod's container has printed, with standard output and standard error kept apart."""
     lab = Lab.get(Engine.connect(), name)
     running = lab.pod(pod_name)
     options = [*(["--tail", str(tail)] if tail is not None else []), *(["--follow"] if follow else [])]

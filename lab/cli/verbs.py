@@ -1,4 +1,4 @@
-"""The verbs: of each the module that has it, which is loaded when it is asked for, and its help in a line."""
+"""The verbs: for each, its one-line help and the module that has it, loaded only when it is used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,28 +25,28 @@ VERBS: Mapping[str, Verb] = {
         "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
     ),
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
-    "engine": Verb("images", "The Docker engine, where the lab started it."),
+    "engine": Verb("images", "The Docker engine, if the lab started it."),
     "exec": Verb("nodes", "Run a command on a machine."),
     "gc": Verb(
         "labs",
-        "Remove what a killed run left, and say what. A lab that is up, or being made, is not touched.",
+        "Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched.",
     ),
     "images": Verb("images", "The node and MySQL images, their bases, and the seed volume."),
     "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
     "ls": Verb("labs", "List the labs."),
-    "pod": Verb("pods", "Pods: create, list, talk with, read, remove."),
+    "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
     "shell": Verb("nodes", "Open a shell on a machine."),
     "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
     "tutorial": Verb(
         "verify",
         "Replay the tutorial on a lab that is up: each command, its real output, and whether it agrees.",
     ),
-    "up": Verb("labs", "Bring a lab up, whole, and prove that it works."),
+    "up": Verb("labs", "Bring up a whole lab and prove that it works."),
 }
 
 
 class Verbs(click.Group):
-    """The group of them."""
+    """The group of all verbs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""
@@ -63,13 +63,13 @@ class Verbs(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List them for help, without loading one."""
+        """List them for help, without loading any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, VERBS[name].help) for name in self.list_commands(ctx)])
 
 
 def _name_whole_sentences(command: click.Command) -> None:
-    """Let help list a verb with its whole first sentence; click wraps it, but would cut it off first."""
+    """Have help list a verb with its whole first sentence, which click would cut off before wrapping it."""
     command.short_help = (command.help or "").partition("\n\n")[0]
     for verb in command.commands.values() if isinstance(command, click.Group) else ():
         _name_whole_sentences(verb)

@@ -95,7 +95,7 @@ def test_help_loads_no_more_than_it_prints() -> None:
     script = "import sys; from lab.cli.group import run; run(['--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()
-    assert "Bring a lab up" in done.stdout
+    assert "Bring up a whole lab" in done.stdout
     assert not {"docker", "pydantic", "rich", "yaml", "lab.bench", "lab.spec"} & set(loaded)
 
 
