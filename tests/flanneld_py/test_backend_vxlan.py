@@ -120,9 +120,10 @@ def test_an_mtu_that_leaves_too_little_for_ipv6_is_refused():
         vxlan(IPV6, mtu=1300)
     assert caught.value.code == Exit.CONFIG
     narrow = dataclasses.replace(ETH0, mtu=1300)
-    with pytest.raises(Fatal, match="The MTU of eth0 is 1300, and vxlan needs at least 1350"):
+    with pytest.raises(Fatal, match="The MTU of eth0 is 1300, and vxlan needs at least 1350") as caught:
         vxlan(IPV4, IPV6, interface=narrow)
     assert vxlan(IPV4, mtu=1300).mtu == 1250
+    assert caught.value.code == Exit.INTERFACE
 
 
 @pytest.mark.parametrize("pools", [(IPV4,), (IPV6,)])

@@ -62,7 +62,7 @@ class IpipBackend(KernelBackend):
                 "another interface with -iface",
                 code=Exit.INTERFACE,
             )
-        require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Ipip.type, interface, code=Exit.INTERFACE)
+        require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Ipip.type, interface)
         self._interface = interface
         self.mtu = interface.mtu - OVERHEAD
         self._local = interface.ipv4

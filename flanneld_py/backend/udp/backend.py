@@ -244,7 +244,7 @@ def _address(interface: Interface) -> IPv4Address:
 
 
 def _inner_mtu(interface: Interface) -> int:
-    require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Udp.type, interface, code=Exit.INTERFACE)
+    require_mtu(interface.mtu, LOWEST_MTU[4] + OVERHEAD, Udp.type, interface)
     return interface.mtu - OVERHEAD
 
 

@@ -102,7 +102,7 @@ class VxlanBackend(KernelBackend):
         if self._config.mtu > outer:  # the kernel would not have it either
             text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
             logger.warning(text, self._config.mtu, interface.name, outer)
-        require_mtu(outer, self._lowest_mtu, Vxlan.type, interface, code=Exit.CONFIG)
+        require_mtu(outer, self._lowest_mtu, Vxlan.type, interface)
         if self._ipv4 is not None:
             local = _required("IPv4", interface.name, interface.ipv4, public.ipv4)
             self._ipv4.stand(interface.index, local, outer)

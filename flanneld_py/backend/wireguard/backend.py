@@ -67,7 +67,7 @@ class WireguardBackend(KernelBackend):
     def follow(self, interface: Interface, public: Addresses) -> None:
         """See `Backend`. The devices are bound to no address."""
         outer = self._config.mtu or interface.mtu
-        require_mtu(outer, self._lowest_mtu, Wireguard.type, interface, code=Exit.INTERFACE)
+        require_mtu(outer, self._lowest_mtu, Wireguard.type, interface)
         self._interface = interface
         self.mtu = outer - OVERHEAD
         self._public = of_families(public, self._overlay)
