@@ -1,4 +1,4 @@
-"""While a lease is held: follow the others' leases, and renew ours."""
+"""Holds a lease: renews it, and follows the other machines' leases."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -28,25 +28,25 @@ __all__ = ["LeaseLoop"]
 logger = logging.getLogger(__name__)
 
 RENEW_RETRY = 10.0
-"""Seconds until a failed renewal is retried; flannel's minute is too long for a margin of one minute.
+"""Seconds before a failed renewal is retried; flannel's minute would use up a renewal margin of one minute.
 
-Also between two times that we overwrite what somebody else wrote in our name, in case they are as stubborn.
+Also the minimum time between rewrites of our key when another writer keeps overwriting it.
 """
 
-LOOK = 10.0
-"""Seconds between two checks of which addresses this machine needs."""
+ADDRESS_CHECK_INTERVAL = 10.0
+"""Seconds between checks of the addresses that no lease may cover: our own, gateways, the registry's."""
 
-EXAMPLES = 20
-"""How many refused leases the state names."""
+MAX_LISTED_REFUSALS = 20
+"""Maximum number of refused leases listed in /state."""
 
-MOMENT = 0.01
-"""Minimum wait in seconds: a difference of times may be too small to advance the clock."""
+MIN_WAIT = 0.01
+"""Minimum wait in seconds: after a shorter one the clock may not have advanced, and the loop would spin."""
 
-AT_ONCE = 256
-"""Changes that the backend gets at a time; our own lease is checked in between."""
+BATCH = 256
+"""Changes passed to the backend per batch; our own lease is checked between batches."""
 
-MANY = 100
-"""If more peers than this come or go at once, only their number is logged."""
+MAX_LOGGED_CHANGES = 100
+"""If more peers than this are added or removed at once, only their number is logged."""
 
 
 class _WatchEnded(Exception):
@@ -54,9 +54,9 @@ class _WatchEnded(Exception):
 
 
 class LeaseLoop:
-    """Keeps one lease after another: `begin` with it, `keep` it until it is lost.
+    """Holds one lease at a time: `begin` takes a new one, `keep` returns when it is lost.
 
-    `config` is the configuration that the daemon runs with, as text and parsed; `needs` answers at once.
+    `config` is the running configuration, as text and parsed; `needs` must not block.
     """
 
     def __init__(
@@ -85,40 +85,40 @@ class LeaseLoop:
         self._renew_margin = renew_margin
         self._retry_renewal_at = float("-inf")
         self._watchdog = Watchdog(time.now())
-        self._listed: Snapshot | None = None
-        self._others = Backoff()  # towards others who write in our name
+        self._initial_snapshot: Snapshot | None = None
+        self._overwritten_log = Backoff()
         self._needs = needs
-        self._look_at = float("-inf")
+        self._recheck_at = float("-inf")
         self._log_sample = LogSample()
-        self._counted: tuple[Admission | None, int] = (None, 0)
-        self._late = Backoff()
+        self._reported: tuple[Admission | None, int] = (None, 0)
+        self._lag_log = Backoff()
         self.claim: Claim
 
     def begin(self, claim: Claim, snapshot: Snapshot) -> None:
-        """Carry packets to all peers in the snapshot; what happened since is still to come."""
-        self.claim, self._listed = claim, snapshot
+        """Start with this lease and the peers in the snapshot; later changes come from the watch."""
+        self.claim, self._initial_snapshot = claim, snapshot
         self._announcer.begin()
         self._retry_renewal_at = float("-inf")
         self._watchdog = Watchdog(self._time.now())
-        rules, self._look_at = self._view.rules, self._time.now() + LOOK
+        rules, self._recheck_at = self._view.rules, self._time.now() + ADDRESS_CHECK_INTERVAL
         self._view.judge_by(replace(rules, own=claim.subnet, needs=self._needs()))
         events = self._view.reset(snapshot)
         self._backend.carry(self._view.peers, claim.expires_at)
         self._log_changes(events)
         self._log_refused()
-        # Last, as others read the rest only once there is a subnet.
+        # Set last: other threads ignore the rest of the status while there is no subnet.
         self._status.expires_at, self._status.subnet = claim.expires_at, claim.subnet
         self._reconciler.begin()
 
     def keep(self) -> str:
-        """Follow the other leases and renew ours, until it is lost; returns why."""
+        """Renew our lease and follow the others, until ours is lost; returns why."""
         reason = self._keep()
         self._event_queue.end()
         return reason
 
     def _keep(self) -> str:
         logger.info("Watching for new subnet leases")
-        steps = (self._renew_if_due, self._announce, self._hear, self._look_around, self._tend)
+        steps = (self._renew_if_due, self._announce, self._receive, self._recheck_leases, self._tend)
         while True:
             try:
                 if lost := self._list_and_watch():
@@ -134,31 +134,31 @@ class LeaseLoop:
                 self._complain(backoff, f"Watch subnets{trouble}", str(error))
                 if lost := self._lost() or self._tend():
                     return lost
-                self._time.rest(self._until_the_end(backoff.delay()))
-                self._heed_stop()
+                self._time.rest(self._capped_by_expiry(backoff.delay()))
+                self._raise_if_stopping()
                 if lost := self._lost():
                     return lost
 
     def _lost(self) -> str:
-        """Why our lease is lost by now; "" if it is not. Called before each step, as any may take long."""
-        self._heed_stop()
+        """Why our lease is now lost, or "". Called before each step, since any step may take long."""
+        self._raise_if_stopping()
         if self._time.now() >= self.claim.expires_at:
             return "it could not be renewed in time"
         for change in self._event_queue.own():
-            if lost := self._follow(self.claim.after(change)):
+            if lost := self._adopt(self.claim.after(change)):
                 return lost
         return ""
 
-    def _until_the_end(self, seconds: float) -> float:
-        """So many seconds, but not beyond the end of our lease."""
-        return max(MOMENT, min(seconds, self.claim.expires_at - self._time.now()))
+    def _capped_by_expiry(self, seconds: float) -> float:
+        """`seconds`, shortened to the time left on our lease, but at least MIN_WAIT."""
+        return max(MIN_WAIT, min(seconds, self.claim.expires_at - self._time.now()))
 
     def _announce(self) -> str:
         self._announcer.announce_if_due(self.claim.held)
         return ""
 
     def _tend(self) -> str:
-        """Reconcile this machine; returns why our lease is lost, if it is meanwhile."""
+        """Run the checks of this machine that are due; returns why our lease was lost meanwhile, or ""."""
         for _ in self._reconciler.tend(self.claim, self._view.peers):
             if lost := self._lost():
                 return lost
@@ -167,65 +167,68 @@ class LeaseLoop:
     # What the registry reports
 
     def _list_and_watch(self) -> str:
-        """Take over all leases as they are, and have later changes delivered to the queue."""
-        listed, self._listed = self._listed, None
-        snapshot = listed or self._registry.snapshot()
-        self._heard()
+        """List all leases, and start a watch that delivers later changes to the queue."""
+        initial, self._initial_snapshot = self._initial_snapshot, None
+        snapshot = initial or self._registry.snapshot()
+        self._registry_answered()
         self._status.watches += 1
         self._registry.watch(snapshot.revision, self._event_queue.begin(self.claim.concerns))
-        if listed:  # from before our own lease was written
+        if initial:  # this list predates our own lease, so it says nothing about it
             return ""
-        if lost := self._follow(self.claim.after_list(snapshot)):
+        if lost := self._adopt(self.claim.after_list(snapshot)):
             return lost
         self._announcer.listed(self.claim.subnet, snapshot.announced)
-        return self._pass_on(self._view.reset(snapshot))
+        return self._apply_to_backend(self._view.reset(snapshot))
 
-    def _hear(self) -> str:
-        """Take over what the watch delivers next. Raises `_WatchEnded`, or `RegistryUnavailable`."""
+    def _receive(self) -> str:
+        """Wait for the next message and apply it. Raises `_WatchEnded` or `RegistryUnavailable`."""
         now = self._time.now()
         if self._watchdog.must_probe(now, idle=self._event_queue.empty()):
-            self._compare(self._registry.probe())
-            self._heard()
+            self._check_config(self._registry.probe())
+            self._registry_answered()
             self._watchdog.probed(self._time.now())
         left = self._watchdog.time_left(self._time.now())
-        message = self._time.receive(self._event_queue, self._until_the_end(left))
-        self._heed_stop()
+        message = self._time.receive(self._event_queue, self._capped_by_expiry(left))
+        self._raise_if_stopping()
         if message is None:
             return ""
         if isinstance(message, Reset):
             raise _WatchEnded(message.reason)
-        self._heard()
-        return self._take(message)
+        self._registry_answered()
+        return self._apply(message)
 
-    def _take(self, message: LeaseChanges | Announcement) -> str:
-        """Take over what happened to the others; returns why our lease is lost, if it is meanwhile."""
+    def _apply(self, message: LeaseChanges | Announcement) -> str:
+        """Apply a change of other machines' leases; returns why our lease was lost meanwhile, or ""."""
         if isinstance(message, Announcement):
             self._announcer.heard(self.claim.subnet, message)
-            lost = self._pass_on(self._view.hear(message))
+            lost = self._apply_to_backend(self._view.hear(message))
         else:
-            lost = self._pass_on(self._view.apply(message.events))
+            lost = self._apply_to_backend(self._view.apply(message.events))
         self._status.last_lag = lag = self._event_queue.done()
-        if lag > BEHIND and self._late.worth_saying("", self._time.now()):
-            text = "A lease change has waited %.1f s to be applied: this machine is too slow for them"
+        if lag > BEHIND and self._lag_log.worth_saying("", self._time.now()):
+            text = "A lease change waited %.1f s before it was applied: this machine cannot keep up with "
+            text += "lease changes"
             logger.warning(text, lag)
         return lost
 
-    def _follow(self, claim: Claim | Lost) -> str:
-        """Go by this claim from now on; returns why our lease is lost, if it is."""
+    def _adopt(self, claim: Claim | Lost) -> str:
+        """Adopt this claim; returns why our lease is lost, or ""."""
         if isinstance(claim, Lost):
             return claim.reason
         was_permanent, permanent = self.claim.held.permanent, claim.held.permanent
         self.claim = claim
         if permanent and not was_permanent:
-            logger.info("Our lease of %s was made a reservation, which has no end", claim.subnet)
+            text = "Our lease of %s was turned into a reservation, which does not expire"
+            logger.info(text, claim.subnet)
             self._extend()
         elif was_permanent and not permanent:
-            logger.info("Our reservation of %s was made a lease, which is renewed from now on", claim.subnet)
+            text = "Our reservation of %s was turned into an ordinary lease, which is renewed from now on"
+            logger.info(text, claim.subnet)
             self.claim = replace(claim, asked_at=self._time.now())
             self._extend()
         if claim.spoiled:
             text = "Lease %s was overwritten by another writer: restoring it"
-            if self._others.worth_saying(text, self._time.now()):
+            if self._overwritten_log.worth_saying(text, self._time.now()):
                 logger.warning(text, claim.subnet)
         return ""
 
@@ -233,56 +236,56 @@ class LeaseLoop:
         self._backend.extend(self.claim.expires_at)
         self._status.expires_at = self.claim.expires_at
 
-    def _pass_on(self, events: Sequence[PeerEvent]) -> str:
-        """Hand changes to the backend; returns why our lease is lost, if it is meanwhile."""
-        for first in range(0, len(events), AT_ONCE):
+    def _apply_to_backend(self, events: Sequence[PeerEvent]) -> str:
+        """Pass changes to the backend in batches; returns why our lease was lost meanwhile, or ""."""
+        for first in range(0, len(events), BATCH):
             if lost := self._lost():
                 return lost
-            self._backend.change(events[first : first + AT_ONCE])
+            self._backend.change(events[first : first + BATCH])
         self._log_changes(events)
         self._log_refused()
         return ""
 
-    def _look_around(self) -> str:
-        """Judge the leases again, if this machine's addresses or gateways have changed."""
-        if self._time.now() < self._look_at:
+    def _recheck_leases(self) -> str:
+        """Re-evaluate all leases if the addresses that none may cover have changed."""
+        if self._time.now() < self._recheck_at:
             return ""
-        self._look_at = self._time.now() + LOOK
-        return self._pass_on(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
+        self._recheck_at = self._time.now() + ADDRESS_CHECK_INTERVAL
+        return self._apply_to_backend(self._view.judge_by(replace(self._view.rules, needs=self._needs())))
 
     def _log_refused(self) -> None:
-        """Log refused leases, but not too many of them, and count all in the status."""
+        """Log newly refused leases, rate-limited, and update the counts in the status."""
         for refused in self._view.newly_refused():
             lease = refused.held.lease
             text = f"Refusing the lease of {lease.subnet} by {lease.attrs.public}: {refused.refusal.reason}"
             if line := self._log_sample.tell(text, self._time.now()):
                 logger.warning("%s", line)
         admission = self._view.admission
-        if self._counted != (admission, admission.changes):
-            self._counted = admission, admission.changes
-            self._status.refusals = admission.refusals(EXAMPLES)
+        if self._reported != (admission, admission.changes):
+            self._reported = admission, admission.changes
+            self._status.refusals = admission.refusals(MAX_LISTED_REFUSALS)
 
     def _log_changes(self, events: Sequence[PeerEvent]) -> None:
-        """Log what has taken effect."""
+        """Log the peers that were added or removed."""
         changes = [event for event in events if not (isinstance(event, PeerAdded) and event.again)]
-        if len(changes) > MANY:
+        if len(changes) > MAX_LOGGED_CHANGES:
             added = sum(isinstance(event, PeerAdded) for event in changes)
             logger.info("Subnets added: %d, removed: %d", added, len(changes) - added)
         else:
             for event in changes:
                 logger.info("%s", words(event))
 
-    def _compare(self, text: bytes | None) -> None:
-        """Warn, once, when the configuration is no longer the one that we run with."""
+    def _check_config(self, text: bytes | None) -> None:
+        """Warn once per new configuration text that differs from the one we run with."""
         if text is None or text == self._config_text:
             return
         self._config_text = text
         try:
             changed = changes(self._network, parse_config(text), self.claim.subnet)
         except ConfigError as error:
-            text_now = "The network configuration was changed and can no longer be used: %s"
-            text_now += ". This flanneld keeps running as it is, but would not start again"
-            logger.warning(text_now, error)
+            message = "The network configuration was changed and can no longer be used: %s. This flanneld "
+            message += "continues with the old configuration, but would not start with the new one"
+            logger.warning(message, error)
             return
         for change in changed:
             logger.warning("The network configuration was changed: %s", change)
@@ -290,11 +293,11 @@ class LeaseLoop:
     # What is due
 
     def _renew_if_due(self) -> str:
-        """Renew our lease when it is time; returns why it is lost, if it is."""
+        """Renew our lease if that is due; returns why it is lost, or ""."""
         now = self._time.now()
         due = self.claim.renew_at(self._renew_margin)
         if self._backend.attrs() != self.claim.held.lease.attrs:
-            due = now
+            due = now  # peers must learn of our new address or MAC now
         if now < max(due, self._retry_renewal_at):
             return ""
         self._retry_renewal_at = now + RENEW_RETRY
@@ -311,30 +314,31 @@ class LeaseLoop:
         self.claim = replace(self.claim, asked=attrs.public)
         revision = self._registry.renew(held, attrs)
         if revision is None:
-            # Perhaps by ourselves: an attempt whose answer never arrived.
-            return self._follow(self.claim.after_list(self._registry.snapshot()))
+            # The key's revision has changed, perhaps by an attempt of ours whose answer never arrived.
+            return self._adopt(self.claim.after_list(self._registry.snapshot()))
         renewed = StoredLease(Lease(held.lease.subnet, attrs), revision, permanent=held.permanent)
-        if not self.claim.spoiled:
+        if not self.claim.spoiled:  # a stubborn writer keeps the retry interval
             self._retry_renewal_at = float("-inf")
         self.claim = Claim(renewed, now)
         self._extend()
-        if lost := self._pass_on(self._view.judge_by(replace(self._view.rules, public=attrs.public))):
+        rules = replace(self._view.rules, public=attrs.public)
+        if lost := self._apply_to_backend(self._view.judge_by(rules)):
             return lost
         self._status.renewed += 1
         logger.info("Lease renewed: %s", self.claim.subnet)
         return ""
 
-    def _heard(self) -> None:
+    def _registry_answered(self) -> None:
         self._status.trouble = ""
         self._status.heard_at = self._time.now()
         self._watchdog.heard(self._status.heard_at)
 
-    def _heed_stop(self) -> None:
+    def _raise_if_stopping(self) -> None:
         if self._time.stopping.is_set():
             raise Stopped
 
     def _complain(self, backoff: Backoff, what: str, why: str) -> None:
-        """Log a failure, if it is time to; `why` may differ each time."""
+        """Log a failure unless the same `what` was logged recently; `why` may vary."""
         self._status.trouble = f"{what}: {why}"
         if backoff.worth_saying(what, self._time.now()):
             logger.error("%s: %s", what, why)

@@ -111,7 +111,7 @@ class NetworkDaemon:
         )  # fmt: skip
         while True:
             claim, snapshot = self._acquire(network, backend, previous, pick, fence)
-            reconciler.stand()
+            reconciler.await_interface()
             backend.claim(claim.subnet)
             self._rules.set(network, claim.subnet, backend.wanted)
             held = self._looked_at_again(claim, snapshot)

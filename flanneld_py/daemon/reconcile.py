@@ -1,4 +1,4 @@
-"""While a lease is held: keep this machine as it should be, whatever others do to it."""
+"""Keeps this machine in the state that the lease requires, whatever other programs change."""
 
 import errno
 import logging
@@ -26,46 +26,49 @@ __all__ = ["HostRules", "NoHostRules", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
-LOOK: Final = 2.0
-"""Seconds between two checks of our devices, besides those that events of the kernel cause."""
+DEVICE_INTERVAL: Final = 2.0
+"""Seconds between periodic checks of our devices; kernel events trigger additional ones."""
 
-REPAIR: Final = 10.0
-"""Seconds between two checks of everything, as between flannel's own checks of routes."""
+FULL_INTERVAL: Final = 10.0
+"""Seconds between full checks; flannel checks its routes at the same interval."""
 
-SETTLE: Final = 0.25
-"""Seconds after a check for which events of the kernel are collected.
+MIN_PAUSE: Final = 0.25
+"""Seconds after a check during which kernel events are only collected; also the poll interval of
+`await_interface`.
 
-Doubled after each check that had to repair something, up to `REPAIR`, so that two programs that disagree do
-not fight at full speed.
+Doubled after each check that repaired something, up to FULL_INTERVAL, so that two programs that disagree do
+not undo each other's changes in a tight loop.
 """
 
-SHARE: Final = 20
-"""After a check, events are ignored for this many times its duration: the lease must be renewed, too."""
+PAUSE_FACTOR: Final = 20
+"""After a check, events are held back for this many times its duration, to leave time for renewals."""
 
-PASSING: Final = frozenset(
+TRANSIENT: Final = frozenset(
     {errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 )
-"""Errors that may go away when the device is made once more; ENODEV and EADDRNOTAVAIL: the device, or the
-interface's address, was removed again meanwhile."""
+"""Errors that may not recur if the device is created again.
+
+ENODEV, EADDRNOTAVAIL: the device, or the interface's address, was removed in the meantime.
+"""
 
 
 class HostRules(Protocol):
-    """What goes with a lease on this machine besides the backend: packet filter rules, blackhole routes."""
+    """What a lease needs on this machine besides its backend: packet filter rules, blackhole routes."""
 
     def set(
         self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
     ) -> None:
-        """Install them for this subnet of ours, and for no other. Raises `Fatal`.
+        """Install them for our subnet `subnet`, replacing those of any earlier one. Raises `Fatal`.
 
-        `wanted` returns the kernel entries that the backend wants by now.
+        `wanted` returns the kernel entries that the backend wants at the time of the call.
         """
 
     def sync(self) -> int:
-        """Repair what others changed; returns how many things."""
+        """Repair what other programs changed; returns the number of repairs."""
 
 
 class NoHostRules:
-    """See `HostRules`: rules are left to others."""
+    """A `HostRules` that does nothing."""
 
     def set(
         self, network: NetworkConfig, subnet: Subnet, wanted: Callable[[], Container[Slot]] = tuple
@@ -78,10 +81,10 @@ class NoHostRules:
 
 
 class Reconciler:
-    """Compares what should be with what is: devices, entries, the subnet file, the filter's rules.
+    """Compares the desired and the actual state, and repairs: devices, entries, subnet file, filter rules.
 
-    The external interface, which all of it depends on, is followed first. `resync` is in seconds; `wake`
-    makes the lease loop, in its own thread, call `tend` soon.
+    Changes of the external interface, on which all else depends, come first. `resync`: seconds between checks
+    of the rules. `wake` makes the lease loop call `tend` soon, in the loop's own thread.
     """
 
     def __init__(
@@ -107,57 +110,59 @@ class Reconciler:
         self._wake = wake
         self._keep = keep
         self._look_at = self._repair_at = self._sync_at = float("-inf")
-        self._moving: UnderlayChange | None = None
-        self._bare = False  # a recreated device has no entries yet
-        self._entries = self._written = False  # these must be checked
-        self._repaired, self._looked = 0, False
-        self._backoff = Backoff()
-        self._making = Backoff()
+        self._pending_move: UnderlayChange | None = None
+        self._entries_missing = False  # a recreated device has no entries yet
+        self._check_entries = self._check_file = False
+        self._repair_count, self._devices_checked = 0, False
+        self._log_backoff = Backoff()
+        self._recreate_log = Backoff()
         self._lock = threading.Lock()
-        self._heard, self._pause, self._woken = KernelNotice(), SETTLE, False
+        self._heard, self._pause, self._wake_pending = KernelNotice(), MIN_PAUSE, False
 
     def begin(self) -> None:
-        """Everything was just made and is as it should be."""
+        """Restart all intervals and discard pending events: everything was just created."""
         now = self._time.now()
-        self._look_at, self._repair_at, self._sync_at = now + LOOK, now + REPAIR, now + self._resync
-        self._bare = self._entries = self._written = False
-        self._moving = None
+        self._look_at, self._repair_at = now + DEVICE_INTERVAL, now + FULL_INTERVAL
+        self._sync_at = now + self._resync
+        self._entries_missing = self._check_entries = self._check_file = False
+        self._pending_move = None
         self._status.lacking = ""
         self._take()
 
-    # Events of the kernel
+    # Kernel events
 
     def hear(self, heard: KernelNotice) -> float:
-        """Take an event of the kernel; returns for how many seconds to hold back others. For any thread."""
+        """Record a kernel event; returns how many seconds to hold back further ones. For any thread."""
         with self._lock:
             self._heard = self._heard.joined(heard)
-            asleep, self._woken = not self._woken, True
-        if asleep:
+            must_wake, self._wake_pending = not self._wake_pending, True
+        if must_wake:
             self._wake()
         return self._pause
 
     def _take(self) -> KernelNotice:
         with self._lock:
-            heard, self._heard, self._woken = self._heard, KernelNotice(), False
+            heard, self._heard, self._wake_pending = self._heard, KernelNotice(), False
         return heard
 
     # The interface
 
-    def stand(self) -> None:
-        """Before a lease takes effect: follow the interface, or wait for it. Raises `Fatal` and `Stopped`."""
-        while not self._stands():
-            self._time.rest(SETTLE)
+    def await_interface(self) -> None:
+        """Follow or wait for the interface before a lease takes effect. Raises `Fatal` and `Stopped`."""
+        while not self._has_interface():
+            self._time.rest(MIN_PAUSE)
             if self._time.stopping.is_set():
                 raise Stopped
 
-    def _stands(self) -> bool:
+    def _has_interface(self) -> bool:
         try:
             move = self._underlay.seen()
         except OSError as error:
-            self._say(logging.ERROR, f"Looking for the interface: {error.strerror or error}. Retrying")
+            text = f"Cannot read the state of the interface: {error.strerror or error}. Retrying"
+            self._say(logging.ERROR, text)
             return False
         if self._underlay.trouble:
-            self._miss()
+            self._report_no_interface()
             return False
         if move is not None:
             logger.warning("%s: following", move.words)
@@ -166,50 +171,51 @@ class Reconciler:
             self._status.mtu = self._backend.mtu
         return True
 
-    def _miss(self) -> None:
+    def _report_no_interface(self) -> None:
         self._status.lacking = f"waiting for an interface: {self._underlay.trouble}"
         self._say(logging.ERROR, f"Peers cannot reach us: {self._underlay.trouble}. Waiting for an interface")
 
-    # In turn
+    # Periodic checks
 
     def tend(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> Iterator[None]:
-        """Repair whatever needs it, if it is time for a check; needs no registry. Raises `Fatal`.
+        """Run the checks that are due, and repair. Works without the registry. Raises `Fatal`.
 
-        In steps, as each may take long: the caller checks the lease before the first and after each, and
-        stops once it is lost.
+        A generator, because each step may take long: between steps the caller checks the lease, and stops
+        iterating once it is lost.
         """
         steps: tuple[Callable[[Claim, Mapping[Subnet, Lease]], None], ...]
-        steps = (self._look, self._carry_again, self._repair, self._see_to_file, self._sync)
-        taken, self._repaired, self._looked = 0.0, 0, False
+        steps = (self._look, self._carry_again, self._repair, self._repair_file, self._sync)
+        busy, self._repair_count, self._devices_checked = 0.0, 0, False
         for step in steps:
             begun = self._time.now()
             try:
                 step(claim, peers)
             except OSError as error:  # no file descriptor is free, for instance
-                text = f"Checking this machine: {error.strerror or error}. Retrying"
+                reason = error.strerror or error
+                text = f"Cannot check this machine's devices and routes: {reason}. Retrying"
                 self._say(logging.ERROR, text)
                 return
-            taken += self._time.now() - begun
+            busy += self._time.now() - begun
             yield
-        if self._looked:
-            calm = min(2 * self._pause, REPAIR) if self._repaired else SETTLE
-            self._pause = max(calm, SHARE * taken)
+        if self._devices_checked:
+            quiet_pause = min(2 * self._pause, FULL_INTERVAL) if self._repair_count else MIN_PAUSE
+            self._pause = max(quiet_pause, PAUSE_FACTOR * busy)
 
     def _look(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
-        """Compare devices, if it is time, and find out what else to check."""
+        """Check the devices if that is due, and decide which other checks are due."""
         now, heard = self._time.now(), self._take()
         if now >= self._repair_at:
-            self._repair_at = now + REPAIR
-            self._entries = self._written = True
+            self._repair_at = now + FULL_INTERVAL
+            self._check_entries = self._check_file = True
         elif concerns(heard, self._backend.wanted()):
-            self._entries = True
-        if not (self._entries or heard.links or now >= self._look_at):
+            self._check_entries = True
+        if not (self._check_entries or heard.links or now >= self._look_at):
             return
-        self._look_at, self._looked = now + LOOK, True
+        self._look_at, self._devices_checked = now + DEVICE_INTERVAL, True
         move = self._underlay.seen()
         if self._underlay.trouble:
-            self._miss()
-            self._entries = False  # without a footing there is nothing to check against
+            self._report_no_interface()
+            self._check_entries = False  # without an interface there is nothing to compare with
         elif move is not None:
             self._recreate(f"{move.words}: following", claim, move)
         elif reason := self._backend.broken():
@@ -220,47 +226,47 @@ class Reconciler:
     def _compare(self, claim: Claim) -> None:
         kept = self._keep(self._backend.owned())
         if kept.done:
-            self._entries = True  # which may be gone, too
-            self._repaired += len(kept.done)
+            self._check_entries = True  # they may be missing as well
+            self._repair_count += len(kept.done)
             self._status.repairs += len(kept.done)
             self._say(logging.WARNING, f"Repaired: {', '.join(map(str, kept.done))}")
         if kept.anew:
             self._recreate(kept.anew, claim)
         elif kept.refused:
             action, error = kept.refused[0]
-            self._status.lacking = f"{action}, and it cannot be repaired: {error.strerror or error}"
+            self._status.lacking = f"{action}, and that cannot be repaired: {error.strerror or error}"
             self._say(logging.ERROR, f"{self._status.lacking}. Retrying")
         else:
-            self._well()
+            self._clear_lacking()
 
     def _recreate(self, reason: str, claim: Claim, move: UnderlayChange | None = None) -> None:
-        self._repaired += 1
+        self._repair_count += 1
         self._status.lacking = reason
-        if self._making.worth_saying(reason, self._time.now()):
+        if self._recreate_log.worth_saying(reason, self._time.now()):
             logger.error("%s", reason)
         try:
             if move is not None:
                 self._backend.follow(move.to.interface, move.to.public)
             self._backend.claim(claim.subnet)
         except Fatal as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in TRANSIENT:
                 raise error.__cause__ from error
             raise
-        self._bare, self._moving = True, move
+        self._entries_missing, self._pending_move = True, move
 
     def _carry_again(self, claim: Claim, peers: Mapping[Subnet, Lease]) -> None:
-        if not self._bare:
+        if not self._entries_missing:
             return
         self._backend.carry(peers, claim.expires_at)
-        self._bare = self._entries = False
-        if self._moving is not None:
-            self._underlay.take(self._moving)
-            self._moving = None
-            self._tell_of_mtu(claim.subnet)
-        self._well()
+        self._entries_missing = self._check_entries = False
+        if self._pending_move is not None:
+            self._underlay.take(self._pending_move)
+            self._pending_move = None
+            self._publish_mtu(claim.subnet)
+        self._clear_lacking()
 
-    def _tell_of_mtu(self, subnet: Subnet) -> None:
-        """Tell everything that depends on it."""
+    def _publish_mtu(self, subnet: Subnet) -> None:
+        """Update status and subnet file if the MTU changed; programs that use it must be restarted."""
         mtu = self._backend.mtu
         if mtu != self._status.mtu:
             text = "FLANNEL_MTU changed from %d to %d: restart what uses it, such as docker"
@@ -272,17 +278,17 @@ class Reconciler:
                 self._say(logging.ERROR, f"{error}. Retrying")
 
     def _repair(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
-        if not self._entries:
+        if not self._check_entries:
             return
-        self._entries = False
+        self._check_entries = False
         if found := self._backend.repair():
-            self._repaired += found
+            self._repair_count += found
             logger.warning("Repaired %d kernel entries that others had changed", found)
 
-    def _see_to_file(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
-        if not self._written:
+    def _repair_file(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
+        if not self._check_file:
             return
-        self._written = False
+        self._check_file = False
         try:
             if wrong := self._file.keep():
                 self._status.repairs += 1
@@ -296,11 +302,11 @@ class Reconciler:
             self._sync_at = now + self._resync
             self._status.filter_repairs += self._rules.sync()
 
-    def _well(self) -> None:
-        self._making = Backoff()
+    def _clear_lacking(self) -> None:
+        self._recreate_log = Backoff()
         self._status.lacking = ""
 
     def _say(self, level: int, text: str) -> None:
-        """Log it, unless it was logged recently."""
-        if self._backoff.worth_saying(text, self._time.now()):
+        """Log the text unless it was logged recently."""
+        if self._log_backoff.worth_saying(text, self._time.now()):
             logger.log(level, "%s", text)

@@ -73,7 +73,8 @@ class NetworkStatus:
         """Return what is wrong although packets are carried; empty if nothing is."""
         oldest = self.oldest()
         waited = 0.0 if oldest is None else now - oldest
-        late = f"lease changes have waited {waited:.1f} s to be applied: this machine is too slow for them"
+        late = f"lease changes have waited {waited:.1f} s to be applied: "
+        late += "this machine cannot keep up with lease changes"
         return "; ".join(filter(None, (self.trouble, late if waited > BEHIND else "", self.unfenced)))
 
 

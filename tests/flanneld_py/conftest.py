@@ -19,6 +19,6 @@ def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> World:
 @pytest.fixture
 def days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is looked at every few seconds is looked at far less often: days take no time then."""
-    monkeypatch.setattr(reconcile, "LOOK", HOUR)
-    monkeypatch.setattr(reconcile, "REPAIR", HOUR)
+    monkeypatch.setattr(reconcile, "DEVICE_INTERVAL", HOUR)
+    monkeypatch.setattr(reconcile, "FULL_INTERVAL", HOUR)
     monkeypatch.setattr(watchdog, "PROBE", 60.0)

@@ -44,7 +44,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day has tens of thousands of probes and repairs; the model needs a few."""
     monkeypatch.setattr(watchdog, "PROBE", 2 * HOUR)
     monkeypatch.setattr(watchdog, "PROBE_ANYWAY", 24 * HOUR)
-    monkeypatch.setattr(reconcile, "REPAIR", 24 * HOUR)
+    monkeypatch.setattr(reconcile, "FULL_INTERVAL", 24 * HOUR)
     monkeypatch.setattr(lease_loop, "RENEW_RETRY", 600.0)
     monkeypatch.setattr(backoff, "LONGEST_DELAY", 2 * HOUR)
 
@@ -356,6 +356,6 @@ def test_the_model_finds_a_lease_whose_end_is_slept_through(monkeypatch):
         happens.time_passes(seconds=18 * HOUR)
 
     told(SlowKernels, story)
-    monkeypatch.setattr(lease_loop.LeaseLoop, "_until_the_end", lambda _, seconds: seconds)
+    monkeypatch.setattr(lease_loop.LeaseLoop, "_capped_by_expiry", lambda _, seconds: seconds)
     with pytest.raises(Violation, match="both act on"):
         told(SlowKernels, story)

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from flanneld_py.daemon.claim import Claim
-from flanneld_py.daemon.reconcile import LOOK, REPAIR, SETTLE, NoHostRules, Reconciler
+from flanneld_py.daemon.reconcile import DEVICE_INTERVAL, FULL_INTERVAL, MIN_PAUSE, NoHostRules, Reconciler
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.desired import ConfigureLink, DesiredDevice, KernelNotice, RouteNotice
 from flanneld_py.kernel.entries import Route
@@ -71,8 +71,8 @@ def world(tmp_path: Path) -> Looks:
 def test_without_events_devices_are_looked_at_every_few_seconds_and_everything_every_ten(world):
     for second in range(1, 21):
         world.tend(second)
-    assert world.looks == 20 / LOOK
-    assert world.backend.repairs == 20 / REPAIR
+    assert world.looks == 20 / DEVICE_INTERVAL
+    assert world.backend.repairs == 20 / FULL_INTERVAL
 
 
 def test_an_event_leads_to_a_look_at_once_and_many_to_one(world):
@@ -112,16 +112,16 @@ def test_a_device_that_was_put_right_may_have_lost_its_entries_so_these_are_look
 
 
 def test_who_puts_something_right_again_and_again_listens_at_growing_intervals(world):
-    assert world.reconciler.hear(LINKS) == SETTLE
+    assert world.reconciler.hear(LINKS) == MIN_PAUSE
     world.finds = Reconciled(done=(DOWN,))
     pauses = []
     for number in range(8):
         world.tend(0.1 * number)
         pauses.append(world.reconciler.hear(LINKS))
-    assert pauses == [0.5, 1, 2, 4, 8, REPAIR, REPAIR, REPAIR]
+    assert pauses == [0.5, 1, 2, 4, 8, FULL_INTERVAL, FULL_INTERVAL, FULL_INTERVAL]
     world.finds = Reconciled()
     world.tend(1)
-    assert world.reconciler.hear(LINKS) == SETTLE
+    assert world.reconciler.hear(LINKS) == MIN_PAUSE
 
 
 def test_looks_that_take_long_leave_the_lease_its_time(world):
@@ -138,7 +138,7 @@ def test_what_cannot_be_put_right_ends_readiness_until_it_can(world, caplog):
     for second in range(1, 11):
         world.tend(second)
     assert not world.status.ready
-    reason = "flannel0 was set down, and it cannot be repaired: Address already in use"
+    reason = "flannel0 was set down, and that cannot be repaired: Address already in use"
     assert world.status.lacking == reason
     assert 1 <= sum(reason in record.getMessage() for record in caplog.records) <= 3
     world.finds = Reconciled()
@@ -148,14 +148,14 @@ def test_what_cannot_be_put_right_ends_readiness_until_it_can(world, caplog):
 
 def test_a_device_that_only_the_backend_can_make_is_claimed_and_carried_again(world):
     world.finds = Reconciled(anew="The device flannel0 is gone: recreating it")
-    world.tend(LOOK)
+    world.tend(DEVICE_INTERVAL)
     assert world.backend.calls == [("claim", "10.2.35.0/24"), ("peers", [])]
 
 
 def test_a_subnet_file_that_is_deleted_is_there_again_with_the_next_look_at_everything(world, caplog):
     text = world.path.read_text()
     world.path.unlink()
-    world.tend(REPAIR)
+    world.tend(FULL_INTERVAL)
     assert world.path.read_text() == text
     assert f"{world.path} was deleted: written again" in caplog.text
     assert world.status.repairs == 1
@@ -216,10 +216,10 @@ def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monke
 
     monkeypatch.setattr(moving.backend, "claim", refused)
     moving.status.subnet = moving.claim.subnet
-    moving.tend(LOOK)
+    moving.tend(DEVICE_INTERVAL)
     assert moving.underlay.move is MOVE
     assert not moving.status.ready
-    moving.tend(2 * LOOK)
+    moving.tend(2 * DEVICE_INTERVAL)
     assert moving.underlay.move is None
     assert moving.status.ready
 
@@ -227,11 +227,11 @@ def test_a_move_that_cannot_be_made_yet_is_made_with_the_next_look(moving, monke
 def test_while_there_is_no_interface_nothing_is_put_right_and_readiness_says_so(moving):
     moving.status.subnet = moving.claim.subnet
     moving.underlay.trouble = "the interface eth0 is gone"
-    moving.tend(LOOK)
+    moving.tend(DEVICE_INTERVAL)
     assert moving.looks == 0
     assert not moving.status.ready
     assert moving.status.lacking == "waiting for an interface: the interface eth0 is gone"
     moving.underlay.trouble = ""
-    moving.tend(2 * LOOK)
+    moving.tend(2 * DEVICE_INTERVAL)
     assert moving.looks == 1
     assert moving.status.ready

@@ -56,5 +56,6 @@ def short(ttl: int) -> None:
 if "ttl" in altered:
     short(altered["ttl"])
 if "looks" in altered:
-    vars(reconcile)["REPAIR"] = vars(lease_loop)["LOOK"] = altered["looks"]
+    vars(reconcile)["FULL_INTERVAL"] = altered["looks"]
+    vars(lease_loop)["ADDRESS_CHECK_INTERVAL"] = altered["looks"]
 sys.exit(main())
