@@ -66,7 +66,7 @@ def test_a_large_vni_is_announced_as_the_oldest_peer_can_read_it(caplog):
     assert said() == vni
     made.change([PeerAdded(peer(3, vni & 0xFFFF)), PeerAdded(peer(4, vni & 0xFFFF))])
     assert said() == vni & 0xFFFF
-    assert caplog.text.count("announces the VNI as flannel before 0.24") == 1
+    assert caplog.text.count("announces its VNI as flannel before 0.24") == 1
     assert "uses VNI" not in caplog.text
 
 
@@ -111,7 +111,7 @@ def test_backend_mtu_is_that_of_the_outer_packets_as_in_flannel():
 def test_a_larger_mtu_than_the_interfaces_does_not_count_and_is_warned_of(caplog):
     # vxlan_change_mtu of the kernel's drivers/net/vxlan refuses it.
     assert vxlan(IPV4, mtu=9000).mtu == 1450
-    assert "Backend.MTU is 9000, and eth0 carries no more than 1500" in caplog.text
+    assert "Backend.MTU is 9000, but the MTU of eth0 is only 1500" in caplog.text
 
 
 def test_an_mtu_that_leaves_too_little_for_ipv6_is_refused():

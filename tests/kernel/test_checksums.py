@@ -87,7 +87,7 @@ def test_a_peer_that_does_not_answer_is_not_taken_for_the_fault(hosts):
     # Whatever comes to the peer is lost.
     there.run("iptables", "-A", "INPUT", "-i", "flannel.1", "-p", "tcp", "-j", "DROP")
     daemon, _ = start(hosts, "-v=1")
-    daemon.says("Nothing is known of checksums", timeout=15)
+    daemon.says("Cannot judge checksums", timeout=15)
     assert offload(here)
     assert "only while its transmit checksum offload is off" not in daemon.log
 

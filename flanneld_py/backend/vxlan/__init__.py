@@ -1,4 +1,4 @@
-"""The vxlan backend: the kernel encapsulates, by entries that we keep (flannel's backend/vxlan)."""
+"""The vxlan backend: the kernel encapsulates, by entries that we maintain (flannel's backend/vxlan)."""
 
 from typing import Final
 

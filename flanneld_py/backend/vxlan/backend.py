@@ -1,4 +1,4 @@
-"""The vxlan backend: the kernel encapsulates, by entries that we keep (flannel's backend/vxlan)."""
+"""The vxlan backend: the kernel encapsulates, by entries that we maintain (flannel's backend/vxlan)."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,15 +34,15 @@ __all__ = ["VxlanBackend"]
 
 logger = logging.getLogger(__name__)
 
-MANY: Final = 100
-"""New peers, of which those who examine checksums are told; one that answers is enough."""
+MAX_OFFERED: Final = 100
+"""Maximum number of new peers offered to the checksum examination per call; one that answers suffices."""
 
 
 class VxlanBackend(KernelBackend):
-    """See `backend.Backend`: a device for each family, and three entries for each peer in each.
+    """See `backend.Backend`. A device per address family, and in each device three entries per peer.
 
-    The option of transmit checksums is "on", "off", or "auto": on unless TCP gets through only without. With
-    the source check packets are taken from the public addresses of peers only.
+    Transmit checksum offload is "on", "off", or "auto": on, unless a trial shows that TCP needs it off. With
+    the source check, packets are accepted only from the public addresses of peers.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class VxlanBackend(KernelBackend):
         super().__init__(network.overlay, node.interface, table, reached)
         self._config = config
         self._lowest_mtu = lowest_mtu(network.versions)
-        self._older = False
+        self._announce_16_bit_vni = False
         self._source_check = SourceCheck(
             check=options.vxlan_source_check, sends=lambda lease: lease.attrs.backend_type == Vxlan.type
         )
@@ -77,30 +77,30 @@ class VxlanBackend(KernelBackend):
         return tuple(vtep for vtep in (self._ipv4, self._ipv6) if vtep is not None)
 
     def attrs(self) -> LeaseAttrs:
-        """See `Backend`. A MAC that somebody else has set is known with the next `claim`."""
+        """See `Backend`. A MAC that another program sets is noticed at the next `claim`."""
         ipv4, ipv6 = (
-            None if vtep is None else announced(self._config.vni, vtep.mac, older=self._older)
+            None if vtep is None else announced(self._config.vni, vtep.mac, older=self._announce_16_bit_vni)
             for vtep in (self._ipv4, self._ipv6)
         )
         return LeaseAttrs(self._public, Vxlan.type, ipv4, ipv6)
 
     def try_out(self) -> None:
-        """See whether this machine can have the devices; nothing is left. Raises `Fatal`."""
+        """Check that this machine can create the devices; leaves nothing behind. Raises `Fatal`."""
         for vtep in self._vteps:
             vtep.try_out()
 
     def recall(self, said: LeaseAttrs) -> None:
-        """See `Backend`. A machine that was booted has no device yet, and peers may remember its MAC."""
+        """See `Backend`. After a reboot there is no device, but peers may still remember its MAC."""
         if said.backend_type == Vxlan.type:
             for vtep, data in ((self._ipv4, said.backend_data), (self._ipv6, said.backend_v6_data)):
                 if vtep is not None:
                     vtep.recall(entries.announced_mac(data))
 
     def follow(self, interface: Interface, public: Addresses) -> None:
-        """See `Backend`. With another address or interface the device is another one, of the same MAC."""
+        """See `Backend`. A different address or interface means a new device with the same MAC."""
         outer = min(self._config.mtu or interface.mtu, interface.mtu)
-        if self._config.mtu > outer:  # the kernel would not have it either
-            text = "Backend.MTU is %d, and %s carries no more than %d: that is what counts here"
+        if self._config.mtu > outer:  # the kernel would refuse it, too
+            text = "Backend.MTU is %d, but the MTU of %s is only %d: using that"
             logger.warning(text, self._config.mtu, interface.name, outer)
         require_mtu(outer, self._lowest_mtu, Vxlan.type, interface)
         if self._ipv4 is not None:
@@ -111,16 +111,16 @@ class VxlanBackend(KernelBackend):
             self._ipv6.stand(interface.index, local, outer)
         self._interface = interface
         self._public = of_families(public, self._overlay)
-        # What a pod may send: docker has one MTU for both families.
+        # The smaller one, because docker has a single MTU for both families.
         self.mtu = min(vtep.mtu for vtep in self._vteps)
 
     def claim(self, subnet: Subnet) -> None:
-        """See `Backend`. An existing device stays as it is, if it is what is wanted."""
+        """See `Backend`. An existing device that already matches is kept."""
         self._own = subnet
         for vtep, network in ((self._ipv4, subnet.ipv4), (self._ipv6, subnet.ipv6)):
             if vtep is not None:
                 if network is None:
-                    raise ValueError(f"a lease without the family of {vtep.name}: {subnet}")
+                    raise ValueError(f"the lease {subnet} has no subnet of the address family of {vtep.name}")
                 vtep.make(network.network_address)
         versions = tuple(network.version for network in subnet.networks)
         port = self._config.port or links.default_port()
@@ -152,18 +152,20 @@ class VxlanBackend(KernelBackend):
 
     def broken(self) -> str:
         """See `Backend`."""
+        # Nothing to check: the devices are in `owned`. But this is called regularly, so lock queries are
+        # answered here.
         for vtep in self._vteps:
             vtep.look()
         return ""
 
     def repair(self) -> int:
-        """See `Backend`. Also who may send to us."""
+        """See `Backend`. Also repairs the set of allowed senders."""
         repaired = self._source_check.repair()
         self._repairs += repaired
         return super().repair() + repaired
 
     def statistics(self) -> Statistics:
-        """See `Backend`. What the source check drops does not come to the device."""
+        """See `Backend`. Adds what the source check drops before it reaches the device."""
         found = super().statistics()
         return replace(found, dropped={**found.dropped, **self._source_check.dropped()})
 
@@ -178,10 +180,11 @@ class VxlanBackend(KernelBackend):
         return {vtep.name: vtep.index for vtep in self._vteps if vtep.index}
 
     def _carried(self, lease: Lease) -> Carried:
-        if not self._older and entries.is_older(lease, self._config.vni):
-            text = "%s announces the VNI as flannel before 0.24, and cannot read a larger one: so do we"
+        if not self._announce_16_bit_vni and entries.is_older(lease, self._config.vni):
+            text = "%s announces its VNI as flannel before 0.24, which reads no more than 16 bits: "
+            text += "so will our lease"
             logger.info(text, lease.attrs.public)
-            self._older = True
+            self._announce_16_bit_vni = True
         vteps = Vteps(*(None if vtep is None else vtep.index for vtep in (self._ipv4, self._ipv6)))
         direct = None if self._reached is None else Direct(self._interface.index, self._reached.known)
         return entries.entries(lease, vteps, self._config.vni, self._own, direct)
@@ -189,7 +192,7 @@ class VxlanBackend(KernelBackend):
     def _meet(self, subnets: Iterable[Subnet]) -> None:
         """Have checksums examined with peers that packets are encapsulated to, once they can be sent."""
         vteps = {vtep.index: vtep for vtep in self._vteps}
-        for subnet in islice(subnets, MANY):
+        for subnet in islice(subnets, MAX_OFFERED):
             for network in subnet.networks:
                 entry = self._ledger.wanted.get(network)
                 if isinstance(entry, Route) and entry.onlink and entry.device in vteps:
@@ -197,10 +200,10 @@ class VxlanBackend(KernelBackend):
 
 
 def _required(family: str, name: str, own: Address | None, public: Address | None) -> Address:
-    """The outer address of a device. Raises `Fatal` where the interface cannot carry the overlay."""
+    """The outer address of a device. Raises `Fatal` if the interface has none of this family."""
     if own is None or public is None:
         raise Fatal(
-            f"The overlay has {family}, and {name} has no {family} address: give it one, or name another "
+            f"The overlay uses {family}, but {name} has no {family} address: give it one, or name another "
             "interface with -iface",
             code=Exit.INTERFACE,
         )

@@ -108,7 +108,8 @@ def _other_vni(network: Network, data: object, vni: int) -> Iterator[Remark]:
     """v0.5.5 announces no VNI; a different one means that neither hears the other."""
     other = _vni(data)
     if other is not None and other not in (vni, vni & _OLDER_VNI):
-        text = f"The peer of {network} uses VNI {other} and we {vni}: restart what is older there"
+        text = f"The peer of {network} uses VNI {other} and we {vni}: "
+        text += "restart whichever flanneld still has the older configuration"
         yield Remark(f"VNI {network} {other}", text)
 
 

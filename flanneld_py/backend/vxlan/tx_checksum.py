@@ -35,8 +35,8 @@ says nothing of the peer's own card, because the kernel computes the checksum of
 TIMEOUT: Final = 3.5
 """Seconds; the kernel sends a SYN again after 1 and after 3 (TCP_TIMEOUT_INIT of net/tcp.h)."""
 
-MANY: Final = 8
-"""Peers that are remembered to be tried; what one of them answers is true of all."""
+MAX_TRIED: Final = 8
+"""Maximum number of peers to try; an answer from one of them holds for all."""
 
 AGAIN: Final = 60.0
 """Seconds until peers that did not answer are tried again; each time twice as many, up to MOST."""
@@ -95,7 +95,7 @@ class Examiner:
         self._device = device
         self._source = source
         self._offload = offload
-        self._peers: deque[Address] = deque(maxlen=MANY)
+        self._peers: deque[Address] = deque(maxlen=MAX_TRIED)
         self._met = threading.Event()
         self._hangup, self._line = os.pipe()  # closing the one end wakes whoever polls the other
         self.ended = False
@@ -127,7 +127,7 @@ class Examiner:
             os.close(self._hangup)
 
     def _examine(self) -> None:
-        pause: float | None = None  # the first peer may be long in coming
+        pause: float | None = None  # wait for the first peer, however long it takes
         while True:
             self._met.wait(pause)
             self._met.clear()
@@ -144,7 +144,7 @@ class Examiner:
                 logger.warning(BAD, self._device, self._device)
                 return
             pause = AGAIN if pause is None else min(2 * pause, MOST)
-            text = "Nothing is known of checksums on %s, for no peer of it answers; tried again in %.0f s"
+            text = "Cannot judge checksums on %s because no peer answers; trying again in %.0f s"
             logger.debug(text, self._device, pause)
 
 
@@ -163,7 +163,7 @@ def exchange(device: str, source: Address, peers: Sequence[Address], hangup: int
     with ExitStack() as stack:
         waiting: dict[int, socket.socket] = {}
         poll = select.poll()
-        poll.register(hangup, 0)  # of POLLHUP one is always told
+        poll.register(hangup, 0)  # POLLHUP is always reported
         for peer in peers:
             sock = stack.enter_context(_bound(device, source))
             if sock.connect_ex((str(peer), PORT)) == errno.EINPROGRESS:

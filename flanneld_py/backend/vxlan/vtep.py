@@ -21,10 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class Vtep:
-    """One for packets of this IP version, which stands nowhere before `stand`.
+    """Encapsulates in this IP version; bound to no interface before `stand`.
 
-    Its MAC is that of a device of this name that is there, so that peers do not notice a restart, or that of
-    our lease from before a reboot. A new one is random: who can guess it can send us packets of the overlay.
+    Its MAC is that of an existing device of this name, so that peers do not notice a restart, or that of our
+    lease from before a reboot. A new one is random: anyone who can guess it could inject packets into the
+    overlay.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Vtep:
         self.mac = links.new_mac() if found is None or self._new else found.mac
 
     def recall(self, mac: str) -> None:
-        """Have this MAC again, unless there is a device already, or it is none."""
+        """Use this MAC again, unless a device exists already or the MAC is invalid."""
         if self._new and is_vtep_mac(mac):
             self.mac = mac
 
@@ -85,7 +86,7 @@ class Vtep:
             if link.created:  # a device that cannot be used is of no use to anybody
                 links.delete_link(self.name)
             raise
-        self._see_to_checksums()
+        self._configure_tx_checksum()
 
     def wanted(self) -> DesiredDevice:
         """The device as it should be, once it was made."""
@@ -94,7 +95,7 @@ class Vtep:
         return DesiredDevice(self.name, self.index, self.mtu, addresses, mac=self.mac, pools=self._pools)
 
     def look(self) -> None:
-        """Let those go who asked who holds the device."""
+        """Close the connections of processes that asked who holds the device."""
         if self._lock is not None:
             self._lock.look()
 
@@ -139,7 +140,7 @@ class Vtep:
             code=Exit.TAKEN,
         )
 
-    def _see_to_checksums(self) -> None:
+    def _configure_tx_checksum(self) -> None:
         """Turn the offload on or off, or begin to find out. It is off already where others found out."""
         self.end_examination()
         try:
@@ -171,7 +172,7 @@ def _held(name: str) -> DeviceLock:
         ) from error
     except OSError as error:
         raise Fatal(
-            f"Holding {name} against other flannelds of this machine: {error.strerror}: put that right",
+            f"Cannot lock {name} against other flannelds on this machine: {error.strerror}",
             code=Exit.KERNEL,
         ) from error
     if not hold.made:
