@@ -89,9 +89,9 @@ class Making:
         self.unsure.discard(what)
 
     def _go_on(self) -> None:
-        """Raise `Cancelled` if the plan was called off: nothing more is made then."""
+        """Raise `Cancelled` if the plan was cancelled: nothing more is made then."""
         if self.cancel.is_set():
-            raise wait.Cancelled("the plan was called off")
+            raise wait.Cancelled("the plan was cancelled")
 
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()

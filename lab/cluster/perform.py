@@ -1,4 +1,4 @@
-"""Performing a plan: every step as soon as what it needs is done, several at once."""
+"""Runs a plan: each step starts once the steps it needs are done, several in parallel."""
 
 import queue
 import threading
@@ -15,7 +15,7 @@ from lab.wait import Cancelled
 __all__ = ["perform"]
 
 GRACE = 3.0
-"""Seconds that running steps have to notice that the plan was called off."""
+"""Seconds that running steps have to notice that the plan was cancelled."""
 
 
 def perform(
@@ -27,11 +27,11 @@ def perform(
     *,
     lasting: tuple[type[Action], ...] = (),
 ) -> None:
-    """Do all steps. On the first failure, or Ctrl-C, call off the others and raise it.
+    """Run all steps. On the first failure, or Ctrl-C, cancel the rest and raise the error.
 
-    The threads are daemons: a step that sits in a long call of the engine ends with this process instead of
-    holding up its end. Only `lasting` ones are waited for: what is made for those stays when nobody waits for
-    it any more. Of signals that the caller has put off, the first is heeded here.
+    Steps run in daemon threads, so one that is stuck in a call to the engine does not delay our exit. Only
+    `lasting` steps are waited for, as what the engine makes for them would be left behind. The first signal
+    that the caller has deferred is raised here.
     """
     signals = signals or Deferred()
     results: queue.SimpleQueue[tuple[Step, BaseException | None]] = queue.SimpleQueue()
@@ -67,7 +67,7 @@ def perform(
 def _act(
     act: Callable[[Action, Reporter], None], action: Action, progress: Reporter, cancel: threading.Event
 ) -> None:
-    """Perform an action; however it ends once the plan was called off, that is no failure."""
+    """Perform an action; any error after the plan was cancelled becomes `Cancelled`."""
     try:
         act(action, progress)
     except Exception as error:
@@ -84,7 +84,7 @@ def _settle(
     signals: Deferred,
     lasting: tuple[type[Action], ...],
 ) -> BaseException:
-    """Wait a little for the other steps, longer for lasting ones; answers the error that is worth telling."""
+    """Wait briefly for the other steps, longer for lasting ones; returns the error worth reporting."""
     deadline = time.monotonic() + GRACE
     told = False
     while running:
@@ -93,7 +93,7 @@ def _settle(
             if not waited or signals.insisted:
                 break
             if not told:
-                progress.note(f"waiting for the engine to end what it was asked for: {', '.join(waited)}")
+                progress.note(f"waiting for the engine to finish: {', '.join(waited)}")
                 told = True
         try:
             step, other = results.get(timeout=HEED)
