@@ -2,6 +2,8 @@
 
 A packet is a raw inner IPv4 packet; each datagram of the overlay carries exactly one. As in v0.5.5's proxy,
 its TTL is decremented once when it leaves a node and once when it enters one; the loops do that.
+
+The fast path (fast_path.c) makes the same decisions, and leaves to the loops what it does not carry.
 """
 
 from collections.abc import Mapping
