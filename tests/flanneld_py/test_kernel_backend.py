@@ -281,7 +281,7 @@ def test_behind_nat_host_gw_is_refused_with_flannels_reason():
 
 
 def test_an_overlay_of_a_family_that_the_interface_lacks_is_refused():
-    with pytest.raises(Fatal, match="The overlay has IPv6, and lo has no IPv6 address"):
+    with pytest.raises(Fatal, match="The overlay uses IPv6, but lo has no IPv6 address"):
         HostGwBackend(DUAL, HostGw(), NodeContext(LO, addresses("127.0.0.1")), table=FakeTable())
 
 

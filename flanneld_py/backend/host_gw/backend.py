@@ -83,7 +83,7 @@ def _require_own(family: str, name: str, own: Address | None, public: Address | 
     """Raise `Fatal` unless peers reach us by the interface's own address."""
     if own is None:
         raise Fatal(
-            f"The overlay has {family}, and {name} has no {family} address: give it one, or name another "
+            f"The overlay uses {family}, but {name} has no {family} address: give it one, or name another "
             "interface with -iface",
             code=Exit.INTERFACE,
         )

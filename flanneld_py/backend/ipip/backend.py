@@ -58,7 +58,7 @@ class IpipBackend(KernelBackend):
         """See `Backend`. With another address the device is another one."""
         if interface.ipv4 is None or public.ipv4 is None:
             raise Fatal(
-                f"The overlay has IPv4, and {interface.name} has no IPv4 address: give it one, or name "
+                f"The overlay uses IPv4, but {interface.name} has no IPv4 address: give it one, or name "
                 "another interface with -iface",
                 code=Exit.INTERFACE,
             )
