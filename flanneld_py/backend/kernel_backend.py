@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from flanneld_py.backend.counters import device_statistics
 from flanneld_py.backend.ledger import Ledger, Shared
-from flanneld_py.backend.next_hops import NextHops
+from flanneld_py.backend.peer_next_hops import NextHops
 from flanneld_py.backend.peers import Carried, Remark
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Add, Change, Entry, Remove, Route, SeenEntry, Slot, plan, slot

@@ -8,7 +8,7 @@ from flanneld_py.kernel.addresses import RTM_NEWADDR, dump_addresses, held_addre
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.devices import RTM_NEWLINK, Device, device, dump_links, get_link_of
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.next_hop import default_next_hop, get_route, next_hop, sources
+from flanneld_py.kernel.next_hop_messages import default_next_hop, get_route, next_hop, sources
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6, RTM_NEWROUTE, dump_routes, seen_route
 from flanneld_py.subnet import Address
 from flanneld_py.underlay.changes import InterfaceState

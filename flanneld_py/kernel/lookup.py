@@ -7,7 +7,7 @@ from typing import Final
 
 from flanneld_py.kernel.channel import Channel
 from flanneld_py.kernel.netlink import Request, attribute, attributes, fixed, number
-from flanneld_py.kernel.next_hop import RTNEXTHOP
+from flanneld_py.kernel.next_hop_messages import RTNEXTHOP
 from flanneld_py.kernel.rtnetlink import (
     AF_INET,
     AF_INET6,

@@ -13,7 +13,7 @@ import pytest
 from flanneld_py.backend.host_gw.backend import HostGwBackend
 from flanneld_py.backend.host_gw.config import HostGw
 from flanneld_py.backend.kind import NodeContext
-from flanneld_py.backend.next_hops import NextHopsTo
+from flanneld_py.backend.peer_next_hops import NextHopsTo
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel.entries import Route, SeenEntry

@@ -6,14 +6,14 @@ from flanneld_py.backend.host_gw.config import HostGw
 from flanneld_py.backend.host_gw.entries import entries, not_on_link
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.kind import NodeContext
-from flanneld_py.backend.next_hops import NextHops, NextHopsTo
+from flanneld_py.backend.peer_next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, of_families
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Add, Change, Route
-from flanneld_py.kernel.next_hops import next_hops_to
+from flanneld_py.kernel.next_hop_lookup import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Address, Addresses, Subnet
 from flanneld_py.underlay.interface import Interface

@@ -9,7 +9,7 @@ from flanneld_py.backend.ipip.entries import entries
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.mtu import require_mtu
-from flanneld_py.backend.next_hops import NextHops, NextHopsTo
+from flanneld_py.backend.peer_next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
@@ -17,7 +17,7 @@ from flanneld_py.kernel import links, own_devices
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.limits import LOWEST_MTU
-from flanneld_py.kernel.next_hops import next_hops_to
+from flanneld_py.kernel.next_hop_lookup import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs
 from flanneld_py.subnet import Addresses, Subnet
 from flanneld_py.underlay.interface import Interface

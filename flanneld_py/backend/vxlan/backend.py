@@ -10,7 +10,7 @@ from typing import Final
 from flanneld_py.backend.kernel_backend import KernelBackend, Table
 from flanneld_py.backend.kind import NodeContext
 from flanneld_py.backend.mtu import require_mtu
-from flanneld_py.backend.next_hops import NextHops, NextHopsTo
+from flanneld_py.backend.peer_next_hops import NextHops, NextHopsTo
 from flanneld_py.backend.peers import Carried, Direct, of_families
 from flanneld_py.backend.source_check import SourceCheck
 from flanneld_py.backend.vxlan import entries
@@ -24,7 +24,7 @@ from flanneld_py.kernel import links
 from flanneld_py.kernel import table as kernel_table
 from flanneld_py.kernel.desired import DesiredDevice, pools
 from flanneld_py.kernel.entries import Route
-from flanneld_py.kernel.next_hops import next_hops_to
+from flanneld_py.kernel.next_hop_lookup import next_hops_to
 from flanneld_py.lease.model import Lease, LeaseAttrs, PeerAdded, PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.subnet import Address, Addresses, Subnet

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from flanneld_py.kernel import next_hop
+from flanneld_py.kernel import next_hop_messages
 from flanneld_py.kernel.entries import Route
 from flanneld_py.kernel.netlink import attribute
 from flanneld_py.kernel.rtnetlink import AF_INET, AF_INET6
@@ -22,7 +22,7 @@ OIF = attribute(4, struct.pack("=I", 7))
 
 def default(fields: str, *others: bytes) -> tuple[int, NextHop] | None:
     payload = bytes.fromhex(fields) + b"".join(others)
-    return next_hop.default_next_hop(AF_INET, payload, 0, len(payload))
+    return next_hop_messages.default_next_hop(AF_INET, payload, 0, len(payload))
 
 
 METRIC = attribute(6, struct.pack("=I", 20))
@@ -73,13 +73,13 @@ VIA6 = attribute(18, struct.pack("=H", AF_INET6) + ip_address("fe80::9").packed)
 )
 def test_a_way_names_its_router(others: tuple[bytes, ...], expected: NextHop):
     payload = bytes.fromhex("02 20 00 00 fe 00 00 01 00020000") + b"".join(others)
-    assert next_hop.next_hop_to_a_host(payload, 0, len(payload)) == expected
+    assert next_hop_messages.next_hop_to_a_host(payload, 0, len(payload)) == expected
 
 
 @pytest.mark.parametrize("kind", ["02", "03", "07"], ids=["RTN_LOCAL", "RTN_BROADCAST", "RTN_UNREACHABLE"])
 def test_what_is_sent_to_no_other_machine_has_no_way(kind: str):
     payload = bytes.fromhex(f"02 20 00 00 fe 00 00 {kind} 00020000") + OIF
-    assert next_hop.next_hop_to_a_host(payload, 0, len(payload)) is None
+    assert next_hop_messages.next_hop_to_a_host(payload, 0, len(payload)) is None
 
 
 def ips(*texts: str) -> tuple[Address, ...]:
@@ -131,4 +131,4 @@ TWO = (
 def test_the_sources_of_an_interface_begin_with_that_towards_the_world(
     routes: tuple[Route, ...], expected: tuple[Address, ...]
 ):
-    assert next_hop.sources(routes, ips("192.0.2.99", "10.0.0.5", "192.0.2.5")) == expected
+    assert next_hop_messages.sources(routes, ips("192.0.2.99", "10.0.0.5", "192.0.2.5")) == expected

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from flanneld_py.backend.next_hops import NextHops
+from flanneld_py.backend.peer_next_hops import NextHops
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address
 from flanneld_py.underlay.interface import NextHop

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from flanneld_py.kernel.channel import Channel
-from flanneld_py.kernel.next_hop import get_route, next_hop_to_a_host
+from flanneld_py.kernel.next_hop_messages import get_route, next_hop_to_a_host
 from flanneld_py.subnet import Address
 from flanneld_py.underlay.interface import NextHop
 

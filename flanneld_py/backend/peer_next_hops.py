@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from flanneld_py.kernel.next_hops import next_hops_to
+from flanneld_py.kernel.next_hop_lookup import next_hops_to
 from flanneld_py.lease.model import Lease
 from flanneld_py.subnet import Address, Subnet
 from flanneld_py.underlay.interface import NextHop
