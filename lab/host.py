@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ __all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "stop
 LOG = Path("/var/log/overlay-lab-dockerd.log")
 PIDFILE = Path("/var/run/docker.pid")
 CONTAINERD_PIDFILE = Path("/var/run/docker/containerd/containerd.pid")
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,17 @@ def is_debian_like(os_release: str) -> bool:
     return bool({"debian", "ubuntu"} & set(names.split()))
 
 
+def packages(apparmor: str) -> Sequence[str]:
+    """What an engine consists of: Debian's package, and what that only recommends and cannot do without.
+
+    `apparmor` is what the kernel says in `APPARMOR`.
+    """
+    needed = ["docker.io", "ca-certificates"]  # for pulls
+    if apparmor.startswith("Y"):
+        needed.append("apparmor")  # for any container: Docker 20.10 loads a profile with its apparmor_parser
+    return needed
+
+
 def look(seen: str = "", named: str = "") -> Facts:
     """Look at this machine."""
     release = Path("/etc/os-release")
@@ -99,8 +112,8 @@ def ensure_engine(progress: Reporter) -> Engine:
         raise Unfit(facts.seen, hint=plan.advice)
     if plan.install:
         with progress.step("install docker.io") as within:
-            # Certificates are only recommended, but no pull works without them.
-            apt.install("docker.io", "ca-certificates", busy=within.note)
+            apparmor = APPARMOR.read_text() if APPARMOR.exists() else ""
+            apt.install(*packages(apparmor), busy=within.note)
     with progress.step("start the Docker engine"):
         return _start(plan.start)
 

@@ -18,7 +18,7 @@ from docker.utils import parse_repository_tag
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
 from lab.engine.endpoint import Endpoint, choose, is_here
-from lab.engine.failures import attempt, reason, remedy_elsewhere
+from lab.engine.failures import attempt, reason, remedy_elsewhere, remedy_there
 from lab.engine.model import (
     Container,
     ContainerConfig,
@@ -132,7 +132,8 @@ class Engine:
             ):
                 if "error" in event:
                     log = "\n".join("".join(tail).splitlines()[-15:])
-                    raise LabError(f"building {tag}: {event['error']}\n{log}")
+                    hint = remedy_there(event["error"])
+                    raise LabError(f"building {tag}: {event['error']}\n{log}", hint=hint)
                 tail = [*tail[-200:], str(event.get("stream", ""))]
 
     def import_image(self, rootfs: BinaryIO, *, tag: str, labels: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from docker.errors import APIError, DockerException
 from lab.engine.model import EngineUnavailable
 from lab.errors import LabError
 
-__all__ = ["attempt", "reason", "remedy_elsewhere"]
+__all__ = ["attempt", "reason", "remedy_elsewhere", "remedy_there"]
 
 
 @contextmanager
@@ -18,7 +18,8 @@ def attempt(what: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise LabError(f"{what}: {error.explanation or error}") from error
+        seen = str(error.explanation or error)
+        raise LabError(f"{what}: {seen}", hint=remedy_there(seen)) from error
     except (DockerException, requests.RequestException) as error:
         raise EngineUnavailable(f"{what}: the Docker engine does not answer: {reason(error)}") from error
 
@@ -34,6 +35,15 @@ def remedy_elsewhere(named: str, seen: str) -> str:
         return (
             "There is an engine, but you may not use it. As root: usermod -aG docker USER; then log in again."
         )
+    return ""
+
+
+def remedy_there(seen: str) -> str:
+    """Return what to do on the engine's machine about what it complains of, if that is known; else ""."""
+    if (
+        "apparmor_parser" in seen
+    ):  # docker.io only recommends the package, and Docker 20.10 runs nothing without
+        return "On the engine's machine, as root: apt-get install apparmor"
     return ""
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import requests
+from docker.errors import APIError
 
 from lab import host
 from lab.engine import Engine, EngineUnavailable
-from lab.errors import Unfit
+from lab.engine.failures import attempt
+from lab.errors import LabError, Unfit
 from lab.host import Facts, is_debian_like, remedy, stop_engine
 
 # A fresh Debian machine as root, without systemd as PID 1 (a container, a minimal VM).
@@ -20,6 +23,26 @@ def test_root_on_debian_installs_and_starts_an_engine():
     assert plan.do
     assert plan.install
     assert plan.start[0] == "dockerd"
+
+
+def test_with_the_engine_comes_what_it_needs_on_a_kernel_with_apparmor():
+    # Debian 12 from its installer's smallest selection: its kernel has AppArmor, its packages do not.
+    assert set(host.packages("Y\n")) - set(host.packages("N\n")) == {"apparmor"}
+    assert set(host.packages("")) == {"docker.io", "ca-certificates"}
+
+
+def test_an_engine_that_lacks_apparmors_parser_is_told_what_to_install():
+    # As Docker 20.10 of Debian 12 says it.
+    seen = (
+        "AppArmor enabled on system but the docker-default profile could not be loaded: running "
+        "`apparmor_parser apparmor_parser --version` failed with output: \nerror: exec: "
+        '"apparmor_parser": executable file not found in $PATH'
+    )
+    answer = requests.Response()
+    answer.status_code = 500
+    with pytest.raises(LabError) as failed, attempt("starting lab-node"):
+        raise APIError("500 Server Error", answer, seen)
+    assert failed.value.hint.endswith("apt-get install apparmor")
 
 
 def test_an_engine_that_is_installed_is_only_started():
