@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lab import checks, wait
 from lab.checks import Finding
 from lab.cluster import Lab
+from lab.deadlines import patience
 from lab.errors import LabError
 
 __all__ = ["subnets", "wait_until_right", "wrong"]
@@ -33,7 +34,7 @@ def wait_until_right(lab: Lab) -> None:
             return wait.NotYet(f"{found}")
         return wait.NotYet(f"right again: {sorted(some)}") if some else True
 
-    wait.until(probe, what="all checks to hold", timeout=60, interval=0.2)
+    wait.until(probe, what="all checks to hold", timeout=60 * patience(), interval=0.2)
 
 
 def subnets(lab: Lab) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from lab import images, lock, wait
 from lab.cluster import remove_all
 from lab.confinement import MACHINE
+from lab.deadlines import patience
 from lab.engine import ContainerConfig, Engine, FileContent, tar
 from lab.events import Reporter
 from lab.images import build_context
@@ -80,7 +81,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
                 logs = engine.exec(machine, ["sh", "-c", "tail -n 5 /run/*.log"])
                 return asked.exit_code == 0 or wait.NotYet(asked.output + logs.output)
 
-            wait.until(answers, what="the remote machine's engine", timeout=120)
+            wait.until(answers, what="the remote machine's engine", timeout=120 * patience())
             for image in (made.node, made.mysql):
                 loaded = engine.exec(machine, ["docker", "load", "--quiet"], stdin=engine.save_image(image))
                 assert loaded.exit_code == 0, loaded.output

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 
 from lab import checks, spec, wait
+from lab.deadlines import patience
 from lab.labels import NAME
 from tests.cluster.judging import wrong
 from tests.lab.labfile import lab_file
@@ -251,7 +252,7 @@ def test_a_command_ends_when_nobody_reads_on(lab, words):
         processes = lab.node("centos-minion02").run(["ps", "-eo", "args"]).text
         return "yes some unusual words" not in processes or wait.NotYet(processes)
 
-    wait.until(gone, what="yes to end", timeout=30)
+    wait.until(gone, what="yes to end", timeout=30 * patience())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "SIGKILL"])
@@ -262,12 +263,18 @@ def test_a_command_ends_with_all_that_it_has_started_however_lab_ends(lab, words
     with running([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-        wait.until(lambda: left_running(lab) == 2 or wait.NotYet("fewer"), what="both", timeout=30)
+        wait.until(
+            lambda: left_running(lab) == 2 or wait.NotYet("fewer"), what="both", timeout=30 * patience()
+        )
         program.send_signal(number)
     if number == signal.SIGINT:
         assert program.returncode == 130
         assert left_running(lab) == 0
-    wait.until(lambda: not left_running(lab) or wait.NotYet("some"), what="the command's end", timeout=30)
+    wait.until(
+        lambda: not left_running(lab) or wait.NotYet("some"),
+        what="the command's end",
+        timeout=30 * patience(),
+    )
 
 
 def left_running(lab):

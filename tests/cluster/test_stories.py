@@ -10,6 +10,7 @@ from lab import checks, spec, status, wait
 from lab.checks import Kind
 from lab.cluster import Lab
 from lab.cluster.create_pods import create_pods
+from lab.deadlines import patience
 from lab.engine import FileContent
 from lab.errors import LabError
 from lab.events import Reporter
@@ -44,7 +45,7 @@ def test_a_flanneld_that_was_killed_comes_back_by_itself_with_its_subnet(worn):
     minion, before = lab.node("centos-minion01"), subnets(lab)
     killed = minion.run(["systemctl", "show", "--property=MainPID", "--value", "flanneld"]).text.strip()
     minion.run(["kill", "-KILL", killed])
-    wait.until(lambda: _runs_again(minion, killed), what="another flanneld", timeout=60)
+    wait.until(lambda: _runs_again(minion, killed), what="another flanneld", timeout=60 * patience())
     wait_until_right(lab)
     assert subnets(lab) == before
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import spec, wait
+from lab.deadlines import patience
 from tests.processes import running
 
 pytestmark = pytest.mark.cluster
@@ -51,7 +52,7 @@ def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_
         return not left or wait.NotYet(left)
 
     # The engine may still be making what it was asked for last.
-    wait.until(collected, what="gc to leave nothing", timeout=30)
+    wait.until(collected, what="gc to leave nothing", timeout=30 * patience())
     assert f"removed network lab-{name}" in told
 
 
