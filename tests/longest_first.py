@@ -4,11 +4,15 @@ A file goes to one worker as a whole. A long one that is begun last is what the 
 the longest are those that build labs, which have few tests: neither their names nor their number tells. So
 each run leaves behind, in pytest's cache, how long every test has taken; a test that has not run yet is taken
 to be as long as its kind usually is.
+
+The kinds go side by side, each longest first and all at their ends at the same time: six labs that boot at
+once are in each other's way, and later six workers would wait at once.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -33,6 +37,11 @@ class Case:
     file: str
     markers: Collection[str]
 
+    @property
+    def kind(self) -> str:
+        """What it needs most: labs boot, and keep the processors busy; kernel tests wait for daemons."""
+        return next((marker for marker in USUALLY if marker in self.markers), "")
+
     def seconds(self, known: Mapping[str, float]) -> float:
         """How long it takes, as far as anybody can tell."""
         usually = max((USUALLY.get(marker, 0.0) for marker in self.markers), default=0.0)
@@ -40,11 +49,26 @@ class Case:
 
 
 def longest_first(tests: Sequence[Case], known: Mapping[str, float]) -> list[int]:
-    """The tests' places in the order that they are to run in; those of a file stay as they are."""
+    """The tests' places in the order that they are to run in; those of a file stay as they are.
+
+    A file's place is the part of its kind's time that lies before it.
+    """
     whole: dict[str, float] = defaultdict(float)
+    kinds: dict[str, str] = {}
     for test in tests:
         whole[test.file] += test.seconds(known)
-    return sorted(range(len(tests)), key=lambda place: (-whole[tests[place].file], tests[place].file))
+        kinds.setdefault(test.file, test.kind)
+    before: dict[str, float] = {}
+    for kind in set(kinds.values()):
+        files = sorted((name for name in whole if kinds[name] == kind), key=lambda name: (-whole[name], name))
+        ends = list(accumulate(whole[name] for name in files))
+        before |= {name: (end - whole[name]) / ends[-1] for name, end in zip(files, ends, strict=True)}
+
+    def when(place: int) -> tuple[float, float, str]:
+        name = tests[place].file
+        return before[name], -whole[name], name
+
+    return sorted(range(len(tests)), key=when)
 
 
 class Seconds:

@@ -27,6 +27,12 @@ def test_what_a_run_has_measured_counts_more_than_what_is_usual():
     assert files(tests, cluster__0=1.5, unit__0=1.6) == ["kernel", "unit", "cluster"]
 
 
+def test_labs_and_what_waits_go_side_by_side():
+    labs = [test for name in "abc" for test in many(f"lab {name}", 1, "cluster")]
+    waits = [test for name in "abcd" for test in many(f"wait {name}", 1, "kernel")]
+    assert files([*labs, *waits]) == [*("lab a", "wait a", "wait b", "lab b", "wait c", "lab c", "wait d")]
+
+
 def test_the_tests_of_a_file_keep_their_order():
     tests = [*many("a", 3), *many("b", 5)]
     assert longest_first(tests, {"a::2": 100.0}) == [0, 1, 2, 3, 4, 5, 6, 7]
