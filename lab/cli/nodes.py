@@ -9,8 +9,8 @@ from lab.cli.common import lab_name
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
+from lab.exec_streams import connect
 from lab.naming import name_option
-from lab.terminal import connect
 
 __all__ = ["COMMANDS", "argv", "streams"]
 

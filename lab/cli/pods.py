@@ -11,13 +11,13 @@ from lab.cli.nodes import argv, streams
 from lab.cluster import Lab
 from lab.cluster.create_pods import create_pods
 from lab.engine import Engine
+from lab.exec_streams import connect
 from lab.node.inside import VARIABLE
 from lab.observe import Topic, observe
 from lab.pods import PodSpec, parse
 from lab.progress import on_terminal
 from lab.render import documents
 from lab.streams import width
-from lab.terminal import connect
 
 __all__ = ["COMMANDS"]
 

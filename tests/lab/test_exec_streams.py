@@ -1,7 +1,7 @@
 import pytest
 
 from lab.engine import STDERR, STDOUT
-from lab.terminal import Refusal
+from lab.exec_streams import Refusal
 
 # Docker 20.10 and 26.1 say this, on standard output, and end with 126 in both cases.
 ABSENT = b'OCI runtime exec failed: exec failed: exec: "x": executable file not found in $PATH: unknown\r\n'
