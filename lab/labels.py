@@ -52,7 +52,7 @@ NODE: Final = "lab.node"
 """On a machine: its host name."""
 
 SERVICES: Final = "lab.services"
-"""On a machine: what it runs, with blanks between."""
+"""On a machine: the units that it is to run, with blanks between."""
 
 COMPLETE: Final = "lab.complete"
 """On a volume that is made last of all: the lab was finished, and is to stay when its maker has ended."""

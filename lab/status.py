@@ -24,7 +24,8 @@ class NodeStatus:
     """One machine: its container's state, its services, its lease."""
 
     name: str
-    role: str
+    role: str | None
+    """The tutorial's word for what it runs, if there is one."""
     address: str
     state: str
     services: tuple[Service, ...]

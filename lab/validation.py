@@ -4,6 +4,7 @@ All errors of a document are told at once, one a line: `FILE: PATH: what is wron
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, ClassVar, TypeVar, get_args
@@ -179,7 +180,9 @@ def _words(kind: str, message: str, value: object) -> str:
     words = message.removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
         return words
-    return f"expected {words[:1].lower() + words[1:]}; got {short(value)}"
+    told = f"expected {words[:1].lower() + words[1:]}; got {short(value)}"
+    known = re.findall(r"'([^']*)'", words) if kind == "literal_error" else ()
+    return f"{told}{similar(value, known)}" if isinstance(value, str) else told
 
 
 def short(value: object) -> str:

@@ -21,8 +21,9 @@ CORE = {
     "lab": {
         "backends", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways", "checks.catalog", "checks.expected", "checks.finding",
-        "checks.hidden", "checks.links", "checks.registry", "checks.values", "cluster.plan", "confinement",
-        "errors", "flannel", "labels", "node.journal", "node.services", "observe.model", "observe.parse",
+        "checks.hidden", "checks.left_out", "checks.links", "checks.registry", "checks.values",
+        "cluster.plan", "confinement", "errors", "flannel", "labels", "node.docker", "node.journal",
+        "node.services", "observe.model", "observe.parse",
         "observe.questions", "pods", "protocols", "render", "spec", "tutorial.install", "tutorial.numbers",
         "tutorial.proof", "tutorial.step", "tutorial.steps", "validation", "yamltext",
     },

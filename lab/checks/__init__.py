@@ -7,6 +7,7 @@
 from collections.abc import Iterable
 
 from lab.checks.finding import Comparison, Finding, Kind, Subject, failed
+from lab.checks.left_out import LeftOut, left_out
 from lab.checks.registry import Check, chosen, every_check, judge, topics_of
 from lab.observe import observe
 from lab.protocols import LabAccess
@@ -16,11 +17,13 @@ __all__ = [
     "Comparison",
     "Finding",
     "Kind",
+    "LeftOut",
     "Subject",
     "chosen",
     "every_check",
     "failed",
     "judge",
+    "left_out",
     "run_all",
     "topics_of",
 ]

@@ -7,8 +7,19 @@ from lab.backends import Expected, Member, Overlay, Peer
 from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
 from lab.observe import Lease, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
+from lab.spec.node import FROM_SUBNET_ENV
 
-__all__ = ["NEEDS", "expected_on", "gateway_of", "leases_of", "masquerades", "public_ip", "subnet_of"]
+__all__ = [
+    "NEEDS",
+    "docker0_of",
+    "expected_on",
+    "follows_lease",
+    "gateway_of",
+    "leases_of",
+    "masquerades",
+    "public_ip",
+    "subnet_of",
+]
 
 NEEDS = frozenset({Topic.LEASES, Topic.SUBNET_ENV, Topic.LINKS, Topic.DIALECT})
 """What every node has to be asked to work this out."""
@@ -96,6 +107,20 @@ def subnet_of(seen: Observation, node: NodeObservation) -> IPv4Network | None:
     """
     found = [lease.subnet for lease in leases_of(seen, node)]
     return (found[0] if len(found) == 1 else None) or _claim(node)
+
+
+def follows_lease(seen: Observation, node: NodeObservation) -> bool:
+    """Whether docker0 has to be as this node's lease says: Docker runs with the options of its flanneld."""
+    spec = seen.node_spec(node.name)
+    return spec.runs("flanneld") and spec.runs("docker") and spec.docker.bip == FROM_SUBNET_ENV
+
+
+def docker0_of(seen: Observation, node: NodeObservation) -> str | None:
+    """The address that docker0 must have on a node; None if nobody can tell."""
+    fixed = seen.node_spec(node.name).docker.address
+    if fixed is not None:
+        return str(fixed)
+    return gateway_of(subnet_of(seen, node)) if follows_lease(seen, node) else None
 
 
 def gateway_of(subnet: IPv4Network | None) -> str | None:

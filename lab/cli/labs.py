@@ -79,7 +79,7 @@ def up(
         engine = host.ensure_engine(progress)
         outcome = lifecycle.up(engine, wanted, progress, retain=retain)
     if json_:
-        print_json(documents.up(outcome.lab.name, outcome.made, outcome.findings))
+        print_json(documents.up(outcome.lab.spec, outcome.made, outcome.findings))
     else:
         if not outcome.made:
             made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"

@@ -32,9 +32,13 @@ VERBS: Mapping[str, Verb] = {
         "Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched.",
     ),
     "images": Verb("images", "The node and MySQL images, their bases, and the seed volume."),
+    "init": Verb(
+        "lab_files", "Write a lab file to start from: the tutorial's cluster, with every key explained."
+    ),
     "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
     "ls": Verb("labs", "List the labs."),
     "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
+    "schema": Verb("lab_files", "Print the JSON schema of lab files, for editors and other programs."),
     "shell": Verb("nodes", "Open a shell on a machine."),
     "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
     "tutorial": Verb(
@@ -42,6 +46,10 @@ VERBS: Mapping[str, Verb] = {
         "Replay the tutorial on a lab that is up: each command, its real output, and whether it agrees.",
     ),
     "up": Verb("labs", "Bring up a whole lab and prove that it works."),
+    "validate": Verb(
+        "lab_files",
+        "Say everything that is wrong with lab files, or what each describes. Nothing is started.",
+    ),
 }
 
 

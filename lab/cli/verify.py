@@ -24,11 +24,13 @@ __all__ = ["COMMANDS"]
 @as_json
 def check(name: str, failures: bool, only: tuple[str, ...], json_: bool) -> int:
     """Compare a lab with what the tutorial and flannel say it must be; expected against seen."""
-    findings = checks.run_all(Lab.get(Engine.connect(), name), only)
+    lab = Lab.get(Engine.connect(), name)
+    findings = checks.run_all(lab, only)
+    left_out = () if only else checks.left_out(lab.spec)
     if json_:
-        print_json(documents.check(findings, failures=failures))
+        print_json(documents.check(findings, left_out, failures=failures))
     else:
-        echo(render.findings(findings, failures=failures, width=width()))
+        echo(render.findings(findings, left_out, failures=failures, width=width()))
     return 1 if checks.failed(findings) else 0
 
 

@@ -15,7 +15,7 @@ from lab.cluster.plan import (
     MakeNode,
     PutConfig,
     Verify,
-    WaitForDocker,
+    WaitForUnit,
     node_config,
 )
 from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
@@ -68,8 +68,8 @@ class Making:
                     self._make_node(node)
             case PutConfig():
                 self._put_config(action)
-            case WaitForDocker(node):
-                self._wait_for_docker(self.nodes[node])
+            case WaitForUnit(node, unit):
+                self._wait_for_unit(self.nodes[node], unit)
             case CreatePod(pod, node):
                 kubelet.run_pod(self.engine, self.nodes[node], pod, cancel=self.cancel)
             case Verify():
@@ -101,7 +101,7 @@ class Making:
 
     def _make_node(self, node: NodeSpec) -> None:
         subnet = self.network.underlay
-        carried = labels.of_machine(self.spec.name, node.name, node.services)
+        carried = labels.of_machine(self.spec.name, node.name, node.watched)
         self._go_on()
         container = self.engine.create(
             node_config(
@@ -128,9 +128,9 @@ class Making:
         (running,) = self.engine.containers(carried)
         self.nodes[node.name] = Node(self.engine, running, subnet[node.host])
 
-    def _wait_for_docker(self, node: Node) -> None:
+    def _wait_for_unit(self, node: Node, unit: str) -> None:
         try:
-            node.start_service("docker", cancel=self.cancel)
+            node.start_service(unit, cancel=self.cancel)
         except LabError as error:
             (spec,) = [item for item in self.spec.nodes if item.name == node.name]
             if spec.flanneld.program is not None and not error.hint:

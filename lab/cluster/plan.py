@@ -1,7 +1,7 @@
 """What `lab up` will do, as data: steps, and which needs which. Pure; `lab up --dry-run` prints it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ __all__ = [
     "PutConfig",
     "Step",
     "Verify",
-    "WaitForDocker",
+    "WaitForUnit",
     "node_config",
     "plan_up",
     "ready",
@@ -59,7 +59,9 @@ class MakeNode:
 
     def describe(self) -> str:
         """One line for a person."""
-        start = f"start the {self.node.role} {self.node.name} at host address .{self.node.host}"
+        runs = ", ".join(self.node.services) or "no services"
+        kind = f"the {self.node.role} {self.node.name}" if self.node.role else f"{self.node.name} ({runs})"
+        start = f"start {kind} at host address .{self.node.host}"
         program = self.node.flanneld.program
         return f"{start} with {program.path} as its flanneld" if program else start
 
@@ -87,14 +89,17 @@ class PutConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForDocker:
-    """Wait until a minion has its lease and its Docker engine has started on it."""
+class WaitForUnit:
+    """Wait until a unit runs on a machine, and with it what it needs: for docker, flanneld with its lease."""
 
     node: str
+    unit: str
+    needs: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line for a person."""
-        return f"wait until flanneld and docker run on {self.node}"
+        units = (*self.needs, self.unit)
+        return f"wait until {' and '.join(units)} run{'s' if len(units) == 1 else ''} on {self.node}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ class Verify:
         return "check leases, addresses, routes and logins"
 
 
-Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForDocker | CreatePod | Verify
+Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForUnit | CreatePod | Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +150,15 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
         for node in spec.nodes
     ]
     etcd = [node.name for node in spec.running("etcd")]
-    config = PutConfig(etcd[0], f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
-    steps += [_step("etcd", config, *(nodes[name] for name in etcd))]
-    steps += [_step(f"docker on {name}", WaitForDocker(name), nodes[name], "etcd") for name in hosts]
+    if etcd:
+        config = PutConfig(etcd[0], f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
+        steps += [_step("etcd", config, *(nodes[name] for name in etcd))]
+    for node in spec.nodes:
+        # A node's own units may be what the others wait for: nothing is known of their order.
+        steps += [
+            _step(f"{wait.unit} on {node.name}", wait, nodes[node.name], *(["etcd"] if etcd else ()))
+            for wait in _waits(node, etcd[:1])
+        ]
     steps += [
         _step(f"pod {pod.name}", CreatePod(pod, pods[pod.name]), f"docker on {pods[pod.name]}")
         for pod in spec.pods
@@ -155,16 +166,33 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     return (*steps, _step("checks", Verify(), *(step.name for step in steps)))
 
 
+def _waits(node: NodeSpec, waited: Sequence[str]) -> Iterator[WaitForUnit]:
+    """What has to be waited for on a node. `waited` has the node whose etcd has been waited for, if any."""
+    if node.runs("etcd") and node.name not in waited:
+        yield WaitForUnit(node.name, "etcd")
+    if node.runs("docker"):
+        yield WaitForUnit(node.name, "docker", ("flanneld",) if node.runs("flanneld") else ())
+    elif node.runs("flanneld"):
+        yield WaitForUnit(node.name, "flanneld")
+    for unit in node.watched[len(node.services) :]:
+        yield WaitForUnit(node.name, unit)
+
+
 def _before(spec: LabSpec) -> dict[str, list[str]]:
-    """By minion, the step that must have ended before it starts, if some minion has a program of its own.
+    """By node, the step that must have ended before it starts, if some node has a flanneld of its own.
 
     A flannel 0.20 that has just started may never learn of a lease that is written in the same moment: it
-    goes on watching from "now" after each change. So there, minions start one after the other.
+    goes on watching from "now" after each change. So there, they start one after the other.
     """
-    hosts = [node.name for node in spec.running("docker")]
-    if all(node.flanneld.program is None for node in spec.running("flanneld")):
+    minions = spec.running("flanneld")
+    if all(node.flanneld.program is None for node in minions):
         return {}
-    return {name: [f"docker on {previous}"] for previous, name in pairwise(hosts)}
+    return {node.name: [_up(previous)] for previous, node in pairwise(minions) if not node.runs("etcd")}
+
+
+def _up(node: NodeSpec) -> str:
+    """The step after which a node's flanneld has its lease."""
+    return f"{'docker' if node.runs('docker') else 'flanneld'} on {node.name}"
 
 
 def _step(name: str, action: Action, *needs: str) -> Step:
@@ -183,6 +211,9 @@ def node_config(
 ) -> ContainerConfig:
     """The container that stands in for one machine."""
     environment = {"LAB_SERVICES": " ".join(node.services), "container": "docker"}
+    if node.units:
+        environment["LAB_UNITS"] = " ".join(node.units)
+    given = confinement.EVERYTHING if spec.privileged else confinement.MACHINE
     if node.runs("etcd") and spec.etcd_api == "v2":
         environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
     return ContainerConfig(
@@ -194,7 +225,7 @@ def node_config(
         network=network,
         address=str(addresses[node.name]),
         hosts={name: str(address) for name, address in addresses.items()},
-        confinement=confinement.EVERYTHING if spec.privileged else confinement.MACHINE,
+        confinement=replace(given, sysctls={**given.sysctls, **node.sysctls}),
         volumes={seed: "/seed:ro"} if node.runs("docker") else {},
     )
 

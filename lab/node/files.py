@@ -9,13 +9,18 @@ from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
+from lab.node.docker import docker_files
 from lab.node.inside import program_files
 from lab.spec import LabSpec, NodeSpec, program_bytes
+from lab.spec.node import NodeFile
+from lab.spec.source import content
 
 __all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "spec_keeper", "sysconfig"]
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
+
+UNITS = "/etc/systemd/system"
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 """etcd's, as IANA has registered them."""
@@ -32,15 +37,16 @@ Environment=ETCD_ENABLE_V2=true
 
 
 def spec_keeper(spec: LabSpec) -> str:
-    """The machine that has SPEC_FILE: the first that runs etcd."""
-    return spec.running("etcd")[0].name
+    """The machine that has SPEC_FILE: the first that runs etcd, else the first of all."""
+    return (*spec.running("etcd"), *spec.nodes)[0].name
 
 
 def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileContent]:
     """What a machine has beside its image, by path; `arch` is Debian's name of its architecture.
 
     mk-docker-opts.sh stays ours with every flanneld: it reads /run/flannel/subnet.env, and the machine's
-    units ask for the tutorial's `mk-docker-opts.sh -i`. Raises `Unfit`.
+    units ask for the tutorial's `mk-docker-opts.sh -i`. The lab file's own files come last, so that they can
+    replace any other. Raises `Unfit`.
     """
     files = dict(program_files())
     if node.name == spec_keeper(spec):
@@ -50,11 +56,20 @@ def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileCon
         if spec.etcd_api == "v2":
             files["/etc/systemd/system/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
     if node.runs("flanneld"):
-        files |= {**daemon_files(), "/etc/sysconfig/flanneld": sysconfig(spec, node)}
+        files["/etc/sysconfig/flanneld"] = sysconfig(spec, node)
         program = node.flanneld.program
         if program is not None:
             files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
-    return files
+    if node.runs("docker"):
+        files |= docker_files(node)
+    if node.runs("flanneld") or node.in_overlay:  # mk-docker-opts.sh is a part of it
+        files |= daemon_files()
+    files |= {f"{UNITS}/{name}": FileContent(text.encode()) for name, text in node.units.items()}
+    return files | {item.path: FileContent(_content(item), item.mode) for item in node.files}
+
+
+def _content(item: NodeFile) -> bytes:
+    return (item.text or "").encode() if item.source is None else content(item.source)
 
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:

@@ -45,7 +45,7 @@ from lab.observe.probing import probe
 from lab.observe.questions import Questions
 from lab.pods import RunningPod, parse_inspect
 from lab.protocols import LabAccess, NodeAccess
-from lab.spec import NodeSpec
+from lab.spec import LabSpec, NodeSpec
 
 __all__ = ["EVERYTHING", "observe", "run_batch", "stream"]
 
@@ -90,7 +90,7 @@ def stream(
     if not ACROSS & set(topics):
         return
     pods = sorted((pod for node in first.values() for pod in known(node.pods) or ()), key=_name)
-    members = [first[node.name] for node in lab.spec.running("flanneld")]
+    members = [first[node.name] for node in lab.spec.overlay]
     probing = threads.start(lambda: probe(lab, members, pods) if Topic.PROBES in topics else {})
     look = partial(_look_across, lab, pods=pods, topics=topics, seconds=seconds)
     others = [node for node in lab.spec.nodes if node.runs("flanneld") or node.runs("docker")]
@@ -114,7 +114,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
         address=lab.underlay[node.host],
         state=lab.state(name),
         at=now,
-        services=read.answer(Topic.SERVICES, partial(parse_services, node.services)),
+        services=read.answer(Topic.SERVICES, partial(parse_services, node.watched)),
         version=_version(read, min(seconds, PACKET.seconds)),
         config=read.answer(Topic.CONFIG, lambda text: text.removesuffix("\n")),
         leases=read.answer(Topic.LEASES, LEASE_PARSERS[lab.spec.etcd_api]),
@@ -124,6 +124,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
         fdb=read.answer(Topic.FDB, parse_fdb),
         subnet_env=read.output(Topic.SUBNET_ENV, _file),
         pods=read.answer(Topic.PODS, partial(parse_inspect, name)),
+        commands=_commands(lab.spec, name, read) if Topic.COMMANDS in topics else None,
     )
 
 
@@ -213,6 +214,12 @@ class _Reading:
 
         return self.output(topic, succeeded)
 
+    def outputs(self, asked: Mapping[str, str]) -> Told[Mapping[str, Output]]:
+        """The answers to several questions, by the names that these have here."""
+        if isinstance(self._outputs, Silent):
+            return self._outputs
+        return {name: self._outputs[question] for name, question in asked.items()}
+
     def silent(self, question: str, reason: str) -> Silent:
         """The `Silent` for this question."""
         return _silent(self._now, self._asked, question, reason)
@@ -222,6 +229,12 @@ def _silent(now: datetime, asked: Questions, question: str, reason: str) -> Sile
     # A program passed as text is not a command that anybody could type: name the topic instead.
     argv = asked[question]
     return Silent(reason, now, question if any("\n" in word for word in argv) else shlex.join(argv))
+
+
+def _commands(spec: LabSpec, node: str, read: _Reading) -> Told[Mapping[str, Output]] | None:
+    """How the commands of the lab file's checks on this node ended; None if there are none."""
+    own = [item.name for item in spec.checks if item.node == node]
+    return read.outputs({name: questions.of_check(name) for name in own}) if own else None
 
 
 def _file(output: Output) -> File:

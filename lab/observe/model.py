@@ -57,6 +57,8 @@ class Topic(Enum):
     PINGS = "pings"
     LOGINS = "logins"
     PROBES = "probes"
+    COMMANDS = "commands"
+    """Those of the lab file's own checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ class NodeObservation:
     """From its pods to all others."""
     logins: Told[tuple[Login, ...]] | None = None
     """Likewise."""
+    commands: Told[Mapping[str, Output]] | None = None
+    """Those of the lab file's own checks that run on it, by the check's name."""
     probes: Told[tuple[Ping, ...]] | None = None
     """From where a container on it would be, to every other node of the overlay."""
 
@@ -226,8 +230,13 @@ class Observation:
 
     @property
     def minions(self) -> tuple[NodeObservation, ...]:
-        """The nodes that are in the overlay."""
+        """The nodes that run flanneld."""
         return self.running("flanneld")
+
+    @property
+    def overlay(self) -> tuple[NodeObservation, ...]:
+        """The nodes whose containers are expected to reach each other, whatever carries their packets."""
+        return tuple(self.nodes[node.name] for node in self.spec.overlay if node.name in self.nodes)
 
     @property
     def config(self) -> str | None:

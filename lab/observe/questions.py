@@ -9,7 +9,7 @@ from lab.observe.model import PASSWORD, Topic
 from lab.pods import RunningPod, list_argv
 from lab.spec import LabSpec, NodeSpec
 
-__all__ = ["Questions", "mysql_argv", "of_node", "of_pods"]
+__all__ = ["Questions", "mysql_argv", "of_check", "of_node", "of_pods"]
 
 Questions = Mapping[str, Sequence[str]]
 
@@ -55,7 +55,7 @@ def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: f
     """
     asked: dict[str, Sequence[str]] = {}
     if Topic.SERVICES in topics:
-        asked[Topic.SERVICES.value] = show_argv(node.services)
+        asked[Topic.SERVICES.value] = show_argv(node.watched)
     if node.runs("etcd"):
         asked |= _asked(_of_etcd(spec, seconds), topics)
     if node.runs("flanneld"):
@@ -66,7 +66,16 @@ def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: f
             asked[Topic.VERSION.value] = ["timeout", "--signal=KILL", limit, "flanneld", "-version"]
     if node.runs("docker") and Topic.PODS in topics:
         asked[Topic.PODS.value] = list_argv()
+    if Topic.COMMANDS in topics:
+        for item in spec.checks:
+            if item.node == node.name:
+                asked[of_check(item.name)] = ["timeout", "--signal=KILL", f"{item.within:g}", *item.run]
     return asked
+
+
+def of_check(check: str) -> str:
+    """The name of the question that a check of the lab file asks."""
+    return f"check {check}"
 
 
 OF_FLANNELD: Mapping[Topic, Sequence[str]] = {

@@ -16,12 +16,12 @@ def place(pods: Sequence[PodSpec], nodes: Sequence[str], counts: Mapping[str, in
     """
     known = ", ".join(sorted(nodes)) or "none"
     wrong = [
-        f"pod {pod.name}: spec.nodeName: {pod.node} is not a minion of this lab; minions: {known}"
+        f"pod {pod.name}: spec.nodeName: {pod.node} does not run docker; those that do: {known}"
         for pod in pods
         if pod.node is not None and pod.node not in nodes
     ]
     if pods and not nodes:
-        wrong = wrong or [f"pod {pods[0].name}: the lab has no minion to run it on"]
+        wrong = wrong or [f"pod {pods[0].name}: the lab has no node that runs docker"]
     if wrong:
         raise Unfit("\n".join(wrong))
     load = {node: counts.get(node, 0) + sum(pod.node == node for pod in pods) for node in nodes}

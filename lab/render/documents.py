@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lab.checks import Finding, Kind, failed
+from lab.checks import Finding, Kind, LeftOut, failed, left_out
 from lab.pods import RunningPod, to_document
 from lab.render.shapes import ShownImage, ShownLab, ShownLine, ShownNode, ShownStep
+from lab.spec import LabSpec
 
 __all__ = [
     "Document",
@@ -26,6 +27,7 @@ __all__ = [
     "status",
     "tutorial",
     "up",
+    "validated",
     "versioned",
 ]
 
@@ -39,23 +41,26 @@ def versioned(members: Document) -> Document:
     return {"schemaVersion": SCHEMA_VERSION, **members}
 
 
-def check(findings: Sequence[Finding], *, failures: bool = False) -> Document:
+def check(
+    findings: Sequence[Finding], left_out: Iterable[LeftOut] = (), *, failures: bool = False
+) -> Document:
     """`lab check`: all of the findings, or those that do not hold."""
-    return versioned(_check(findings, failures=failures))
+    return versioned(_check(findings, left_out, failures=failures))
 
 
-def up(lab: str, made: bool, findings: Sequence[Finding]) -> Document:
+def up(spec: LabSpec, made: bool, findings: Sequence[Finding]) -> Document:
     """`lab up`: whether it has made the lab, and what it has found."""
-    return versioned({"lab": lab, "made": made, **_check(findings)})
+    return versioned({"lab": spec.name, "made": made, **_check(findings, left_out(spec))})
 
 
-def _check(findings: Sequence[Finding], *, failures: bool = False) -> Document:
+def _check(findings: Sequence[Finding], left_out: Iterable[LeftOut], *, failures: bool = False) -> Document:
     counts = {kind: sum(item.kind is kind for item in findings) for kind in Kind}
     return {
         "passed": counts[Kind.PASS],
         "failed": counts[Kind.FAIL],
         "unknown": counts[Kind.UNKNOWN],
         "findings": [_finding(item) for item in (failed(findings) if failures else findings)],
+        "leftOut": [{"node": item.node, "why": item.why} for item in left_out],
     }
 
 
@@ -76,6 +81,13 @@ def plan(steps: Iterable[tuple[str, Iterable[str], str]]) -> Document:
     """`lab up --dry-run`: each step's name, those that it comes after, and what it does."""
     return versioned(
         {"steps": [{"step": name, "needs": sorted(needs), "does": does} for name, needs, does in steps]}
+    )
+
+
+def validated(problems: Mapping[str, Sequence[str]]) -> Document:
+    """`lab validate`: by file, what is wrong with it."""
+    return versioned(
+        {"files": [{"file": file, "valid": not lines, "problems": lines} for file, lines in problems.items()]}
     )
 
 

@@ -24,7 +24,7 @@ def status(nodes: Sequence[ShownNode], running: Sequence[RunningPod], *, width: 
     rows = [
         [
             node.name,
-            node.role,
+            node.role or "-",
             node.address,
             node.state,
             "\n".join(_services(node)) or "-",

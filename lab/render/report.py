@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import Protocol
 
-from lab.checks import Finding, Kind, failed
+from lab.checks import Finding, Kind, LeftOut, failed, left_out
 from lab.render.text import indent, less, table
 from lab.spec import LabSpec
 
@@ -23,10 +23,17 @@ class _Lab(Protocol):
     def underlay(self) -> IPv4Network: ...
 
 
-def findings(found: Sequence[Finding], *, failures: bool = False, width: int | None = None) -> str:
+def findings(
+    found: Sequence[Finding],
+    left_out: Sequence[LeftOut] = (),
+    *,
+    failures: bool = False,
+    width: int | None = None,
+) -> str:
     """`lab check`: expected against seen, a mark before each, and the sum; with `failures`, of those only."""
     shown = failed(found) if failures else found
-    return f"{_table(shown, width)}\n\n{_sum(found)}" if shown else _sum(found)
+    end = "\n".join([*map(str, left_out), _sum(found)])
+    return f"{_table(shown, width)}\n\n{end}" if shown else end
 
 
 def _table(found: Sequence[Finding], width: int | None) -> str:
@@ -113,4 +120,4 @@ def up(lab: _Lab, found: Sequence[Finding], *, width: int | None = None) -> str:
     )
     if wrong := failed(found):
         text += f"\n\n{_table(wrong, width)}"
-    return f"{text}\n\n{_sum(found)}"
+    return "\n".join([text, "", *map(str, left_out(lab.spec)), _sum(found)])

@@ -6,13 +6,16 @@ specifies.
 
 from lab.flannel import EtcdApi, wrong_store
 from lab.spec.backend import backend_of
+from lab.spec.check import CommandCheck
 from lab.spec.file import load, load_file, tutorial
-from lab.spec.model import SERVICES, TUTORIAL, LabSpec, NodeSpec, ServiceName, lab_name, underlay_network
+from lab.spec.model import TUTORIAL, LabSpec, lab_name, underlay_network
+from lab.spec.node import ROLES, NodeSpec, ServiceName
 from lab.spec.program import Flanneld, Program, program_bytes
 
 __all__ = [
-    "SERVICES",
+    "ROLES",
     "TUTORIAL",
+    "CommandCheck",
     "EtcdApi",
     "Flanneld",
     "LabSpec",

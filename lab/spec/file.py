@@ -8,12 +8,16 @@ from pathlib import Path
 from lab import yamltext
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse
+from lab.spec.check import CommandCheck
 from lab.spec.interface import no_interface
-from lab.spec.model import TUTORIAL, LabSpec, NodeSpec, no_underlay, underlay_of
+from lab.spec.model import TUTORIAL, LabSpec, no_underlay, underlay_of
 from lab.spec.network import config_problems, network_of
-from lab.spec.program import ANY, Flanneld, Program, read_program
-from lab.spec.schema import File, FlanneldKey, FlannelKey, nodes_problems
-from lab.validation import parts
+from lab.spec.node import NodeSpec
+from lab.spec.nodes import nodes_of
+from lab.spec.program import ANY, Program, read_program
+from lab.spec.schema import CheckKey, File, FlannelKey
+from lab.spec.whole import nodes_problems
+from lab.validation import parts, similar
 
 __all__ = ["load", "load_file", "tutorial"]
 
@@ -64,17 +68,19 @@ def load(
     def is_right(key: str) -> bool:
         return key in right or given.get(key) is None
 
-    wrong += [f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes") or None)]
+    wrong += [f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes"))]
     entries = given.get("pods")
-    minions = [node.name for node in file.nodes if node.runs("docker")]
+    hosts = [node.name for node in file.nodes if "docker" in node.runs]
     pods: tuple[PodSpec, ...] = ()
     if entries is None:
-        pods = _tutorial_pods(minions)
+        pods = _tutorial_pods(hosts)
     elif isinstance(entries, list):
-        pods, more = _pods(entries, minions if is_right("nodes") else None, source, read or yamltext.read)
+        pods, more = _pods(entries, hosts if is_right("nodes") else None, source, read or yamltext.read)
         wrong += more
-    nodes, more = _nodes(file, source, program)
+    nodes, more = nodes_of(file, source, program)
     wrong += more
+    if is_right("nodes"):
+        wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
     if is_right("flannel"):
         wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, underlay)]
     if wrong:
@@ -88,6 +94,7 @@ def load(
         etcd_api=file.flannel.etcd_api,
         flanneld_options=file.flannel.options,
         pods=pods,
+        checks=tuple(CommandCheck.model_validate(item.model_dump()) for item in file.checks),
         privileged=file.privileged,
     )
 
@@ -110,44 +117,31 @@ def _flannel_problems(
             yield f"flannel.options: on {node.name}: {why}"
 
 
-def _nodes(
-    file: File, source: str, program: Callable[[Path], Program]
-) -> tuple[tuple[NodeSpec, ...], list[str]]:
-    """Return the nodes with the flanneld that each of them runs, and the problems with those."""
-    wrong: list[str] = []
-
-    def find(key: FlanneldKey, at: str) -> Flanneld:
-        if key.binary is None:
-            return Flanneld(options=key.options)
-        try:
-            found = program(Path(source).parent / Path(key.binary).expanduser())
-        except (ValueError, RuntimeError) as error:  # RuntimeError: the user in ~USER does not exist
-            wrong.append(f"{source}: {at}.binary: {error}")
-            return Flanneld()
-        return Flanneld(program=found, options=key.options)
-
-    everywhere = find(file.flanneld, "flanneld")
-    nodes = []
-    for index, node in enumerate(file.nodes):
-        own = everywhere if node.flanneld is None else find(node.flanneld, f"nodes[{index}].flanneld")
-        if not node.runs("flanneld"):
-            own = Flanneld()
-        nodes.append(NodeSpec(name=node.name, role=node.role, host=node.host, flanneld=own))
-    return tuple(nodes), wrong
+def _check_problems(checks: Sequence[CheckKey], nodes: Sequence[NodeSpec]) -> Iterator[str]:
+    """Yield problems of the lab file's own checks."""
+    known = [node.name for node in nodes]
+    for index, item in enumerate(checks):
+        if item.node not in known:
+            maybe = similar(item.node, known) or f"; nodes: {', '.join(known)}"
+            yield f"checks[{index}].node: there is no node {item.node}{maybe}"
+        if item.name in [other.name for other in checks[:index]]:
+            yield f"checks[{index}].name: there is another check called {item.name}"
 
 
-def _tutorial_pods(minions: Sequence[str]) -> tuple[PodSpec, ...]:
-    """Return the tutorial's pods; in a lab with other nodes they are placed where there is room."""
+def _tutorial_pods(hosts: Sequence[str]) -> tuple[PodSpec, ...]:
+    """Return the tutorial's pods; in a lab with other nodes they are placed where there is room, if any."""
+    if not hosts:
+        return ()
     folder = files("lab").joinpath("tutorial")
     names = ("mysqlpod01.yaml", "mysqlpod02.yaml")
     pods = [pod for name in names for pod in parse(folder.joinpath(name).read_text(encoding="utf-8"), name)]
-    return tuple(pod if pod.node in minions else pod.model_copy(update={"node": None}) for pod in pods)
+    return tuple(pod if pod.node in hosts else pod.model_copy(update={"node": None}) for pod in pods)
 
 
 def _pods(
-    entries: Sequence[object], minions: Sequence[str] | None, source: str, read: Callable[[Path], str]
+    entries: Sequence[object], hosts: Sequence[str] | None, source: str, read: Callable[[Path], str]
 ) -> tuple[tuple[PodSpec, ...], list[str]]:
-    """Return the pods, and the problems with them. `minions` is None if the lab's nodes are wrong anyway."""
+    """Return the pods, and the problems with them. `hosts` is None if the lab's nodes are wrong anyway."""
     found: list[tuple[str, PodSpec]] = []
     wrong = []
     for index, entry in enumerate(entries):
@@ -160,10 +154,10 @@ def _pods(
                 found.append((f"{source}: {at}.", from_document(entry, source, at)))
         except Unfit as error:
             wrong.append(error.message)
-    names = [pod.name for _, pod in found]
+    names, known = [pod.name for _, pod in found], ", ".join(hosts or ()) or "none"
     for index, (where, pod) in enumerate(found):
         if pod.name in names[:index]:
             wrong.append(f"{where}metadata.name: there is another Pod called {pod.name}")
-        if pod.node is not None and minions is not None and pod.node not in minions:
-            wrong.append(f"{where}spec.nodeName: {pod.node} is not a minion; minions: {', '.join(minions)}")
+        if pod.node is not None and hosts is not None and pod.node not in hosts:
+            wrong.append(f"{where}spec.nodeName: {pod.node} does not run docker; those that do: {known}")
     return tuple(pod for _, pod in found), wrong

@@ -1,28 +1,23 @@
 """The parts of a lab, as frozen values."""
 
 import re
-from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, ValidationError, field_validator
+from pydantic import ValidationError
 
 from lab.backends import Backend, BackendConfig, backend
 from lab.errors import LabError, Unfit
 from lab.flannel import EtcdApi
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
+from lab.spec.check import CommandCheck
 from lab.spec.network import network_of
-from lab.spec.program import Flanneld
-from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model, short
+from lab.spec.node import EVERY_SERVICE, NodeSpec, ServiceName
+from lab.validation import Model, short
 
 __all__ = [
-    "SERVICES",
     "TUTORIAL",
     "LabSpec",
-    "NodeBase",
-    "NodeSpec",
-    "ServiceName",
     "lab_name",
     "no_underlay",
     "underlay_network",
@@ -37,19 +32,7 @@ UNDERLAYS = tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 2
 """The candidates for every other lab."""
 
 LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-HOST_NAME = re.compile(DNS_LABEL)
 NOWHERE = ("is_loopback", "is_multicast", "is_link_local", "is_reserved", "is_unspecified")
-Role = Literal["master", "minion"]
-ServiceName = Literal["etcd", "flanneld", "docker"]
-
-SERVICES: Mapping[Role, tuple[ServiceName, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
-"""The services of a node by its role, the lab file's term. Everything else refers to services."""
-
-
-def _host_name(value: str) -> str:
-    if not HOST_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is not a host name: {DNS_LABEL_WORDS}")
-    return value
 
 
 def lab_name(value: str) -> str:
@@ -90,31 +73,8 @@ def _underlays(network: IPv4Network, underlay: IPv4Network | None) -> tuple[IPv4
     return tuple(item for item in every if not item.overlaps(network))
 
 
-class NodeBase(Model):
-    """A node: its host name, and its host part in the lab's underlay (51 for 192.168.199.51)."""
-
-    name: str
-    role: Role
-    host: Annotated[StrictInt, Field(ge=2, le=254)]
-    """Not 1: that is the underlay's bridge."""
-
-    _name = field_validator("name")(_host_name)
-
-    @property
-    def services(self) -> tuple[ServiceName, ...]:
-        """Its services, in start order."""
-        return SERVICES[self.role]
-
-    def runs(self, service: ServiceName) -> bool:
-        """Whether the node runs this service."""
-        return service in self.services
-
-
-class NodeSpec(NodeBase):
-    """A node with what it runs."""
-
-    flanneld: Flanneld = Flanneld()
-    """Used if the node runs flanneld."""
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class LabSpec(Model):
@@ -129,6 +89,8 @@ class LabSpec(Model):
     """Which of etcd's two stores flannel's keys are in; etcd keeps them apart."""
     flanneld_options: tuple[str, ...]
     pods: tuple[PodSpec, ...]
+    checks: tuple[CommandCheck, ...] = ()
+    """The lab file's own."""
     privileged: bool
 
     def running(self, service: ServiceName) -> tuple[NodeSpec, ...]:
@@ -137,8 +99,13 @@ class LabSpec(Model):
 
     @property
     def minions(self) -> tuple[NodeSpec, ...]:
-        """The nodes in the overlay."""
+        """The nodes that run flanneld."""
         return self.running("flanneld")
+
+    @property
+    def overlay(self) -> tuple[NodeSpec, ...]:
+        """The nodes whose containers are expected to reach each other, whatever carries their packets."""
+        return tuple(node for node in self.nodes if node.in_overlay)
 
     @property
     def network(self) -> IPv4Network:
@@ -157,13 +124,24 @@ class LabSpec(Model):
 
     @property
     def bare(self) -> bool:
-        """Whether pods' packets cross the underlay unencapsulated, with the pods' addresses."""
-        return self.backend.bare or self.backend_config.direct_routing
+        """Whether pods' packets cross the underlay unencapsulated, with the pods' addresses, or may do so."""
+        of_others = any(not node.runs("flanneld") for node in self.overlay)
+        return self.backend.bare or self.backend_config.direct_routing or of_others
 
     @property
     def underlays(self) -> tuple[IPv4Network, ...]:
         """The possible underlays, best first: those that do not overlap the overlay."""
         return _underlays(self.network, self.underlay)
+
+    def describe(self) -> str:
+        """One line for a person."""
+        counts = {service: len(self.running(service)) for service in EVERY_SERVICE}
+        services = ", ".join(f"{service} on {count}" for service, count in counts.items() if count)
+        carried = f"flannel's backend {self.backend_config.type}" if self.minions else "no flannel"
+        return (
+            f"The lab {self.name}: {_count(len(self.nodes), 'node')} ({services or 'no services'}), "
+            f"{_count(len(self.pods), 'pod')}, the overlay {self.network} with {carried}"
+        )
 
     def with_name(self, name: str) -> "LabSpec":
         """Return this lab under another name, with the underlay of that name, or its own. Raises `Unfit`."""

@@ -1,10 +1,11 @@
 """A custom flanneld for the nodes: any program that can replace /usr/bin/flanneld."""
 
-import hashlib
 import struct
 from pathlib import Path
 
 from lab.errors import Unfit
+from lab.spec import source
+from lab.spec.source import Source
 from lab.validation import Model
 
 __all__ = [
@@ -26,13 +27,9 @@ ET_EXEC, ET_DYN = 2, 3
 """linux/elf.h: executables; the second is a position-independent program, or a library."""
 
 
-class Program(Model):
+class Program(Source):
     """A program named in the lab file, as it was when the lab file was read."""
 
-    path: str
-    """Absolute, on the machine that runs `lab`."""
-    digest: str
-    """SHA-256 of its content, in hexadecimal."""
     architecture: str
     """The architecture's name in Debian; ANY for a script."""
 
@@ -60,18 +57,13 @@ def examine(path: Path, data: bytes) -> Program:
         raise ValueError(
             f"{path} is neither an ELF program nor a script that begins with #!; it begins with {data[:8]!r}"
         )
-    return Program(path=str(path), digest=hashlib.sha256(data).hexdigest(), architecture=architecture)
+    return Program(path=str(path), digest=source.digest_of(data), architecture=architecture)
 
 
 def read_program(path: Path) -> Program:
     """Read the program in this file, which a node must be able to run. Raises `ValueError`."""
-    absolute = path.resolve()
-    if absolute.exists() and not absolute.is_file() and not absolute.is_dir():
-        raise ValueError(f"{absolute} cannot be read: it is not a regular file")
-    try:
-        return examine(absolute, absolute.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{absolute} cannot be read: {error.strerror}") from error
+    absolute, data = source.read(path)
+    return examine(Path(absolute), data)
 
 
 def program_bytes(program: Program, engine_arch: str) -> bytes:
@@ -81,13 +73,4 @@ def program_bytes(program: Program, engine_arch: str) -> bytes:
             f"{program.path} is for {program.architecture}, and the engine's machines are {engine_arch}",
             hint=f"Name a flanneld that was built for {engine_arch}.",
         )
-    try:
-        data = Path(program.path).read_bytes()
-    except OSError as error:
-        raise Unfit(f"{program.path} cannot be read: {error.strerror}") from error
-    if hashlib.sha256(data).hexdigest() != program.digest:
-        raise Unfit(
-            f"{program.path} has changed since the lab file was read",
-            hint="Run lab up again once it is complete.",
-        )
-    return data
+    return source.content(program)

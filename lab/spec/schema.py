@@ -1,24 +1,54 @@
-"""The lab file's keys. Keys left out have the tutorial's values."""
+"""The lab file's keys. Keys left out have the tutorial's values; `lab schema` prints them."""
 
 import re
-from ipaddress import IPv4Network
+from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StrictBool, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from lab.flannel import EtcdApi
-from lab.spec.model import SERVICES, NodeBase, lab_name, underlay_network
+from lab.spec.model import lab_name, underlay_network
 from lab.spec.network import config_text
+from lab.spec.node import (
+    EVERY_SERVICE,
+    FROM_SUBNET_ENV,
+    NO_BIP,
+    ROLES,
+    Docker,
+    HostName,
+    HostPart,
+    Role,
+    ServiceName,
+)
 from lab.validation import Model, short
 
-__all__ = ["File", "FlannelKey", "FlanneldKey", "nodes_problems"]
+__all__ = ["CheckKey", "File", "FileKey", "FlannelKey", "FlanneldKey", "NodeKey"]
+
+UNIT = re.compile(r"[\w@:.-]+\.(service|socket|path|timer|target|mount)", re.ASCII)
+"""Names of systemd units (systemd.unit(5)), of the types that make sense in a container."""
+
+SYSCTL = re.compile(r"(net|fs\.mqueue)(\.[\w/-]+)+|kernel\.(sem|shm\w+|msg\w+)", re.ASCII)
+"""Settings that belong to a node's own namespaces."""
+
+MODE = re.compile(r"0?[0-7]{3}")
 
 
 def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
     """Require words that systemd's environment files and command lines take literally."""
     for option in value:
         if not re.fullmatch(r"-[^\s\"'\\\\$]*", option):
-            raise ValueError(f"expected flanneld options without blanks and quotes; got {short(option)}")
+            raise ValueError(f"expected options without blanks and quotes; got {short(option)}")
     return value
 
 
@@ -28,11 +58,14 @@ Options = Annotated[tuple[str, ...], AfterValidator(_plain_options)]
 class FlannelKey(Model):
     """flannel's configuration and options."""
 
-    config: Any = '{ "Network": "10.2.0.0/16" }'
-    """JSON text, which is stored in etcd as it is, or a mapping."""
+    config: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = '{ "Network": "10.2.0.0/16" }'
+    """flannel's network configuration: JSON text, which is stored in etcd as it is, or a mapping."""
     prefix: str = "/coreos.com/network"
+    """The etcd key above `config` and `subnets`."""
     options: Options = ("-iface=eth0",)
+    """All options of every flanneld, one word each."""
     etcd_api: EtcdApi = "v3"
+    """Which of etcd's two stores flannel's keys are in."""
 
     @field_validator("config")
     @classmethod
@@ -51,22 +84,191 @@ class FlanneldKey(Model):
     """The flanneld to run."""
 
     binary: str | None = None
-    """A path, relative to the lab file. If left out: flanneld_py."""
+    """A program's path, relative to the lab file. If left out: flanneld_py."""
     options: Options = ()
+    """Options that this flanneld needs beside `flannel.options`."""
 
 
-class NodeKey(NodeBase):
-    """A node of the lab file."""
+class DockerKey(Model):
+    """How a node's Docker is started."""
 
-    flanneld: FlanneldKey | None = None
-    """If left out: the lab's."""
+    bip: str | None = None
+    """docker0's address: `from-subnet-env`, one such as `10.9.1.1/24`, or `none` for Docker's default.
+    If left out: `from-subnet-env` where flanneld runs, else `none`."""
+    options: Options = ()
+    """Further options of dockerd, one word each."""
 
-    @field_validator("flanneld")
+    @field_validator("bip")
     @classmethod
-    def _where_one_runs(cls, value: FlanneldKey | None, info: ValidationInfo) -> FlanneldKey | None:
-        role = info.data.get("role")
-        if value is not None and role is not None and "flanneld" not in SERVICES[role]:
-            raise ValueError(f"the {role} does not run flanneld")
+    def _bip(cls, value: str) -> str:
+        if value in {FROM_SUBNET_ENV, NO_BIP}:
+            return value
+        try:
+            address = IPv4Interface(value)
+        except ValueError:
+            address = IPv4Interface("0.0.0.0/32")
+        if address.network.prefixlen > 30 or address.ip == address.network.network_address:
+            raise ValueError(
+                f"expected {FROM_SUBNET_ENV}, {NO_BIP}, or an address with its length such as 10.9.1.1/24; "
+                f"got {short(value)}"
+            )
+        return value
+
+
+class FileKey(Model):
+    """A file that a node gets before its first boot."""
+
+    path: str
+    """Absolute, on the node."""
+    text: str | None = None
+    """Its content."""
+    from_: str | None = Field(default=None, alias="from")
+    """Instead of `text`: a file with the content, by its path relative to the lab file."""
+    mode: str = "0644"
+    """Its permissions in octal, in quotes."""
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if not value.startswith("/") or value.endswith("/") or ".." in value.split("/"):
+            raise ValueError(f"expected an absolute path of a file; got {short(value)}")
+        if value.split("/")[1] in {"proc", "sys", "dev", "run", "tmp"}:
+            raise ValueError(f"{value} would be gone once the node boots; a unit can make it")
+        return value
+
+    @field_validator("mode")
+    @classmethod
+    def _mode(cls, value: str) -> str:
+        if not MODE.fullmatch(value):
+            raise ValueError(f'expected permissions such as "0755"; got {short(value)}')
+        return value
+
+    @model_validator(mode="after")
+    def _one_content(self) -> "FileKey":
+        if (self.text is None) == (self.from_ is None):
+            raise ValueError("expected one of text and from")
+        return self
+
+
+class NodeKey(Model):
+    """A node: a container that stands in for a machine."""
+
+    name: HostName
+    """Its host name."""
+    role: Role | None = None
+    """Short for services: `master` for etcd, `minion` for flanneld and docker."""
+    services: tuple[ServiceName, ...] | None = None
+    """Instead of `role`: what it runs, any of etcd, flanneld and docker; `[]`: none of them."""
+    host: HostPart
+    """The last octet of its address."""
+    flanneld: FlanneldKey | None = None
+    """Which flanneld it runs. If left out: the lab's."""
+    docker: DockerKey | None = None
+    """How its Docker is started."""
+    sysctls: Mapping[str, str | StrictInt] = {}
+    """Kernel settings of its own network, such as `net.ipv4.conf.all.rp_filter: 1`."""
+    files: tuple[FileKey, ...] = ()
+    """Files that it gets before its first boot."""
+    units: Mapping[str, str] = {}
+    """systemd units by name, such as `mydaemon.service`; they start with the node, and are checked."""
+
+    @field_validator("services")
+    @classmethod
+    def _services(
+        cls, value: tuple[ServiceName, ...] | None, info: ValidationInfo
+    ) -> tuple[ServiceName, ...] | None:
+        if value is None:
+            return None
+        if info.data.get("role") is not None:
+            raise ValueError("there is a role already, which stands for services: expected one of the two")
+        if len(set(value)) < len(value):
+            raise ValueError(f"each service once; got {', '.join(value)}")
+        return tuple(service for service in EVERY_SERVICE if service in value)
+
+    @field_validator("flanneld", "docker")
+    @classmethod
+    def _where_it_runs(cls, value: Any, info: ValidationInfo) -> Any:
+        service, runs = info.field_name, _services_of(info.data)
+        if value is not None and runs is not None and service not in runs:
+            raise ValueError(f"this node does not run {service}")
+        return value
+
+    @field_validator("sysctls")
+    @classmethod
+    def _of_its_own(cls, value: Mapping[str, str | int]) -> Mapping[str, str | int]:
+        for name in value:
+            if not SYSCTL.fullmatch(name):
+                raise ValueError(f"{name} is a setting of the host; a node has net.* and the like")
+        return value
+
+    @field_validator("units")
+    @classmethod
+    def _units(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name in value:
+            if not UNIT.fullmatch(name):
+                raise ValueError(f"{short(name)} is not a unit's name; expected one such as mydaemon.service")
+            if name.partition(".")[0] in EVERY_SERVICE:
+                raise ValueError(f"{name} is the lab's; a drop-in for it is one of `files`")
+        return value
+
+    @model_validator(mode="after")
+    def _known_services(self) -> "NodeKey":
+        if self.role is None and self.services is None:
+            raise ValueError("required: role or services")
+        return self
+
+    @property
+    def runs(self) -> tuple[ServiceName, ...]:
+        """Its services, in start order."""
+        return _services_of({"role": self.role, "services": self.services}) or ()
+
+    @property
+    def docker_spec(self) -> Docker:
+        """How its Docker is started, with what follows from its services."""
+        key = self.docker or DockerKey()
+        usual = FROM_SUBNET_ENV if "flanneld" in self.runs else NO_BIP
+        return Docker(bip=key.bip or usual, options=key.options)
+
+
+def _services_of(data: Mapping[str, Any]) -> tuple[ServiceName, ...] | None:
+    """The services of a node; None if it does not say."""
+    if data.get("role") is not None:
+        return ROLES[data["role"]]
+    services: tuple[ServiceName, ...] | None = data.get("services")
+    return services
+
+
+class CheckKey(Model):
+    """A check of one's own: a command on a node, and what must come of it."""
+
+    name: str
+    """What it is called in the output of `lab check`."""
+    node: str
+    """On which node the command runs."""
+    run: str | tuple[str, ...]
+    """The command: a list of arguments, or a line for `sh -c`."""
+    status: Annotated[StrictInt, Field(ge=0, le=255)] = 0
+    """The exit status it has to end with."""
+    output: str | None = None
+    """A regular expression that has to be found in its standard output."""
+    within: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """Seconds within which it has to end."""
+
+    @field_validator("run")
+    @classmethod
+    def _run(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        argv = ("sh", "-c", value) if isinstance(value, str) else value
+        if not all(argv) or not argv:
+            raise ValueError(f"expected a command; got {short(value)}")
+        return argv
+
+    @field_validator("output")
+    @classmethod
+    def _output(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"{short(value)} is not a regular expression: {error}") from error
         return value
 
 
@@ -78,36 +280,35 @@ TUTORIAL_NODES = (
 
 
 class File(Model):
-    """A lab file."""
+    """A lab file: a lab, as far as it differs from the tutorial's cluster."""
 
     name: str | None = None
-    """If left out: the name from the command line or the environment, else the tutorial's."""
-    underlay: Annotated[IPv4Network | None, BeforeValidator(underlay_network)] = None
-    """If left out: the one that belongs to the name."""
-    nodes: tuple[NodeKey, ...] = TUTORIAL_NODES
+    """The lab's name. If left out: the one from the command line or the environment, else `tutorial`."""
+    underlay: Annotated[
+        IPv4Network | None,
+        BeforeValidator(underlay_network),
+        WithJsonSchema({"type": "string"}),
+    ] = None
+    """The nodes' network, a /24. If left out: the one that belongs to the name."""
+    nodes: Annotated[tuple[NodeKey, ...], Field(json_schema_extra={"minItems": 1})] = TUTORIAL_NODES
+    """The nodes. If left out: the tutorial's three."""
     flannel: FlannelKey = FlannelKey()
+    """flannel's configuration and options."""
     flanneld: FlanneldKey = FlanneldKey()
-    """Default for the minions."""
-    pods: tuple[Any, ...] | None = None
-    """Paths of Pod files, and inline Pods."""
+    """Which flanneld runs on nodes that do not say."""
+    pods: tuple[Annotated[Any, WithJsonSchema({"type": ["string", "object"]})], ...] | None = None
+    """Paths of Pod files, relative to the lab file, and Pods written in place. If left out: the tutorial's
+    two."""
+    checks: tuple[CheckKey, ...] = ()
+    """Checks of one's own, which run with the lab's."""
     privileged: StrictBool = False
+    """Give the nodes every privilege of the host instead of the few that they need."""
 
     _name = field_validator("name")(lab_name)
 
-
-def nodes_problems(entries: object) -> list[str]:
-    """Return problems of a lab file's nodes as a whole, even if some are invalid themselves."""
-    nodes = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    roles = [node.get("role") for node in nodes]
-    masters, minions = roles.count("master"), roles.count("minion")
-    wrong = []
-    # A misspelt role may be the missing one.
-    if masters > 1 or (
-        isinstance(entries, list) and masters + minions == len(entries) and not (masters and minions)
-    ):
-        wrong.append(f"a lab has one master and at least one minion; this has {masters} and {minions}")
-    for what in ("name", "host"):
-        keys = [str(node[what]) for node in nodes if isinstance(node.get(what), str | int)]
-        if double := sorted({key for key in keys if keys.count(key) > 1}):
-            wrong.append(f"two nodes have the same {what}: {', '.join(double)}")
-    return wrong
+    @field_validator("nodes")
+    @classmethod
+    def _some(cls, value: tuple[NodeKey, ...]) -> tuple[NodeKey, ...]:
+        if not value:
+            raise ValueError("expected at least one")
+        return value

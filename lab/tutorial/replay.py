@@ -41,8 +41,8 @@ def _differences(spec: LabSpec) -> list[str]:
     pairs = {
         # Any flanneld may be examined, with either of etcd's stores
         "nodes": (
-            [(node.name, node.role, node.host, node.flanneld.options) for node in spec.nodes],
-            [(node.name, node.role, node.host, node.flanneld.options) for node in default.nodes],
+            [(node.name, node.services, node.host, node.flanneld.options) for node in spec.nodes],
+            [(node.name, node.services, node.host, node.flanneld.options) for node in default.nodes],
         ),
         "flannel configuration": (spec.flannel_config, default.flannel_config),
         "etcd prefix": (spec.etcd_prefix, default.etcd_prefix),

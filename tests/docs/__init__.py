@@ -1,14 +1,16 @@
 """The tables of the documentation that are made from the code and from measurements."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from flanneld_py.options.table import table as table_of_flags
 from lab.checks.table import table as table_of_checks
+from lab.spec.document import json_schema
 from tests.docs import benchmarks
 
-__all__ = ["PAGES", "TABLES", "written"]
+__all__ = ["LAB_FILE_SCHEMA", "PAGES", "TABLES", "schema_text", "written"]
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "checks": table_of_checks,
@@ -19,7 +21,14 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
 }
 """The text between the lines `<!-- NAME: made by make docs -->` and `<!-- end of NAME -->` of a page."""
 
-PAGES: Final = sorted((Path(__file__).parent.parent.parent / "docs").glob("*.md"))
+DOCS: Final = Path(__file__).parent.parent.parent / "docs"
+PAGES: Final = sorted(DOCS.glob("*.md"))
+LAB_FILE_SCHEMA: Final = DOCS / "lab-file.schema.json"
+
+
+def schema_text() -> str:
+    """What `lab schema` prints."""
+    return json.dumps(json_schema(), indent=2) + "\n"
 
 
 def written(page: str) -> str:

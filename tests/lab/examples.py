@@ -24,7 +24,7 @@ from lab.observe import (
     Told,
 )
 from lab.pods import RunningPod
-from lab.spec import SERVICES, LabSpec
+from lab.spec import ROLES, LabSpec
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ def silent(node: NodeObservation, reason: str) -> NodeObservation:
 
 
 def services(role: Literal["master", "minion"]) -> tuple[Service, ...]:
-    return tuple(Service(unit, "active", "running", CREATED) for unit in SERVICES[role])
+    return tuple(Service(unit, "active", "running", CREATED) for unit in ROLES[role])
 
 
 def systemctl_show(*found: Service) -> str:

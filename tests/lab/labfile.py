@@ -24,13 +24,23 @@ def lab_file(spec: LabSpec) -> str:
             "options": list(spec.flanneld_options),
         },
         "pods": [to_document(pod) for pod in spec.pods],
+        "checks": [item.model_dump() | {"run": list(item.run)} for item in spec.checks],
         "privileged": spec.privileged,
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _node_document(node: NodeSpec) -> dict[str, Any]:
-    document = node.model_dump(exclude={"flanneld"})
+    document: dict[str, Any] = {
+        "name": node.name,
+        "host": node.host,
+        "services": list(node.services),
+        "sysctls": dict(node.sysctls),
+        "files": [{"path": item.path, "text": item.text, "mode": f"{item.mode:04o}"} for item in node.files],
+        "units": dict(node.units),
+    }
+    if node.runs("docker"):
+        document["docker"] = {"bip": node.docker.bip, "options": list(node.docker.options)}
     if node.flanneld != Flanneld():
         program = node.flanneld.program
         document["flanneld"] = {

@@ -8,9 +8,10 @@ import pytest
 
 from lab import checks
 from lab.checks import Kind
-from lab.observe import File, Lease, Login, NodeObservation, Observation, Silent
-from lab.observe.model import Output
+from lab.observe import File, Lease, Login, NodeObservation, Observation, Output, Ping, Silent
 from lab.observe.parse import parse_login
+from lab.spec import CommandCheck, ServiceName
+from lab.spec.node import Docker
 from tests.lab.examples import (
     AT,
     FOLDER,
@@ -408,3 +409,75 @@ def test_a_machine_whose_docker_is_silent_may_have_the_pods_that_are_missing() -
     login = wrong["login.mysql", "mysql02 -> mysql01"]
     assert login.kind is Kind.UNKNOWN
     assert login.seen.text == ("not tried: centos-minion01 does not say: Cannot connect to the Docker daemon")
+
+
+CHECK = CommandCheck(
+    name="it answers", node=ONE, run=("curl", "-s", "x"), status=0, output="^pong$", within=3
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "seen"),
+    [
+        (Output(0, "ping\npong\n", ""), None),
+        (Output(0, "ping\n", ""), "exit status 0\nping"),
+        (Output(7, "pong\n", "refused\n"), "exit status 7\nrefused"),
+        (Output(137, "pong\n", ""), "it had not ended after 3 s, and was killed"),
+    ],
+)
+def test_a_check_of_the_lab_files_own_holds_as_the_lab_file_says(output: Output, seen: str | None) -> None:
+    lab = replace(observation(), spec=SPEC.model_copy(update={"checks": (CHECK,)}))
+    found = failures(changed(lab, ONE, commands={CHECK.name: output}))
+    told = ("exit status 0 from: curl -s x, with output like ^pong$", seen)
+    assert found == ({} if seen is None else {("file.command", ONE): told})
+
+
+def test_a_check_of_the_lab_files_own_may_want_a_command_to_fail() -> None:
+    wanted = CHECK.model_copy(update={"status": 137, "output": None})
+    lab = replace(observation(), spec=SPEC.model_copy(update={"checks": (wanted,)}))
+    assert failures(changed(lab, ONE, commands={CHECK.name: Output(137, "", "")})) == {}
+
+
+def with_services(*services: ServiceName, bip: str = "from-subnet-env") -> Observation:
+    """The tutorial's cluster, the first minion of which runs something else."""
+    nodes = tuple(
+        node.model_copy(update={"services": services, "docker": Docker(bip=bip)})
+        if node.name == ONE
+        else node
+        for node in SPEC.nodes
+    )
+    return replace(observation(), spec=SPEC.model_copy(update={"nodes": nodes}))
+
+
+def test_of_a_machine_with_a_fixed_docker0_that_address_is_compared_and_no_other() -> None:
+    links = dict(known(minion(ONE).links))
+    links["docker0"] = replace(links["docker0"], addresses=("10.9.1.1/24",), mtu=1500)
+    routes = [route for route in known(minion(ONE).routes) if " dev docker0 " not in route]
+    fixed = with_services("flanneld", "docker", bip="10.9.1.1/24")
+    found = failures(changed(fixed, ONE, links=links, routes=tuple(routes)))
+    assert {check for check, node in found if node == ONE} == set()
+    (wrong,) = [
+        words for (check, node), words in failures(fixed).items() if (check, node) == ("docker0.address", ONE)
+    ]
+    assert wrong[0] == "10.9.1.1/24"
+
+
+def test_what_cannot_be_compared_on_a_machine_without_flanneld_is_left_out_and_said() -> None:
+    seen = changed(with_services("docker"), ONE, subnet_env=None, routes=None, links=None)
+    made = {item.id for item in checks.judge(seen) if item.subject.names == (ONE,)}
+    assert not {check for check in made if check.partition(".")[0] in {"leases", "overlay", "docker0"}}
+    assert [str(item) for item in checks.left_out(seen.spec)] == [
+        f"Left out on {ONE}: no flanneld runs there, so its lease, devices and routes are not compared."
+    ]
+
+
+def test_what_another_daemon_carries_may_have_any_ttl_left() -> None:
+    seen = with_services("docker")
+    probe = Ping(ONE, TWO, 62, "")
+    assert ("ping.nodes", f"{ONE} -> {TWO}") not in failures(changed(seen, ONE, probes=(probe,)))
+    back = Ping(TWO, ONE, None, "no answer")
+    assert ("ping.nodes", f"{TWO} -> {ONE}") in failures(changed(seen, TWO, probes=(back,)))
+
+
+def test_nothing_is_left_out_of_the_tutorials_cluster() -> None:
+    assert checks.left_out(SPEC) == ()

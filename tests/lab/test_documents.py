@@ -42,6 +42,7 @@ VERBS = {
     "check": {"check"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
+    "validate": {"validated"},
     "pod create": {"created"},
     "pod ls": {"pods"},
     "pod rm": {"removed"},
@@ -129,8 +130,9 @@ LABS = [
 DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     "check": ("check", lambda: documents.check(checks.judge(observation()))),
     "check of a lab that is wrong": ("check", lambda: documents.check(checks.judge(wrong()), failures=True)),
-    "up": ("up", lambda: documents.up("tutorial", True, checks.judge(observation()))),
+    "up": ("up", lambda: documents.up(SPEC, True, checks.judge(observation()))),
     "plan": ("plan", planned),
+    "validated": ("validated", lambda: documents.validated({"a.yaml": (), "b.yaml": ("b.yaml: x",)})),
     "removed": ("removed", lambda: documents.removed(["volume x"])),
     "labs": ("labs", lambda: documents.labs(LABS)),
     "status": (

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from lab import spec
@@ -85,10 +87,72 @@ def test_several_members_of_etcd_know_each_other_and_every_flanneld_knows_all():
     assert endpoints in sysconfig(lab, MINION).data.decode().splitlines()
 
 
-def test_a_machine_may_run_etcd_and_flanneld(monkeypatch):
-    monkeypatch.setitem(spec.SERVICES, "master", ("etcd", "flanneld", "docker"))
-    files = node_files(spec.tutorial(), MASTER, "amd64")
+def test_a_machine_may_run_etcd_and_flanneld():
+    both = MASTER.model_copy(update={"services": ("etcd", "flanneld", "docker")})
+    lab = spec.tutorial().model_copy(update={"nodes": (both,)})
+    files = node_files(lab, both, "amd64")
     assert {"/etc/etcd/etcd.conf", "/etc/sysconfig/flanneld"} <= files.keys()
+
+
+REQUIRES = "/etc/systemd/system/docker.service.requires/flanneld.service"
+
+
+def of(tmp_path, **node):
+    """The files of the only machine of a lab, by path."""
+    document = {"name": "demo", "nodes": [{"name": "x", "host": 2, **node}], "pods": []}
+    lab = spec.load(json.dumps(document), tmp_path / "lab.yaml")
+    files = node_files(lab, lab.nodes[0], "amd64")
+    return {path: file.data.decode() for path, file in files.items() if not path.startswith("/usr/lib/")}
+
+
+def test_a_docker_without_flanneld_starts_on_its_own_and_with_its_own_address(tmp_path):
+    # An empty file in /etc masks the dependency of that name in /usr/lib (systemd.unit(5)).
+    files = of(tmp_path, services=["docker"])
+    assert files[REQUIRES] == ""
+    lines = files["/etc/systemd/system/docker.service.d/bip.conf"].splitlines()
+    assert lines == ["[Service]", "EnvironmentFile=", "EnvironmentFile=-/etc/sysconfig/docker"]
+
+
+def test_a_docker_may_have_an_address_and_options_of_the_lab_files(tmp_path):
+    files = of(tmp_path, services=["docker"], docker={"bip": "10.9.1.1/24", "options": ["--debug", "--ipv6"]})
+    drop_in = files["/etc/systemd/system/docker.service.d/bip.conf"]
+    assert "Environment=DOCKER_OPT_BIP=--bip=10.9.1.1/24" in drop_in.splitlines()
+    assert files["/etc/sysconfig/docker"] == 'OPTIONS="--debug --ipv6"\n'
+
+
+def test_a_docker_may_wait_for_a_subnet_env_that_another_daemon_writes(tmp_path):
+    files = of(tmp_path, services=["docker"], docker={"bip": "from-subnet-env"})
+    assert files[REQUIRES] == ""
+    waiting = files["/etc/systemd/system/subnet-env.service"]
+    assert "ExecStart=/usr/bin/mk-docker-opts.sh -i" in waiting.splitlines()
+    drop_in = files["/etc/systemd/system/docker.service.d/subnet-env.conf"].splitlines()
+    assert drop_in == ["[Unit]", "Requires=subnet-env.service", "After=subnet-env.service"]
+
+
+def test_the_tutorials_docker_is_the_images():
+    files = node_files(spec.tutorial(), MINION, "amd64")
+    assert not [path for path in files if path.startswith("/etc") and "docker" in path]
+
+
+def test_a_lab_files_own_files_and_units_are_on_the_machine(tmp_path):
+    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
+    files = [
+        {"path": "/usr/local/bin/run", "from": "run.sh", "mode": "0755"},
+        {"path": "/etc/x", "text": "ü"},
+    ]
+    found = of(tmp_path, services=[], files=files, units={"mine.service": "[Service]\n"})
+    assert found["/usr/local/bin/run"] == "#!/bin/sh\n"
+    assert found["/etc/x"] == "ü"
+    assert found["/etc/systemd/system/mine.service"] == "[Service]\n"
+
+
+def test_a_file_that_has_changed_since_the_lab_file_was_read_is_refused(tmp_path):
+    (tmp_path / "run.sh").write_text("one")
+    nodes = [{"name": "x", "host": 2, "services": [], "files": [{"path": "/x", "from": "run.sh"}]}]
+    lab = spec.load(json.dumps({"nodes": nodes}), tmp_path / "lab.yaml")
+    (tmp_path / "run.sh").write_text("two")
+    with pytest.raises(Unfit, match="has changed since the lab file was read"):
+        node_files(lab, lab.nodes[0], "amd64")
 
 
 def test_a_flanneld_has_its_own_options_after_the_labs(tmp_path):

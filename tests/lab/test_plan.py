@@ -171,3 +171,76 @@ def test_a_machine_is_not_privileged_unless_the_lab_asks_for_it():
 def test_only_minions_get_the_seed_and_only_to_read():
     assert config("centos-minion01").volumes == {"lab-seed-0123": "/seed:ro"}
     assert config("centos-master").volumes == {}
+
+
+def load(nodes, **more):
+    return spec.load(json.dumps({"name": "demo", "nodes": nodes, "pods": [], **more}), "lab.yaml")
+
+
+def waits(lab):
+    """By step, what waits for a unit needs."""
+    return {item.name: item.needs for item in plan.plan_up(lab) if isinstance(item.action, plan.WaitForUnit)}
+
+
+def test_machines_that_are_members_of_etcd_and_run_flannel_wait_for_etcd_once():
+    three = [
+        {"name": name, "host": 9 + n, "services": ["docker", "flanneld", "etcd"]}
+        for n, name in enumerate("abc")
+    ]
+    assert set(waits(load(three))) == {
+        "docker on a", "etcd on b", "docker on b", "etcd on c", "docker on c",
+    }  # fmt: skip
+
+
+def test_a_machine_without_docker_is_waited_for_until_its_flanneld_runs():
+    lab = load(
+        [{"name": "m", "host": 2, "role": "master"}, {"name": "f", "host": 3, "services": ["flanneld"]}]
+    )
+    assert waits(lab) == {"flanneld on f": {"node f", "etcd"}}
+
+
+def test_without_etcd_nothing_waits_for_it_and_no_configuration_is_written():
+    lab = load(
+        [{"name": "d", "host": 2, "services": ["docker"]}, {"name": "plain", "host": 3, "services": []}]
+    )
+    assert waits(lab) == {"docker on d": {"node d"}}
+    steps = plan.plan_up(lab)
+    assert not [item for item in steps if isinstance(item.action, plan.PutConfig)]
+    described = [item.action.describe() for item in steps if isinstance(item.action, plan.MakeNode)]
+    assert described == [
+        "start d (docker) at host address .2",
+        "start plain (no services) at host address .3",
+    ]
+
+
+def test_a_machines_own_units_start_with_it_and_its_services_among_them_are_waited_for():
+    units = {"mine.service": "[Service]", "mine.timer": "[Timer]"}
+    lab = load([{"name": "x", "host": 2, "services": [], "units": units}])
+    assert waits(lab) == {"mine on x": {"node x"}}
+    underlay = IPv4Network("192.168.200.0/24")
+    made = plan.node_config(
+        lab, lab.nodes[0], network="n", addresses={"x": underlay[2]}, image="i", seed="s", labels={}
+    )
+    assert made.environment["LAB_SERVICES"] == ""
+    assert made.environment["LAB_UNITS"] == "mine.service mine.timer"
+
+
+def test_a_machines_own_sysctls_are_set_before_any_program_of_it_runs():
+    nodes = [{"name": "x", "host": 2, "services": [], "sysctls": {"net.ipv4.conf.all.rp_filter": 1}}]
+    (node,) = load(nodes).nodes
+    made = plan.node_config(
+        load(nodes), node, network="n", addresses={"x": IPv4Address("192.168.200.2")}, image="i", seed="s",
+        labels={},
+    )  # fmt: skip
+    assert made.confinement.sysctls == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "1"}
+
+
+def test_what_carries_packets_without_flannel_may_send_them_bare():
+    (network,) = [
+        item.action
+        for item in plan.plan_up(
+            load([{"name": "d", "host": 2, "services": ["docker"], "docker": {"bip": "10.2.9.1/24"}}])
+        )
+        if isinstance(item.action, plan.MakeNetwork)
+    ]
+    assert network.bare

@@ -300,8 +300,8 @@ def test_a_node_that_is_no_minion_is_refused_with_the_candidates() -> None:
     with pytest.raises(Unfit) as error:
         pods.place([spec("a", "master"), spec("b", "n9")], ["n2", "n1"], {})
     assert error.value.message.splitlines() == [
-        "pod a: spec.nodeName: master is not a minion of this lab; minions: n1, n2",
-        "pod b: spec.nodeName: n9 is not a minion of this lab; minions: n1, n2",
+        "pod a: spec.nodeName: master does not run docker; those that do: n1, n2",
+        "pod b: spec.nodeName: n9 does not run docker; those that do: n1, n2",
     ]
 
 

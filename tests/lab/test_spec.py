@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -9,9 +10,17 @@ from hypothesis import strategies as st
 
 from lab import spec
 from lab.errors import LabError, Unfit
-from lab.spec import Flanneld, LabSpec, NodeSpec
+from lab.spec import CommandCheck, Flanneld, LabSpec, NodeSpec, ServiceName
+from lab.spec.node import Docker, NodeFile
 from tests.lab.labfile import lab_file
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
+
+
+def node(**keys: str) -> str:
+    """A lab file with one node."""
+    words = "".join(f", {key}: {value}" for key, value in keys.items())
+    return f"nodes: [{{name: m, host: 2{words}}}]"
+
 
 TWO_NODES = "nodes: [{name: m, role: master, host: 2}, {name: w, role: minion, host: 3}]\n"
 
@@ -20,20 +29,64 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 flannelds = st.builds(Flanneld, options=st.sampled_from([(), ("-v=1",), ("-ip-masq", "-v=1")]))
 
 
+dockers = st.builds(
+    Docker,
+    bip=st.sampled_from(["from-subnet-env", "none", "10.2.9.1/24"]),
+    options=st.sampled_from([(), ("--debug",)]),
+)
+node_files = st.builds(
+    NodeFile,
+    path=st.sampled_from(["/etc/one", "/usr/local/bin/two"]),
+    mode=st.sampled_from([0o644, 0o755]),
+    text=st.sampled_from(["", "a: b\n", "größe"]),
+)
+commands = st.builds(
+    CommandCheck,
+    name=st.just(""),
+    node=st.just(""),
+    run=st.sampled_from([("true",), ("sh", "-c", "exit 3")]),
+    status=st.sampled_from([0, 3]),
+    output=st.sampled_from([None, "^ok$"]),
+    within=st.sampled_from([10.0, 2.5]),
+)
+
+
+@st.composite
+def node_specs(draw: st.DrawFn, name: str, host: int, *, etcd: bool) -> NodeSpec:
+    others: tuple[ServiceName, ...] = draw(
+        st.sampled_from([(), ("flanneld",), ("docker",), ("flanneld", "docker")])
+    )
+    # Without programs and sources: those are files.
+    return NodeSpec(
+        name=name,
+        host=host,
+        services=("etcd", *others) if etcd else others,
+        flanneld=draw(flannelds) if "flanneld" in others else Flanneld(),
+        docker=draw(dockers) if "docker" in others else NOT_THERE[others],
+        sysctls=draw(st.sampled_from([{}, {"net.ipv4.conf.all.rp_filter": "1"}])),
+        files=tuple(draw(st.lists(node_files, max_size=2, unique_by=lambda file: file.path))),
+        units=draw(st.sampled_from([{}, {"mine.service": "[Service]\nExecStart=/bin/true\n"}])),
+    )
+
+
+NOT_THERE: Mapping[tuple[ServiceName, ...], Docker] = {
+    (): Docker(bip="none"),
+    ("flanneld",): Docker(bip="from-subnet-env"),
+}
+"""What a lab file comes to that says nothing of Docker on a node which does not run it."""
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> LabSpec:
     names = draw(st.lists(labels, min_size=2, max_size=5, unique=True))
     hosts = draw(st.lists(st.integers(2, 254), min_size=len(names), max_size=len(names), unique=True))
-    roles = ["master", *["minion"] * (len(names) - 1)]
+    # One member of etcd, or three; every other service anywhere.
+    members = draw(st.sampled_from([1, 3] if len(names) >= 3 else [1]))
     nodes = [
-        NodeSpec.model_validate({"name": name, "role": role, "host": host})
-        for name, role, host in zip(names, roles, hosts, strict=True)
+        draw(node_specs(name, host, etcd=index < members))
+        for index, (name, host) in enumerate(zip(names, hosts, strict=True))
     ]
-    # Without programs: those are files.
-    nodes = [
-        node.model_copy(update={"flanneld": draw(flannelds)}) if node.role == "minion" else node
-        for node in nodes
-    ]
+    docker = [node.name for node in nodes if node.runs("docker")]
     pods = draw(st.lists(pod_specs, max_size=3, unique_by=lambda pod: pod.name))
     return LabSpec(
         name=draw(labels.filter(lambda name: name != "tutorial")),
@@ -44,8 +97,10 @@ def specs(draw: st.DrawFn) -> LabSpec:
         flanneld_options=tuple(
             draw(st.lists(st.sampled_from(["-iface=eth0", "-ip-masq", "-v=1"]), max_size=2))
         ),
-        pods=tuple(
-            pod.model_copy(update={"node": draw(st.none() | st.sampled_from(names[1:]))}) for pod in pods
+        pods=tuple(pod.model_copy(update={"node": draw(st.sampled_from([None, *docker]))}) for pod in pods),
+        checks=tuple(
+            item.model_copy(update={"name": f"check {index}", "node": draw(st.sampled_from(names))})
+            for index, item in enumerate(draw(st.lists(commands, max_size=2)))
         ),
         privileged=draw(st.booleans()),
         etcd_api=draw(st.sampled_from(["v2", "v3"])),
@@ -152,7 +207,12 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
     [
         ("nodez: []", "nodez: not supported by the lab; did you mean nodes?"),
         ("flannel: {etcdapi: v2}", "flannel.etcdapi: not supported by the lab; did you mean etcdApi?"),
-        (TWO_NODES.replace("role", "rolle", 1), "nodes[0].role: required"),
+        (
+            TWO_NODES.replace("role", "rolle", 1),
+            "nodes[0].rolle: not supported by the lab; did you mean role?",
+        ),
+        ("nodes: [{name: m, host: 2}]", "nodes[0]: required: role or services"),
+        ("nodes: []", "nodes: expected at least one"),
         ("nodes: 3", "nodes: expected a list; got 3"),
         ("privileged: 'yes'", "privileged: expected true or false; got 'yes'"),
         (
@@ -165,7 +225,7 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
         ),
         (
             "flannel: {options: ['-iface eth0']}",
-            "flannel.options: expected flanneld options without blanks and quotes; got '-iface eth0'",
+            "flannel.options: expected options without blanks and quotes; got '-iface eth0'",
         ),
         (
             TWO_NODES.replace("minion", "worker"),
@@ -173,18 +233,18 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
         ),
         (
             TWO_NODES.replace("minion", "master"),
-            "nodes: a lab has one master and at least one minion; this has 2 and 0",
+            "nodes: etcd runs on 2 nodes; expected 1, 3 or 5",
         ),
         (TWO_NODES.replace("3", "2"), "nodes: two nodes have the same host: 2"),
         (TWO_NODES.replace("w", "m"), "nodes: two nodes have the same name: m"),
         (TWO_NODES.replace("3", "1"), "nodes[1].host: expected greater than or equal to 2; got 1"),
         (
             "flanneld: {options: ['-a $b']}",
-            "flanneld.options: expected flanneld options without blanks and quotes; got '-a $b'",
+            "flanneld.options: expected options without blanks and quotes; got '-a $b'",
         ),
         (
             TWO_NODES.replace("host: 2", "host: 2, flanneld: {options: []}"),
-            "nodes[0].flanneld: the master does not run flanneld",
+            "nodes[0].flanneld: this node does not run flanneld",
         ),
         ("flannel: {etcdApi: v4}", "flannel.etcdApi: expected 'v2' or 'v3'; got 'v4'"),
         (
@@ -193,6 +253,69 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
             "192.168.199.0/24",
         ),
         ("pods: [3]", "pods[0]: expected a mapping; got 3"),
+        (
+            node(role="master", services="[]"),
+            "nodes[0].services: there is a role already, which stands for services: expected one of the two",
+        ),
+        (
+            node(services="[etcd, docker, etcd]"),
+            "nodes[0].services: each service once; got etcd, docker, etcd",
+        ),
+        (
+            node(services="[etd]"),
+            "nodes[0].services[0]: expected 'etcd', 'flanneld' or 'docker'; got 'etd'; did you mean etcd?",
+        ),
+        (
+            node(services="[flanneld]"),
+            "nodes: flanneld runs, and etcd does not: no node has the role master, "
+            "or etcd among its services",
+        ),
+        (node(services="[etcd]", docker="{}"), "nodes[0].docker: this node does not run docker"),
+        (
+            node(services="[docker]", docker="{bip: 10.2.0.0/24}"),
+            "nodes[0].docker.bip: expected "
+            "from-subnet-env, none, or an address with its length such as 10.9.1.1/24; got '10.2.0.0/24'",
+        ),
+        (
+            node(services="[]", sysctls="{kernel.core_pattern: x}"),
+            "nodes[0].sysctls: kernel.core_pattern is a setting of the host; a node has net.* and the like",
+        ),
+        (
+            node(services="[]", units="{flanneld.service: x}"),
+            "nodes[0].units: flanneld.service is the lab's; a drop-in for it is one of `files`",
+        ),
+        (
+            node(services="[]", units="{mine: x}"),
+            "nodes[0].units: 'mine' is not a unit's name; expected one such as mydaemon.service",
+        ),
+        (node(services="[]", files="[{path: /etc/x}]"), "nodes[0].files[0]: expected one of text and from"),
+        (
+            node(services="[]", files="[{path: x, text: y}]"),
+            "nodes[0].files[0].path: expected an absolute path of a file; got 'x'",
+        ),
+        (
+            node(services="[]", files="[{path: /run/x, text: y}]"),
+            "nodes[0].files[0].path: /run/x would be gone once the node boots; a unit can make it",
+        ),
+        (
+            node(services="[]", files="[{path: /x, from: no.sh}]"),
+            f"nodes[0].files[0].from: "
+            f"{Path('labs/no.sh').resolve()} cannot be read: No such file or directory",
+        ),
+        (
+            "checks: [{name: a, node: centos-minion1, run: x}]",
+            "checks[0].node: there is no node centos-minion1; did you mean centos-minion01?",
+        ),
+        (
+            "checks: [{name: a, node: centos-master, run: x}, {name: a, node: centos-master, run: y}]",
+            "checks[1].name: there is another check called a",
+        ),
+        ("checks: [{name: a, node: b, run: []}]", "checks[0].run: expected a command; got ()"),
+        (
+            "checks: [{name: a, node: b, run: x, output: (}]",
+            "checks[0].output: '(' is not a regular "
+            "expression: missing ), unterminated subpattern at position 0",
+        ),
         ("pods: [{kind: Pod}]", "pods[0].apiVersion: required"),
         ("a: 1\na: 1", "line 2, column 1: the key a is there twice"),
         ("--- 1\n--- 2\n", "one document expected; it has 2"),
@@ -329,7 +452,6 @@ flannel: {}
         "labs/demo.yaml: name: 'Bad Name' is not a lab name: at most 32 lower-case letters, digits and '-'",
         "labs/demo.yaml: nodes[0].size: not supported by the lab",
         "labs/demo.yaml: nodes[2].role: expected 'master' or 'minion'; got 'worker'",
-        "labs/demo.yaml: nodes: a lab has one master and at least one minion; this has 2 and 0",
         "labs/demo.yaml: nodes: two nodes have the same name: a",
         "labs/demo.yaml: nodes: two nodes have the same host: 2",
     ]
@@ -356,11 +478,11 @@ def test_any_document_is_a_lab_or_is_refused(document: object) -> None:
         spec.load(text, "f.yaml", lambda _: "")
 
 
-def test_a_pod_on_a_node_that_is_no_minion_is_refused_with_the_minions() -> None:
+def test_a_pod_on_a_node_without_docker_is_refused_with_the_nodes_that_run_it() -> None:
     pod = TUTORIAL_POD.replace("spec:\n", "spec:\n  nodeName: centos-master\n")
     assert refused("pods: [one.yaml]", one=pod) == [
-        "labs/one.yaml: spec.nodeName: centos-master is not a minion; "
-        "minions: centos-minion01, centos-minion02"
+        "labs/one.yaml: spec.nodeName: centos-master does not run docker; "
+        "those that do: centos-minion01, centos-minion02"
     ]
 
 

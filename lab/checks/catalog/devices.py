@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from lab.checks.expected import NEEDS, expected_on, gateway_of, masquerades, subnet_of
+from lab.checks.expected import (
+    NEEDS,
+    docker0_of,
+    expected_on,
+    follows_lease,
+    gateway_of,
+    masquerades,
+    subnet_of,
+)
 from lab.checks.finding import Comparison, Subject, equal
 from lab.checks.links import NO_SUBNET, compare_address, compare_link
 from lab.checks.registry import Layer, check
@@ -118,14 +126,15 @@ def overlay_state(seen: Observation) -> Iterator[Comparison]:
     layer=Layer.DEVICE,
     part="docker0",
     on="minion",
-    expects="`10.2.X.1/24`",
+    expects="`10.2.X.1/24`, or the lab file's `docker.bip`",
     needs=NEEDS,
 )
 def docker0_address(seen: Observation) -> Iterator[Comparison]:
     """Its pods' gateway."""
-    for node, links in _with_links(seen):
-        subject = Subject.node(node.name, "docker0")
-        yield compare_address(subject, links, gateway_of(subnet_of(seen, node)))
+    for node in seen.overlay:
+        links = known(node.links)
+        if links is not None and (follows_lease(seen, node) or docker0_of(seen, node) is not None):
+            yield compare_address(Subject.node(node.name, "docker0"), links, docker0_of(seen, node))
 
 
 @check(
@@ -141,7 +150,7 @@ def docker0_mtu(seen: Observation) -> Iterator[Comparison]:
     """So that containers send no packet that is too big for flannel."""
     for node, links in _with_links(seen):
         mtu = expected_on(seen, node).mtu
-        if mtu is not None:
+        if mtu is not None and follows_lease(seen, node):
             yield compare_link(Subject.node(node.name, "docker0"), links, Number(mtu), _mtu)
 
 

@@ -90,8 +90,9 @@ class ServiceState:
     layer=Layer.NODE,
     part="UNIT",
     on="machine",
-    expects="active: `etcd` on the master, `flanneld` and `docker` on minions. Since when, and how often "
-    "systemd has restarted it, is shown; a service that came back by itself passes",
+    expects="active: each service of the lab file (`etcd` on the master, `flanneld` and `docker` on "
+    "minions), and each `.service` among a node's own units. Since when, and how often systemd has restarted "
+    "it, is shown; a service that came back by itself passes",
     needs={Topic.SERVICES},
 )
 def services(seen: Observation) -> Iterator[Comparison]:

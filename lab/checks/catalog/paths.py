@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.backends import Backend
 from lab.checks.finding import Comparison, Kind, Subject, compare
 from lab.checks.registry import Layer, check
 from lab.checks.values import Data, Failure
@@ -33,9 +32,11 @@ class Reply:
         return "an answer" if self.ttl is None else f"an answer with TTL {self.ttl}"
 
 
-def _left(backend: Backend) -> int | None:
-    """The TTL that is left on arrival at another machine; None where it cannot be predicted."""
-    return TTL - backend.hops if backend.hops is not None else None
+def _left(seen: Observation, *nodes: str | None) -> int | None:
+    """The TTL that is left of what one of these machines sends another; None where it cannot be predicted."""
+    hops = seen.spec.backend.hops
+    flannel = {node.name for node in seen.minions}
+    return TTL - hops if hops is not None and set(nodes) <= flannel else None
 
 
 def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
@@ -57,14 +58,14 @@ def between_nodes(seen: Observation) -> Iterator[Comparison]:
     """The path of a container's packets, with the TTL that they have left."""
     if not seen.spec.backend.delivers:
         return
-    for client in seen.minions:
+    for client in seen.overlay:
         tried = {ping.server: ping for ping in known(client.probes) or ()}
-        for server in seen.minions:
+        for server in seen.overlay:
             if server is client:
                 continue
             subject = Subject("nodePair", (client.name, server.name))
             ping = tried.get(server.name, Ping(client.name, server.name, None, NOT_TRIED))
-            found = _compare(subject, ping, _left(seen.spec.backend))
+            found = _compare(subject, ping, _left(seen, client.name, server.name))
             unseen = server.name not in tried or client.silent or server.silent
             yield Comparison(subject, Kind.UNKNOWN, found.expected, found.seen) if unseen else found
 
@@ -86,5 +87,5 @@ def between_pods(seen: Observation) -> Iterator[Comparison]:
             apart = home.get(ping.client) != home.get(ping.server)
             if apart and not seen.spec.backend.delivers:
                 continue
-            ttl = _left(seen.spec.backend) if apart else TTL
+            ttl = _left(seen, home.get(ping.client), home.get(ping.server)) if apart else TTL
             yield _compare(Subject("podPair", (ping.client, ping.server)), ping, ttl)

@@ -1,0 +1,37 @@
+"""What cannot be compared on some nodes, because the lab file has them run something else. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.spec import LabSpec, NodeSpec
+from lab.spec.node import FROM_SUBNET_ENV
+
+__all__ = ["LeftOut", "left_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Checks that do not apply to a node."""
+
+    node: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"Left out on {self.node}: {self.why}."
+
+
+def left_out(spec: LabSpec) -> tuple[LeftOut, ...]:
+    """For each node of the overlay that is not as the tutorial's minions are, what is not compared there."""
+    return tuple(LeftOut(node.name, why) for node in spec.nodes for why in _reasons(node))
+
+
+def _reasons(node: NodeSpec) -> Iterator[str]:
+    flanneld, docker = node.runs("flanneld"), node.runs("docker")
+    if docker and not flanneld:
+        yield "no flanneld runs there, so its lease, devices and routes are not compared"
+    if docker and not node.in_overlay:
+        yield "its docker0 has Docker's own address, so that no packets to and from its pods are expected"
+    elif docker and flanneld and node.docker.bip != FROM_SUBNET_ENV:
+        yield "its docker0 is fixed, so MTU and routes of its pods are not compared"
+    if flanneld and not docker:
+        yield "no docker runs there, so docker0 is not compared, and no probe is sent"

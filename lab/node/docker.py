@@ -1,0 +1,56 @@
+"""How a machine's own Docker is started where that differs from the tutorial: the files that say so. Pure."""
+
+from collections.abc import Mapping
+
+from lab.engine.model import FileContent
+from lab.spec import NodeSpec
+from lab.spec.node import FROM_SUBNET_ENV
+
+__all__ = ["docker_files"]
+
+UNITS = "/etc/systemd/system"
+
+# In place of the environment that mk-docker-opts.sh writes once flanneld has its lease.
+WITHOUT_LEASE = """\
+[Service]
+EnvironmentFile=
+EnvironmentFile=-/etc/sysconfig/docker
+"""
+
+# Nobody orders Docker after the daemon that writes subnet.env, which may be any unit: it waits for the file.
+SUBNET_ENV = """\
+[Unit]
+Description=Wait for a subnet.env, and make Docker's options of it
+Before=docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=infinity
+ExecStart=/bin/sh -c 'until [ -s /run/flannel/subnet.env ]; do sleep 0.1; done'
+ExecStart=/usr/bin/mk-docker-opts.sh -i
+"""
+
+AFTER_SUBNET_ENV = """\
+[Unit]
+Requires=subnet-env.service
+After=subnet-env.service
+"""
+
+
+def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
+    """What a machine that runs docker has beside its image because of that, by path."""
+    files = {}
+    if node.docker.options:
+        files["/etc/sysconfig/docker"] = f'OPTIONS="{" ".join(node.docker.options)}"\n'
+    if not node.runs("flanneld") or node.docker.bip != FROM_SUBNET_ENV:
+        # An empty file masks the dependency of that name which the image has (systemd.unit(5)).
+        files[f"{UNITS}/docker.service.requires/flanneld.service"] = ""
+    if node.docker.bip != FROM_SUBNET_ENV:
+        address = node.docker.address
+        bip = f"Environment=DOCKER_OPT_BIP=--bip={address}\n" if address is not None else ""
+        files[f"{UNITS}/docker.service.d/bip.conf"] = WITHOUT_LEASE + bip
+    elif not node.runs("flanneld"):
+        files[f"{UNITS}/subnet-env.service"] = SUBNET_ENV
+        files[f"{UNITS}/docker.service.d/subnet-env.conf"] = AFTER_SUBNET_ENV
+    return {path: FileContent(text.encode()) for path, text in files.items()}

@@ -1,0 +1,113 @@
+"""One node of a lab: its services, and what it is given besides."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Interface
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field, StrictInt
+
+from lab.spec.program import Flanneld
+from lab.spec.source import Source
+from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model
+
+__all__ = [
+    "EVERY_SERVICE",
+    "FROM_SUBNET_ENV",
+    "NO_BIP",
+    "ROLES",
+    "Docker",
+    "HostName",
+    "HostPart",
+    "NodeFile",
+    "NodeSpec",
+    "Role",
+    "ServiceName",
+]
+
+ServiceName = Literal["etcd", "flanneld", "docker"]
+EVERY_SERVICE: tuple[ServiceName, ...] = get_args(ServiceName)
+"""In start order."""
+
+Role = Literal["master", "minion"]
+ROLES: Mapping[Role, tuple[ServiceName, ...]] = {"master": ("etcd",), "minion": ("flanneld", "docker")}
+"""The lab file's short form for services, in the tutorial's words. Everything else refers to services."""
+
+HOST_NAME = re.compile(DNS_LABEL)
+
+FROM_SUBNET_ENV = "from-subnet-env"
+NO_BIP = "none"
+
+
+def _host_name(value: str) -> str:
+    if not HOST_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name: {DNS_LABEL_WORDS}")
+    return value
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+HostPart = Annotated[StrictInt, Field(ge=2, le=254)]
+"""Not 1: that is the underlay's bridge."""
+
+
+class Docker(Model):
+    """How a node's own Docker is started."""
+
+    bip: str = FROM_SUBNET_ENV
+    """docker0's address, with its length; or that of the node's subnet.env; or none, for Docker's default."""
+    options: tuple[str, ...] = ()
+    """Further options of dockerd."""
+
+    @property
+    def address(self) -> IPv4Interface | None:
+        """docker0's address, if it is fixed."""
+        return None if self.bip in {FROM_SUBNET_ENV, NO_BIP} else IPv4Interface(self.bip)
+
+
+class NodeFile(Model):
+    """A file that a node gets before its first boot."""
+
+    path: str
+    """Absolute, on the node."""
+    mode: int
+    text: str | None = None
+    """Its content, unless that is in `source`."""
+    source: Source | None = None
+
+
+class NodeSpec(Model):
+    """A node with what it runs."""
+
+    name: HostName
+    host: HostPart
+    """Its host part in the lab's underlay: 51 for 192.168.199.51."""
+    services: tuple[ServiceName, ...]
+    """In start order."""
+    flanneld: Flanneld = Flanneld()
+    """Used if the node runs flanneld."""
+    docker: Docker = Docker()
+    """Used if the node runs docker."""
+    sysctls: Mapping[str, str] = {}
+    files: tuple[NodeFile, ...] = ()
+    units: Mapping[str, str] = {}
+    """systemd units of the lab file's own, by name; they start when the node boots."""
+
+    @property
+    def role(self) -> Role | None:
+        """The tutorial's word for a node with these services."""
+        return next((role for role, services in ROLES.items() if services == self.services), None)
+
+    def runs(self, service: ServiceName) -> bool:
+        """Whether the node runs this service."""
+        return service in self.services
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The units that have to be active on it: its services, and the services among its own units."""
+        own = (name.removesuffix(".service") for name in self.units if name.endswith(".service"))
+        return (*self.services, *own)
+
+    @property
+    def in_overlay(self) -> bool:
+        """Whether its containers have addresses that other nodes are expected to reach."""
+        return self.runs("docker") and self.docker.bip != NO_BIP
