@@ -14,6 +14,7 @@ from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.labels import HOST, NAME
 from lab.naming import Maker, name_option, ourselves
+from lab.node.credentials import make_credentials
 from lab.node.files import SPEC_FILE, node_files, spec_keeper
 from lab.signals import shielded
 from lab.spec import LabSpec
@@ -96,7 +97,8 @@ def build(
     is. Signals are heeded while steps are waited for, and at no other moment: what is left is the whole lab,
     or nothing, or told in a note of the exception.
     """
-    files = {node.name: node_files(spec, node, engine.arch) for node in spec.nodes}
+    credentials = make_credentials(spec)
+    files = {node.name: node_files(spec, node, engine.arch, credentials) for node in spec.nodes}
     making = Making(engine, spec, files)
     with shielded() as signals:
         try:

@@ -1,7 +1,7 @@
 """What each action of the plan does: the engine and the machines are asked for it."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from lab import checks, images, labels, wait
@@ -10,6 +10,7 @@ from lab.cluster.lab import Lab
 from lab.cluster.plan import (
     Action,
     CreatePod,
+    CreateUsers,
     MakeImages,
     MakeNetwork,
     MakeNode,
@@ -66,8 +67,10 @@ class Making:
             case MakeNode(node):
                 with self._asked(f"node {node.name}"):
                     self._make_node(node)
-            case PutConfig():
-                self._put_config(action)
+            case CreateUsers(node):
+                self._await_etcd(action.argv, node, "etcd to take its users")
+            case PutConfig(node):
+                self._await_etcd(action.argv, node, "etcd to take the configuration")
             case WaitForUnit(node, unit):
                 self._wait_for_unit(self.nodes[node], unit)
             case CreatePod(pod, node):
@@ -156,13 +159,13 @@ class Making:
         with suppress(wait.TimedOut):  # then the findings say what is wrong
             wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
 
-    def _put_config(self, action: PutConfig) -> None:
-        etcd = self.nodes[action.node]
-        etcd.start_service("etcd", cancel=self.cancel)
+    def _await_etcd(self, argv: Sequence[str], name: str, what: str) -> None:
+        """Run a command on a member of etcd until it succeeds: it may not have a leader yet."""
+        node = self.nodes[name]
+        node.start_service("etcd", cancel=self.cancel)
 
-        def put() -> bool | wait.NotYet:
-            done = etcd.run(action.argv, check=False)
-            return done.exit_code == 0 or wait.NotYet(done.output.strip())
+        def done() -> bool | wait.NotYet:
+            ended = node.run(argv, check=False)
+            return ended.exit_code == 0 or wait.NotYet(ended.output.strip())
 
-        what = f"etcd on {etcd.name} to take the configuration"
-        wait.until(put, what=what, timeout=CONFIG_TAKEN.seconds, cancel=self.cancel)
+        wait.until(done, what=f"{what} on {name}", timeout=CONFIG_TAKEN.seconds, cancel=self.cancel)

@@ -7,12 +7,14 @@ from itertools import pairwise
 
 from lab import confinement
 from lab.engine import ContainerConfig
+from lab.node.etcd import CREATE_USERS
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
 
 __all__ = [
     "Action",
     "CreatePod",
+    "CreateUsers",
     "MakeImages",
     "MakeNetwork",
     "MakeNode",
@@ -89,6 +91,25 @@ class PutConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateUsers:
+    """Give etcd its users; from then on it asks everybody for one."""
+
+    node: str
+    """On which the command runs."""
+    prefix: str
+    """Above flannel's keys."""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command."""
+        return (CREATE_USERS, self.prefix)
+
+    def describe(self) -> str:
+        """One line for a person."""
+        return f"give etcd its users: root, and flannel for {self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
 class WaitForUnit:
     """Wait until a unit runs on a machine, and with it what it needs: for docker, flanneld with its lease."""
 
@@ -123,7 +144,7 @@ class Verify:
         return "check leases, addresses, routes and logins"
 
 
-Action = MakeImages | MakeNetwork | MakeNode | PutConfig | WaitForUnit | CreatePod | Verify
+Action = MakeImages | MakeNetwork | MakeNode | CreateUsers | PutConfig | WaitForUnit | CreatePod | Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +173,10 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     etcd = [node.name for node in spec.running("etcd")]
     if etcd:
         config = PutConfig(etcd[0], f"{spec.etcd_prefix}/config", spec.flannel_config, spec.etcd_api)
-        steps += [_step("etcd", config, *(nodes[name] for name in etcd))]
+        members = [nodes[name] for name in etcd]
+        if spec.etcd.auth:
+            steps += [_step("etcd users", CreateUsers(etcd[0], spec.etcd_prefix), *members)]
+        steps += [_step("etcd", config, *(["etcd users"] if spec.etcd.auth else members))]
     for node in spec.nodes:
         # A node's own units may be what the others wait for: nothing is known of their order.
         steps += [

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lab.engine.model import FileContent
+from lab.engine import FileContent
 from lab.spec import NodeSpec
 from lab.spec.node import FROM_SUBNET_ENV
 

@@ -3,37 +3,28 @@
 The node image holds the daemon's dependencies only, so a change to the daemon needs no image build.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
 from lab.node.docker import docker_files
+from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
 from lab.node.inside import program_files
 from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
 from lab.spec.source import content
 
-__all__ = ["SPEC_FILE", "daemon_files", "etcd_conf", "node_files", "spec_keeper", "sysconfig"]
+__all__ = ["SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
 
 UNITS = "/etc/systemd/system"
 
-CLIENT_PORT, PEER_PORT = 2379, 2380
-"""etcd's, as IANA has registered them."""
-
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
-
-
-V2_STORE = """\
-[Service]
-# The store that flannel up to 0.17 has its keys in; etcd 3.6 has none.
-Environment=ETCD_ENABLE_V2=true
-"""
 
 
 def spec_keeper(spec: LabSpec) -> str:
@@ -41,22 +32,22 @@ def spec_keeper(spec: LabSpec) -> str:
     return (*spec.running("etcd"), *spec.nodes)[0].name
 
 
-def node_files(spec: LabSpec, node: NodeSpec, arch: str) -> Mapping[str, FileContent]:
+def node_files(
+    spec: LabSpec, node: NodeSpec, arch: str, credentials: Credentials | None = None
+) -> Mapping[str, FileContent]:
     """What a machine has beside its image, by path; `arch` is Debian's name of its architecture.
 
     mk-docker-opts.sh stays ours with every flanneld: it reads /run/flannel/subnet.env, and the machine's
     units ask for the tutorial's `mk-docker-opts.sh -i`. The lab file's own files come last, so that they can
     replace any other. Raises `Unfit`.
     """
+    credentials = credentials or Credentials()
     files = dict(program_files())
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
-    if node.runs("etcd"):
-        files["/etc/etcd/etcd.conf"] = etcd_conf(node, spec.running("etcd"))
-        if spec.etcd_api == "v2":
-            files["/etc/systemd/system/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
+    files |= etcd_files(spec, node, credentials)
     if node.runs("flanneld"):
-        files["/etc/sysconfig/flanneld"] = sysconfig(spec, node)
+        files["/etc/sysconfig/flanneld"] = sysconfig(spec, node, credentials)
         program = node.flanneld.program
         if program is not None:
             files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
@@ -89,43 +80,7 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
     }
 
 
-def etcd_conf(node: NodeSpec, members: Sequence[NodeSpec]) -> FileContent:
-    """The tutorial's /etc/etcd/etcd.conf (its section 2.2), with the machine's own name.
-
-    The tutorial has one member. One of several also says who the others are.
-    """
-    alone = len(members) == 1
-    member = "default" if alone else node.name
-    lines = [
-        "# [member]",
-        f"ETCD_NAME={member}",
-        f'ETCD_DATA_DIR="/var/lib/etcd/{member}.etcd"',
-        f'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:{CLIENT_PORT}"',
-    ]
-    if alone:
-        lines += [
-            "# One member holds its election within 0.2 s instead of a second (milliseconds).",
-            "ETCD_HEARTBEAT_INTERVAL=20",
-            "ETCD_ELECTION_TIMEOUT=200",
-        ]
-    else:
-        lines.append(f'ETCD_LISTEN_PEER_URLS="http://0.0.0.0:{PEER_PORT}"')
-    lines += ["", "# [cluster]", f'ETCD_ADVERTISE_CLIENT_URLS="{_url(node, CLIENT_PORT)}"']
-    if not alone:
-        every = ",".join(f"{item.name}={_url(item, PEER_PORT)}" for item in members)
-        lines += [
-            f'ETCD_INITIAL_ADVERTISE_PEER_URLS="{_url(node, PEER_PORT)}"',
-            f'ETCD_INITIAL_CLUSTER="{every}"',
-            "ETCD_INITIAL_CLUSTER_STATE=new",
-        ]
-    return FileContent(("\n".join(lines) + "\n").encode())
-
-
-def _url(node: NodeSpec, port: int) -> str:
-    return f"http://{node.name}:{port}"
-
-
-def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:
+def sysconfig(spec: LabSpec, node: NodeSpec, credentials: Credentials | None = None) -> FileContent:
     """The tutorial's /etc/sysconfig/flanneld (its section 3.4), with the lab's own values.
 
     The tutorial's unit does not hand FLANNEL_ETCD_KEY on, so another prefix than flanneld's own goes
@@ -136,11 +91,12 @@ def sysconfig(spec: LabSpec, node: NodeSpec) -> FileContent:
         options.append(f"-etcd-prefix={spec.etcd_prefix}")
     if spec.etcd_api == "v2" and node.flanneld.program is None:  # any other that knows v2 knows only v2
         options.append("-etcd-api=v2")
-    endpoints = ",".join(_url(item, CLIENT_PORT) for item in spec.running("etcd"))
+    options += flanneld_options(spec)
+    variables = flanneld_environment(spec, credentials or Credentials())
     text = f"""\
 # Flanneld configuration options
 # etcd url location
-FLANNEL_ETCD="{endpoints}"
+FLANNEL_ETCD="{endpoints(spec)}"
 
 # etcs config key
 FLANNEL_ETCD_KEY="{spec.etcd_prefix}"
@@ -148,4 +104,5 @@ FLANNEL_ETCD_KEY="{spec.etcd_prefix}"
 # Any additonal options
 FLANNEL_OPTIONS="{" ".join(options)}"
 """
-    return FileContent(text.encode())
+    text += "".join(f"\n{name}={value}\n" for name, value in variables.items())
+    return FileContent(text.encode(), 0o600 if variables else 0o644)

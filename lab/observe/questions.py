@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from lab.errors import LabError
+from lab.node.etcd import CA, CERTIFICATE, KEY, own_endpoint
 from lab.node.services import show_argv
 from lab.observe.model import PASSWORD, Topic
 from lab.pods import RunningPod, list_argv
@@ -29,10 +30,13 @@ print(json.dumps(answer))
 
 # The v2 store's answer includes the remaining time. 404 is an answer, too: no key yet.
 LEASES_V2 = """\
-import sys, urllib.error, urllib.request
+import ssl, sys, urllib.error, urllib.request
+url, seconds, context = sys.argv[1], float(sys.argv[2]), None
+if sys.argv[3:]:
+    context = ssl.create_default_context(cafile=sys.argv[3])
+    context.load_cert_chain(*sys.argv[4:])
 try:
-    key, seconds = sys.argv[1], float(sys.argv[2])
-    answer = urllib.request.urlopen(f"http://127.0.0.1:2379/v2/keys{key}?quorum=true", timeout=seconds)
+    answer = urllib.request.urlopen(url, timeout=seconds, context=context)
 except urllib.error.HTTPError as error:
     answer = error
 sys.stdout.write(answer.read().decode())
@@ -94,9 +98,11 @@ def _asked(every: Mapping[Topic, Sequence[str]], topics: Collection[Topic]) -> Q
 def _of_etcd(spec: LabSpec, seconds: float) -> Mapping[Topic, Sequence[str]]:
     prefix = spec.etcd_prefix
     if spec.etcd_api == "v2":
+        url = f"{own_endpoint(spec)}/v2/keys{prefix}/subnets?quorum=true"
+        certificates = (CA, CERTIFICATE, KEY) if spec.etcd.tls else ()
         return {
             Topic.CONFIG: ["etcdctl", "get", f"{prefix}/config"],
-            Topic.LEASES: ["/usr/bin/python3", "-c", LEASES_V2, f"{prefix}/subnets", str(seconds)],
+            Topic.LEASES: ["/usr/bin/python3", "-c", LEASES_V2, url, str(seconds), *certificates],
         }
     return {
         Topic.CONFIG: ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],

@@ -10,7 +10,7 @@ from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse
 from lab.spec.check import CommandCheck
 from lab.spec.interface import no_interface
-from lab.spec.model import TUTORIAL, LabSpec, no_underlay, underlay_of
+from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
 from lab.spec.network import config_problems, network_of
 from lab.spec.node import NodeSpec
 from lab.spec.nodes import nodes_of
@@ -83,6 +83,10 @@ def load(
         wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
     if is_right("flannel"):
         wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, underlay)]
+    if file.etcd.auth and file.flannel.etcd_api == "v2":
+        wrong.append(
+            f"{source}: etcd.auth: expected with flannel.etcdApi: v3 only; flannels of v2 have no user"
+        )
     if wrong:
         raise Unfit("\n".join(wrong))
     return LabSpec(
@@ -92,6 +96,7 @@ def load(
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
         etcd_api=file.flannel.etcd_api,
+        etcd=Etcd(tls=file.etcd.tls, auth=file.etcd.auth),
         flanneld_options=file.flannel.options,
         pods=pods,
         checks=tuple(CommandCheck.model_validate(item.model_dump()) for item in file.checks),

@@ -17,6 +17,7 @@ from lab.validation import Model, short
 
 __all__ = [
     "TUTORIAL",
+    "Etcd",
     "LabSpec",
     "lab_name",
     "no_underlay",
@@ -77,6 +78,15 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+class Etcd(Model):
+    """Whom etcd lets in."""
+
+    tls: bool = False
+    """Clients and members show each other certificates of a CA that the lab makes."""
+    auth: bool = False
+    """etcd has users with passwords that the lab makes: root, and flannel, who has flannel's keys alone."""
+
+
 class LabSpec(Model):
     """A whole lab. `underlay` is None for the next free /24 from 192.168.200.0 up."""
 
@@ -87,6 +97,7 @@ class LabSpec(Model):
     etcd_prefix: str
     etcd_api: EtcdApi = "v3"
     """Which of etcd's two stores flannel's keys are in; etcd keeps them apart."""
+    etcd: Etcd = Etcd()
     flanneld_options: tuple[str, ...]
     pods: tuple[PodSpec, ...]
     checks: tuple[CommandCheck, ...] = ()

@@ -80,6 +80,15 @@ class FlannelKey(Model):
         return value
 
 
+class EtcdKey(Model):
+    """Whom etcd lets in."""
+
+    tls: StrictBool = False
+    """Clients and members show each other certificates. The lab makes the CA, and keeps its key nowhere."""
+    auth: StrictBool = False
+    """etcd has users, root and flannel, with passwords that the lab makes; only with `etcdApi: v3`."""
+
+
 class FlanneldKey(Model):
     """The flanneld to run."""
 
@@ -294,6 +303,8 @@ class File(Model):
     """The nodes. If left out: the tutorial's three."""
     flannel: FlannelKey = FlannelKey()
     """flannel's configuration and options."""
+    etcd: EtcdKey = EtcdKey()
+    """Whom etcd lets in. If left out: everybody, without encryption, as in the tutorial."""
     flanneld: FlanneldKey = FlanneldKey()
     """Which flanneld runs on nodes that do not say."""
     pods: tuple[Annotated[Any, WithJsonSchema({"type": ["string", "object"]})], ...] | None = None

@@ -23,6 +23,7 @@ def lab_file(spec: LabSpec) -> str:
             "etcdApi": spec.etcd_api,
             "options": list(spec.flanneld_options),
         },
+        "etcd": spec.etcd.model_dump(),
         "pods": [to_document(pod) for pod in spec.pods],
         "checks": [item.model_dump() | {"run": list(item.run)} for item in spec.checks],
         "privileged": spec.privileged,

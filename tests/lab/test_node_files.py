@@ -4,7 +4,8 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
-from lab.node.files import SPEC_FILE, daemon_files, etcd_conf, node_files, sysconfig
+from lab.node.etcd import etcd_conf
+from lab.node.files import SPEC_FILE, daemon_files, node_files, sysconfig
 from lab.node.inside import program_files
 
 MINION = spec.tutorial().minions[0]

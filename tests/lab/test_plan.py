@@ -244,3 +244,13 @@ def test_what_carries_packets_without_flannel_may_send_them_bare():
         if isinstance(item.action, plan.MakeNetwork)
     ]
     assert network.bare
+
+
+def test_etcd_has_its_users_before_anything_is_written_to_it():
+    lab = spec.load("etcd: {auth: true}", "lab.yaml", name="demo")
+    users, config_ = (
+        next(item for item in plan.plan_up(lab) if item.name == name) for name in ("etcd users", "etcd")
+    )
+    assert users.needs == {"node centos-master"}
+    assert config_.needs == {"etcd users"}
+    assert users.action.describe() == "give etcd its users: root, and flannel for /coreos.com/network"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lab import spec
 from lab.errors import LabError, Unfit
-from lab.spec import CommandCheck, Flanneld, LabSpec, NodeSpec, ServiceName
+from lab.spec import CommandCheck, EtcdApi, Flanneld, LabSpec, NodeSpec, ServiceName
+from lab.spec.model import Etcd
 from lab.spec.node import Docker, NodeFile
 from tests.lab.labfile import lab_file
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
@@ -28,6 +29,8 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 
 flannelds = st.builds(Flanneld, options=st.sampled_from([(), ("-v=1",), ("-ip-masq", "-v=1")]))
 
+
+STORES: tuple[EtcdApi, ...] = ("v2", "v3")
 
 dockers = st.builds(
     Docker,
@@ -87,6 +90,7 @@ def specs(draw: st.DrawFn) -> LabSpec:
         for index, (name, host) in enumerate(zip(names, hosts, strict=True))
     ]
     docker = [node.name for node in nodes if node.runs("docker")]
+    api = draw(st.sampled_from(STORES))
     pods = draw(st.lists(pod_specs, max_size=3, unique_by=lambda pod: pod.name))
     return LabSpec(
         name=draw(labels.filter(lambda name: name != "tutorial")),
@@ -103,7 +107,8 @@ def specs(draw: st.DrawFn) -> LabSpec:
             for index, item in enumerate(draw(st.lists(commands, max_size=2)))
         ),
         privileged=draw(st.booleans()),
-        etcd_api=draw(st.sampled_from(["v2", "v3"])),
+        etcd_api=api,
+        etcd=draw(st.sampled_from([Etcd(), Etcd(tls=True), *([Etcd(auth=True)] if api == "v3" else [])])),
     )
 
 
