@@ -26,6 +26,9 @@ CLIENT_PORT, PEER_PORT = 2379, 2380
 
 FOLDER = "/etc/overlay-lab/etcd"
 CA, CERTIFICATE, KEY = f"{FOLDER}/ca.pem", f"{FOLDER}/node.pem", f"{FOLDER}/node-key.pem"
+FILES = (CA, CERTIFICATE, KEY)
+TLS_OPTIONS = {"v3": ("cacert", "cert", "key"), "v2": ("ca-file", "cert-file", "key-file")}
+"""What etcdctl of either API calls them."""
 CLIENT = "/etc/overlay-lab/etcdctl.env"
 UNITS = "/etc/systemd/system"
 CREATE_USERS = "/usr/lib/overlay-lab/create-etcd-users"
@@ -46,10 +49,14 @@ ExecStartPre=+/bin/chown -R etcd: {FOLDER}
 # Comes before Debian's in PATH, so that whoever types `etcdctl` on a machine is let in, as root there.
 ETCDCTL = f"""\
 #!/bin/sh
-# etcdctl with what this lab's etcd asks of its clients.
-set -a
+# etcdctl with what this lab's etcd asks of its clients. Of an option that is given twice the second counts;
+# a variable beside an option would be an error.
 . {CLIENT}
-exec /usr/bin/etcdctl "$@"
+case " $* " in
+  *" --user"*) ;;
+  *) export ETCDCTL_USER ETCDCTL_PASSWORD ;;
+esac
+exec /usr/bin/etcdctl $OPTIONS "$@"
 """
 
 # As `root` alone may do everything, flannel's user has its own prefix, and what flanneld_py has beside it.
@@ -58,16 +65,13 @@ USERS = f"""\
 # Give etcd its users: root, and flannel, who may read and write flannel's keys alone. Run once.
 set -eu
 . {CLIENT}
-root=$ETCDCTL_PASSWORD
-unset ETCDCTL_USER ETCDCTL_PASSWORD
-export ETCDCTL_ENDPOINTS ETCDCTL_CACERT ETCDCTL_CERT ETCDCTL_KEY
 etcdctl() {{
-  /usr/bin/etcdctl "$@" > /dev/null
+  /usr/bin/etcdctl $OPTIONS "$@" > /dev/null
 }}
 etcdctl role add flannel
 etcdctl role grant-permission --prefix=true flannel readwrite "$1/"
 etcdctl role grant-permission --prefix=true flannel readwrite "$1-ext/"
-printf %s "$root" | etcdctl user add root --interactive=false
+printf %s "$ETCDCTL_PASSWORD" | etcdctl user add root --interactive=false
 printf %s "$FLANNEL_PASSWORD" | etcdctl user add flannel --interactive=false
 etcdctl user grant-role root root
 etcdctl user grant-role flannel flannel
@@ -123,12 +127,11 @@ def etcd_files(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> Mappi
 
 
 def _client(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> str:
-    """The environment of etcdctl, of either API, on a machine; on a member it speaks with that one."""
-    reach = own_endpoint(spec) if node.runs("etcd") else endpoints(spec)
-    values = {"ETCDCTL_ENDPOINTS": reach}
+    """The options and variables of etcdctl on a machine; on a member it speaks with that one."""
+    options = [f"--endpoints={own_endpoint(spec) if node.runs('etcd') else endpoints(spec)}"]
     if spec.etcd.tls:
-        values |= {"ETCDCTL_CACERT": CA, "ETCDCTL_CERT": CERTIFICATE, "ETCDCTL_KEY": KEY}
-        values |= {"ETCDCTL_CA_FILE": CA, "ETCDCTL_CERT_FILE": CERTIFICATE, "ETCDCTL_KEY_FILE": KEY}
+        options += [f"--{kind}={path}" for kind, path in zip(TLS_OPTIONS[spec.etcd_api], FILES, strict=True)]
+    values = {"OPTIONS": f'"{" ".join(options)}"'}
     if spec.etcd.auth:
         values |= {"ETCDCTL_USER": "root", "ETCDCTL_PASSWORD": credentials.root_password}
         values |= {"FLANNEL_PASSWORD": credentials.flannel_password}

@@ -12,6 +12,9 @@ from lab.spec import CommandCheck
 NOT_DONE = 124
 """The exit status of a command that the program which asks has ended (lab/observe/inside/batch.py)."""
 
+LONG = 160
+"""Characters of a line."""
+
 KILLED = 137
 """The exit status of timeout(1) when it had to kill the command."""
 
@@ -62,7 +65,12 @@ class Ended:
         if self.late:
             return f"it had not ended after {self.within:g} s, and was killed"
         said = (self.output.stderr.strip() or self.output.stdout.strip()).splitlines()[-3:]
-        return "\n".join([f"exit status {self.output.exit_code}", *said])
+        return "\n".join([f"exit status {self.output.exit_code}", *(_shorten(line) for line in said)])
+
+
+def _shorten(line: str) -> str:
+    """A line that a person reads; the data have all of it."""
+    return line if len(line) <= LONG else f"{line[:LONG]}..."
 
 
 @check(
