@@ -20,6 +20,7 @@ __all__ = [
     "POD_RESTART",
     "POD_SPEC",
     "SEED",
+    "SEGMENT",
     "SERVICES",
     "SPEC",
     "USER",
@@ -38,6 +39,9 @@ NAME: Final = "lab.name"
 
 SPEC: Final = "lab.spec"
 """On the network: what the lab was made from, as JSON, without what pods' variables hold."""
+
+SEGMENT: Final = "lab.segment"
+"""On a network: which segment of the lab's underlay it is."""
 
 HOST: Final = "lab.host"
 """On the network: the machine whose `lab` made it. Only there can one tell whether its maker still runs."""
@@ -86,9 +90,9 @@ POD_SPEC: Final = "lab.pod.spec"
 """What it was made from, as JSON, without what its variables hold."""
 
 
-def of_lab(name: str, spec: str, *, user: str, host: str, version: str) -> dict[str, str]:
-    """Those of a lab's network: what it was made from, and by whom."""
-    return {NAME: name, SPEC: spec, HOST: host, USER: user, VERSION: version}
+def of_lab(name: str, spec: str, segment: str, *, user: str, host: str, version: str) -> dict[str, str]:
+    """Those of a lab's network: what it was made from, and by whom; of which segment it is."""
+    return {NAME: name, SPEC: spec, SEGMENT: segment, HOST: host, USER: user, VERSION: version}
 
 
 def of_machine(lab: str, node: str, services: Sequence[str]) -> dict[str, str]:

@@ -60,8 +60,8 @@ class LabAccess(Protocol):
         """What it was made from."""
 
     @property
-    def underlay(self) -> IPv4Network:
-        """The network of its machines."""
+    def segments(self) -> Mapping[str, IPv4Network]:
+        """The subnets of its underlay's segments, the first of the lab file first."""
 
     @property
     def nodes(self) -> Mapping[str, NodeAccess]:

@@ -1,7 +1,7 @@
 """What there is to know of a backend, and what it makes of a set of leases on one machine."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -18,6 +18,7 @@ __all__ = [
     "Peer",
     "route_of_the_kernel",
     "routes_by_the_underlay",
+    "through_tunnel",
 ]
 
 DEFAULT_VNI = 1
@@ -60,6 +61,8 @@ class Peer:
     address: IPv4Address
     mac: str
     """vxlan: of its device, as its lease has it."""
+    direct: bool = True
+    """Whether no router is between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,11 @@ def route_of_the_kernel(device: str, overlay: Overlay) -> frozenset[str] | None:
     return frozenset({f"{overlay.network} dev {device} proto kernel scope link src {subnet.network_address}"})
 
 
-def routes_by_the_underlay(peers: tuple[Peer, ...]) -> frozenset[str]:
-    """Those that lead to each peer without a tunnel."""
-    return frozenset(f"{peer.subnet} via {peer.address} dev eth0" for peer in peers)
+def routes_by_the_underlay(peers: Iterable[Peer]) -> frozenset[str]:
+    """Those that lead to each peer without a tunnel: only to those that no router is in front of."""
+    return frozenset(f"{peer.subnet} via {peer.address} dev eth0" for peer in peers if peer.direct)
+
+
+def through_tunnel(overlay: Overlay) -> tuple[Peer, ...]:
+    """The peers that a tunnel leads to: all, unless DirectRouting has those that no router is in front of."""
+    return tuple(peer for peer in overlay.peers if not (overlay.config.direct_routing and peer.direct))

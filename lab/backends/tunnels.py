@@ -1,6 +1,6 @@
 """Backends with a tunnel of the kernel's that needs a route for each peer and no other table."""
 
-from lab.backends.model import Backend, BackendConfig, Forms, Overlay, routes_by_the_underlay
+from lab.backends.model import Backend, BackendConfig, Forms, Overlay, routes_by_the_underlay, through_tunnel
 
 __all__ = ["IPIP", "WIREGUARD"]
 
@@ -24,12 +24,11 @@ def _ipip_device(_config: BackendConfig) -> str:
 
 def _ipip(overlay: Overlay) -> Forms:
     device = _ipip_device(overlay.config)
+    through = through_tunnel(overlay)
+    routes = frozenset(f"{peer.subnet} via {peer.address} dev {device} onlink" for peer in through)
     if overlay.config.direct_routing:
-        routes = routes_by_the_underlay(overlay.peers)
-        if overlay.dialect.ipip_always_onlink:
-            routes = frozenset(f"{route} onlink" for route in routes)
-    else:
-        routes = frozenset(f"{peer.subnet} via {peer.address} dev {device} onlink" for peer in overlay.peers)
+        onlink = " onlink" if overlay.dialect.ipip_always_onlink else ""
+        routes |= {f"{route}{onlink}" for route in routes_by_the_underlay(overlay.peers)}
     return Forms(lease={"BackendType": "ipip"}, routes=routes)
 
 

@@ -7,6 +7,7 @@ from lab.backends.model import (
     Overlay,
     route_of_the_kernel,
     routes_by_the_underlay,
+    through_tunnel,
 )
 
 __all__ = ["VXLAN"]
@@ -18,17 +19,16 @@ def _device(config: BackendConfig) -> str:
 
 def _forms(overlay: Overlay) -> Forms:
     device, lease = _device(overlay.config), _lease(overlay)
-    through = () if overlay.config.direct_routing else overlay.peers
+    through = through_tunnel(overlay)
     fdb = frozenset(f"{peer.mac} {peer.address}" for peer in through)
     if not overlay.dialect.vxlan_static:
         routes = route_of_the_kernel(device, overlay)
         return Forms(lease, routes, address_length=overlay.network.prefixlen, fdb=fdb)
+    routes = frozenset(
+        f"{peer.subnet} via {peer.subnet.network_address} dev {device} onlink" for peer in through
+    )
     if overlay.config.direct_routing:
-        routes = routes_by_the_underlay(overlay.peers)
-    else:
-        routes = frozenset(
-            f"{peer.subnet} via {peer.subnet.network_address} dev {device} onlink" for peer in through
-        )
+        routes |= routes_by_the_underlay(overlay.peers)
     neighbours = frozenset(f"{peer.subnet.network_address} {peer.mac}" for peer in through)
     return Forms(lease, routes, neighbours=neighbours, fdb=fdb)
 

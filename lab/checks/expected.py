@@ -40,7 +40,13 @@ def expected_on(seen: Observation, node: NodeObservation) -> Expected:
         underlay_mtu=eth0.mtu if eth0 is not None else None,
         mac=None if links is None else device.mac if device is not None else "",
     )
-    peers = tuple(peer for other in seen.minions if other.name != node.name for peer in _peers(seen, other))
+    here = seen.node_spec(node.name)
+    peers = tuple(
+        peer
+        for other in seen.minions
+        if other.name != node.name
+        for peer in _peers(seen, other, direct=here.shares_segment(seen.node_spec(other.name)))
+    )
     return spec.backend.expected(Overlay(spec.backend_config, _dialect(seen, node), spec.network, own, peers))
 
 
@@ -57,13 +63,13 @@ def masquerades(seen: Observation, node: str) -> bool:
     return bool(MASQUERADE & {*seen.spec.flanneld_options, *seen.node_spec(node).flanneld.options})
 
 
-def _peers(seen: Observation, node: NodeObservation) -> list[Peer]:
+def _peers(seen: Observation, node: NodeObservation, *, direct: bool) -> list[Peer]:
     if seen.leases is None:  # etcd did not answer: rely on what the nodes themselves say
         name = seen.spec.backend.device_name(seen.spec.backend_config)
         subnet, device = _claim(node), (known(node.links) or {}).get(name)
-        return [Peer(subnet, node.address, device.mac if device else "")] if subnet else []
+        return [Peer(subnet, node.address, device.mac if device else "", direct)] if subnet else []
     return [
-        Peer(lease.subnet, node.address, _mac(lease))
+        Peer(lease.subnet, node.address, _mac(lease), direct)
         for lease in leases_of(seen, node)
         if lease.subnet is not None
     ]

@@ -7,11 +7,12 @@ from ipaddress import IPv4Network
 from lab import labels, threads
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
-from lab.labels import HOST, NAME, NODE, SPEC, USER, VERSION
+from lab.labels import HOST, NAME, NODE, SEGMENT, SPEC, USER, VERSION
 from lab.naming import Maker, name_option, our_version
 from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
+from lab.spec.segment import ONLY, interfaces
 
 __all__ = ["Lab", "Unreadable", "maker_of", "names", "remove_all"]
 
@@ -39,7 +40,8 @@ class Lab:
     spec: LabSpec
     """As the engine's label has it: without what the pods' variables hold."""
     network: Network
-    underlay: IPv4Network
+    segments: Mapping[str, IPv4Network]
+    """The subnets of the underlay's segments that are there, the first of the lab file first."""
     nodes: Mapping[str, Node]
 
     @classmethod
@@ -54,8 +56,14 @@ class Lab:
             spec = LabSpec.from_json(networks[0].labels[SPEC])
         except LabError as error:
             raise Unreadable(networks[0], error.message) from error
-        underlay = networks[0].underlay
-        hosts = {node.name: underlay[node.host] for node in spec.nodes}
+        there = {network.labels.get(SEGMENT, ONLY): network for network in networks}
+        segments = {item.name: there[item.name].underlay for item in spec.segments if item.name in there}
+        # Of an unfinished lab some may be missing, and a node is made after all that it is on.
+        hosts = {
+            node.name: interfaces(node, segments)[0].ip
+            for node in spec.nodes
+            if all(place.segment in segments for place in node.attachments)
+        }
         containers = {
             item.labels[NODE]: item for item in engine.containers({NAME: name}) if NODE in item.labels
         }
@@ -64,7 +72,7 @@ class Lab:
             for node, address in hosts.items()
             if node in containers
         }
-        return cls(engine, spec, networks[0], underlay, nodes)
+        return cls(engine, spec, networks[0], segments, nodes)
 
     @classmethod
     def get(cls, engine: Engine, name: str) -> "Lab":
@@ -80,6 +88,11 @@ class Lab:
     def name(self) -> str:
         """The lab's name."""
         return self.spec.name
+
+    @property
+    def underlay(self) -> IPv4Network:
+        """The first segment's subnet."""
+        return next(iter(self.segments.values()))
 
     @property
     def maker(self) -> Maker:

@@ -26,6 +26,7 @@ from lab.events import Reporter
 from lab.naming import our_version, ourselves
 from lab.node import Node, kubelet
 from lab.spec import LabSpec, NodeSpec, wrong_store
+from lab.spec.segment import interfaces
 
 __all__ = ["Making"]
 
@@ -46,7 +47,8 @@ class Making:
         self.files = files
         self.cancel = threading.Event()
         self.images: images.Images
-        self.network: Network
+        self.networks: dict[str, Network] = {}
+        """By segment."""
         self.nodes: dict[str, Node] = {}
         """Those that run."""
         self.lab: Lab
@@ -61,9 +63,9 @@ class Making:
             case MakeImages():
                 with self._asked("images"):
                     self.images = images.ensure(self.engine, progress)
-            case MakeNetwork():
-                with self._asked("network"):
-                    self.network = self._make_network(action)
+            case MakeNetwork(segment):
+                with self._asked(f"network {segment.name}"):
+                    self.networks[segment.name] = self._make_network(action)
             case MakeNode(node):
                 with self._asked(f"node {node.name}"):
                     self._make_node(node)
@@ -99,19 +101,27 @@ class Making:
     def _make_network(self, action: MakeNetwork) -> Network:
         us = ourselves()
         name, spec = self.spec.name, self.spec.public().to_json()
-        carried = labels.of_lab(name, spec, user=us.user, host=us.host, version=our_version())
-        return underlay.make(self.engine, name, action.underlays, carried, internal=not action.bare)
+        segment = action.segment
+        carried = labels.of_lab(name, spec, segment.name, user=us.user, host=us.host, version=our_version())
+        first = segment.name == self.spec.segments[0].name
+        return underlay.make(
+            self.engine,
+            f"lab-{name}" if first else f"lab-{name}-{segment.name}",
+            action.subnets,
+            carried,
+            internal=not action.bare,
+            mtu=segment.mtu,
+        )
 
     def _make_node(self, node: NodeSpec) -> None:
-        subnet = self.network.underlay
         carried = labels.of_machine(self.spec.name, node.name, node.watched)
         self._go_on()
         container = self.engine.create(
             node_config(
                 self.spec,
                 node,
-                network=self.network.name,
-                addresses={item.name: subnet[item.host] for item in self.spec.nodes},
+                prefix=f"lab-{self.spec.name}",
+                networks=self.networks,
                 image=self.images.node,
                 seed=self.images.seed,
                 labels=carried,
@@ -129,7 +139,8 @@ class Making:
                 )
             raise
         (running,) = self.engine.containers(carried)
-        self.nodes[node.name] = Node(self.engine, running, subnet[node.host])
+        address = interfaces(node, {name: item.underlay for name, item in self.networks.items()})[0].ip
+        self.nodes[node.name] = Node(self.engine, running, address)
 
     def _wait_for_unit(self, node: Node, unit: str) -> None:
         try:

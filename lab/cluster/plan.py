@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from itertools import pairwise
 
 from lab import confinement
-from lab.engine import ContainerConfig
+from lab.engine import ContainerConfig, Network
 from lab.node.etcd import CREATE_USERS
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
+from lab.spec.segment import Segment, interfaces, routes
 
 __all__ = [
     "Action",
@@ -39,18 +40,22 @@ class MakeImages:
 
 @dataclass(frozen=True, slots=True)
 class MakeNetwork:
-    """Create the lab's underlay: a bridge network that nothing leaves."""
+    """Create a segment of the lab's underlay: a bridge network that nothing leaves."""
 
-    underlays: tuple[IPv4Network, ...]
+    segment: Segment
+    subnets: tuple[IPv4Network, ...]
+    """The possible ones, best first."""
     bare: bool = False
-    """Whether packets cross it under pods' addresses."""
+    """Whether packets cross it under other addresses than its own: those of pods, or of other segments."""
 
     def describe(self) -> str:
         """One line for a person."""
-        words = f"create the network {self.underlays[0]}"
-        if len(self.underlays) > 1:
+        words = f"create the network {self.subnets[0]}"
+        if len(self.subnets) > 1:
             words += " or the next free one"
-        return f"{words}, open to pods' addresses" if self.bare else words
+        if self.segment.mtu is not None:
+            words += f", MTU {self.segment.mtu}"
+        return f"{words}, open to other addresses" if self.bare else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +169,12 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
     hosts = [node.name for node in spec.running("docker")]
     nodes = {node.name: f"node {node.name}" for node in spec.nodes}
     pods = place(spec.pods, hosts, dict.fromkeys(hosts, 0))
-    steps = [_step("images", MakeImages()), _step("network", MakeNetwork(spec.underlays, spec.bare))]
+    networks = _networks(spec)
+    steps = [_step("images", MakeImages()), *networks]
+    made = [step.name for step in networks]
     before = _before(spec)
     steps += [
-        _step(nodes[node.name], MakeNode(node), "images", "network", *before.get(node.name, ()))
+        _step(nodes[node.name], MakeNode(node), "images", *made, *before.get(node.name, ()))
         for node in spec.nodes
     ]
     etcd = [node.name for node in spec.running("etcd")]
@@ -188,6 +195,17 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
         for pod in spec.pods
     ]
     return (*steps, _step("checks", Verify(), *(step.name for step in steps)))
+
+
+def _networks(spec: LabSpec) -> Sequence[Step]:
+    """Make each segment's network, one after the other, or two would want the same free subnet."""
+    several = len(spec.segments) > 1
+    names = [f"network {segment.name}" if several else "network" for segment in spec.segments]
+    before: Sequence[Sequence[str]] = [(), *([name] for name in names)]
+    return [
+        _step(name, MakeNetwork(segment, spec.subnets(segment), spec.bare), *after)
+        for name, segment, after in zip(names, spec.segments, before, strict=False)
+    ]
 
 
 def _waits(node: NodeSpec, waited: Sequence[str]) -> Iterator[WaitForUnit]:
@@ -227,28 +245,35 @@ def node_config(
     spec: LabSpec,
     node: NodeSpec,
     *,
-    network: str,
-    addresses: Mapping[str, IPv4Address],
+    prefix: str,
+    networks: Mapping[str, Network],
     image: str,
     seed: str,
     labels: Mapping[str, str],
 ) -> ContainerConfig:
-    """The container that stands in for one machine."""
+    """The container that stands in for one machine. `networks` are the engine's, by segment."""
+    subnets = {segment: network.underlay for segment, network in networks.items()}
+    own = interfaces(node, subnets)
+    names = [networks[place.segment].name for place in node.attachments]
     environment = {"LAB_SERVICES": " ".join(node.services), "container": "docker"}
+    if len(own) > 1:
+        # An engine may connect a container to its networks in any order.
+        environment["LAB_INTERFACES"] = " ".join(f"eth{index}={item.ip}" for index, item in enumerate(own))
+    if ways := routes(node, spec.nodes, subnets):
+        environment["LAB_ROUTES"] = " ".join(f"{way.to}={way.via}" for way in ways)
     if node.units:
         environment["LAB_UNITS"] = " ".join(node.units)
     given = confinement.EVERYTHING if spec.privileged else confinement.MACHINE
     if node.runs("etcd") and spec.etcd_api == "v2":
         environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
     return ContainerConfig(
-        name=f"{network}-{node.name}",
+        name=f"{prefix}-{node.name}",
         image=image,
         labels=labels,
         hostname=node.name,
         environment=environment,
-        network=network,
-        address=str(addresses[node.name]),
-        hosts={name: str(address) for name, address in addresses.items()},
+        networks={name: str(item.ip) for name, item in zip(names, own, strict=True)},
+        hosts={item.name: str(interfaces(item, subnets)[0].ip) for item in spec.nodes},
         confinement=replace(given, sysctls={**given.sysctls, **node.sysctls}),
         volumes={seed: "/seed:ro"} if node.runs("docker") else {},
     )

@@ -69,7 +69,13 @@ def refusal(candidates: Sequence[IPv4Network], taken: Sequence[Taken]) -> str:
 
 
 def make(
-    engine: Engine, name: str, candidates: Sequence[IPv4Network], labels: Mapping[str, str], *, internal: bool
+    engine: Engine,
+    name: str,
+    candidates: Sequence[IPv4Network],
+    labels: Mapping[str, str],
+    *,
+    internal: bool,
+    mtu: int | None = None,
 ) -> Network:
     """Make the first of these networks that nobody has. Raises `LabError`.
 
@@ -81,7 +87,7 @@ def make(
     for candidate in candidates:
         if who_has(candidate, taken) is None:
             try:
-                return engine.create_network(f"lab-{name}", str(candidate), labels, internal=internal)
+                return engine.create_network(name, str(candidate), labels, internal=internal, mtu=mtu)
             except SubnetTaken:
                 continue  # another lab was quicker
     raise LabError(

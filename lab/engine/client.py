@@ -183,7 +183,13 @@ class Engine:
             return tuple(_network(item) for item in self._api.networks(filters=_filters(labels)))
 
     def create_network(
-        self, name: str, subnet: str, labels: Mapping[str, str], *, internal: bool = True
+        self,
+        name: str,
+        subnet: str,
+        labels: Mapping[str, str],
+        *,
+        internal: bool = True,
+        mtu: int | None = None,
     ) -> Network:
         """Create a bridge network. Raises `SubnetTaken`.
 
@@ -191,13 +197,16 @@ class Engine:
         it passes only packets with the subnet's own addresses. The other kind has no masquerading: what
         leaves it, if a container has a route, gets no reply.
         """
+        options = {} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+        if mtu is not None:
+            options["com.docker.network.driver.mtu"] = str(mtu)
         with attempt(f"creating network {name} ({subnet})"):
             try:
                 made = self._client.networks.create(
                     name,
                     driver="bridge",
                     internal=internal,
-                    options={} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"},
+                    options=options,
                     check_duplicate=True,
                     ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
                     labels=dict(labels),
@@ -255,7 +264,7 @@ class Engine:
         given = config.confinement
         with attempt(f"creating container {config.name}"):
             host = self._api.create_host_config(
-                network_mode=config.network,
+                network_mode=next(iter(config.networks), "none"),
                 extra_hosts=dict(config.hosts),
                 cap_add=list(given.capabilities),
                 devices=list(given.devices),
@@ -266,7 +275,10 @@ class Engine:
                 privileged=given.privileged,
                 cgroupns="private",
             )
-            endpoint = self._api.create_endpoint_config(ipv4_address=config.address)
+            endpoints = {
+                name: self._api.create_endpoint_config(ipv4_address=address)
+                for name, address in config.networks.items()
+            }
             made = self._api.create_container(
                 config.image,
                 name=config.name,
@@ -276,8 +288,11 @@ class Engine:
                 environment=dict(config.environment),
                 labels=dict(config.labels),
                 host_config=host,
-                networking_config={"EndpointsConfig": {config.network: endpoint}} if config.address else None,
+                networking_config={"EndpointsConfig": dict([*endpoints.items()][:1])} if endpoints else None,
             )
+            # Older engines take one network when a container is made, and the others afterwards.
+            for name, address in [*config.networks.items()][1:]:
+                self._api.connect_container_to_network(made["Id"], name, ipv4_address=address)
             return str(made["Id"])
 
     def start(self, container: str) -> None:

@@ -86,8 +86,8 @@ class ContainerConfig:
     command: Sequence[str] | None = None
     entrypoint: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    network: str = "none"
-    address: str | None = None
+    networks: Mapping[str, str | None] = field(default_factory=dict)
+    """Network name -> the address in it, if it is ours to choose; without any, there is no network."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     confinement: Confinement = field(default_factory=Confinement)
     volumes: Mapping[str, str] = field(default_factory=dict)

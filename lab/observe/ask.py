@@ -46,6 +46,7 @@ from lab.observe.questions import Questions
 from lab.pods import RunningPod, parse_inspect
 from lab.protocols import LabAccess, NodeAccess
 from lab.spec import LabSpec, NodeSpec
+from lab.spec.segment import interfaces
 
 __all__ = ["EVERYTHING", "observe", "run_batch", "stream"]
 
@@ -72,7 +73,7 @@ def observe(
     """Ask once. A node has `within` seconds for its answers, by default those of QUESTION."""
     found = {node.name: node for node in stream(lab, topics, within=within)}
     nodes = {node.name: found[node.name] for node in lab.spec.nodes}
-    return Observation(lab.spec, lab.underlay, nodes)
+    return Observation(lab.spec, lab.segments, nodes)
 
 
 def stream(
@@ -111,7 +112,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
     read = _Reading(now, asked, _ask(lab, name, asked, seconds, now))
     return NodeObservation(
         name=name,
-        address=lab.underlay[node.host],
+        address=interfaces(node, lab.segments)[0].ip,
         state=lab.state(name),
         at=now,
         services=read.answer(Topic.SERVICES, partial(parse_services, node.watched)),

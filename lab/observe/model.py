@@ -216,7 +216,8 @@ class Observation:
     """What was seen of a whole lab."""
 
     spec: LabSpec
-    underlay: IPv4Network
+    segments: Mapping[str, IPv4Network]
+    """The subnets of the underlay's segments."""
     nodes: Mapping[str, NodeObservation] = field(default_factory=dict)
     """By name, in the lab file's order; only those that were looked at so far."""
 

@@ -183,7 +183,6 @@ def open_box(
         image=image,
         labels={NAME: name},  # by which `lab gc` finds what a killed run left
         entrypoint=["/usr/bin/sleep", "infinity"],
-        network="none",
         confinement=SANDBOX,
     )
     with lock.held(engine.id, name):

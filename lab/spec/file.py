@@ -15,8 +15,9 @@ from lab.spec.network import config_problems, network_of
 from lab.spec.node import NodeSpec
 from lab.spec.nodes import nodes_of
 from lab.spec.program import ANY, Program, read_program
-from lab.spec.schema import CheckKey, File, FlannelKey
-from lab.spec.whole import nodes_problems
+from lab.spec.schema import CheckKey, File, FlannelKey, SegmentKey
+from lab.spec.segment import Segment
+from lab.spec.whole import nodes_problems, segment_problems
 from lab.validation import parts, similar
 
 __all__ = ["load", "load_file", "tutorial"]
@@ -63,7 +64,7 @@ def load(
     wrong = [*read_text.problems, *wrong]
     given = document if isinstance(document, dict) else {}
     name = name or file.name or default_name
-    underlay = underlay or file.underlay or underlay_of(name)
+    segments = _segments(file, name, underlay)
 
     def is_right(key: str) -> bool:
         return key in right or given.get(key) is None
@@ -81,8 +82,14 @@ def load(
     wrong += more
     if is_right("nodes"):
         wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
+        if is_right("segments"):
+            wrong += [f"{source}: {problem}" for problem in segment_problems(nodes, segments)]
+    if file.segments and file.underlay is not None:
+        wrong.append(f"{source}: segments: there is `underlay` already; expected one of the two")
+    if underlay is not None and len(segments) > 1:
+        wrong.append(f"{source}: segments: --underlay names the network of a lab with one segment")
     if is_right("flannel"):
-        wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, underlay)]
+        wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, segments)]
     if file.etcd.auth and file.flannel.etcd_api == "v2":
         wrong.append(
             f"{source}: etcd.auth: expected with flannel.etcdApi: v3 only; flannels of v2 have no user"
@@ -91,7 +98,7 @@ def load(
         raise Unfit("\n".join(wrong))
     return LabSpec(
         name=name,
-        underlay=underlay,
+        segments=segments,
         nodes=nodes,
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
@@ -104,20 +111,36 @@ def load(
     )
 
 
+def _segments(file: File, name: str, underlay: IPv4Network | None) -> tuple[Segment, ...]:
+    """Return the lab's segments: those that the file names, or one."""
+    if file.segments:
+        return tuple(
+            Segment(name=item, subnet=key.subnet, mtu=key.mtu) for item, key in file.segments.items()
+        )
+    key = file.underlay or SegmentKey()
+    return (Segment(subnet=underlay or key.subnet or underlay_of(name), mtu=key.mtu),)
+
+
 def _flannel_problems(
-    flannel: FlannelKey, nodes: Sequence[NodeSpec], underlay: IPv4Network | None
+    flannel: FlannelKey, nodes: Sequence[NodeSpec], segments: Sequence[Segment]
 ) -> Iterator[str]:
     """Yield problems that would otherwise appear only once the nodes are running."""
     minions = [node for node in nodes if node.runs("flanneld")]
     ours = any(node.flanneld.program is None for node in minions)
     problems = list(config_problems(flannel.config, ours=ours))
     yield from (f"flannel.config.{problem}" for problem in problems)
-    if not problems and (why := no_underlay(network_of(flannel.config), underlay)):
-        yield f"flannel.config: {why}"
+    for segment in segments if not problems else ():
+        if why := no_underlay(network_of(flannel.config), segment.subnet):
+            yield f"flannel.config: {why}"
+            break
+    subnets = {segment.name: segment.subnet for segment in segments}
     for node in minions:
         program = node.flanneld.program
-        address = underlay[node.host] if underlay else None
-        why = no_interface([*flannel.options, *node.flanneld.options], address)
+        addresses = [
+            subnet[place.host] if (subnet := subnets.get(place.segment)) else None
+            for place in node.attachments
+        ]
+        why = no_interface([*flannel.options, *node.flanneld.options], addresses)
         if why and (program is None or program.architecture != ANY):  # a script may create it first
             yield f"flannel.options: on {node.name}: {why}"
 

@@ -13,6 +13,7 @@ from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
 from lab.spec.network import network_of
 from lab.spec.node import EVERY_SERVICE, NodeSpec, ServiceName
+from lab.spec.segment import Segment
 from lab.validation import Model, short
 
 __all__ = [
@@ -88,10 +89,11 @@ class Etcd(Model):
 
 
 class LabSpec(Model):
-    """A whole lab. `underlay` is None for the next free /24 from 192.168.200.0 up."""
+    """A whole lab."""
 
     name: str
-    underlay: IPv4Network | None = None
+    segments: tuple[Segment, ...] = (Segment(),)
+    """Of the underlay; eth0 of a node that does not say otherwise is on the first."""
     nodes: tuple[NodeSpec, ...]
     flannel_config: str
     etcd_prefix: str
@@ -135,14 +137,22 @@ class LabSpec(Model):
 
     @property
     def bare(self) -> bool:
-        """Whether pods' packets cross the underlay unencapsulated, with the pods' addresses, or may do so."""
-        of_others = any(not node.runs("flanneld") for node in self.overlay)
+        """Whether packets may cross a segment with addresses that are not its own.
+
+        Those are pods' addresses if packets are not encapsulated, and those of other segments.
+        """
+        of_others = any(not node.runs("flanneld") for node in self.overlay) or len(self.segments) > 1
         return self.backend.bare or self.backend_config.direct_routing or of_others
 
     @property
-    def underlays(self) -> tuple[IPv4Network, ...]:
-        """The possible underlays, best first: those that do not overlap the overlay."""
-        return _underlays(self.network, self.underlay)
+    def underlay(self) -> IPv4Network | None:
+        """The subnet of the first segment; None for the next free one."""
+        return self.segments[0].subnet
+
+    def subnets(self, segment: Segment) -> tuple[IPv4Network, ...]:
+        """The possible subnets of a segment, best first: not the overlay's, and no other segment's."""
+        others = {item.subnet for item in self.segments if item is not segment}
+        return tuple(item for item in _underlays(self.network, segment.subnet) if item not in others)
 
     def describe(self) -> str:
         """One line for a person."""
@@ -160,8 +170,10 @@ class LabSpec(Model):
             lab_name(name)
         except ValueError as error:
             raise Unfit(str(error)) from error
+        first, *others = self.segments
         own = underlay_of(name) if self.underlay == underlay_of(self.name) else self.underlay
-        changed = self.model_copy(update={"name": name, "underlay": own})
+        segments = (first.model_copy(update={"subnet": own}), *others)
+        changed = self.model_copy(update={"name": name, "segments": segments})
         if why := no_underlay(changed.network, own):
             raise Unfit(f"the lab {name}: {why}")
         return changed

@@ -16,6 +16,7 @@ __all__ = [
     "FROM_SUBNET_ENV",
     "NO_BIP",
     "ROLES",
+    "Attachment",
     "Docker",
     "HostName",
     "HostPart",
@@ -50,6 +51,14 @@ HostPart = Annotated[StrictInt, Field(ge=2, le=254)]
 """Not 1: that is the underlay's bridge."""
 
 
+class Attachment(Model):
+    """A node's place on a segment of the underlay: one of its interfaces."""
+
+    segment: str
+    host: HostPart
+    """51 for 192.168.199.51."""
+
+
 class Docker(Model):
     """How a node's own Docker is started."""
 
@@ -80,7 +89,13 @@ class NodeSpec(Model):
 
     name: HostName
     host: HostPart
-    """Its host part in the lab's underlay: 51 for 192.168.199.51."""
+    """Of eth0: 51 for 192.168.199.51."""
+    segment: str = "underlay"
+    """That eth0 is on."""
+    also_on: tuple[Attachment, ...] = ()
+    """Its further interfaces, eth1 and up."""
+    router: bool = False
+    """Whether other nodes' routes to other segments lead by way of it."""
     services: tuple[ServiceName, ...]
     """In start order."""
     flanneld: Flanneld = Flanneld()
@@ -91,6 +106,15 @@ class NodeSpec(Model):
     files: tuple[NodeFile, ...] = ()
     units: Mapping[str, str] = {}
     """systemd units of the lab file's own, by name; they start when the node boots."""
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Its interfaces, eth0 first."""
+        return (Attachment(segment=self.segment, host=self.host), *self.also_on)
+
+    def shares_segment(self, other: "NodeSpec") -> bool:
+        """Whether the other node's eth0 can be reached from this one's without a router."""
+        return other.segment == self.segment
 
     @property
     def role(self) -> Role | None:

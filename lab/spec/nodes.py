@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.spec import source
-from lab.spec.node import NodeFile, NodeSpec
+from lab.spec.node import Attachment, NodeFile, NodeSpec
 from lab.spec.program import Flanneld, Program
 from lab.spec.schema import File, FileKey, FlanneldKey, NodeKey
+from lab.spec.segment import ONLY
 from lab.spec.source import Source
 
 __all__ = ["nodes_of"]
@@ -19,7 +20,7 @@ def nodes_of(
 
     Paths are relative to the lab file, `origin`.
     """
-    reading = _Reading(origin, program)
+    reading = _Reading(origin, program, next(iter(file.segments), ONLY))
     everywhere = reading.flanneld(file.flanneld, "flanneld")
     nodes = tuple(reading.node(node, f"nodes[{index}]", everywhere) for index, node in enumerate(file.nodes))
     return nodes, reading.wrong
@@ -28,8 +29,9 @@ def nodes_of(
 class _Reading:
     """The files that one lab file names."""
 
-    def __init__(self, origin: str, program: Callable[[Path], Program]) -> None:
+    def __init__(self, origin: str, program: Callable[[Path], Program], segment: str) -> None:
         self._origin = origin
+        self._first = segment
         self._program = program
         self.wrong: list[str] = []
 
@@ -52,6 +54,9 @@ class _Reading:
         return NodeSpec(
             name=key.name,
             host=key.host,
+            segment=key.segment or self._first,
+            also_on=tuple(Attachment(segment=item.segment, host=item.host) for item in key.also_on),
+            router=key.router,
             services=key.runs,
             flanneld=own if "flanneld" in key.runs else Flanneld(),
             docker=key.docker_spec,

@@ -159,6 +159,26 @@ class FileKey(Model):
         return self
 
 
+class AttachmentKey(Model):
+    """A further interface of a node."""
+
+    segment: str
+    """Which of `segments` it is on."""
+    host: HostPart
+    """The last octet of its address there."""
+
+
+class SegmentKey(Model):
+    """A network of nodes."""
+
+    subnet: Annotated[
+        IPv4Network | None, BeforeValidator(underlay_network), WithJsonSchema({"type": "string"})
+    ] = None
+    """A /24, such as 192.168.50.0/24. If left out: the next that is free."""
+    mtu: Annotated[StrictInt, Field(ge=576, le=65535)] | None = None
+    """The largest packet, in bytes. If left out: 1500."""
+
+
 class NodeKey(Model):
     """A node: a container that stands in for a machine."""
 
@@ -170,6 +190,12 @@ class NodeKey(Model):
     """Instead of `role`: what it runs, any of etcd, flanneld and docker; `[]`: none of them."""
     host: HostPart
     """The last octet of its address."""
+    segment: str | None = None
+    """Which of `segments` it is on with eth0. If left out: the first."""
+    also_on: tuple[AttachmentKey, ...] = ()
+    """Further segments that it is on, with eth1 and up."""
+    router: StrictBool = False
+    """Whether the other nodes reach other segments by way of it."""
     flanneld: FlanneldKey | None = None
     """Which flanneld it runs. If left out: the lab's."""
     docker: DockerKey | None = None
@@ -281,6 +307,13 @@ class CheckKey(Model):
         return value
 
 
+def _underlay(value: Any) -> Any:
+    """`192.168.50.0/24` is short for a mapping with that subnet."""
+    return {"subnet": value} if isinstance(value, str) else value
+
+
+SegmentName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$")]
+
 TUTORIAL_NODES = (
     NodeKey(name="centos-master", role="master", host=51),
     NodeKey(name="centos-minion01", role="minion", host=52),
@@ -294,11 +327,14 @@ class File(Model):
     name: str | None = None
     """The lab's name. If left out: the one from the command line or the environment, else `tutorial`."""
     underlay: Annotated[
-        IPv4Network | None,
-        BeforeValidator(underlay_network),
-        WithJsonSchema({"type": "string"}),
+        SegmentKey | None,
+        BeforeValidator(_underlay),
+        Field(json_schema_extra=lambda schema: schema["anyOf"].append({"type": "string"})),
     ] = None
-    """The nodes' network, a /24. If left out: the one that belongs to the name."""
+    """The nodes' network: a /24, or a mapping as in `segments`. If left out: the one that belongs to the
+    name."""
+    segments: Mapping[SegmentName, SegmentKey] = {}
+    """Instead of `underlay`: several networks, by name, which nodes with `router: true` join."""
     nodes: Annotated[tuple[NodeKey, ...], Field(json_schema_extra={"minItems": 1})] = TUTORIAL_NODES
     """The nodes. If left out: the tutorial's three."""
     flannel: FlannelKey = FlannelKey()

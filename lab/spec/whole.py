@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lab.spec.node import EVERY_SERVICE, ROLES
+from lab.spec.node import EVERY_SERVICE, ROLES, NodeSpec
+from lab.spec.segment import Segment, unreachable
+from lab.validation import similar
 
-__all__ = ["nodes_problems"]
+__all__ = ["nodes_problems", "segment_problems"]
 
 MEMBERS = (1, 3, 5)
 """Sizes of an etcd cluster that make sense: an even one survives no more losses than the next smaller."""
@@ -40,7 +42,42 @@ def _services(node: Mapping[Any, Any]) -> Sequence[str] | None:
 
 
 def _doubles(nodes: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
-    for what in ("name", "host"):
-        keys = [str(node[what]) for node in nodes if isinstance(node.get(what), str | int)]
-        if double := sorted({key for key in keys if keys.count(key) > 1}):
-            yield f"two nodes have the same {what}: {', '.join(double)}"
+    names = [str(node["name"]) for node in nodes if isinstance(node.get("name"), str)]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        yield f"two nodes have the same name: {', '.join(double)}"
+    places = [place for node in nodes for place in _places(node)]
+    for segment in dict.fromkeys(segment for segment, _ in places):
+        hosts = [host for where, host in places if where == segment]
+        if double := sorted({host for host in hosts if hosts.count(host) > 1}):
+            on = f" on {segment}" if segment else ""
+            yield f"two nodes have the same host{on}: {', '.join(double)}"
+
+
+def _places(node: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Where a node is: segments, the first of the lab if it does not say, and host parts."""
+    also = node.get("alsoOn")
+    for item in (node, *(also if isinstance(also, list) else ())):
+        if isinstance(item, dict) and isinstance(item.get("host"), str | int):
+            yield str(item.get("segment") or ""), str(item["host"])
+
+
+def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> Iterator[str]:
+    """Yield problems of segments, and of nodes with those that they are on."""
+    subnets = [segment.subnet for segment in segments if segment.subnet is not None]
+    if double := sorted({str(subnet) for subnet in subnets if subnets.count(subnet) > 1}):
+        yield f"segments: two have the same subnet: {', '.join(double)}"
+    names = [segment.name for segment in segments]
+    known = True
+    for index, node in enumerate(nodes):
+        for place in node.attachments:
+            if place.segment not in names:
+                known = False
+                maybe = similar(place.segment, names) or f"; segments: {', '.join(names)}"
+                yield f"nodes[{index}]: there is no segment {place.segment}{maybe}"
+        on = [place.segment for place in node.attachments]
+        if len(set(on)) < len(on):
+            yield f"nodes[{index}].alsoOn: {node.name} is on one segment twice; expected each once"
+        if node.router and len(on) == 1:
+            yield f"nodes[{index}].router: {node.name} is on one segment only; expected some in alsoOn"
+    for one, other in unreachable(nodes) if known else ():
+        yield f"segments: nothing leads from {one} to {other}: a node on both needs `router: true`"

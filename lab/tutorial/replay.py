@@ -77,7 +77,7 @@ def _today(lab: LabAccess) -> Today:
     programs = {
         node.name: node.flanneld.program.path for node in lab.spec.nodes if node.flanneld.program is not None
     }
-    return Today(lab.underlay, subnets, lab.spec.etcd_api, programs)
+    return Today(next(iter(lab.segments.values())), subnets, lab.spec.etcd_api, programs)
 
 
 def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:

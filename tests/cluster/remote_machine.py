@@ -66,7 +66,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
                     image=_image(engine, made.node),
                     labels=labels,
                     command=("sleep", "infinity"),
-                    network="bridge",
+                    networks={"bridge": None},
                     confinement=MACHINE,  # its own machines can have no more than it
                 )
             )

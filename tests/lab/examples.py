@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
@@ -25,6 +25,7 @@ from lab.observe import (
 )
 from lab.pods import RunningPod
 from lab.spec import ROLES, LabSpec
+from lab.spec.segment import ONLY
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ def pod(name: str) -> RunningPod:
 
 
 def seen_of(*nodes: NodeObservation, spec: LabSpec = SPEC, underlay: IPv4Network = UNDERLAY) -> Observation:
-    return Observation(spec, underlay, {node.name: node for node in nodes})
+    return Observation(spec, {ONLY: underlay}, {node.name: node for node in nodes})
 
 
 def observation() -> Observation:
@@ -282,7 +283,7 @@ class FakeLab:
     master: FakeNode
     minions: tuple[FakeNode, ...]
     spec: LabSpec = SPEC
-    underlay: IPv4Network = UNDERLAY
+    segments: Mapping[str, IPv4Network] = field(default_factory=lambda: {ONLY: UNDERLAY})
 
     @property
     def nodes(self) -> dict[str, FakeNode]:

@@ -6,7 +6,7 @@ import yaml
 
 from lab.pods import to_document
 from lab.spec import Flanneld, LabSpec, NodeSpec
-from lab.spec.model import underlay_of
+from lab.spec.segment import ONLY, Segment
 
 __all__ = ["lab_file"]
 
@@ -15,7 +15,7 @@ def lab_file(spec: LabSpec) -> str:
     """The lab file of a lab, with everything written out; `load` reads it back."""
     document = {
         "name": spec.name,
-        **({"underlay": str(spec.underlay)} if spec.underlay != underlay_of(spec.name) else {}),
+        **_underlay(spec),
         "nodes": [_node_document(node) for node in spec.nodes],
         "flannel": {
             "config": spec.flannel_config,
@@ -31,10 +31,24 @@ def lab_file(spec: LabSpec) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+def _underlay(spec: LabSpec) -> dict[str, Any]:
+    """The keys of its segments."""
+
+    def document(segment: Segment) -> dict[str, Any]:
+        return {"subnet": str(segment.subnet) if segment.subnet else None, "mtu": segment.mtu}
+
+    if [segment.name for segment in spec.segments] == [ONLY]:
+        return {"underlay": document(spec.segments[0])}
+    return {"segments": {segment.name: document(segment) for segment in spec.segments}}
+
+
 def _node_document(node: NodeSpec) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": node.name,
         "host": node.host,
+        "segment": node.segment,
+        "alsoOn": [place.model_dump() for place in node.also_on],
+        "router": node.router,
         "services": list(node.services),
         "sysctls": dict(node.sysctls),
         "files": [{"path": item.path, "text": item.text, "mode": f"{item.mode:04o}"} for item in node.files],

@@ -69,7 +69,7 @@ class PretendedEngine:
 
     def create(self, config: ContainerConfig) -> str:
         self._asked(f"create {config.name}")
-        assert config.network in self.networks_
+        assert config.networks.keys() <= self.networks_.keys()
         self.containers_[config.name] = Container(
             config.name, config.name, dict(config.labels), "created", "Created"
         )

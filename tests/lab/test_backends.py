@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from lab import checks
-from lab.backends import BackendConfig
+from lab.backends import BackendConfig, Member, Overlay, Peer, backend
+from lab.backends.model import Forms
 from lab.errors import LabError
-from lab.flannel import dialect_of, etcd_api_of, our_dialect, parse_version
+from lab.flannel import OURS, dialect_of, etcd_api_of, our_dialect, parse_version
 from lab.observe import File, Lease, Link, NodeObservation, Observation, Ping
 from lab.observe.model import Output
 from lab.observe.parse import parse_fdb, parse_leases_v2, parse_neighbours, parse_ping
@@ -437,3 +438,38 @@ def test_leases_are_read_from_etcds_v2_api() -> None:
     assert parse_leases_v2(json.dumps(answer))[0].ttl == -1
     gone = '{"errorCode":100,"message":"Key not found","cause":"/coreos.com/network/subnets","index":4}'
     assert parse_leases_v2(gone) == ()
+
+
+NEAR = Peer(IPv4Network("10.2.7.0/24"), IPv4Address("192.168.200.53"), "0a:45:2d:16:30:19")
+FAR = Peer(IPv4Network("10.2.8.0/24"), IPv4Address("192.168.201.54"), "0a:45:2d:16:30:20", direct=False)
+
+
+def forms(kind: str, *, direct_routing: bool = False) -> Forms:
+    """What a backend makes of a peer on the same segment and of one behind a router."""
+    own = Member(IPv4Address("192.168.200.52"), IPv4Network("10.2.37.0/24"), 1500, "1a:18:b1:6e:42:dc")
+    config = BackendConfig(kind, direct_routing=direct_routing)
+    overlay = Overlay(config, OURS, IPv4Network("10.2.0.0/16"), own, (NEAR, FAR))
+    made = backend(kind).forms
+    assert made is not None
+    return made(overlay)
+
+
+def test_direct_routing_leads_past_the_tunnel_only_where_no_router_is_between() -> None:
+    # flannel's docs/backends.md: "VXLAN will only be used to encapsulate packets to hosts on different
+    # subnets."
+    vxlan = forms("vxlan", direct_routing=True)
+    assert set(vxlan.routes or ()) == {
+        "10.2.7.0/24 via 192.168.200.53 dev eth0",
+        "10.2.8.0/24 via 10.2.8.0 dev flannel.1 onlink",
+    }
+    assert set(vxlan.neighbours or ()) == {f"10.2.8.0 {FAR.mac}"}
+    assert set(vxlan.fdb or ()) == {f"{FAR.mac} 192.168.201.54"}
+    assert set(forms("ipip", direct_routing=True).routes or ()) == {
+        "10.2.7.0/24 via 192.168.200.53 dev eth0",
+        "10.2.8.0/24 via 192.168.201.54 dev flannel.ipip onlink",
+    }
+
+
+def test_without_a_tunnel_nothing_leads_to_a_peer_behind_a_router() -> None:
+    # docs/backends.md: host-gw "Requires direct layer2 connectivity between hosts running flannel."
+    assert set(forms("host-gw").routes or ()) == {"10.2.7.0/24 via 192.168.200.53 dev eth0"}

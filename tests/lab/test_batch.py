@@ -1,6 +1,7 @@
 """The program that runs a machine's questions, here on this machine."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -19,6 +20,12 @@ def test_a_program_that_is_not_there_is_told_as_a_shell_tells_it():
     assert batch.run({"one": ["no-such-program"]}, 60) == {
         "one": ("", "no-such-program: No such file or directory\n", 127)
     }
+
+
+def test_a_command_that_a_signal_has_ended_is_told_as_a_shell_tells_it():
+    # timeout(1) kills itself with the signal that it was told to send, and a shell adds 128 to its number.
+    ends = batch.run({"late": ["timeout", "--signal=KILL", "0.1", "sleep", "1000"]}, 60)
+    assert ends["late"][2] == 128 + signal.SIGKILL
 
 
 def test_a_command_that_heeds_nothing_is_killed_with_its_children_and_keeps_what_it_had_said():

@@ -16,6 +16,7 @@ from lab.engine import Container, Engine, ExecResult, Network
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
 from lab.node import Node, kubelet
+from lab.spec.segment import ONLY
 
 SPEC = spec.tutorial().with_name("demo").model_copy(update={"pods": ()})
 ONE, OTHER = spec.tutorial().pods
@@ -54,13 +55,14 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
 
 def lab(machines: Machines) -> Lab:
     engine = cast(Engine, machines)
-    carried = labels.of_lab("demo", SPEC.to_json(), user="", host="", version=naming.our_version())
+    carried = labels.of_lab("demo", SPEC.to_json(), ONLY, user="", host="", version=naming.our_version())
     nodes = {}
     for node in SPEC.nodes:
         own = labels.of_machine("demo", node.name, node.services)
         container = Container(node.name, node.name, own, "running", "Up")
         nodes[node.name] = Node(engine, container, UNDERLAY[node.host])
-    return Lab(engine, SPEC, Network("n", "lab-demo", carried, (str(UNDERLAY),)), UNDERLAY, nodes)
+    network = Network("n", "lab-demo", carried, (str(UNDERLAY),))
+    return Lab(engine, SPEC, network, {ONLY: UNDERLAY}, nodes)
 
 
 def notes(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.naming import Maker
 from lab.node.files import SPEC_FILE
+from lab.spec.segment import ONLY
 
 SHARED = spec.tutorial().with_name("shared")
 
@@ -50,6 +51,7 @@ def engine(maker: Maker) -> Any:
     of_network = labels.of_lab(
         "shared",
         SHARED.public().to_json(),
+        ONLY,
         user=maker.user,
         host=maker.host,
         version=naming.our_version(),

@@ -1,11 +1,12 @@
 import json
 import shlex
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 import pytest
 
 from lab import spec
 from lab.cluster import plan
+from lab.engine import Network
 from lab.errors import Unfit
 
 TUTORIAL = spec.tutorial()
@@ -123,8 +124,9 @@ def test_every_action_says_in_one_line_what_it_does():
 
 
 def test_only_the_lab_called_tutorial_has_the_tutorials_addresses():
-    assert TUTORIAL.underlays == (IPv4Network("192.168.199.0/24"),)
-    others = TUTORIAL.with_name("other").underlays
+    assert TUTORIAL.subnets(TUTORIAL.segments[0]) == (IPv4Network("192.168.199.0/24"),)
+    other = TUTORIAL.with_name("other")
+    others = other.subnets(other.segments[0])
     assert others[0] == IPv4Network("192.168.200.0/24")
     assert IPv4Network("192.168.199.0/24") not in others
     assert all(underlay.subnet_of(IPv4Network("192.168.0.0/16")) for underlay in others)
@@ -139,12 +141,11 @@ def test_a_pod_for_a_node_that_is_not_there_is_refused_before_anything_is_made()
 
 def config(node, **changes):
     wanted = TUTORIAL.model_copy(update=changes)
-    underlay = IPv4Network("192.168.199.0/24")
     return plan.node_config(
         wanted,
         next(item for item in wanted.nodes if item.name == node),
-        network="lab-tutorial",
-        addresses={item.name: underlay[item.host] for item in wanted.nodes},
+        prefix="lab-tutorial",
+        networks={"underlay": Network("id", "lab-tutorial", {}, ("192.168.199.0/24",))},
         image="lab-node:0123",
         seed="lab-seed-0123",
         labels={"lab.name": "tutorial"},
@@ -157,7 +158,7 @@ def test_the_machines_have_the_tutorials_names_and_addresses():
         "centos-minion01": "192.168.199.52",
         "centos-minion02": "192.168.199.53",
     }
-    assert IPv4Address(config("centos-minion02").address or "") == IPv4Address("192.168.199.53")
+    assert config("centos-minion02").networks == {"lab-tutorial": "192.168.199.53"}
     assert config("centos-master").hostname == "centos-master"
 
 
@@ -171,6 +172,16 @@ def test_a_machine_is_not_privileged_unless_the_lab_asks_for_it():
 def test_only_minions_get_the_seed_and_only_to_read():
     assert config("centos-minion01").volumes == {"lab-seed-0123": "/seed:ro"}
     assert config("centos-master").volumes == {}
+
+
+def made_of(lab, name):
+    """The container of a node, where the lab's segments have the networks from 192.168.200.0 up."""
+    networks = {
+        segment.name: Network("id", f"lab-{segment.name}", {}, (f"192.168.{200 + index}.0/24",))
+        for index, segment in enumerate(lab.segments)
+    }
+    (node,) = [item for item in lab.nodes if item.name == name]
+    return plan.node_config(lab, node, prefix="lab", networks=networks, image="i", seed="s", labels={})
 
 
 def load(nodes, **more):
@@ -217,21 +228,14 @@ def test_a_machines_own_units_start_with_it_and_its_services_among_them_are_wait
     units = {"mine.service": "[Service]", "mine.timer": "[Timer]"}
     lab = load([{"name": "x", "host": 2, "services": [], "units": units}])
     assert waits(lab) == {"mine on x": {"node x"}}
-    underlay = IPv4Network("192.168.200.0/24")
-    made = plan.node_config(
-        lab, lab.nodes[0], network="n", addresses={"x": underlay[2]}, image="i", seed="s", labels={}
-    )
+    made = made_of(lab, "x")
     assert made.environment["LAB_SERVICES"] == ""
     assert made.environment["LAB_UNITS"] == "mine.service mine.timer"
 
 
 def test_a_machines_own_sysctls_are_set_before_any_program_of_it_runs():
     nodes = [{"name": "x", "host": 2, "services": [], "sysctls": {"net.ipv4.conf.all.rp_filter": 1}}]
-    (node,) = load(nodes).nodes
-    made = plan.node_config(
-        load(nodes), node, network="n", addresses={"x": IPv4Address("192.168.200.2")}, image="i", seed="s",
-        labels={},
-    )  # fmt: skip
+    made = made_of(load(nodes), "x")
     assert made.confinement.sysctls == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "1"}
 
 
@@ -254,3 +258,39 @@ def test_etcd_has_its_users_before_anything_is_written_to_it():
     assert users.needs == {"node centos-master"}
     assert config_.needs == {"etcd users"}
     assert users.action.describe() == "give etcd its users: root, and flannel for /coreos.com/network"
+
+
+RACKS = spec.load(
+    """
+    name: racks
+    segments: {one: {}, two: {mtu: 1400}}
+    nodes:
+    - {name: m, role: master, host: 10}
+    - {name: r, services: [], host: 254, segment: two, alsoOn: [{segment: one, host: 253}], router: true}
+    - {name: w, role: minion, host: 11, segment: two}
+    pods: []
+    """,
+    "lab.yaml",
+)
+
+
+def test_each_segment_is_a_network_and_nodes_wait_for_all():
+    steps = {item.name: item for item in plan.plan_up(RACKS)}
+    assert steps["network two"].needs == {"network one"}
+    assert steps["node w"].needs == {"images", "network one", "network two"}
+    described = steps["network two"].action.describe()
+    assert described.endswith("or the next free one, MTU 1400, open to other addresses")
+
+
+def test_a_node_on_several_segments_knows_its_interfaces_by_their_addresses():
+    router = made_of(RACKS, "r")
+    assert router.networks == {"lab-two": "192.168.201.254", "lab-one": "192.168.200.253"}
+    assert router.environment["LAB_INTERFACES"] == "eth0=192.168.201.254 eth1=192.168.200.253"
+    assert "LAB_ROUTES" not in router.environment
+    assert "LAB_INTERFACES" not in made_of(RACKS, "w").environment
+
+
+def test_a_node_has_routes_to_other_segments_by_the_router():
+    assert made_of(RACKS, "w").environment["LAB_ROUTES"] == "192.168.200.0/24=192.168.201.254"
+    assert made_of(RACKS, "m").environment["LAB_ROUTES"] == "192.168.201.0/24=192.168.200.253"
+    assert made_of(RACKS, "m").hosts == {"m": "192.168.200.10", "r": "192.168.201.254", "w": "192.168.201.11"}

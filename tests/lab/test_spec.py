@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,7 +12,8 @@ from lab import spec
 from lab.errors import LabError, Unfit
 from lab.spec import CommandCheck, EtcdApi, Flanneld, LabSpec, NodeSpec, ServiceName
 from lab.spec.model import Etcd
-from lab.spec.node import Docker, NodeFile
+from lab.spec.node import Attachment, Docker, NodeFile
+from lab.spec.segment import Segment
 from tests.lab.labfile import lab_file
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
@@ -30,6 +31,11 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 flannelds = st.builds(Flanneld, options=st.sampled_from([(), ("-v=1",), ("-ip-masq", "-v=1")]))
 
 
+SEGMENTS = (
+    (Segment(),),
+    (Segment(subnet=IPv4Network("192.168.77.0/24"), mtu=1400),),
+    (Segment(name="one"), Segment(name="two", subnet=IPv4Network("192.168.78.0/24"), mtu=9000)),
+)
 STORES: tuple[EtcdApi, ...] = ("v2", "v3")
 
 dockers = st.builds(
@@ -55,7 +61,7 @@ commands = st.builds(
 
 
 @st.composite
-def node_specs(draw: st.DrawFn, name: str, host: int, *, etcd: bool) -> NodeSpec:
+def node_specs(draw: st.DrawFn, name: str, host: int, *, etcd: bool, segments: Sequence[Segment]) -> NodeSpec:
     others: tuple[ServiceName, ...] = draw(
         st.sampled_from([(), ("flanneld",), ("docker",), ("flanneld", "docker")])
     )
@@ -63,6 +69,7 @@ def node_specs(draw: st.DrawFn, name: str, host: int, *, etcd: bool) -> NodeSpec
     return NodeSpec(
         name=name,
         host=host,
+        segment=draw(st.sampled_from([segment.name for segment in segments])),
         services=("etcd", *others) if etcd else others,
         flanneld=draw(flannelds) if "flanneld" in others else Flanneld(),
         docker=draw(dockers) if "docker" in others else NOT_THERE[others],
@@ -85,16 +92,21 @@ def specs(draw: st.DrawFn) -> LabSpec:
     hosts = draw(st.lists(st.integers(2, 254), min_size=len(names), max_size=len(names), unique=True))
     # One member of etcd, or three; every other service anywhere.
     members = draw(st.sampled_from([1, 3] if len(names) >= 3 else [1]))
+    segments = draw(st.sampled_from(SEGMENTS))
     nodes = [
-        draw(node_specs(name, host, etcd=index < members))
+        draw(node_specs(name, host, etcd=index < members, segments=segments))
         for index, (name, host) in enumerate(zip(names, hosts, strict=True))
     ]
+    if len(segments) > 1:  # the first node joins them
+        other = Attachment(segment=segments[1].name, host=nodes[0].host)
+        place = {"segment": segments[0].name, "also_on": (other,), "router": True}
+        nodes[0] = nodes[0].model_copy(update=place)
     docker = [node.name for node in nodes if node.runs("docker")]
     api = draw(st.sampled_from(STORES))
     pods = draw(st.lists(pod_specs, max_size=3, unique_by=lambda pod: pod.name))
     return LabSpec(
         name=draw(labels.filter(lambda name: name != "tutorial")),
-        underlay=None,
+        segments=segments,
         nodes=tuple(nodes),
         flannel_config=draw(st.sampled_from(['{"Network":"10.2.0.0/16"}', '{ "Network": "10.9.0.0/20" }'])),
         etcd_prefix=draw(st.sampled_from(["/coreos.com/network", "/x"])),
@@ -504,7 +516,7 @@ def test_a_name_for_a_lab_is_checked_when_it_comes_from_the_command_line() -> No
 
 def test_a_lab_takes_no_underlay_that_its_overlay_covers() -> None:
     lab = load("{name: demo, flannel: {config: {Network: 192.168.192.0/20}}}")
-    assert lab.underlays[0] == IPv4Network("192.168.208.0/24")
+    assert lab.subnets(lab.segments[0])[0] == IPv4Network("192.168.208.0/24")
     with pytest.raises(Unfit, match=r"the lab tutorial: the Network 192\.168\.192\.0/20 overlaps"):
         lab.with_name("tutorial")
     (line,) = refused("{name: demo, flannel: {config: {Network: 0.0.0.0/0}}}")
@@ -613,15 +625,15 @@ def test_a_flannel_that_cannot_read_the_labs_store_is_told_which_one_it_needs(
 
 def test_a_lab_file_names_the_network_of_the_machines() -> None:
     wanted = load("underlay: 10.77.5.0/24")
-    assert wanted.underlays == (IPv4Network("10.77.5.0/24"),)
-    assert wanted.underlays[0][wanted.nodes[0].host] == IPv4Address("10.77.5.51")
+    assert wanted.subnets(wanted.segments[0]) == (IPv4Network("10.77.5.0/24"),)
+    assert wanted.subnets(wanted.segments[0])[0][wanted.nodes[0].host] == IPv4Address("10.77.5.51")
     assert wanted.with_name("demo").underlay == IPv4Network("10.77.5.0/24")
     assert spec.load(lab_file(wanted), "again.yaml") == wanted
 
 
 def test_so_does_the_command_line() -> None:
     named = spec.load("underlay: 10.66.5.0/24", "f", underlay=IPv4Network("10.77.5.0/24"))
-    assert named.underlays == (IPv4Network("10.77.5.0/24"),)
+    assert named.subnets(named.segments[0]) == (IPv4Network("10.77.5.0/24"),)
 
 
 def test_what_the_command_line_says_counts_before_the_file_is_judged() -> None:
@@ -639,7 +651,7 @@ def test_what_the_command_line_says_counts_before_the_file_is_judged() -> None:
     "text", ["10.77.5.0", "10.77.5.1/24", "10.77.0.0/16", "127.0.0.0/24", "fd00::/64", "a"]
 )
 def test_a_network_that_machines_cannot_have_is_refused(text: str) -> None:
-    with pytest.raises(Unfit, match=r"underlay: expected an IPv4 network of length 24.*; got"):
+    with pytest.raises(Unfit, match=r"underlay\.subnet: expected an IPv4 network of length 24.*; got"):
         load(f"underlay: '{text}'")
     with pytest.raises(ValueError, match="expected an IPv4 network of length 24"):
         spec.underlay_network(text)

@@ -298,7 +298,9 @@ def test_a_pod_with_another_password_is_not_the_tutorials() -> None:
 
 
 def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
-    lab = replace(fake_lab(), spec=SPEC.with_name("demo"), underlay=IPv4Network("192.168.203.0/24"))
+    lab = replace(
+        fake_lab(), spec=SPEC.with_name("demo"), segments={"underlay": IPv4Network("192.168.203.0/24")}
+    )
     moved = [
         replace(lease, value=lease.value.replace("192.168.199", "192.168.203"))
         for lease in known(master().leases)

@@ -17,6 +17,7 @@ from lab.checks.registry import Layer, check
 from lab.checks.values import Failure, Number, Text, Value
 from lab.observe import Link, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
+from lab.spec.segment import interfaces
 
 
 def _with_links(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link]]]:
@@ -45,14 +46,33 @@ def _mtu(link: Link) -> Number:
     layer=Layer.DEVICE,
     part="eth0",
     on="minion",
-    expects="the one that the lab gave it",
+    expects="the one that the lab gave it; so with eth1 and up, of a machine on several segments",
     needs={Topic.LINKS},
 )
 def underlay_address(seen: Observation) -> Iterator[Comparison]:
     """It is still there."""
     for node, links in _with_links(seen):
-        address = f"{node.address}/{seen.underlay.prefixlen}"
-        yield compare_address(Subject.node(node.name, "eth0"), links, address)
+        for index, address in enumerate(interfaces(seen.node_spec(node.name), seen.segments)):
+            yield compare_address(Subject.node(node.name, f"eth{index}"), links, str(address))
+
+
+@check(
+    "underlay.mtu",
+    "{part} MTU",
+    layer=Layer.DEVICE,
+    part="eth0",
+    on="minion",
+    expects="the lab file's `mtu` of the network, if there is one",
+    needs={Topic.LINKS},
+)
+def underlay_mtu(seen: Observation) -> Iterator[Comparison]:
+    """The largest packet between nodes."""
+    wanted = {segment.name: segment.mtu for segment in seen.spec.segments}
+    for node, links in _with_links(seen):
+        for index, place in enumerate(seen.node_spec(node.name).attachments):
+            mtu = wanted[place.segment]
+            if mtu is not None:
+                yield compare_link(Subject.node(node.name, f"eth{index}"), links, Number(mtu), _mtu)
 
 
 @check(

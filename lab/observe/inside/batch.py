@@ -1,8 +1,8 @@
 """Runs commands at the same time, so that a dozen questions cost one call to the engine.
 
 Standard input: {NAME: ARGV}; argument: seconds for each. Prints {NAME: [OUT, ERR, EXIT]}. The exit status
-is 124 for a command that did not finish in time and was killed with everything it had started, and 127 for
-one that cannot be run.
+is 124 for a command that did not finish in time and was killed with everything it had started, 127 for one
+that cannot be run, and 128 and its number for one that a signal has ended.
 """
 
 import contextlib
@@ -16,7 +16,8 @@ import time
 from typing import IO
 
 NOT_DONE, NOT_FOUND = 124, 127
-"""As timeout(1) and shells have them."""
+SIGNALLED = 128
+"""As timeout(1) and shells have them; to the last one a signal's number is added."""
 
 
 KILLED_WITHIN = 1.0
@@ -42,12 +43,13 @@ class Job:
         if self.process is None:
             return NOT_FOUND
         try:
-            return self.process.wait(max(0.0, deadline - time.monotonic()))
+            status = self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)  # the number is ours until `wait` has reaped it
             with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel
                 self.process.wait(KILLED_WITHIN)
             return NOT_DONE
+        return status if status >= 0 else SIGNALLED - status
 
     def read(self) -> tuple[str, str]:
         """What it has printed, once: standard output and standard error."""

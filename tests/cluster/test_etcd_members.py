@@ -1,0 +1,92 @@
+"""An etcd of three members with TLS and users, on machines that run flannel as well."""
+
+import json
+
+import pytest
+
+from lab import checks
+from tests.cluster.examples import example
+from tests.cluster.judging import wait_until_right, wrong
+
+pytestmark = pytest.mark.cluster
+
+FILES = {"cacert": "ca", "cert": "node", "key": "node-key"}
+"""etcdctl's options, and the files of a machine."""
+
+
+@pytest.fixture(scope="module")
+def three_members(engine):
+    yield from example(engine, "three-etcd-members.yaml")
+
+
+def test_three_members_of_etcd_agree_and_every_check_holds(three_members):
+    assert wrong(three_members) == []
+    for node in three_members.nodes.values():
+        listed = node.run(["etcdctl", "member", "list"]).text
+        assert listed.count("started") == 3
+        env = node.run(["cat", "/etc/sysconfig/flanneld"]).text
+        assert 'FLANNEL_ETCD="https://node1:2379,https://node2:2379,https://node3:2379"' in env
+
+
+def test_etcd_with_tls_and_users_lets_in_nobody_else(three_members):
+    node = three_members.node("node2")
+    prefix = three_members.spec.etcd_prefix
+    get = ["/usr/bin/etcdctl", "--command-timeout=1s", "--dial-timeout=1s", "get", "--prefix", prefix]
+    plain = node.run([*get, "--endpoints=http://node1:2379"], check=False)
+    assert plain.exit_code != 0
+    files = [f"--{kind}=/etc/overlay-lab/etcd/{name}.pem" for kind, name in FILES.items()]
+    there = [*get, "--endpoints=https://node1:2379"]
+    stranger = node.run([*there, files[0]], check=False)  # without a certificate
+    assert stranger.exit_code != 0
+    nobody = node.run([*there, *files], check=False)  # its name is a node's, and no user's
+    assert nobody.exit_code != 0
+    assert "permission denied" in nobody.output
+
+
+def test_flannels_user_has_flannels_keys_alone(three_members):
+    node = three_members.node("node3")
+    script = """
+        . /etc/sysconfig/flanneld
+        export ETCDCTL_USER=$FLANNELD_ETCD_USERNAME ETCDCTL_PASSWORD=$FLANNELD_ETCD_PASSWORD
+        export ETCDCTL_CACERT=$0/ca.pem ETCDCTL_CERT=$0/node.pem ETCDCTL_KEY=$0/node-key.pem
+        export ETCDCTL_ENDPOINTS=$FLANNEL_ETCD
+        /usr/bin/etcdctl get --print-value-only /coreos.com/network/config && /usr/bin/etcdctl put /other x
+    """
+    done = node.run(["sh", "-c", script, "/etc/overlay-lab/etcd"], check=False)
+    assert '"Network": "10.3.0.0/16"' in done.text
+    assert done.exit_code != 0
+    assert "permission denied" in done.output
+
+
+def test_passwords_and_keys_are_on_the_nodes_and_nowhere_else(three_members):
+    node = three_members.node("node1")
+    secrets = [
+        line.partition("=")[2]
+        for line in node.run(["cat", "/etc/overlay-lab/etcdctl.env"]).text.splitlines()
+        if "PASSWORD" in line
+    ]
+    assert len(secrets) == 2
+    api = three_members.engine._api  # the engine's own words, of which the lab reads a part
+    told = json.dumps([api.inspect_container(item.container.id) for item in three_members.nodes.values()])
+    told += json.dumps(api.inspect_network(three_members.network.id))
+    told += node.run(["ps", "-ww", "-eo", "args"]).text
+    assert [word for word in secrets if word in told] == []
+    assert "PRIVATE KEY" not in told
+    modes = node.run(["stat", "-c", "%a", "/etc/overlay-lab/etcdctl.env", "/etc/sysconfig/flanneld"]).text
+    assert modes.split() == ["600", "600"]
+
+
+def test_without_one_member_of_etcd_flannel_goes_on(three_members):
+    first = three_members.node("node1")
+    first.run(["systemctl", "stop", "etcd"])
+    try:
+        # A lease that is written now reaches the others: the daemon asks the members that are left.
+        three_members.node("node2").run(["systemctl", "restart", "flanneld"])
+        found = checks.run_all(three_members, ["leases.*", "routes.*", "ping.nodes"])
+        # That its own etcd does not answer is all that is told.
+        assert {(item.id, item.subject.names) for item in checks.failed(found)} == {
+            ("node.answers", ("node1",))
+        }
+    finally:
+        first.run(["systemctl", "start", "etcd"])
+    wait_until_right(three_members)

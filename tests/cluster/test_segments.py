@@ -1,0 +1,50 @@
+"""Two networks with a router between them."""
+
+import pytest
+
+from tests.cluster.examples import example
+from tests.cluster.judging import wait_until_right, wrong
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def two_racks(engine):
+    yield from example(engine, "two-racks.yaml")
+
+
+def ways_of(lab, node: str) -> dict[str, str]:
+    """By device, the lines of a node's routes to subnets of the overlay that are others'."""
+    lines = lab.node(node).run(["ip", "-4", "route"]).text.splitlines()
+    others = [line for line in lines if line.startswith("10.6.") and " dev docker0 " not in line]
+    return {line.split()[4]: line for line in others}
+
+
+def test_between_racks_packets_are_encapsulated_and_within_one_they_are_not(two_racks):
+    assert wrong(two_racks) == []
+    ways = ways_of(two_racks, "minion11")
+    assert set(ways) == {"eth0", "flannel.1"}
+    assert ways["eth0"].split()[2] == str(two_racks.node("minion12").address)
+
+
+def test_all_that_goes_between_racks_passes_the_router(two_racks):
+    router, there = two_racks.node("router"), two_racks.node("minion21")
+    assert [line.split()[1].partition("@")[0] for line in links(router)] == ["lo:", "eth0", "eth1"]
+    said = two_racks.node("minion11").run(["ping", "-n", "-c", "1", "-W", "5", str(there.address)]).text
+    assert " ttl=63 " in said  # of 64, one for the router
+
+
+def links(node):
+    return node.run(["ip", "-o", "link"]).text.splitlines()
+
+
+def test_a_router_that_reboots_has_its_interfaces_and_joins_the_racks_again(two_racks):
+    router = two_racks.node("router")
+    before = [line.split()[1:4:2] for line in addresses(router)]
+    two_racks.engine.restart(router.container.id)
+    wait_until_right(two_racks)
+    assert [line.split()[1:4:2] for line in addresses(router)] == before
+
+
+def addresses(node):
+    return node.run(["ip", "-4", "-o", "address"]).text.splitlines()

@@ -1,0 +1,108 @@
+"""Segments of the underlay: where nodes are on them, and the ways between."""
+
+from ipaddress import IPv4Interface, IPv4Network
+
+import pytest
+
+from lab import spec
+from lab.errors import Unfit
+from lab.spec import LabSpec, NodeSpec
+from lab.spec.segment import interfaces, routes
+
+NETWORKS = {
+    name: IPv4Network(f"192.168.{third}.0/24") for name, third in zip("abcd", range(50, 54), strict=True)
+}
+
+CHAIN = """
+name: chain
+segments: {a: {}, b: {mtu: 1400}, c: {subnet: 192.168.77.0/24}, d: {}}
+nodes:
+- {name: m, role: master, host: 10}
+- {name: ab, services: [], host: 1, segment: a, alsoOn: [{segment: b, host: 2}], router: true}
+- {name: bc, services: [], host: 3, segment: b, alsoOn: [{segment: c, host: 4}], router: true}
+- {name: cd, services: [], host: 5, segment: c, alsoOn: [{segment: d, host: 6}], router: true}
+- {name: far, role: minion, host: 11, segment: d}
+- {name: both, services: [], host: 12, segment: a, alsoOn: [{segment: c, host: 12}]}
+pods: []
+"""
+
+
+def load(text: str = CHAIN) -> LabSpec:
+    return spec.load(text.replace("host: 1,", "host: 9,"), "lab.yaml")
+
+
+def node(lab: LabSpec, name: str) -> NodeSpec:
+    return next(item for item in lab.nodes if item.name == name)
+
+
+def ways(lab: LabSpec, name: str) -> dict[str, str]:
+    """Which gateway a node has to each segment that it is not on."""
+    names = {network: segment for segment, network in NETWORKS.items()}
+    return {names[way.to]: str(way.via) for way in routes(node(lab, name), lab.nodes, NETWORKS)}
+
+
+def test_a_node_reaches_every_segment_by_the_first_router_on_the_way_there() -> None:
+    lab = load()
+    assert ways(lab, "m") == dict.fromkeys("bcd", "192.168.50.9")
+    assert ways(lab, "far") == dict.fromkeys("abc", "192.168.53.6")
+
+
+def test_a_router_has_ways_to_what_it_is_not_on() -> None:
+    assert ways(load(), "bc") == {"a": "192.168.51.2", "d": "192.168.52.5"}
+
+
+def test_a_node_on_two_segments_takes_the_shorter_way_and_is_nobodys_router() -> None:
+    lab = load()
+    assert ways(lab, "both") == {"b": "192.168.50.9", "d": "192.168.52.5"}
+    assert "192.168.50.12" not in ways(lab, "m").values()
+
+
+def test_a_node_has_an_address_on_each_of_its_segments_eth0_first() -> None:
+    found = interfaces(node(load(), "bc"), NETWORKS)
+    assert found == (IPv4Interface("192.168.51.3/24"), IPv4Interface("192.168.52.4/24"))
+
+
+def test_segments_have_the_subnets_of_the_lab_file_or_the_next_that_nobody_has() -> None:
+    lab = load()
+    assert [len(lab.subnets(segment)) > 1 for segment in lab.segments] == [True, True, False, True]
+    assert lab.subnets(lab.segments[2]) == (IPv4Network("192.168.77.0/24"),)
+    assert lab.bare  # other segments' addresses cross each
+
+
+def test_a_lab_with_one_segment_says_it_as_its_underlay() -> None:
+    lab = spec.load("underlay: {subnet: 192.168.60.0/24, mtu: 1400}", "lab.yaml")
+    (only,) = lab.segments
+    assert (str(only.subnet), only.mtu) == ("192.168.60.0/24", 1400)
+    assert spec.load("underlay: 192.168.60.0/24", "lab.yaml").segments[0].mtu is None
+    (named,) = spec.load("underlay: {mtu: 1400}", "lab.yaml").segments
+    assert str(named.subnet) == "192.168.199.0/24"  # the tutorial's
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("segment: d}", "segment: dd}"), "nodes[4]: there is no segment dd"),
+        (("{segment: d, host: 6}", "{segment: c, host: 6}"), "nodes[3].alsoOn: cd is on one segment twice"),
+        (("{segment: b, host: 2}", "{segment: b, host: 3}"), "nodes: two nodes have the same host on b: 3"),
+        (("host: 11, segment: d}", "host: 11, segment: d, router: true}"), "nodes[4].router: far is on one"),
+        (
+            ("d, host: 6}], router: true", "d, host: 6}]"),
+            "segments: nothing leads from a to d: a node on both",
+        ),
+        (("d: {}}", "d: {subnet: 192.168.77.0/24}}"), "segments: two have the same subnet: 192.168.77.0/24"),
+        (("name: chain", "name: chain\nunderlay: 192.168.9.0/24"), "segments: there is `underlay` already"),
+        (
+            ("b: {mtu: 1400}", "b: {mtu: 100}"),
+            "segments.b.mtu: expected greater than or equal to 576; got 100",
+        ),
+    ],
+)
+def test_segments_that_cannot_be_are_named(change: tuple[str, str], complaint: str) -> None:
+    with pytest.raises(Unfit) as told:
+        load(CHAIN.replace(*change))
+    assert told.value.message.startswith(f"lab.yaml: {complaint}")
+
+
+def test_the_command_lines_underlay_is_no_network_of_several() -> None:
+    with pytest.raises(Unfit, match="--underlay names the network of a lab with one segment"):
+        spec.load(CHAIN.replace("host: 1,", "host: 9,"), "f", underlay=IPv4Network("192.168.9.0/24"))
