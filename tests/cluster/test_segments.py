@@ -40,11 +40,13 @@ def links(node):
 
 def test_a_router_that_reboots_has_its_interfaces_and_joins_the_racks_again(two_racks):
     router = two_racks.node("router")
-    before = [line.split()[1:4:2] for line in addresses(router)]
+    before = addresses(router)
     two_racks.engine.restart(router.container.id)
     wait_until_right(two_racks)
-    assert [line.split()[1:4:2] for line in addresses(router)] == before
+    assert addresses(router) == before
 
 
 def addresses(node):
-    return node.run(["ip", "-4", "-o", "address"]).text.splitlines()
+    """By interface, in whatever order the kernel has them."""
+    lines = node.run(["ip", "-4", "-o", "address"]).text.splitlines()
+    return dict(line.split()[1:4:2] for line in lines)
