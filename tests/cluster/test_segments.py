@@ -29,13 +29,9 @@ def test_between_racks_packets_are_encapsulated_and_within_one_they_are_not(two_
 
 def test_all_that_goes_between_racks_passes_the_router(two_racks):
     router, there = two_racks.node("router"), two_racks.node("minion21")
-    assert [line.split()[1].partition("@")[0] for line in links(router)] == ["lo:", "eth0", "eth1"]
+    assert set(addresses(router)) == {"lo", "eth0", "eth1"}
     said = two_racks.node("minion11").run(["ping", "-n", "-c", "1", "-W", "5", str(there.address)]).text
     assert " ttl=63 " in said  # of 64, one for the router
-
-
-def links(node):
-    return node.run(["ip", "-o", "link"]).text.splitlines()
 
 
 def test_a_router_that_reboots_has_its_interfaces_and_joins_the_racks_again(two_racks):
