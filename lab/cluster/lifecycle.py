@@ -1,10 +1,11 @@
 """A lab's beginning and end: up, down, and the removal of what a killed run left."""
 
+import queue
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lab import checks, images, labels, lock
+from lab import checks, images, labels, lock, threads
 from lab.cluster.lab import Lab, maker_of, names, remove_all
 from lab.cluster.making import Making
 from lab.cluster.perform import perform
@@ -16,10 +17,14 @@ from lab.labels import HOST, NAME
 from lab.naming import Maker, name_option, ourselves
 from lab.node.credentials import make_credentials
 from lab.node.files import SPEC_FILE, node_files, spec_keeper
-from lab.signals import shielded
+from lab.signals import Deferred, shielded
 from lab.spec import LabSpec
 
-__all__ = ["Outcome", "another_maker", "build", "down", "foresee", "gc", "up"]
+__all__ = ["Outcome", "Witness", "another_maker", "build", "down", "foresee", "gc", "up"]
+
+
+Witness = Callable[[Exception, Reporter], None]
+"""Is called when a step has failed, while everything that was made is still there. May raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,19 @@ class Outcome:
     """False when the lab was up already and nothing was done."""
 
 
-def up(engine: Engine, spec: LabSpec, progress: Reporter, *, retain: bool = False) -> Outcome:
+def up(
+    engine: Engine,
+    spec: LabSpec,
+    progress: Reporter,
+    *,
+    retain: bool = False,
+    witness: Witness | None = None,
+) -> Outcome:
     """Bring a lab up, whole; or, if it is up, look at it.
 
     What a killed run left under this name is removed first. When a step fails, or on Ctrl-C, everything
     that was made is removed again, unless `retain`; what could not be is told in notes of the exception.
-    Raises `LabError`.
+    Of a step that fails the witness is told before. Raises `LabError`.
     """
     with lock.held(engine.id, spec.name):
         there = Lab.find(engine, spec.name)
@@ -46,7 +58,7 @@ def up(engine: Engine, spec: LabSpec, progress: Reporter, *, retain: bool = Fals
         _refuse_anothers(engine, spec.name)
         for leftover in _remove(engine, spec.name):
             progress.note(f"removed what an unfinished run left: {leftover}")
-        return build(engine, spec, progress, retain=retain, finish=True)
+        return build(engine, spec, progress, retain=retain, witness=witness, finish=True)
 
 
 def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:
@@ -89,7 +101,13 @@ def _must_be(there: Lab, spec: LabSpec) -> None:
 
 
 def build(
-    engine: Engine, spec: LabSpec, progress: Reporter, *, retain: bool = False, finish: bool = False
+    engine: Engine,
+    spec: LabSpec,
+    progress: Reporter,
+    *,
+    retain: bool = False,
+    witness: Witness | None = None,
+    finish: bool = False,
 ) -> Outcome:
     """Make a lab from nothing; the caller holds its lock. Raises `LabError`, having removed what it made.
 
@@ -115,6 +133,8 @@ def build(
                 signals.heed()
                 engine.create_volume(f"lab-{spec.name}-complete", labels.of_mark(spec.name))
         except BaseException as error:
+            if witness is not None and isinstance(error, Exception):
+                _call(witness, error, progress, signals)
             if retain:
                 progress.note(f"left as it is (--retain); remove it with: lab down{name_option(spec.name)}")
             else:
@@ -122,6 +142,20 @@ def build(
                     _undo(making, error)
             raise
     return outcome
+
+
+def _call(witness: Witness, error: Exception, progress: Reporter, signals: Deferred) -> None:
+    """Let the witness look for as long as no signal comes; whatever becomes of that, the lab is removed."""
+    ended: queue.SimpleQueue[threads.Task[None]] = queue.SimpleQueue()
+    threads.start(lambda: witness(error, progress), tell=ended.put)
+    try:
+        threads.receive(ended, signals.heed).result()
+    except KeyboardInterrupt:
+        error.add_note("There is no bundle: collecting it was interrupted")
+    except LabError as failed:
+        error.add_note(f"There is no bundle: {failed.message}")
+    except Exception as failed:  # noqa: BLE001 - a defect of ours, which is told; the lab still has to be removed
+        error.add_note(f"There is no bundle: a defect of the lab itself: {type(failed).__name__}: {failed}")
 
 
 def _undo(making: Making, error: BaseException) -> None:

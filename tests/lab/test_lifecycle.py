@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def fake() -> Iterator[PretendedEngine]:
     signal.signal(signal.SIGINT, before)
 
 
-def up(fake: PretendedEngine, hear: Callable[[str], None] = lambda _: None, **options: bool) -> None:
+def up(fake: PretendedEngine, hear: Callable[[str], None] = lambda _: None, **options: Any) -> None:
     def listen(event: Event) -> None:
         if isinstance(event, Noted):
             hear(event.text)
@@ -173,6 +174,64 @@ def test_what_cannot_be_removed_is_told_with_the_command(fake: PretendedEngine, 
         "Not all of it could be removed: device or resource busy",
         "Remove what is left of the lab demo with: lab down --name demo",
     ]
+
+
+def broken(fake: PretendedEngine) -> None:
+    """Have the last of the machines be out of sorts."""
+
+    def during(asked: str) -> None:
+        if asked == "start lab-demo-centos-minion02":
+            raise LabError("out of sorts")
+
+    fake.during = during
+
+
+def test_a_witness_sees_what_has_failed_before_it_is_removed(fake: PretendedEngine) -> None:
+    seen: list[object] = []
+    broken(fake)
+    with pytest.raises(LabError) as failed:
+        up(fake, witness=lambda error, _: seen.extend([error, *fake.left]))
+    assert seen[0] is failed.value
+    assert "lab-demo-centos-minion02" in seen
+    assert fake.left == []
+
+
+@pytest.mark.parametrize("wrong", [LabError("the disk is full"), ZeroDivisionError("the disk is full")])
+def test_a_witness_that_fails_is_told_and_the_lab_is_removed_all_the_same(
+    fake: PretendedEngine, wrong: Exception
+) -> None:
+    def witness(_error: Exception, _progress: Reporter) -> None:
+        raise wrong
+
+    broken(fake)
+    with pytest.raises(LabError, match="out of sorts") as failed:
+        up(fake, witness=witness)
+    assert fake.left == []
+    assert "There is no bundle" in notes(failed.value)
+    assert "the disk is full" in notes(failed.value)
+
+
+def test_ctrl_c_ends_a_witness_that_takes_its_time(fake: PretendedEngine) -> None:
+    goes_on = threading.Event()
+
+    def witness(_error: Exception, _progress: Reporter) -> None:
+        signal.raise_signal(signal.SIGINT)
+        assert goes_on.wait(60)
+
+    broken(fake)
+    with pytest.raises(LabError, match="out of sorts") as failed:
+        up(fake, witness=witness)
+    goes_on.set()
+    assert fake.left == []
+    assert "interrupted" in notes(failed.value)
+
+
+def test_who_presses_ctrl_c_is_not_kept_by_a_witness(fake: PretendedEngine) -> None:
+    called = threading.Event()
+    fake.during = lambda call: signal.raise_signal(signal.SIGINT) if call.startswith("start") else None
+    with pytest.raises(KeyboardInterrupt):
+        up(fake, witness=lambda *_: called.set())
+    assert not called.is_set()
 
 
 def test_a_failed_down_says_how_to_go_on(fake: PretendedEngine) -> None:
