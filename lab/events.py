@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from lab.wait import Cancelled
 
 __all__ = [
     "Event",
     "JsonLines",
+    "Kept",
     "Listener",
     "Noted",
     "Reporter",
@@ -22,6 +23,7 @@ __all__ = [
     "StepCalledOff",
     "StepEnded",
     "StepFailed",
+    "as_document",
 ]
 
 
@@ -150,6 +152,22 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def as_document(event: Event) -> dict[str, Any]:
+    """An event as a JSON object."""
+    return {"event": event.kind, **asdict(event), "at": event.at.isoformat(timespec="milliseconds")}
+
+
+class Kept:
+    """A listener that keeps each event as a JSON object."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(as_document(event))
+
+
 class JsonLines:
     """A listener that writes each event as a JSON object on a line of its own, at once.
 
@@ -164,8 +182,7 @@ class JsonLines:
         """Write it."""
         if self.lost is not None:
             return
-        document = {"event": event.kind, **asdict(event), "at": event.at.isoformat(timespec="milliseconds")}
         try:
-            self._stream.write(json.dumps(document).encode() + b"\n")
+            self._stream.write(json.dumps(as_document(event)).encode() + b"\n")
         except OSError as error:
             self.lost = error
