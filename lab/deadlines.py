@@ -14,6 +14,7 @@ from lab.errors import Unfit
 __all__ = [
     "ANOTHER_BUILD",
     "APT_LOCK",
+    "BUNDLED",
     "COMMAND",
     "CONFIG_TAKEN",
     "CONVERSATION",
@@ -124,6 +125,9 @@ IMAGE_CARRIED = Deadline(3600)
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
+
+BUNDLED = Deadline(15)
+"""For any one question whose answer goes into a bundle: what hangs is what the bundle is to tell of."""
 
 SANDBOX_COMMAND = Deadline(30)
 """For a command in the sandbox of `lab bench` and the kernel tests, and for its agent's answer besides."""

@@ -20,7 +20,9 @@ SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
 CORE = {
     "lab": {
         "backends", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
-        "bench.topology", "bench.ways", "checks.catalog", "checks.expected", "checks.finding",
+        "bench.topology", "bench.ways", "bundle.answers", "bundle.archive", "bundle.contents",
+        "bundle.journal", "bundle.markup", "bundle.model", "bundle.page", "bundle.plan", "bundle.questions",
+        "bundle.redact", "checks.catalog", "checks.expected", "checks.finding",
         "checks.hidden", "checks.left_out", "checks.links", "checks.registry", "checks.values",
         "cluster.plan", "confinement", "errors", "flannel", "labels", "node.docker", "node.etcd",
         "node.journal", "node.services", "observe.model", "observe.parse",
@@ -139,7 +141,7 @@ def test_netlink_messages_are_written_and_read_in_the_kernels_room_alone():
 
 
 # They run elsewhere, each with a deadline of its own or for as long as it is wanted.
-INSIDE = ("lab.observe.inside.", "lab.bench.inside.", "lab.node.inside.", "lab.sandbox.inside.")
+INSIDE = tuple(f"lab.{room}.inside." for room in ("bench", "bundle", "node", "observe", "sandbox"))
 
 
 def of_the_lab(names: set[str]) -> set[str]:

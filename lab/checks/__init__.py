@@ -29,10 +29,11 @@ __all__ = [
 ]
 
 
-def run_all(lab: LabAccess, only: Iterable[str] = ()) -> list[Finding]:
+def run_all(lab: LabAccess, only: Iterable[str] = (), *, within: float | None = None) -> list[Finding]:
     """Run every check, or those with these identifiers, on a lab that is up.
 
-    A node that does not answer is reported as one finding, and does not hide what other nodes show.
+    A node that does not answer is reported as one finding, and does not hide what other nodes show. It has
+    `within` seconds, by default those of QUESTION.
     """
     checks = chosen(only)
-    return judge(observe(lab, topics_of(checks)), checks)
+    return judge(observe(lab, topics_of(checks), within=within), checks)

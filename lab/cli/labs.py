@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from lab import checks, host, render, spec, status
+from lab.bundle.destination import Destination
+from lab.cli.bundles import bundle_option, explain, witness_for
 from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
 from lab.cluster import Lab, lifecycle
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
-from lab.events import JsonLines, Listener
+from lab.events import JsonLines, Kept, Listener
 from lab.progress import on_terminal
 from lab.render import documents
 from lab.streams import width
@@ -45,6 +47,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--events", type=Path, metavar="FILE", help="Write each event to a file at once, a JSON object per line."
 )
+@bundle_option
 @as_json
 def up(
     file: Path | None,
@@ -53,6 +56,7 @@ def up(
     dry_run: bool,
     retain: bool,
     events: Path | None,
+    into: Destination | None,
     json_: bool,
 ) -> int:
     """Bring up a whole lab and prove that it works.
@@ -75,9 +79,14 @@ def up(
         else:
             echo(render.plan(steps, width=width()))
         return 0
-    with _listeners(events) as listeners, on_terminal(*listeners) as progress:
+    kept = Kept()
+    with _listeners(events) as listeners, on_terminal(kept, *listeners) as progress:
         engine = host.ensure_engine(progress)
-        outcome = lifecycle.up(engine, wanted, progress, retain=retain)
+        witness = witness_for(engine, wanted, into, kept)
+        outcome = lifecycle.up(engine, wanted, progress, retain=retain, witness=witness)
+        if into is not None and checks.failed(outcome.findings):
+            why = "lab up has ended, and not every check holds."
+            explain(engine, wanted, into, progress, why=why, findings=outcome.findings, events=kept.events)
     if json_:
         print_json(documents.up(outcome.lab.spec, outcome.made, outcome.findings))
     else:

@@ -3,9 +3,12 @@
 import click
 
 from lab import checks, render, tutorial
+from lab.bundle.destination import Destination
+from lab.cli.bundles import bundle_option, explain
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
+from lab.progress import on_terminal
 from lab.render import documents
 from lab.streams import width
 
@@ -20,9 +23,10 @@ __all__ = ["COMMANDS"]
     metavar="ID",
     help="Only this check, such as leases.value or 'login.*', and node.answers; may be repeated.",
 )
+@bundle_option
 @lab_name
 @as_json
-def check(name: str, failures: bool, only: tuple[str, ...], json_: bool) -> int:
+def check(name: str, failures: bool, only: tuple[str, ...], into: Destination | None, json_: bool) -> int:
     """Compare a lab with what the tutorial and flannel say it must be; expected against seen."""
     lab = Lab.get(Engine.connect(), name)
     findings = checks.run_all(lab, only)
@@ -31,7 +35,13 @@ def check(name: str, failures: bool, only: tuple[str, ...], json_: bool) -> int:
         print_json(documents.check(findings, left_out, failures=failures))
     else:
         echo(render.findings(findings, left_out, failures=failures, width=width()))
-    return 1 if checks.failed(findings) else 0
+    if not checks.failed(findings):
+        return 0
+    if into is not None:
+        with on_terminal() as progress:
+            why = "lab check has found that not every check holds."
+            explain(lab.engine, lab.spec, into, progress, why=why, findings=findings)
+    return 1
 
 
 @click.command(name="tutorial")

@@ -39,6 +39,18 @@ from lab.errors import LabError, NoAnswer
 __all__ = ["Engine"]
 
 
+ABOUT_ITS_MACHINE = (
+    "OperatingSystem",
+    "NCPU",
+    "MemTotal",
+    "Driver",
+    "CgroupDriver",
+    "CgroupVersion",
+    "Warnings",
+)
+"""Members of the engine's `GET /info`."""
+
+
 class Engine:
     """A Docker engine, local or remote. Safe to use from several threads."""
 
@@ -82,6 +94,12 @@ class Engine:
         """Close all connections."""
         self._client.close()
         self._transport.close()
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return its version, with those of its parts, and what it says of the machine that it runs on."""
+        with attempt("asking the engine for its version"):
+            told = self._client.info()
+            return {**self._client.version(), **{key: told.get(key) for key in ABOUT_ITS_MACHINE}}
 
     # Images
 
@@ -325,6 +343,12 @@ class Engine:
         """Return the last lines of a container's own output."""
         with attempt(f"reading the log of container {container[:12]}"):
             return bytes(self._api.logs(container, tail=lines)).decode(errors="replace")
+
+    def inspect(self, container: str) -> Mapping[str, Any]:
+        """Return all that the engine says of a container, under the engine's names."""
+        with attempt(f"inspecting container {container[:12]}"):
+            found: Mapping[str, Any] = self._api.inspect_container(container)
+            return found
 
     def put_files(self, container: str, files: Mapping[str, FileContent]) -> None:
         """Write files, by absolute path, to a container, running or not. A tmpfs is not supported."""

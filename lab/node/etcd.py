@@ -9,6 +9,7 @@ from lab.spec import LabSpec, NodeSpec
 __all__ = [
     "CA",
     "CERTIFICATE",
+    "CLIENT",
     "CREATE_USERS",
     "KEY",
     "Certificate",
@@ -30,6 +31,7 @@ FILES = (CA, CERTIFICATE, KEY)
 TLS_OPTIONS = {"v3": ("cacert", "cert", "key"), "v2": ("ca-file", "cert-file", "key-file")}
 """What etcdctl of either API calls them."""
 CLIENT = "/etc/overlay-lab/etcdctl.env"
+"""What etcdctl needs on a machine, for root: also both users' passwords."""
 UNITS = "/etc/systemd/system"
 CREATE_USERS = "/usr/lib/overlay-lab/create-etcd-users"
 """The program on a machine that gives etcd its users, once."""

@@ -48,7 +48,7 @@ from lab.protocols import LabAccess, NodeAccess
 from lab.spec import LabSpec, NodeSpec
 from lab.spec.segment import interfaces
 
-__all__ = ["EVERYTHING", "observe", "run_batch", "stream"]
+__all__ = ["EVERYTHING", "ask_node", "observe", "run_batch", "stream"]
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
     """What a node says about itself."""
     name, now = node.name, datetime.now(UTC)
     asked = questions.of_node(lab.spec, node, topics, min(seconds, PACKET.seconds))
-    read = _Reading(now, asked, _ask(lab, name, asked, seconds, now))
+    read = _Reading(now, asked, ask_node(lab, name, asked, seconds, now))
     return NodeObservation(
         name=name,
         address=interfaces(node, lab.segments)[0].ip,
@@ -142,7 +142,7 @@ def _look_across(
     asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds)
     outputs: Told[Mapping[str, Output]] = node.silent or {}
     if asked:
-        outputs = _ask(lab, node.name, asked, seconds, now)
+        outputs = ask_node(lab, node.name, asked, seconds, now)
     if isinstance(outputs, Silent):
         return replace(node, pod_links=outputs, pings=outputs, logins=outputs)
     return replace(
@@ -150,7 +150,7 @@ def _look_across(
     )
 
 
-def _ask(
+def ask_node(
     lab: LabAccess, name: str, asked: Questions, seconds: float, now: datetime
 ) -> Told[Mapping[str, Output]]:
     """A node's answers; a `Silent` when it is not running, cannot be reached, or does not answer in time."""

@@ -3,6 +3,7 @@
 `width` is that of the terminal; None, as in a pipe, lets lines be as long as they are.
 """
 
+from lab.render.bundle import bundle
 from lab.render.listings import images, labs, plan, status
 from lab.render.pods import age, pods
 from lab.render.replay import replay_summary, step
@@ -11,6 +12,7 @@ from lab.render.text import table
 
 __all__ = [
     "age",
+    "bundle",
     "findings",
     "images",
     "labs",

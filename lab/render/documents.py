@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from lab.bundle.model import Entry, Evidence
 from lab.checks import Finding, Kind, LeftOut, failed, left_out
+from lab.observe.model import Silent
 from lab.pods import RunningPod, to_document
 from lab.render.shapes import ShownImage, ShownLab, ShownLine, ShownNode, ShownStep
 from lab.spec import LabSpec
@@ -16,6 +18,7 @@ from lab.spec import LabSpec
 __all__ = [
     "Document",
     "built",
+    "bundle",
     "check",
     "created",
     "images",
@@ -53,12 +56,14 @@ def up(spec: LabSpec, made: bool, findings: Sequence[Finding]) -> Document:
     return versioned({"lab": spec.name, "made": made, **_check(findings, left_out(spec))})
 
 
-def _check(findings: Sequence[Finding], left_out: Iterable[LeftOut], *, failures: bool = False) -> Document:
+def _counts(findings: Sequence[Finding]) -> Document:
     counts = {kind: sum(item.kind is kind for item in findings) for kind in Kind}
+    return {"passed": counts[Kind.PASS], "failed": counts[Kind.FAIL], "unknown": counts[Kind.UNKNOWN]}
+
+
+def _check(findings: Sequence[Finding], left_out: Iterable[LeftOut], *, failures: bool = False) -> Document:
     return {
-        "passed": counts[Kind.PASS],
-        "failed": counts[Kind.FAIL],
-        "unknown": counts[Kind.UNKNOWN],
+        **_counts(findings),
         "findings": [_finding(item) for item in (failed(findings) if failures else findings)],
         "leftOut": [{"node": item.node, "why": item.why} for item in left_out],
     }
@@ -230,3 +235,35 @@ def built(node: str, mysql: str, seed: str) -> Document:
 def loaded(names: Iterable[str]) -> Document:
     """`lab images load`."""
     return versioned({"loaded": list(names)})
+
+
+def bundle(evidence: Evidence, entries: Iterable[Entry], file: str | None = None) -> Document:
+    """`lab bundle`, and the list in the bundle itself: `file` is where it is; sizes are bytes."""
+    return versioned(
+        {
+            "file": file,
+            "lab": evidence.spec.name,
+            "at": _time(evidence.at),
+            "why": evidence.why,
+            "checks": None if evidence.findings is None else _counts(evidence.findings),
+            "nodes": [
+                {
+                    "name": machine.name,
+                    "address": machine.address,
+                    "state": machine.state,
+                    "silence": machine.answers.reason if isinstance(machine.answers, Silent) else None,
+                }
+                for machine in evidence.machines
+            ],
+            "files": [
+                {
+                    "path": entry.path,
+                    "node": entry.node or None,
+                    "command": entry.command or None,
+                    "exitStatus": entry.status,
+                    "size": len(str(entry.content).encode(errors="backslashreplace")),
+                }
+                for entry in entries
+            ],
+        }
+    )

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from lab import checks, images
-from lab.engine import Container, ContainerConfig, Engine, ExecResult, Network, Volume
+from lab.engine import Container, ContainerConfig, Engine, ExecResult, ImageInfo, Network, Volume
+from lab.labels import IMAGE
 from lab.node import kubelet
 
 __all__ = ["PretendedEngine", "in_a_pretended_world"]
@@ -88,6 +89,22 @@ class PretendedEngine:
         self._asked(f"run on {container}: {' '.join(argv)}")
         return ExecResult(0, b"", b"")
 
+    def inspect(self, container: str) -> Mapping[str, Any]:
+        self._asked(f"inspect {container}")
+        return {"Name": f"/{container}", "State": {"Status": self.containers_[container].state}}
+
+    def container_logs(self, container: str, _lines: int) -> str:
+        self._asked(f"read the log of {container}")
+        return "Welcome to Debian GNU/Linux 13 (trixie)!\n"
+
+    def describe(self) -> Mapping[str, Any]:
+        self._asked("describe")
+        return {"Version": "20.10.24"}
+
+    def images(self, _label: str) -> tuple[ImageInfo, ...]:
+        self._asked("list images")
+        return (ImageInfo("sha256:1", ("lab-node:1",), {IMAGE: "node"}, 560_000_000),)
+
     def remove(self, container: str) -> None:
         self._asked(f"remove {container}")
         self.containers_.pop(container, None)
@@ -114,5 +131,5 @@ def in_a_pretended_world() -> Iterator[PretendedEngine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "ensure", lambda *_: images.Images("lab-node:1", "lab-mysql:1", "lab-seed-1"))
         patch.setattr(kubelet, "run_pod", lambda *_, **__: None)
-        patch.setattr(checks, "run_all", lambda _: [])
+        patch.setattr(checks, "run_all", lambda *_, **__: [])
         yield PretendedEngine()

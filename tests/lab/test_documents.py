@@ -16,6 +16,7 @@ from lab.bench import document as bench_document
 from lab.bench.figures import Failure, Integrity, Metric, Results, Sample
 from lab.bench.plan import Place
 from lab.bench.ways import Genuine, Settings, ways
+from lab.bundle.contents import bundle_of
 from lab.cli.common import as_text
 from lab.cli.group import cli, run
 from lab.cluster import plan
@@ -25,6 +26,7 @@ from lab.observe import Observation
 from lab.render import documents
 from lab.status import LabStatus
 from lab.tutorial import replay
+from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
 from tests.schemas import SCHEMAS, problems
@@ -39,6 +41,7 @@ VERBS = {
     "ls": {"labs"},
     "status": {"status"},
     "gc": {"removed"},
+    "bundle": {"bundle"},
     "check": {"check"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
@@ -152,6 +155,11 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     ),
     "built": ("built", lambda: documents.built("node:1", "mysql:1", "seed-1")),
     "loaded": ("loaded", lambda: documents.loaded(["a:1"])),
+    "bundle": ("bundle", lambda: bundle_of(evidence(bundled_lab())).document),
+    "bundle of a lab without checks": (
+        "bundle",
+        lambda: bundle_of(evidence(bundled_lab(), findings=None, machines=())).document,
+    ),
     "bench": ("bench", lambda: bench_document(RESULTS, Settings(rounds=2))),
 }
 

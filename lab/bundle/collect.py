@@ -1,0 +1,149 @@
+"""Collects a bundle: all machines are asked at once, by one command each; then the checks are run."""
+
+import json
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from typing import Any
+
+from lab import checks, labels, threads
+from lab.bundle import questions
+from lab.bundle.archive import pack
+from lab.bundle.contents import bundle_of
+from lab.bundle.destination import Destination, stem
+from lab.bundle.inside import program
+from lab.bundle.model import Evidence, Machine, Question
+from lab.checks import Finding
+from lab.checks.values import Data
+from lab.cluster import Lab
+from lab.cluster.plan import Step, plan_up
+from lab.deadlines import BUNDLED, patience
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.events import Reporter
+from lab.naming import our_version
+from lab.node.files import SPEC_FILE, spec_keeper
+from lab.observe.ask import ask_node
+from lab.protocols import LabAccess
+from lab.render.documents import Document
+from lab.spec import LabSpec, NodeSpec
+
+__all__ = ["ask_machines", "collect"]
+
+
+def collect(
+    engine: Engine,
+    spec: LabSpec,
+    into: Destination,
+    progress: Reporter,
+    *,
+    why: str,
+    about: str = "",
+    findings: Sequence[Finding] | None = None,
+    events: Sequence[Mapping[str, Any]] = (),
+) -> Document:
+    """Write a bundle about a lab, whatever there is of it; returns what is in it, and where it is.
+
+    `findings` are those of checks that were run just before; without them the checks are run here. `about`
+    begins the file's name, instead of the lab's. Raises `LabError` if it cannot be written.
+    """
+    at = datetime.now(UTC)
+    machines: Sequence[Machine] = ()
+    try:
+        lab = Lab.find(engine, spec.name)
+    except LabError as error:
+        lab, why = None, f"{why}\nOf the lab itself nothing could be learned: {error.message}"
+    if lab is not None:
+        with progress.step("ask every machine"):
+            found = ask_machines(lab)
+            machines = threads.each(partial(_with_container, engine, lab), found)
+        if findings is None:
+            with progress.step("run the checks"), suppress(LabError):  # None says that they could not be run
+                findings = checks.run_all(lab, within=BUNDLED.seconds)
+    evidence = Evidence(
+        spec=spec,
+        at=at,
+        why=why,
+        machines=tuple(machines),
+        findings=None if findings is None else tuple(findings),
+        versions=_versions(engine),
+        steps=_steps(spec),
+        events=tuple(events),
+    )
+    with progress.step("write the bundle"):
+        bundle = bundle_of(evidence)
+        name = stem(about or f"lab-{spec.name}", at)
+        file = into.write(name, pack(name, bundle.entries, at))
+    return {**bundle.document, "file": str(file)}
+
+
+def ask_machines(lab: LabAccess) -> Sequence[Machine]:
+    """What each machine says of itself, in the lab file's order; none can hold up another for long."""
+    return threads.each(lambda node: _ask(lab, node), lab.spec.nodes)
+
+
+def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
+    described = SPEC_FILE if node.name == spec_keeper(lab.spec) else None
+    asked = questions.of_node(lab.spec, node, BUNDLED.seconds, described)
+    batch = {question.path: _argv(question) for question in asked}
+    answers = ask_node(lab, node.name, batch, BUNDLED.seconds, datetime.now(UTC))
+    address = str(lab.underlay[node.host])
+    return Machine(node.name, node.services, address, lab.state(node.name), asked, answers)
+
+
+def _argv(question: Question) -> Sequence[str]:
+    return program(question.program, *question.argv) if question.program else question.argv
+
+
+def _with_container(engine: Engine, lab: Lab, machine: Machine) -> Machine:
+    """With what the engine knows of it, which is all that there is of one that does not run."""
+    if machine.name not in lab.nodes:
+        return machine
+    identifier = lab.nodes[machine.name].container.id
+    try:
+        container, console = (
+            _data(engine.inspect(identifier)),
+            engine.container_logs(identifier, questions.LINES),
+        )
+    except LabError as error:
+        container, console = {"error": error.message}, ""
+    return replace(machine, container=container, console=console)
+
+
+def _steps(spec: LabSpec) -> tuple[Step, ...]:
+    try:
+        return plan_up(spec)
+    except LabError:  # its pods have no place: the error that the bundle is about
+        return ()
+
+
+def _versions(engine: Engine) -> Data:
+    ours = metadata.requires("overlay-lab") or ()
+    packages = sorted({re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in ours if "extra ==" not in each})
+    told: dict[str, Data] = {
+        "overlay-lab": our_version(),
+        "python": platform.python_version(),
+        "system": {key: value for key, value in platform.uname()._asdict().items() if key != "node"},
+        "packages": {name: metadata.version(name) for name in packages},
+        "patience": str(patience()),
+    }
+    try:
+        told["engine"] = _data(engine.describe())
+        told["images"] = [
+            {"id": image.id, "tags": list(image.tags), "kind": image.labels[labels.IMAGE], "size": image.size}
+            for image in engine.images(labels.IMAGE)
+        ]
+    except LabError as error:
+        told["engine"] = error.message
+    return told
+
+
+def _data(told: Mapping[str, Any]) -> Data:
+    """What the engine has told in JSON."""
+    data: Data = json.loads(json.dumps(told))
+    return data

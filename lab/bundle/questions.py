@@ -1,0 +1,197 @@
+"""What a bundle asks each machine, and the file that each answer becomes. Pure."""
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+
+from lab.bundle.model import Form, Question
+from lab.node.etcd import CA, CERTIFICATE, CLIENT, KEY, own_endpoint
+from lab.node.services import show_argv
+from lab.spec import LabSpec, NodeSpec
+
+__all__ = ["CONTAINERS_PATH", "CREDENTIALS_PATH", "LINES", "SPEC_PATH", "monitor_url", "of_node"]
+
+LINES = 10_000
+"""At most so many last lines of each log."""
+
+SPEC_PATH = "secrets/spec.json"
+"""Of the answer that is the lab's description; it is no file of the bundle, nor is the next."""
+
+CREDENTIALS_PATH = "secrets/etcdctl.env"
+"""Of the answer that has etcd's passwords."""
+
+CONTAINERS_PATH = "docker/containers.json"
+"""Of the file that tells about every container on a machine."""
+
+JOURNAL_FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_COMM,_PID"
+"""Beside the times, which journalctl always prints."""
+
+ALL = "all"
+
+NETWORK = {
+    "links": ("ip", "-details", "-statistics", "link", "show"),
+    "addresses": ("ip", "address", "show"),
+    "routes": ("ip", "-4", "-details", "route", "show", "table", "all"),
+    "routes-ipv6": ("ip", "-6", "-details", "route", "show", "table", "all"),
+    "rules": ("ip", "-4", "rule", "show"),
+    "rules-ipv6": ("ip", "-6", "rule", "show"),
+    "nexthops": ("ip", "-details", "nexthop", "show"),
+    "neighbours": ("ip", "-statistics", "neighbour", "show"),
+    "fdb": ("bridge", "-details", "-statistics", "fdb", "show"),
+    "bridge-ports": ("bridge", "-details", "link", "show"),
+    "qdiscs": ("tc", "-statistics", "qdisc", "show"),
+    "nftables": ("nft", "--handle", "list", "ruleset"),
+    "iptables": ("iptables-save", "--counters"),
+    "iptables-ipv6": ("ip6tables-save", "--counters"),
+    "conntrack": ("cat", "/proc/net/nf_conntrack"),
+    "sockets": ("ss", "--all", "--numeric", "--processes", "--extended", "--info", "--tcp", "--udp", "--raw"),
+    "counters": ("nstat", "--zeros", "--ignore"),
+    "sysctls": ("sysctl", "--all", "--pattern", r"^(net|kernel\.(hostname|osrelease|pid_max))\b"),
+}
+
+SYSTEM = {
+    "processes": (
+        *("ps", "-e", "-ww", "--sort=pid"),
+        *("-o", "pid,ppid,user,stat,lstart,time,rss,nlwp,wchan:24,args"),
+    ),
+    "units": ("systemctl", "list-units", "--all", "--full", "--plain", "--no-pager"),
+    "jobs": ("systemctl", "list-jobs", "--full", "--no-pager"),
+    "clock": ("sh", "-c", "date --iso-8601=ns; cat /proc/uptime"),
+    "memory": ("cat", "/proc/meminfo"),
+    "pressure": ("sh", "-c", "head -n 3 /proc/loadavg /proc/pressure/*"),
+    "disks": ("df", "-h"),
+    "mounts": ("findmnt", "--ascii", "--notruncate"),
+    "kernel": ("uname", "-a"),
+    "release": ("cat", "/etc/os-release"),
+    "packages": ("dpkg-query", "--show"),
+}
+
+ETCD = {
+    "version": ("etcd", "--version"),
+    "members": ("env", "ETCDCTL_API=3", "etcdctl", "member", "list", "--write-out=table"),
+    "status": ("env", "ETCDCTL_API=3", "etcdctl", "endpoint", "status", "--write-out=table"),
+    "health": ("env", "ETCDCTL_API=3", "etcdctl", "endpoint", "health"),
+    "alarms": ("env", "ETCDCTL_API=3", "etcdctl", "alarm", "list"),
+    "configuration": ("cat", "/etc/etcd/etcd.conf"),
+}
+
+FLANNEL = {
+    "subnet.env": ("cat", "/run/flannel/subnet.env"),
+    "docker-opts.env": ("cat", "/run/docker_opts.env"),
+    "options": ("cat", "/etc/sysconfig/flanneld"),
+    "files": ("ls", "-l", "--time-style=full-iso", "/run/flannel"),
+}
+
+DOCKER = {
+    "info": ("docker", "info"),
+    "version": ("docker", "version"),
+    "list": ("docker", "ps", "--all", "--no-trunc"),
+    "networks": ("sh", "-c", "docker network inspect $(docker network ls --quiet)"),
+    "images": ("docker", "images", "--all", "--digests", "--no-trunc"),
+}
+
+INSPECT = (
+    'ids=$(docker ps --all --quiet) || exit; if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi'
+)
+
+SYNCED = 'timeout "$0" journalctl --sync; exec journalctl "$@"'
+"""What a service has just said may be on its way to the journal yet."""
+
+
+def of_node(
+    spec: LabSpec, node: NodeSpec, seconds: float, description: str | None = None
+) -> tuple[Question, ...]:
+    """Everything that is asked of a node; all of it has `seconds`, each part of it less.
+
+    `description` is the file with the lab's description, on the node that has it.
+    """
+    asked = [
+        *_files("network", NETWORK),
+        *_files("system", SYSTEM),
+        Question("system/services.txt", tuple(show_argv(node.watched))),
+        *_journals(node, seconds),
+    ]
+    if description is not None:
+        asked.append(Question(SPEC_PATH, ("cat", description), form=Form.SECRETS))
+    if spec.etcd.auth and (node.runs("etcd") or node.runs("flanneld")):
+        asked.append(Question(CREDENTIALS_PATH, ("cat", CLIENT), form=Form.SECRETS))
+    if node.runs("etcd"):
+        asked += _of_etcd(spec, seconds)
+    if node.runs("flanneld"):
+        asked += _of_flanneld(spec, node, seconds)
+    if node.runs("docker"):
+        asked += [
+            *_files("docker", DOCKER),
+            Question(CONTAINERS_PATH, ("sh", "-c", INSPECT), form=Form.CONTAINERS),
+            Question("docker/logs", (str(LINES),), program="container_logs", form=Form.LOGS),
+        ]
+    return tuple(asked)
+
+
+def _files(folder: str, commands: dict[str, tuple[str, ...]]) -> Iterator[Question]:
+    for name, argv in commands.items():
+        yield Question(f"{folder}/{name}" if "." in name else f"{folder}/{name}.txt", argv)
+
+
+def _journals(node: NodeSpec, seconds: float) -> Iterator[Question]:
+    """One of each unit that the lab is about, and one of everything."""
+    units = [
+        *node.services,
+        *node.units,
+        *(("containerd", "lab-store", "lab-pods") if node.runs("docker") else ()),
+    ]
+    for unit in (*units, ALL):
+        which = () if unit == ALL else (f"--unit={unit}",)
+        options = ("--quiet", "--no-pager", "--output=json", f"--output-fields={JOURNAL_FIELDS}")
+        argv = ("sh", "-c", SYNCED, f"{seconds / 4:g}", *which, *options, f"--lines={LINES}")
+        yield Question(f"journal/{unit}.log", argv, form=Form.JOURNAL)
+
+
+def _of_etcd(spec: LabSpec, seconds: float) -> Iterator[Question]:
+    yield from _files("etcd", ETCD)
+    yield Question("etcd/keys.json", (f"{seconds / 4:g}",), program="etcd_keys", form=Form.KEYS)
+    known = ("--cacert", CA, "--cert", CERTIFICATE, "--key", KEY) if spec.etcd.tls else ()
+    reach = own_endpoint(spec)
+    yield Question("etcd/metrics.txt", _get(f"{reach}/metrics", seconds, *known))
+    if spec.etcd_api == "v2":
+        yield Question(
+            "etcd/keys-v2.json", _get(f"{reach}/v2/keys/?recursive=true&sorted=true", seconds, *known)
+        )
+        yield Question("etcd/self-v2.json", _get(f"{reach}/v2/stats/self", seconds, *known))
+
+
+def _of_flanneld(spec: LabSpec, node: NodeSpec, seconds: float) -> Iterator[Question]:
+    yield from _files("flannel", FLANNEL)
+    limit = f"{seconds / 2:g}"
+    yield Question("flannel/version.txt", ("timeout", "--signal=KILL", limit, "flanneld", "-version"))
+    url = monitor_url([*spec.flanneld_options, *node.flanneld.options])
+    for name in ("state", "metrics", "readyz") if url else ():
+        yield Question(f"flannel/{name}.txt", _get(f"{url}/{name}", seconds))
+
+
+def _get(url: str, seconds: float, *options: str) -> tuple[str, ...]:
+    return ("curl", "--silent", "--show-error", "--max-time", f"{seconds / 2:g}", *options, url)
+
+
+def monitor_url(options: Sequence[str]) -> str:
+    """Where a flanneld with these options answers to HTTP from its own machine (`-healthz-port`), or ""."""
+    port, address = _value("healthz-port", options) or "0", _value("healthz-ip", options) or "0.0.0.0"  # noqa: S104
+    if port == "0":
+        return ""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return ""
+    if ip.is_unspecified:
+        return f"http://{'127.0.0.1' if ip.version == 4 else '[::1]'}:{port}"
+    return f"http://{ip}:{port}" if ip.version == 4 else f"http://[{ip}]:{port}"
+
+
+def _value(name: str, options: Sequence[str]) -> str | None:
+    """The last value of an option, written -NAME=VALUE or in two words, with one dash or two."""
+    found = None
+    for number, word in enumerate(options):
+        flag, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and flag == name:
+            following = options[number + 1] if number + 1 < len(options) else None
+            found = value if equals else following
+    return found

@@ -1,0 +1,156 @@
+"""What a bundle asks, as commands."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lab.bundle.inside import program
+from lab.bundle.model import Question
+from lab.bundle.questions import monitor_url, of_node
+from lab.spec import LabSpec, load
+from tests.lab.examples import SPEC
+
+
+def asked(spec: LabSpec, name: str) -> Mapping[str, Question]:
+    (node,) = [node for node in spec.nodes if node.name == name]
+    return {question.path: question for question in of_node(spec, node, 10.0)}
+
+
+def test_every_machine_is_asked_for_its_network_and_only_for_the_services_that_it_runs() -> None:
+    master, minion = asked(SPEC, "centos-master"), asked(SPEC, "centos-minion01")
+    for name in ("routes", "rules", "neighbours", "fdb", "nftables", "iptables", "conntrack", "sysctls"):
+        assert f"network/{name}.txt" in master.keys() & minion.keys()
+    assert master["network/routes.txt"].argv[-2:] == ("table", "all")
+    assert {"etcd/keys.json", "journal/etcd.log"} <= master.keys()
+    assert not [path for path in master if path.startswith(("flannel/", "docker/"))]
+    assert {
+        "flannel/subnet.env",
+        "docker/logs",
+        "journal/flanneld.log",
+        "journal/docker.log",
+    } <= minion.keys()
+    assert not [path for path in minion if path.startswith("etcd/")]
+
+
+def test_the_units_of_the_lab_file_have_their_journals_as_well() -> None:
+    units = "{mine.service: '[Service]\\nExecStart=/bin/true'}"
+    nodes = f"[{{name: one, host: 51, services: [docker], docker: {{bip: none}}, units: {units}}}]"
+    found = asked(load(f"{{nodes: {nodes}, pods: []}}", "mine.yaml", name="mine"), "one")
+    assert "journal/mine.service.log" in found
+    assert "--unit=mine.service" in found["journal/mine.service.log"].argv
+
+
+def test_an_etcd_with_tls_is_asked_with_the_machines_own_certificate() -> None:
+    old = load("{flannel: {etcdApi: v2}, etcd: {tls: true}}", "tls.yaml", name="tls")
+    for path in ("etcd/metrics.txt", "etcd/keys-v2.json"):
+        argv = asked(old, "centos-master")[path].argv
+        assert argv[-1].startswith("https://127.0.0.1:2379/")
+        assert {"--cacert", "--cert", "--key"} <= set(argv)
+
+
+def test_the_old_store_is_asked_for_where_the_lab_uses_it() -> None:
+    old = load("flannel: {etcdApi: v2}", "v2.yaml", name="old")
+    assert "etcd/keys-v2.json" in asked(old, "centos-master")
+    assert "etcd/keys.json" in asked(old, "centos-master")
+    assert "etcd/keys-v2.json" not in asked(SPEC, "centos-master")
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ((), ""),
+        (("-healthz-port=0",), ""),
+        (("-healthz-port=8471",), "http://127.0.0.1:8471"),
+        (("--healthz-port", "8471"), "http://127.0.0.1:8471"),
+        (("-healthz-port=1", "-healthz-ip=127.0.0.2", "-healthz-port=2"), "http://127.0.0.2:2"),
+        (("-healthz-port=8471", "-healthz-ip=::"), "http://[::1]:8471"),
+        (("-healthz-port=8471", "-healthz-ip=nonsense"), ""),
+        (("-healthz-port",), ""),
+    ],
+)
+def test_flannelds_state_is_asked_for_where_its_options_say_that_it_answers(
+    options: tuple[str, ...], url: str
+) -> None:
+    assert monitor_url(options) == url
+
+
+def test_state_and_metrics_are_asked_for_with_healthz_port() -> None:
+    spec = load("flannel: {options: [-iface=eth0, -healthz-port=8471]}", "x.yaml", name="x")
+    found = asked(spec, "centos-minion01")
+    assert found["flannel/state.txt"].argv[-1] == "http://127.0.0.1:8471/state"
+    assert found["flannel/metrics.txt"].argv[-1] == "http://127.0.0.1:8471/metrics"
+    assert "flannel/state.txt" not in asked(SPEC, "centos-minion01")
+
+
+def run(name: str, *arguments: str, path: Path, **pretended: str) -> "subprocess.CompletedProcess[str]":
+    """A program of a machine, with programs of ours in place of that machine's."""
+    for command, script in pretended.items():
+        (path / command).write_text(f"#!/bin/sh\n{script}")
+        (path / command).chmod(0o755)
+    argv = [sys.executable, *program(name, *arguments)[1:]]
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_every_containers_log_is_told_and_one_that_fails_hides_no_other(tmp_path: Path) -> None:
+    docker = """
+        case "$1 $4" in
+            ps*) printf 'mysql01_mysql01\\nlab-pod-mysql01\\n' ;;
+            *mysql01_mysql01) echo out; echo err >&2 ;;
+            *) echo "Error response from daemon: no such log" >&2; exit 1 ;;
+        esac
+    """
+    done = run("container_logs", "100", path=tmp_path, docker=docker)
+    told = {line["container"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert told["mysql01_mysql01"] == {"container": "mysql01_mysql01", "log": "out\nerr\n", "status": 0}
+    assert told["lab-pod-mysql01"]["status"] == 1
+    assert "no such log" in told["lab-pod-mysql01"]["log"]
+
+
+def test_a_docker_that_does_not_answer_says_so(tmp_path: Path) -> None:
+    done = run(
+        "container_logs", "1", path=tmp_path, docker="echo 'Cannot connect to the Docker daemon' >&2; exit 1"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Cannot connect" in done.stderr
+
+
+# As etcdctl 3.5 prints them.
+KEYS = '{"header":{"revision":7},"kvs":[{"key":"YQ==","lease":7587870000000000001,"value":"Yg=="}],"count":1}'
+LEASE = '{"id":7587870000000000001,"ttl":86390,"granted-ttl":86400,"keys":null}'
+
+
+def test_etcds_keys_come_with_what_is_left_of_their_leases(tmp_path: Path) -> None:
+    etcdctl = f"""
+        case "$*" in
+            *"get  --prefix --consistency=l"*) echo '{KEYS}' ;;
+            *"lease timetolive 694d87900fd7e001"*) echo '{LEASE}' ;;
+            *) exit 9 ;;
+        esac
+    """
+    done = run("etcd_keys", "4", path=tmp_path, etcdctl=etcdctl)
+    told = json.loads(done.stdout)
+    assert told["consistency"] == "l"
+    assert told["leases"] == {"7587870000000000001": {"ttl": 86390, "granted": 86400}}
+
+
+def test_a_member_without_a_quorum_tells_what_it_has_itself(tmp_path: Path) -> None:
+    etcdctl = f"""
+        case "$*" in
+            *--consistency=s*) echo '{KEYS}' ;;
+            *) echo "context deadline exceeded" >&2; exit 1 ;;
+        esac
+    """
+    done = run("etcd_keys", "4", path=tmp_path, etcdctl=etcdctl)
+    told = json.loads(done.stdout)
+    assert (told["consistency"], told["leases"], told["count"]) == ("s", {}, 1)
+
+
+def test_an_etcd_that_tells_nothing_gives_its_reason(tmp_path: Path) -> None:
+    done = run("etcd_keys", "4", path=tmp_path, etcdctl="echo 'connection refused' >&2; exit 1")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "connection refused\n\n")

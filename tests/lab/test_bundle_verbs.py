@@ -1,0 +1,176 @@
+"""When a bundle is written, by which verb, and where to."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lab import checks, host
+from lab.bundle.destination import Destination, destination, stem
+from lab.cli.group import run
+from lab.engine import Engine
+from lab.errors import LabError
+from tests.lab.bundles import failing
+from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+from tests.schemas import problems
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PretendedEngine]:
+    """An engine that only remembers, and the lab demo on it; the current folder is a new one."""
+    monkeypatch.delenv("LAB_BUNDLES", raising=False)
+    monkeypatch.setenv("LAB_NAME", "demo")
+    monkeypatch.chdir(tmp_path)
+    with in_a_pretended_world() as engine:
+        monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
+        monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
+        yield engine
+
+
+@pytest.fixture
+def something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PATIENCE", "0.01")  # `lab up` waits for a while for what is wrong to become right
+    monkeypatch.setattr(checks, "run_all", lambda *_, **__: list(failing()))
+
+
+def names(file: Path) -> dict[str, str]:
+    """The files of a bundle, without its folder."""
+    with tarfile.open(file) as archive:
+        found = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive}
+        return {name: data.read().decode() for name, data in found.items() if data is not None}
+
+
+def test_lab_bundle_writes_a_file_and_says_what_is_in_it(
+    world: PretendedEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["up"])
+    capsys.readouterr()
+    assert run(["bundle", "-o", str(tmp_path / "new" / "x.tar.gz"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert problems("bundle", document) == []
+    assert document["file"] == str(tmp_path / "new" / "x.tar.gz")
+    found = names(tmp_path / "new" / "x.tar.gz")
+    assert {item["path"] for item in document["files"]} == found.keys() - {"index.html", "contents.json"}
+    assert json.loads(found["versions.json"])["engine"] == {"Version": "20.10.24"}
+    assert found["nodes/centos-master/console.log"].startswith("Welcome to Debian")
+    assert "running" in found["nodes/centos-minion01/container.json"]
+
+
+@pytest.mark.usefixtures("world")
+def test_without_a_place_it_goes_into_the_current_folder_under_a_name_that_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["up"])
+    assert run(["bundle"]) == 0
+    (file,) = tmp_path.glob("*")
+    assert file.name.startswith("lab-demo-2")
+    assert file.name.endswith("Z.tar.gz")
+    assert capsys.readouterr().out.splitlines()[-1] == "centos-minion02 has told nothing: " + (
+        "the program that asks did not print its answers but: ''"
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_a_bundle_about_a_lab_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert run(["bundle"]) == 1
+    assert list(tmp_path.glob("*")) == []
+
+
+def test_an_up_that_fails_leaves_a_bundle_if_it_was_asked_for_and_then_removes_all(
+    world: PretendedEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def during(asked: str) -> None:
+        if asked == "start lab-demo-centos-minion01":
+            raise LabError("no space left on device")
+
+    world.during = during
+    assert run(["up"]) == 1
+    assert list(tmp_path.glob("*")) == []
+    assert run(["up", "--bundle", "bundles/"]) == 1
+    assert world.left == []
+    (file,) = tmp_path.glob("bundles/lab-demo-*.tar.gz")
+    assert f"All that is known of it is in bundles/{file.name}" in capsys.readouterr().err
+    found = names(file)
+    assert found["why.txt"] == "lab up has failed: no space left on device\n"
+    plan = {line.split("   ")[0]: line for line in found["plan.txt"].splitlines()}
+    assert "failed" in plan["node centos-minion01"]
+    assert "no space left on device" in plan["node centos-minion01"]
+    assert json.loads(found["contents.json"])["nodes"][1]["state"] == "created"
+
+
+@pytest.mark.usefixtures("world", "something_is_wrong")
+@pytest.mark.parametrize("verb", ["up", "check"])
+def test_a_check_that_does_not_hold_leaves_a_bundle_with_what_it_has_found(verb: str, tmp_path: Path) -> None:
+    run(["up"])
+    assert list(tmp_path.glob("*")) == []
+    if verb == "up":
+        run(["down"])
+    assert run([verb, "--bundle", "why.tar.gz"]) == 1
+    found = names(tmp_path / "why.tar.gz")
+    wrong = [item for item in json.loads(found["checks.json"])["findings"] if item["kind"] == "fail"]
+    assert [item["id"] for item in wrong] == ["routes.overlay"]
+    assert "overlay routes" in found["index.html"]
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("verb", ["up", "check"])
+def test_where_all_is_right_no_bundle_is_left(verb: str, tmp_path: Path) -> None:
+    if verb == "check":
+        run(["up"])
+    assert run([verb, "--bundle", "why.tar.gz"]) == 0
+    assert list(tmp_path.glob("*")) == []
+
+
+@pytest.mark.usefixtures("world", "something_is_wrong")
+def test_a_folder_in_the_environment_is_where_every_bundle_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_BUNDLES", str(tmp_path / "all"))
+    run(["up"])
+    run(["check"])
+    run(["bundle"])
+    assert len(list(tmp_path.glob("all/lab-demo-*.tar.gz"))) == 3
+
+
+@pytest.mark.usefixtures("world", "something_is_wrong")
+def test_a_bundle_that_cannot_be_written_hides_nothing_of_what_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    run(["up"])
+    assert run(["check", "--bundle", "file/x.tar.gz"]) == 1
+    said = capsys.readouterr()
+    assert "overlay routes" in said.out
+    assert "there is no bundle: writing the bundle to file/x.tar.gz: " in said.err
+    assert run(["bundle", "-o", "file/x.tar.gz"]) == 1
+
+
+AT = datetime(2026, 11, 29, 9, 15, 7, tzinfo=UTC)
+
+
+def test_a_folder_is_one_that_is_there_or_that_ends_like_one(tmp_path: Path) -> None:
+    assert destination(str(tmp_path), {}) == Destination(tmp_path, folder=True)
+    assert destination(f"{tmp_path}/new/", {}) == Destination(tmp_path / "new", folder=True)
+    assert destination(f"{tmp_path}/new", {}) == Destination(tmp_path / "new", folder=False)
+    assert destination(None, {"LAB_BUNDLES": "x"}) == Destination(Path("x"), folder=True)
+    assert destination(f"{tmp_path}/y", {"LAB_BUNDLES": "x"}) == Destination(tmp_path / "y", folder=False)
+    assert destination(None, {}) is None
+
+
+def test_no_bundle_takes_anothers_place(tmp_path: Path) -> None:
+    into = Destination(tmp_path / "all", folder=True)
+    name = stem("lab-demo", AT)
+    files = [into.write(name, data) for data in (b"one", b"two", b"three")]
+    assert [file.name for file in files] == [
+        "lab-demo-20261129T091507Z.tar.gz",
+        "lab-demo-20261129T091507Z-2.tar.gz",
+        "lab-demo-20261129T091507Z-3.tar.gz",
+    ]
+    assert [file.read_bytes() for file in files] == [b"one", b"two", b"three"]
+
+
+def test_a_tests_name_is_one_that_a_file_can_have() -> None:
+    assert stem("test_x[../a b]", AT) == "test_x_.._a_b_-20261129T091507Z"
