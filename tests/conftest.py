@@ -16,6 +16,14 @@ STRICT = Path(__file__).parent / "strict"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_bundles():
+    """The `lab` of a test leaves none where a user's own would: what fails in a test is often meant to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LAB_BUNDLES", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _strict_programs():
     """Every Python that a test starts on this machine ends at an error in a finalizer or in a thread.
 

@@ -91,6 +91,11 @@ def test_the_action_brings_a_lab_up_that_later_steps_mean(name, tmp_path):
     assert runner.outputs()["name"] == name
     report = json.loads(Path(runner.outputs()["report"]).read_text())
     assert (report["lab"], report["failed"]) == (name, 0)
+    bundles = runner.told("GITHUB_ENV")["LAB_BUNDLES"]
+    assert Path(bundles).is_relative_to(tmp_path)
+    assert not Path(bundles).exists()
+    runner.shell("lab exec centos-minion01 -- ip link set docker0 mtu 1400; ! lab check")
+    assert [file.suffix for file in Path(bundles).iterdir()] == [".gz"]
     assert name in runner.shell("lab ls")
     assert "centos-minion02" in runner.shell("lab exec centos-minion02 -- hostname")
     runner.shell("lab down")

@@ -1,0 +1,123 @@
+"""What the pytest fixtures do when a test that has a lab fails: runs of pytest on a pretended engine."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+CONFTEST = """
+import pytest
+from tests.lab.pretended import in_a_pretended_world
+
+pytest_plugins = ["lab.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def engine():
+    with in_a_pretended_world() as fake:
+        yield fake.engine
+"""
+
+
+class Run:
+    """How the run ended."""
+
+    def __init__(self, folder: Path, tests: str, *options: str) -> None:
+        (folder / "conftest.py").write_text(CONFTEST)
+        (folder / "test_it.py").write_text(tests)
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={folder}", *options],
+            cwd=folder,
+            env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        self.output = done.stdout + done.stderr
+        self.named = dict(re.findall(r"^lab bundle about (\S+): (.*)$", self.output, re.MULTILINE))
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
+def test_the_bundle_of_a_failed_test_is_named_in_the_summary(tmp_path: Path, workers: list[str]) -> None:
+    tests = """
+def test_a(lab):
+    assert 1 == 2, "no luck"
+
+def test_b(lab):
+    pass
+
+def test_c():
+    assert 1 == 2
+"""
+    run = Run(tmp_path, tests, *workers)
+    assert list(run.named) == ["test_it.py::test_a"], run.output
+    (file,) = (tmp_path / "lab-bundles").iterdir()
+    assert run.named["test_it.py::test_a"] == f"lab-bundles/{file.name}"
+    assert re.fullmatch(r"test_a-\d{8}T\d{6}Z\.tar\.gz", file.name)
+    with tarfile.open(file) as archive:
+        why = archive.extractfile(f"{file.name.removesuffix('.tar.gz')}/why.txt")
+        assert why is not None
+        assert why.read().startswith(b"The test test_a has failed: no luck\n")
+
+
+def test_a_lab_that_a_test_has_made_or_opened_itself_is_in_a_bundle_too(tmp_path: Path) -> None:
+    tests = """
+from lab import spec
+from lab.fixtures import temporary_lab
+
+def test_made(make_lab):
+    make_lab(spec.tutorial())
+    assert False
+
+def test_opened(engine):
+    with temporary_lab(engine, spec.tutorial()):
+        assert False
+"""
+    run = Run(tmp_path, tests, "--lab-bundles=elsewhere")
+    assert sorted(run.named) == ["test_it.py::test_made", "test_it.py::test_opened"], run.output
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 2
+
+
+BROKEN = """
+import pytest
+from lab import spec
+from lab.errors import LabError
+from lab.fixtures import temporary_lab
+
+@pytest.fixture(autouse=True)
+def broken(engine):
+    def during(asked):
+        if asked.startswith("start "):
+            raise LabError("out of sorts")
+    engine.during = during
+"""
+
+
+def test_a_lab_that_could_not_be_made_is_in_a_bundle_too(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        f"{BROKEN}\n@pytest.fixture\ndef mine(make_lab): make_lab(spec.tutorial())\n"
+        "\ndef test_a(mine): pass\n",
+    )
+    assert list(run.named) == ["test_it.py::test_a"], run.output
+
+
+def test_what_was_to_fail_leaves_no_bundle(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        f"{BROKEN}\ndef test_a(make_lab):\n    with pytest.raises(LabError):\n"
+        "        make_lab(spec.tutorial())\n",
+    )
+    assert "1 passed" in run.output
+    assert run.named == {}
+    assert list((tmp_path / "lab-bundles").iterdir()) == []
