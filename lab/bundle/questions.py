@@ -42,7 +42,6 @@ NETWORK = {
     "nftables": ("nft", "--handle", "list", "ruleset"),
     "iptables": ("iptables-save", "--counters"),
     "iptables-ipv6": ("ip6tables-save", "--counters"),
-    "conntrack": ("cat", "/proc/net/nf_conntrack"),
     "sockets": ("ss", "--all", "--numeric", "--processes", "--extended", "--info", "--tcp", "--udp", "--raw"),
     "counters": ("nstat", "--zeros", "--ignore"),
     "sysctls": ("sysctl", "--all", "--pattern", r"^(net|kernel\.(hostname|osrelease|pid_max))\b"),
@@ -106,6 +105,7 @@ def of_node(
     """
     asked = [
         *_files("network", NETWORK),
+        Question("network/conntrack.txt", (), program="conntrack"),
         *_files("system", SYSTEM),
         Question("system/services.txt", tuple(show_argv(node.watched))),
         *_journals(node, seconds),

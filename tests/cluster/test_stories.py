@@ -1,7 +1,7 @@
 """What happens to a lab over time: restarts, reboots, neighbours, removal."""
 
 import json
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import docker
 import pytest
@@ -19,6 +19,7 @@ from lab.labels import CACHE, NAME
 from lab.node.kubelet import DockerDown
 from lab.pods import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
+from tests.cluster.pausing import paused
 from tests.cluster.registry import registry
 from tests.lab.labfile import lab_file
 
@@ -109,18 +110,6 @@ def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
 
 def pairs(findings, check):
     return {finding.subject.names for finding in findings if finding.id == check}
-
-
-@contextmanager
-def paused(lab, node):
-    """A machine all of whose processes stand still, as by `docker pause`."""
-    with closing(docker.from_env()) as client:
-        container = client.containers.get(lab.node(node).container.id)
-        container.pause()
-        try:
-            yield
-        finally:
-            container.unpause()
 
 
 def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all_the_same(worn, run_lab):

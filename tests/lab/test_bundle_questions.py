@@ -2,14 +2,16 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from lab.bundle.inside import program
+from lab.bundle.inside import conntrack, program
 from lab.bundle.model import Question
 from lab.bundle.questions import monitor_url, of_node
 from lab.spec import LabSpec, load
@@ -118,6 +120,64 @@ def test_a_docker_that_does_not_answer_says_so(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "Cannot connect" in done.stderr
+
+
+# Numbers are those of linux/netfilter/nfnetlink_conntrack.h.
+def attribute(kind: int, *parts: bytes) -> bytes:
+    """A netlink attribute (struct nlattr of linux/netlink.h), padded to four bytes."""
+    data = b"".join(parts)
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def half(source: str, destination: str, protocol: int, *more: bytes) -> bytes:
+    """One direction of a connection: CTA_TUPLE_IP and CTA_TUPLE_PROTO."""
+    ends = [ip_address(each) for each in (source, destination)]
+    kinds = (1, 2) if ends[0].version == 4 else (3, 4)
+    addresses = [attribute(kind, end.packed) for kind, end in zip(kinds, ends, strict=True)]
+    return attribute(1, *addresses) + attribute(2, attribute(1, bytes([protocol])), *more)
+
+
+def ports(source: int, destination: int) -> bytes:
+    return attribute(2, source.to_bytes(2, "big")) + attribute(3, destination.to_bytes(2, "big"))
+
+
+def number(kind: int, value: int) -> bytes:
+    return attribute(kind, value.to_bytes(4, "big"))
+
+
+TCP = 0x8000  # NLA_F_NESTED, as the kernel sets it
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            attribute(TCP | 1, half("10.2.35.2", "10.2.52.2", 6, ports(41614, 3306)))
+            + attribute(TCP | 2, half("10.2.52.2", "10.2.35.2", 6, ports(3306, 41614)))
+            + number(3, 0b1110)  # IPS_SEEN_REPLY, IPS_ASSURED, IPS_CONFIRMED
+            + number(7, 431999)
+            + attribute(TCP | 4, attribute(TCP | 1, attribute(1, b"\3")))
+            + number(8, 0),
+            "tcp 431999 ESTABLISHED src=10.2.35.2 dst=10.2.52.2 sport=41614 dport=3306 "
+            "src=10.2.52.2 dst=10.2.35.2 sport=3306 dport=41614 [ASSURED] mark=0",
+        ),
+        (
+            attribute(1, half("fd00::1", "fd00::2", 58, attribute(7, b"\0\7"), attribute(8, b"\x80")))
+            + attribute(2, half("fd00::2", "fd00::1", 58, attribute(7, b"\0\7"), attribute(8, b"\x81")))
+            + number(3, 0b1000),
+            "icmpv6 src=fd00::1 dst=fd00::2 id=7 type=128 [UNREPLIED] src=fd00::2 dst=fd00::1 id=7 type=129",
+        ),
+        (
+            attribute(1, half("10.2.35.2", "10.2.52.2", 47))
+            + attribute(2, half("10.2.52.2", "10.2.35.2", 47))
+            + number(3, 0),
+            "47 src=10.2.35.2 dst=10.2.52.2 [UNREPLIED] src=10.2.52.2 dst=10.2.35.2",
+        ),
+    ],
+    ids=["tcp", "icmpv6", "gre"],
+)
+def test_a_tracked_connection_is_shown_as_the_kernels_own_list_shows_it(message: bytes, shown: str) -> None:
+    assert conntrack.line(message) == shown
 
 
 # As etcdctl 3.5 prints them.
