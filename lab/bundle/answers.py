@@ -84,9 +84,9 @@ def _complaint(output: Output) -> str:
     if output.exit_code == 0 and not said:
         return ""
     gap = "\n" if output.stdout and not output.stdout.endswith("\n") else ""
-    return f"{gap}--- exit status {output.exit_code}" + (
-        f", and on standard error:\n{said}\n" if said else "\n"
-    )
+    parts = [f"exit status {output.exit_code}"] if output.exit_code else []
+    parts += [f"on standard error:\n{said}"] if said else []
+    return f"{gap}--- {', and '.join(parts)}\n"
 
 
 def _logs(folder: str, output: Output) -> Mapping[str, Data]:

@@ -36,7 +36,8 @@ it is replaced only after the variable's name."""
 SENSITIVE = "|".join(
     [
         r"passw(?:or)?d|passphrase|mysql_pwd|secret|token",
-        r"private[ _-]?key|pre-?shared[ _-]?key|psk|[_-]key(?![\w-])",  # the last: also tcp_fastopen_key
+        r"(?:private|pre-?shared|api|access|auth|encryption|signing|fastopen)[ _-]?key",
+        r"(?<![a-z0-9])psk(?![a-z0-9])",  # no part of a random identifier
     ]
 )
 """What a name has in it, if what it names is not to be seen."""

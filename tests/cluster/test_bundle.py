@@ -88,12 +88,8 @@ def test_a_bundle_tells_of_a_lab_of_which_one_machine_stands_still_and_has_no_pa
 
 
 def tracked(text):
-    """Connections of a list, without what changes from moment to moment."""
-    found = set()
-    for line in text.splitlines():
-        words = line.removeprefix("ipv4     2 ").removeprefix("ipv6     10 ").split()
-        found.add((words[0], *(word for word in words if re.match(r"(src|dst|sport|dport|id)=", word))))
-    return found
+    """Connections of a list: the addresses and ports of both directions."""
+    return {tuple(re.findall(r"\b(?:src|dst|sport|dport|id|type)=\S+", line)) for line in text.splitlines()}
 
 
 def test_tracked_connections_are_those_that_the_kernel_lists(lab, run_lab, tmp_path):

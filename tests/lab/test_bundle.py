@@ -42,6 +42,11 @@ def test_a_command_that_fails_is_told_after_what_it_had_printed() -> None:
     )
 
 
+def test_what_a_command_says_beside_its_answer_comes_after_it() -> None:
+    found = about(ONE, "flannel/version.txt", "", "0.1.0\n")
+    assert found[f"nodes/{ONE}/flannel/version.txt"] == "--- on standard error:\n0.1.0\n"
+
+
 def test_a_command_that_hangs_is_told_and_hides_no_other() -> None:
     lab = bundled_lab(answers={ONE: {"docker/info.txt": ("", "", 124), "network/links.txt": ("lo", "", 0)}})
     found = texts(bundle_of(evidence(lab)))

@@ -84,6 +84,8 @@ def test_what_nobody_has_told_the_lab_is_found_by_its_form(text: str, secret: st
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "10.2.52.0/24 dev docker0 proto kernel scope link src 10.2.52.1",
         "systemd-ask-password-console.path loaded active waiting",
+        "lowerdir=/var/lib/docker/overlay2/l/ERHZIONXQ4IBKPSKHGFCIIXEUB:/var/lib/docker/overlay2/l/X",
+        'FLANNEL_ETCD_KEY="/coreos.com/network"',
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
