@@ -2,7 +2,6 @@
 
 import json
 import re
-import tarfile
 
 import pytest
 
@@ -11,17 +10,11 @@ from lab.observe import PASSWORD
 from tests.cluster.judging import wait_until_right
 from tests.cluster.pausing import paused
 from tests.schemas import problems
+from tests.unpacked import unpacked
 
 pytestmark = pytest.mark.cluster
 
 MASTER, STILL, OTHER = "centos-master", "centos-minion02", "centos-minion01"
-
-
-def read(file):
-    """The files of a bundle, without its folder."""
-    with tarfile.open(file) as archive:
-        files = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive}
-        return {name: data.read().decode() for name, data in files.items() if data is not None}
 
 
 def test_a_bundle_tells_of_a_lab_of_which_one_machine_stands_still_and_has_no_password(
@@ -31,7 +24,7 @@ def test_a_bundle_tells_of_a_lab_of_which_one_machine_stands_still_and_has_no_pa
     with paused(lab, STILL):
         done = run_lab("bundle", "--name", lab.name, "-o", str(file), "--json")
     assert done.returncode == 0, done.stderr
-    document, found = json.loads(done.stdout), read(file)
+    document, found = json.loads(done.stdout), unpacked(file)
     assert problems("bundle", document) == []
 
     # Whoever stands still is in it as such, and hides nothing of the others.
@@ -99,7 +92,7 @@ def test_tracked_connections_are_those_that_the_kernel_lists(lab, run_lab, tmp_p
     minion.run(["ping", "-c", "1", MASTER])
     before = tracked(minion.run(["cat", "/proc/net/nf_conntrack"]).text)
     run_lab("bundle", "--name", lab.name, "-o", str(tmp_path / "bundle.tar.gz"))
-    asked = tracked(read(tmp_path / "bundle.tar.gz")[f"nodes/{OTHER}/network/conntrack.txt"])
+    asked = tracked(unpacked(tmp_path / "bundle.tar.gz")[f"nodes/{OTHER}/network/conntrack.txt"])
     after = tracked(minion.run(["cat", "/proc/net/nf_conntrack"]).text)
     assert before & after
     assert before & after <= asked
@@ -109,10 +102,12 @@ def test_a_flanneld_with_healthz_port_tells_its_state_and_both_of_etcds_stores_t
     make_lab, run_lab, tmp_path
 ):
     flannel = {"options": ["-iface=eth0", "-healthz-port=8471"], "etcdApi": "v2"}
-    lab = make_lab(spec.load(json.dumps({"flannel": flannel, "pods": []}), "state.yaml", name="state")).lab
+    nodes = [{"name": MASTER, "role": "master", "host": 51}, {"name": OTHER, "role": "minion", "host": 52}]
+    file = json.dumps({"nodes": nodes, "flannel": flannel, "pods": []})
+    lab = make_lab(spec.load(file, "state.yaml", name="state")).lab
     done = run_lab("bundle", "--name", lab.name, "-o", str(tmp_path / "bundle.tar.gz"))
     assert done.returncode == 0, done.stderr
-    found = read(tmp_path / "bundle.tar.gz")
+    found = unpacked(tmp_path / "bundle.tar.gz")
     assert json.loads(found[f"nodes/{OTHER}/flannel/state.txt"])
     assert "flanneld_ready" in found[f"nodes/{OTHER}/flannel/metrics.txt"]
     assert "/coreos.com/network/subnets/" in found[f"nodes/{MASTER}/etcd/keys-v2.json"]

@@ -1,12 +1,14 @@
 """An etcd of three members with TLS and users, on machines that run flannel as well."""
 
 import json
+import re
 
 import pytest
 
 from lab import checks
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
+from tests.unpacked import unpacked
 
 pytestmark = pytest.mark.cluster
 
@@ -26,6 +28,24 @@ def test_three_members_of_etcd_agree_and_every_check_holds(three_members):
         assert listed.count("started") == 3
         env = node.run(["cat", "/etc/sysconfig/flanneld"]).text
         assert 'FLANNEL_ETCD="https://node1:2379,https://node2:2379,https://node3:2379"' in env
+
+
+def test_a_bundle_has_the_keys_of_an_etcd_with_tls_and_users_and_nothing_that_lets_anybody_in(
+    three_members, run_lab, tmp_path
+):
+    done = run_lab("bundle", "--name", three_members.name, "-o", str(tmp_path / "bundle.tar.gz"))
+    assert done.returncode == 0, done.stderr
+    found = unpacked(tmp_path / "bundle.tar.gz")
+    for name in three_members.nodes:
+        keys = {item["key"] for item in json.loads(found[f"nodes/{name}/etcd/keys.json"])["keys"]}
+        assert f"{three_members.spec.etcd_prefix}/config" in keys
+        assert "etcd_server_has_leader 1" in found[f"nodes/{name}/etcd/metrics.txt"]
+    node = three_members.node("node2")
+    given = node.run(["cat", "/etc/overlay-lab/etcdctl.env"]).text
+    secret = re.findall(r"(?m)^\w*PASSWORD=(\S+)$", given)
+    assert len(secret) == 2
+    secret += node.run(["sed", "1d;$d", "/etc/overlay-lab/etcd/node-key.pem"]).text.split()
+    assert [path for path, text in found.items() if any(each in text for each in secret)] == []
 
 
 def test_etcd_with_tls_and_users_lets_in_nobody_else(three_members):

@@ -165,7 +165,7 @@ TCP = 0x8000  # NLA_F_NESTED, as the kernel sets it
             attribute(1, half("fd00::1", "fd00::2", 58, attribute(7, b"\0\7"), attribute(8, b"\x80")))
             + attribute(2, half("fd00::2", "fd00::1", 58, attribute(7, b"\0\7"), attribute(8, b"\x81")))
             + number(3, 0b1000),
-            "icmpv6 src=fd00::1 dst=fd00::2 id=7 type=128 [UNREPLIED] src=fd00::2 dst=fd00::1 id=7 type=129",
+            "icmpv6 src=fd00::1 dst=fd00::2 type=128 id=7 [UNREPLIED] src=fd00::2 dst=fd00::1 type=129 id=7",
         ),
         (
             attribute(1, half("10.2.35.2", "10.2.52.2", 47))

@@ -1,7 +1,6 @@
 """When a bundle is written, by which verb, and where to."""
 
 import json
-import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from lab.errors import LabError
 from tests.lab.bundles import failing
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
 from tests.schemas import problems
+from tests.unpacked import unpacked
 
 
 @pytest.fixture
@@ -36,13 +36,6 @@ def something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "run_all", lambda *_, **__: list(failing()))
 
 
-def names(file: Path) -> dict[str, str]:
-    """The files of a bundle, without its folder."""
-    with tarfile.open(file) as archive:
-        found = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive}
-        return {name: data.read().decode() for name, data in found.items() if data is not None}
-
-
 def test_lab_bundle_writes_a_file_and_says_what_is_in_it(
     world: PretendedEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,7 +45,7 @@ def test_lab_bundle_writes_a_file_and_says_what_is_in_it(
     document = json.loads(capsys.readouterr().out)
     assert problems("bundle", document) == []
     assert document["file"] == str(tmp_path / "new" / "x.tar.gz")
-    found = names(tmp_path / "new" / "x.tar.gz")
+    found = unpacked(tmp_path / "new" / "x.tar.gz")
     assert {item["path"] for item in document["files"]} == found.keys() - {"index.html", "contents.json"}
     assert json.loads(found["versions.json"])["engine"] == {"Version": "20.10.24"}
     assert found["nodes/centos-master/console.log"].startswith("Welcome to Debian")
@@ -93,7 +86,7 @@ def test_an_up_that_fails_leaves_a_bundle_if_it_was_asked_for_and_then_removes_a
     assert world.left == []
     (file,) = tmp_path.glob("bundles/lab-demo-*.tar.gz")
     assert f"All that is known of it is in bundles/{file.name}" in capsys.readouterr().err
-    found = names(file)
+    found = unpacked(file)
     assert found["why.txt"] == "lab up has failed: no space left on device\n"
     plan = {line.split("   ")[0]: line for line in found["plan.txt"].splitlines()}
     assert "failed" in plan["node centos-minion01"]
@@ -109,7 +102,7 @@ def test_a_check_that_does_not_hold_leaves_a_bundle_with_what_it_has_found(verb:
     if verb == "up":
         run(["down"])
     assert run([verb, "--bundle", "why.tar.gz"]) == 1
-    found = names(tmp_path / "why.tar.gz")
+    found = unpacked(tmp_path / "why.tar.gz")
     wrong = [item for item in json.loads(found["checks.json"])["findings"] if item["kind"] == "fail"]
     assert [item["id"] for item in wrong] == ["routes.overlay"]
     assert "overlay routes" in found["index.html"]

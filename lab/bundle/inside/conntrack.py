@@ -24,7 +24,8 @@ CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_SRC, CTA_IP_DST = (1, 3), (2, 4)
 """For IPv4 and for IPv6."""
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
-CTA_PROTO_ICMP = {4: "id", 5: "type", 6: "code", 7: "id", 8: "type", 9: "code"}
+CTA_PROTO_ICMP = {5: "type", 6: "code", 4: "id", 8: "type", 9: "code", 7: "id"}
+"""For ICMP and for ICMPv6, in the order in which the kernel's own list has them."""
 CTA_PROTOINFO_TCP = 1
 CTA_PROTOINFO_TCP_STATE = 1
 
