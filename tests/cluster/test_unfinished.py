@@ -10,6 +10,7 @@ import pytest
 from lab import spec, wait
 from lab.deadlines import patience
 from tests.processes import running
+from tests.unpacked import unpacked
 
 pytestmark = pytest.mark.cluster
 
@@ -67,11 +68,19 @@ def test_an_interrupted_up_removes_what_it_made(name, left_of):
     assert left_of(name) == []
 
 
-def test_a_failed_up_says_why_and_removes_what_it_made(name, tmp_path, run_lab, left_of):
+def test_a_failed_up_says_why_leaves_a_bundle_that_was_asked_for_and_removes_what_it_made(
+    name, tmp_path, run_lab, left_of
+):
     file = tmp_path / "lab.yaml"
     file.write_text("flanneld: {options: [-ifcae=eth0]}\n")
-    failed = run_lab("up", "-f", str(file), "--name", name)
+    failed = run_lab("up", "-f", str(file), "--name", name, "--bundle", str(tmp_path / "why.tar.gz"))
     assert failed.returncode == 1
     assert "flag provided but not defined: -ifcae" in failed.stderr, failed.stderr
     assert "Traceback" not in failed.stderr
     assert left_of(name) == []
+    # What is in the bundle was there only before the lab was removed.
+    assert f"All that is known of it is in {tmp_path}/why.tar.gz\n" in failed.stderr
+    found = unpacked(tmp_path / "why.tar.gz")
+    assert "flag provided but not defined: -ifcae" in found["why.txt"]
+    assert "flag provided but not defined: -ifcae" in found["nodes/centos-minion01/journal/flanneld.log"]
+    assert "failed" in next(line for line in found["plan.txt"].splitlines() if line.startswith("docker on"))
