@@ -32,6 +32,7 @@ from lab.observe.ask import ask_node
 from lab.protocols import LabAccess
 from lab.render.documents import Document
 from lab.spec import LabSpec, NodeSpec
+from lab.spec.segment import interfaces
 
 __all__ = ["ask_machines", "collect"]
 
@@ -92,7 +93,7 @@ def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
     asked = questions.of_node(lab.spec, node, BUNDLED.seconds, described)
     batch = {question.path: _argv(question) for question in asked}
     answers = ask_node(lab, node.name, batch, BUNDLED.seconds, datetime.now(UTC))
-    address = str(lab.underlay[node.host])
+    address = str(interfaces(node, lab.segments)[0].ip)
     return Machine(node.name, node.services, address, lab.state(node.name), asked, answers)
 
 
