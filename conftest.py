@@ -1,3 +1,3 @@
-"""Loads the laboratory's pytest fixtures, and the order in which workers take files."""
+"""Loads the order in which workers take files. The laboratory's own plugin pytest finds by itself."""
 
-pytest_plugins = ["lab.fixtures", "tests.longest_first"]
+pytest_plugins = ["tests.longest_first"]

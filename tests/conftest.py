@@ -1,18 +1,26 @@
-"""Hypothesis without a time limit per example, and programs in which no error goes unheard."""
+"""Hypothesis without time limits, and programs in which no error goes unheard."""
 
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.effort import USUALLY
 
 # Tests share the machine's cores, and none is timed.
-settings.register_profile("untimed", deadline=None, max_examples=USUALLY)
+settings.register_profile(
+    "untimed", deadline=None, max_examples=USUALLY, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 STRICT = Path(__file__).parent / "strict"
+
+
+@pytest.fixture(scope="session")
+def engine(lab_engine):
+    """The Docker engine, as the plugin has it."""
+    return lab_engine
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,10 @@ NODE = set(requirements((ROOT / "locks" / "node.txt").read_text()))
 # Who runs these has what they import from elsewhere.
 ELSEWHERE = {
     "lab.bench.picture": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
-    "lab.fixtures": {"pytest"},  # pytest itself loads it
+    # pytest itself loads them.
+    "lab.pytest_plugin": {"pytest"},
+    "lab.pytest_plugin.labs": {"pytest"},
+    "lab.pytest_plugin.report": {"pytest"},
 }
 
 

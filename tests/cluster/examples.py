@@ -6,7 +6,7 @@ from pathlib import Path
 from lab import spec
 from lab.cluster import Lab
 from lab.engine import Engine
-from lab.fixtures import temporary_lab
+from lab.pytest_plugin.labs import temporary_lab
 
 __all__ = ["FOLDER", "example"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab import spec, tutorial
 from lab.cluster import Lab
-from lab.fixtures import temporary_lab
+from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.devices import needs
 from tests.cluster.judging import subnets, wait_until_right, wrong
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from lab import checks, spec
-from lab.fixtures import temporary_lab
 from lab.flannel import ETCD_V3, parse_version
+from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.examples import FOLDER, example
 from tests.cluster.judging import wait_until_right, wrong
 from tests.cluster.reference import WITHOUT, references
@@ -17,6 +17,7 @@ TESTED = {
     "five-minions.yaml": "here",
     "mixed-versions.yaml": "here, if a genuine flannel is named",
     "own-daemon/lab.yaml": "here",
+    "pytest-project/lab.yaml": "test_installed.py",
     "small-packets.yaml": "here",
     "three-etcd-members.yaml": "test_etcd_members.py",
     "tutorial.yaml": "test_cluster.py: it is the tutorial's cluster",

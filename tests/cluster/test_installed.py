@@ -1,11 +1,14 @@
 """A lab from an empty folder, with nothing but what was installed from the wheel."""
 
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
 from tests import wheels
+from tests.cluster.examples import FOLDER
 
 pytestmark = pytest.mark.cluster
 
@@ -28,3 +31,18 @@ def test_an_installed_lab_comes_up_from_an_empty_folder(programs, name, tmp_path
     lab("down")
     assert left_of(name) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_project_tests_its_own_daemon_with_nothing_but_the_wheel(programs, tmp_path):
+    project = shutil.copytree(FOLDER / "pytest-project", tmp_path / "project")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "LAB_"))}
+    done = subprocess.run(
+        [programs / "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout

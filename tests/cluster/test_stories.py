@@ -14,10 +14,10 @@ from lab.deadlines import patience
 from lab.engine import FileContent
 from lab.errors import LabError
 from lab.events import Reporter
-from lab.fixtures import temporary_lab
 from lab.labels import CACHE, NAME
 from lab.node.kubelet import DockerDown
 from lab.pods import from_document
+from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.pausing import paused
 from tests.cluster.registry import registry

@@ -9,7 +9,16 @@ from typing import Any, cast
 import pytest
 
 from lab import checks, images
-from lab.engine import Container, ContainerConfig, Engine, ExecResult, ImageInfo, Network, Volume
+from lab.engine import (
+    Container,
+    ContainerConfig,
+    Engine,
+    ExecResult,
+    FileContent,
+    ImageInfo,
+    Network,
+    Volume,
+)
 from lab.labels import IMAGE
 from lab.node import kubelet
 
@@ -29,6 +38,7 @@ class PretendedEngine:
         self.networks_: dict[str, Network] = {}
         self.volumes_: dict[str, Volume] = {}
         self.containers_: dict[str, Container] = {}
+        self.files_: dict[str, dict[str, FileContent]] = {}
         self.during: Hook = lambda _call: None
         """Called in the middle of each call, before it has its effect; may raise."""
         self.calls: list[str] = []
@@ -76,9 +86,10 @@ class PretendedEngine:
         )
         return config.name
 
-    def put_files(self, container: str, _files: object) -> None:
+    def put_files(self, container: str, files: Mapping[str, FileContent]) -> None:
         self._asked(f"put files into {container}")
         assert container in self.containers_
+        self.files_[container] = dict(files)
 
     def start(self, container: str) -> None:
         self._asked(f"start {container}")
@@ -86,8 +97,10 @@ class PretendedEngine:
         self.containers_[container] = Container(made.id, made.name, made.labels, "running", "Up")
 
     def exec(self, container: str, argv: Iterable[str], **_: Any) -> ExecResult:
-        self._asked(f"run on {container}: {' '.join(argv)}")
-        return ExecResult(0, b"", b"")
+        words = list(argv)
+        self._asked(f"run on {container}: {' '.join(words)}")
+        file = self.files_.get(container, {}).get(words[-1]) if "cat" in words else None
+        return ExecResult(0, file.data if file is not None else b"", b"")
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         self._asked(f"inspect {container}")

@@ -1,50 +1,12 @@
 """What the pytest fixtures do when a test that has a lab fails: runs of pytest on a pretended engine."""
 
-import os
 import re
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-CONFTEST = """
-import pytest
-from tests.lab.pretended import in_a_pretended_world
-
-pytest_plugins = ["lab.fixtures"]
-
-
-@pytest.fixture(scope="session")
-def engine():
-    with in_a_pretended_world() as fake:
-        yield fake.engine
-"""
-
-
-class Run:
-    """How the run ended."""
-
-    def __init__(self, folder: Path, tests: str, *options: str) -> None:
-        (folder / "conftest.py").write_text(CONFTEST)
-        (folder / "test_it.py").write_text(tests)
-        environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={folder}", *options],
-            cwd=folder,
-            env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        self.output = done.stdout + done.stderr
-        self.named = dict(re.findall(r"^lab bundle about (\S+): (.*)$", self.output, re.MULTILINE))
+from tests.lab.pytest_runs import Run
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
@@ -73,14 +35,14 @@ def test_c():
 def test_a_lab_that_a_test_has_made_or_opened_itself_is_in_a_bundle_too(tmp_path: Path) -> None:
     tests = """
 from lab import spec
-from lab.fixtures import temporary_lab
+from lab.pytest_plugin.labs import temporary_lab
 
 def test_made(make_lab):
     make_lab(spec.tutorial())
     assert False
 
-def test_opened(engine):
-    with temporary_lab(engine, spec.tutorial()):
+def test_opened(lab_engine):
+    with temporary_lab(lab_engine, spec.tutorial()):
         assert False
 """
     run = Run(tmp_path, tests, "--lab-bundles=elsewhere")
@@ -92,14 +54,14 @@ BROKEN = """
 import pytest
 from lab import spec
 from lab.errors import LabError
-from lab.fixtures import temporary_lab
+from lab.pytest_plugin.labs import temporary_lab
 
 @pytest.fixture(autouse=True)
-def broken(engine):
+def broken(lab_engine):
     def during(asked):
         if asked.startswith("start "):
             raise LabError("out of sorts")
-    engine.during = during
+    lab_engine.during = during
 """
 
 

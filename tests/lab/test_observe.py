@@ -37,6 +37,12 @@ ONE, TWO = MINIONS
 MASTER = "centos-master"
 
 
+@pytest.fixture(autouse=True)
+def usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages tell how long a machine had, which is longer where LAB_PATIENCE says so."""
+    monkeypatch.delenv("LAB_PATIENCE", raising=False)
+
+
 def failures(seen: Observation) -> dict[tuple[str, str], tuple[str, str]]:
     return {
         (item.id, str(item.subject)): (item.expected.text, item.seen.text)

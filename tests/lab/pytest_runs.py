@@ -1,0 +1,46 @@
+"""Runs of pytest with the laboratory's plugin, on a pretended engine."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["Run"]
+
+ROOT = Path(__file__).parents[2]
+
+CONFTEST = """
+import pytest
+from lab.pytest_plugin.labs import leave_bundles_in
+from tests.lab.pretended import in_a_pretended_world
+
+@pytest.fixture(scope="session")
+def lab_engine(request):
+    leave_bundles_in(request.config)
+    with in_a_pretended_world() as fake:
+        yield fake.engine
+        print("left:", fake.left)
+"""
+
+
+class Run:
+    """How the run ended."""
+
+    def __init__(self, folder: Path, tests: str, *options: str) -> None:
+        (folder / "conftest.py").write_text(CONFTEST)
+        (folder / "test_it.py").write_text(tests)
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"--rootdir={folder}", *options],
+            cwd=folder,
+            env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        self.output = done.stdout + done.stderr
+        self.named = dict(re.findall(r"^lab bundle about (\S+): (.*)$", self.output, re.MULTILINE))
