@@ -45,6 +45,11 @@ def test_every_example_is_brought_up_by_a_test():
     assert {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yaml")} == set(TESTED)
 
 
+def test_both_examples_with_a_daemon_have_the_same_one():
+    first, second = (FOLDER / name / "static-routes" for name in ("own-daemon", "pytest-project"))
+    assert first.read_text() == second.read_text()
+
+
 def test_the_tutorials_example_is_what_lab_up_brings_up_without_a_file():
     assert spec.load_file(FOLDER / "tutorial.yaml") == spec.tutorial()
 
