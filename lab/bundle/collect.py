@@ -63,7 +63,7 @@ def collect(
         with progress.step("ask every machine"):
             found = ask_machines(lab)
             machines = threads.each(partial(_with_container, engine, lab), found)
-        if findings is None:
+        if findings is None and all(segment.name in lab.segments for segment in lab.spec.segments):
             with progress.step("run the checks"), suppress(LabError):  # None says that they could not be run
                 findings = checks.run_all(lab, within=BUNDLED.seconds)
     evidence = Evidence(
@@ -93,7 +93,8 @@ def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
     asked = questions.of_node(lab.spec, node, BUNDLED.seconds, described)
     batch = {question.path: _argv(question) for question in asked}
     answers = ask_node(lab, node.name, batch, BUNDLED.seconds, datetime.now(UTC))
-    address = str(interfaces(node, lab.segments)[0].ip)
+    there = all(place.segment in lab.segments for place in node.attachments)
+    address = str(interfaces(node, lab.segments)[0].ip) if there else ""
     return Machine(node.name, node.services, address, lab.state(node.name), asked, answers)
 
 

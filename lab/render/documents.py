@@ -249,7 +249,7 @@ def bundle(evidence: Evidence, entries: Iterable[Entry], file: str | None = None
             "nodes": [
                 {
                     "name": machine.name,
-                    "address": machine.address,
+                    "address": machine.address or None,
                     "state": machine.state,
                     "silence": machine.answers.reason if isinstance(machine.answers, Silent) else None,
                 }

@@ -94,6 +94,23 @@ def test_an_up_that_fails_leaves_a_bundle_if_it_was_asked_for_and_then_removes_a
     assert json.loads(found["contents.json"])["nodes"][1]["state"] == "created"
 
 
+def test_a_lab_of_which_a_network_could_not_be_made_is_explained_without_its_checks(
+    world: PretendedEngine, tmp_path: Path
+) -> None:
+    def during(asked: str) -> None:
+        if asked.startswith("create network") and world.networks_:
+            raise LabError("no network is free")
+
+    world.during = during
+    racks = Path(__file__).parents[2] / "examples" / "two-racks.yaml"
+    assert run(["up", "-f", str(racks), "--name", "demo", "--bundle", "why.tar.gz"]) == 1
+    document = json.loads(unpacked(tmp_path / "why.tar.gz")["contents.json"])
+    assert problems("bundle", document) == []
+    assert document["checks"] is None
+    assert {node["state"] for node in document["nodes"]} == {"absent"}
+    assert None in {node["address"] for node in document["nodes"]}
+
+
 @pytest.mark.usefixtures("world", "something_is_wrong")
 @pytest.mark.parametrize("verb", ["up", "check"])
 def test_a_check_that_does_not_hold_leaves_a_bundle_with_what_it_has_found(verb: str, tmp_path: Path) -> None:
