@@ -25,7 +25,7 @@ class Form(Enum):
     LOGS = "logs"
     """What container_logs.py prints: a file for each container."""
     CONTAINERS = "containers"
-    """JSON of `docker inspect`."""
+    """What containers.py prints."""
     KEYS = "keys"
     """What etcd_keys.py prints."""
     SECRETS = "secrets"
@@ -58,6 +58,7 @@ class Machine:
     services: tuple[str, ...]
     """Those that it is to run."""
     address: str
+    """Of eth0; empty if its network has not been made."""
     state: str
     """Its container's, in the engine's word; absent if there is none."""
     asked: tuple[Question, ...]

@@ -73,12 +73,12 @@ ETCD = {
     "configuration": ("cat", "/etc/etcd/etcd.conf"),
 }
 
-FLANNEL = {
+SUBNET = {
     "subnet.env": ("cat", "/run/flannel/subnet.env"),
     "docker-opts.env": ("cat", "/run/docker_opts.env"),
-    "options": ("cat", "/etc/sysconfig/flanneld"),
     "files": ("ls", "-l", "--time-style=full-iso", "/run/flannel"),
 }
+"""What any daemon of an overlay leaves, flanneld or not."""
 
 DOCKER = {
     "info": ("docker", "info"),
@@ -88,9 +88,8 @@ DOCKER = {
     "images": ("docker", "images", "--all", "--digests", "--no-trunc"),
 }
 
-INSPECT = (
-    'ids=$(docker ps --all --quiet) || exit; if [ -n "$ids" ]; then docker inspect $ids; else echo "[]"; fi'
-)
+DOCKER_FILES = "/var/lib/docker/containers"
+"""In which Docker keeps a folder for each container."""
 
 SYNCED = 'timeout "$0" journalctl --sync; exec journalctl "$@"'
 """What a service has just said may be on its way to the journal yet."""
@@ -103,6 +102,7 @@ def of_node(
 
     `description` is the file with the lab's description, on the node that has it.
     """
+    limit = f"{seconds / 4:g}"
     asked = [
         *_files("network", NETWORK),
         Question("network/conntrack.txt", (), program="conntrack"),
@@ -116,13 +116,17 @@ def of_node(
         asked.append(Question(CREDENTIALS_PATH, ("cat", CLIENT), form=Form.SECRETS))
     if node.runs("etcd"):
         asked += _of_etcd(spec, seconds)
+    if node.runs("flanneld") or (node.in_overlay and node.docker.address is None):
+        asked += _files("flannel", SUBNET)
     if node.runs("flanneld"):
         asked += _of_flanneld(spec, node, seconds)
     if node.runs("docker"):
         asked += [
             *_files("docker", DOCKER),
-            Question(CONTAINERS_PATH, ("sh", "-c", INSPECT), form=Form.CONTAINERS),
-            Question("docker/logs", (str(LINES),), program="container_logs", form=Form.LOGS),
+            Question(CONTAINERS_PATH, (limit, DOCKER_FILES), program="containers", form=Form.CONTAINERS),
+            Question(
+                "docker/logs", (str(LINES), limit, DOCKER_FILES), program="container_logs", form=Form.LOGS
+            ),
         ]
     return tuple(asked)
 
@@ -160,7 +164,7 @@ def _of_etcd(spec: LabSpec, seconds: float) -> Iterator[Question]:
 
 
 def _of_flanneld(spec: LabSpec, node: NodeSpec, seconds: float) -> Iterator[Question]:
-    yield from _files("flannel", FLANNEL)
+    yield Question("flannel/options.txt", ("cat", "/etc/sysconfig/flanneld"))
     limit = f"{seconds / 2:g}"
     yield Question("flannel/version.txt", ("timeout", "--signal=KILL", limit, "flanneld", "-version"))
     url = monitor_url([*spec.flanneld_options, *node.flanneld.options])

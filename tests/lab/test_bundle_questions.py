@@ -47,6 +47,15 @@ def test_the_units_of_the_lab_file_have_their_journals_as_well() -> None:
     assert "--unit=mine.service" in found["journal/mine.service.log"].argv
 
 
+def test_a_daemon_that_is_no_flanneld_is_asked_for_its_subnet_and_for_nothing_of_flannels() -> None:
+    units = "{mine.service: '[Service]\\nExecStart=/bin/true'}"
+    docker = "{bip: from-subnet-env}"
+    nodes = f"[{{name: one, host: 51, services: [docker], docker: {docker}, units: {units}}}]"
+    found = asked(load(f"{{nodes: {nodes}, pods: []}}", "mine.yaml", name="mine"), "one")
+    assert "flannel/subnet.env" in found
+    assert not {"flannel/version.txt", "flannel/options.txt"} & found.keys()
+
+
 def test_an_etcd_with_tls_is_asked_with_the_machines_own_certificate() -> None:
     old = load("{flannel: {etcdApi: v2}, etcd: {tls: true}}", "tls.yaml", name="tls")
     for path in ("etcd/metrics.txt", "etcd/keys-v2.json"):
@@ -99,27 +108,46 @@ def run(name: str, *arguments: str, path: Path, **pretended: str) -> "subprocess
     return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
+DOCKER = """
+    case "$1 $*" in
+        ps*quiet*) echo 40d4 ;;
+        ps*) printf 'mysql01_mysql01\\nlab-pod-mysql01\\n' ;;
+        inspect*) echo '[{"Id": "40d4"}]' ;;
+        *mysql01_mysql01) echo out; echo err >&2 ;;
+        *) echo "Error response from daemon: no such log" >&2; exit 1 ;;
+    esac
+"""
+
+
 def test_every_containers_log_is_told_and_one_that_fails_hides_no_other(tmp_path: Path) -> None:
-    docker = """
-        case "$1 $4" in
-            ps*) printf 'mysql01_mysql01\\nlab-pod-mysql01\\n' ;;
-            *mysql01_mysql01) echo out; echo err >&2 ;;
-            *) echo "Error response from daemon: no such log" >&2; exit 1 ;;
-        esac
-    """
-    done = run("container_logs", "100", path=tmp_path, docker=docker)
+    done = run("container_logs", "100", "30", "/none", path=tmp_path, docker=DOCKER)
     told = {line["container"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert told["mysql01_mysql01"] == {"container": "mysql01_mysql01", "log": "out\nerr\n", "status": 0}
     assert told["lab-pod-mysql01"]["status"] == 1
     assert "no such log" in told["lab-pod-mysql01"]["log"]
 
 
-def test_a_docker_that_does_not_answer_says_so(tmp_path: Path) -> None:
-    done = run(
-        "container_logs", "1", path=tmp_path, docker="echo 'Cannot connect to the Docker daemon' >&2; exit 1"
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Cannot connect" in done.stderr
+def test_containers_are_told_as_docker_tells_them(tmp_path: Path) -> None:
+    done = run("containers", "30", "/none", path=tmp_path, docker=DOCKER)
+    assert json.loads(done.stdout) == [{"Id": "40d4"}]
+    done = run("containers", "30", "/none", path=tmp_path, docker="true")
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("docker", ["exit 1", "exec sleep 1000"], ids=["stopped", "hangs"])
+def test_what_docker_has_written_down_is_read_where_it_does_not_answer(tmp_path: Path, docker: str) -> None:
+    # As Docker 26 writes them.
+    config = {"ID": "40d4", "Name": "/mysql01_mysql01", "Config": {"Env": ["MYSQL_ROOT_PASSWORD=p123456"]}}
+    entry = {"log": "ready\n", "stream": "stderr", "time": "2026-11-29T09:05:24.654006099Z"}
+    for name in ("40d4", "being-made"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "40d4" / "config.v2.json").write_text(json.dumps(config))
+    (tmp_path / "40d4" / "40d4-json.log").write_text("".join(f"{json.dumps(entry)}\n" for _ in range(3)))
+    asked = run("containers", "0.2", str(tmp_path), path=tmp_path, docker=docker)
+    assert json.loads(asked.stdout) == [config]
+    asked = run("container_logs", "2", "0.2", str(tmp_path), path=tmp_path, docker=docker)
+    log = "2026-11-29T09:05:24.654006099Z ready\n" * 2
+    assert json.loads(asked.stdout) == {"container": "mysql01_mysql01", "log": log, "status": 0}
 
 
 # Numbers are those of linux/netfilter/nfnetlink_conntrack.h.

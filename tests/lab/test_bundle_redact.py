@@ -173,7 +173,7 @@ def test_the_passwords_of_etcds_users_are_replaced_everywhere() -> None:
             },
             ONE: {
                 CREDENTIALS_PATH: ("ETCDCTL_USER=root\nFLANNEL_PASSWORD=fl4nnel-s3cret\n", "", 0),
-                "flannel/options": ("FLANNELD_ETCD_USERNAME=flannel\nX=fl4nnel-s3cret\n", "", 0),
+                "flannel/options.txt": ("FLANNELD_ETCD_USERNAME=flannel\nX=fl4nnel-s3cret\n", "", 0),
             },
         },
     )
