@@ -83,7 +83,7 @@ class Redaction:
         return re.compile(rf"((?:{words})\\?[\"']?[ \t]*[=:][ \t]*\\?[\"']?){VALUE}")
 
     def text(self, text: str) -> str:
-        """A text without secrets; one that has been through this already stays as it is."""
+        """A text without secrets."""
         if self._values is not None:
             text = self._values.sub(MARK, text)
         text = _without_keys(text)

@@ -84,9 +84,6 @@ def up(
         engine = host.ensure_engine(progress)
         witness = witness_for(engine, wanted, into, kept)
         outcome = lifecycle.up(engine, wanted, progress, retain=retain, witness=witness)
-        if into is not None and checks.failed(outcome.findings):
-            why = "lab up has ended, and not every check holds."
-            explain(engine, wanted, into, progress, why=why, findings=outcome.findings, events=kept.events)
     if json_:
         print_json(documents.up(outcome.lab.spec, outcome.made, outcome.findings))
     else:
@@ -94,7 +91,13 @@ def up(
             made = f"The lab {outcome.lab.name} is up already, made by {outcome.lab.maker}"
             echo(f"{made}; nothing was changed.")
         echo(render.up(outcome.lab, outcome.findings, width=width()))
-    return 1 if checks.failed(outcome.findings) else 0
+    if not checks.failed(outcome.findings):
+        return 0
+    if into is not None:
+        with on_terminal() as progress:
+            why = "lab up has found that not every check holds."
+            explain(engine, wanted, into, progress, why=why, findings=outcome.findings, events=kept.events)
+    return 1
 
 
 @contextmanager
