@@ -16,6 +16,9 @@ from lab.spec.segment import ONLY, interfaces
 
 __all__ = ["Lab", "Unreadable", "maker_of", "names", "remove_all"]
 
+NOWHERE = IPv4Network("0.0.0.0/24")
+"""Stands for the subnet of a segment that an unfinished lab does not have; no node is on it."""
+
 
 class Unreadable(LabError):
     """A lab that another version of overlay-lab has made, about which this one knows nothing for certain."""
@@ -41,7 +44,7 @@ class Lab:
     """As the engine's label has it: without what the pods' variables hold."""
     network: Network
     segments: Mapping[str, IPv4Network]
-    """The subnets of the underlay's segments that are there, the first of the lab file first."""
+    """The subnets of the underlay's segments, the first of the lab file first."""
     nodes: Mapping[str, Node]
 
     @classmethod
@@ -57,13 +60,10 @@ class Lab:
         except LabError as error:
             raise Unreadable(networks[0], error.message) from error
         there = {network.labels.get(SEGMENT, ONLY): network for network in networks}
-        segments = {item.name: there[item.name].underlay for item in spec.segments if item.name in there}
-        # Of an unfinished lab some may be missing, and a node is made after all that it is on.
-        hosts = {
-            node.name: interfaces(node, segments)[0].ip
-            for node in spec.nodes
-            if all(place.segment in segments for place in node.attachments)
+        segments = {
+            item.name: there[item.name].underlay if item.name in there else NOWHERE for item in spec.segments
         }
+        hosts = {node.name: interfaces(node, segments)[0].ip for node in spec.nodes}
         containers = {
             item.labels[NODE]: item for item in engine.containers({NAME: name}) if NODE in item.labels
         }

@@ -33,7 +33,7 @@ def make_certificates(names: Iterable[str]) -> tuple[bytes, Mapping[str, Certifi
         decipher_only=False,
     )
     authority = (
-        _builder(name, name, key.public_key())
+        _builder(name, name, key.public_key(), key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA256())
@@ -47,7 +47,7 @@ def _certificate(host: str, issuer: x509.Name, issuer_key: ec.EllipticCurvePriva
     names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     signed = (
-        _builder(_name(host), issuer, key.public_key())
+        _builder(_name(host), issuer, key.public_key(), issuer_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage(both), critical=False)
@@ -66,8 +66,9 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, by: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
+    """What every certificate has. RFC 5280 wants both key identifiers, and Python 3.13 insists on it."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -77,4 +78,6 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - SKEW)
         .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by), critical=False)
     )

@@ -35,6 +35,7 @@ def shake_hands(made: Credentials, tmp_path, *, name: str = "one", shows: bool =
 
     def context(purpose: ssl.Purpose, node: str | None) -> ssl.SSLContext:
         found = ssl.create_default_context(purpose, cadata=made.authority.decode())
+        found.verify_flags |= ssl.VERIFY_X509_STRICT  # RFC 5280 to the letter, Python 3.13's default
         if node is not None:
             both = made.nodes[node]
             path = tmp_path / f"{node}.pem"

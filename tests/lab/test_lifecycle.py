@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab import checks, lock, spec, status
-from lab.cluster import lifecycle, perform
+from lab.cluster import Lab, lifecycle, perform
 from lab.engine import Container, EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
@@ -273,3 +273,24 @@ def test_what_is_no_lab_is_listed_as_in_use_while_its_maker_holds_it_and_then_as
             ("bench-1", "in use by a running process")
         ]
     assert [(it.name, it.state) for it in status.labs(fake.engine)] == [("bench-1", "left over")]
+
+
+def test_of_a_lab_that_lacks_a_network_everything_can_be_listed() -> None:
+    racks = spec.load(
+        "{name: racks, segments: {one: {}, two: {}}, pods: [], nodes: [{name: a, host: 2, services: []}, "
+        "{name: r, host: 3, services: [], alsoOn: [{segment: two, host: 3}], router: true}]}",
+        "lab.yaml",
+    )
+    with in_a_pretended_world() as fake:
+
+        def during(call: str) -> None:
+            if call == "create network lab-racks-two":
+                raise LabError("no more bridges")
+
+        fake.during = during
+        with pytest.raises(LabError, match="no more bridges"):
+            lifecycle.build(fake.engine, racks, Reporter(), retain=True)
+        there = Lab.get(fake.engine, "racks")
+        assert str(there.segments["two"]) == "0.0.0.0/24"
+        assert there.missing == ("a (absent)", "r (absent)")
+        assert [node.name for node in status.nodes(status.look(there))] == ["a", "r"]
