@@ -20,7 +20,7 @@ SKEW = timedelta(days=1)
 
 def make_certificates(names: Iterable[str]) -> tuple[bytes, Mapping[str, Certificate]]:
     """A new CA's certificate, and one of each of these host names that it has signed."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), _name("overlay-lab CA")
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("CA")
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -61,8 +61,10 @@ def _certificate(host: str, issuer: x509.Name, issuer_key: ec.EllipticCurvePriva
     return Certificate(signed.public_bytes(serialization.Encoding.PEM), private)
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(unit: str) -> x509.Name:
+    """Without a common name: etcd would take it for a user's, and its JSON gateway refuses who has one."""
+    parts = {NameOID.ORGANIZATION_NAME: "overlay-lab", NameOID.ORGANIZATIONAL_UNIT_NAME: unit}
+    return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts.items()])
 
 
 def _builder(
