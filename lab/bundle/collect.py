@@ -20,7 +20,7 @@ from lab.bundle.inside import program
 from lab.bundle.model import Evidence, Machine, Question
 from lab.checks import Finding
 from lab.checks.values import Data
-from lab.cluster import Lab
+from lab.cluster import NOWHERE, Lab
 from lab.cluster.plan import Step, plan_up
 from lab.deadlines import BUNDLED, patience
 from lab.engine import Engine
@@ -63,7 +63,7 @@ def collect(
         with progress.step("ask every machine"):
             found = ask_machines(lab)
             machines = threads.each(partial(_with_container, engine, lab), found)
-        if findings is None and all(segment.name in lab.segments for segment in lab.spec.segments):
+        if findings is None and lab.has_its_networks:
             with progress.step("run the checks"), suppress(LabError):  # None says that they could not be run
                 findings = checks.run_all(lab, within=BUNDLED.seconds)
     evidence = Evidence(
@@ -93,8 +93,8 @@ def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
     asked = questions.of_node(lab.spec, node, BUNDLED.seconds, described)
     batch = {question.path: _argv(question) for question in asked}
     answers = ask_node(lab, node.name, batch, BUNDLED.seconds, datetime.now(UTC))
-    there = all(place.segment in lab.segments for place in node.attachments)
-    address = str(interfaces(node, lab.segments)[0].ip) if there else ""
+    own = interfaces(node, lab.segments)[0].ip
+    address = "" if own in NOWHERE else str(own)
     return Machine(node.name, node.services, address, lab.state(node.name), asked, answers)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.spec import LabSpec, NodeSpec
-from lab.spec.node import FROM_SUBNET_ENV
 
 __all__ = ["LeftOut", "left_out"]
 
@@ -30,8 +29,7 @@ def _reasons(node: NodeSpec) -> Iterator[str]:
     if docker and not flanneld:
         yield "no flanneld runs there, so its lease, devices and routes are not compared"
     if docker and not node.in_overlay:
-        yield "its docker0 has Docker's own address, so that no packets to and from its pods are expected"
-    elif docker and flanneld and node.docker.bip != FROM_SUBNET_ENV:
-        yield "its docker0 is fixed, so MTU and routes of its pods are not compared"
+        whose = "Docker's own address" if node.docker.address is None else "an address of the lab file's"
+        yield f"its docker0 has {whose}, so that no packets to and from its pods are expected"
     if flanneld and not docker:
         yield "no docker runs there, so docker0 is not compared, and no probe is sent"

@@ -55,7 +55,7 @@ def validate(files: tuple[Path, ...], json_: bool) -> int:
         problems[str(file)] = ()
         try:
             wanted = spec.load_file(file, default_name=default_lab())
-            plan_up(wanted)
+            _placed(wanted, file)
             described.append(wanted.describe())
         except LabError as error:
             problems[str(file)] = tuple(error.message.splitlines())
@@ -66,6 +66,14 @@ def validate(files: tuple[Path, ...], json_: bool) -> int:
         for line in (line for lines in problems.values() for line in lines):
             click.echo(line, err=True)
     return Unfit.exit_code if any(problems.values()) else 0
+
+
+def _placed(wanted: spec.LabSpec, file: Path) -> None:
+    """Raise `Unfit` with the file's name if a pod has no node to run on."""
+    try:
+        plan_up(wanted)
+    except Unfit as error:
+        raise Unfit("\n".join(f"{file}: {line}" for line in error.message.splitlines())) from error
 
 
 COMMANDS = (init, schema, validate)

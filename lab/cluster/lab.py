@@ -14,7 +14,7 @@ from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 from lab.spec.segment import ONLY, interfaces
 
-__all__ = ["Lab", "Unreadable", "maker_of", "names", "remove_all"]
+__all__ = ["NOWHERE", "Lab", "Unreadable", "maker_of", "names", "remove_all"]
 
 NOWHERE = IPv4Network("0.0.0.0/24")
 """Stands for the subnet of a segment that an unfinished lab does not have; no node is on it."""
@@ -93,6 +93,11 @@ class Lab:
     def underlay(self) -> IPv4Network:
         """The first segment's subnet."""
         return next(iter(self.segments.values()))
+
+    @property
+    def has_its_networks(self) -> bool:
+        """Whether every segment is there; an unfinished lab may lack some."""
+        return NOWHERE not in self.segments.values()
 
     @property
     def maker(self) -> Maker:

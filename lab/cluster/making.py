@@ -106,7 +106,7 @@ class Making:
         first = segment.name == self.spec.segments[0].name
         return underlay.make(
             self.engine,
-            f"lab-{name}" if first else f"lab-{name}-{segment.name}",
+            f"lab-{name}" if first else f"lab-{name}.{segment.name}",
             action.subnets,
             carried,
             internal=not action.bare,

@@ -1,5 +1,6 @@
 """What `lab up` will do, as data: steps, and which needs which. Pure; `lab up --dry-run` prints it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
@@ -10,6 +11,7 @@ from lab.engine import ContainerConfig, Network
 from lab.node.etcd import CREATE_USERS
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
+from lab.spec.node import FROM_SUBNET_ENV
 from lab.spec.segment import Segment, interfaces, routes
 
 __all__ = [
@@ -27,6 +29,10 @@ __all__ = [
     "plan_up",
     "ready",
 ]
+
+
+INTERFACE = re.compile(r"\.eth\d+\.")
+"""In the name of a setting of one interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +218,10 @@ def _waits(node: NodeSpec, waited: Sequence[str]) -> Iterator[WaitForUnit]:
     """What has to be waited for on a node. `waited` has the node whose etcd has been waited for, if any."""
     if node.runs("etcd") and node.name not in waited:
         yield WaitForUnit(node.name, "etcd")
-    if node.runs("docker"):
-        yield WaitForUnit(node.name, "docker", ("flanneld",) if node.runs("flanneld") else ())
-    elif node.runs("flanneld"):
+    if node.runs("flanneld") and not _docker_waits(node):
         yield WaitForUnit(node.name, "flanneld")
+    if node.runs("docker"):
+        yield WaitForUnit(node.name, "docker", ("flanneld",) if _docker_waits(node) else ())
     for unit in node.watched[len(node.services) :]:
         yield WaitForUnit(node.name, unit)
 
@@ -234,7 +240,12 @@ def _before(spec: LabSpec) -> dict[str, list[str]]:
 
 def _up(node: NodeSpec) -> str:
     """The step after which a node's flanneld has its lease."""
-    return f"{'docker' if node.runs('docker') else 'flanneld'} on {node.name}"
+    return f"{'docker' if _docker_waits(node) else 'flanneld'} on {node.name}"
+
+
+def _docker_waits(node: NodeSpec) -> bool:
+    """Whether Docker starts when flanneld has its lease."""
+    return node.runs("docker") and node.runs("flanneld") and node.docker.bip == FROM_SUBNET_ENV
 
 
 def _step(name: str, action: Action, *needs: str) -> Step:
@@ -264,6 +275,15 @@ def node_config(
     if node.units:
         environment["LAB_UNITS"] = " ".join(node.units)
     given = confinement.EVERYTHING if spec.privileged else confinement.MACHINE
+    forwards = node.router or node.runs("docker") or node.runs("flanneld")
+    of_interfaces = {name: value for name, value in node.sysctls.items() if INTERFACE.search(name)}
+    if of_interfaces:  # which have their names only once lab-init has given them
+        environment["LAB_SYSCTLS"] = " ".join(f"{name}={value}" for name, value in of_interfaces.items())
+    sysctls = {
+        **given.sysctls,
+        **({} if forwards else {"net.ipv4.ip_forward": "0"}),
+        **{name: value for name, value in node.sysctls.items() if name not in of_interfaces},
+    }
     if node.runs("etcd") and spec.etcd_api == "v2":
         environment["ETCDCTL_API"] = "2"  # then the tutorial's own `etcdctl ls` is understood there
     return ContainerConfig(
@@ -274,7 +294,7 @@ def node_config(
         environment=environment,
         networks={name: str(item.ip) for name, item in zip(names, own, strict=True)},
         hosts={item.name: str(interfaces(item, subnets)[0].ip) for item in spec.nodes},
-        confinement=replace(given, sysctls={**given.sysctls, **node.sysctls}),
+        confinement=replace(given, sysctls=sysctls),
         volumes={seed: "/seed:ro"} if node.runs("docker") else {},
     )
 

@@ -33,8 +33,8 @@ ExecStart=/usr/bin/mk-docker-opts.sh -i
 
 AFTER_SUBNET_ENV = """\
 [Unit]
-Requires=subnet-env.service
-After=subnet-env.service
+Requires=lab-subnet-env.service
+After=lab-subnet-env.service
 """
 
 
@@ -51,6 +51,6 @@ def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
         bip = f"Environment=DOCKER_OPT_BIP=--bip={address}\n" if address is not None else ""
         files[f"{UNITS}/docker.service.d/bip.conf"] = WITHOUT_LEASE + bip
     elif not node.runs("flanneld"):
-        files[f"{UNITS}/subnet-env.service"] = SUBNET_ENV
+        files[f"{UNITS}/lab-subnet-env.service"] = SUBNET_ENV
         files[f"{UNITS}/docker.service.d/subnet-env.conf"] = AFTER_SUBNET_ENV
     return {path: FileContent(text.encode()) for path, text in files.items()}

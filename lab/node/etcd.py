@@ -51,12 +51,16 @@ ExecStartPre=+/bin/chown -R etcd: {FOLDER}
 # Comes before Debian's in PATH, so that whoever types `etcdctl` on a machine is let in, as root there.
 ETCDCTL = f"""\
 #!/bin/sh
-# etcdctl with what this lab's etcd asks of its clients. Of an option that is given twice the second counts;
-# a variable beside an option would be an error.
+# etcdctl with what this lab's etcd asks of its clients. A variable beside its option would be an error.
+given=${{ETCDCTL_ENDPOINTS:-}}
 . {CLIENT}
 case " $* " in
   *" --user"*) ;;
   *) export ETCDCTL_USER ETCDCTL_PASSWORD ;;
+esac
+case " $* " in
+  *" --endpoint"*) unset ETCDCTL_ENDPOINTS ;;
+  *) export ETCDCTL_ENDPOINTS=${{given:-$ETCDCTL_ENDPOINTS}} ;;
 esac
 exec /usr/bin/etcdctl $OPTIONS "$@"
 """
@@ -64,11 +68,11 @@ exec /usr/bin/etcdctl $OPTIONS "$@"
 # As `root` alone may do everything, flannel's user has its own prefix, and what flanneld_py has beside it.
 USERS = f"""\
 #!/bin/sh
-# Give etcd its users: root, and flannel, who may read and write flannel's keys alone. Run once.
-set -eu
+# Give etcd its users: root, and flannel, who may read and write flannel's keys alone. To be run until it
+# succeeds: what is there already is no matter, and at the end root has to be let in.
 . {CLIENT}
 etcdctl() {{
-  /usr/bin/etcdctl $OPTIONS "$@" > /dev/null
+  /usr/bin/etcdctl $OPTIONS --endpoints="$ETCDCTL_ENDPOINTS" "$@" > /dev/null
 }}
 etcdctl role add flannel
 etcdctl role grant-permission --prefix=true flannel readwrite "$1/"
@@ -78,6 +82,7 @@ printf %s "$FLANNEL_PASSWORD" | etcdctl user add flannel --interactive=false
 etcdctl user grant-role root root
 etcdctl user grant-role flannel flannel
 etcdctl auth enable
+exec /usr/local/bin/etcdctl auth status
 """
 
 
@@ -130,10 +135,11 @@ def etcd_files(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> Mappi
 
 def _client(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> str:
     """The options and variables of etcdctl on a machine; on a member it speaks with that one."""
-    options = [f"--endpoints={own_endpoint(spec) if node.runs('etcd') else endpoints(spec)}"]
+    reach = own_endpoint(spec) if node.runs("etcd") else endpoints(spec)
+    options: list[str] = []
     if spec.etcd.tls:
         options += [f"--{kind}={path}" for kind, path in zip(TLS_OPTIONS[spec.etcd_api], FILES, strict=True)]
-    values = {"OPTIONS": f'"{" ".join(options)}"'}
+    values = {"OPTIONS": f'"{" ".join(options)}"', "ETCDCTL_ENDPOINTS": reach}
     if spec.etcd.auth:
         values |= {"ETCDCTL_USER": "root", "ETCDCTL_PASSWORD": credentials.root_password}
         values |= {"FLANNEL_PASSWORD": credentials.flannel_password}

@@ -124,6 +124,8 @@ class Node:
                     f"{self.name}: {unit} cannot start, because {', '.join(failed)} failed\n"
                     + "\n".join(self._last_words(name) for name in failed)
                 )
+            if result.exit_code not in (0, 124):
+                self._refuse_what_cannot_be(unit, result.output)
             if result.exit_code == 124:
                 held_up = self._held_up(unit)
                 took = time.monotonic() - began
@@ -136,6 +138,14 @@ class Node:
         except LabError as error:
             self._tell_its_end(error)
             raise
+
+    def _refuse_what_cannot_be(self, unit: str, said: str) -> None:
+        """Raise `LabError` if systemd has no such unit, or cannot make sense of it."""
+        asked = ["systemctl", "show", "--property=LoadState", "--value", "--", unit]
+        state = self.run(asked, check=False).text.strip()
+        if state in {"not-found", "bad-setting", "masked", "error"}:
+            words = "\n".join(filter(None, (said.strip(), self._last_words(unit))))
+            raise LabError(f"{self.name}: {unit} cannot be started (systemd says {state})\n{words}")
 
     def _tell_its_end(self, error: LabError) -> None:
         """Raise `LabError` with what the machine has said, if it has ended."""

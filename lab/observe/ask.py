@@ -139,7 +139,8 @@ def _look_across(
 ) -> NodeObservation:
     """What a node's pods see of all others."""
     now = datetime.now(UTC)
-    asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds)
+    reached = [item.name for item in lab.spec.overlay]
+    asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds, reached)
     outputs: Told[Mapping[str, Output]] = node.silent or {}
     if asked:
         outputs = ask_node(lab, node.name, asked, seconds, now)
@@ -180,8 +181,8 @@ def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[
     except ValueError as error:
         raise LabError(f"the program that asks did not print its answers but: {text[:200]!r}") from error
     return {
-        name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err)
-        for name, (out, err, code) in answers
+        name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err, *overdue)
+        for name, (out, err, code, *overdue) in answers
     }
 
 

@@ -88,6 +88,8 @@ class Output:
     exit_code: int
     stdout: str
     stderr: str
+    late: str = ""
+    """Which deadline it was killed at: `within` for its own, `seconds` for that of all questions."""
 
     @property
     def error(self) -> str:

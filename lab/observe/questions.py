@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from lab.errors import LabError
 from lab.node.etcd import CA, CERTIFICATE, KEY, own_endpoint
@@ -12,7 +13,8 @@ from lab.spec import LabSpec, NodeSpec
 
 __all__ = ["Questions", "mysql_argv", "of_check", "of_node", "of_pods"]
 
-Questions = Mapping[str, Sequence[str]]
+Questions = Mapping[str, Sequence[str] | Mapping[str, Any]]
+"""Commands; or mappings of argv and within, for one with a deadline of its own, in seconds."""
 
 QUERY = "SELECT @@hostname, VERSION(), USER()"
 
@@ -57,7 +59,7 @@ def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: f
 
     `seconds` is the limit for an answer over the network, and for a flanneld to print its version.
     """
-    asked: dict[str, Sequence[str]] = {}
+    asked: dict[str, Sequence[str] | Mapping[str, Any]] = {}
     if Topic.SERVICES in topics:
         asked[Topic.SERVICES.value] = show_argv(node.watched)
     if node.runs("etcd"):
@@ -68,12 +70,14 @@ def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: f
         if Topic.VERSION in topics or (foreign and Topic.DIALECT in topics):
             limit = str(math.ceil(seconds))
             asked[Topic.VERSION.value] = ["timeout", "--signal=KILL", limit, "flanneld", "-version"]
+    if node.runs("docker") and Topic.LINKS in topics:
+        asked[Topic.LINKS.value] = OF_FLANNELD[Topic.LINKS]
     if node.runs("docker") and Topic.PODS in topics:
         asked[Topic.PODS.value] = list_argv()
     if Topic.COMMANDS in topics:
         for item in spec.checks:
             if item.node == node.name:
-                asked[of_check(item.name)] = ["timeout", "--signal=KILL", f"{item.within:g}", *item.run]
+                asked[of_check(item.name)] = {"argv": item.run, "within": item.within}
     return asked
 
 
@@ -110,8 +114,17 @@ def _of_etcd(spec: LabSpec, seconds: float) -> Mapping[Topic, Sequence[str]]:
     }
 
 
-def of_pods(name: str, pods: Sequence[RunningPod], topics: Collection[Topic], seconds: float) -> Questions:
-    """The questions for the pods of the node `name`, and what these try with all other pods."""
+def of_pods(
+    name: str,
+    pods: Sequence[RunningPod],
+    topics: Collection[Topic],
+    seconds: float,
+    reached: Collection[str],
+) -> Questions:
+    """The questions for the pods of the node `name`, and what these try with other pods.
+
+    `reached` are the nodes whose pods are expected to reach each other.
+    """
     limit = str(math.ceil(seconds))
     questions: dict[str, Sequence[str]] = {}
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
@@ -121,13 +134,14 @@ def of_pods(name: str, pods: Sequence[RunningPod], topics: Collection[Topic], se
         inside = ["nsenter", "--target", str(pod.infra_pid), "--net"]
         if Topic.POD_LINKS in topics:
             questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
-        for other in pods if pod.status == "Running" and Topic.PINGS in topics else ():
+        others = [other for other in pods if name == other.node or {name, other.node} <= set(reached)]
+        for other in others if pod.status == "Running" and Topic.PINGS in topics else ():
             if other is not pod and other.address is not None and other.status == "Running":
                 # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
                 probe = ["ping", "-n", "-c", "1", "-w", limit, str(other.address)]
                 questions[f"ping {pod.name} {other.name}"] = [*inside, *probe]
         for server in servers if Topic.LOGINS in topics else ():
-            if server is not pod and pod in servers:
+            if server is not pod and pod in servers and server in others:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
                 probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.address), QUERY, limit]
                 questions[f"mysql {pod.name} {server.name}"] = _client(pod, server, limit)

@@ -112,10 +112,20 @@ def lab(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
     """A lab that is up, in which every check held; a test must leave it as it found it."""
+    from contextlib import ExitStack
+
+    from lab.errors import LabError
     from lab.pytest_plugin.labs import opened, wishes_of
 
     wishes = wishes_of(request.config, tmp_path_factory)
-    with opened(lab_engine, lab_file, wishes) as found:
+    with ExitStack() as stack:
+        told = ""
+        try:
+            found = stack.enter_context(opened(lab_engine, lab_file, wishes))
+        except LabError as error:
+            told = "\n".join(filter(None, [error.message, error.hint, *getattr(error, "__notes__", ())]))
+        if told:  # out of the handler, or pytest would show where in our code it came from
+            pytest.fail(told, pytrace=False)
         yield found
 
 

@@ -94,7 +94,7 @@ def opened(engine: Engine, file: Path | None, wishes: Wishes) -> Iterator[Lab]:
     else:
         own = f"{wishes.name}-{wishes.worker}" if wishes.name and wishes.worker else wishes.name
         with temporary_lab(engine, wanted, name=own, keep=wishes.keep) as outcome:
-            yield outcome.lab
+            yield _right(outcome).lab
 
 
 def _found_or_made(engine: Engine, wanted: spec.LabSpec, wishes: Wishes) -> Lab:
@@ -109,28 +109,31 @@ def _found_or_made(engine: Engine, wanted: spec.LabSpec, wishes: Wishes) -> Lab:
 def _shared(engine: Engine, wanted: spec.LabSpec, wishes: Wishes) -> Iterator[Lab]:
     """A lab of all workers of a run: the first one makes it, and removes it when no other uses it any more.
 
-    A shared lock on the file says that somebody uses the lab that it names; its maker ends with an exclusive
-    one.
+    Who uses it has a shared lock on the file that has its name. Who reads the name, or makes or removes the
+    lab, is alone with another file.
     """
     about = wanted.public().model_copy(update={"name": ""}).to_json()
     path = wishes.folder / f"lab-{source.digest_of(about.encode())[:16]}"
+    alone = path.with_suffix(".lock")
     with ExitStack() as stack, path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        name = file.read()
-        if name:
+        with _alone(alone):
+            file.seek(0)
+            name = file.read()
             fcntl.flock(file, fcntl.LOCK_SH)
-            yield Lab.get(engine, name)
-            return
-        outcome = stack.enter_context(temporary_lab(engine, wanted, name=wishes.name, keep=wishes.keep))
-        file.write(outcome.lab.name)
-        file.flush()
+            if name:
+                found = Lab.get(engine, name)
+            else:
+                opening = temporary_lab(engine, wanted, name=wishes.name, keep=wishes.keep)
+                found = _right(stack.enter_context(opening)).lab
+                file.write(found.name)
+                file.flush()
         try:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            yield outcome.lab
+            yield found
         finally:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until no other worker uses it
-            file.truncate(0)
+            if not name:
+                with _alone(alone):
+                    file.truncate(0)  # who comes now makes another one
+                    fcntl.flock(file, fcntl.LOCK_EX)  # until no other worker uses it
 
 
 @contextmanager
@@ -213,10 +216,12 @@ class PodAccess:
 
 
 def _right(outcome: lifecycle.Outcome) -> lifecycle.Outcome:
-    """Raise `LabError` unless every check of a lab that was found holds."""
-    wrong = [f"{item.title} of {item.subject}" for item in outcome.findings if not item.ok]
+    """Raise `LabError` unless every check of the lab holds."""
+    wrong = [
+        f"{item.title} of {item.subject}: expected {item.expected.text}; seen: {item.seen.text}"
+        for item in outcome.findings
+        if not item.ok
+    ]
     if wrong:
-        raise LabError(
-            f"the lab {outcome.lab.name} is up, and not right: {', '.join(wrong)}", hint="lab check"
-        )
+        raise LabError("\n".join([f"the lab {outcome.lab.name} is up, and not right:", *wrong]))
     return outcome

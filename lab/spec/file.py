@@ -12,7 +12,7 @@ from lab.spec.check import CommandCheck
 from lab.spec.interface import no_interface
 from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
 from lab.spec.network import config_problems, network_of
-from lab.spec.node import NodeSpec
+from lab.spec.node import NO_BIP, NodeSpec
 from lab.spec.nodes import nodes_of
 from lab.spec.program import ANY, Program, read_program
 from lab.spec.schema import CheckKey, File, FlannelKey, SegmentKey
@@ -69,12 +69,15 @@ def load(
     def is_right(key: str) -> bool:
         return key in right or given.get(key) is None
 
-    wrong += [f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes"))]
+    wrong += [
+        f"{source}: nodes: {problem}" for problem in nodes_problems(given.get("nodes"), segments[0].name)
+    ]
     entries = given.get("pods")
     hosts = [node.name for node in file.nodes if "docker" in node.runs]
+    reached = [node.name for node in file.nodes if "docker" in node.runs and node.docker_spec.bip != NO_BIP]
     pods: tuple[PodSpec, ...] = ()
     if entries is None:
-        pods = _tutorial_pods(hosts)
+        pods = _tutorial_pods(reached)
     elif isinstance(entries, list):
         pods, more = _pods(entries, hosts if is_right("nodes") else None, source, read or yamltext.read)
         wrong += more
@@ -86,10 +89,11 @@ def load(
             wrong += [f"{source}: {problem}" for problem in segment_problems(nodes, segments)]
     if file.segments and file.underlay is not None:
         wrong.append(f"{source}: segments: there is `underlay` already; expected one of the two")
-    if underlay is not None and len(segments) > 1:
+    if underlay is not None and file.segments:
         wrong.append(f"{source}: segments: --underlay names the network of a lab with one segment")
     if is_right("flannel"):
-        wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, nodes, segments)]
+        known = nodes if is_right("nodes") and is_right("segments") else ()
+        wrong += [f"{source}: {problem}" for problem in _flannel_problems(file.flannel, known, segments)]
     if file.etcd.auth and file.flannel.etcd_api == "v2":
         wrong.append(
             f"{source}: etcd.auth: expected with flannel.etcdApi: v3 only; flannels of v2 have no user"

@@ -28,7 +28,7 @@ def config_text(value: object) -> str:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"expected flannel's JSON object; got {short(value)}: {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"expected flannel's JSON object; got {short(value)}, which JSON cannot express"
         ) from error

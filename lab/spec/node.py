@@ -133,5 +133,9 @@ class NodeSpec(Model):
 
     @property
     def in_overlay(self) -> bool:
-        """Whether its containers have addresses that other nodes are expected to reach."""
-        return self.runs("docker") and self.docker.bip != NO_BIP
+        """Whether its containers have addresses that other nodes are expected to reach.
+
+        flannel leads nobody to an address that it has not leased.
+        """
+        follows = self.docker.bip == FROM_SUBNET_ENV
+        return self.runs("docker") and (follows or (self.docker.bip != NO_BIP and not self.runs("flanneld")))

@@ -1,6 +1,8 @@
 """The lab file's keys. Keys left out have the tutorial's values; `lab schema` prints them."""
 
+import posixpath
 import re
+import warnings
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Annotated, Any
@@ -18,7 +20,7 @@ from pydantic import (
 )
 
 from lab.flannel import EtcdApi
-from lab.spec.model import lab_name, underlay_network
+from lab.spec.model import NOWHERE, lab_name, underlay_network
 from lab.spec.network import config_text
 from lab.spec.node import (
     EVERY_SERVICE,
@@ -35,11 +37,14 @@ from lab.validation import Model, short
 
 __all__ = ["CheckKey", "File", "FileKey", "FlannelKey", "FlanneldKey", "NodeKey"]
 
-UNIT = re.compile(r"[\w@:.-]+\.(service|socket|path|timer|target|mount)", re.ASCII)
+UNIT = re.compile(r"(?!-)[\w:.-]+(@[\w:.-]+)?\.(service|socket|path|timer|target|mount)", re.ASCII)
 """Names of systemd units (systemd.unit(5)), of the types that make sense in a container."""
 
 SYSCTL = re.compile(r"(net|fs\.mqueue)(\.[\w/-]+)+|kernel\.(sem|shm\w+|msg\w+)", re.ASCII)
 """Settings that belong to a node's own namespaces."""
+
+OF_THE_ENGINE = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+VOLATILE = ("proc", "sys", "dev", "run", "tmp")
 
 MODE = re.compile(r"0?[0-7]{3}")
 
@@ -116,7 +121,8 @@ class DockerKey(Model):
             address = IPv4Interface(value)
         except ValueError:
             address = IPv4Interface("0.0.0.0/32")
-        if address.network.prefixlen > 30 or address.ip == address.network.network_address:
+        usable = 8 <= address.network.prefixlen <= 30 and address.ip != address.network.network_address
+        if not usable or any(getattr(address.ip, kind) for kind in NOWHERE):
             raise ValueError(
                 f"expected {FROM_SUBNET_ENV}, {NO_BIP}, or an address with its length such as 10.9.1.1/24; "
                 f"got {short(value)}"
@@ -139,9 +145,11 @@ class FileKey(Model):
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
-        if not value.startswith("/") or value.endswith("/") or ".." in value.split("/"):
+        if posixpath.normpath(value) != value or not re.fullmatch(r"/[^/\0].*", value, re.DOTALL):
             raise ValueError(f"expected an absolute path of a file; got {short(value)}")
-        if value.split("/")[1] in {"proc", "sys", "dev", "run", "tmp"}:
+        if value in OF_THE_ENGINE:
+            raise ValueError(f"the engine puts its own {value} there")
+        if value.split("/")[1] in VOLATILE or value.startswith(("/var/run/", "/var/lock/")):
             raise ValueError(f"{value} would be gone once the node boots; a unit can make it")
         return value
 
@@ -242,7 +250,8 @@ class NodeKey(Model):
         for name in value:
             if not UNIT.fullmatch(name):
                 raise ValueError(f"{short(name)} is not a unit's name; expected one such as mydaemon.service")
-            if name.partition(".")[0] in EVERY_SERVICE:
+            stem = name.partition(".")[0]
+            if stem in {*EVERY_SERVICE, "containerd"} or stem.startswith("lab-"):
                 raise ValueError(f"{name} is the lab's; a drop-in for it is one of `files`")
         return value
 
@@ -276,8 +285,8 @@ def _services_of(data: Mapping[str, Any]) -> tuple[ServiceName, ...] | None:
 class CheckKey(Model):
     """A check of one's own: a command on a node, and what must come of it."""
 
-    name: str
-    """What it is called in the output of `lab check`."""
+    name: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,78}[^\s\x00-\x1f])?$")]
+    """What it is called in the output of `lab check`: up to 80 characters in one line."""
     node: str
     """On which node the command runs."""
     run: str | tuple[str, ...]
@@ -293,7 +302,7 @@ class CheckKey(Model):
     @classmethod
     def _run(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
         argv = ("sh", "-c", value) if isinstance(value, str) else value
-        if not all(argv) or not argv:
+        if not argv or not argv[0] or not value or any("\0" in word for word in argv):
             raise ValueError(f"expected a command; got {short(value)}")
         return argv
 
@@ -301,9 +310,13 @@ class CheckKey(Model):
     @classmethod
     def _output(cls, value: str | None) -> str | None:
         try:
-            re.compile(value or "")
-        except re.error as error:
-            raise ValueError(f"{short(value)} is not a regular expression: {error}") from error
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "error"
+                )  # such as for [[:alpha:]], which means something else to Python
+                re.compile(value or "")
+        except (re.error, OverflowError, RecursionError, Warning) as error:
+            raise ValueError(f"{short(value)} is not a regular expression of Python's: {error}") from error
         return value
 
 

@@ -21,9 +21,9 @@ class Source(Model):
 def read(path: Path) -> tuple[str, bytes]:
     """Return the file's absolute path and its content. Raises `ValueError`."""
     absolute = path.resolve()
-    if absolute.exists() and not absolute.is_file() and not absolute.is_dir():
-        raise ValueError(f"{absolute} cannot be read: it is not a regular file")
     try:
+        if absolute.exists() and not absolute.is_file() and not absolute.is_dir():
+            raise ValueError(f"{absolute} cannot be read: it is not a regular file")
         return str(absolute), absolute.read_bytes()
     except OSError as error:
         raise ValueError(f"{absolute} cannot be read: {error.strerror}") from error

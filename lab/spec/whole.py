@@ -13,10 +13,10 @@ MEMBERS = (1, 3, 5)
 """Sizes of an etcd cluster that make sense: an even one survives no more losses than the next smaller."""
 
 
-def nodes_problems(entries: object) -> list[str]:
-    """Return problems of a lab file's nodes, as they were read from YAML."""
+def nodes_problems(entries: object, first: str) -> list[str]:
+    """Return problems of a lab file's nodes, as they were read from YAML. `first` is the first segment."""
     nodes = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [*_etcd_problems(nodes, entries), *_doubles(nodes)]
+    return [*_etcd_problems(nodes, entries), *_doubles(nodes, first), *_files(nodes)]
 
 
 def _etcd_problems(nodes: Sequence[Mapping[Any, Any]], entries: object) -> Iterator[str]:
@@ -41,24 +41,38 @@ def _services(node: Mapping[Any, Any]) -> Sequence[str] | None:
     return None
 
 
-def _doubles(nodes: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
+def _doubles(nodes: Sequence[Mapping[Any, Any]], first: str) -> Iterator[str]:
     names = [str(node["name"]) for node in nodes if isinstance(node.get("name"), str)]
     if double := sorted({name for name in names if names.count(name) > 1}):
         yield f"two nodes have the same name: {', '.join(double)}"
-    places = [place for node in nodes for place in _places(node)]
+    places = [place for node in nodes for place in _places(node, first)]
     for segment in dict.fromkeys(segment for segment, _ in places):
         hosts = [host for where, host in places if where == segment]
         if double := sorted({host for host in hosts if hosts.count(host) > 1}):
-            on = f" on {segment}" if segment else ""
+            on = f" on {segment}" if segment != first else ""
             yield f"two nodes have the same host{on}: {', '.join(double)}"
 
 
-def _places(node: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+def _places(node: Mapping[Any, Any], first: str) -> Iterator[tuple[str, str]]:
     """Where a node is: segments, the first of the lab if it does not say, and host parts."""
     also = node.get("alsoOn")
     for item in (node, *(also if isinstance(also, list) else ())):
         if isinstance(item, dict) and isinstance(item.get("host"), str | int):
-            yield str(item.get("segment") or ""), str(item["host"])
+            yield str(item.get("segment") or first), str(item["host"])
+
+
+def _files(nodes: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
+    """Yield paths that one node cannot have, because another one is the same, or below it."""
+    for node in nodes:
+        files = node.get("files")
+        paths = (
+            [str(item.get("path")) for item in files if isinstance(item, dict)]
+            if isinstance(files, list)
+            else []
+        )
+        for path in dict.fromkeys(paths):
+            if paths.count(path) > 1 or any(other.startswith(f"{path}/") for other in paths):
+                yield f"{node.get('name')}: {path} is there twice, or a folder of another file"
 
 
 def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> Iterator[str]:

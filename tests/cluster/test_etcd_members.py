@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lab import checks
+from lab.node.etcd import CREATE_USERS
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 from tests.unpacked import unpacked
@@ -60,7 +61,24 @@ def test_etcd_with_tls_and_users_lets_in_nobody_else(three_members):
     assert stranger.exit_code != 0
     nobody = node.run([*there, *files], check=False)  # a machine of the lab, and no user
     assert nobody.exit_code != 0
-    assert "user name is empty" in nobody.output
+    assert re.search("permission denied|user name is empty", nobody.output)
+
+
+def test_etcdctl_on_a_machine_asks_its_own_member_or_the_one_that_is_named(three_members):
+    node = three_members.node("node2")
+
+    def asked(*argv: str) -> list[str]:
+        done = node.run([*argv, "endpoint", "status"]).text
+        return [line.partition(",")[0] for line in done.splitlines()]
+
+    assert asked("etcdctl") == ["https://127.0.0.1:2379"]
+    assert asked("etcdctl", "--endpoints=https://node3:2379") == ["https://node3:2379"]
+    assert asked("env", "ETCDCTL_ENDPOINTS=https://node1:2379", "etcdctl") == ["https://node1:2379"]
+
+
+def test_etcds_users_can_be_made_again_though_they_are_there(three_members):
+    node = three_members.node("node1")
+    assert node.run([CREATE_USERS, three_members.spec.etcd_prefix]).exit_code == 0
 
 
 def test_flannels_user_has_flannels_keys_alone(three_members):

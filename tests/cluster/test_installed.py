@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +47,40 @@ def test_a_project_tests_its_own_daemon_with_nothing_but_the_wheel(programs, tmp
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+NAMES = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_all_have_the_same_lab(lab, number):
+    with open("names.txt", "a") as file:
+        print(lab.name, file=file)
+"""
+
+
+def test_workers_of_a_run_share_a_lab_that_is_gone_with_the_last_of_them(tmp_path, left_of):
+    shutil.copytree(FOLDER / "pytest-project", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "test_static_routes.py").write_text(NAMES)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n",
+            "2",
+            "--dist",
+            "load",
+            "--lab-share",
+            "-p",
+            "no:cacheprovider",
+        ],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "LAB_"))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    (name,) = set((tmp_path / "names.txt").read_text().split())
+    assert left_of(name) == []

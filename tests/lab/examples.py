@@ -356,3 +356,10 @@ def fake_lab() -> FakeLab:
     }
     node = FakeNode("centos-master", IPv4Address("192.168.199.51"), etcd, "master")
     return FakeLab(node, tuple(fake_minion(item) for item in observation().minions))
+
+
+def with_no_routes() -> Observation:
+    """The tutorial's cluster, the first minion of which has lost flannel's route."""
+    name = next(iter(MINIONS))
+    routes = tuple(route for route in known(minion(name).routes) if " dev flannel0 " not in route)
+    return changed(observation(), name, routes=routes)

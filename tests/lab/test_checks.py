@@ -422,7 +422,9 @@ CHECK = CommandCheck(
         (Output(0, "ping\npong\n", ""), None),
         (Output(0, "ping\n", ""), "exit status 0\nping"),
         (Output(7, "pong\n", "refused\n"), "exit status 7\nrefused"),
-        (Output(137, "pong\n", ""), "it had not ended after 3 s, and was killed"),
+        (Output(124, "pong\n", "", "within"), "it had not ended after 3 s, and was killed"),
+        (Output(137, "\x1b]0;x\x07\n", ""), "exit status 137\n\ufffd]0;x\ufffd"),
+        (Output(124, "", "", "seconds"), "it was not given the time that it may take"),
     ],
 )
 def test_a_check_of_the_lab_files_own_holds_as_the_lab_file_says(output: Output, seen: str | None) -> None:
@@ -456,6 +458,10 @@ def test_of_a_machine_with_a_fixed_docker0_that_address_is_compared_and_no_other
     fixed = with_services("flanneld", "docker", bip="10.9.1.1/24")
     found = failures(changed(fixed, ONE, links=links, routes=tuple(routes)))
     assert {check for check, node in found if node == ONE} == set()
+    assert [str(item) for item in checks.left_out(fixed.spec)] == [
+        f"Left out on {ONE}: its docker0 has an address of the lab file's, so that no packets to and from "
+        "its pods are expected."
+    ]
     (wrong,) = [
         words for (check, node), words in failures(fixed).items() if (check, node) == ("docker0.address", ONE)
     ]

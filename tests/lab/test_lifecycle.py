@@ -284,7 +284,7 @@ def test_of_a_lab_that_lacks_a_network_everything_can_be_listed() -> None:
     with in_a_pretended_world() as fake:
 
         def during(call: str) -> None:
-            if call == "create network lab-racks-two":
+            if call == "create network lab-racks.two":
                 raise LabError("no more bridges")
 
         fake.during = during

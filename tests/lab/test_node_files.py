@@ -124,10 +124,10 @@ def test_a_docker_may_have_an_address_and_options_of_the_lab_files(tmp_path):
 def test_a_docker_may_wait_for_a_subnet_env_that_another_daemon_writes(tmp_path):
     files = of(tmp_path, services=["docker"], docker={"bip": "from-subnet-env"})
     assert files[REQUIRES] == ""
-    waiting = files["/etc/systemd/system/subnet-env.service"]
+    waiting = files["/etc/systemd/system/lab-subnet-env.service"]
     assert "ExecStart=/usr/bin/mk-docker-opts.sh -i" in waiting.splitlines()
     drop_in = files["/etc/systemd/system/docker.service.d/subnet-env.conf"].splitlines()
-    assert drop_in == ["[Unit]", "Requires=subnet-env.service", "After=subnet-env.service"]
+    assert drop_in == ["[Unit]", "Requires=lab-subnet-env.service", "After=lab-subnet-env.service"]
 
 
 def test_the_tutorials_docker_is_the_images():

@@ -236,7 +236,24 @@ def test_a_machines_own_units_start_with_it_and_its_services_among_them_are_wait
 def test_a_machines_own_sysctls_are_set_before_any_program_of_it_runs():
     nodes = [{"name": "x", "host": 2, "services": [], "sysctls": {"net.ipv4.conf.all.rp_filter": 1}}]
     made = made_of(load(nodes), "x")
-    assert made.confinement.sysctls == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "1"}
+    # Only what carries others' packets forwards.
+    assert made.confinement.sysctls == {"net.ipv4.ip_forward": "0", "net.ipv4.conf.all.rp_filter": "1"}
+    assert config("centos-minion01").confinement.sysctls == {"net.ipv4.ip_forward": "1"}
+
+
+def test_settings_of_an_interface_are_made_once_it_has_its_name():
+    nodes = [{"name": "x", "host": 2, "services": [], "sysctls": {"net.ipv4.conf.eth1.rp_filter": 2}}]
+    made = made_of(load(nodes), "x")
+    assert made.environment["LAB_SYSCTLS"] == "net.ipv4.conf.eth1.rp_filter=2"
+    assert "net.ipv4.conf.eth1.rp_filter" not in made.confinement.sysctls
+
+
+def test_where_docker_does_not_wait_for_flanneld_both_are_waited_for():
+    nodes = [
+        {"name": "m", "host": 2, "role": "master"},
+        {"name": "x", "host": 3, "role": "minion", "docker": {"bip": "10.9.1.1/24"}},
+    ]
+    assert set(waits(load(nodes))) == {"flanneld on x", "docker on x"}
 
 
 def test_what_carries_packets_without_flannel_may_send_them_bare():

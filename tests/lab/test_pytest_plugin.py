@@ -139,3 +139,26 @@ def test_where_no_test_asks_for_a_lab_nothing_of_the_laboratory_is_loaded(tmp_pa
         timeout=60,
     )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_lab_in_which_a_check_does_not_hold_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    broken = """
+import os
+import pytest
+from lab import checks
+from tests.lab.examples import with_no_routes
+
+os.environ["LAB_PATIENCE"] = "0.05"  # or the plan looks again for a while
+
+@pytest.fixture(scope="session", autouse=True)
+def broken(lab_engine):
+    checks.run_all = lambda *_, **__: checks.judge(with_no_routes())
+
+def test_a(lab): pass
+"""
+    run = Run(tmp_path, broken, "--lab-name=mine")
+    assert "1 error" in run.output
+    assert "the lab mine is up, and not right:" in run.output
+    assert "overlay routes of centos-minion01: expected" in run.output, run.output
+    assert "lab/pytest_plugin" not in run.output
+    assert "left: []" in run.output

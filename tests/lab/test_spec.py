@@ -331,7 +331,7 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
         (
             "checks: [{name: a, node: b, run: x, output: (}]",
             "checks[0].output: '(' is not a regular "
-            "expression: missing ), unterminated subpattern at position 0",
+            "expression of Python's: missing ), unterminated subpattern at position 0",
         ),
         ("pods: [{kind: Pod}]", "pods[0].apiVersion: required"),
         ("a: 1\na: 1", "line 2, column 1: the key a is there twice"),

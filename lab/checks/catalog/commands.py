@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.checks.finding import Comparison, Subject, compare
+from lab.checks.finding import Comparison, Subject, compare, unknown
 from lab.checks.registry import Layer, check
 from lab.checks.values import Data
 from lab.observe import Observation, Output, Topic, known
 from lab.spec import CommandCheck
-
-NOT_DONE = 124
-"""The exit status of a command that the program which asks has ended (lab/observe/inside/batch.py)."""
 
 LONG = 160
 """Characters of a line."""
@@ -69,8 +66,9 @@ class Ended:
 
 
 def _shorten(line: str) -> str:
-    """A line that a person reads; the data have all of it."""
-    return line if len(line) <= LONG else f"{line[:LONG]}..."
+    """A line that a person reads, and a terminal does not obey; the data have all of it."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+    return shown if len(shown) <= LONG else f"{shown[:LONG]}..."
 
 
 @check(
@@ -89,7 +87,10 @@ def commands(seen: Observation) -> Iterator[Comparison]:
         node = seen.nodes[item.node]
         output = (known(node.commands) or {}).get(item.name)
         if output is not None:
-            late = output.exit_code in {NOT_DONE, KILLED} - {item.status}
+            subject = Subject.node(node.name, item.name)
+            if output.late == "seconds":  # whoever asked had less time than the check may take
+                yield unknown(subject, Wanted(item), "it was not given the time that it may take")
+                continue
+            late = output.late == "within"
             holds = not late and item.holds(output.exit_code, output.stdout)
-            subject, ended = Subject.node(node.name, item.name), Ended(output, item.within, late)
-            yield compare(subject, holds, Wanted(item), ended)
+            yield compare(subject, holds, Wanted(item), Ended(output, item.within, late))

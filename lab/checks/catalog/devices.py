@@ -151,7 +151,7 @@ def overlay_state(seen: Observation) -> Iterator[Comparison]:
 )
 def docker0_address(seen: Observation) -> Iterator[Comparison]:
     """Its pods' gateway."""
-    for node in seen.overlay:
+    for node in seen.running("docker"):
         links = known(node.links)
         if links is not None and (follows_lease(seen, node) or docker0_of(seen, node) is not None):
             yield compare_address(Subject.node(node.name, "docker0"), links, docker0_of(seen, node))

@@ -33,9 +33,10 @@ class Server:
 
 
 def _pairs(seen: Observation) -> Iterator[Subject]:
-    """The pairs of pods that have, or must have, MySQL's client and server."""
+    """The pairs of pods that have, or must have, MySQL's client and server, and are to reach each other."""
     wanted = [*seen.spec.pods, *(pod.spec for pod in seen.pods)]
-    names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment})
+    apart = {pod.name for pod in seen.pods if not seen.node_spec(pod.node).in_overlay}
+    names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment} - apart)
     return (Subject("podPair", (one, other)) for one in names for other in names if one != other)
 
 

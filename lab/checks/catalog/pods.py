@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
-from lab.checks.expected import NEEDS, expected_on, subnet_of
+from lab.checks.expected import NEEDS, expected_on, follows_lease, subnet_of
 from lab.checks.finding import Comparison, Subject, compare, unknown
 from lab.checks.hidden import who_may_hide
 from lab.checks.links import NO_SUBNET, addresses, compare_link
@@ -64,7 +64,7 @@ def running(seen: Observation) -> Iterator[Comparison]:
 
 def _with_links(seen: Observation) -> Iterator[tuple[RunningPod, NodeObservation, dict[str, Link]]]:
     """The pods whose devices are known and must be right."""
-    for node in seen.minions:
+    for node in seen.nodes.values():
         links = known(node.pod_links) or {}
         for pod in known(node.pods) or ():
             if pod.status != "Completed" and pod.name in links:
@@ -77,13 +77,17 @@ def _with_links(seen: Observation) -> Iterator[tuple[RunningPod, NodeObservation
     layer=Layer.POD,
     part="eth0",
     on="pod",
-    expects="in its minion's subnet, from .2 up",
+    expects="in its minion's subnet, or that of the lab file's `docker.bip`, from .2 up",
     needs={*NEEDS, Topic.PODS, Topic.POD_LINKS},
 )
 def address(seen: Observation) -> Iterator[Comparison]:
-    """From .2 on: .0 is flannel's, .1 docker0's."""
+    """From .2 on: .0 is flannel's, .1 docker0's. Nobody knows where Docker has chosen the subnet itself."""
     for pod, node, links in _with_links(seen):
-        subject, link, subnet = Subject.pod(pod.name, "eth0"), links.get("eth0"), subnet_of(seen, node)
+        fixed = seen.node_spec(node.name).docker.address
+        if fixed is None and not follows_lease(seen, node):
+            continue
+        subnet = fixed.network if fixed is not None else subnet_of(seen, node)
+        subject, link = Subject.pod(pod.name, "eth0"), links.get("eth0")
         if subnet is None:
             yield compare(subject, False, NO_SUBNET, addresses(link))
             continue
@@ -106,7 +110,7 @@ def address(seen: Observation) -> Iterator[Comparison]:
 def mtu(seen: Observation) -> Iterator[Comparison]:
     """What fits into the overlay."""
     for pod, node, links in _with_links(seen):
-        wanted = expected_on(seen, node).mtu
+        wanted = expected_on(seen, node).mtu if follows_lease(seen, node) else None
         if wanted is not None:
             subject = Subject.pod(pod.name, "eth0")
             yield compare_link(subject, links, Number(wanted), lambda link: Number(link.mtu))

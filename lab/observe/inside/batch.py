@@ -1,8 +1,10 @@
 """Runs commands at the same time, so that a dozen questions cost one call to the engine.
 
-Standard input: {NAME: ARGV}; argument: seconds for each. Prints {NAME: [OUT, ERR, EXIT]}. The exit status
-is 124 for a command that did not finish in time and was killed with everything it had started, 127 for one
-that cannot be run, and 128 and its number for one that a signal has ended.
+Standard input: {NAME: ARGV}, or {NAME: {"argv": ARGV, "within": SECONDS}} where a command has a deadline of
+its own; argument: seconds for each. Prints {NAME: [OUT, ERR, EXIT, LATE]}: LATE is "" for a command that has
+ended by itself, and for one that was killed, with everything it had started, which of the two deadlines it
+missed, "within" or "seconds"; then EXIT is 124. It is 127 for a command that cannot be run, and 128 and its
+number for one that a signal has ended.
 """
 
 import contextlib
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO
+from typing import IO, Any
 
 NOT_DONE, NOT_FOUND = 124, 127
 SIGNALLED = 128
@@ -27,7 +29,11 @@ KILLED_WITHIN = 1.0
 class Job:
     """A running command. Its output goes to files: a pipe could fill up while we wait for another command."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, asked: "list[str] | dict[str, Any]") -> None:
+        argv = asked["argv"] if isinstance(asked, dict) else asked
+        self.within = float(asked["within"]) if isinstance(asked, dict) else None
+        self.began = time.monotonic()
+        self.late = ""
         self.out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - gone with the process
         self.err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process: subprocess.Popen[bytes] | None = None
@@ -35,16 +41,20 @@ class Job:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err, start_new_session=True
             )
-        except OSError as error:
-            self.err.write(f"{argv[0]}: {error.strerror}\n".encode())
+        except (OSError, ValueError) as error:
+            self.err.write(f"{argv[0]}: {getattr(error, 'strerror', error)}\n".encode())
 
     def end(self, deadline: float) -> int:
         """Wait for its exit status, until `deadline` (of `time.monotonic`) at the latest."""
         if self.process is None:
             return NOT_FOUND
+        reason = "seconds"
+        if self.within is not None and self.began + self.within < deadline:
+            reason, deadline = "within", self.began + self.within
         try:
             status = self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
+            self.late = reason
             os.killpg(self.process.pid, signal.SIGKILL)  # the number is ours until `wait` has reaped it
             with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel
                 self.process.wait(KILLED_WITHIN)
@@ -62,12 +72,14 @@ def _text(file: IO[bytes]) -> str:
         return file.read().decode(errors="replace")
 
 
-def run(commands: dict[str, list[str]], seconds: float) -> dict[str, tuple[str, str, int]]:
+def run(commands: "dict[str, Any]", seconds: float) -> "dict[str, tuple[str, str, int, str]]":
     """How each command ended."""
     deadline = time.monotonic() + seconds
     jobs = {name: Job(argv) for name, argv in commands.items()}
-    ends = {name: job.end(deadline) for name, job in jobs.items()}
-    return {name: (*job.read(), ends[name]) for name, job in jobs.items()}
+    # Those that have to end first are looked at first.
+    soonest = sorted(jobs, key=lambda name: jobs[name].within or seconds)
+    ends = {name: jobs[name].end(deadline) for name in soonest}
+    return {name: (*job.read(), ends[name], job.late) for name, job in jobs.items()}
 
 
 if __name__ == "__main__":
