@@ -144,7 +144,10 @@ def test_netlink_messages_are_written_and_read_in_the_kernels_room_alone():
 
 
 # They run elsewhere, each with a deadline of its own or for as long as it is wanted.
-INSIDE = tuple(f"lab.{room}.inside." for room in ("bench", "bundle", "node", "observe", "sandbox"))
+INSIDE = tuple(
+    f"lab.{room}.inside."
+    for room in ("bench", "bundle", "faults.impairment", "node", "observe", "sandbox")
+)
 
 
 def of_the_lab(names: set[str]) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
+from lab.faults.impairment import inside as impairment
 from lab.node.docker import docker_files
 from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
 from lab.node.inside import program_files
@@ -42,7 +43,7 @@ def node_files(
     replace any other. Raises `Unfit`.
     """
     credentials = credentials or Credentials()
-    files = dict(program_files())
+    files = {**program_files(), **impairment.program_files()}
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     files |= etcd_files(spec, node, credentials)
