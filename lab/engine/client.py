@@ -323,6 +323,26 @@ class Engine:
         with attempt(f"restarting container {container[:12]}"):
             self._api.restart(container, timeout=timeout)
 
+    def stop(self, container: str, timeout: int) -> None:
+        """Stop a container, killing it after `timeout` seconds; one that is stopped stays so."""
+        with attempt(f"stopping container {container[:12]}"):
+            self._api.stop(container, timeout=timeout)
+
+    def kill(self, container: str) -> None:
+        """Send a container's first process SIGKILL."""
+        with attempt(f"killing container {container[:12]}"):
+            self._api.kill(container)
+
+    def pause(self, container: str) -> None:
+        """Freeze all processes of a container."""
+        with attempt(f"pausing container {container[:12]}"):
+            self._api.pause(container)
+
+    def unpause(self, container: str) -> None:
+        """Let the processes of a paused container go on."""
+        with attempt(f"unpausing container {container[:12]}"):
+            self._api.unpause(container)
+
     def remove(self, container: str) -> None:
         """Kill and remove a container with its anonymous volumes, if it exists."""
         with attempt(f"removing container {container[:12]}"):
