@@ -16,6 +16,7 @@ __all__ = [
     "APT_LOCK",
     "BUNDLED",
     "COMMAND",
+    "COMPILED",
     "CONFIG_TAKEN",
     "CONVERSATION",
     "DOWNLOAD",
@@ -33,6 +34,7 @@ __all__ = [
     "SEED_ENGINE_STARTS",
     "SEED_FILLED",
     "SETTLED",
+    "SHUTDOWN",
     "SPARE",
     "SSH_LOGIN",
     "UNIT_STARTS",
@@ -96,6 +98,9 @@ SEED_FILLED = Deadline(3600)
 DOWNLOAD = Deadline(7200)
 """For a program of this machine that downloads, on a slow line."""
 
+COMPILED = Deadline(60)
+"""For a C file of one page."""
+
 UNIT_STARTS = Deadline(300)
 """For etcd, flanneld or docker on a machine, from its boot on; in an emulated machine it took etcd 170."""
 
@@ -104,6 +109,9 @@ JOINED = Deadline(2)
 
 CONFIG_TAKEN = Deadline(180)
 """For etcd to take flannel's configuration; etcdctl by itself gives up after 5 s, and is tried again."""
+
+SHUTDOWN = Deadline(10)
+"""For a machine to shut down before it is killed, as Docker's default for a container."""
 
 POD_ANSWERS = Deadline(600)
 """For a pod's containers to run and its ports to answer; in an emulated machine it took MySQL 210."""

@@ -8,9 +8,12 @@ from typing import TypeVar
 
 from lab.errors import LabError
 
-__all__ = ["Cancelled", "NotYet", "TimedOut", "until"]
+__all__ = ["Cancelled", "NotYet", "TimedOut", "passing", "until"]
 
 T = TypeVar("T")
+
+HEED = 0.2
+"""Seconds within which a signal is heeded that the kernel has another thread take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,10 @@ def until(
         if is_last:
             raise TimedOut(f"waited {timeout:.0f} s for {what}; last seen: {answer.seen}", hint=hint)
         pause.wait(interval)
+
+
+def passing(seconds: float) -> None:
+    """Let so much time pass: what somebody has asked for is to last. Ctrl-C ends it as anything else."""
+    pause, deadline = threading.Event(), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        pause.wait(min(left, HEED))

@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
     "engine": Verb("images", "The Docker engine, if the lab started it."),
     "exec": Verb("nodes", "Run a command on a machine."),
+    "fault": Verb("faults", "Break a lab on purpose, see what is in force, and make it right again."),
     "gc": Verb(
         "labs",
         "Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched.",

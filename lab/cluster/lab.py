@@ -1,8 +1,10 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
 from lab import labels, threads
 from lab.engine import Engine, Network
@@ -13,6 +15,9 @@ from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 from lab.spec.segment import ONLY, interfaces
+
+if TYPE_CHECKING:
+    from lab.faults.control import Started
 
 __all__ = ["NOWHERE", "Lab", "Unreadable", "maker_of", "names", "remove_all"]
 
@@ -169,6 +174,16 @@ class Lab:
         self.all_pods()  # a minion that cannot be asked may have it: then that is what is told
         known = ", ".join(pod.name for pod in pods) or "none"
         raise LabError(f"the lab {self.name} has no pod {name}; it has: {known}")
+
+    def fault(self, name: str, *targets: str, **options: object) -> AbstractContextManager["Started"]:
+        """A fault for as long as the context is open: what `lab fault start` takes, it takes too.
+
+        With `with lab.fault("unit-pause", "centos-minion01/flanneld"):` a state is ended when the block is
+        left, an event is done when it is entered. Raises `LabError`.
+        """
+        from lab.faults.control import held  # it stands on this module
+
+        return held(Lab.get(self.engine, self.name), name, targets, options)
 
     def remove_pod(self, name: str) -> None:
         """Remove a pod with its containers and their anonymous volumes."""

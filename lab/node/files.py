@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.engine import FileContent
 from lab.errors import Unfit
+from lab.faults import inside as faults
 from lab.faults.impairment import inside as impairment
 from lab.node.docker import docker_files
 from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
@@ -43,7 +44,7 @@ def node_files(
     replace any other. Raises `Unfit`.
     """
     credentials = credentials or Credentials()
-    files = {**program_files(), **impairment.program_files()}
+    files = {**program_files(), **faults.program_files(), **impairment.program_files()}
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     files |= etcd_files(spec, node, credentials)

@@ -9,8 +9,8 @@ from lab.cluster import Lab
 from lab.engine import Engine
 from lab.faults import impairment
 from lab.faults.impairment import Rule, Status, parse_impairment, parse_match
-from lab.fixtures import temporary_lab
 from lab.node import Node
+from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.judging import wait_until_right, wrong
 
 pytestmark = pytest.mark.cluster

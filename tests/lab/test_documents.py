@@ -26,6 +26,7 @@ from lab.observe import Observation
 from lab.render import documents
 from lab.status import LabStatus
 from lab.tutorial import replay
+from tests.lab import test_fault_status
 from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, in_a_pretended_world
@@ -49,6 +50,11 @@ VERBS = {
     "pod create": {"created"},
     "pod ls": {"pods"},
     "pod rm": {"removed"},
+    "fault ls": {"faults"},
+    "fault start": {"fault-started"},
+    "fault status": {"fault-status"},
+    "fault stop": {"faults-ended"},
+    "fault clear": {"faults-ended"},
     "images build": {"built"},
     "images load": {"loaded"},
     "images ls": {"images"},
@@ -170,7 +176,8 @@ def test_a_document_follows_its_schema(name: str, make: Callable[[], Any]) -> No
 
 
 def test_a_document_is_tried_for_every_schema() -> None:
-    assert {f"{name}.json" for name, _ in DOCUMENTS.values()} == set(SCHEMAS)
+    tried = {f"{name}.json" for name, _ in DOCUMENTS.values()}
+    assert tried | {f"{name}.json" for name in test_fault_status.DOCUMENTS} == set(SCHEMAS)
 
 
 def test_a_document_with_a_key_of_another_name_is_noticed() -> None:

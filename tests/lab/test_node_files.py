@@ -4,6 +4,7 @@ import pytest
 
 from lab import spec
 from lab.errors import Unfit
+from lab.faults import inside as faults
 from lab.faults.impairment import inside as impairment
 from lab.node.etcd import etcd_conf
 from lab.node.files import SPEC_FILE, daemon_files, node_files, sysconfig
@@ -60,7 +61,8 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *program_files(), *impairment.program_files()}
+    programs = {*program_files(), *faults.program_files(), *impairment.program_files()}
+    of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *programs}
     assert node_files(lab, MASTER, "amd64").keys() == of_master
 
 

@@ -1,0 +1,254 @@
+"""Starts, stops and shows faults: machines and the engine are asked for what a plan says.
+
+There is no state here: what is in force is what machines and the engine show (`status`).
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from lab import threads
+from lab.cluster import Lab
+from lab.deadlines import QUESTION, SHUTDOWN
+from lab.errors import LabError, NoAnswer, Unfit
+from lab.faults import clock
+from lab.faults.inside import argv
+from lab.faults.plan import Action, Carry, EndOn, OnEngine, OnNode, Plan, Step
+from lab.faults.registry import IDENTIFIER, Fault, fault_named
+from lab.faults.status import NODE_FAULTS, InForce, Part, Status, about, node_fault, selected, status_of
+from lab.faults.targets import Setting
+from lab.naming import name_option
+from lab.signals import shielded
+from lab.spec.segment import interfaces
+
+__all__ = ["Started", "clear", "held", "setting_of", "start", "status", "stop"]
+
+AT_ONCE = 0
+"""Seconds that a machine has to shut down which loses its power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A fault that was started or done, and what each machine says of it."""
+
+    fault: Fault
+    id: str
+    """Of a state; empty for an event, and for a fault of a whole machine."""
+    targets: tuple[str, ...]
+    options: Mapping[str, Any]
+    told: tuple[Part, ...]
+
+
+def setting_of(lab: Lab) -> Setting:
+    """What a fault's plan is made from."""
+    addresses = {node.name: interfaces(node, lab.segments)[0].ip for node in lab.spec.nodes}
+    return Setting(lab.spec, lab.underlay, addresses)
+
+
+def start(
+    lab: Lab, name: str, targets: Sequence[str] = (), options: Mapping[str, object] | None = None
+) -> Started:
+    """Start a state, or do an event. Raises `Unfit` where that cannot be, having changed nothing.
+
+    A state that could not be started everywhere is undone where it was.
+    """
+    fault = fault_named(name)
+    ask = fault.ask(setting_of(lab), targets, options or {})
+    plan = fault.function(ask)
+    named = tuple(map(str, ask.targets))
+    identifier = secrets.token_hex(2) if fault.kind == "state" else ""
+    known = about(name, named, ask.options, datetime.now(UTC))
+    told: list[Part] = []
+    try:
+        for stage in plan:
+            act = partial(_act, lab, kind=fault.kind, identifier=identifier, known=known)
+            told += [part for parts in threads.each(act, stage) for part in parts]
+    except LabError as error:
+        if fault.kind == "state":
+            _undo(lab, plan, identifier, error)
+        raise
+    of_machine = any(isinstance(action, OnEngine) for stage in plan for action in stage)
+    return Started(fault, "" if of_machine else identifier, named, known["options"], tuple(told))
+
+
+def _act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[str, Any]) -> Sequence[Part]:
+    match action:
+        case OnEngine():
+            _on_engine(lab, action)
+            return [Part(action.node, True, f"its container: {action.verb}")]
+        case Carry(node):
+            lab.engine.put_files(lab.node(node).container.id, {clock.PATH: clock.library(lab.engine.arch)})
+            return []
+        case EndOn(node):
+            _call(lab, node, "stop", {"id": identifier})
+            return [Part(node, False, "what was started there is ended again")]
+        case OnNode(node, steps, events):
+            asked = {"steps": [_document(step) for step in steps]}
+            if events or kind == "event":
+                did = _call(lab, node, "do", asked)["did"]
+                return [Part(node, None, words) for words in did]
+            seen = _call(lab, node, "start", {"id": identifier, "about": known, **asked})["seen"]
+            return [Part(node, True, words) for words in seen]
+
+
+def _document(step: Step) -> Mapping[str, Any]:
+    return {"does": step.does, "given": step.given}
+
+
+def _call(lab: Lab, node: str, verb: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A machine's answer. Raises `Unfit` where the machine refuses, `LabError` where it fails."""
+    said = lab.node(node).run(argv(verb, json.dumps(request)), within=QUESTION.seconds).text
+    answer: Mapping[str, Any] = json.loads(said)
+    if "error" in answer:
+        kind = Unfit if answer["refused"] else LabError
+        raise kind(f"{node}: {answer['error']}", hint=answer["hint"])
+    return answer
+
+
+def _on_engine(lab: Lab, action: OnEngine) -> None:
+    container = lab.node(action.node).container.id
+    match action.verb:
+        case "pause":
+            lab.engine.pause(container)
+        case "stop":
+            lab.engine.stop(container, timeout=round(SHUTDOWN.seconds))
+        case "kill":
+            lab.engine.kill(container)
+        case "restart":
+            lab.engine.restart(container, timeout=round(SHUTDOWN.seconds))
+        case "reset":
+            lab.engine.restart(container, timeout=AT_ONCE)
+
+
+def _undo(lab: Lab, plan: Plan, identifier: str, error: LabError) -> None:
+    """Undo a state that was not started everywhere; what is left is told in a note of the error."""
+    try:
+        now = Lab.get(lab.engine, lab.name)
+        for node in dict.fromkeys(action.node for stage in plan for action in stage):
+            if now.state(node) == "running":
+                _call(now, node, "stop", {"id": identifier})
+            elif lab.state(node) == "running":
+                _run_again(now, node)
+    except LabError as failed:
+        error.add_note(f"Not all of it could be undone: {failed.message}")
+        error.add_note(f"Undo what is left with: lab fault clear{name_option(lab.name)}")
+
+
+def _run_again(lab: Lab, node: str) -> None:
+    """Let a machine that is paused go on, and boot one that is down."""
+    container = lab.nodes[node].container
+    if container.state == "paused":
+        lab.engine.unpause(container.id)
+    else:
+        lab.engine.start(container.id)
+
+
+def status(lab: Lab) -> Status:
+    """What is in force right now: every machine that runs is asked, and the engine for the others."""
+    of_nodes = [
+        fault
+        for name, node in lab.nodes.items()
+        if (fault := node_fault(name, node.container.state, node.container.status)) is not None
+    ]
+    asked = [name for name, node in lab.nodes.items() if node.container.state == "running"]
+    silent = {
+        node.name: f"its container is {lab.state(node.name)}"
+        for node in lab.spec.nodes
+        if node.name not in asked
+    }
+    answers: dict[str, Mapping[str, Any]] = {}
+    for name, answer in threads.each(partial(_ask, lab), asked):
+        if isinstance(answer, str):
+            silent[name] = answer
+        else:
+            answers[name] = answer
+    return status_of(answers, of_nodes, silent)
+
+
+def _ask(lab: Lab, node: str) -> tuple[str, Mapping[str, Any] | str]:
+    """What a machine says, or why it says nothing."""
+    try:
+        return node, _call(lab, node, "status", {})
+    except NoAnswer as error:
+        return node, f"did not answer in {error.seconds:.0f} s"
+    except LabError as error:
+        return node, error.message
+
+
+def stop(lab: Lab, what: str, targets: Sequence[str] = ()) -> Sequence[InForce]:
+    """End the faults of this name or identifier, the latest first; answers what was seen of each before."""
+    if IDENTIFIER.fullmatch(what) and not targets:
+        found = _end_everywhere(lab, what, [name for name in lab.nodes if lab.state(name) == "running"])
+        if found:
+            return found
+    seen = status(lab)
+    return [_end(lab, fault) for fault in selected(seen, lab.name, what, targets)]
+
+
+def clear(lab: Lab) -> Sequence[InForce]:
+    """End every fault, the latest first; whole machines come before all, as nothing else can be ended there.
+
+    Raises `LabError`, once all else is ended, where something could not be.
+    """
+    ended: list[InForce] = []
+    failures: list[LabError] = []
+    machines = [fault for fault in status(lab).latest_first if fault.name in NODE_FAULTS]
+    for fault in machines:
+        _collect(lab, fault, ended, failures)
+    lab = Lab.get(lab.engine, lab.name)
+    now = status(lab)
+    for fault in now.latest_first:
+        _collect(lab, fault, ended, failures)
+    left = [error.message for error in failures]
+    left += [f"{node}: {why}, so its faults are not known" for node, why in now.silent.items()]
+    if left:
+        raise LabError("not every fault could be ended:\n" + "\n".join(left))
+    return ended
+
+
+def _collect(lab: Lab, fault: InForce, ended: list[InForce], failures: list[LabError]) -> None:
+    try:
+        ended.append(_end(lab, fault))
+    except LabError as error:
+        failures.append(error)
+
+
+def _end(lab: Lab, fault: InForce) -> InForce:
+    """End one; what its machines said of it before."""
+    if fault.name in NODE_FAULTS:
+        for node in fault.nodes:
+            _run_again(lab, node)
+        return fault
+    (ended,) = _end_everywhere(lab, fault.id, fault.nodes) or (fault,)
+    return ended
+
+
+def _end_everywhere(lab: Lab, identifier: str, nodes: Sequence[str]) -> Sequence[InForce]:
+    """End a fault on these machines; what they said of it before: nothing, if none of them has it."""
+    said = threads.each(lambda node: (node, _call(lab, node, "stop", {"id": identifier})), nodes)
+    return status_of(dict(said), (), {}).faults
+
+
+@contextmanager
+def held(
+    lab: Lab, name: str, targets: Sequence[str] = (), options: Mapping[str, object] | None = None
+) -> Iterator[Started]:
+    """A fault for as long as the context is open; an event is only done. Main thread only.
+
+    No signal comes between a fault and the knowledge of it: however the context is left, the fault is ended.
+    """
+    started: Started | None = None
+    try:
+        with shielded():
+            started = start(lab, name, targets, options)
+        yield started
+    finally:
+        if started is not None and started.fault.kind == "state":
+            with shielded():
+                now = Lab.get(lab.engine, lab.name)
+                stop(now, started.id or started.fault.name, () if started.id else started.targets)

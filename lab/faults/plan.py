@@ -1,0 +1,105 @@
+"""What is to be done for a fault: which machine is asked for what, and in which order. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any, Literal, TypeAlias
+
+from lab.faults.targets import Setting, Target
+
+__all__ = [
+    "Action",
+    "Ask",
+    "Carry",
+    "EndOn",
+    "NodeVerb",
+    "OnEngine",
+    "OnNode",
+    "Plan",
+    "Stage",
+    "Step",
+    "together",
+]
+
+NodeVerb: TypeAlias = Literal["pause", "stop", "kill", "restart", "reset"]
+"""What the engine does with a whole machine; reset is a restart that kills at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A state or an event of lab/faults/inside/, by its name there, and what it is given."""
+
+    does: str
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OnNode:
+    """Steps that a machine takes one after the other, in one call."""
+
+    node: str
+    steps: tuple[Step, ...]
+    events: bool = False
+    """Whether they are events, in the plan of a state; all steps of an event are."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOn:
+    """End what this plan has made so on a machine so far."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A file that a step needs, made on this machine, is put on that one."""
+
+    node: str
+    what: Literal["clock"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnEngine:
+    """What the engine does with a machine's container."""
+
+    node: str
+    verb: NodeVerb
+
+
+Action: TypeAlias = OnNode | EndOn | OnEngine | Carry
+Stage: TypeAlias = tuple[Action, ...]
+"""Actions that are taken at the same time."""
+
+Plan: TypeAlias = tuple[Stage, ...]
+"""Stages, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a fault was asked for: of which lab, on what, with which options."""
+
+    setting: Setting
+    targets: tuple[Target, ...]
+    options: Mapping[str, Any]
+    """Each option of the fault, by its name."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The machines that are meant, each once."""
+        return tuple(dict.fromkeys(target.node for target in self.targets))
+
+    def address(self, node: str) -> IPv4Address:
+        """A machine's, in the underlay."""
+        return self.setting.addresses[node]
+
+
+def together(steps: Iterable[tuple[str, Step]]) -> Plan:
+    """A plan of one stage, from steps with their machines; those of one machine go in one call."""
+    by_node: dict[str, list[Step]] = {}
+    for node, step in steps:
+        by_node.setdefault(node, []).append(step)
+    return (_stage(by_node),) if by_node else ()
+
+
+def _stage(by_node: Mapping[str, Sequence[Step]]) -> Stage:
+    return tuple(OnNode(node, tuple(steps)) for node, steps in by_node.items())

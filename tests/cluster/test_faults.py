@@ -1,0 +1,165 @@
+"""Stories of faults on a real lab: started, seen by status and in the kernel, ended, and right again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab import checks, wait
+from lab.cluster import Lab
+from lab.deadlines import patience
+from lab.errors import LabError, Unfit
+from lab.faults import control
+from tests.cluster.judging import subnets, wait_until_right
+
+pytestmark = pytest.mark.cluster
+
+MASTER, ONE, TWO = "centos-master", "centos-minion01", "centos-minion02"
+
+
+@pytest.fixture(autouse=True)
+def _as_found(lab: Lab) -> Iterator[None]:
+    """The lab is shared: whatever a story did, nothing is in force afterwards, and every check holds."""
+    yield
+    now = Lab.get(lab.engine, lab.name)
+    control.clear(now)
+    assert control.status(Lab.get(lab.engine, lab.name)).faults == ()
+    wait_until_right(lab)
+
+
+def shown(lab: Lab) -> dict[str, str]:
+    """What is in force, by name."""
+    return {fault.name: fault.state for fault in control.status(Lab.get(lab.engine, lab.name)).faults}
+
+
+def failing(lab: Lab, *only: str) -> set[str]:
+    """The checks, of these, that do not hold; without those of pings and logins, which wait for an answer."""
+    found = checks.run_all(Lab.get(lab.engine, lab.name), only)
+    return {finding.id for finding in checks.failed(found)}
+
+
+def on(lab: Lab, node: str, *argv: str) -> str:
+    return lab.node(node).run(argv, check=False).output
+
+
+@contextmanager
+def started(lab: Lab, name: str, *targets: str, **options: object) -> Iterator[None]:
+    """A fault that its status shows while the block runs, and no longer afterwards."""
+    with lab.fault(name, *targets, **options):
+        assert shown(lab).get(name) == "on", name
+        yield
+    assert name not in shown(lab)
+
+
+def test_a_daemon_that_stands_still_is_seen_by_the_state_of_its_processes_and_goes_on(lab):
+    with started(lab, "daemon-pause", ONE), started(lab, "etcd-pause"):
+        for node, unit in ((ONE, "flanneld"), (MASTER, "etcd")):
+            pid = on(lab, node, "systemctl", "show", "--property=MainPID", "--value", unit).strip()
+            assert on(lab, node, "ps", "-o", "stat=", pid).startswith("T")
+        with pytest.raises(
+            LabError, match=r"it is so already: 1 of 1 processes of etcd\.service are stopped"
+        ):
+            control.start(lab, "unit-pause", [f"{MASTER}/etcd"])
+
+
+def test_a_unit_that_is_killed_again_and_again_comes_back_when_that_ends_and_keeps_its_subnet(lab):
+    before = subnets(lab)
+    with (
+        started(lab, "crash-loop", f"{ONE}/flanneld", every="300ms"),
+        started(lab, "unit-stop", f"{TWO}/flanneld"),
+    ):
+        assert failing(lab, "service.active", "routes.*") >= {"service.active", "routes.overlay"}
+    wait_until_right(lab)
+    assert subnets(lab) == before
+
+
+def test_a_killed_unit_is_told_with_its_process_and_comes_back(lab):
+    pid = on(lab, TWO, "systemctl", "show", "--property=MainPID", "--value", "flanneld").strip()
+    done = control.start(lab, "daemon-kill-9", [TWO])
+    assert [part.words for part in done.told] == [f"process {pid} of flanneld.service was sent SIGKILL"]
+    wait_until_right(lab)
+    control.start(lab, "thundering-start", ["minions"])
+    wait_until_right(lab)
+
+
+def test_a_machine_without_a_memory_controller_refuses_oom_and_says_what_root_could_do(lab):
+    if "memory" in on(lab, ONE, "cat", "/sys/fs/cgroup/cgroup.controllers"):
+        pytest.skip("this host gives machines a memory controller")
+    with pytest.raises(Unfit, match="have no memory controller") as error:
+        control.start(lab, "oom", [f"{ONE}/flanneld"])
+    assert error.value.hint.startswith("Root on the host")
+
+
+KERNEL = r"""
+    ip -o address; ip route; ip -6 route; iptables-save; ip6tables-save; nft list tables
+    sysctl -a --pattern '\.(forwarding|rp_filter|accept_redirects)$|ip_forward$'
+"""
+
+
+def kernel(lab: Lab, node: str) -> str:
+    """What faults of the kernel change, without what differs from one look to the next."""
+    text = on(lab, node, "sh", "-c", KERNEL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("#", ":")))
+
+
+def test_faults_of_the_kernel_are_in_force_together_and_leave_it_as_it_was(lab):
+    before = kernel(lab, TWO)
+    with (
+        started(lab, "ip-forward-off", TWO),
+        started(lab, "rp-filter", TWO),
+        started(lab, "forward-drop", TWO),
+        started(lab, "pmtu-blackhole", TWO),
+        started(lab, "mtu", TWO, to=1400),
+        started(lab, "address-add", TWO),
+        started(lab, "docker0-wrong-address", TWO),
+    ):
+        assert on(lab, TWO, "sysctl", "-n", "net.ipv4.ip_forward").strip() == "0"
+        assert "-P FORWARD DROP" in on(lab, TWO, "iptables", "-S", "FORWARD")
+        assert "mtu 1400" in on(lab, TWO, "ip", "link", "show", "eth0")
+        assert "192.0.2.77/24" in on(lab, TWO, "ip", "address", "show", "eth0")
+        assert failing(lab, "docker0.address") == {"docker0.address"}
+    assert kernel(lab, TWO) == before
+
+
+PREFIX = "/coreos.com/network"
+
+
+def etcd_get(lab: Lab, key: str) -> str:
+    return on(lab, MASTER, "etcdctl", "get", "--print-value-only", key).removesuffix("\n")
+
+
+def test_a_stolen_lease_is_given_up_for_another_and_its_subnet_is_free_when_the_thief_goes(lab):
+    before = subnets(lab)[ONE]
+    with started(lab, "lease-steal", ONE):
+
+        def another() -> bool | wait.NotYet:
+            return subnets(lab)[ONE] != before or wait.NotYet(before)
+
+        wait.until(another, what="another subnet", timeout=30 * patience())
+        assert failing(lab, "leases.owner") == {"leases.owner"}
+    # Its Docker still has the subnet that was stolen.
+    control.start(lab, "daemon-restart", [ONE])
+    wait_until_right(lab)
+
+
+def test_what_happens_to_a_lease_is_told_with_its_key_and_the_node_holds_one_again(lab):
+    before = subnets(lab)
+    for name in ("lease-delete", "etcd-wipe", "etcd-compact", "etcd-defragment"):
+        control.start(lab, name, [ONE] if name == "lease-delete" else [])
+        wait_until_right(lab)
+    assert subnets(lab) == before
+
+
+def test_the_configuration_and_a_lease_without_an_end_are_restored_to_the_letter(lab):
+    config = etcd_get(lab, f"{PREFIX}/config")
+    with started(lab, "config-change", set="Network=10.9.0.0/16"), started(lab, "config-break"):
+        assert etcd_get(lab, f"{PREFIX}/config") == "{ no JSON"
+        with started(lab, "config-remove"), started(lab, "etcd-bad-key"), started(lab, "etcd-bad-value"):
+            assert etcd_get(lab, f"{PREFIX}/config") == ""
+            assert etcd_get(lab, f"{PREFIX}/subnets/not-a-subnet") != ""
+        assert etcd_get(lab, f"{PREFIX}/subnets/not-a-subnet") == ""
+        assert failing(lab, "config.value") == {"config.value"}
+    assert etcd_get(lab, f"{PREFIX}/config") == config
+    with started(lab, "lease-permanent", TWO):
+        assert failing(lab, "leases.ttl") == {"leases.ttl"}
+    assert failing(lab, "leases.*") == set()

@@ -1,0 +1,61 @@
+"""The clock that a program is told: the library that shifts it, and which programs take it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.errors import Unfit
+from lab.faults.clock import MACHINES, library
+from lab.faults.inside.clocks import interpreter
+from lab.faults.inside.kinds import Failed
+
+HERE = {machine: arch for arch, machine in MACHINES.items()}.get(platform.machine(), "")
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+
+
+@needs_cc
+@pytest.mark.parametrize("offset", [7200, -7200])
+def test_a_program_with_the_library_is_told_another_time_and_waits_no_longer(
+    tmp_path: Path, offset: int
+) -> None:
+    (tmp_path / "clock.so").write_bytes(library(HERE).data)
+    environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "clock.so"), "LAB_CLOCK_OFFSET": str(offset)}
+    for argv in (["date", "+%s"], ["python3", "-c", "import time; print(int(time.time()))"]):
+        told = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+        assert abs(int(told) - time.time() - offset) < 60
+    waits = "import threading, time; began = time.monotonic(); threading.Event().wait(0.01); "
+    waits += "print(time.monotonic() - began < 60)"
+    done = subprocess.run(
+        ["python3", "-c", waits], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
+
+
+@needs_cc
+def test_a_compiler_for_another_architecture_is_refused() -> None:
+    with pytest.raises(Unfit, match="and the lab's machines are s390x"):
+        library("s390x")
+
+
+def test_without_a_compiler_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unfit, match="this machine has no C compiler, cc") as error:
+        library("amd64")
+    assert "apt-get install gcc libc6-dev" in error.value.hint
+
+
+def test_a_program_that_the_dynamic_linker_starts_names_it() -> None:
+    program = Path("/bin/sh").resolve().read_bytes()
+    assert Path(interpreter(program)).exists()
+
+
+def test_a_static_program_names_none_and_a_script_is_no_program() -> None:
+    # elf.h: an ELF64 header with no program headers.
+    assert interpreter(b"\x7fELF\x02\x01".ljust(64, b"\0")) == ""
+    with pytest.raises(Failed, match="no 64-bit little-endian ELF program"):
+        interpreter(b"#!/bin/sh\n")
