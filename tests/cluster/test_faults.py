@@ -1,12 +1,15 @@
 """Stories of faults on a real lab: started, seen by status and in the kernel, ended, and right again."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from lab import checks, wait
-from lab.cluster import Lab
+from lab import checks, spec, wait
+from lab.cluster import Lab, remove_all
 from lab.deadlines import patience
 from lab.errors import LabError, Unfit
 from lab.faults import control
@@ -17,14 +20,19 @@ pytestmark = pytest.mark.cluster
 MASTER, ONE, TWO = "centos-master", "centos-minion01", "centos-minion02"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _as_found(lab: Lab) -> Iterator[None]:
-    """The lab is shared: whatever a story did, nothing is in force afterwards, and every check holds."""
+    """The lab is shared: when the stories are told, every check holds."""
     yield
-    now = Lab.get(lab.engine, lab.name)
-    control.clear(now)
-    assert control.status(Lab.get(lab.engine, lab.name)).faults == ()
     wait_until_right(lab)
+
+
+@pytest.fixture(autouse=True)
+def _ended(lab: Lab) -> Iterator[None]:
+    """However a story ends, nothing of it is in force afterwards."""
+    yield
+    control.clear(Lab.get(lab.engine, lab.name))
+    assert control.status(Lab.get(lab.engine, lab.name)).faults == ()
 
 
 def shown(lab: Lab) -> dict[str, str]:
@@ -91,7 +99,7 @@ def test_a_machine_without_a_memory_controller_refuses_oom_and_says_what_root_co
 
 
 KERNEL = r"""
-    ip -o address; ip route; ip -6 route; iptables-save; ip6tables-save; nft list tables
+    ip -o address; ip route; ip -6 route; iptables-save; ip6tables-save; nft list tables | sort
     sysctl -a --pattern '\.(forwarding|rp_filter|accept_redirects)$|ip_forward$'
 """
 
@@ -163,3 +171,128 @@ def test_the_configuration_and_a_lease_without_an_end_are_restored_to_the_letter
     with started(lab, "lease-permanent", TWO):
         assert failing(lab, "leases.ttl") == {"leases.ttl"}
     assert failing(lab, "leases.*") == set()
+
+
+def test_what_leads_to_other_machines_is_as_it_was_when_devices_addresses_and_rules_are_back(lab):
+    before = kernel(lab, TWO)
+    own = f"{lab.node(TWO).address}/24"
+    for name in ("device-down", "segment-route-delete"):
+        with started(lab, name, TWO):
+            assert "unreachable" in on(lab, TWO, "ip", "route", "get", str(lab.node(MASTER).address))
+    with started(lab, "address-change", TWO):
+        assert own not in on(lab, TWO, "ip", "address", "show", "eth0")
+    with started(lab, "peer-replaced", TWO):
+        assert "02:00:5e:00:53:01" in on(lab, TWO, "ip", "link", "show", "eth0")
+    with started(lab, "nft-flush", TWO), started(lab, "forward-drop", TWO, everything=True):
+        assert "MASQUERADE" not in on(lab, TWO, "iptables-save", "-t", "nat")
+    with started(lab, "masquerade-missing", TWO), started(lab, "iptables-flush", TWO):
+        assert "DOCKER" not in on(lab, TWO, "iptables", "-S", "FORWARD")
+    assert kernel(lab, TWO) == before
+
+
+def test_a_route_that_is_deleted_is_back_at_once_and_the_fault_is_shown_as_ended(lab):
+    with lab.fault("route-delete", ONE):
+
+        def repaired() -> bool | wait.NotYet:
+            return shown(lab)["route-delete"] == "ended" or wait.NotYet(shown(lab))
+
+        wait.until(repaired, what="flanneld to make its route again", timeout=30 * patience())
+    assert shown(lab) == {}
+
+
+def test_a_port_that_is_taken_a_peer_that_vanishes_and_another_time_cost_no_subnet(lab):
+    before = subnets(lab)
+    with started(lab, "port-busy", ONE):
+
+        def told() -> bool | wait.NotYet:
+            log = lab.node(ONE).journal("flanneld", 20)
+            return "8285" in log or wait.NotYet(log)
+
+        wait.until(told, what="flanneld to name the port", timeout=30 * patience())
+    with started(lab, "peer-vanished", ONE, TWO):
+        assert str(lab.node(TWO).address) not in on(
+            lab, MASTER, "etcdctl", "get", "--prefix", f"{PREFIX}/subnets"
+        )
+    with started(lab, "clock-skew", f"{ONE}/flanneld", by="-2h"):
+        pid = on(lab, ONE, "systemctl", "show", "--property=MainPID", "--value", "flanneld").strip()
+        assert "clock.so" in on(lab, ONE, "cat", f"/proc/{pid}/maps")
+        assert failing(lab, "leases.ttl", "leases.subnets") == set()
+    wait_until_right(lab)
+    assert subnets(lab) == before
+
+
+def test_no_packet_that_an_outsider_encapsulates_reaches_a_pod(lab):
+    told = control.start(lab, "spoofed-datagram", ["minions"]).told
+    counts = {
+        when: [part.words.rpartition("received ")[2] for part in told if part.words.startswith(when)]
+        for when in ("before", "after")
+    }
+    assert len(counts["before"]) == 2
+    assert counts["before"] == counts["after"]
+    assert len([part for part in told if part.words.startswith("sent 5 echo requests for 10.2.")]) == 2
+
+
+def test_an_etcd_that_goes_back_to_a_snapshot_gets_the_leases_again_and_a_full_disk_is_as_before(lab):
+    before, files = subnets(lab), on(lab, ONE, "sh", "-c", "ls -la /run/flannel; cat /run/flannel/*")
+    control.start(lab, "etcd-snapshot")
+    write = ["cp", "/etc/hostname", "/run/flannel/more"]
+    with started(lab, "disk-full", ONE):
+        assert "No space left on device" in on(lab, ONE, *write)
+    with started(lab, "disk-read-only", ONE):
+        assert "Read-only file system" in on(lab, ONE, *write)
+    assert on(lab, ONE, "sh", "-c", "ls -la /run/flannel; cat /run/flannel/*") == files
+    control.start(lab, "lease-delete", [ONE])
+    control.start(lab, "etcd-restore")
+    wait_until_right(lab)
+    assert subnets(lab) == before
+
+
+def test_a_machine_without_power_is_shown_and_what_its_boot_has_ended_is_only_forgotten(lab):
+    before = subnets(lab)
+    mtu = control.start(lab, "mtu", [TWO])
+    with started(lab, "node-pause", TWO):
+        assert "node.answers" in failing(lab, "node.answers")
+        with pytest.raises(LabError, match=f"{TWO} does not run: its container is paused"):
+            control.start(Lab.get(lab.engine, lab.name), "rp-filter", [TWO])
+    control.start(lab, "node-kill", [TWO])
+    assert shown(lab) == {"node-kill": "on"}
+    ended = {fault.name: fault for fault in control.clear(Lab.get(lab.engine, lab.name))}
+    assert list(ended) == ["node-kill", "mtu"]
+    assert (ended["mtu"].id, ended["mtu"].state) == (mtu.id, "ended")
+    assert ended["mtu"].parts[0].words == "it ended with a reboot"
+    now = Lab.get(lab.engine, lab.name)
+    now.node(TWO).start_service("docker")
+    wait_until_right(now)
+    assert subnets(now) == before
+
+
+def test_what_waits_ends_its_fault_on_sigterm_and_leaves_it_listed_when_it_is_killed(lab):
+    command = [
+        sys.executable,
+        "-m",
+        "lab",
+        "fault",
+        "start",
+        "daemon-pause",
+        ONE,
+        "--for",
+        "5m",
+        "--name",
+        lab.name,
+    ]
+    for number, status, left in ((signal.SIGTERM, 130, {}), (signal.SIGKILL, -9, {"daemon-pause": "on"})):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
+            assert waiting.stdout is not None
+            assert waiting.stdout.readline().startswith("daemon-pause is in force as ")
+            waiting.send_signal(number)
+            assert waiting.wait() == status
+        assert shown(lab) == left
+
+
+def test_a_lab_with_a_machine_that_stands_still_is_removed_all_the_same(make_lab, left_of):
+    small = spec.load('{"pods": []}', "small.yaml")
+    made = make_lab(small).lab
+    control.start(made, "node-pause", [ONE])
+    control.start(made, "node-stop", [TWO])
+    list(remove_all(made.engine, made.name))
+    assert left_of(made.name) == []
