@@ -60,9 +60,8 @@ def start(
     fault = fault_named(name)
     ask = fault.ask(setting_of(lab), targets, options or {})
     plan = fault.function(ask)
-    named = tuple(map(str, ask.targets))
     identifier = secrets.token_hex(2) if fault.kind == "state" else ""
-    known = about(name, named, ask.options, datetime.now(UTC))
+    known = about(name, ask.named, ask.options, datetime.now(UTC))
     told: list[Part] = []
     try:
         for stage in plan:
@@ -73,7 +72,7 @@ def start(
             _undo(lab, plan, identifier, error)
         raise
     of_machine = any(isinstance(action, OnEngine) for stage in plan for action in stage)
-    return Started(fault, "" if of_machine else identifier, named, known["options"], tuple(told))
+    return Started(fault, "" if of_machine else identifier, ask.named, known["options"], tuple(told))
 
 
 def _act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[str, Any]) -> Sequence[Part]:

@@ -88,6 +88,14 @@ class Ask:
         """The machines that are meant, each once."""
         return tuple(dict.fromkeys(target.node for target in self.targets))
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The targets as they may be written on a command line, groups with commas."""
+        groups = dict.fromkeys(target.group for target in self.targets)
+        if None in groups:
+            return tuple(map(str, self.targets))
+        return tuple(",".join(str(it) for it in self.targets if it.group == group) for group in groups)
+
     def address(self, node: str) -> IPv4Address:
         """A machine's, in the underlay."""
         return self.setting.addresses[node]

@@ -42,8 +42,8 @@ class Target:
     node: str
     part: str = ""
     """A unit of it."""
-    group: int = 0
-    """Which of several groups it is in, from 0."""
+    group: int | None = None
+    """Which of several groups it is in, from 0; None where there are no groups."""
 
     def __str__(self) -> str:
         return f"{self.node}/{self.part}" if self.part else self.node

@@ -1,5 +1,6 @@
 """Stories of faults on a real lab: started, seen by status and in the kernel, ended, and right again."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -219,6 +220,38 @@ def test_a_port_that_is_taken_a_peer_that_vanishes_and_another_time_cost_no_subn
         assert failing(lab, "leases.ttl", "leases.subnets") == set()
     wait_until_right(lab)
     assert subnets(lab) == before
+
+
+def lost(lab: Lab, node: str, to: str) -> int:
+    """How many of three pings in a row have no answer."""
+    ping = on(lab, node, "ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", str(lab.node(to).address))
+    return 3 - int(re.findall(r"(\d+) received", ping)[0])
+
+
+def test_machines_are_parted_in_groups_one_way_and_from_etcd_and_nothing_is_left_of_it(lab):
+    before = kernel(lab, ONE)
+    with started(lab, "partition", f"{MASTER},{ONE}", TWO):
+        assert (lost(lab, ONE, TWO), lost(lab, ONE, MASTER), lost(lab, TWO, MASTER)) == (3, 0, 3)
+    with started(lab, "partition", ONE, TWO, port=8285, protocol="udp", one_way=True):
+        assert lost(lab, ONE, TWO) == 0
+        assert failing(lab, "ping.nodes") == {"ping.nodes"}
+    with started(lab, "partition-etcd", ONE), started(lab, "delay", TWO, peer=MASTER, time="20ms"):
+        assert (lost(lab, ONE, MASTER), lost(lab, ONE, TWO)) == (3, 0)
+        took = on(lab, TWO, "ping", "-n", "-c", "1", str(lab.node(MASTER).address))
+        assert float(re.findall(r"time=([\d.]+) ms", took)[0]) >= 20
+    assert kernel(lab, ONE) == before
+    assert failing(lab, "ping.*") == set()
+
+
+def test_a_device_that_flaps_is_up_with_its_routes_in_the_end(lab):
+    before = kernel(lab, TWO)
+    with started(lab, "flap", TWO, every="200ms"):
+
+        def down() -> bool | wait.NotYet:
+            return "state DOWN" in on(lab, TWO, "ip", "link", "show", "eth0") or wait.NotYet("up")
+
+        wait.until(down, what="eth0 to be down", timeout=30 * patience())
+    assert kernel(lab, TWO) == before
 
 
 def test_no_packet_that_an_outsider_encapsulates_reaches_a_pod(lab):

@@ -10,7 +10,7 @@ from lab.faults.inside import main
 from lab.faults.inside.kinds import EVENTS, STATES
 from lab.faults.plan import Ask, EndOn, OnEngine, OnNode
 from lab.faults.registry import IDENTIFIER, NAME, SUBJECTS, Fault, every_fault, fault_named, state
-from lab.faults.targets import NONE, Setting
+from lab.faults.targets import GROUPS, NONE, Setting
 from tests.lab.examples import SPEC, UNDERLAY
 
 assert main.MODULES  # what a machine knows is registered when these are imported
@@ -31,6 +31,7 @@ NAMES = {
     *("pmtu-blackhole", "conntrack-full", "route-delete", "segment-route-delete", "neighbour-delete"),
     *("fdb-delete", "device-down", "iface-down-up", "device-delete", "cable-out", "mtu", "peer-replaced"),
     *("address-add", "address-change", "docker0-wrong-address", "port-busy", "peer-vanished"),
+    *("partition", "partition-etcd", "delay", "loss", "rate", "duplicate", "reorder", "corrupt", "flap"),
     *("spoofed-datagram", "disk-full", "disk-read-only", "clock-skew"),
 }
 
@@ -116,6 +117,8 @@ def test_machines_are_named_by_name_service_or_pattern_each_once(words: list[str
         ("etcd-wipe", [MASTER], "etcd-wipe: it takes no target; got centos-master"),
         ("peer-vanished", [ONE], "expected two machines, FROM and TO; got centos-minion01"),
         ("peer-vanished", [ONE, ONE], "expected two machines; got centos-minion01 twice"),
+        ("partition", [ONE], "expected two groups of machines or more; got centos-minion01"),
+        ("partition", [ONE, "minions"], "centos-minion01 is in two groups; a machine is on one side"),
         ("peer-vanished", [ONE, "all"], "expected one machine; all means centos-master, "),
     ],
 )
@@ -251,12 +254,64 @@ def test_a_peer_vanishes_while_the_daemon_that_is_to_notice_is_down() -> None:
     ]
 
 
+def rules(name: str, *targets: str, **options: object) -> list[tuple[str, list[str], str, str]]:
+    """(node, peers, direction, impairment) of a fault of the network."""
+    found = [(node, given["rule"]) for node, _, given in steps(name, *targets, **options)]
+    return [(node, rule["peers"], rule["direction"], rule["impairment"]) for node, rule in found]
+
+
+def test_a_partition_is_cut_on_both_sides_and_leaves_each_group_to_itself() -> None:
+    assert rules("partition", MASTER, f"{ONE},{TWO}") == [
+        (MASTER, ["192.168.199.52", "192.168.199.53"], "both", "cut"),
+        (ONE, ["192.168.199.51"], "both", "cut"),
+        (TWO, ["192.168.199.51"], "both", "cut"),
+    ]
+
+
+def test_one_way_only_what_the_first_group_sends_is_cut() -> None:
+    assert rules("partition", ONE, "etcd", one_way=True) == [(ONE, ["192.168.199.51"], "out", "cut")]
+
+
+def test_the_groups_of_a_partition_are_told_as_they_may_be_written() -> None:
+    asked = ask("partition", "etcd", "minions")
+    assert asked.named == (MASTER, f"{ONE},{TWO}")
+    assert ask("partition", *asked.named).targets == asked.targets
+    assert ask("node-pause", "minions").named == (ONE, TWO)
+
+
+def test_a_machine_is_parted_from_the_others_with_etcd_and_never_from_everybody() -> None:
+    assert rules("partition-etcd", ONE) == [(ONE, ["192.168.199.51"], "both", "cut")]
+    with pytest.raises(Unfit, match="centos-master sends itself nothing over the network"):
+        rules("partition-etcd", MASTER)
+
+
+def test_an_impairment_is_told_with_its_parts_its_peers_and_its_direction() -> None:
+    delayed = rules("delay", ONE, peer="minions", jitter="10ms", direction="both")
+    assert delayed == [(ONE, ["192.168.199.53"], "both", "delay 100ms jitter 10ms")]
+    assert rules("loss", ONE, share="0.5%") == [(ONE, [], "out", "loss 0.5%")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error"),
+    [
+        ("delay", {"time": "soon"}, "soon"),
+        ("loss", {"share": "150%"}, "150%"),
+        ("rate", {"limit": "fast"}, "fast"),
+        ("loss", {"port": 53, "protocol": "icmp"}, "icmp has no ports"),
+    ],
+)
+def test_an_impairment_that_cannot_be_is_refused(name: str, options: dict[str, object], error: str) -> None:
+    with pytest.raises(Unfit, match=error):
+        rules(name, ONE, **options)
+
+
 POSSIBLE = [fault for fault in every_fault() if not fault.refused and fault.name not in SEVERAL_MEMBERS]
 
 
 @pytest.mark.parametrize("fault", POSSIBLE, ids=lambda fault: fault.name)
 def test_the_steps_of_a_plan_are_what_a_machine_knows(fault: Fault) -> None:
     targets = {"NODE/UNIT...": [f"{ONE}/docker"], "FROM TO": [ONE, TWO], "": [], "[NODE...]": []}
+    targets[GROUPS.usage] = [ONE, "etcd"]
     asked = fault.ask(SETTING, targets.get(fault.targets.usage, [ONE]), {})
     for action in (action for stage in fault.function(asked) for action in stage):
         if isinstance(action, OnNode):

@@ -105,6 +105,8 @@ class Policy(State):
 class Rules(State):
     """A table of nftables of the fault's own: `chains` is its text, family inet."""
 
+    unique = True
+
     @property
     def _table(self) -> str:
         return f"lab-fault-{self.given['id']}"

@@ -64,6 +64,9 @@ class State:
     repaired: ClassVar[bool] = False
     """Whether a daemon may undo it at once, even before it is seen: that is what is to be found out."""
 
+    unique: ClassVar[bool] = False
+    """Whether it is the fault's own, as a process is: then nobody else can have made it so before."""
+
     def __init__(self, given: Given, saved: Saved | None = None) -> None:
         self.given = given
         self.saved = saved if saved is not None else {}

@@ -202,6 +202,8 @@ def flap(given: Given) -> str:
 class Flapping(OfDevice):
     """A process here takes the device down and up again and again."""
 
+    unique = True
+
     def start(self) -> None:
         """Begin; it is down at first."""
         helper.begin(self.given["id"], "flap", {**self.given, "saved": self.saved})

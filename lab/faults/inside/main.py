@@ -13,6 +13,7 @@ from lab.faults.inside import (
     clocks,
     etcd,
     firewall,
+    impairments,
     keys,
     links,
     mounts,
@@ -29,7 +30,7 @@ __all__ = ["do", "main", "start", "status", "stop"]
 
 Answer = dict[str, Any]
 
-MODULES = (clocks, etcd, firewall, keys, links, mounts, ports, routes, spoof, sysctls, units)
+MODULES = (clocks, etcd, firewall, impairments, keys, links, mounts, ports, routes, spoof, sysctls, units)
 """What they can do they register when they are imported."""
 
 
@@ -46,7 +47,7 @@ def start(records: Records, request: Mapping[str, Any], now: str) -> Answer:
         for item in request["steps"]:
             it = STATES[item["does"]]({**item["given"], "id": request["id"]})
             it.saved = it.save()
-            if (before := it.seen()).on:
+            if not it.unique and (before := it.seen()).on:
                 raise Failed(f"it is so already: {before.words}")
             record.steps.append(Step(item["does"], it.given, it.saved, now))
             records.put(record)
@@ -94,7 +95,7 @@ def stop(records: Records, request: Mapping[str, Any], now: str) -> Answer:
     while record.steps:
         step = record.steps[-1]
         it = _state(step)
-        ended.insert(0, _seen(step, now))
+        ended.insert(0, _seen(it, step.boot == now))
         if step.boot == now or it.lasts:
             it.stop()
             left = it.seen()
@@ -122,16 +123,19 @@ def status(records: Records, now: str) -> Answer:
     """Every fault that was started here and not stopped, and what the machine shows of it."""
     return {
         "faults": [
-            {"id": item.id, "about": item.about, "steps": [_seen(step, now) for step in item.steps]}
+            {
+                "id": item.id,
+                "about": item.about,
+                "steps": [_seen(_state(step), step.boot == now) for step in item.steps],
+            }
             for item in records.every()
         ]
     }
 
 
-def _seen(step: Step, now: str) -> Answer:
+def _seen(it: State, in_this_boot: bool) -> Answer:
     """`on` is null where it cannot be seen."""
-    it = _state(step)
-    if step.boot != now and not it.lasts:
+    if not in_this_boot and not it.lasts:
         return {"on": False, "words": "it ended with a reboot"}
     try:
         found: Seen = it.seen()

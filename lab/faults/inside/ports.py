@@ -18,6 +18,8 @@ KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 class Busy(State):
     """A process holds a port; the unit that uses it was stopped for that, and is started again."""
 
+    unique = True
+
     @property
     def changes(self) -> Sequence[str]:
         """The port."""

@@ -165,6 +165,8 @@ def _send(pids: Sequence[int], number: signal.Signals) -> None:
 class Crashing(State):
     """A process here kills its main process again and again."""
 
+    unique = True
+
     @property
     def changes(self) -> Sequence[str]:
         """The unit."""
