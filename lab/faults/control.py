@@ -18,7 +18,7 @@ from lab.deadlines import QUESTION, SHUTDOWN
 from lab.errors import LabError, NoAnswer, Unfit
 from lab.faults import clock
 from lab.faults.inside import argv
-from lab.faults.plan import Action, Carry, EndOn, OnEngine, OnNode, Plan, Step
+from lab.faults.plan import Action, Carry, EndOn, OnEngine, OnNode, Plan, Step, holders
 from lab.faults.registry import IDENTIFIER, Fault, fault_named
 from lab.faults.status import NODE_FAULTS, InForce, Part, Status, about, node_fault, selected, status_of
 from lab.faults.targets import Setting
@@ -61,7 +61,7 @@ def start(
     ask = fault.ask(setting_of(lab), targets, options or {})
     plan = fault.function(ask)
     identifier = secrets.token_hex(2) if fault.kind == "state" else ""
-    known = about(name, ask.named, ask.options, datetime.now(UTC))
+    known = about(name, ask.named, holders(plan), ask.options, datetime.now(UTC))
     told: list[Part] = []
     try:
         for stage in plan:
@@ -182,8 +182,9 @@ def _ask(lab: Lab, node: str) -> tuple[str, Mapping[str, Any] | str]:
 def stop(lab: Lab, what: str, targets: Sequence[str] = ()) -> Sequence[InForce]:
     """End the faults of this name or identifier, the latest first; answers what was seen of each before."""
     if IDENTIFIER.fullmatch(what) and not targets:
-        found = _end_everywhere(lab, what, [name for name in lab.nodes if lab.state(name) == "running"])
-        if found:
+        running = [name for name in lab.nodes if lab.state(name) == "running"]
+        if found := _end_everywhere(lab, what, running):
+            _all_ended(lab, found[0])
             return found
     seen = status(lab)
     return [_end(lab, fault) for fault in selected(seen, lab.name, what, targets)]
@@ -223,14 +224,26 @@ def _end(lab: Lab, fault: InForce) -> InForce:
         for node in fault.nodes:
             _run_again(lab, node)
         return fault
-    (ended,) = _end_everywhere(lab, fault.id, fault.nodes) or (fault,)
-    return ended
+    _end_everywhere(lab, fault.id, [part.node for part in fault.parts])
+    _all_ended(lab, fault)
+    return fault
+
+
+def _all_ended(lab: Lab, fault: InForce) -> None:
+    """Raise `LabError` where a machine that has a part of a fault was not asked to end it."""
+    if fault.silent:
+        states = ", ".join(f"{node} ({lab.state(node)})" for node in fault.silent)
+        raise LabError(
+            f"{fault.id} {fault.name} is ended but for the part of: {states}",
+            hint=f"Once they answer, or to have them go on: lab fault clear{name_option(lab.name)}",
+        )
 
 
 def _end_everywhere(lab: Lab, identifier: str, nodes: Sequence[str]) -> Sequence[InForce]:
     """End a fault on these machines; what they said of it before: nothing, if none of them has it."""
     said = threads.each(lambda node: (node, _call(lab, node, "stop", {"id": identifier})), nodes)
-    return status_of(dict(said), (), {}).faults
+    silent = {name: lab.state(name) for name in lab.nodes if lab.state(name) != "running"}
+    return status_of(dict(said), (), silent).faults
 
 
 @contextmanager

@@ -18,6 +18,7 @@ __all__ = [
     "Plan",
     "Stage",
     "Step",
+    "holders",
     "together",
 ]
 
@@ -99,6 +100,18 @@ class Ask:
     def address(self, node: str) -> IPv4Address:
         """A machine's, in the underlay."""
         return self.setting.addresses[node]
+
+
+def holders(plan: Plan) -> tuple[str, ...]:
+    """The machines that have a part of a state once its plan is done, each once."""
+    found: dict[str, None] = {}
+    for action in (action for stage in plan for action in stage):
+        match action:
+            case OnNode(node, events=False):
+                found[node] = None
+            case EndOn(node):
+                found.pop(node, None)
+    return tuple(found)
 
 
 def together(steps: Iterable[tuple[str, Step]]) -> Plan:

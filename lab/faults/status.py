@@ -36,19 +36,19 @@ class InForce:
     name: str
     began: datetime | None
     targets: tuple[str, ...]
+    nodes: tuple[str, ...]
+    """The machines that have a part of it, whether or not they answer."""
     options: Mapping[str, Any]
     parts: tuple[Part, ...]
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The machines that have a part of it."""
-        return tuple(dict.fromkeys(part.node for part in self.parts))
+    """What they show; one that has nothing of it any more shows nothing."""
+    silent: tuple[str, ...] = ()
+    """Those of the machines that do not tell."""
 
     @property
     def state(self) -> Literal["on", "partly", "ended", "unknown"]:
         """`ended` is by itself, as by a reboot; `partly` where some of it is."""
         shown = {part.on for part in self.parts}
-        if None in shown:
+        if None in shown or self.silent:
             return "unknown"
         if shown == {True}:
             return "on"
@@ -69,11 +69,14 @@ class Status:
         return tuple(reversed(self.faults))
 
 
-def about(name: str, targets: Sequence[str], options: Mapping[str, Any], began: datetime) -> dict[str, Any]:
-    """What a machine keeps on record of a fault."""
+def about(
+    name: str, targets: Sequence[str], nodes: Sequence[str], options: Mapping[str, Any], began: datetime
+) -> dict[str, Any]:
+    """What a machine keeps on record of a fault: `nodes` are all that have a part of it."""
     return {
         "fault": name,
         "targets": list(targets),
+        "nodes": list(nodes),
         "options": {key: value for key, value in options.items() if value is not None},
         "began": began.isoformat(),
     }
@@ -87,7 +90,7 @@ def node_fault(node: str, state: str, words: str) -> InForce | None:
         name = "node-kill" if words.startswith(KILLED) else "node-stop"
     else:
         return None
-    return InForce("", name, None, (node,), {}, (Part(node, True, f"its container is {state}"),))
+    return InForce("", name, None, (node,), (node,), {}, (Part(node, True, f"its container is {state}"),))
 
 
 def status_of(
@@ -107,7 +110,14 @@ def status_of(
                 continue
             began = datetime.fromisoformat(known["began"])
             found[item["id"]] = InForce(
-                item["id"], known["fault"], began, tuple(known["targets"]), known["options"], parts
+                item["id"],
+                known["fault"],
+                began,
+                tuple(known["targets"]),
+                tuple(known["nodes"]),
+                known["options"],
+                parts,
+                tuple(name for name in known["nodes"] if name in silent),
             )
     in_order = sorted(found.values(), key=lambda fault: (fault.began is not None, fault.began))
     return Status((*in_order, *of_nodes), dict(silent))

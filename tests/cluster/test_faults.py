@@ -266,14 +266,14 @@ def test_no_packet_that_an_outsider_encapsulates_reaches_a_pod(lab):
 
 
 def test_an_etcd_that_goes_back_to_a_snapshot_gets_the_leases_again_and_a_full_disk_is_as_before(lab):
-    before, files = subnets(lab), on(lab, ONE, "sh", "-c", "ls -la /run/flannel; cat /run/flannel/*")
+    before, files = subnets(lab), on(lab, ONE, "sh", "-c", "ls -lA /run/flannel; cat /run/flannel/*")
     control.start(lab, "etcd-snapshot")
     write = ["cp", "/etc/hostname", "/run/flannel/more"]
     with started(lab, "disk-full", ONE):
         assert "No space left on device" in on(lab, ONE, *write)
     with started(lab, "disk-read-only", ONE):
         assert "Read-only file system" in on(lab, ONE, *write)
-    assert on(lab, ONE, "sh", "-c", "ls -la /run/flannel; cat /run/flannel/*") == files
+    assert on(lab, ONE, "sh", "-c", "ls -lA /run/flannel; cat /run/flannel/*") == files
     control.start(lab, "lease-delete", [ONE])
     control.start(lab, "etcd-restore")
     wait_until_right(lab)
@@ -281,20 +281,21 @@ def test_an_etcd_that_goes_back_to_a_snapshot_gets_the_leases_again_and_a_full_d
 
 
 def test_a_machine_without_power_is_shown_and_what_its_boot_has_ended_is_only_forgotten(lab):
-    before = subnets(lab)
+    before, config = subnets(lab), etcd_get(lab, f"{PREFIX}/config")
     mtu = control.start(lab, "mtu", [TWO])
+    control.start(lab, "config-break")
     with started(lab, "node-pause", TWO):
         assert "node.answers" in failing(lab, "node.answers")
         with pytest.raises(LabError, match=f"{TWO} does not run: its container is paused"):
             control.start(Lab.get(lab.engine, lab.name), "rp-filter", [TWO])
-    control.start(lab, "node-kill", [TWO])
+    control.start(lab, "node-kill", [MASTER, TWO])
     assert shown(lab) == {"node-kill": "on"}
     ended = {fault.name: fault for fault in control.clear(Lab.get(lab.engine, lab.name))}
-    assert list(ended) == ["node-kill", "mtu"]
+    assert list(ended) == ["node-kill", "config-break", "mtu"]
     assert (ended["mtu"].id, ended["mtu"].state) == (mtu.id, "ended")
     assert ended["mtu"].parts[0].words == "it ended with a reboot"
     now = Lab.get(lab.engine, lab.name)
-    now.node(TWO).start_service("docker")
+    assert etcd_get(now, f"{PREFIX}/config") == config
     wait_until_right(now)
     assert subnets(now) == before
 

@@ -208,6 +208,18 @@ def test_a_machine_that_is_paused_is_shown_and_let_go_before_its_other_faults_ar
     assert Paused.paused == set()
 
 
+def test_a_part_that_stands_still_is_told_and_stays_until_it_can_be_ended(world):
+    started = control.start(world.lab, "daemon-pause", ["minions"])
+    world.pause(TWO)
+    with pytest.raises(LabError, match=rf"daemon-pause is ended but for the part of: {TWO} \(paused\)"):
+        control.stop(world.lab, started.id)
+    world.unpause(TWO)
+    assert Paused.paused == {f"{TWO}/flanneld.service"}
+    assert [fault.state for fault in control.status(world.lab).faults] == ["on"]
+    control.clear(world.lab)
+    assert Paused.paused == set()
+
+
 @pytest.mark.parametrize(("name", "verb"), [("node-stop", "stop"), ("node-kill", "kill")])
 def test_a_machine_that_is_down_boots_when_that_is_ended(world, name, verb):
     control.start(world.lab, name, [TWO])
@@ -222,8 +234,10 @@ def test_a_machine_that_does_not_answer_hides_nothing_of_the_others(world):
     found = control.status(world.lab)
     assert [part.node for fault in found.faults for part in fault.parts] == [ONE]
     assert list(found.silent) == [TWO]
-    with pytest.raises(LabError, match=f"not every fault could be ended:\n{TWO}: did not answer in"):
+    with pytest.raises(LabError, match="not every fault could be ended:\n") as error:
         control.clear(world.lab)
+    assert f"is ended but for the part of: {TWO} (running)" in error.value.message
+    assert f"{TWO}: did not answer in" in error.value.message
     assert Paused.paused == {f"{TWO}/flanneld.service"}
 
 

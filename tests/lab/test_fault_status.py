@@ -1,6 +1,7 @@
 """What is in force, as machines and the engine show it, in which order it is ended, and how it is shown."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +17,8 @@ from tests.schemas import problems
 ONE, TWO = "centos-minion01", "centos-minion02"
 
 
-def answer(*faults: tuple[str, str, int, bool | None]) -> dict[str, Any]:
-    """What a machine says: identifier, name, second of its start, whether it is in force."""
+def answer(*faults: tuple[str, str, int, bool | None], nodes: Sequence[str] = (ONE,)) -> dict[str, Any]:
+    """What a machine says: identifier, name, second of its start, whether it is in force; who has a part."""
     return {
         "faults": [
             {
@@ -25,6 +26,7 @@ def answer(*faults: tuple[str, str, int, bool | None]) -> dict[str, Any]:
                 "about": about(
                     name,
                     [ONE],
+                    nodes,
                     {"to": 1300, "device": None},
                     datetime(2026, 11, 29, 9, 0, second, tzinfo=UTC),
                 ),
@@ -86,10 +88,19 @@ def test_a_machine_that_runs_has_no_fault() -> None:
 )
 def test_a_fault_of_several_machines_is_what_all_of_them_show(shown: list[bool | None], state: str) -> None:
     nodes = [ONE, TWO]
-    answers = {node: answer(("aaaa", "mtu", 1, on)) for node, on in zip(nodes, shown, strict=True)}
+    answers = {
+        node: answer(("aaaa", "mtu", 1, on), nodes=nodes) for node, on in zip(nodes, shown, strict=True)
+    }
     (fault,) = status_of(answers, [], {}).faults
     assert fault.state == state
     assert fault.nodes == (ONE, TWO)
+
+
+def test_a_fault_of_which_a_machine_does_not_tell_is_not_known_to_be_on() -> None:
+    (fault,) = status_of(
+        {ONE: answer(("aaaa", "mtu", 1, True), nodes=[ONE, TWO])}, [], {TWO: "paused"}
+    ).faults
+    assert (fault.state, fault.silent) == ("unknown", (TWO,))
 
 
 STATUS = status_of(
@@ -124,7 +135,7 @@ def test_options_that_were_not_given_stand_on_no_record() -> None:
     assert STATUS.faults[0].options == {"to": 1300}
 
 
-PAUSED = InForce("", "node-pause", None, (ONE,), {}, (Part(ONE, True, "its container is paused"),))
+PAUSED = InForce("", "node-pause", None, (ONE,), (ONE,), {}, (Part(ONE, True, "its container is paused"),))
 DOCUMENTS = {
     "faults": render.document_of_faults(every_fault()),
     "fault-started": render.document_of_started(

@@ -28,6 +28,10 @@ class OfEtcd(State):
         """Where the lab's keys are."""
         return open_store(self.given["api"])
 
+    def ready(self) -> None:
+        """Once etcd answers."""
+        open_store(self.given["api"], patient=True)
+
 
 def edited(config: str, name: str, value: Any) -> str:
     """A configuration with another value of one key, such as Network or Backend.Type; null removes it.

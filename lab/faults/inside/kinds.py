@@ -89,6 +89,9 @@ class State:
         """Whether it is so. Raises `Failed` where that cannot be seen."""
         raise NotImplementedError
 
+    def ready(self) -> None:
+        """Wait until it can be undone, where that may take a moment after a reboot. Raises `Failed`."""
+
     def stop(self) -> None:
         """Undo it, as far as it is still so."""
         raise NotImplementedError

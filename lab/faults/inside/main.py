@@ -95,6 +95,7 @@ def stop(records: Records, request: Mapping[str, Any], now: str) -> Answer:
     while record.steps:
         step = record.steps[-1]
         it = _state(step)
+        it.ready()
         ended.insert(0, _seen(it, step.boot == now))
         if step.boot == now or it.lasts:
             it.stop()
