@@ -70,5 +70,5 @@ def hold(given: Given) -> int:
 def _holder(given: Given, error: OSError) -> str:
     kind = "-u" if given["protocol"] == "udp" else "-t"
     lines = run(["ss", "-Hlnp", kind, f"sport = :{given['port']}"], check=False).splitlines()
-    who = lines[0].split()[-1] if lines and "users:" in lines[0] else "the kernel, for a device"
-    return f"{given['protocol']} port {given['port']} cannot be taken: {error.strerror}; {who} has it"
+    who = lines[0].split()[-1] if lines and "users:" in lines[0] else "the kernel, for one of its devices"
+    return f"{given['protocol']} port {given['port']} cannot be taken: {error.strerror}; it is held by {who}"
