@@ -180,14 +180,20 @@ def _ask(lab: Lab, node: str) -> tuple[str, Mapping[str, Any] | str]:
 
 
 def stop(lab: Lab, what: str, targets: Sequence[str] = ()) -> Sequence[InForce]:
-    """End the faults of this name or identifier, the latest first; answers what was seen of each before."""
+    """End the faults of this name or identifier, the latest first; answers what was seen of each before.
+
+    `targets` are those that it was started with, as `start` takes them. Raises `LabError` if there is none.
+    """
     if IDENTIFIER.fullmatch(what) and not targets:
         running = [name for name in lab.nodes if lab.state(name) == "running"]
         if found := _end_everywhere(lab, what, running):
             _all_ended(lab, found[0])
             return found
-    seen = status(lab)
-    return [_end(lab, fault) for fault in selected(seen, lab.name, what, targets)]
+    named: Sequence[str] = ()
+    if not IDENTIFIER.fullmatch(what):
+        fault = fault_named(what)
+        named = fault.ask(setting_of(lab), targets, {}).named if targets else ()
+    return [_end(lab, fault) for fault in selected(status(lab), lab.name, what, named)]
 
 
 def clear(lab: Lab) -> Sequence[InForce]:

@@ -38,8 +38,8 @@ def fault(item: Fault) -> str:
     ]
     if item.refused:
         lines += [f"Refused: {item.refused}.", *([item.hint] if item.hint else [])]
-    lines += [f"  {option.usage}   {_option(option.doc, option.default)}" for option in item.options]
-    return "\n".join(lines)
+    rows = [[option.usage, _option(option.doc, option.default)] for option in item.options]
+    return "\n".join([*lines, *(["", table(["OPTION", "DOES"], rows)] if rows else [])])
 
 
 def _option(doc: str, default: str | None) -> str:

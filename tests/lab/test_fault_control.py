@@ -155,6 +155,12 @@ def test_a_state_is_in_force_on_every_machine_until_it_is_stopped(world):
     assert in_force(world) == [("daemon-pause", targets, "on")]
     (ended,) = control.stop(world.lab, started.id)
     assert ended.state == "on"
+    control.start(world.lab, "daemon-pause", ["minions"])
+    with pytest.raises(
+        LabError, match=r"no fault daemon-pause centos-minion01/flanneld\.service is in force"
+    ):
+        control.stop(world.lab, "daemon-pause", [ONE])
+    control.stop(world.lab, "daemon-pause", ["*minion*"])
     assert (Paused.paused, in_force(world)) == (set(), [])
 
 
@@ -292,6 +298,7 @@ def test_for_ends_it_after_that_time(command, capsys):
             "--for: etcd-wipe is an event, which is over when it is done",
         ),
         (["start", "daemon-pause", ONE, "--for", "long"], "--for: expected a duration such as 500ms, 30s"),
+        (["stop", "daemon-puse"], "there is no fault daemon-puse; did you mean daemon-pause?"),
         (["start", "etcd-slow-disk", MASTER], "etcd-slow-disk is refused: a delay of fsync takes a device"),
     ],
 )

@@ -127,7 +127,7 @@ def docker0_wrong_address(ask: Ask) -> Plan:
     holds="A clear error or a clean retry; no device is left over",
     options=[
         Option("port", port, "Another port than the backend's.", "PORT"),
-        Option("protocol", choice("udp", "tcp"), "Its kind.", "KIND", "udp"),
+        Option("protocol", choice("udp", "tcp"), "Its kind.", "udp|tcp", "udp"),
     ],
 )
 def port_busy(ask: Ask) -> Plan:

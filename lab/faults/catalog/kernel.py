@@ -49,7 +49,9 @@ def ip_forward_off(ask: Ask) -> Plan:
     nodes(),
     does="The kernel drops packets that come by another way than it would answer them by",
     holds="Pods reach each other all the same, or `lab check` names it",
-    options=[Option("mode", choice("strict", "loose", "off"), "How much it drops.", "MODE", "strict")],
+    options=[
+        Option("mode", choice("strict", "loose", "off"), "How much it drops.", "strict|loose|off", "strict")
+    ],
 )
 def rp_filter(ask: Ask) -> Plan:
     """Of every device: the greatest of `all` and the device's own counts (ip-sysctl.rst)."""

@@ -15,9 +15,11 @@ from lab.faults.registry import state
 from lab.faults.targets import GROUPS, nodes
 
 PORT = Option("port", port, "Only this port, of either end.", "PORT")
-PROTOCOL = Option("protocol", choice(*PROTOCOLS), "Only this protocol.", "NAME")
-PEERS = Option("peer", text, "Only packets to and from these machines.", "NODE[,NODE...]")
-DIRECTION = Option("direction", choice(*Direction), "Seen from the machine.", "WAY", "out")
+PROTOCOL = Option("protocol", choice(*PROTOCOLS), f"Only this protocol: {', '.join(PROTOCOLS)}.", "NAME")
+PEERS = Option("peer", text, "Only packets that they exchange with these machines.", "NODE[,NODE...]")
+DIRECTION = Option(
+    "direction", choice(*Direction), "Packets that go out, come in, or both.", "out|in|both", "out"
+)
 SELECTION = (PEERS, DIRECTION, PORT, PROTOCOL, ETH0)
 
 READY = "Right readiness on both sides; flows within a side lose nothing; right again within 15 s of its end"
@@ -93,7 +95,7 @@ def _impaired(ask: Ask, **parts: str | None) -> Plan:
     )
 
 
-TIME = Option("time", text, "How long they take longer.", "TIME", "100ms")
+TIME = Option("time", text, "By how much.", "TIME", "100ms")
 JITTER = Option("jitter", text, "How much that varies, either way.", "TIME")
 
 
