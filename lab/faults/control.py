@@ -3,10 +3,10 @@
 There is no state here: what is in force is what machines and the engine show (`status`).
 """
 
-import json
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,11 +14,9 @@ from typing import Any
 
 from lab import threads
 from lab.cluster import Lab
-from lab.deadlines import QUESTION, SHUTDOWN
-from lab.errors import LabError, NoAnswer, Unfit
-from lab.faults import clock
-from lab.faults.inside import argv
-from lab.faults.plan import Action, Carry, EndOn, OnEngine, OnNode, Plan, Step, holders
+from lab.errors import LabError, NoAnswer
+from lab.faults.machines import act, call, run_again
+from lab.faults.plan import OnEngine, Plan, holders
 from lab.faults.registry import IDENTIFIER, Fault, fault_named
 from lab.faults.status import NODE_FAULTS, InForce, Part, Status, about, node_fault, selected, status_of
 from lab.faults.targets import Setting
@@ -27,9 +25,6 @@ from lab.signals import shielded
 from lab.spec.segment import interfaces
 
 __all__ = ["Started", "clear", "held", "setting_of", "start", "status", "stop"]
-
-AT_ONCE = 0
-"""Seconds that a machine has to shut down which loses its power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +60,8 @@ def start(
     told: list[Part] = []
     try:
         for stage in plan:
-            act = partial(_act, lab, kind=fault.kind, identifier=identifier, known=known)
-            told += [part for parts in threads.each(act, stage) for part in parts]
+            take = partial(act, lab, kind=fault.kind, identifier=identifier, known=known)
+            told += [part for parts in threads.each(take, stage) for part in parts]
     except LabError as error:
         if fault.kind == "state":
             _undo(lab, plan, identifier, error)
@@ -75,76 +70,18 @@ def start(
     return Started(fault, "" if of_machine else identifier, ask.named, known["options"], tuple(told))
 
 
-def _act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[str, Any]) -> Sequence[Part]:
-    match action:
-        case OnEngine():
-            _on_engine(lab, action)
-            return [Part(action.node, True, f"its container: {action.verb}")]
-        case Carry(node):
-            lab.engine.put_files(lab.node(node).container.id, {clock.PATH: clock.library(lab.engine.arch)})
-            return []
-        case EndOn(node):
-            _call(lab, node, "stop", {"id": identifier})
-            return [Part(node, False, "what was started there is ended again")]
-        case OnNode(node, steps, events):
-            asked = {"steps": [_document(step) for step in steps]}
-            if events or kind == "event":
-                did = _call(lab, node, "do", asked)["did"]
-                return [Part(node, None, words) for words in did]
-            seen = _call(lab, node, "start", {"id": identifier, "about": known, **asked})["seen"]
-            return [Part(node, True, words) for words in seen]
-
-
-def _document(step: Step) -> Mapping[str, Any]:
-    return {"does": step.does, "given": step.given}
-
-
-def _call(lab: Lab, node: str, verb: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A machine's answer. Raises `Unfit` where the machine refuses, `LabError` where it fails."""
-    said = lab.node(node).run(argv(verb, json.dumps(request)), within=QUESTION.seconds).text
-    answer: Mapping[str, Any] = json.loads(said)
-    if "error" in answer:
-        kind = Unfit if answer["refused"] else LabError
-        raise kind(f"{node}: {answer['error']}", hint=answer["hint"])
-    return answer
-
-
-def _on_engine(lab: Lab, action: OnEngine) -> None:
-    container = lab.node(action.node).container.id
-    match action.verb:
-        case "pause":
-            lab.engine.pause(container)
-        case "stop":
-            lab.engine.stop(container, timeout=round(SHUTDOWN.seconds))
-        case "kill":
-            lab.engine.kill(container)
-        case "restart":
-            lab.engine.restart(container, timeout=round(SHUTDOWN.seconds))
-        case "reset":
-            lab.engine.restart(container, timeout=AT_ONCE)
-
-
 def _undo(lab: Lab, plan: Plan, identifier: str, error: LabError) -> None:
     """Undo a state that was not started everywhere; what is left is told in a note of the error."""
     try:
         now = Lab.get(lab.engine, lab.name)
         for node in dict.fromkeys(action.node for stage in plan for action in stage):
             if now.state(node) == "running":
-                _call(now, node, "stop", {"id": identifier})
+                call(now, node, "stop", {"id": identifier})
             elif lab.state(node) == "running":
-                _run_again(now, node)
+                run_again(now, node)
     except LabError as failed:
         error.add_note(f"Not all of it could be undone: {failed.message}")
         error.add_note(f"Undo what is left with: lab fault clear{name_option(lab.name)}")
-
-
-def _run_again(lab: Lab, node: str) -> None:
-    """Let a machine that is paused go on, and boot one that is down."""
-    container = lab.nodes[node].container
-    if container.state == "paused":
-        lab.engine.unpause(container.id)
-    else:
-        lab.engine.start(container.id)
 
 
 def status(lab: Lab) -> Status:
@@ -172,7 +109,7 @@ def status(lab: Lab) -> Status:
 def _ask(lab: Lab, node: str) -> tuple[str, Mapping[str, Any] | str]:
     """What a machine says, or why it says nothing."""
     try:
-        return node, _call(lab, node, "status", {})
+        return node, call(lab, node, "status", {})
     except NoAnswer as error:
         return node, f"did not answer in {error.seconds:.0f} s"
     except LabError as error:
@@ -228,7 +165,7 @@ def _end(lab: Lab, fault: InForce) -> InForce:
     """End one; what its machines said of it before."""
     if fault.name in NODE_FAULTS:
         for node in fault.nodes:
-            _run_again(lab, node)
+            run_again(lab, node)
         return fault
     _end_everywhere(lab, fault.id, [part.node for part in fault.parts])
     _all_ended(lab, fault)
@@ -247,26 +184,31 @@ def _all_ended(lab: Lab, fault: InForce) -> None:
 
 def _end_everywhere(lab: Lab, identifier: str, nodes: Sequence[str]) -> Sequence[InForce]:
     """End a fault on these machines; what they said of it before: nothing, if none of them has it."""
-    said = threads.each(lambda node: (node, _call(lab, node, "stop", {"id": identifier})), nodes)
+    said = threads.each(lambda node: (node, call(lab, node, "stop", {"id": identifier})), nodes)
     silent = {name: lab.state(name) for name in lab.nodes if lab.state(name) != "running"}
     return status_of(dict(said), (), silent).faults
+
+
+def _undisturbed() -> AbstractContextManager[object]:
+    """No signal disturbs what is done within; in another thread than the first none would (signal(7))."""
+    return shielded() if threading.current_thread() is threading.main_thread() else nullcontext()
 
 
 @contextmanager
 def held(
     lab: Lab, name: str, targets: Sequence[str] = (), options: Mapping[str, object] | None = None
 ) -> Iterator[Started]:
-    """A fault for as long as the context is open; an event is only done. Main thread only.
+    """A fault for as long as the context is open; an event is only done.
 
     No signal comes between a fault and the knowledge of it: however the context is left, the fault is ended.
     """
     started: Started | None = None
     try:
-        with shielded():
+        with _undisturbed():
             started = start(lab, name, targets, options)
         yield started
     finally:
         if started is not None and started.fault.kind == "state":
-            with shielded():
+            with _undisturbed():
                 now = Lab.get(lab.engine, lab.name)
                 stop(now, started.id or started.fault.name, () if started.id else started.targets)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
+from lab import threads
 from lab.cli import group
 from lab.cluster import Lab
 from lab.engine import Container, ExecResult
@@ -18,6 +19,7 @@ from lab.faults.inside.kinds import EVENTS, STATES, Failed, Given, Refused, Save
 from lab.faults.inside.records import Records
 from lab.spec.segment import ONLY
 from tests.lab.examples import SPEC, UNDERLAY
+from tests.schemas import problems
 
 MASTER, ONE, TWO = "centos-master", "centos-minion01", "centos-minion02"
 
@@ -314,4 +316,20 @@ def test_the_document_of_a_start_names_what_ends_it(command, capsys):
     assert lab("start", "daemon-pause", ONE, "--json") == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert document["fault"] == "daemon-pause"
-    assert lab("stop", document["id"]) == 0
+    assert problems("fault-started", document) == []
+    for argv, schema in (
+        (["status"], "fault-status"),
+        (["stop", document["id"]], "faults-ended"),
+        (["clear"], "faults-ended"),
+    ):
+        assert lab(*argv, "--json") == 0
+        assert problems(schema, json.loads(capsys.readouterr().out)) == []
+
+
+def test_a_fault_may_be_held_in_any_thread(world):
+    def hold() -> list[tuple[str, tuple[str, ...], str]]:
+        with control.held(world.lab, "daemon-pause", [ONE]):
+            return in_force(world)
+
+    assert [name for name, _, _ in threads.start(hold).result()] == ["daemon-pause"]
+    assert in_force(world) == []

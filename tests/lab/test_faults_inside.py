@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from lab.faults.inside import argv, main, program_files
-from lab.faults.inside.keys import edited, free_subnets, lease_of
+from lab.faults.inside.keys import edited
 from lab.faults.inside.kinds import STATES, Failed, Refused, Saved, Seen, State
+from lab.faults.inside.leases import free_subnets, lease_of
 from lab.faults.inside.records import Records
 from lab.faults.inside.rulesets import merged, missing, without
 from lab.faults.inside.spoof import echo_request, ethernet, vxlan

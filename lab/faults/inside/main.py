@@ -11,10 +11,12 @@ from typing import Any
 
 from lab.faults.inside import (
     clocks,
+    crashes,
     etcd,
     firewall,
     impairments,
     keys,
+    leases,
     links,
     mounts,
     ports,
@@ -30,7 +32,22 @@ __all__ = ["do", "main", "start", "status", "stop"]
 
 Answer = dict[str, Any]
 
-MODULES = (clocks, etcd, firewall, impairments, keys, links, mounts, ports, routes, spoof, sysctls, units)
+MODULES = (
+    clocks,
+    crashes,
+    etcd,
+    firewall,
+    impairments,
+    keys,
+    leases,
+    links,
+    mounts,
+    ports,
+    routes,
+    spoof,
+    sysctls,
+    units,
+)
 """What they can do they register when they are imported."""
 
 
@@ -185,7 +202,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 RUNNING: Mapping[str, Callable[[Given], int]] = {
-    "crash-loop": units.crash_loop,
+    "crash-loop": crashes.crash_loop,
     "flap": links.flap_loop,
     "port": ports.hold,
 }

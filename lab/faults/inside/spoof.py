@@ -6,8 +6,8 @@ import struct
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from lab.faults.inside.keys import lease_of
 from lab.faults.inside.kinds import Failed, Given, event, until
+from lab.faults.inside.leases import lease_of
 from lab.faults.inside.store import open_store
 
 __all__ = ["echo_request", "ethernet", "vxlan"]

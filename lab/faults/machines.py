@@ -1,0 +1,89 @@
+"""What a machine, or the engine about a machine, is asked for: one action of a plan."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.cluster import Lab
+from lab.deadlines import QUESTION, SHUTDOWN
+from lab.errors import LabError, Unfit
+from lab.faults import clock
+from lab.faults.inside import argv
+from lab.faults.plan import Action, Carry, EndOn, NodeVerb, OnEngine, OnNode, Step
+from lab.faults.status import Part
+
+__all__ = ["act", "call", "run_again"]
+
+AT_ONCE = 0
+"""Seconds that a machine has to shut down which loses its power."""
+
+
+DONE: Mapping[NodeVerb, str] = {
+    "pause": "it stands still",
+    "stop": "it is shut down",
+    "kill": "it has no power",
+    "restart": "it has rebooted",
+    "reset": "it has rebooted, without a shutdown before",
+}
+
+
+def act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[str, Any]) -> Sequence[Part]:
+    """Take one action for a fault of this kind; what the machine says of it. Raises `LabError`.
+
+    `known` is what the machine keeps on record of a state with this identifier.
+    """
+    match action:
+        case OnEngine():
+            _on_engine(lab, action)
+            return [Part(action.node, True, DONE[action.verb])]
+        case Carry(node):
+            lab.engine.put_files(lab.node(node).container.id, {clock.PATH: clock.library(lab.engine.arch)})
+            return []
+        case EndOn(node):
+            call(lab, node, "stop", {"id": identifier})
+            return [Part(node, False, "what was started there is ended again")]
+        case OnNode(node, steps, events):
+            asked = {"steps": [_document(step) for step in steps]}
+            if events or kind == "event":
+                did = call(lab, node, "do", asked)["did"]
+                return [Part(node, None, words) for words in did]
+            seen = call(lab, node, "start", {"id": identifier, "about": known, **asked})["seen"]
+            return [Part(node, True, words) for words in seen]
+
+
+def _document(step: Step) -> Mapping[str, Any]:
+    return {"does": step.does, "given": step.given}
+
+
+def call(lab: Lab, node: str, verb: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A machine's answer. Raises `Unfit` where the machine refuses, `LabError` where it fails."""
+    said = lab.node(node).run(argv(verb, json.dumps(request)), within=QUESTION.seconds).text
+    answer: Mapping[str, Any] = json.loads(said)
+    if "error" in answer:
+        kind = Unfit if answer["refused"] else LabError
+        raise kind(f"{node}: {answer['error']}", hint=answer["hint"])
+    return answer
+
+
+def _on_engine(lab: Lab, action: OnEngine) -> None:
+    container = lab.node(action.node).container.id
+    match action.verb:
+        case "pause":
+            lab.engine.pause(container)
+        case "stop":
+            lab.engine.stop(container, timeout=round(SHUTDOWN.seconds))
+        case "kill":
+            lab.engine.kill(container)
+        case "restart":
+            lab.engine.restart(container, timeout=round(SHUTDOWN.seconds))
+        case "reset":
+            lab.engine.restart(container, timeout=AT_ONCE)
+
+
+def run_again(lab: Lab, node: str) -> None:
+    """Let a machine that is paused go on, and boot one that is down."""
+    container = lab.nodes[node].container
+    if container.state == "paused":
+        lab.engine.unpause(container.id)
+    else:
+        lab.engine.start(container.id)
