@@ -2,7 +2,7 @@
 
 from lab.errors import Unfit
 from lab.faults.catalog.kernel import DEVICE, device_of, on_each
-from lab.faults.catalog.leases import of_store
+from lab.faults.catalog.leases import first_etcd, of_store
 from lab.faults.options import Option, choice, interface, mac, number, port, text
 from lab.faults.plan import Ask, EndOn, OnNode, Plan, Stage, Step, together
 from lab.faults.registry import event, state
@@ -154,7 +154,7 @@ def peer_vanished(ask: Ask) -> Plan:
     return (
         (OnNode(here, (stopped,)),),
         (OnNode(there, (stopped,)),),
-        (OnNode(ask.setting.etcd[0], (Step("lease-delete", lease),), events=True),),
+        (OnNode(first_etcd(ask), (Step("lease-delete", lease),), events=True),),
         (EndOn(here),),
     )
 
@@ -167,7 +167,7 @@ def peer_vanished(ask: Ask) -> Plan:
 )
 def spoofed_datagram(ask: Ask) -> Plan:
     """With udp and vxlan; with other backends nothing that anybody may send is taken out of a datagram."""
-    spec, sender = ask.setting.spec, ask.setting.etcd[0]
+    spec, sender = ask.setting.spec, first_etcd(ask)
     if spec.backend.name not in ("udp", "vxlan"):
         raise Unfit(
             f"spoofed-datagram is refused: the backend {spec.backend.name} takes no packets out of datagrams"

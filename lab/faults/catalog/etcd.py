@@ -1,13 +1,13 @@
 """Faults of etcd as a whole, and of its cluster."""
 
 from lab.errors import Unfit
-from lab.faults.catalog.leases import of_store, on_etcd
+from lab.faults.catalog.leases import first_etcd, of_store, on_etcd
 from lab.faults.options import Option, text
 from lab.faults.plan import Ask, Plan, Step, together
 from lab.faults.registry import event, state
 from lab.faults.targets import NONE, nodes
+from lab.node.etcd import endpoints
 
-ETCD_PORT = 2379
 LEARNED = "A warning; new peers are still learned"
 
 
@@ -80,8 +80,9 @@ def etcd_restore(ask: Ask) -> Plan:
 def etcd_leader_change(ask: Ask) -> Plan:
     """It takes two members."""
     _several(ask, "etcd-leader-change")
-    endpoints = ",".join(f"http://{node}:{ETCD_PORT}" for node in ask.setting.etcd)
-    return on_etcd(ask, Step("etcd-leader-change", {**of_store(ask), "endpoints": endpoints}))
+    return on_etcd(
+        ask, Step("etcd-leader-change", {**of_store(ask), "endpoints": endpoints(ask.setting.spec)})
+    )
 
 
 @state(
@@ -99,7 +100,7 @@ def etcd_member_loss(ask: Ask) -> Plan:
 def _several(ask: Ask, name: str) -> None:
     if len(ask.setting.etcd) < 2:
         raise Unfit(
-            f"{name} is refused: etcd has one member in this lab, on {ask.setting.etcd[0]}",
+            f"{name} is refused: etcd has one member in this lab, on {first_etcd(ask)}",
             hint="Without it there is no etcd at all: lab fault start etcd-stop",
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lab.errors import Unfit
 from lab.faults.options import Option, address, duration, text
 from lab.faults.plan import Ask, Plan, Step, together
 from lab.faults.registry import event, state
@@ -22,7 +23,14 @@ def of_store(ask: Ask) -> Mapping[str, Any]:
 
 def on_etcd(ask: Ask, *steps: Step) -> Plan:
     """Steps that the first machine with an etcd takes, for the whole store."""
-    return together((ask.setting.etcd[0], step) for step in steps)
+    return together((first_etcd(ask), step) for step in steps)
+
+
+def first_etcd(ask: Ask) -> str:
+    """The first machine with an etcd. Raises `Unfit` where there is none."""
+    if not ask.setting.etcd:
+        raise Unfit(f"no machine of the lab {ask.setting.spec.name} runs etcd")
+    return ask.setting.etcd[0]
 
 
 def _of_each(ask: Ask, does: str, **given: Any) -> Plan:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.faults.inside import helper
 from lab.faults.inside.kinds import Given, Refused, Saved, Seen, State, event, state, until
-from lab.faults.inside.units import CGROUPS, active_with, must_run, properties, start_again
+from lab.faults.inside.units import CGROUPS, active_with, must_run, properties, start_anew
 
 __all__ = ["crash_loop"]
 
@@ -47,7 +47,7 @@ class Crashing(State):
     def stop(self) -> None:
         """Leave it alone, and start what ran, also where systemd has given up."""
         helper.end(self.given["id"], "crash-loop")
-        start_again(self.saved["ran"])
+        start_anew(self.given["unit"], self.saved["ran"])
 
 
 def crash_loop(given: Given) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lab.faults.inside import helper
 from lab.faults.inside.kinds import Failed, Given, Saved, Seen, State, run, state
-from lab.faults.inside.units import active_with, start_again, stop_unit
+from lab.faults.inside.units import active_with, start_again, start_anew, stop_unit
 
 __all__ = ["hold"]
 
@@ -47,7 +47,7 @@ class Busy(State):
         """Let it go, and start what ran, also where it has given up."""
         helper.end(self.given["id"], "port")
         if self.saved["ran"]:
-            start_again(self.saved["ran"])
+            start_anew(self.given["unit"], self.saved["ran"])
 
 
 def hold(given: Given) -> int:

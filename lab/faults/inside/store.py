@@ -7,9 +7,12 @@ import base64
 import contextlib
 import http.client
 import json
+import ssl
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from lab.faults.inside.kinds import Failed, Refused, until
@@ -17,6 +20,13 @@ from lab.faults.inside.kinds import Failed, Refused, until
 __all__ = ["V3", "Entry", "Store", "only_v3", "open_store"]
 
 ADDRESS = ("127.0.0.1", 2379)
+
+FOLDER = Path("/etc/overlay-lab/etcd")
+"""Has the CA's certificate, and this machine's own with its key, where etcd asks for them."""
+
+CLIENT = Path("/etc/overlay-lab/etcdctl.env")
+"""Has the name and password of etcd's root, where etcd has users."""
+
 PATIENCE = 2.0
 """Seconds for etcd to answer: one that is paused never does."""
 
@@ -62,12 +72,34 @@ class Store(Protocol):
         """Set a key to what it was, under the lease that it had, or under one with what that had left."""
 
 
-def _ask(path: str, *, method: str = "GET", data: bytes | None = None, kind: str = "") -> dict[str, Any]:
+def _connection() -> http.client.HTTPConnection:
+    """To etcd, with TLS where this machine has certificates for it."""
+    if not FOLDER.is_dir():
+        return http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE)
+    context = ssl.create_default_context(cafile=str(FOLDER / "ca.pem"))
+    context.load_cert_chain(FOLDER / "node.pem", FOLDER / "node-key.pem")
+    return http.client.HTTPSConnection(*ADDRESS, timeout=PATIENCE, context=context)
+
+
+def root() -> tuple[str, str] | None:
+    """The name and password of etcd's root, where it has users."""
+    if not CLIENT.exists():
+        return None
+    lines = CLIENT.read_text(encoding="utf-8").splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    return (found["ETCDCTL_USER"], found["ETCDCTL_PASSWORD"]) if "ETCDCTL_USER" in found else None
+
+
+def _ask(
+    path: str, *, method: str = "GET", data: bytes | None = None, kind: str = "", authorization: str = ""
+) -> dict[str, Any]:
     """The JSON that etcd answers, also with an error of its own."""
-    connection = http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE)
+    headers = {"Content-Type": kind} if kind else {}
+    if authorization:
+        headers["Authorization"] = authorization
     try:
-        with contextlib.closing(connection):
-            connection.request(method, path, data, {"Content-Type": kind} if kind else {})
+        with contextlib.closing(_connection()) as connection:
+            connection.request(method, path, data, headers)
             text = connection.getresponse().read()
     except (OSError, http.client.HTTPException) as error:
         raise Silent(f"etcd on this machine does not answer: {error}") from None
@@ -86,7 +118,9 @@ class V2:
         data = urllib.parse.urlencode(form).encode() if form else None
         kind = "application/x-www-form-urlencoded"
         path = f"/v2/keys{urllib.parse.quote(key)}{query}"
-        return _ask(path, method=method, data=data, kind=kind)
+        user = root()
+        basic = f"Basic {_coded(':'.join(user))}" if user else ""
+        return _ask(path, method=method, data=data, kind=kind, authorization=basic)
 
     def get(self, key: str) -> Entry | None:
         """See `Store`."""
@@ -137,13 +171,29 @@ def _text(coded: str) -> str:
     return base64.b64decode(coded).decode(errors="replace")
 
 
+def _post(path: str, body: Mapping[str, Any], token: str = "") -> dict[str, Any]:
+    data = json.dumps(body).encode()
+    return _ask(f"/v3/{path}", method="POST", data=data, kind="application/json", authorization=token)
+
+
+@cache
+def _token() -> str:
+    """What etcd wants to see of root, where it has users; it takes its time for it, so once is enough."""
+    if (user := root()) is None:
+        return ""
+    name, password = user
+    answer = _post("auth/authenticate", {"name": name, "password": password})
+    if "token" not in answer:
+        raise Failed(f"etcd did not let root in: {answer.get('message', answer)}")
+    return str(answer["token"])
+
+
 class V3:
     """The store that flannel uses today."""
 
     def call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One of the gateway's methods, which have the names of etcd's gRPC API. Raises `Failed`."""
-        data = json.dumps(body).encode()
-        answer = _ask(f"/v3/{path}", method="POST", data=data, kind="application/json")
+        answer = _post(path, body, _token())
         if "error" in answer:
             raise Failed(f"etcd refused {path}: {answer.get('message') or answer['error']}")
         return answer

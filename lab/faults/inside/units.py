@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.faults.inside.kinds import Failed, Given, Saved, Seen, State, event, run, state, until
 
-__all__ = ["CGROUPS", "active_with", "must_run", "properties", "start_again", "stop_unit"]
+__all__ = ["CGROUPS", "active_with", "must_run", "properties", "start_again", "start_anew", "stop_unit"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 RUNS = ("active", "activating", "reloading")
@@ -53,6 +53,15 @@ def must_run(unit: str) -> Mapping[str, str]:
 def stop_unit(unit: str) -> None:
     """Stop it, and wait until it has ended."""
     run(["systemctl", "stop", "--", unit])
+
+
+def start_anew(unit: str, units: Sequence[str]) -> None:
+    """As `start_again`, where a start of this one may be under way that is bound to fail.
+
+    When that failed, so would the jobs of what waits for it, and nothing would start those any more.
+    """
+    stop_unit(unit)
+    start_again(units)
 
 
 def start_again(units: Sequence[str]) -> None:
