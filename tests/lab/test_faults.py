@@ -219,6 +219,15 @@ def test_what_cannot_be_done_is_refused_with_the_reason_and_what_helps(
     assert remedy in refused.value.hint
 
 
+def test_a_lab_without_etcd_is_told_so() -> None:
+    nodes = tuple(node for node in SPEC.nodes if not node.runs("etcd"))
+    without = Setting(SPEC.model_copy(update={"nodes": nodes}), UNDERLAY, SETTING.addresses)
+    for name in ("etcd-wipe", "config-break", "etcd-leader-change"):
+        fault = fault_named(name)
+        with pytest.raises(Unfit, match="no machine of the lab tutorial runs etcd"):
+            fault.function(fault.ask(without, (), {}))
+
+
 def test_a_lease_is_found_by_the_machines_address_where_etcd_is() -> None:
     store = {"api": "v3", "prefix": "/coreos.com/network"}
     assert steps("lease-delete", ONE) == [(MASTER, "lease-delete", {**store, "address": "192.168.199.52"})]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab.faults.inside import argv, main, program_files
+from lab.faults.inside import argv, main, program_files, store
 from lab.faults.inside.keys import edited
 from lab.faults.inside.kinds import STATES, Failed, Refused, Saved, Seen, State
 from lab.faults.inside.leases import free_subnets, lease_of
@@ -288,3 +288,13 @@ def test_a_spoofed_frame_is_vxlans():
     assert frame[:8] == bytes.fromhex("0800000000000100")
     assert frame[8:14] == bytes.fromhex("020000000001")
     assert frame[20:22] == bytes.fromhex("0800")
+
+
+def test_etcds_root_is_known_where_etcd_has_users_and_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CLIENT", tmp_path / "etcdctl.env")
+    assert store.root() is None
+    # As lab.node.etcd writes it, with TLS alone and with users.
+    (tmp_path / "etcdctl.env").write_text('OPTIONS="--endpoints=https://127.0.0.1:2379"\n')
+    assert store.root() is None
+    (tmp_path / "etcdctl.env").write_text('OPTIONS=""\nETCDCTL_USER=root\nETCDCTL_PASSWORD=a=b\n')
+    assert store.root() == ("root", "a=b")
