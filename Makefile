@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs bench lock
+.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs soak bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,6 +39,10 @@ fix: setup  ## Let ruff correct what it can
 
 docs: setup  ## Write the tables of docs/ that are made from the code and from measurements
 	@$(BIN)/python -m tests.docs
+
+soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan, host-gw and three members of etcd
+	@$(BIN)/lab images build
+	@$(BIN)/python -m tests.soak
 
 bench: setup  ## Measure speed and size, by phase
 	@$(BIN)/python -m tests.bench

@@ -23,16 +23,17 @@ CORE = {
         "bench.topology", "bench.ways", "bundle.answers", "bundle.archive", "bundle.contents",
         "bundle.journal", "bundle.markup", "bundle.model", "bundle.page", "bundle.plan", "bundle.questions",
         "bundle.redact", "checks.catalog", "checks.expected", "checks.finding", "checks.hidden",
-        "checks.left_out", "checks.links", "checks.registry", "checks.values", "cluster.plan",
-        "confinement", "errors", "faults.catalog", "faults.impairment.evidence", "faults.impairment.line",
+        "checks.left_out", "checks.links", "checks.registry", "checks.values", "cluster.plan", "confinement",
+        "errors", "faults.catalog", "faults.impairment.evidence", "faults.impairment.line",
         "faults.impairment.model", "faults.impairment.pipeline", "faults.impairment.plan",
         "faults.impairment.seen", "faults.impairment.selector", "faults.impairment.status",
         "faults.impairment.units", "faults.impairment.xdp", "faults.inside.rulesets", "faults.options",
         "faults.plan", "faults.registry", "faults.status", "faults.table", "faults.targets", "flannel",
         "labels", "node.docker", "node.etcd", "node.journal", "node.services", "observe.model",
-        "observe.parse", "observe.questions", "pods", "protocols", "render", "spec", "tutorial.install",
-        "tutorial.numbers", "tutorial.proof",
-        "tutorial.step", "tutorial.steps", "validation", "yamltext",
+        "observe.parse", "observe.questions", "pods", "protocols", "render", "soak.evidence",
+        "soak.invariants", "soak.outcome", "soak.recipes", "soak.schedule", "soak.shrink", "spec",
+        "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
+        "validation", "yamltext",
     },
     "flanneld_py": {
         "backend.alloc.config", "backend.extension.commands", "backend.extension.config",
@@ -148,7 +149,7 @@ def test_netlink_messages_are_written_and_read_in_the_kernels_room_alone():
 # They run elsewhere, each with a deadline of its own or for as long as it is wanted.
 INSIDE = tuple(
     f"lab.{room}.inside."
-    for room in ("bench", "bundle", "faults", "faults.impairment", "node", "observe", "sandbox")
+    for room in ("bench", "bundle", "faults", "faults.impairment", "node", "observe", "sandbox", "soak")
 )
 
 

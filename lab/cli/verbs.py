@@ -42,6 +42,10 @@ VERBS: Mapping[str, Verb] = {
     "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
     "schema": Verb("lab_files", "Print the JSON schema of lab files, for editors and other programs."),
     "shell": Verb("nodes", "Open a shell on a machine."),
+    "soak": Verb(
+        "soak",
+        "Search for bugs in a lab that is up: random faults in rounds, and what must hold all the same.",
+    ),
     "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
     "tutorial": Verb(
         "verify",

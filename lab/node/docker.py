@@ -31,6 +31,13 @@ ExecStart=/bin/sh -c 'until [ -s /run/flannel/subnet.env ]; do sleep 0.1; done'
 ExecStart=/usr/bin/mk-docker-opts.sh -i
 """
 
+# Docker is stopped with flanneld, and a start of it that waits for flanneld is called off when that fails. So
+# each start of flanneld asks for Docker's, or nobody would.
+WITH_DOCKER = """\
+[Unit]
+Wants=docker.service
+"""
+
 AFTER_SUBNET_ENV = """\
 [Unit]
 Requires=lab-subnet-env.service
@@ -43,7 +50,9 @@ def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
     files = {}
     if node.docker.options:
         files["/etc/sysconfig/docker"] = f'OPTIONS="{" ".join(node.docker.options)}"\n'
-    if not node.runs("flanneld") or node.docker.bip != FROM_SUBNET_ENV:
+    if node.runs("flanneld") and node.docker.bip == FROM_SUBNET_ENV:
+        files[f"{UNITS}/flanneld.service.d/docker.conf"] = WITH_DOCKER
+    else:
         # An empty file masks the dependency of that name which the image has (systemd.unit(5)).
         files[f"{UNITS}/docker.service.requires/flanneld.service"] = ""
     if node.docker.bip != FROM_SUBNET_ENV:

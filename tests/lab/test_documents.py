@@ -24,6 +24,10 @@ from lab.engine import Engine
 from lab.images import Listed
 from lab.observe import Observation
 from lab.render import documents
+from lab.render.soak import document as soak_document
+from lab.soak.evidence import Evidence
+from lab.soak.outcome import Outcome
+from lab.soak.schedule import Round
 from lab.status import LabStatus
 from lab.tutorial import replay
 from tests.lab import test_fault_status
@@ -46,6 +50,7 @@ VERBS = {
     "check": {"check"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
+    "soak": {"soak"},
     "validate": {"validated"},
     "pod create": {"created"},
     "pod ls": {"pods"},
@@ -141,6 +146,7 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     "check of a lab that is wrong": ("check", lambda: documents.check(checks.judge(wrong()), failures=True)),
     "up": ("up", lambda: documents.up(SPEC, True, checks.judge(observation()))),
     "plan": ("plan", planned),
+    "soak": ("soak", lambda: soak_document([Outcome(1, Round(faults=()), Evidence(()), ())], 7)),
     "validated": ("validated", lambda: documents.validated({"a.yaml": (), "b.yaml": ("b.yaml: x",)})),
     "removed": ("removed", lambda: documents.removed(["volume x"])),
     "labs": ("labs", lambda: documents.labs(LABS)),

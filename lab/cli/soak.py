@@ -1,0 +1,115 @@
+"""The verb that searches for bugs: soak."""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from lab import lock
+from lab.cli.common import as_json, echo, given, lab_name, print_json
+from lab.cluster import Lab
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.faults.options import duration
+from lab.progress import on_terminal
+from lab.render import soak as render
+from lab.soak import generate, schedule
+from lab.soak.outcome import Outcome
+from lab.soak.schedule import Round, Schedule
+from lab.soak.search import TRIES, search
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0), help="Draw the same faults again  [default: a new one]")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How many rounds.")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="TIME",
+    callback=given("--for", duration),
+    help="Instead: as many rounds as begin within this time, such as 10m.",
+)
+@click.option("--faults", metavar="NAME,...", default="", help="Only these faults.")
+@click.option("--replay", type=Path, metavar="FILE", help="Play the schedule in this file instead.")
+@click.option("-o", "--output", type=Path, metavar="FILE", help="Write the shortest failing schedule there.")
+@click.option(
+    "--tries",
+    type=click.IntRange(0),
+    default=TRIES,
+    show_default=True,
+    help="Rounds that looking for the shortest reproduction may take; 0: do not look.",
+)
+@click.option("--keep-going", is_flag=True, help="Go on after something did not hold.")
+@click.option("--dry-run", is_flag=True, help="Print the schedule, and do nothing.")
+@lab_name
+@as_json
+def soak(
+    seed: int | None,
+    rounds: int,
+    seconds: float | None,
+    faults: str,
+    replay: Path | None,
+    output: Path | None,
+    tries: int,
+    keep_going: bool,
+    dry_run: bool,
+    name: str,
+    json_: bool,
+) -> int:
+    """Search for bugs in a lab that is up: random faults in rounds, and what must hold all the same.
+
+    In each round faults overlap; then all are ended, and within 15 s every check has to hold again. Datagrams
+    between all machines are counted meanwhile: what no fault may touch must not be lost. When something does
+    not hold, the faults are played again and again in parts, until the fewest are left with which it comes
+    again. The lab is the search's alone.
+    """
+    engine = Engine.connect()
+    lab = Lab.get(engine, name)
+    seed = random.randrange(10**6) if seed is None else seed  # noqa: S311 - any will do
+    only = [word for word in faults.split(",") if word]
+    if replay is not None:
+        planned: Iterator[Round] = iter(schedule.read(replay).rounds)
+    else:
+        every = (generate.draw_round(seed, number, lab.spec, only) for number in itertools.count())
+        planned = _for(every, seconds) if seconds is not None else itertools.islice(every, rounds)
+    if dry_run:
+        echo(schedule.written(Schedule(seed=seed, rounds=tuple(planned))).rstrip())
+        return 0
+    outcomes: list[Outcome] = []
+    with lock.held(engine.id, name), on_terminal() as progress:
+        if replay is None:
+            progress.note(f"seed {seed}")
+        for outcome in search(lab, planned, progress, tries=tries):
+            outcomes.append(outcome)
+            progress.note(render.line(outcome))
+            if outcome.violations and not keep_going:
+                break
+    failed = [outcome for outcome in outcomes if outcome.violations]
+    if failed and output is not None:
+        _write(output, tuple(outcome.shortest or outcome.planned for outcome in failed))
+    if json_:
+        print_json(render.document(outcomes, None if replay is not None else seed))
+    else:
+        echo(render.report(outcomes))
+    return 1 if failed else 0
+
+
+def _for(rounds: Iterator[Round], seconds: float) -> Iterator[Round]:
+    """Those that begin within so many seconds."""
+    deadline = time.monotonic() + seconds
+    return itertools.takewhile(lambda _: time.monotonic() < deadline, rounds)
+
+
+def _write(path: Path, rounds: tuple[Round, ...]) -> None:
+    try:
+        path.write_text(schedule.written(Schedule(rounds=rounds)), encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"--output: {path} cannot be written: {error.strerror}") from error
+
+
+COMMANDS = (soak,)

@@ -1,0 +1,1 @@
+"""A long search for bugs in our own daemon: `make soak`."""
