@@ -22,7 +22,6 @@ from lab.faults.status import NODE_FAULTS, InForce, Part, Status, about, node_fa
 from lab.faults.targets import Setting
 from lab.naming import name_option
 from lab.signals import shielded
-from lab.spec.segment import interfaces
 
 __all__ = ["Started", "clear", "held", "setting_of", "start", "status", "stop"]
 
@@ -41,8 +40,7 @@ class Started:
 
 def setting_of(lab: Lab) -> Setting:
     """What a fault's plan is made from."""
-    addresses = {node.name: interfaces(node, lab.segments)[0].ip for node in lab.spec.nodes}
-    return Setting(lab.spec, lab.underlay, addresses)
+    return Setting(lab.spec, lab.segments)
 
 
 def start(

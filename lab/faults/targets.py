@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import Unfit
 from lab.spec import LabSpec, ServiceName
+from lab.spec.segment import interfaces
 from lab.validation import similar
 
 __all__ = ["GROUPS", "NONE", "Setting", "Target", "TargetKind", "nodes", "pair", "units"]
@@ -21,9 +22,17 @@ class Setting:
     """The lab that a fault is for."""
 
     spec: LabSpec
-    underlay: IPv4Network
-    addresses: Mapping[str, IPv4Address]
-    """Of its machines, in the underlay."""
+    segments: Mapping[str, IPv4Network]
+    """The subnets of the underlay's segments."""
+
+    @property
+    def addresses(self) -> Mapping[str, IPv4Address]:
+        """Of its machines, in the underlay."""
+        return {node.name: interfaces(node, self.segments)[0].ip for node in self.spec.nodes}
+
+    def network(self, name: str) -> IPv4Network:
+        """The segment that a machine's eth0 is on."""
+        return next(self.segments[node.segment] for node in self.spec.nodes if node.name == name)
 
     @property
     def etcd(self) -> tuple[str, ...]:

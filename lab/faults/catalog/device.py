@@ -100,10 +100,12 @@ def address_add(ask: Ask) -> Plan:
 def address_change(ask: Ask) -> Plan:
     """The others know the machine's name by its former address."""
     taken = set(ask.setting.addresses.values())
-    free = [address for address in ask.setting.underlay.hosts() if address not in taken]
     steps = []
     for node in ask.nodes:
-        found = ask.options["address"] or f"{free.pop()}/{ask.setting.underlay.prefixlen}"
+        network = ask.setting.network(node)
+        free = [address for address in network.hosts() if address not in taken]
+        taken.add(free[-1])
+        found = ask.options["address"] or f"{free[-1]}/{network.prefixlen}"
         steps.append((node, Step("address-changed", {"device": ask.options["device"], "address": found})))
     return together(steps)
 

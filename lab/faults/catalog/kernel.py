@@ -156,7 +156,11 @@ def route_delete(ask: Ask) -> Plan:
 )
 def segment_route_delete(ask: Ask) -> Plan:
     """The kernel does not make it again by itself while the address stays."""
-    return on_each(ask, "routes-deleted", to=ask.options["to"] or str(ask.setting.underlay), overlay=None)
+    to = ask.options["to"]
+    return together(
+        (node, Step("routes-deleted", {"to": to or str(ask.setting.network(node)), "overlay": None}))
+        for node in ask.nodes
+    )
 
 
 @state(
