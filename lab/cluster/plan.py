@@ -9,6 +9,7 @@ from itertools import pairwise
 from lab import confinement
 from lab.engine import ContainerConfig, Network
 from lab.node.etcd import CREATE_USERS
+from lab.node.services import IMPAIRED_UNIT
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
 from lab.spec.node import FROM_SUBNET_ENV
@@ -194,7 +195,7 @@ def plan_up(spec: LabSpec) -> tuple[Step, ...]:
         # A node's own units may be what the others wait for: nothing is known of their order.
         steps += [
             _step(f"{wait.unit} on {node.name}", wait, nodes[node.name], *(["etcd"] if etcd else ()))
-            for wait in _waits(node, etcd[:1])
+            for wait in _waits(spec, node, etcd[:1])
         ]
     steps += [
         _step(f"pod {pod.name}", CreatePod(pod, pods[pod.name]), f"docker on {pods[pod.name]}")
@@ -214,8 +215,10 @@ def _networks(spec: LabSpec) -> Sequence[Step]:
     ]
 
 
-def _waits(node: NodeSpec, waited: Sequence[str]) -> Iterator[WaitForUnit]:
+def _waits(spec: LabSpec, node: NodeSpec, waited: Sequence[str]) -> Iterator[WaitForUnit]:
     """What has to be waited for on a node. `waited` has the node whose etcd has been waited for, if any."""
+    if spec.impairments(node):
+        yield WaitForUnit(node.name, IMPAIRED_UNIT.removesuffix(".service"))
     if node.runs("etcd") and node.name not in waited:
         yield WaitForUnit(node.name, "etcd")
     if node.runs("flanneld") and not _docker_waits(node):
@@ -272,8 +275,9 @@ def node_config(
         environment["LAB_INTERFACES"] = " ".join(f"eth{index}={item.ip}" for index, item in enumerate(own))
     if ways := routes(node, spec.nodes, subnets):
         environment["LAB_ROUTES"] = " ".join(f"{way.to}={way.via}" for way in ways)
-    if node.units:
-        environment["LAB_UNITS"] = " ".join(node.units)
+    units = [*([IMPAIRED_UNIT] if spec.impairments(node) else []), *node.units]
+    if units:
+        environment["LAB_UNITS"] = " ".join(units)
     given = confinement.EVERYTHING if spec.privileged else confinement.MACHINE
     forwards = node.router or node.runs("docker") or node.runs("flanneld")
     of_interfaces = {name: value for name, value in node.sysctls.items() if INTERFACE.search(name)}

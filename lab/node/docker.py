@@ -35,7 +35,32 @@ ExecStart=/usr/bin/mk-docker-opts.sh -i
 # each start of flanneld asks for Docker's, or nobody would.
 WITH_DOCKER = """\
 [Unit]
-Wants=docker.service
+Wants=docker.service lab-docker-follows.path
+"""
+
+FOLLOWS_PATH = """\
+[Unit]
+Description=Look whether the subnet has changed
+
+[Path]
+PathChanged=/run/flannel/subnet.env
+Unit=lab-docker-follows.service
+"""
+
+# A flanneld that has lost its lease takes another subnet while it runs, and nobody would tell Docker.
+FOLLOWS = """\
+[Unit]
+Description=Restart Docker if the subnet has changed
+
+[Service]
+Type=oneshot
+ExecCondition=/usr/bin/test -s /run/flannel/subnet.env
+# Not at boot, when Docker has its first options yet to get.
+ExecCondition=/usr/bin/test -s /run/docker_opts.env
+ExecStart=/bin/sh -ec ' \\
+  cp /run/docker_opts.env /run/docker_opts.before; \\
+  /usr/bin/mk-docker-opts.sh -i; \\
+  cmp -s /run/docker_opts.before /run/docker_opts.env || exec systemctl --no-block try-restart docker'
 """
 
 AFTER_SUBNET_ENV = """\
@@ -52,6 +77,8 @@ def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
         files["/etc/sysconfig/docker"] = f'OPTIONS="{" ".join(node.docker.options)}"\n'
     if node.runs("flanneld") and node.docker.bip == FROM_SUBNET_ENV:
         files[f"{UNITS}/flanneld.service.d/docker.conf"] = WITH_DOCKER
+        files[f"{UNITS}/lab-docker-follows.path"] = FOLLOWS_PATH
+        files[f"{UNITS}/lab-docker-follows.service"] = FOLLOWS
     else:
         # An empty file masks the dependency of that name which the image has (systemd.unit(5)).
         files[f"{UNITS}/docker.service.requires/flanneld.service"] = ""

@@ -13,6 +13,7 @@ from lab.faults import inside as faults
 from lab.faults.impairment import inside as impairment
 from lab.node.docker import docker_files
 from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
+from lab.node.impaired import impaired_files
 from lab.node.inside import program_files
 from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
@@ -47,7 +48,7 @@ def node_files(
     files = {**program_files(), **faults.program_files(), **impairment.program_files()}
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
-    files |= etcd_files(spec, node, credentials)
+    files |= {**etcd_files(spec, node, credentials), **impaired_files(spec, node)}
     if node.runs("flanneld"):
         files["/etc/sysconfig/flanneld"] = sysconfig(spec, node, credentials)
         program = node.flanneld.program

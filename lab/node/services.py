@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["Service", "parse_failed", "parse_services", "show_argv"]
+__all__ = ["IMPAIRED_UNIT", "Service", "parse_failed", "parse_services", "show_argv"]
 
 ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp"} | {
     "failed": "InactiveEnterTimestamp",
@@ -13,6 +13,9 @@ ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp
 """The property that says since when a unit has been in a state (ActiveState of systemd's D-Bus interface)."""
 
 PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", *dict.fromkeys(ENTERED.values()))
+
+IMPAIRED_UNIT = "lab-impaired.service"
+"""Starts the standing impairments of a machine's networks; lab/node/impaired.py has its text."""
 
 VAIN_RESTARTS = 3
 """So often systemd has started a service again, and it has not come up: it will not."""

@@ -119,10 +119,12 @@ def _segments(file: File, name: str, underlay: IPv4Network | None) -> tuple[Segm
     """Return the lab's segments: those that the file names, or one."""
     if file.segments:
         return tuple(
-            Segment(name=item, subnet=key.subnet, mtu=key.mtu) for item, key in file.segments.items()
+            Segment(name=item, subnet=key.subnet, mtu=key.mtu, impairment=key.impairment)
+            for item, key in file.segments.items()
         )
     key = file.underlay or SegmentKey()
-    return (Segment(subnet=underlay or key.subnet or underlay_of(name), mtu=key.mtu),)
+    subnet = underlay or key.subnet or underlay_of(name)
+    return (Segment(subnet=subnet, mtu=key.mtu, impairment=key.impairment),)
 
 
 def _flannel_problems(

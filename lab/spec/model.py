@@ -1,6 +1,7 @@
 """The parts of a lab, as frozen values."""
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from pydantic import ValidationError
@@ -148,6 +149,12 @@ class LabSpec(Model):
     def underlay(self) -> IPv4Network | None:
         """The subnet of the first segment; None for the next free one."""
         return self.segments[0].subnet
+
+    def impairments(self, node: NodeSpec) -> Mapping[str, str]:
+        """What is done to all that a node sends, by its interface."""
+        wanted = {segment.name: segment.impairment for segment in self.segments}
+        places = enumerate(node.attachments)
+        return {f"eth{index}": wanted[place.segment] for index, place in places if wanted[place.segment]}
 
     def subnets(self, segment: Segment) -> tuple[IPv4Network, ...]:
         """The possible subnets of a segment, best first: not the overlay's, and no other segment's."""

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from lab.errors import Unfit
 from lab.flannel import EtcdApi
 from lab.spec.model import NOWHERE, lab_name, underlay_network
 from lab.spec.network import config_text
@@ -185,6 +186,18 @@ class SegmentKey(Model):
     """A /24, such as 192.168.50.0/24. If left out: the next that is free."""
     mtu: Annotated[StrictInt, Field(ge=576, le=65535)] | None = None
     """The largest packet, in bytes. If left out: 1500."""
+    impairment: str = ""
+    """What is done to all that nodes send on it, such as `delay 20ms loss 1%`."""
+
+    @field_validator("impairment")
+    @classmethod
+    def _impairment(cls, value: str) -> str:
+        from lab.faults.impairment.model import parse_impairment  # which needs what this package makes
+
+        try:
+            return str(parse_impairment(value)) if value else ""
+        except Unfit as error:
+            raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
 
 
 class NodeKey(Model):

@@ -22,6 +22,8 @@ class Segment(Model):
     """A /24; None for the next free one from 192.168.200.0 up."""
     mtu: int | None = None
     """None for the engine's own, 1500."""
+    impairment: str = ""
+    """What is done to all that nodes send on it, as `lab.faults.impairment` reads it; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Two networks with a router between them."""
 
+import re
+
 import pytest
 
 from tests.cluster.examples import example
@@ -32,6 +34,17 @@ def test_all_that_goes_between_racks_passes_the_router(two_racks):
     assert set(addresses(router)) == {"lo", "eth0", "eth1"}
     said = two_racks.node("minion11").run(["ping", "-n", "-c", "1", "-W", "5", str(there.address)]).text
     assert " ttl=63 " in said  # of 64, one for the router
+
+
+def test_what_machines_send_on_a_segment_is_as_late_as_the_lab_file_says(two_racks):
+    def took(node: str, to: str) -> float:
+        address = str(two_racks.node(to).address)
+        said = two_racks.node(node).run(["ping", "-n", "-c", "5", "-i", "0.2", "-W", "5", address]).text
+        return min(float(each) for each in re.findall(r"time=([\d.]+) ms", said))
+
+    # There by way of the router, which sends on rack2, and back: 5 ms each.
+    assert 10 <= took("minion11", "minion21") < 20
+    assert took("minion11", "minion12") < 10
 
 
 def test_a_router_that_reboots_has_its_interfaces_and_joins_the_racks_again(two_racks):

@@ -35,7 +35,11 @@ def _underlay(spec: LabSpec) -> dict[str, Any]:
     """The keys of its segments."""
 
     def document(segment: Segment) -> dict[str, Any]:
-        return {"subnet": str(segment.subnet) if segment.subnet else None, "mtu": segment.mtu}
+        return {
+            "subnet": str(segment.subnet) if segment.subnet else None,
+            "mtu": segment.mtu,
+            "impairment": segment.impairment,
+        }
 
     if [segment.name for segment in spec.segments] == [ONLY]:
         return {"underlay": document(spec.segments[0])}

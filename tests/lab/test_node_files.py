@@ -136,9 +136,14 @@ def test_a_docker_may_wait_for_a_subnet_env_that_another_daemon_writes(tmp_path)
 def test_the_tutorials_docker_is_the_images_and_is_started_with_flanneld():
     # A start of Docker that waits for flanneld is called off when that fails: systemd.unit(5), Requires=.
     files = node_files(spec.tutorial(), MINION, "amd64")
-    (path,) = [path for path in files if path.startswith("/etc") and "docker" in path]
-    assert path == "/etc/systemd/system/flanneld.service.d/docker.conf"
-    assert files[path].data.decode() == "[Unit]\nWants=docker.service\n"
+    units = "/etc/systemd/system"
+    assert {path for path in files if path.startswith("/etc") and "docker" in path} == {
+        f"{units}/flanneld.service.d/docker.conf",
+        f"{units}/lab-docker-follows.path",
+        f"{units}/lab-docker-follows.service",
+    }
+    with_docker = files[f"{units}/flanneld.service.d/docker.conf"].data.decode()
+    assert with_docker == "[Unit]\nWants=docker.service lab-docker-follows.path\n"
 
 
 def test_a_lab_files_own_files_and_units_are_on_the_machine(tmp_path):

@@ -1,11 +1,16 @@
 """Segments of the underlay: where nodes are on them, and the ways between."""
 
+import json
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
 from lab import spec
+from lab.cluster.plan import plan_up
 from lab.errors import Unfit
+from lab.faults.impairment import parse_impairment
+from lab.node.impaired import impaired_files
+from lab.node.services import IMPAIRED_UNIT
 from lab.spec import LabSpec, NodeSpec
 from lab.spec.segment import interfaces, routes
 
@@ -92,6 +97,10 @@ def test_a_lab_with_one_segment_says_it_as_its_underlay() -> None:
         (("d: {}}", "d: {subnet: 192.168.77.0/24}}"), "segments: two have the same subnet: 192.168.77.0/24"),
         (("name: chain", "name: chain\nunderlay: 192.168.9.0/24"), "segments: there is `underlay` already"),
         (
+            ("b: {mtu: 1400}", "b: {impairment: delay 5}"),
+            "segments.b.impairment: '5' is not a time; write a number and its unit",
+        ),
+        (
             ("b: {mtu: 1400}", "b: {mtu: 100}"),
             "segments.b.mtu: expected greater than or equal to 576; got 100",
         ),
@@ -106,3 +115,23 @@ def test_segments_that_cannot_be_are_named(change: tuple[str, str], complaint: s
 def test_the_command_lines_underlay_is_no_network_of_several() -> None:
     with pytest.raises(Unfit, match="--underlay names the network of a lab with one segment"):
         spec.load(CHAIN.replace("host: 1,", "host: 9,"), "f", underlay=IPv4Network("192.168.9.0/24"))
+
+
+IMPAIRED = CHAIN.replace("b: {mtu: 1400}", "b: {impairment: loss 1% delay 20ms}")
+
+
+def test_a_segments_impairment_is_started_by_every_machine_on_it_at_each_boot_and_by_no_other() -> None:
+    lab = load(IMPAIRED)
+    assert [item.name for item in lab.nodes if lab.impairments(item)] == ["ab", "bc"]
+    files = impaired_files(lab, node(lab, "ab"))  # on b with eth1
+    rule = json.loads(files["/etc/overlay-lab/impaired/eth1.json"].data)
+    assert (rule["device"], rule["direction"], rule["peers"]) == ("eth1", "out", [])
+    assert parse_impairment(rule["impairment"]) == parse_impairment("delay 20ms loss 1%")
+    assert f"/etc/systemd/system/{IMPAIRED_UNIT}" in files
+    assert impaired_files(lab, node(lab, "m")) == {}
+
+
+def test_a_machine_is_ready_only_once_its_networks_are_impaired() -> None:
+    names = {item.name for item in plan_up(load(IMPAIRED))}
+    assert {"lab-impaired on ab", "lab-impaired on bc"} <= names
+    assert "lab-impaired on m" not in names
