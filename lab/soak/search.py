@@ -39,6 +39,8 @@ def search(
         with progress.step(f"round {number}") as within:
             evidence = judge(lab, planned, within)
         found = violations(lab.spec, evidence)
+        for item in found:  # at once: what follows takes long, and may be called off
+            progress.note(f"{item.kind}: {item.describe()}")
         shortest = None
         if found and tries:
             with progress.step("look for the shortest reproduction") as within:
