@@ -56,11 +56,13 @@ Description=Restart Docker if the subnet has changed
 Type=oneshot
 ExecCondition=/usr/bin/test -s /run/flannel/subnet.env
 # Not at boot, when Docker has its first options yet to get.
-ExecCondition=/usr/bin/test -s /run/docker_opts.env
+ExecCondition=/usr/bin/grep -q ^DOCKER_OPT_BIP= /run/docker_opts.env
+# Another MTU is no reason to stop pods.
 ExecStart=/bin/sh -ec ' \\
-  cp /run/docker_opts.env /run/docker_opts.before; \\
+  before=$$(grep ^DOCKER_OPT_BIP= /run/docker_opts.env); \\
   /usr/bin/mk-docker-opts.sh -i; \\
-  cmp -s /run/docker_opts.before /run/docker_opts.env || exec systemctl --no-block try-restart docker'
+  [ "$$before" = "$$(grep ^DOCKER_OPT_BIP= /run/docker_opts.env)" ] || \\
+    exec systemctl --no-block try-restart docker'
 """
 
 AFTER_SUBNET_ENV = """\

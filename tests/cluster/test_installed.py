@@ -50,12 +50,20 @@ def test_a_project_tests_its_own_daemon_with_nothing_but_the_wheel(programs, tmp
 
 
 NAMES = """
+from pathlib import Path
+
 import pytest
 
+from lab import wait
+
 @pytest.mark.parametrize("number", range(4))
-def test_all_have_the_same_lab(lab, number):
-    with open("names.txt", "a") as file:
-        print(lab.name, file=file)
+def test_all_have_the_same_lab(lab, number, worker_id):
+    Path(f"{worker_id}.txt").write_text(lab.name)
+
+    def both():
+        return len(list(Path().glob("gw*.txt"))) == 2 or wait.NotYet("one worker alone")
+
+    wait.until(both, what="both workers to have a lab", timeout=300)
 """
 
 
@@ -82,5 +90,5 @@ def test_workers_of_a_run_share_a_lab_that_is_gone_with_the_last_of_them(tmp_pat
         check=False,
     )
     assert "4 passed" in done.stdout, done.stdout + done.stderr
-    (name,) = set((tmp_path / "names.txt").read_text().split())
+    (name,) = {file.read_text() for file in tmp_path.glob("gw*.txt")}
     assert left_of(name) == []

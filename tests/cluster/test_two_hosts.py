@@ -16,10 +16,11 @@ PAGE = (ROOT / "docs" / "two-hosts.md").read_text()
 
 # What a node has in place of what the page sets up, and of Debian's unit of Docker.
 UNDO = """
-systemctl stop docker flanneld
+systemctl stop docker flanneld lab-docker-follows.path
 rm -r /etc/systemd/system/docker.service /etc/systemd/system/flanneld.service.d
 rm -r /usr/lib/systemd/system/docker.service.requires
 rm -r /usr/lib/systemd/system/flanneld.service /etc/sysconfig/flanneld /run/flannel /run/docker_opts.env
+rm /etc/systemd/system/lab-docker-follows.*
 mkdir -p /opt/flannel/bin
 ln -s /usr/bin/flanneld /usr/bin/mk-docker-opts.sh /opt/flannel/bin/
 """
