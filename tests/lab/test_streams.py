@@ -29,7 +29,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     ("redirection", "error"),
     [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")],
 )
-@pytest.mark.parametrize("verb", ["--help", "up --dry-run --json"])
+@pytest.mark.parametrize("verb", ["--help", "up --dry-run --json --name never-made"])
 def test_a_result_that_cannot_be_written_is_told_in_one_line(verb: str, redirection: str, error: str) -> None:
     done = shell(f"{LAB} {verb} {redirection}")
     assert (done.returncode, done.stderr) == (1, f"lab: cannot write to standard output: {error}\n")
