@@ -194,6 +194,8 @@ class Talk:
         self._name = name
         self._session = session
         self._frames = session.frames()
+        self._reading = threading.Lock()
+        """Held by who reads: one that was given up, for it took too long or by Ctrl-C, may still do so."""
         self._printed = b""
         self._said = b""
 
@@ -219,8 +221,12 @@ class Talk:
         self._within(seconds, self._rest)
 
     def _within(self, seconds: float, act: Callable[[], T]) -> T:
+        def alone() -> T:
+            with self._reading:
+                return act()
+
         try:
-            return threads.start(act).result(seconds)
+            return threads.start(alone).result(seconds)
         except threads.Late:
             raise LabError(f"{self._name} did not answer in {seconds:.0f} s") from None
 

@@ -1,14 +1,16 @@
 """A machine of a lab, on an engine that only remembers."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import cast
 
 import pytest
 
-from lab.engine import Container, Engine, ExecResult
+from lab.engine import STDOUT, Container, Engine, Exec, ExecResult
 from lab.errors import LabError, NoAnswer
 from lab.node import Node
+from lab.node.node import Talk
 from lab.node.services import parse_failed
 
 
@@ -108,3 +110,27 @@ def test_a_unit_has_failed_when_systemd_gave_up_or_starts_it_in_vain():
 
 def test_a_systemd_that_does_not_answer_yet_tells_of_no_unit():
     assert parse_failed("") == parse_failed("\n") == []
+
+
+class SlowSession:
+    """A command that prints nothing until it is given an empty line, and ends a moment after."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        assert self.ended.wait(60)
+        yield STDOUT, b"too late\n"
+
+    def send(self, data: bytes) -> None:
+        assert data == b"\n"
+        threading.Timer(0.2, self.ended.set).start()
+
+
+def test_a_talk_whose_answer_was_given_up_can_still_be_ended() -> None:
+    session = SlowSession()
+    talk = Talk("probe on a", cast(Exec, session))
+    with pytest.raises(LabError, match="probe on a did not answer in 0 s"):
+        talk.hear(0.01)
+    talk.end(60)
+    assert session.ended.is_set()
