@@ -12,11 +12,10 @@ from importlib import metadata
 from typing import Any
 
 from lab import checks, labels, threads
-from lab.bundle import questions
+from lab.bundle import inside, questions
 from lab.bundle.archive import pack
 from lab.bundle.contents import bundle_of
 from lab.bundle.destination import Destination, stem
-from lab.bundle.inside import program
 from lab.bundle.model import Evidence, Machine, Question
 from lab.checks import Finding
 from lab.checks.values import Data
@@ -26,6 +25,7 @@ from lab.deadlines import BUNDLED, patience
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.events import Reporter
+from lab.inside import program
 from lab.naming import our_version
 from lab.node.files import SPEC_FILE, spec_keeper
 from lab.observe.ask import ask_node
@@ -99,7 +99,7 @@ def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
 
 
 def _argv(question: Question) -> Sequence[str]:
-    return program(question.program, *question.argv) if question.program else question.argv
+    return program(inside, question.program, *question.argv) if question.program else question.argv
 
 
 def _with_container(engine: Engine, lab: Lab, machine: Machine) -> Machine:

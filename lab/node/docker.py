@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from lab.engine import FileContent
+from lab.node.services import UNIT_FOLDER
 from lab.spec import NodeSpec
 from lab.spec.node import FROM_SUBNET_ENV
 
 __all__ = ["docker_files"]
-
-UNITS = "/etc/systemd/system"
 
 # In place of the environment that mk-docker-opts.sh writes once flanneld has its lease.
 WITHOUT_LEASE = """\
@@ -78,17 +77,17 @@ def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
     if node.docker.options:
         files["/etc/sysconfig/docker"] = f'OPTIONS="{" ".join(node.docker.options)}"\n'
     if node.runs("flanneld") and node.docker.bip == FROM_SUBNET_ENV:
-        files[f"{UNITS}/flanneld.service.d/docker.conf"] = WITH_DOCKER
-        files[f"{UNITS}/lab-docker-follows.path"] = FOLLOWS_PATH
-        files[f"{UNITS}/lab-docker-follows.service"] = FOLLOWS
+        files[f"{UNIT_FOLDER}/flanneld.service.d/docker.conf"] = WITH_DOCKER
+        files[f"{UNIT_FOLDER}/lab-docker-follows.path"] = FOLLOWS_PATH
+        files[f"{UNIT_FOLDER}/lab-docker-follows.service"] = FOLLOWS
     else:
         # An empty file masks the dependency of that name which the image has (systemd.unit(5)).
-        files[f"{UNITS}/docker.service.requires/flanneld.service"] = ""
+        files[f"{UNIT_FOLDER}/docker.service.requires/flanneld.service"] = ""
     if node.docker.bip != FROM_SUBNET_ENV:
         address = node.docker.address
         bip = f"Environment=DOCKER_OPT_BIP=--bip={address}\n" if address is not None else ""
-        files[f"{UNITS}/docker.service.d/bip.conf"] = WITHOUT_LEASE + bip
+        files[f"{UNIT_FOLDER}/docker.service.d/bip.conf"] = WITHOUT_LEASE + bip
     elif not node.runs("flanneld"):
-        files[f"{UNITS}/lab-subnet-env.service"] = SUBNET_ENV
-        files[f"{UNITS}/docker.service.d/subnet-env.conf"] = AFTER_SUBNET_ENV
+        files[f"{UNIT_FOLDER}/lab-subnet-env.service"] = SUBNET_ENV
+        files[f"{UNIT_FOLDER}/docker.service.d/subnet-env.conf"] = AFTER_SUBNET_ENV
     return {path: FileContent(text.encode()) for path, text in files.items()}

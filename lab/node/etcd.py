@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.engine import FileContent
+from lab.node.services import UNIT_FOLDER
 from lab.spec import LabSpec, NodeSpec
 
 __all__ = [
@@ -32,7 +33,6 @@ TLS_OPTIONS = {"v3": ("cacert", "cert", "key"), "v2": ("ca-file", "cert-file", "
 """What etcdctl of either API calls them."""
 CLIENT = "/etc/overlay-lab/etcdctl.env"
 """What etcdctl needs on a machine, for root: also both users' passwords."""
-UNITS = "/etc/systemd/system"
 CREATE_USERS = "/usr/lib/overlay-lab/create-etcd-users"
 """The program on a machine that gives etcd its users, once."""
 
@@ -113,7 +113,7 @@ def etcd_files(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> Mappi
     if node.runs("etcd"):
         files["/etc/etcd/etcd.conf"] = etcd_conf(node, spec.running("etcd"), tls=spec.etcd.tls)
         if spec.etcd_api == "v2":
-            files[f"{UNITS}/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
+            files[f"{UNIT_FOLDER}/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
     if not (node.runs("etcd") or node.runs("flanneld")):
         return files
     if spec.etcd.tls:
@@ -124,7 +124,7 @@ def etcd_files(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> Mappi
             KEY: FileContent(own.key, 0o600),
         }
         if node.runs("etcd"):
-            files[f"{UNITS}/etcd.service.d/key.conf"] = FileContent(OWN_KEY.encode())
+            files[f"{UNIT_FOLDER}/etcd.service.d/key.conf"] = FileContent(OWN_KEY.encode())
     if spec.etcd.tls or spec.etcd.auth:
         files[CLIENT] = FileContent(_client(spec, node, credentials).encode(), 0o600)
         files["/usr/local/bin/etcdctl"] = FileContent(ETCDCTL.encode(), 0o755)

@@ -15,6 +15,7 @@ from lab.node.docker import docker_files
 from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
 from lab.node.impaired import impaired_files
 from lab.node.inside import program_files
+from lab.node.services import UNIT_FOLDER
 from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
 from lab.spec.source import content
@@ -23,8 +24,6 @@ __all__ = ["SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
-
-UNITS = "/etc/systemd/system"
 
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
@@ -58,7 +57,7 @@ def node_files(
         files |= docker_files(node)
     if node.runs("flanneld") or node.in_overlay:  # mk-docker-opts.sh is a part of it
         files |= daemon_files()
-    files |= {f"{UNITS}/{name}": FileContent(text.encode()) for name, text in node.units.items()}
+    files |= {f"{UNIT_FOLDER}/{name}": FileContent(text.encode()) for name, text in node.units.items()}
     return files | {item.path: FileContent(_content(item), item.mode) for item in node.files}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lab.engine import FileContent
 from lab.faults.impairment.inside import command
 from lab.faults.impairment.model import Direction, Rule, parse_impairment, parse_match
-from lab.node.services import IMPAIRED_UNIT
+from lab.node.services import IMPAIRED_UNIT, UNIT_FOLDER
 from lab.spec import LabSpec, NodeSpec
 
 __all__ = ["impaired_files"]
@@ -32,5 +32,5 @@ def impaired_files(spec: LabSpec, node: NodeSpec) -> Mapping[str, FileContent]:
     for device, words in spec.impairments(node).items():
         rule = Rule(f"lab-{device}", parse_impairment(words), EVERYTHING, device)
         files[f"{FOLDER}/{device}.json"] = json.dumps(rule.as_document())
-        files[f"/etc/systemd/system/{IMPAIRED_UNIT}"] = START
+        files[f"{UNIT_FOLDER}/{IMPAIRED_UNIT}"] = START
     return {path: FileContent(text.encode()) for path, text in files.items()}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["IMPAIRED_UNIT", "Service", "parse_failed", "parse_services", "show_argv"]
+__all__ = ["IMPAIRED_UNIT", "UNIT_FOLDER", "Service", "parse_failed", "parse_services", "show_argv"]
 
 ENTERED = {"active": "ActiveEnterTimestamp", "inactive": "InactiveEnterTimestamp"} | {
     "failed": "InactiveEnterTimestamp",
@@ -16,6 +16,9 @@ PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", *dict.from
 
 IMPAIRED_UNIT = "lab-impaired.service"
 """Starts the standing impairments of a machine's networks; lab/node/impaired.py has its text."""
+
+UNIT_FOLDER = "/etc/systemd/system"
+"""Where a machine has the units and drop-ins that are the lab's, before those of its image."""
 
 VAIN_RESTARTS = 3
 """So often systemd has started a service again, and it has not come up: it will not."""

@@ -14,9 +14,9 @@ from typing import TypeVar
 from lab import threads
 from lab.deadlines import PACKET, QUESTION, SPARE
 from lab.errors import CommandError, LabError, NoAnswer
+from lab.inside import program
 from lab.node.services import parse_services
-from lab.observe import questions
-from lab.observe.inside import program
+from lab.observe import inside, questions
 from lab.observe.model import (
     LOGIN_WAYS,
     File,
@@ -173,7 +173,7 @@ def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[
     """
     if not commands:
         return {}
-    argv, stdin = program("batch", str(seconds)), json.dumps(commands).encode()
+    argv, stdin = program(inside, "batch", str(seconds)), json.dumps(commands).encode()
     text = node.run(argv, stdin=stdin, within=seconds + SPARE.seconds).text
     late = f"no answer within {seconds:.0f} s"
     try:

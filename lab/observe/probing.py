@@ -13,7 +13,8 @@ from typing import Any
 from lab import threads
 from lab.deadlines import PACKET, QUESTION
 from lab.errors import LabError
-from lab.observe.inside import program
+from lab.inside import program
+from lab.observe import inside
 from lab.observe.model import NodeObservation, Ping
 from lab.pods import RunningPod
 from lab.protocols import Conversation, LabAccess
@@ -56,7 +57,7 @@ def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) 
     own = [pod for pod in pods if pod.node == name and pod.infra_pid and pod.address is not None]
     spare = (str(own[0].infra_pid), str(own[0].address)) if own else ()
     try:
-        talk = lab.node(name).converse(program("probe", *spare))
+        talk = lab.node(name).converse(program(inside, "probe", *spare))
     except LabError as error:
         return _Place(name, None, "", error.message)
     try:

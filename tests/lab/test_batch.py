@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 from lab import wait
-from lab.observe.inside import batch, program
+from lab.inside import program
+from lab.observe import inside
+from lab.observe.inside import batch
 
 
 def test_every_command_ends_with_its_own_streams_and_status():
@@ -65,6 +67,6 @@ def test_much_output_of_one_command_does_not_wait_for_another_one():
 
 
 def test_as_a_program_it_reads_and_writes_json():
-    argv = [sys.executable, *program("batch", "60")[1:]]
+    argv = [sys.executable, *program(inside, "batch", "60")[1:]]
     done = subprocess.run(argv, input='{"one": ["echo", "é"]}', capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"one": ["é\n", "", 0, ""]}

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.bundle.inside import conntrack, program
+from lab.bundle import inside
+from lab.bundle.inside import conntrack
 from lab.bundle.model import Question
 from lab.bundle.questions import monitor_url, of_node
+from lab.inside import program
 from lab.spec import LabSpec, load
 from tests.lab.examples import SPEC
 
@@ -103,7 +105,7 @@ def run(name: str, *arguments: str, path: Path, **pretended: str) -> "subprocess
     for command, script in pretended.items():
         (path / command).write_text(f"#!/bin/sh\n{script}")
         (path / command).chmod(0o755)
-    argv = [sys.executable, *program(name, *arguments)[1:]]
+    argv = [sys.executable, *program(inside, name, *arguments)[1:]]
     environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
     return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
