@@ -60,7 +60,7 @@ class _Reading:
             services=key.runs,
             flanneld=own if "flanneld" in key.runs else Flanneld(),
             docker=key.docker_spec,
-            sysctls={name: str(value) for name, value in key.sysctls.items()},
+            sysctls=key.sysctls,
             files=tuple(files),
             units=key.units,
         )

@@ -58,6 +58,17 @@ def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _in_words(pattern: str, words: str) -> BeforeValidator:
+    """Before a field's pattern is required: have the error say what it means."""
+
+    def require(value: Any) -> Any:
+        if isinstance(value, str) and not re.search(pattern, value):
+            raise ValueError(f"expected {words}; got {short(value)}")
+        return value
+
+    return BeforeValidator(require)
+
+
 Options = Annotated[tuple[str, ...], AfterValidator(_plain_options)]
 
 
@@ -200,6 +211,20 @@ class SegmentKey(Model):
             raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
 
 
+def _number(value: Any) -> Any:
+    """A whole number is short for its text."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"expected a string or a whole number; got {short(value)}")
+    return str(value)
+
+
+SysctlValue = Annotated[
+    str,
+    BeforeValidator(_number),
+    Field(json_schema_extra=lambda schema: schema.update(type=["string", "integer"])),
+]
+
+
 class NodeKey(Model):
     """A node: a container that stands in for a machine."""
 
@@ -221,7 +246,7 @@ class NodeKey(Model):
     """Which flanneld it runs. If left out: the lab's."""
     docker: DockerKey | None = None
     """How its Docker is started."""
-    sysctls: Mapping[str, str | StrictInt] = {}
+    sysctls: Mapping[str, SysctlValue] = {}
     """Kernel settings of its own network, such as `net.ipv4.conf.all.rp_filter: 1`."""
     files: tuple[FileKey, ...] = ()
     """Files that it gets before its first boot."""
@@ -251,7 +276,7 @@ class NodeKey(Model):
 
     @field_validator("sysctls")
     @classmethod
-    def _of_its_own(cls, value: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    def _of_its_own(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for name in value:
             if not SYSCTL.fullmatch(name):
                 raise ValueError(f"{name} is a setting of the host; a node has net.* and the like")
@@ -295,14 +320,32 @@ def _services_of(data: Mapping[str, Any]) -> tuple[ServiceName, ...] | None:
     return services
 
 
+def _argv(value: Any) -> Any:
+    """A line is short for a list that hands it to a shell."""
+    if not isinstance(value, str | list | tuple) or not value:
+        raise ValueError(f"expected a command: a list of words, or a line for a shell; got {short(value)}")
+    return ("sh", "-c", value) if isinstance(value, str) else value
+
+
+CHECK_NAME = r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,78}[^\s\x00-\x1f])?$"
+
+
 class CheckKey(Model):
     """A check of one's own: a command on a node, and what must come of it."""
 
-    name: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,78}[^\s\x00-\x1f])?$")]
+    name: Annotated[
+        str,
+        Field(pattern=CHECK_NAME),
+        _in_words(CHECK_NAME, "at most 80 characters in one line, without blanks around them"),
+    ]
     """What it is called in the output of `lab check`: up to 80 characters in one line."""
     node: str
     """On which node the command runs."""
-    run: str | tuple[str, ...]
+    run: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_argv),
+        Field(json_schema_extra=lambda schema: schema.update(type=["string", "array"])),
+    ]
     """The command: a list of arguments, or a line for `sh -c`."""
     status: Annotated[StrictInt, Field(ge=0, le=255)] = 0
     """The exit status it has to end with."""
@@ -313,11 +356,10 @@ class CheckKey(Model):
 
     @field_validator("run")
     @classmethod
-    def _run(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
-        argv = ("sh", "-c", value) if isinstance(value, str) else value
-        if not argv or not argv[0] or not value or any("\0" in word for word in argv):
+    def _run(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value[0] or any("\0" in word for word in value):
             raise ValueError(f"expected a command; got {short(value)}")
-        return argv
+        return value
 
     @field_validator("output")
     @classmethod
@@ -338,7 +380,15 @@ def _underlay(value: Any) -> Any:
     return {"subnet": value} if isinstance(value, str) else value
 
 
-SegmentName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$")]
+SEGMENT_NAME = r"^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$"
+
+SegmentName = Annotated[
+    str,
+    Field(pattern=SEGMENT_NAME),
+    _in_words(
+        SEGMENT_NAME, "at most 16 lower-case letters, digits and '-', with a letter or digit at both ends"
+    ),
+]
 
 TUTORIAL_NODES = (
     NodeKey(name="centos-master", role="master", host=51),

@@ -219,6 +219,9 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
         LabSpec.from_json('{"name": "old"}')
 
 
+COMMAND_WORDS = "expected a command: a list of words, or a line for a shell"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -327,7 +330,26 @@ def test_a_label_that_is_no_lab_is_no_defect_of_this_program() -> None:
             "checks: [{name: a, node: centos-master, run: x}, {name: a, node: centos-master, run: y}]",
             "checks[1].name: there is another check called a",
         ),
-        ("checks: [{name: a, node: b, run: []}]", "checks[0].run: expected a command; got ()"),
+        ("checks: [{name: a, node: b, run: []}]", f"checks[0].run: {COMMAND_WORDS}; got []"),
+        ("checks: [{name: a, node: b, run: 5}]", f"checks[0].run: {COMMAND_WORDS}; got 5"),
+        (
+            "checks: [{name: a, node: b, run: [1]}]",
+            "checks[0].run[0]: a string is required, and 1 is none in YAML: put it in quotes",
+        ),
+        (
+            "checks: [{name: ' a', node: b, run: x}]",
+            "checks[0].name: expected at most 80 characters in one line, without blanks around them;"
+            " got ' a'",
+        ),
+        (
+            "segments: {Bad: {}}",
+            "segments.Bad: expected at most 16 lower-case letters, digits and '-',"
+            " with a letter or digit at both ends; got 'Bad'",
+        ),
+        (
+            "nodes: [{name: a, role: master, host: 9, sysctls: {net.core.somaxconn: [1]}}]",
+            "nodes[0].sysctls.net.core.somaxconn: expected a string or a whole number; got [1]",
+        ),
         (
             "checks: [{name: a, node: b, run: x, output: (}]",
             "checks[0].output: '(' is not a regular "
