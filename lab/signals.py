@@ -1,11 +1,12 @@
 """Ctrl-C, SIGTERM, a terminal that goes away: one way to be interrupted, and to finish what must be whole."""
 
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
-__all__ = ["Deferred", "as_interrupt", "shielded"]
+__all__ = ["Deferred", "as_interrupt", "shielded", "undisturbed"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -60,3 +61,8 @@ def shielded() -> Iterator[Deferred]:
         for number, handler in before.items():
             signal.signal(number, handler)
         deferred.take_effect()
+
+
+def undisturbed() -> AbstractContextManager[object]:
+    """Put off signals until the block is through. In any thread: those but the first get none (signal(7))."""
+    return shielded() if threading.current_thread() is threading.main_thread() else nullcontext()

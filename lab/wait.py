@@ -60,8 +60,12 @@ def until(
         pause.wait(interval)
 
 
-def passing(seconds: float) -> None:
-    """Let so much time pass: what somebody has asked for is to last. Ctrl-C ends it as anything else."""
-    pause, deadline = threading.Event(), time.monotonic() + seconds
+def passing(seconds: float, cancel: threading.Event | None = None) -> None:
+    """Let so much time pass: what somebody has asked for is to last. Ctrl-C ends it as anything else.
+
+    Raises `Cancelled` as soon as `cancel` is set.
+    """
+    pause, deadline = cancel or threading.Event(), time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
-        pause.wait(min(left, HEED))
+        if pause.wait(min(left, HEED)):
+            raise Cancelled(f"{seconds:g} s to pass")

@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +12,8 @@ from lab import lock
 from lab.cli.common import as_json, echo, given, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
-from lab.errors import LabError
+from lab.errors import LabError, Unfit
+from lab.faults import control
 from lab.faults.options import duration
 from lab.progress import on_terminal
 from lab.render import soak as render
@@ -23,10 +24,12 @@ from lab.soak.search import TRIES, search
 
 __all__ = ["COMMANDS"]
 
+ROUNDS = 5
+
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), help="Draw the same faults again  [default: a new one]")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How many rounds.")
+@click.option("--rounds", type=click.IntRange(1), help=f"How many rounds  [default: {ROUNDS}]")
 @click.option(
     "--for",
     "seconds",
@@ -50,7 +53,7 @@ __all__ = ["COMMANDS"]
 @as_json
 def soak(
     seed: int | None,
-    rounds: int,
+    rounds: int | None,
     seconds: float | None,
     faults: str,
     replay: Path | None,
@@ -68,21 +71,25 @@ def soak(
     not hold, the faults are played again and again in parts, until the fewest are left with which it comes
     again. The lab is the search's alone.
     """
+    drawn = {"--seed": seed is not None, "--rounds": rounds is not None, "--faults": bool(faults)}
+    _refuse("--replay", replay is not None, {**drawn, "--for": seconds is not None})
+    _refuse("--for", seconds is not None, {"--rounds": rounds is not None, "--dry-run": dry_run})
     engine = Engine.connect()
     lab = Lab.get(engine, name)
-    seed = random.randrange(10**6) if seed is None else seed  # noqa: S311 - any will do
-    only = [word for word in faults.split(",") if word]
     if replay is not None:
-        planned: Iterator[Round] = iter(schedule.read(replay).rounds)
+        given_schedule = schedule.read(replay)
+        schedule.require_fit(given_schedule, control.setting_of(lab), str(replay))
+        planned = iter(given_schedule.rounds)
     else:
-        every = (generate.draw_round(seed, number, lab.spec, only) for number in itertools.count())
-        planned = _for(every, seconds) if seconds is not None else itertools.islice(every, rounds)
+        seed = random.randrange(10**6) if seed is None else seed  # noqa: S311 - any will do
+        planned = _drawn(lab, seed, [word for word in faults.split(",") if word])
+        planned = itertools.islice(planned, rounds or ROUNDS) if seconds is None else _for(planned, seconds)
     if dry_run:
         echo(schedule.written(Schedule(seed=seed, rounds=tuple(planned))).rstrip())
         return 0
     outcomes: list[Outcome] = []
     with lock.held(engine.id, name), on_terminal() as progress:
-        if replay is None:
+        if seed is not None:
             progress.note(f"seed {seed}")
         for outcome in search(lab, planned, progress, tries=tries):
             outcomes.append(outcome)
@@ -93,10 +100,20 @@ def soak(
     if failed and output is not None:
         _write(output, tuple(outcome.shortest or outcome.planned for outcome in failed))
     if json_:
-        print_json(render.document(outcomes, None if replay is not None else seed))
+        print_json(render.document(outcomes, seed))
     else:
         echo(render.report(outcomes))
     return 1 if failed else 0
+
+
+def _refuse(option: str, is_given: bool, others: Mapping[str, bool]) -> None:
+    for other, also in others.items():
+        if is_given and also:
+            raise Unfit(f"{option} and {other} cannot be given together")
+
+
+def _drawn(lab: Lab, seed: int, only: Sequence[str]) -> Iterator[Round]:
+    return (generate.draw_round(seed, number, lab.spec, only) for number in itertools.count())
 
 
 def _for(rounds: Iterator[Round], seconds: float) -> Iterator[Round]:

@@ -4,9 +4,8 @@ There is no state here: what is in force is what machines and the engine show (`
 """
 
 import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +20,7 @@ from lab.faults.registry import IDENTIFIER, Fault, fault_named
 from lab.faults.status import NODE_FAULTS, InForce, Part, Status, about, node_fault, selected, status_of
 from lab.faults.targets import Setting
 from lab.naming import name_option
-from lab.signals import shielded
+from lab.signals import undisturbed
 
 __all__ = ["Started", "clear", "held", "setting_of", "start", "status", "stop"]
 
@@ -187,11 +186,6 @@ def _end_everywhere(lab: Lab, identifier: str, nodes: Sequence[str]) -> Sequence
     return status_of(dict(said), (), silent).faults
 
 
-def _undisturbed() -> AbstractContextManager[object]:
-    """No signal disturbs what is done within; in another thread than the first none would (signal(7))."""
-    return shielded() if threading.current_thread() is threading.main_thread() else nullcontext()
-
-
 @contextmanager
 def held(
     lab: Lab, name: str, targets: Sequence[str] = (), options: Mapping[str, object] | None = None
@@ -202,11 +196,11 @@ def held(
     """
     started: Started | None = None
     try:
-        with _undisturbed():
+        with undisturbed():
             started = start(lab, name, targets, options)
         yield started
     finally:
         if started is not None and started.fault.kind == "state":
-            with _undisturbed():
+            with undisturbed():
                 now = Lab.get(lab.engine, lab.name)
                 stop(now, started.id or started.fault.name, () if started.id else started.targets)

@@ -12,6 +12,8 @@ __all__ = ["document", "line", "report"]
 def line(outcome: Outcome) -> str:
     """One round."""
     faults = ", ".join(entry.fault for entry in outcome.planned.faults)
+    undone = dict.fromkeys(item.entry.fault for item in outcome.evidence.applied if not item.done)
+    faults += f" (not done: {', '.join(undone)})" if undone else ""
     if not outcome.violations:
         return f"round {outcome.number} held: {faults}"
     kinds = ", ".join(dict.fromkeys(item.kind for item in outcome.violations))

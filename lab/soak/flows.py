@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from lab import threads
 from lab.cluster import Lab
 from lab.deadlines import QUESTION
 from lab.errors import LabError
-from lab.node import Running
+from lab.inside import program
+from lab.protocols import Conversation
+from lab.soak import inside
 from lab.soak.evidence import Lost
-from lab.soak.inside import program
 
 __all__ = ["Flows", "losses"]
 
@@ -30,44 +31,49 @@ class Flows:
         """`gateways` are docker0's addresses, by node."""
         self._lab = lab
         self._gateways = gateways
-        self._stack = ExitStack()
-        self._running: dict[str, tuple[Running, Any]] = {}
+        self._talks: dict[str, Conversation] = {}
         self.began: dict[str, float] = {}
         """By node: its CLOCK_MONOTONIC when it began."""
 
     def __enter__(self) -> "Flows":
         with ExitStack() as undo:
-            undo.push(self._stack)
+            undo.callback(self._close)
             for name, own in self._gateways.items():
                 peers = {other: address for other, address in self._gateways.items() if other != name}
                 asked = {"own": own, "name": name, "peers": peers, "port": PORT, "every": EVERY}
-                argv = program("datagrams", json.dumps(asked))
-                running = self._stack.enter_context(self._lab.node(name).open(argv, stdin=True))
-                lines = running.lines(within=None)
-                next(lines)
-                self._running[name] = (running, lines)
-            for running, _ in self._running.values():
-                running.send(b"\n")
-            self.began = {name: json.loads(next(lines))["now"] for name, (_, lines) in self._running.items()}
+                argv = program(inside, "datagrams", json.dumps(asked))
+                self._talks[name] = self._lab.node(name).converse(argv)
+            for talk in self._talks.values():
+                talk.hear(QUESTION.seconds)
+            for talk in self._talks.values():
+                talk.say("begin")
+            for name, talk in self._talks.items():
+                self.began[name] = json.loads(talk.hear(QUESTION.seconds))["now"]
             undo.pop_all()
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._stack.close()
+        self._close()
+
+    def _close(self) -> None:
+        def close(talk: Conversation) -> None:
+            with suppress(LabError):  # one that does not react ends with its machine, or this connection
+                talk.end(QUESTION.seconds)
+
+        threads.each(close, list(self._talks.values()))
 
     def end(self) -> Mapping[str, Mapping[str, Any]]:
         """What each machine tells; those whose program is gone, as after a reboot, tell nothing."""
-        told = threads.each(self._end, list(self._running))
+        told = threads.each(self._end, list(self._talks))
         return {name: said for name, said in told if said is not None}
 
     def _end(self, name: str) -> tuple[str, Mapping[str, Any] | None]:
-        running, lines = self._running[name]
+        talk = self._talks[name]
         try:
-            running.end_input()
-            line = threads.start(lambda: next(lines, None)).result(QUESTION.seconds)
-        except (OSError, LabError, threads.Late):
+            talk.say("")
+            return name, json.loads(talk.hear(QUESTION.seconds))
+        except LabError:
             return name, None
-        return name, json.loads(line) if line else None
 
 
 def losses(told: Mapping[str, Mapping[str, Any]], zero: float) -> Sequence[Lost]:

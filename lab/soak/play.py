@@ -1,18 +1,20 @@
 """Plays one round of a schedule on a lab, and gathers what was seen of it."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lab import checks, threads, wait
 from lab.checks import Finding
 from lab.cluster import Lab
-from lab.deadlines import patience
+from lab.deadlines import COMMAND, patience
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.faults import control
 from lab.observe import Topic, known, observe
 from lab.observe.parse import parse_environment
+from lab.signals import undisturbed
 from lab.soak.evidence import Applied, Evidence
 from lab.soak.flows import Flows, losses
 from lab.soak.invariants import RECOVERY
@@ -29,15 +31,15 @@ PANIC = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=3", f"-
 def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
     """Play it: start each fault when it is due, end it, end all, and look whether everything is right again.
 
-    Raises `LabError` where the lab was not right before, or cannot be asked.
+    However it is left, as by Ctrl-C, no fault of it stays in force. Raises `LabError` where the lab cannot be
+    asked.
     """
     before = _subnets(lab)
     gateways = {node: subnet.partition("/")[0] for node, subnet in before.items() if subnet}
     since = time.time()
     with Flows(lab, gateways) as flows:
         began = time.monotonic()
-        applied = _apply(lab, planned, began, progress)
-        left = _clear(lab)
+        applied, left = _apply(lab, planned, began, progress)
         wrong = settle(lab, RECOVERY * patience())
         told = flows.end()
     zero = min(flows.began.values(), default=0.0)
@@ -53,13 +55,37 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
     )
 
 
-def _apply(lab: Lab, planned: Round, began: float, progress: Reporter) -> tuple[Applied, ...]:
-    """Do what is planned, each fault in a thread of its own."""
-    return tuple(threads.each(partial(_one, lab, began=began, progress=progress), planned.faults))
+def _apply(
+    lab: Lab, planned: Round, began: float, progress: Reporter
+) -> tuple[tuple[Applied, ...], tuple[str, ...]]:
+    """Do what is planned, each fault in a thread of its own, then end all; what could not be ended."""
+    over = threading.Event()
+    one = partial(_one, lab, began=began, over=over, progress=progress)
+    tasks = [threads.start(partial(one, entry)) for entry in planned.faults]
+    try:
+        applied = tuple(task.result() for task in tasks)
+    except BaseException:
+        with undisturbed():
+            progress.note("end every fault of the round")
+            over.set()
+            _clear(lab)  # at once: a machine that stands still holds up what is under way on it
+            try:
+                wait.until(lambda: _all_ended(tasks), what="what is under way", timeout=COMMAND.seconds)
+            finally:
+                for what in _clear(lab):
+                    progress.note(what)
+        raise
+    with undisturbed():
+        return applied, _clear(lab)
 
 
-def _one(lab: Lab, entry: Entry, *, began: float, progress: Reporter) -> Applied:
-    _pass_until(began + entry.at)
+def _all_ended(tasks: Sequence[threads.Task[Applied]]) -> bool | wait.NotYet:
+    running = [task for task in tasks if not task.ended]
+    return not running or wait.NotYet(f"{len(running)} of {len(tasks)}")
+
+
+def _one(lab: Lab, entry: Entry, *, began: float, over: threading.Event, progress: Reporter) -> Applied:
+    _pass_until(began + entry.at, over)
     started = time.monotonic() - began
     progress.note(entry.describe())
     done = False
@@ -67,7 +93,7 @@ def _one(lab: Lab, entry: Entry, *, began: float, progress: Reporter) -> Applied
         found = control.start(Lab.get(lab.engine, lab.name), entry.fault, entry.targets, entry.options)
         done = True
         if entry.lasts is not None:
-            _pass_until(began + entry.ends)
+            _pass_until(began + entry.ends, over)
             now = Lab.get(lab.engine, lab.name)
             control.stop(now, found.id or entry.fault, () if found.id else found.targets)
     except LabError as error:  # another fault of the round is in its way, as when a machine is paused
@@ -76,8 +102,9 @@ def _one(lab: Lab, entry: Entry, *, began: float, progress: Reporter) -> Applied
     return Applied(entry, started, time.monotonic() - began)
 
 
-def _pass_until(moment: float) -> None:
-    wait.passing(max(0.0, moment - time.monotonic()))
+def _pass_until(moment: float, over: threading.Event) -> None:
+    """Raises `Cancelled` when the round is over before."""
+    wait.passing(max(0.0, moment - time.monotonic()), over)
 
 
 def _clear(lab: Lab) -> tuple[str, ...]:

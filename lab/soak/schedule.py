@@ -9,9 +9,11 @@ from pydantic import Field
 
 from lab import yamltext
 from lab.errors import Unfit
+from lab.faults.registry import fault_named
+from lab.faults.targets import Setting
 from lab.validation import Model, validate
 
-__all__ = ["Entry", "Round", "Schedule", "read", "written"]
+__all__ = ["Entry", "Round", "Schedule", "read", "require_fit", "written"]
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
@@ -66,3 +68,29 @@ def read(path: Path) -> Schedule:
     if text.problems or len(text.items) != 1:
         raise Unfit("\n".join(text.problems) or f"{path}: one document expected; it has {len(text.items)}")
     return validate(Schedule, text.items[0], str(path))
+
+
+def require_fit(schedule: Schedule, setting: Setting, source: str) -> None:
+    """Raise `Unfit`, with a line for each, where entries are nothing that can be asked of this lab."""
+    wrong = []
+    for number, planned in enumerate(schedule.rounds):
+        if not planned.faults:
+            wrong.append(f"{source}: rounds[{number}].faults: expected at least one")
+        for place, entry in enumerate(planned.faults):
+            try:
+                _require_fit(entry, setting)
+            except Unfit as error:
+                wrong.append(f"{source}: rounds[{number}].faults[{place}]: {error.message}")
+    if not schedule.rounds:
+        wrong.append(f"{source}: rounds: expected at least one")
+    if wrong:
+        raise Unfit("\n".join(wrong), hint="See: lab fault ls")
+
+
+def _require_fit(entry: Entry, setting: Setting) -> None:
+    fault = fault_named(entry.fault)
+    fault.function(fault.ask(setting, entry.targets, entry.options))
+    if fault.kind == "state" and entry.lasts is None:
+        raise Unfit(f"{fault.name} lasts until it is ended: lasts: SECONDS is required")
+    if fault.kind == "event" and entry.lasts is not None:
+        raise Unfit(f"{fault.name} is an event, which does not last: lasts cannot be given")

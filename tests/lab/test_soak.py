@@ -19,11 +19,11 @@ from lab.errors import Unfit
 from lab.events import Reporter
 from lab.faults.registry import fault_named
 from lab.faults.targets import Setting
+from lab.inside import program
 from lab.render import soak as render
-from lab.soak import generate, schedule, search
+from lab.soak import generate, inside, schedule, search
 from lab.soak.evidence import Applied, Evidence, Lost
 from lab.soak.flows import losses
-from lab.soak.inside import program
 from lab.soak.invariants import violations
 from lab.soak.outcome import Outcome
 from lab.soak.recipes import RECIPES, Recipe
@@ -112,6 +112,56 @@ def test_only_the_faults_that_are_named_are_drawn_and_a_wrong_name_is_told() -> 
         generate.draw(1, SPEC, 1, ["etcd-member-loss"])
 
 
+@pytest.mark.parametrize(
+    ("rounds", "complaint"),
+    [
+        ("[]", "rounds: expected at least one"),
+        ("[{faults: []}]", "rounds[0].faults: expected at least one"),
+        (
+            "[{faults: [{at: 0, fault: etcd-stpo}]}]",
+            "rounds[0].faults[0]: there is no fault etcd-stpo; did you",
+        ),
+        (
+            "[{faults: [{at: 0, fault: loss, targets: [nobody], lasts: 1}]}]",
+            "loss: the lab tutorial has no",
+        ),
+        ("[{faults: [{at: 0, fault: etcd-stop}]}]", "etcd-stop lasts until it is ended: lasts: SECONDS is"),
+        (
+            "[{faults: [{at: 0, fault: etcd-compact, lasts: 1}]}]",
+            "etcd-compact is an event, which does not last",
+        ),
+        (
+            "[{faults: [{at: 0, fault: clock-skew, targets: [all], lasts: 1}]}]",
+            "rounds[0].faults[0]: clock-skew",
+        ),
+    ],
+)
+def test_a_schedule_that_this_lab_cannot_have_is_refused_before_anything_is_done(
+    tmp_path: Path, rounds: str, complaint: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(f"rounds: {rounds}\n")
+    setting = Setting(SPEC, {"underlay": IPv4Network("192.168.199.0/24")})
+    with pytest.raises(Unfit, match=r"^s\.yaml: rounds") as told:
+        schedule.require_fit(schedule.read(tmp_path / "s.yaml"), setting, "s.yaml")
+    assert complaint in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--replay", "s.yaml", "--seed", "3"], "--replay and --seed"),
+        (["--replay", "s.yaml", "--faults", "loss"], "--replay and --faults"),
+        (["--for", "10m", "--rounds", "5"], "--for and --rounds"),
+        (["--for", "10m", "--dry-run"], "--for and --dry-run"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(argv: Sequence[str], words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "soak", *argv], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (2, f"lab: {words} cannot be given together\n")
+
+
 def applied(fault: str, *targets: str, began: float = 2.0, ended: float = 6.0, done: bool = True) -> Applied:
     return Applied(Entry(at=0, fault=fault, targets=targets), began, ended, done)
 
@@ -170,6 +220,13 @@ def test_a_check_that_does_not_hold_in_time_a_panic_and_what_is_left_are_violati
 def test_a_round_in_which_everything_held_has_no_violation() -> None:
     subnets = {ONE: "10.2.3.1/24"}
     assert violations(SPEC, Evidence((), subnets_before=subnets, subnets_after=subnets, panics={})) == ()
+
+
+def test_a_round_that_held_says_which_of_its_faults_were_not_done() -> None:
+    planned = Round(faults=(Entry(at=0, fault="etcd-wipe"), Entry(at=1, fault="node-pause")))
+    evidence = Evidence((applied("etcd-wipe"), applied("node-pause", ONE, done=False)))
+    told = render.line(Outcome(1, planned, evidence, ()))
+    assert told == "round 1 held: etcd-wipe, node-pause (not done: node-pause)"
 
 
 ALL = tuple(Entry(at=float(number), fault=f"f{number}", lasts=8.0) for number in range(8))
@@ -259,7 +316,7 @@ def test_the_workload_counts_what_arrives_and_what_does_not() -> None:
     def begin(name: str) -> "subprocess.Popen[str]":
         peers = {other: address for other, address in names.items() if other != name}
         asked = {"own": names[name], "name": name, "peers": peers, "port": port, "every": 0.01}
-        argv = [sys.executable, *program("datagrams", json.dumps(asked))[1:]]
+        argv = [sys.executable, *program(inside, "datagrams", json.dumps(asked))[1:]]
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     running = {name: begin(name) for name in names}
@@ -269,7 +326,7 @@ def test_the_workload_counts_what_arrives_and_what_does_not() -> None:
         assert json.loads(process.stdout.readline()) == {"ready": True}
     for process in running.values():
         assert process.stdin is not None
-        process.stdin.write("\n")
+        process.stdin.write("begin\n")
         process.stdin.flush()
     for process in running.values():
         assert process.stdout is not None

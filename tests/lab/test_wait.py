@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.wait import Cancelled, NotYet, TimedOut, until
+from lab.wait import Cancelled, NotYet, TimedOut, passing, until
 
 
 def test_the_first_answer_that_is_not_notyet_is_returned():
@@ -52,3 +52,11 @@ def test_an_error_of_the_probe_is_not_swallowed():
 
     with pytest.raises(ValueError, match="broken"):
         until(probe, what="it", timeout=5)
+
+
+def test_time_that_is_to_pass_is_over_at_once_when_it_is_called_off():
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled, match="600 s to pass"):
+        passing(600, cancel)
+    passing(0, cancel)

@@ -2,7 +2,7 @@
 
 Argument: {"own": ADDRESS, "name": NAME, "peers": {NAME: ADDRESS}, "port": N, "every": SECONDS}; addresses are
 docker0's. It prints {"ready": true} once it receives. Given a line, it begins to send and prints
-{"now": MONOTONIC}. At the end of its input it stops sending, waits for what is on its way, and prints
+{"now": MONOTONIC}. Given an empty one, or no more, it stops sending, waits for what is on its way, and prints
     {"sent": {NAME: COUNT}, "heard": {NAME: HEARD}}, where HEARD is
     {"count": N, "next": N, "last": MONOTONIC, "lost": [[FROM, TO, COUNT], ...]}
 Times are of CLOCK_MONOTONIC, which all machines of an engine share: a datagram carries when it was sent. What
@@ -66,7 +66,7 @@ def receive(own: socket.socket, heard: dict[str, Heard], began: float) -> None:
 
 
 def main(asked: dict[str, Any]) -> None:
-    """Send and receive until the input ends."""
+    """Send and receive from one line to an empty one."""
     own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     own.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
     own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -76,7 +76,8 @@ def main(asked: dict[str, Any]) -> None:
     sent = dict.fromkeys(asked["peers"], 0)
     heard: dict[str, Heard] = {}
     say({"ready": True})
-    sys.stdin.readline()
+    if not sys.stdin.readline().strip():  # who asked is gone
+        return
     began = due = time.monotonic()
     say({"now": began})
     ends: float | None = None
@@ -95,7 +96,7 @@ def main(asked: dict[str, Any]) -> None:
         ready = select.select(inputs, [], [], max(0.0, (due if ends is None else ends) - time.monotonic()))[0]
         if own in ready:
             receive(own, heard, began)
-        if sys.stdin in ready and not sys.stdin.readline():
+        if sys.stdin in ready and not sys.stdin.readline().strip():
             ends = time.monotonic() + LATE
     say({"sent": sent, "heard": {name: item.told() for name, item in heard.items()}})
 
