@@ -114,6 +114,7 @@ def test_an_inlet_that_is_deleted_or_set_down_is_there_again(sandbox):
     here.host.run("ip", "link", "set", "flannel0-in", "down")
     eventually(lambda: _is_up(here.host, "flannel0-in"), "flannel0-in to be up", SOON)
     here.host.run("ip", "link", "delete", "flannel0-in")
+    here.daemon.says("The device flannel0-in is gone: recreating it")
     eventually(lambda: _is_up(here.host, "flannel0-in"), "flannel0-in to be there", SOON)
     assert attached(here)
     reach(here, there)

@@ -83,6 +83,9 @@ class FastPath:
         """Describe the first program that is detached or whose device is gone; "" if there is none."""
         for each in self._attached:
             if bpf.attached_to(each.link) != each.index:
+                # The kernel takes a device from its list before it detaches that device's programs.
+                if not _exists(each.index):
+                    return f"The device {each.device} is gone"
                 return f"The BPF program {each.program} is no longer attached to {each.device}"
         return ""
 
@@ -138,6 +141,14 @@ class FastPath:
         with self._opening:
             self._open = False
             self._detach()
+
+
+def _exists(index: int) -> bool:
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
 
 
 def is_compiled() -> bool:
