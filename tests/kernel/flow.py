@@ -6,6 +6,7 @@ Each packet is an echo request, so the flow needs both directions.
 import itertools
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 from lab import wait
@@ -44,6 +45,10 @@ class Flow:
     def replies(self) -> list[tuple[float, int]]:
         """Time and number of each reply, in their order."""
         return [(float(at), int(number)) for at, number in REPLY.findall(self.process.log)]
+
+    def last(self) -> datetime:
+        """When the last reply came, in the containers' time zone."""
+        return datetime.fromtimestamp(self.replies()[-1][0], UTC)
 
     def goes_on(self, timeout: float = 10) -> None:
         """Wait until more packets come back than have so far."""

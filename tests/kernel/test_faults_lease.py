@@ -39,13 +39,13 @@ def test_a_machine_cut_off_from_etcd_stops_before_another_may_have_its_subnet(sa
     lost = here.host.subnet
     flow = Flow.begin(here.inside, there.inside.address)
     with cut(here.host, outgoing=["ip daddr 192.168.50.1"]):
-        here.says_ready("200", "degraded")
-        flow.goes_on()
         here.says_ready("503", timeout=TTL)
         here.daemon.says(f"Lease of {lost}.0/24 lost: it could not be renewed in time")
         heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
         assert moment(here.daemon.log, " lost: ") < moment(heir.log, "Subnet lease acquired")
         flow.stands_still()
+    # Until the lease was lost, packets were carried.
+    assert moment(here.daemon.log, "Error renewing lease") < flow.last().strftime(TIME_OF_DAY)
     here.daemon.says("Failed to acquire subnet: out of subnets")
     heir.signal("KILL")
     heir.ends(5)
@@ -55,6 +55,9 @@ def test_a_machine_cut_off_from_etcd_stops_before_another_may_have_its_subnet(sa
     ready(here, there)
 
 
+TIME_OF_DAY = "%H:%M:%S.%f"  # as the log has it
+
+
 def moment(log: str, words: str) -> str:
-    """The time of day of the log's first line with these words."""
+    """The `TIME_OF_DAY` of the log's first line with these words."""
     return next(line.split()[1] for line in log.splitlines() if words in line)
