@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.effort import USUALLY
+from tests.pretences import pretences
 
 # Tests share the machine's cores, and none is timed.
 settings.register_profile(
@@ -21,6 +22,13 @@ STRICT = Path(__file__).parent / "strict"
 def engine(lab_engine):
     """The Docker engine, as the plugin has it."""
     return lab_engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_pretended():
+    """What a file's tests have patched is undone, or the next file would test what they made of it."""
+    yield
+    assert pretences() == []
 
 
 @pytest.fixture(scope="session", autouse=True)

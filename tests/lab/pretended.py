@@ -1,8 +1,7 @@
 """An engine that only remembers: enough of `lab.engine.Engine` to bring a lab up and down."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, cast
 
@@ -22,7 +21,7 @@ from lab.engine import (
 from lab.labels import IMAGE
 from lab.node import kubelet
 
-__all__ = ["PretendedEngine", "in_a_pretended_world"]
+__all__ = ["PretendedEngine", "pretended_world"]
 
 Hook = Callable[[str], None]
 
@@ -138,11 +137,12 @@ def _carries(has: Mapping[str, str], wanted: Mapping[str, str] | Iterable[str]) 
     return set(wanted) <= set(has)
 
 
-@contextmanager
-def in_a_pretended_world() -> Iterator[PretendedEngine]:
-    """Images are there, pods run at once, every check holds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "ensure", lambda *_: images.Images("lab-node:1", "lab-mysql:1", "lab-seed-1"))
-        patch.setattr(kubelet, "run_pod", lambda *_, **__: None)
-        patch.setattr(checks, "run_all", lambda *_, **__: [])
-        yield PretendedEngine()
+def pretended_world(patch: pytest.MonkeyPatch) -> PretendedEngine:
+    """Images are there, pods run at once, every check holds, until the caller's patches are undone.
+
+    They are the caller's, as what is patched twice is right again only if the last patch is undone first.
+    """
+    patch.setattr(images, "ensure", lambda *_: images.Images("lab-node:1", "lab-mysql:1", "lab-seed-1"))
+    patch.setattr(kubelet, "run_pod", lambda *_, **__: None)
+    patch.setattr(checks, "run_all", lambda *_, **__: [])
+    return PretendedEngine()

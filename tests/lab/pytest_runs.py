@@ -13,12 +13,13 @@ ROOT = Path(__file__).parents[2]
 CONFTEST = """
 import pytest
 from lab.pytest_plugin.labs import leave_bundles_in
-from tests.lab.pretended import in_a_pretended_world
+from tests.lab.pretended import pretended_world
 
 @pytest.fixture(scope="session")
 def lab_engine(request):
     leave_bundles_in(request.config)
-    with in_a_pretended_world() as fake:
+    with pytest.MonkeyPatch.context() as patch:
+        fake = pretended_world(patch)
         yield fake.engine
         print("left:", fake.left)
 """

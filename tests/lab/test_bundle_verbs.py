@@ -1,7 +1,6 @@
 """When a bundle is written, by which verb, and where to."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,21 +12,21 @@ from lab.cli.group import run
 from lab.engine import Engine
 from lab.errors import LabError
 from tests.lab.bundles import failing
-from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+from tests.lab.pretended import PretendedEngine, pretended_world
 from tests.schemas import problems
 from tests.unpacked import unpacked
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PretendedEngine]:
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PretendedEngine:
     """An engine that only remembers, and the lab demo on it; the current folder is a new one."""
     monkeypatch.delenv("LAB_BUNDLES", raising=False)
     monkeypatch.setenv("LAB_NAME", "demo")
     monkeypatch.chdir(tmp_path)
-    with in_a_pretended_world() as engine:
-        monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
-        monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
-        yield engine
+    engine = pretended_world(monkeypatch)
+    monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
+    monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
+    return engine
 
 
 @pytest.fixture

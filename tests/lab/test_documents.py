@@ -33,7 +33,7 @@ from lab.tutorial import replay
 from tests.lab import test_fault_status
 from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
-from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+from tests.lab.pretended import PretendedEngine, pretended_world
 from tests.schemas import SCHEMAS, problems
 
 ROOT = Path(__file__).parents[2]
@@ -193,12 +193,12 @@ def test_a_document_with_a_key_of_another_name_is_noticed() -> None:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedEngine]:
-    with in_a_pretended_world() as engine:
-        monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
-        monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
-        monkeypatch.setattr(images, "sweep", lambda _: ["lab-seed-0"])
-        yield engine
+def world(monkeypatch: pytest.MonkeyPatch) -> PretendedEngine:
+    engine = pretended_world(monkeypatch)
+    monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
+    monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
+    monkeypatch.setattr(images, "sweep", lambda _: ["lab-seed-0"])
+    return engine
 
 
 @pytest.mark.parametrize(

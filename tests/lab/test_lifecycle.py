@@ -13,7 +13,7 @@ from lab.engine import Container, EngineUnavailable
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
 from lab.labels import COMPLETE, NAME
-from tests.lab.pretended import PretendedEngine, in_a_pretended_world
+from tests.lab.pretended import PretendedEngine, pretended_world
 
 LAB = spec.tutorial().with_name("demo")
 WHOLE = [
@@ -26,11 +26,10 @@ WHOLE = [
 
 
 @pytest.fixture
-def fake() -> Iterator[PretendedEngine]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedEngine]:
     # Whoever started the tests may have had them ignore Ctrl-C, as a shell has its background jobs.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with in_a_pretended_world() as engine:
-        yield engine
+    yield pretended_world(monkeypatch)
     signal.signal(signal.SIGINT, before)
 
 
@@ -47,7 +46,8 @@ def notes(error: BaseException) -> str:
 
 
 def calls_of_an_up() -> list[str]:
-    with in_a_pretended_world() as engine:
+    with pytest.MonkeyPatch.context() as patch:
+        engine = pretended_world(patch)
         up(engine)
         return engine.calls
 
@@ -275,22 +275,21 @@ def test_what_is_no_lab_is_listed_as_in_use_while_its_maker_holds_it_and_then_as
     assert [(it.name, it.state) for it in status.labs(fake.engine)] == [("bench-1", "left over")]
 
 
-def test_of_a_lab_that_lacks_a_network_everything_can_be_listed() -> None:
+def test_of_a_lab_that_lacks_a_network_everything_can_be_listed(fake: PretendedEngine) -> None:
     racks = spec.load(
         "{name: racks, segments: {one: {}, two: {}}, pods: [], nodes: [{name: a, host: 2, services: []}, "
         "{name: r, host: 3, services: [], alsoOn: [{segment: two, host: 3}], router: true}]}",
         "lab.yaml",
     )
-    with in_a_pretended_world() as fake:
 
-        def during(call: str) -> None:
-            if call == "create network lab-racks.two":
-                raise LabError("no more bridges")
+    def during(call: str) -> None:
+        if call == "create network lab-racks.two":
+            raise LabError("no more bridges")
 
-        fake.during = during
-        with pytest.raises(LabError, match="no more bridges"):
-            lifecycle.build(fake.engine, racks, Reporter(), retain=True)
-        there = Lab.get(fake.engine, "racks")
-        assert str(there.segments["two"]) == "0.0.0.0/24"
-        assert there.missing == ("a (absent)", "r (absent)")
-        assert [node.name for node in status.nodes(status.look(there))] == ["a", "r"]
+    fake.during = during
+    with pytest.raises(LabError, match="no more bridges"):
+        lifecycle.build(fake.engine, racks, Reporter(), retain=True)
+    there = Lab.get(fake.engine, "racks")
+    assert str(there.segments["two"]) == "0.0.0.0/24"
+    assert there.missing == ("a (absent)", "r (absent)")
+    assert [node.name for node in status.nodes(status.look(there))] == ["a", "r"]
