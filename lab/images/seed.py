@@ -1,4 +1,4 @@
-"""The seed volume: a /var/lib/docker that already holds the pods' images, copied into every new minion.
+"""The seed volume: a /var/lib/docker that already holds the pods' images, which every new minion takes over.
 
 Its labels are its state (`lab.labels.SEED`): a number is drawn when the volume is created; when the volume is
 filled, and only then, an empty image `lab-seed:HASH` with the same number is made. A volume without it is

@@ -63,6 +63,17 @@ def test_root_of_a_machine_can_write_the_settings_of_its_own_namespaces_and_no_o
     assert foreign(found) == []
 
 
+def test_the_images_of_a_minion_are_whole_and_take_no_room_of_their_own(lab):
+    script = """
+        docker inspect --format '{{index .RootFS.Layers 0}}' mysql
+        docker save mysql | tar --extract --wildcards --to-command='sha256sum | sed s/^/sha256:/' 'blobs/*'
+        du --summarize "$(dirname "$(docker inspect --format '{{.GraphDriver.Data.UpperDir}}' mysql)")"
+    """
+    layer, *blobs, room = lab.node(MINIONS[0]).run(["sh", "-ec", script]).text.splitlines()
+    assert f"{layer}  -" in blobs  # a layer is named by its content
+    assert int(room.split()[0]) < 100  # KiB
+
+
 @pytest.mark.parametrize("pod", PODS)
 def test_root_of_a_pod_can_write_no_settings(lab, pod):
     script = """
