@@ -44,8 +44,24 @@ class Identity:
         return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
+SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
-    """A certificate authority that trusts itself."""
+    """A certificate authority that trusts itself. Its certificates are as RFC 5280 has them.
+
+    OpenSSL asks that of them where it is strict, as by default in Python since 3.13.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -55,6 +71,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(self.name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(SIGNS, critical=True)
         return Identity(builder.sign(key, SHA256()), key)
 
     @property
@@ -71,8 +88,13 @@ class Authority:
             self._builder(subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+            .add_extension(self._key_identifier, critical=False)
         )
         return Identity(builder.sign(self.identity.private_key, SHA256()), key)
+
+    @property
+    def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.identity.private_key.public_key())
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         return (
@@ -83,4 +105,5 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(NOW - DAY)
             .not_valid_after(NOW + DAY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
