@@ -8,6 +8,7 @@ import pytest
 
 from flanneld_py.errors import Exit
 from lab import wait
+from tests.kernel.flow import Flow
 from tests.kernel.harness import PREFIX, Host, Process, Sandbox, eventually
 
 pytestmark = pytest.mark.kernel
@@ -228,12 +229,11 @@ def test_a_daemon_that_restarts_keeps_the_device_its_mac_and_its_lease(hosts, sa
 def test_a_killed_daemon_that_starts_again_loses_no_packet(hosts, sandbox):
     here, there = (host.pod() for host in hosts)
     here.reaches(there.address, here.address)
-    ping = here.spawn("ping", "-i", "0.01", "-c", "300", "-W", "1", there.address)
+    flow = Flow.begin(here, there.address)
     hosts[0].daemon.signal("KILL")
     hosts[0].daemon.ends(5)
     hosts[0].flanneld().says("Watching for new subnet leases")
-    assert ping.ends(20) == 0
-    assert " 0% packet loss" in ping.log
+    assert flow.end().lost == ()
 
 
 def test_what_is_left_of_a_peer_that_vanished_while_we_were_down_is_taken_away(hosts, sandbox):
