@@ -12,6 +12,9 @@ __all__ = ["Cancelled", "NotYet", "TimedOut", "passing", "until"]
 
 T = TypeVar("T")
 
+LONGEST_REST = 1.0
+"""Seconds that a slow probe is rested for at most."""
+
 HEED = 0.2
 """Seconds within which a signal is heeded that the kernel has another thread take."""
 
@@ -42,8 +45,9 @@ def until(
 ) -> T:
     """Ask `probe` until it answers something else than `NotYet`, and return that.
 
-    `timeout` and `interval` are seconds. The probe is asked at least once. Raises `TimedOut` with what
-    the probe saw last, or `Cancelled` as soon as `cancel` is set. What it saw last was asked for after that
+    `timeout` and `interval` are seconds. The probe is asked at least once, and rested for as long as it
+    takes: on a busy machine looks must not hold up what they look at. Raises `TimedOut` with what the
+    probe saw last, or `Cancelled` as soon as `cancel` is set. What it saw last was asked for after that
     time: a machine that stood still, or a slow probe, is not taken for a condition that does not hold.
     """
     pause = cancel or threading.Event()
@@ -51,13 +55,14 @@ def until(
     while True:
         if pause.is_set():
             raise Cancelled(what)
-        is_last = time.monotonic() >= deadline
+        asked_at = time.monotonic()
+        is_last = asked_at >= deadline
         answer = probe()
         if not isinstance(answer, NotYet):
             return answer
         if is_last:
             raise TimedOut(f"waited {timeout:.0f} s for {what}; last seen: {answer.seen}", hint=hint)
-        pause.wait(interval)
+        pause.wait(max(interval, min(time.monotonic() - asked_at, LONGEST_REST)))
 
 
 def passing(seconds: float, cancel: threading.Event | None = None) -> None:
