@@ -35,7 +35,6 @@ __all__ = [
     "SEED_FILLED",
     "SETTLED",
     "SHUTDOWN",
-    "SPARE",
     "SSH_LOGIN",
     "UNIT_STARTS",
     "WAY_STARTS",
@@ -139,9 +138,6 @@ BUNDLED = Deadline(15)
 
 SANDBOX_COMMAND = Deadline(30)
 """For a command in the sandbox of `lab bench` and the kernel tests, and for its agent's answer besides."""
-
-SPARE = Deadline(5)
-"""For a node to start what asks the questions, and to hand back the answers."""
 
 PACKET = Deadline(10)
 """For a packet there and back, or a connection, from pod to pod."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
-from lab.engine import ExecResult
+from lab.engine import Command, Ended, ExecResult
 from lab.pods import RunningPod
 from lab.spec import LabSpec
 
-__all__ = ["Conversation", "LabAccess", "NodeAccess"]
+__all__ = ["Conversation", "LabAccess", "NodeAccess", "Runs"]
 
 
 class Conversation(Protocol):
@@ -24,16 +24,12 @@ class Conversation(Protocol):
         """Give it an empty line, and wait for its end. Raises `LabError` when that does not come in time."""
 
 
-class NodeAccess(Protocol):
-    """A machine that runs."""
+class Runs(Protocol):
+    """What runs commands."""
 
     @property
     def name(self) -> str:
         """Its host name."""
-
-    @property
-    def address(self) -> IPv4Address:
-        """Its address in the underlay."""
 
     def run(
         self,
@@ -43,9 +39,23 @@ class NodeAccess(Protocol):
         stdin: bytes | None = None,
         within: float | None = None,
     ) -> ExecResult:
-        """Run a command on it to its end. Raises `CommandError` on failure if `check`.
+        """Run a command to its end. Raises `CommandError` on failure if `check`.
 
         Raises `NoAnswer` when it has not ended within so many seconds.
+        """
+
+
+class NodeAccess(Runs, Protocol):
+    """A machine that runs."""
+
+    @property
+    def address(self) -> IPv4Address:
+        """Its address in the underlay."""
+
+    def run_each(self, commands: Mapping[str, Command], *, within: float) -> Mapping[str, Ended]:
+        """Run commands at the same time, each to its end; what is late is killed with its children.
+
+        Raises `NoAnswer` when even that is not told, and `LabError` when it stands still or has ended.
         """
 
     def converse(self, argv: Sequence[str]) -> Conversation:

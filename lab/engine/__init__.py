@@ -4,6 +4,7 @@ It is deliberately thin: each method of `Engine` is one query or one effect, tak
 (`lab.engine.model`), and turns the SDK's errors into `LabError`.
 """
 
+from lab.engine.agent import Command, Ended
 from lab.engine.client import Engine
 from lab.engine.failures import remedy_elsewhere
 from lab.engine.model import (
@@ -24,9 +25,11 @@ from lab.engine.session import STDERR, STDOUT, Exec, feed
 __all__ = [
     "STDERR",
     "STDOUT",
+    "Command",
     "Confinement",
     "Container",
     "ContainerConfig",
+    "Ended",
     "Engine",
     "EngineUnavailable",
     "Exec",

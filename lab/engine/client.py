@@ -5,7 +5,9 @@ What to create is decided elsewhere.
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -17,6 +19,8 @@ from docker.utils import parse_repository_tag
 
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
+from lab.engine import inside
+from lab.engine.agent import Agent, Command, Ended, Gone
 from lab.engine.endpoint import Endpoint, choose, is_here
 from lab.engine.failures import attempt, reason, remedy_elsewhere, remedy_there
 from lab.engine.model import (
@@ -35,6 +39,7 @@ from lab.engine.session import STDERR, Exec
 from lab.engine.transport import Transport, transport_to
 from lab.engine.transport import client as client_of
 from lab.errors import LabError, NoAnswer
+from lab.inside import program
 
 __all__ = ["Engine"]
 
@@ -60,6 +65,8 @@ class Engine:
         self._client = client
         self._transport = transport
         self._api = client.api
+        self._agents: dict[str, Agent] = {}
+        self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
         self.is_here = is_here(endpoint, info)
@@ -92,6 +99,8 @@ class Engine:
 
     def close(self) -> None:
         """Close all connections."""
+        for agent in list(self._agents.values()):
+            agent.close()
         self._client.close()
         self._transport.close()
 
@@ -420,6 +429,34 @@ class Engine:
             with suppress(threads.Late):  # the command has exited without reading all input
                 feeding.result(INPUT_ENDS.seconds)
         return ExecResult(session.exit_code(), bytes(out), bytes(err))
+
+    def run(
+        self,
+        container: str,
+        commands: Mapping[str, Command],
+        within: float,
+        heed: Callable[[], None] = lambda: None,
+    ) -> Mapping[str, Ended]:
+        """Run commands in a container that has Python, at the same time, by its `Agent`; see `Agent.run`."""
+        while True:
+            agent, is_new = self._agent(container)
+            try:
+                return agent.run(commands, within, heed)
+            except Gone as gone:
+                # The container may have been started again since the last command.
+                if gone.began or is_new:
+                    raise
+
+    def _agent(self, container: str) -> tuple[Agent, bool]:
+        """The container's agent, and whether it is a new one."""
+        with self._opening[container]:
+            agent = self._agents.get(container)
+            if agent is not None and not agent.ended:
+                return agent, False
+            self._agents.pop(container, None)
+            made = Agent(self.open_exec(container, program(inside, "agent"), stdin=True))
+            self._agents[container] = made
+            return made, True
 
 
 def _filters(labels: Mapping[str, str] | Iterable[str]) -> dict[str, Any]:

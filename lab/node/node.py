@@ -1,18 +1,17 @@
 """One machine of a lab: commands and files in its container."""
 
 import shlex
-import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
 
 from lab import labels, threads, wait
-from lab.deadlines import COMMAND, END_TOLD, JOINED, UNIT_STARTS
-from lab.engine import STDERR, Container, Engine, Exec, ExecResult
+from lab.deadlines import COMMAND, JOINED, UNIT_STARTS
+from lab.engine import STDERR, Command, Container, Ended, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
 from lab.node.inside import VARIABLE, mark, supervised
 from lab.node.journal import telling
@@ -23,8 +22,9 @@ __all__ = ["Node", "Talk"]
 
 T = TypeVar("T")
 
-KILLED = 128 + signal.SIGKILL
-"""timeout(1)'s exit status when it has killed."""
+FIRST_LOOK = 1.0
+"""Seconds without an answer after which the engine is asked whether the machine is paused; then twice as
+many."""
 
 SPAN = 300
 """Lines of a log, in which those that tell are sought: a usage text has more than a hundred."""
@@ -71,20 +71,38 @@ class Node:
         is killed with its children.
         """
         seconds = COMMAND.seconds if within is None else within
-        feed = None if stdin is None else [stdin]
-        began = time.monotonic()
-        killed = ["timeout", "--signal=KILL", f"{seconds:.3f}", *argv]
-        try:
-            result = self.engine.exec(
-                self.container.id, killed, stdin=feed, within=seconds + END_TOLD.seconds
-            )
-        except NoAnswer as error:
-            raise NoAnswer(self.name, shlex.join(argv), seconds) from error
-        if result.exit_code == KILLED and time.monotonic() - began >= seconds:
+        (ended,) = self.run_each({"": Command(argv, stdin)}, within=seconds).values()
+        if ended.late:
             raise NoAnswer(self.name, shlex.join(argv), seconds)
+        result = ExecResult(ended.exit_code, ended.stdout, ended.stderr)
         if check and result.exit_code != 0:
             raise CommandError(self.name, argv, result.exit_code, result.output)
         return result
+
+    def run_each(self, commands: Mapping[str, Command], *, within: float) -> Mapping[str, Ended]:
+        """Run commands at the same time, each to its end; what is late is killed with its children.
+
+        Raises `NoAnswer` when even that is not told, and `LabError` when the machine stands still or has
+        ended.
+        """
+        began, look_after = time.monotonic(), FIRST_LOOK
+
+        def heed() -> None:
+            nonlocal look_after
+            if time.monotonic() - began >= look_after:
+                look_after *= 2
+                self._refuse_if_paused()
+
+        try:
+            return self.engine.run(self.container.id, commands, within, heed)
+        except threads.Late as error:
+            raise NoAnswer(self.name, _named(commands), within) from error
+
+    def _refuse_if_paused(self) -> None:
+        """Raise `LabError` if the machine stands still, as the engine does for a command of its own."""
+        for found in self.engine.containers({labels.NAME: self.lab, labels.NODE: self.name}):
+            if found.state == "paused":
+                raise LabError(f"{self.name} stands still: its container is paused")
 
     def open(self, argv: Sequence[str], *, stdin: bool = False) -> Running:
         """Start a command that goes on; nothing of it goes on running when the context of that is left."""
@@ -185,6 +203,11 @@ class Node:
         read = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
         own = self.run([*read, f"_SYSTEMD_UNIT={service}"], check=False).output.rstrip()
         return own or self.run([*read, f"--unit={service}"], check=False).output.rstrip()
+
+
+def _named(commands: Mapping[str, Command]) -> str:
+    """What stands for them in a message."""
+    return "; ".join(shlex.join(each.argv) for each in commands.values())
 
 
 class Talk:

@@ -3,20 +3,19 @@
 An answer that a node does not give becomes a `Silent`, and all others are still looked at.
 """
 
-import json
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab import threads
-from lab.deadlines import PACKET, QUESTION, SPARE
-from lab.errors import CommandError, LabError, NoAnswer
-from lab.inside import program
+from lab.deadlines import PACKET, QUESTION
+from lab.engine import Command, Ended
+from lab.errors import LabError, NoAnswer
 from lab.node.services import parse_services
-from lab.observe import inside, questions
+from lab.observe import questions
 from lab.observe.model import (
     LOGIN_WAYS,
     File,
@@ -57,9 +56,6 @@ EVERYTHING = frozenset(Topic) - {Topic.VERSION}
 
 ACROSS = frozenset({Topic.POD_LINKS, Topic.PINGS, Topic.LOGINS, Topic.PROBES})
 """Topics that can only be asked once the pods of every node are known."""
-
-NOT_DONE = 124
-"""The exit status of a command that did not finish in time (lab/observe/inside/batch.py)."""
 
 KILLED = 137
 """The exit status of timeout(1) when it had to kill the command."""
@@ -159,9 +155,6 @@ def ask_node(
         return run_batch(lab.node(name), asked, seconds)
     except NoAnswer as error:
         return Silent(f"did not answer in {error.seconds:.0f} s", now)
-    except CommandError as error:
-        words = error.output.strip().splitlines() or ["no output"]
-        return Silent(f"the program that asks ended with exit status {error.status}: {words[-1]}", now)
     except LabError as error:
         return Silent(error.message, now)
 
@@ -173,17 +166,18 @@ def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[
     """
     if not commands:
         return {}
-    argv, stdin = program(inside, "batch", str(seconds)), json.dumps(commands).encode()
-    text = node.run(argv, stdin=stdin, within=seconds + SPARE.seconds).text
-    late = f"no answer within {seconds:.0f} s"
-    try:
-        answers = json.loads(text).items()
-    except ValueError as error:
-        raise LabError(f"the program that asks did not print its answers but: {text[:200]!r}") from error
-    return {
-        name: Output(code, out, f"{err}\n{late}" if code == NOT_DONE else err, *overdue)
-        for name, (out, err, code, *overdue) in answers
-    }
+    ends = node.run_each({name: _command(asked) for name, asked in commands.items()}, within=seconds)
+    return {name: _output(ended, seconds) for name, ended in ends.items()}
+
+
+def _command(asked: Sequence[str] | Mapping[str, Any]) -> Command:
+    return Command(asked["argv"], within=asked["within"]) if isinstance(asked, Mapping) else Command(asked)
+
+
+def _output(ended: Ended, seconds: float) -> Output:
+    out, err = ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+    late = f"{err}\nno answer within {seconds:.0f} s"
+    return Output(ended.exit_code, out, late if ended.late else err, ended.late)
 
 
 class _Reading:

@@ -89,7 +89,7 @@ class Output:
     stdout: str
     stderr: str
     late: str = ""
-    """Which deadline it was killed at: `within` for its own, `seconds` for that of all questions."""
+    """Which deadline it was killed at: `own`, or `all` for that of all questions."""
 
     @property
     def error(self) -> str:

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal, TypeVar
 
 from lab import spec
-from lab.engine import ExecResult
-from lab.errors import CommandError, LabError, NoAnswer
+from lab.engine import Command, Ended, ExecResult
+from lab.errors import LabError, NoAnswer
 from lab.node.services import Service
 from lab.observe import (
     File,
@@ -264,18 +264,20 @@ class FakeNode:
         stdin: bytes | None = None,
         within: float | None = None,
     ) -> ExecResult:
-        assert check == (stdin is not None)
-        if stdin is None:
-            return ExecResult(0, self.said.get(" ".join(argv), "").encode(), b"")
-        assert argv[:2] == ["/usr/bin/python3", "-c"]
+        assert (check, stdin, within) == (False, None, None)
+        return ExecResult(0, self.said.get(" ".join(argv), "").encode(), b"")
+
+    def run_each(self, commands: Mapping[str, Command], *, within: float) -> Mapping[str, Ended]:
         if self.hangs:
-            assert within is not None
-            raise NoAnswer(self.name, " ".join(argv), within)
+            raise NoAnswer(self.name, "; ".join(commands), within)
         if not self.answers:
-            raise CommandError(self.name, argv, 127, "python3: not found")
-        self.asked.update(json.loads(stdin))
-        ends = {name: self.answers[name] for name in json.loads(stdin)}
-        return ExecResult(0, json.dumps(ends).encode(), b"")
+            raise LabError("the program that runs commands has ended: python3: not found")
+        self.asked.update({name: list(command.argv) for name, command in commands.items()})
+        ends = {name: self.answers[name] for name in commands}
+        return {
+            name: Ended(code, out.encode(), err.encode(), "all" if code == 124 else "")
+            for name, (out, err, code) in ends.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,12 @@ def hung(lab: FakeLab, name: str) -> FakeLab:
 def test_a_machine_that_does_not_answer_is_in_it_as_such_and_hides_no_other() -> None:
     bundle = bundle_of(evidence(hung(bundled_lab(), ONE)))
     found = texts(bundle)
-    assert "did not answer in 20 s" in found[f"nodes/{ONE}/silent.txt"]
+    assert "did not answer in 15 s" in found[f"nodes/{ONE}/silent.txt"]
     assert f"nodes/{TWO}/silent.txt" not in found
     assert f"nodes/{TWO}/flannel/subnet.env" in found
     (silence,) = [node["silence"] for node in bundle.document["nodes"] if node["silence"]]
-    assert silence == "did not answer in 20 s"
-    assert "did not answer in 20 s" in found["index.html"]
+    assert silence == "did not answer in 15 s"
+    assert "did not answer in 15 s" in found["index.html"]
 
 
 def test_of_a_machine_that_does_not_run_there_is_what_the_engine_knows() -> None:

@@ -422,9 +422,9 @@ CHECK = CommandCheck(
         (Output(0, "ping\npong\n", ""), None),
         (Output(0, "ping\n", ""), "exit status 0\nping"),
         (Output(7, "pong\n", "refused\n"), "exit status 7\nrefused"),
-        (Output(124, "pong\n", "", "within"), "it had not ended after 3 s, and was killed"),
+        (Output(124, "pong\n", "", "own"), "it had not ended after 3 s, and was killed"),
         (Output(137, "\x1b]0;x\x07\n", ""), "exit status 137\n\ufffd]0;x\ufffd"),
-        (Output(124, "", "", "seconds"), "it was not given the time that it may take"),
+        (Output(124, "", "", "all"), "it was not given the time that it may take"),
     ],
 )
 def test_a_check_of_the_lab_files_own_holds_as_the_lab_file_says(output: Output, seen: str | None) -> None:

@@ -17,13 +17,14 @@ from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
 from lab.node import Node, kubelet
 from lab.spec.segment import ONLY
+from tests.lab.one_by_one import OneByOne
 
 SPEC = spec.tutorial().with_name("demo").model_copy(update={"pods": ()})
 ONE, OTHER = spec.tutorial().pods
 UNDERLAY = IPv4Network("192.168.200.0/24")
 
 
-class Machines:
+class Machines(OneByOne):
     """An engine whose machines remember which containers their Docker was asked for."""
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class Machines:
         self.during: Callable[[str], None] = lambda _call: None
 
     def exec(self, container: str, argv: Sequence[str], **_: Any) -> ExecResult:
-        words = list(argv)[3:]  # after `timeout`
+        words = list(argv)
         call = f"{container}: {shlex.join(words)}"
         self.calls.append(call)
         self.during(call)

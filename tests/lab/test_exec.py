@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from lab.engine import STDERR, STDOUT, Container, Engine, Exec, ExecResult
+from lab.engine import STDERR, STDOUT, Container, Ended, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
 from lab.node import Node
 from lab.wait import TimedOut
+from tests.lab.one_by_one import OneByOne
 
 
 class Session(Exec):
@@ -90,7 +91,7 @@ LABELS = {"lab.node": "centos-minion01", "lab.name": "demo", "lab.services": "fl
 MACHINE = Container("c", "demo", LABELS, "running", "Up")
 
 
-class Machine(Engine):
+class Machine(OneByOne, Engine):
     """An engine on which systemd has been told to start docker, and flanneld never says that it is ready."""
 
     SHOW = """\
@@ -179,6 +180,10 @@ def test_a_command_that_was_killed_in_time_by_somebody_else_is_not_told_to_have_
 
 
 def test_a_command_that_was_killed_at_its_deadline_did_not_end_in_time():
-    engine: Any = Machine({"deaf": (137, "")})
+    class Deaf(Machine):
+        def run(self, *_: object) -> Mapping[str, Ended]:
+            return {"": Ended(124, b"", b"", "all")}
+
+    engine: Any = Deaf({})
     with pytest.raises(NoAnswer, match="centos-minion01: no answer within 0 s from: deaf"):
         node(engine).run(["deaf"], within=0)

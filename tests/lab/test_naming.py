@@ -15,12 +15,13 @@ from lab.events import Reporter
 from lab.naming import Maker
 from lab.node.files import SPEC_FILE
 from lab.spec.segment import ONLY
+from tests.lab.one_by_one import OneByOne
 
 SHARED = spec.tutorial().with_name("shared")
 
 
 @dataclass
-class FakeEngine:
+class FakeEngine(OneByOne):
     """An engine with what one lab is made of."""
 
     labels: dict[str, str]

@@ -1,25 +1,27 @@
 """A machine of a lab, on an engine that only remembers."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import cast
 
 import pytest
 
+from lab import wait
 from lab.engine import STDOUT, Container, Engine, Exec, ExecResult
 from lab.errors import LabError, NoAnswer
 from lab.node import Node
 from lab.node.node import Talk
 from lab.node.services import parse_failed
+from tests.lab.one_by_one import OneByOne
 
 
-class HangingEngine:
+class HangingEngine(OneByOne):
     """No command on its machines ever ends."""
 
     def exec(self, _container, _argv, *, within, **_):
         assert within is not None
-        raise NoAnswer("container id", "timeout ip", within)
+        raise NoAnswer("container id", "ip", within)
 
 
 def test_a_machine_that_does_not_answer_is_named_with_the_time_that_it_had(monkeypatch):
@@ -32,10 +34,31 @@ def test_a_machine_that_does_not_answer_is_named_with_the_time_that_it_had(monke
     assert "LAB_PATIENCE" in told.value.hint
 
 
+class PausedEngine:
+    """An engine with a machine that stands still: what is asked of it is not answered."""
+
+    def run(self, _container: str, _commands: object, _within: float, heed: Callable[[], None]) -> None:
+        def heeded() -> wait.NotYet:
+            heed()
+            return wait.NotYet("nothing")
+
+        wait.until(heeded, what="a word", timeout=60)
+
+    def containers(self, _labels: object) -> tuple[Container, ...]:
+        return (Container("9d5b", "lab-demo-centos-master", LABELS, "paused", "Up 1 second (Paused)"),)
+
+
+def test_a_machine_that_is_paused_while_a_command_runs_is_not_waited_for():
+    running = Container("9d5b", "lab-demo-centos-master", LABELS, "running", "Up 1 second")
+    node = Node(cast(Engine, PausedEngine()), running, IPv4Address("192.168.200.51"))
+    with pytest.raises(LabError, match="centos-master stands still: its container is paused"):
+        node.run(["true"])
+
+
 LABELS = {"lab.name": "demo", "lab.node": "centos-master", "lab.services": "etcd"}
 
 
-class EndedEngine:
+class EndedEngine(OneByOne):
     """An engine on which a machine's first program has ended."""
 
     def containers(self, labels: Mapping[str, str]) -> tuple[Container, ...]:
@@ -65,7 +88,7 @@ def unit(name: str, state: str, restarts: int | None) -> str:
     return (f"NRestarts={restarts}\n" if restarts is not None else "") + f"Id={name}\nActiveState={state}\n"
 
 
-class SlowEngine:
+class SlowEngine(OneByOne):
     """A machine on which a command takes 10 s, and etcd some minutes to start."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +97,8 @@ class SlowEngine:
         monkeypatch.setattr("time.monotonic", lambda: self.now)
 
     def exec(self, _container: str, argv: Sequence[str], **_: object) -> ExecResult:
-        command = argv[3:]  # behind timeout(1)
-        if command[0] == "timeout":
-            self.joined.append(float(command[1]))
+        if argv[0] == "timeout":
+            self.joined.append(float(argv[1]))
             self.now += self.joined[-1]
             return ExecResult(0 if self.now > 400 else 124, b"", b"")
         self.now += 10

@@ -67,9 +67,9 @@ def test_a_node_is_asked_at_most_twice_for_everything() -> None:
     calls: list[str] = []
 
     class Counting(FakeNode):
-        def run(self, *args: Any, **options: Any) -> Any:
+        def run_each(self, *args: Any, **options: Any) -> Any:
             calls.append(self.name)
-            return super().run(*args, **options)
+            return super().run_each(*args, **options)
 
     lab = fake_lab()
     minions = tuple(node_of(Counting, node) for node in lab.minions)
@@ -107,7 +107,7 @@ def test_a_node_that_hangs_is_silent_and_hides_nobody_else() -> None:
     seen = observe(hanging(ONE))
     silence, other = seen.nodes[ONE].silent, seen.nodes[TWO]
     assert silence is not None
-    assert silence.reason == "did not answer in 65 s"
+    assert silence.reason == "did not answer in 60 s"
     assert silence.since == seen.nodes[ONE].at
     assert seen.nodes[ONE].silences == (silence,)
     assert at_one_time(seen).nodes[MASTER] == master()
@@ -115,7 +115,7 @@ def test_a_node_that_hangs_is_silent_and_hides_nobody_else() -> None:
     assert (other.silences, other.links, other.routes) == ((), whole.links, whole.routes)
     # No ping is sent to a pod of which nobody tells; the probe says why it had nobody to send to.
     assert other.pings == ()
-    assert [ping.error for ping in known(other.probes)] == [f"{ONE}: did not answer in 65 s"]
+    assert [ping.error for ping in known(other.probes)] == [f"{ONE}: did not answer in 60 s"]
 
 
 @pytest.mark.parametrize("only", ["node.answers", "ping.nodes", "leases.value"])
@@ -137,7 +137,7 @@ def test_a_probe_has_a_pods_place_to_stand_in_also_when_only_probes_are_asked_fo
 
 def test_the_status_of_a_node_that_hangs_is_one_line_and_the_others_have_theirs() -> None:
     hung, well = (node for node in status.nodes(status.look(hanging(ONE))) if node.role == "minion")
-    assert [silence.reason for silence in hung.silences] == ["did not answer in 15 s"]
+    assert [silence.reason for silence in hung.silences] == ["did not answer in 10 s"]
     assert (hung.ok, hung.services, well.ok, well.subnet) == (False, (), True, "10.2.52.1/24")
 
 
@@ -145,7 +145,7 @@ def test_a_patient_lab_waits_longer_for_a_node_that_hangs(monkeypatch: pytest.Mo
     monkeypatch.setenv("LAB_PATIENCE", "3")
     silence = observe(hanging(ONE)).nodes[ONE].silent
     assert silence is not None
-    assert silence.reason == "did not answer in 195 s"
+    assert silence.reason == "did not answer in 180 s"
 
 
 def test_each_node_is_told_of_as_it_answers_and_once_more_with_what_it_sees_of_others() -> None:
@@ -165,9 +165,9 @@ def test_who_answers_is_told_of_before_who_is_slow() -> None:
     class Slow(FakeNode):
         """Answers when the others have been told of, and not before."""
 
-        def run(self, *args: Any, **options: Any) -> Any:
+        def run_each(self, *args: Any, **options: Any) -> Any:
             wait.until(lambda: heard_of([MASTER, TWO]), what="news of the others", timeout=60)
-            return super().run(*args, **options)
+            return super().run_each(*args, **options)
 
     lab = fake_lab()
     one, two = lab.minions
@@ -181,7 +181,7 @@ def test_a_node_that_cannot_run_what_asks_is_silent_in_one_line() -> None:
     lab.nodes[ONE].answers.clear()
     silence = observe(lab).nodes[ONE].silent
     assert silence is not None
-    assert silence.reason == "the program that asks ended with exit status 127: python3: not found"
+    assert silence.reason == "the program that runs commands has ended: python3: not found"
 
 
 def test_an_answer_that_nobody_can_read_is_a_silence_of_that_question_alone() -> None:

@@ -88,9 +88,9 @@ def commands(seen: Observation) -> Iterator[Comparison]:
         output = (known(node.commands) or {}).get(item.name)
         if output is not None:
             subject = Subject.node(node.name, item.name)
-            if output.late == "seconds":  # whoever asked had less time than the check may take
+            if output.late == "all":  # whoever asked had less time than the check may take
                 yield unknown(subject, Wanted(item), "it was not given the time that it may take")
                 continue
-            late = output.late == "within"
+            late = output.late == "own"
             holds = not late and item.holds(output.exit_code, output.stdout)
             yield compare(subject, holds, Wanted(item), Ended(output, item.within, late))

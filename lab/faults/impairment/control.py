@@ -9,12 +9,12 @@ from lab.errors import CommandError, LabError, Unfit
 from lab.faults.impairment.inside import command
 from lab.faults.impairment.model import Rule
 from lab.faults.impairment.status import Status
-from lab.protocols import NodeAccess
+from lab.protocols import Runs
 
 __all__ = ["clear", "start", "status", "stop"]
 
 
-def start(node: NodeAccess, rule: Rule, way: str = "") -> None:
+def start(node: Runs, rule: Rule, way: str = "") -> None:
     """Put a rule in force, by sch_netem where the kernel has it; `way`: by `netem` or `line` in any case.
 
     Raises `LabError`, and then nothing has changed on the machine.
@@ -22,22 +22,22 @@ def start(node: NodeAccess, rule: Rule, way: str = "") -> None:
     _ask(node, ["start", *([way] if way else [])], json.dumps(rule.as_document()).encode())
 
 
-def stop(node: NodeAccess, identifier: str) -> None:
+def stop(node: Runs, identifier: str) -> None:
     """End a rule; what was under way arrives. Raises `LabError`."""
     _ask(node, ["stop", identifier])
 
 
-def clear(node: NodeAccess) -> None:
+def clear(node: Runs) -> None:
     """End all of a machine's rules, and remove what is left of any. Raises `LabError`."""
     _ask(node, ["clear"])
 
 
-def status(node: NodeAccess) -> Status:
+def status(node: Runs) -> Status:
     """What is in force on a machine, as its kernel has it. Raises `LabError`."""
     return Status.from_document(_ask(node, ["status"]))
 
 
-def _ask(node: NodeAccess, arguments: Sequence[str], given: bytes = b"") -> Any:
+def _ask(node: Runs, arguments: Sequence[str], given: bytes = b"") -> Any:
     argv = command(*arguments)
     done = node.run(argv, check=False, stdin=given, within=QUESTION.seconds)
     try:

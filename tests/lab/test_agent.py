@@ -1,0 +1,132 @@
+"""Commands by an agent, on an engine whose containers are this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from typing import cast
+
+import pytest
+
+from lab import threads
+from lab.engine import STDERR, STDOUT, Command, Engine, Exec
+from lab.errors import LabError
+
+
+class Session:
+    """A program of this machine, as an engine's session is with one in a container."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        self.read = threading.Event()
+
+    def frames(self) -> Generator[tuple[int, bytes], None, None]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        with self.process.stdout as out, self.process.stderr as err:
+            while data := os.read(out.fileno(), 1 << 16):
+                yield STDOUT, data
+            yield STDERR, err.read()
+        with suppress(BrokenPipeError):
+            self.end_input()
+        self.read.set()
+
+    def send(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def end_input(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+class Here(Engine):
+    """An engine whose every container is this machine."""
+
+    def __init__(self, program: Sequence[str] | None = None) -> None:
+        self._agents = {}
+        self._opening = defaultdict(threading.Lock)
+        self._program = program
+        self.opened: list[Session] = []
+
+    def open_exec(self, container: str, argv: Sequence[str], **_: object) -> Exec:
+        assert container == "c"
+        session = Session(self._program or [sys.executable, *argv[1:]])
+        self.opened.append(session)
+        return cast(Exec, session)
+
+    def say(self, *argv: str, within: float = 60, heed: Callable[[], None] = lambda: None) -> str:
+        return self.run("c", {"": Command(argv)}, within, heed)[""].stdout.decode().strip()
+
+
+@pytest.fixture
+def engine() -> Iterator[Here]:
+    made = Here()
+    yield made
+    end(made)
+
+
+def end(engine: Here) -> None:
+    for agent in engine._agents.values():
+        agent.close()
+    for session in engine.opened:
+        session.process.wait(60)
+        session.read.wait(60)
+
+
+def test_commands_of_many_threads_have_one_program_and_each_its_own_answer(engine):
+    words = [f"word {number}" for number in range(30)]
+    assert threads.each(lambda word: engine.say("echo", word), words) == words
+    assert len(engine.opened) == 1
+
+
+def test_a_command_that_is_late_is_killed_and_told_with_what_it_had_said(engine):
+    ended = engine.run("c", {"": Command(["sh", "-c", "echo so; sleep 1000"])}, 0.3)[""]
+    assert (ended.exit_code, ended.stdout, ended.late) == (124, b"so\n", "all")
+
+
+def test_after_a_program_has_ended_another_one_runs_the_next_command(engine):
+    engine.say("true")
+    (first,) = engine.opened
+    first.process.kill()
+    first.process.wait(60)
+    assert engine.say("echo", "well") == "well"
+    assert len(engine.opened) == 2
+
+
+def test_commands_that_had_begun_when_the_program_ended_are_not_begun_again(engine, tmp_path):
+    def heed() -> None:
+        if begun.exists():
+            engine.opened[0].process.kill()
+
+    begun = tmp_path / "begun"
+    with pytest.raises(LabError, match="the program that runs commands has ended: it said nothing"):
+        engine.say("sh", "-c", f"touch {begun}; exec sleep 1000", heed=heed)
+    assert len(engine.opened) == 1
+
+
+def test_where_there_is_no_such_program_what_is_said_instead_is_told():
+    engine = Here(["sh", "-c", "echo python3: not found; exit 127"])
+    with pytest.raises(LabError, match="has ended: python3: not found"):
+        engine.say("true")
+    end(engine)
+
+
+def test_what_is_given_up_before_it_began_is_not_begun(engine, tmp_path):
+    engine.say("true")
+    engine.opened[0].process.send_signal(signal.SIGSTOP)
+
+    def heed() -> None:
+        raise LabError("it stands still")
+
+    with pytest.raises(LabError, match="it stands still"):
+        engine.say("touch", str(tmp_path / "late"), heed=heed)
+    engine.opened[0].process.send_signal(signal.SIGCONT)
+    engine.opened[0].process.wait(60)
+    assert list(tmp_path.iterdir()) == []
