@@ -20,7 +20,7 @@ from lab.node.files import SPEC_FILE, node_files, spec_keeper
 from lab.signals import Deferred, shielded
 from lab.spec import LabSpec
 
-__all__ = ["Outcome", "Witness", "another_maker", "build", "down", "foresee", "gc", "up"]
+__all__ = ["Outcome", "Witness", "another_maker", "build", "down", "foresee", "gc", "remove_unfinished", "up"]
 
 
 Witness = Callable[[Exception, Reporter], None]
@@ -55,10 +55,15 @@ def up(
         there = Lab.find(engine, spec.name)
         if there is not None and there.complete:
             return _look(there, spec)
-        _refuse_anothers(engine, spec.name)
-        for leftover in _remove(engine, spec.name):
-            progress.note(f"removed what an unfinished run left: {leftover}")
+        remove_unfinished(engine, spec.name, progress)
         return build(engine, spec, progress, retain=retain, witness=witness, finish=True)
+
+
+def remove_unfinished(engine: Engine, name: str, progress: Reporter) -> None:
+    """Remove what a killed run left under this name; the caller holds the lab's lock. Raises `LabError`."""
+    _refuse_anothers(engine, name)
+    for leftover in _remove(engine, name):
+        progress.note(f"removed what an unfinished run left: {leftover}")
 
 
 def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:

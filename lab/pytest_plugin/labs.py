@@ -150,13 +150,13 @@ def temporary_lab(
 ) -> Iterator[lifecycle.Outcome]:
     """A lab of this kind for as long as the context is open, or longer; under a name that nobody else has.
 
-    A name of one's own is refused if there is such a lab. Raises `LabError`.
+    A name of one's own is refused if there is such a lab, unless a killed run left it. Raises `LabError`.
     """
     named = wanted.with_name(name or f"test-{secrets.token_hex(4)}")
-    if name is not None and Lab.find(engine, name) is not None:
-        raise Unfit(f"there is a lab {name} already", hint="--lab-reuse uses it; lab down removes it.")
     kept = Kept()
     with lock.held(engine.id, named.name):
+        if name is not None:
+            _require_free(engine, name)
         try:
             witness = BUNDLES.witness(engine, named, kept)
             outcome = lifecycle.build(engine, named, Reporter(kept), witness=witness, finish=keep)
@@ -171,6 +171,14 @@ def temporary_lab(
             else:
                 with shielded():
                     list(remove_all(engine, named.name))
+
+
+def _require_free(engine: Engine, name: str) -> None:
+    """Raise `Unfit` if there is a lab of this name; one that a killed run left unfinished is removed."""
+    there = Lab.find(engine, name)
+    if there is not None and there.complete:
+        raise Unfit(f"there is a lab {name} already", hint="--lab-reuse uses it; lab down removes it.")
+    lifecycle.remove_unfinished(engine, name, Reporter())
 
 
 class MakeLab:

@@ -113,6 +113,14 @@ def test_a_lab_that_somebody_has_up_is_used_only_if_it_is_asked_for(tmp_path: Pa
     assert "'lab-mine-complete'" in used.output.partition("left: ")[2]
 
 
+def test_what_a_killed_run_left_under_the_name_is_removed_first(tmp_path: Path) -> None:
+    left = UP.replace("    lifecycle.up(", "    lifecycle.build(")  # without the mark of a whole lab
+    run = Run(tmp_path, f"{left}{NAMES}\ndef test_a(lab): told(lab)", "--lab-name=mine")
+    assert "1 passed" in run.output
+    assert labs(tmp_path) == [("mine", "centos-master")]
+    assert run.output.partition("left: ")[2].startswith("[]")
+
+
 def test_a_lab_made_from_another_file_is_not_used_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "demo.yaml").write_text(DEMO)
     options = ("--lab-name=mine", "--lab-reuse", "--lab-file=demo.yaml")
