@@ -1,5 +1,6 @@
 """The laboratory: how long it takes to come up and to go, by phase, and how large it is."""
 
+import json
 import subprocess
 import time
 from collections import defaultdict
@@ -71,6 +72,21 @@ def warm(engine: Engine, rounds: int) -> None:
     for name, seconds in phases.seconds.items():
         line(f"    {name}", seconds, "s")
     line("lab down", down, "s", "target <= 1.5")
+
+
+def ten_minions(engine: Engine, rounds: int) -> None:
+    """A lab of ten minions and their master, without pods."""
+    minions = [{"name": f"minion{number}", "role": "minion", "host": 10 + number} for number in range(1, 11)]
+    nodes = [{"name": "master", "role": "master", "host": 10}, *minions]
+    wanted = spec.load(json.dumps({"name": NAME, "nodes": nodes, "pods": []}), "ten minions")
+    seconds = []
+    with lock.held(engine.id, NAME):
+        for _ in range(rounds):
+            began = time.monotonic()
+            lifecycle.build(engine, wanted, Reporter())
+            seconds.append(time.monotonic() - began)
+            list(remove_all(engine, NAME))
+    line("lab up, warm, ten minions without pods", seconds, "s", "target <= 20")
 
 
 def daemon(lab: Lab, rounds: int) -> None:
