@@ -44,6 +44,10 @@ soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan
 	@$(BIN)/lab images build
 	@$(BIN)/python -m tests.soak
 
+kills: setup  ## Kill runs of pytest that have a lab, KILLS=50 of them at random moments: nothing may be left
+	@$(BIN)/lab images build
+	@$(BIN)/python -m tests.kills
+
 bench: setup  ## Measure speed and size, by phase
 	@$(BIN)/python -m tests.bench
 

@@ -44,11 +44,11 @@ class Member:
     """A machine of the overlay, as far as it matters to a backend."""
 
     address: IPv4Address
-    """Of eth0, in the underlay."""
+    """In the underlay: the one that its lease is to name."""
     subnet: IPv4Network | None
     """Of its lease; None where nobody can tell."""
     underlay_mtu: int | None
-    """eth0's; None where eth0 is missing or not known."""
+    """Of the interface that its flanneld takes; None where that is missing or not known."""
     mac: str | None
     """Of the backend's device; empty where there is none, None where the machine's devices are not known."""
 
@@ -63,6 +63,8 @@ class Peer:
     """vxlan: of its device, as its lease has it."""
     direct: bool = True
     """Whether no router is between."""
+    device: str = "eth0"
+    """Of this machine; where none is between, it leads there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def route_of_the_kernel(device: str, overlay: Overlay) -> frozenset[str] | None:
 
 def routes_by_the_underlay(peers: Iterable[Peer]) -> frozenset[str]:
     """Those that lead to each peer without a tunnel: only to those that no router is in front of."""
-    return frozenset(f"{peer.subnet} via {peer.address} dev eth0" for peer in peers if peer.direct)
+    return frozenset(f"{peer.subnet} via {peer.address} dev {peer.device}" for peer in peers if peer.direct)
 
 
 def through_tunnel(overlay: Overlay) -> tuple[Peer, ...]:

@@ -7,7 +7,8 @@ from lab.backends import Expected, Member, Overlay, Peer
 from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
 from lab.observe import Lease, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
-from lab.spec.node import FROM_SUBNET_ENV
+from lab.spec.interface import announced
+from lab.spec.node import FROM_SUBNET_ENV, NodeSpec
 
 __all__ = [
     "NEEDS",
@@ -32,22 +33,31 @@ MASQUERADE = frozenset({"-ip-masq", "--ip-masq", "-ip-masq=true", "--ip-masq=tru
 def expected_on(seen: Observation, node: NodeObservation) -> Expected:
     """What this node must look like."""
     spec, links = seen.spec, known(node.links)
-    eth0 = links.get("eth0") if links is not None else None
+    here = seen.node_spec(node.name)
+    outside = announced(spec, here, seen.segments)
+    underlay = links.get(outside.device) if links is not None else None
     device = links.get(spec.backend.device_name(spec.backend_config)) if links is not None else None
     own = Member(
         address=node.address,
         subnet=subnet_of(seen, node),
-        underlay_mtu=eth0.mtu if eth0 is not None else None,
+        underlay_mtu=underlay.mtu if underlay is not None else None,
         mac=None if links is None else device.mac if device is not None else "",
     )
-    here = seen.node_spec(node.name)
     peers = tuple(
         peer
         for other in seen.minions
         if other.name != node.name
-        for peer in _peers(seen, other, direct=here.shares_segment(seen.node_spec(other.name)))
+        for peer in _peers(seen, other, _device_towards(seen, here, other))
     )
     return spec.backend.expected(Overlay(spec.backend_config, _dialect(seen, node), spec.network, own, peers))
+
+
+def _device_towards(seen: Observation, here: NodeSpec, other: NodeObservation) -> str:
+    """The interface that leads to another node's address without a router; empty if none does."""
+    there = seen.node_spec(other.name)
+    segment = there.attachments[announced(seen.spec, there, seen.segments).index].segment
+    indices = (index for index, place in enumerate(here.attachments) if place.segment == segment)
+    return next((f"eth{index}" for index in indices), "")
 
 
 def _dialect(seen: Observation, node: NodeObservation) -> Dialect:
@@ -63,13 +73,14 @@ def masquerades(seen: Observation, node: str) -> bool:
     return bool(MASQUERADE & {*seen.spec.flanneld_options, *seen.node_spec(node).flanneld.options})
 
 
-def _peers(seen: Observation, node: NodeObservation, *, direct: bool) -> list[Peer]:
+def _peers(seen: Observation, node: NodeObservation, towards: str) -> list[Peer]:
+    direct, by = bool(towards), towards or "eth0"
     if seen.leases is None:  # etcd did not answer: rely on what the nodes themselves say
         name = seen.spec.backend.device_name(seen.spec.backend_config)
         subnet, device = _claim(node), (known(node.links) or {}).get(name)
-        return [Peer(subnet, node.address, device.mac if device else "", direct)] if subnet else []
+        return [Peer(subnet, node.address, device.mac if device else "", direct, by)] if subnet else []
     return [
-        Peer(lease.subnet, node.address, _mac(lease), direct)
+        Peer(lease.subnet, node.address, _mac(lease), direct, by)
         for lease in leases_of(seen, node)
         if lease.subnet is not None
     ]

@@ -98,8 +98,12 @@ class Ask:
         return tuple(",".join(str(it) for it in self.targets if it.group == group) for group in groups)
 
     def address(self, node: str) -> IPv4Address:
-        """A machine's, in the underlay."""
-        return self.setting.addresses[node]
+        """The one that a machine's lease names."""
+        return self.setting.announced(node)
+
+    def addresses(self, node: str) -> Sequence[IPv4Address]:
+        """All of a machine's in the underlay."""
+        return self.setting.addresses(node)
 
 
 def holders(plan: Plan) -> tuple[str, ...]:

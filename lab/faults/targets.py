@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import Unfit
-from lab.spec import LabSpec, ServiceName
+from lab.spec import LabSpec, NodeSpec, ServiceName
+from lab.spec.interface import announced
 from lab.spec.segment import interfaces
 from lab.validation import similar
 
@@ -25,14 +26,21 @@ class Setting:
     segments: Mapping[str, IPv4Network]
     """The subnets of the underlay's segments."""
 
-    @property
-    def addresses(self) -> Mapping[str, IPv4Address]:
-        """Of its machines, in the underlay."""
-        return {node.name: interfaces(node, self.segments)[0].ip for node in self.spec.nodes}
+    def announced(self, name: str) -> IPv4Address:
+        """The address that a machine's lease names."""
+        return announced(self.spec, self._node(name), self.segments).address
 
-    def network(self, name: str) -> IPv4Network:
-        """The segment that a machine's eth0 is on."""
-        return next(self.segments[node.segment] for node in self.spec.nodes if node.name == name)
+    def addresses(self, name: str) -> Sequence[IPv4Address]:
+        """All that a machine has in the underlay."""
+        return [each.ip for each in interfaces(self._node(name), self.segments)]
+
+    def _node(self, name: str) -> NodeSpec:
+        return next(node for node in self.spec.nodes if node.name == name)
+
+    def network(self, name: str, device: str) -> IPv4Network:
+        """The segment that a machine's device is on: of eth0, if it is none of those that the lab gave it."""
+        places = {f"eth{index}": place for index, place in enumerate(self._node(name).attachments)}
+        return self.segments[places.get(device, places["eth0"]).segment]
 
     @property
     def etcd(self) -> tuple[str, ...]:

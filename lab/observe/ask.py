@@ -45,7 +45,7 @@ from lab.observe.questions import Questions
 from lab.pods import RunningPod, parse_inspect
 from lab.protocols import LabAccess, NodeAccess
 from lab.spec import LabSpec, NodeSpec
-from lab.spec.segment import interfaces
+from lab.spec.interface import announced
 
 __all__ = ["EVERYTHING", "ask_node", "observe", "run_batch", "stream"]
 
@@ -108,7 +108,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
     read = _Reading(now, asked, ask_node(lab, name, asked, seconds, now))
     return NodeObservation(
         name=name,
-        address=interfaces(node, lab.segments)[0].ip,
+        address=announced(lab.spec, node, lab.segments).address,
         state=lab.state(name),
         at=now,
         services=read.answer(Topic.SERVICES, partial(parse_services, node.watched)),

@@ -112,10 +112,6 @@ class NodeSpec(Model):
         """Its interfaces, eth0 first."""
         return (Attachment(segment=self.segment, host=self.host), *self.also_on)
 
-    def shares_segment(self, other: "NodeSpec") -> bool:
-        """Whether the other node's eth0 can be reached from this one's without a router."""
-        return other.segment == self.segment
-
     @property
     def role(self) -> Role | None:
         """The tutorial's word for a node with these services."""

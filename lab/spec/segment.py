@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import combinations
 
 from lab.spec.node import Attachment, NodeSpec
 from lab.validation import Model
@@ -75,10 +76,21 @@ def _gateways(node: NodeSpec, nodes: Sequence[NodeSpec]) -> Iterator[tuple[str, 
 
 
 def unreachable(nodes: Sequence[NodeSpec]) -> Collection[tuple[str, str]]:
-    """Pairs of segments between which no router leads, of those that nodes are on."""
-    used = list(dict.fromkeys(place.segment for node in nodes for place in node.attachments))
-    joined = [{place.segment for place in node.attachments} for node in nodes if node.router]
-    known = set(used[:1])
-    while more := {name for segments in joined if segments & known for name in segments - known}:
-        known |= more
-    return [(used[0], segment) for segment in used if segment not in known]
+    """Pairs of segments of nodes that do not reach each other: on no segment both, and no router between."""
+    joined: list[set[str]] = []
+    for router in nodes:
+        if router.router:
+            met = {place.segment for place in router.attachments}
+            apart = [group for group in joined if not group & met]
+            joined = [*apart, met.union(*(group for group in joined if group & met))]
+
+    def reached(node: NodeSpec) -> set[str]:
+        own = {place.segment for place in node.attachments}
+        return own.union(*(group for group in joined if group & own))
+
+    found = {
+        (one.segment, other.segment): None
+        for one, other in combinations(nodes, 2)
+        if not reached(one) & reached(other)
+    }
+    return list(found)

@@ -21,6 +21,7 @@ TESTED = {
     "small-packets.yaml": "here",
     "three-etcd-members.yaml": "test_etcd_members.py",
     "tutorial.yaml": "test_cluster.py: it is the tutorial's cluster",
+    "two-networks.yaml": "here",
     "two-racks.yaml": "test_segments.py",
 }
 """Where each one is brought up."""
@@ -34,6 +35,11 @@ def five_minions(engine):
 @pytest.fixture(scope="module")
 def small_packets(engine):
     yield from example(engine, "small-packets.yaml")
+
+
+@pytest.fixture(scope="module")
+def two_networks(engine):
+    yield from example(engine, "two-networks.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +98,25 @@ def test_on_a_network_of_small_packets_every_device_is_as_small_as_it_has_to_be(
     found = {item.id: item.seen.text for item in checks.run_all(small_packets, ["*.mtu"])}
     # 1400, less 20 for IPv4 and 8 for UDP, in which flannel's udp wraps packets.
     assert found == {"underlay.mtu": "1400", "overlay.mtu": "1372", "docker0.mtu": "1372", "pod.mtu": "1372"}
+
+
+def test_a_flanneld_that_is_told_to_take_the_second_network_announces_its_address_there(two_networks):
+    assert wrong(two_networks) == []
+    data = two_networks.segments["data"]
+    found = {
+        item.id: item.seen.text for item in checks.run_all(two_networks, ["overlay.mtu", "leases.value"])
+    }
+    assert f'"PublicIP":"{data[12]}"' in found["leases.value"]
+    assert found["overlay.mtu"] == "8950"  # 9000, less vxlan's 50
+
+
+def test_minions_that_are_parted_on_their_second_network_do_not_reach_each_other(two_networks):
+    with two_networks.fault("partition", "minion1", "minion2", device="eth1"):
+        failing = {
+            item.id for item in checks.failed(checks.run_all(two_networks, ["ping.nodes", "leases.*"]))
+        }
+        assert failing == {"ping.nodes"}
+    wait_until_right(two_networks)
 
 
 @pytest.mark.skipif(not references(), reason=WITHOUT)

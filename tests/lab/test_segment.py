@@ -74,6 +74,21 @@ def test_segments_have_the_subnets_of_the_lab_file_or_the_next_that_nobody_has()
     assert lab.bare  # other segments' addresses cross each
 
 
+def test_nodes_that_have_a_segment_in_common_need_no_router() -> None:
+    lab = """
+    name: two
+    segments: {front: {}, back: {}}
+    nodes:
+    - {name: m, role: master, host: 10}
+    - {name: one, role: minion, host: 11, alsoOn: [{segment: back, host: 11}]}
+    - {name: two, role: minion, host: 12, alsoOn: [{segment: back, host: 12}]}
+    pods: []
+    """
+    assert ways(spec.load(lab, "lab.yaml"), "m") == {}
+    with pytest.raises(Unfit, match="nothing leads from front to back"):
+        spec.load(lab.replace("host: 12, also", "host: 12, segment: back}\n    # "), "lab.yaml")
+
+
 def test_a_lab_with_one_segment_says_it_as_its_underlay() -> None:
     lab = spec.load("underlay: {subnet: 192.168.60.0/24, mtu: 1400}", "lab.yaml")
     (only,) = lab.segments

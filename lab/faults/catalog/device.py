@@ -99,10 +99,10 @@ def address_add(ask: Ask) -> Plan:
 )
 def address_change(ask: Ask) -> Plan:
     """The others know the machine's name by its former address."""
-    taken = set(ask.setting.addresses.values())
+    taken = {address for node in ask.setting.spec.nodes for address in ask.addresses(node.name)}
     steps = []
     for node in ask.nodes:
-        network = ask.setting.network(node)
+        network = ask.setting.network(node, ask.options["device"])
         free = [address for address in network.hosts() if address not in taken]
         taken.add(free[-1])
         found = ask.options["address"] or f"{free[-1]}/{network.prefixlen}"

@@ -158,7 +158,7 @@ def segment_route_delete(ask: Ask) -> Plan:
     """The kernel does not make it again by itself while the address stays."""
     to = ask.options["to"]
     return together(
-        (node, Step("routes-deleted", {"to": to or str(ask.setting.network(node)), "overlay": None}))
+        (node, Step("routes-deleted", {"to": to or str(ask.setting.network(node, "eth0")), "overlay": None}))
         for node in ask.nodes
     )
 

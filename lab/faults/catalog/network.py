@@ -29,7 +29,7 @@ BOUND = "Logins succeed within a bound"
 def _rule(ask: Ask, impairment: Impairment, peers: Sequence[str], direction: str) -> Step:
     """One rule, as the program on a machine takes it."""
     options = ask.options
-    addresses = [str(ask.address(peer)) for peer in peers]
+    addresses = [str(address) for peer in peers for address in ask.addresses(peer)]
     match = parse_match(addresses, options["protocol"] or "", options["port"] or "", direction)
     rule = Rule("new", impairment, match, options["device"])
     # Where pods' packets have their own addresses, the machine adds its peers' subnets.
