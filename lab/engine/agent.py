@@ -34,7 +34,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it ended. `late`: "own" or "all" if it was killed at its own deadline or at that of all."""
+    """How it ended. `late` is why it was killed: at its "own" deadline, at that of "all", or because it had
+    printed too "much", more than 64 MiB."""
 
     exit_code: int
     stdout: bytes
@@ -60,11 +61,13 @@ class Agent:
     def __init__(self, session: Exec) -> None:
         self._session = session
         self._numbers = count()
-        self._lock = threading.Lock()  # of what is sent, and of who waits
+        self._lock = threading.Lock()  # of who waits, and of whether anybody may
         self._waiting: dict[int, queue.SimpleQueue[Mapping[str, Any]]] = {}
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._said = b""
         self._ended = False
         threads.start(self._read, name="agent")
+        threads.start(self._write, name="to the agent")
 
     @property
     def ended(self) -> bool:
@@ -79,8 +82,14 @@ class Agent:
         `heed` is called now and then while there is no answer; what it raises ends the wait. Raises `Gone`,
         and `threads.Late` when even the end of killed ones is not told.
         """
-        inbox: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         number, deadline, began = next(self._numbers), time.monotonic() + within + END_TOLD.seconds, False
+        asked = _line(id=number, commands=_document(commands), within=within)
+        inbox: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        with self._lock:
+            if self._ended:
+                raise Gone(self._last_words(), began=False)
+            self._waiting[number] = inbox
+        self._lines.put(asked)
 
         def look() -> None:
             heed()
@@ -88,62 +97,50 @@ class Agent:
                 raise threads.Late
 
         try:
-            self._send(number, inbox, commands, within)
             while "ended" not in (answer := threads.receive(inbox, look)):
                 if answer is END:
                     raise Gone(self._last_words(), began=began)
                 began = True
-        except BaseException:
-            if not began:  # or it would be begun by a machine that goes on, when nobody wants it any more
-                self.close()
-            raise
+                self._lines.put(_line(id=number, go=True))
         finally:
-            self._waiting.pop(number, None)
+            if not began:  # it must not begin when nobody waits for it any more
+                self._lines.put(_line(id=number, go=False))
+            with self._lock:
+                self._waiting.pop(number, None)
         return {
             name: Ended(told["exit"], b64decode(told["out"]), b64decode(told["err"]), told["late"])
             for name, told in answer["ended"].items()
         }
 
-    def _send(
-        self,
-        number: int,
-        inbox: "queue.SimpleQueue[Mapping[str, Any]]",
-        commands: Mapping[str, Command],
-        within: float,
-    ) -> None:
-        asked = {
-            name: {
-                "argv": list(each.argv),
-                "input": None if each.stdin is None else b64encode(each.stdin).decode(),
-                "within": each.within,
-            }
-            for name, each in commands.items()
-        }
-        line = json.dumps({"id": number, "commands": asked, "within": within}).encode() + b"\n"
-        with self._lock:
-            if self._ended:
-                raise Gone(self._last_words(), began=False)
-            self._waiting[number] = inbox
-            with suppress(OSError):  # it has ended, which who reads learns with what it has said
+    def _write(self) -> None:
+        """Hand on what is said to it: a machine that stands still must not hold up who says it."""
+        with suppress(OSError):  # it has ended, which who reads learns with what it has said
+            while (line := threads.receive(self._lines)) is not None:
                 self._session.send(line)
+            self._session.end_input()
 
     def _read(self) -> None:
-        left = b""
+        left: list[bytes] = []
         try:
             for stream, data in self._session.frames():
                 if stream == STDERR:
                     self._said += data
                     continue
-                *lines, left = (left + data).split(b"\n")
-                for line in lines:
-                    self._hand(line)
-        except LabError as error:
-            left += error.message.encode()
-        self._said += left
-        with self._lock:
-            self._ended = True
-            for inbox in self._waiting.values():
-                inbox.put(END)
+                left.append(data)
+                if b"\n" in data:
+                    *lines, rest = b"".join(left).split(b"\n")
+                    left = [rest]
+                    for line in lines:
+                        self._hand(line)
+        except (LabError, OSError) as error:
+            left.append(str(error).encode())
+        finally:
+            self._said += b"".join(left)
+            with self._lock:
+                self._ended = True
+                for inbox in self._waiting.values():
+                    inbox.put(END)
+            self._lines.put(None)
 
     def _hand(self, line: bytes) -> None:
         try:
@@ -162,5 +159,19 @@ class Agent:
     def close(self) -> None:
         """Have it end, with all that it runs. Does not wait for that."""
         self._ended = True
-        with suppress(OSError):
-            self._session.end_input()
+        self._lines.put(None)
+
+
+def _line(**said: Any) -> bytes:
+    return json.dumps(said).encode() + b"\n"
+
+
+def _document(commands: Mapping[str, Command]) -> Mapping[str, Any]:
+    return {
+        name: {
+            "argv": list(each.argv),
+            "input": None if each.stdin is None else b64encode(each.stdin).decode(),
+            "within": each.within,
+        }
+        for name, each in commands.items()
+    }

@@ -72,6 +72,8 @@ class Node:
         """
         seconds = COMMAND.seconds if within is None else within
         (ended,) = self.run_each({"": Command(argv, stdin)}, within=seconds).values()
+        if ended.late == "much":
+            raise LabError(f"{self.name}: more than 64 MiB was printed by: {shlex.join(argv)}")
         if ended.late:
             raise NoAnswer(self.name, shlex.join(argv), seconds)
         result = ExecResult(ended.exit_code, ended.stdout, ended.stderr)
@@ -100,8 +102,12 @@ class Node:
 
     def _refuse_if_paused(self) -> None:
         """Raise `LabError` if the machine stands still, as the engine does for a command of its own."""
-        for found in self.engine.containers({labels.NAME: self.lab, labels.NODE: self.name}):
-            if found.state == "paused":
+        try:
+            found = self.engine.containers({labels.NAME: self.lab, labels.NODE: self.name})
+        except LabError:  # of the engine, which may be busy: the command may be well
+            return
+        for container in found:
+            if container.state == "paused":
                 raise LabError(f"{self.name} stands still: its container is paused")
 
     def open(self, argv: Sequence[str], *, stdin: bool = False) -> Running:

@@ -176,8 +176,8 @@ def _command(asked: Sequence[str] | Mapping[str, Any]) -> Command:
 
 def _output(ended: Ended, seconds: float) -> Output:
     out, err = ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
-    late = f"{err}\nno answer within {seconds:.0f} s"
-    return Output(ended.exit_code, out, late if ended.late else err, ended.late)
+    why = "more than 64 MiB was printed" if ended.late == "much" else f"no answer within {seconds:.0f} s"
+    return Output(ended.exit_code, out, f"{err}\n{why}" if ended.late else err, ended.late)
 
 
 class _Reading:

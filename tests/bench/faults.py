@@ -29,6 +29,9 @@ TARGETS = {
 }
 """What a fault is tried on, by the targets that it takes; none where these may be left out."""
 
+OPTIONS = {"port-busy": {"port": "9999"}}
+"""Where a default would be refused: the backend has its port by then."""
+
 MACHINES = "node"
 """The subject whose faults are a machine's own end or boot: that is not a fault's time."""
 
@@ -72,7 +75,7 @@ def _faults(lab: Lab, rounds: int) -> None:
 def _once(lab: Lab, fault: Fault) -> tuple[float, float]:
     """Seconds to start it, and to end it again."""
     began = time.monotonic()
-    started = control.start(lab, fault.name, TARGETS.get(fault.targets.usage, []))
+    started = control.start(lab, fault.name, TARGETS.get(fault.targets.usage, []), OPTIONS.get(fault.name))
     there = time.monotonic()
     control.stop(lab, started.id)
     return there - began, time.monotonic() - there

@@ -107,8 +107,35 @@ def test_commands_that_had_begun_when_the_program_ended_are_not_begun_again(engi
 
     begun = tmp_path / "begun"
     with pytest.raises(LabError, match="the program that runs commands has ended: it said nothing"):
-        engine.say("sh", "-c", f"touch {begun}; exec sleep 1000", heed=heed)
+        engine.say("sh", "-c", f"touch {begun}; exec sleep 3", heed=heed)
     assert len(engine.opened) == 1
+
+
+def test_what_is_too_large_for_a_machine_that_stands_still_holds_up_nobody(engine):
+    engine.say("true")
+    engine.opened[0].process.send_signal(signal.SIGSTOP)
+
+    def heed() -> None:
+        raise LabError("it stands still")
+
+    for stdin in (b"x" * 5_000_000, None):
+        with pytest.raises(LabError, match="it stands still"):
+            engine.run("c", {"": Command(["cat"], stdin)}, 60, heed)
+    engine.opened[0].process.send_signal(signal.SIGCONT)
+    assert engine.say("echo", "well") == "well"
+
+
+def test_much_goes_in_and_out_whole(engine):
+    much = bytes(range(256)) * (1 << 15)
+    assert engine.run("c", {"": Command(["cat"], much)}, 60)[""].stdout == much
+
+
+def test_a_command_that_ends_the_program_is_not_begun_again(engine, tmp_path):
+    marks = tmp_path / "marks"
+    with pytest.raises(LabError, match="has ended"):
+        engine.say("sh", "-c", f"echo x >> {marks}; kill -9 $PPID; sleep 3")
+    engine.say("true")
+    assert marks.read_text() == "x\n"
 
 
 def test_where_there_is_no_such_program_what_is_said_instead_is_told():
@@ -128,5 +155,6 @@ def test_what_is_given_up_before_it_began_is_not_begun(engine, tmp_path):
     with pytest.raises(LabError, match="it stands still"):
         engine.say("touch", str(tmp_path / "late"), heed=heed)
     engine.opened[0].process.send_signal(signal.SIGCONT)
-    engine.opened[0].process.wait(60)
+    assert engine.say("echo", "well") == "well"
+    assert len(engine.opened) == 1
     assert list(tmp_path.iterdir()) == []

@@ -30,8 +30,16 @@ class Program:
         }
         line = json.dumps({"id": number, "commands": asked, "within": within}).encode() + b"\n"
         assert self.process.stdin is not None
+        self.write(line)
+
+    def write(self, line: bytes) -> None:
+        assert self.process.stdin is not None
         self.process.stdin.write(line)
         self.process.stdin.flush()
+
+    def go(self, number: int, go: bool = True) -> None:
+        assert self.hear() == {"id": number, "ready": True}
+        self.write(json.dumps({"id": number, "go": go}).encode() + b"\n")
 
     def hear(self) -> Any:
         assert self.process.stdout is not None
@@ -39,7 +47,7 @@ class Program:
 
     def run(self, within: float = 60, **commands: Any) -> dict[str, tuple[str, str, int, str]]:
         self.send(7, within, **commands)
-        assert self.hear() == {"id": 7, "began": True}
+        self.go(7)
         answer = self.hear()
         assert answer["id"] == 7
         return {
@@ -54,7 +62,7 @@ class Program:
 
 
 def text(data: str) -> str:
-    return b64decode(data).decode()
+    return b64decode(data).decode(errors="surrogateescape")
 
 
 @pytest.fixture
@@ -128,16 +136,30 @@ def test_much_output_of_one_command_does_not_wait_for_another_one(agent):
     assert (len(ends["much"][0]), ends["much"][2], ends["slow"][2]) == (1000000, 0, 124)
 
 
+def test_a_stream_that_is_opened_by_its_name_is_the_same_stream(agent):
+    script = "echo one; echo two > /dev/stdout; echo three >&2; echo four > /dev/stderr"
+    assert agent.run(one=["sh", "-c", script])["one"][:2] == ("one\ntwo\n", "three\nfour\n")
+
+
+def test_a_command_that_prints_without_an_end_is_killed_and_not_kept(agent):
+    out, _, status, late = agent.run(yes=["yes"], quick=["true"])["yes"]
+    assert (status, late) == (124, "much")
+    assert 1 << 26 < len(out) < 1 << 27
+
+
 def test_requests_are_answered_as_they_end_and_not_as_they_came(agent):
     agent.send(1, 60, slow=["sleep", "1"])
+    agent.go(1)
     agent.send(2, 60, quick=["true"])
-    told = [agent.hear() for _ in range(4)]
-    assert [answer["id"] for answer in told if "ended" in answer] == [2, 1]
+    agent.go(2)
+    assert [agent.hear()["id"] for _ in range(2)] == [2, 1]
 
 
 def test_who_has_gone_away_leaves_nothing_running(agent):
-    agent.send(1, 60, long=["sh", "-c", "echo $$ > /proc/self/fd/2; sleep 1000"])
-    assert agent.hear() == {"id": 1, "began": True}
+    agent.send(1, 60, long=["sleep", "1000"])
+    agent.go(1)
+    agent.send(2, 60, other=["true"])
+    assert agent.hear() == {"id": 2, "ready": True}  # so the first has begun
     (group,) = children(agent)
     assert agent.end() == 0
     wait.until(lambda: gone(group), what="the kernel to end what ran", timeout=60)
@@ -150,15 +172,23 @@ def children(agent: Program) -> list[str]:
     return listed.stdout.split()
 
 
-def test_what_was_asked_of_a_machine_that_stood_still_and_given_up_is_not_begun(tmp_path):
-    agent = Program()
-    assert agent.run(one=["true"])["one"][2] == 0  # it listens
-    agent.process.send_signal(signal.SIGSTOP)
+def test_what_was_given_up_before_it_began_is_not_begun(agent, tmp_path):
     agent.send(8, 60, late=["touch", str(tmp_path / "late")])
-    assert agent.process.stdin is not None
-    agent.process.stdin.close()
-    agent.process.send_signal(signal.SIGCONT)
-    assert agent.process.wait(60) == 0
+    agent.go(8, go=False)
+    assert agent.run(one=["true"])["one"][2] == 0
     assert list(tmp_path.iterdir()) == []
-    assert agent.process.stdout is not None
-    agent.process.stdout.close()
+
+
+def test_a_child_that_prints_on_is_not_waited_for_and_not_read(agent):
+    out, _, status, late = agent.run(5, one=["sh", "-c", "echo first; yes & echo last; exit 3"])["one"]
+    assert (status, late) == (3, "")
+    assert out.startswith("first\n")
+    assert len(out) <= 1 << 21
+
+
+def test_whatever_is_wrong_with_one_command_the_others_go_on(agent, tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    ends = agent.run(odd=["no-such-\udcff"], none=[], plain=[str(plain)], well=["echo", "\udcff"])
+    assert {name: end[2] for name, end in ends.items()} == {"odd": 127, "none": 127, "plain": 126, "well": 0}
+    assert agent.run(one=["true"])["one"][2] == 0
