@@ -73,7 +73,10 @@ class Node:
         seconds = COMMAND.seconds if within is None else within
         (ended,) = self.run_each({"": Command(argv, stdin)}, within=seconds).values()
         if ended.late == "much":
-            raise LabError(f"{self.name}: more than 64 MiB was printed by: {shlex.join(argv)}")
+            raise LabError(
+                f"{self.name}: more than 64 MiB was printed by: {shlex.join(argv)}",
+                hint="Have it write a file there, or take what it prints as it comes, as `lab exec` does.",
+            )
         if ended.late:
             raise NoAnswer(self.name, shlex.join(argv), seconds)
         result = ExecResult(ended.exit_code, ended.stdout, ended.stderr)
@@ -212,8 +215,9 @@ class Node:
 
 
 def _named(commands: Mapping[str, Command]) -> str:
-    """What stands for them in a message."""
-    return "; ".join(shlex.join(each.argv) for each in commands.values())
+    """What stands for them in a message: one command as it is, of several their number."""
+    (first, *others) = commands.values()
+    return f"{len(commands)} commands" if others else shlex.join(first.argv)
 
 
 class Talk:

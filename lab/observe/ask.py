@@ -160,7 +160,7 @@ def ask_node(
 
 
 def run_batch(node: NodeAccess, commands: Questions, seconds: float) -> Mapping[str, Output]:
-    """Run commands on a node, all at once, in one call to the engine. Raises `LabError`.
+    """Run commands on a node, all at the same time. Raises `LabError`.
 
     One that has not finished after `seconds` is killed, and the last line of its error output says so.
     """
