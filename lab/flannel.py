@@ -4,7 +4,9 @@ The versions are those of flannel's own history: the first release that has the 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Literal
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Version",
     "dialect_of",
     "etcd_api_of",
+    "monitor_url",
     "our_dialect",
     "parse_version",
     "wrong_store",
@@ -105,3 +108,28 @@ def wrong_store(said: str, api: EtcdApi) -> str:
         f"Its -version says {said.strip()}: if that is flannel's, it speaks etcd's {speaks} API only, and "
         f"the lab file needs flannel.etcdApi: {speaks}"
     )
+
+
+def monitor_url(options: Sequence[str]) -> str:
+    """Where a flanneld with these options answers to HTTP from its own machine (`-healthz-port`), or ""."""
+    port, address = _value("healthz-port", options) or "0", _value("healthz-ip", options) or "0.0.0.0"  # noqa: S104
+    if port == "0":
+        return ""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return ""
+    if ip.is_unspecified:
+        return f"http://{'127.0.0.1' if ip.version == 4 else '[::1]'}:{port}"
+    return f"http://{ip}:{port}" if ip.version == 4 else f"http://[{ip}]:{port}"
+
+
+def _value(name: str, options: Sequence[str]) -> str | None:
+    """The last value of an option, written -NAME=VALUE or in two words, with one dash or two."""
+    found = None
+    for number, word in enumerate(options):
+        flag, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and flag == name:
+            following = options[number + 1] if number + 1 < len(options) else None
+            found = value if equals else following
+    return found

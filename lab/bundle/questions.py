@@ -1,14 +1,14 @@
 """What a bundle asks each machine, and the file that each answer becomes. Pure."""
 
-from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Iterator
 
 from lab.bundle.model import Form, Question
+from lab.flannel import monitor_url
 from lab.node.etcd import CA, CERTIFICATE, CLIENT, KEY, own_endpoint
 from lab.node.services import show_argv
 from lab.spec import LabSpec, NodeSpec
 
-__all__ = ["CONTAINERS_PATH", "CREDENTIALS_PATH", "LINES", "SPEC_PATH", "monitor_url", "of_node"]
+__all__ = ["CONTAINERS_PATH", "CREDENTIALS_PATH", "LINES", "SPEC_PATH", "of_node"]
 
 LINES = 10_000
 """At most so many last lines of each log."""
@@ -174,28 +174,3 @@ def _of_flanneld(spec: LabSpec, node: NodeSpec, seconds: float) -> Iterator[Ques
 
 def _get(url: str, seconds: float, *options: str) -> tuple[str, ...]:
     return ("curl", "--silent", "--show-error", "--max-time", f"{seconds / 2:g}", *options, url)
-
-
-def monitor_url(options: Sequence[str]) -> str:
-    """Where a flanneld with these options answers to HTTP from its own machine (`-healthz-port`), or ""."""
-    port, address = _value("healthz-port", options) or "0", _value("healthz-ip", options) or "0.0.0.0"  # noqa: S104
-    if port == "0":
-        return ""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return ""
-    if ip.is_unspecified:
-        return f"http://{'127.0.0.1' if ip.version == 4 else '[::1]'}:{port}"
-    return f"http://{ip}:{port}" if ip.version == 4 else f"http://[{ip}]:{port}"
-
-
-def _value(name: str, options: Sequence[str]) -> str | None:
-    """The last value of an option, written -NAME=VALUE or in two words, with one dash or two."""
-    found = None
-    for number, word in enumerate(options):
-        flag, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and flag == name:
-            following = options[number + 1] if number + 1 < len(options) else None
-            found = value if equals else following
-    return found

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 
 from lab.render.documents import Document, versioned
+from lab.soak.invariants import telling
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Round, Schedule, written
+from lab.soak.timeline import events, outline
 
 __all__ = ["document", "line", "report"]
+
+LONGEST = 60
+"""Events that a reader is shown."""
 
 
 def line(outcome: Outcome) -> str:
@@ -33,16 +38,21 @@ def _rounds(number: int) -> str:
 
 def _failure(outcome: Outcome) -> str:
     lines = [f"Round {outcome.number} did not hold."]
-    lines += [f"  {item.describe()}" for item in outcome.violations]
-    lines += ["", "What was done, in seconds from the beginning of the round:"]
-    for item in sorted(outcome.evidence.applied, key=lambda done: done.began):
-        told = f"  {item.began:6.2f} - {item.ended:6.2f}  {item.entry.fault} {' '.join(item.entry.targets)}"
-        lines.append(f"{told.rstrip()}  ({item.error.splitlines()[0]})" if item.error else told.rstrip())
+    lines += [f"  {words}" for words in telling(outcome.violations)]
+    lines += ["", "What happened, in seconds from the beginning of the round:"]
+    every = events(outcome.evidence)
+    told = outline(every)
+    lines += [f"  {event.describe()}" for event in told[:LONGEST]]
+    left_out = len(every) - len(told[:LONGEST])
+    lines += [f"  and {left_out} more, all of them with --json"] if left_out else []
     shortest = outcome.shortest or outcome.planned
-    fewer = f"{len(shortest.faults)} of its {len(outcome.planned.faults)} faults are enough" * bool(
-        outcome.shortest
+    fewer = (
+        f"{len(shortest.faults)} of its {len(outcome.planned.faults)} faults are enough "
+        f"for {outcome.violations[0].kind}"
+        if outcome.shortest
+        else "Not shrunk"
     )
-    lines += ["", f"{fewer or 'Not shrunk'}; as a file for lab soak --replay FILE:", "", _file(shortest)]
+    lines += ["", f"{fewer}; as a file for lab soak --replay FILE:", "", _file(shortest)]
     return "\n".join(lines)
 
 
@@ -64,6 +74,10 @@ def _round(outcome: Outcome) -> Document:
         "violations": [
             {"kind": item.kind, "subject": item.subject, "expected": item.expected, "seen": item.seen}
             for item in outcome.violations
+        ],
+        "timeline": [
+            {"at": round(event.at, 3), "node": event.node, "kind": event.kind, "text": event.text}
+            for event in (events(outcome.evidence) if outcome.violations else ())
         ],
         "shortest": (
             [entry.model_dump(mode="json") for entry in outcome.shortest.faults] if outcome.shortest else None

@@ -1,12 +1,19 @@
-"""What was seen of one round: which faults were in force when, what was lost, what was wrong. Pure."""
+"""What was seen of one round: which faults were in force when, what got lost, what was wrong. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from lab.checks import Finding
+from lab.soak.history import Change
+from lab.soak.records import Line
 from lab.soak.schedule import Entry
 
-__all__ = ["Applied", "Evidence", "Lost"]
+__all__ = ["Applied", "Evidence", "Gap", "GapKind", "Missing", "Remains"]
+
+GapKind = Literal["datagrams", "stalled", "broken", "refused"]
+"""Datagrams that were lost; a TCP message that was acknowledged late, a connection that ended, and one that
+did not come about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +31,37 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """Datagrams of one flow that did not arrive."""
+class Gap:
+    """Something of one flow that did not get through."""
 
+    kind: GapKind
     sender: str
     receiver: str
     after: float
-    """They were sent between these times, in seconds from the round's beginning."""
+    """It was sent between these times, in seconds from the round's beginning."""
     before: float
-    count: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Rows that a MySQL server has acknowledged to a client, and does not have."""
+
+    client: str
+    server: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a machine has that comes and goes with its services, sorted, with everybody's subnets by name."""
+
+    devices: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    """Of policy routing."""
+    filters: tuple[str, ...] = ()
+    """Rules of the packet filter."""
+    processes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +69,30 @@ class Evidence:
     """All of it."""
 
     applied: tuple[Applied, ...]
-    lost: tuple[Lost, ...] = ()
+    seconds: float = 0.0
+    """How long the round was."""
+    gaps: tuple[Gap, ...] = ()
+    content: tuple[str, ...] = ()
+    """TCP messages that arrived as other ones."""
+    missing: tuple[Missing, ...] = ()
+    unasked: tuple[str, ...] = ()
+    """MySQL servers that no client could ask which rows they have."""
     wrong: tuple[Finding, ...] = ()
     """The checks that did not hold so long after everything was ended."""
-    subnets_before: Mapping[str, str] | None = None
-    subnets_after: Mapping[str, str] | None = None
+    subnets_before: Mapping[str, str] = field(default_factory=dict)
+    subnets_after: Mapping[str, str] = field(default_factory=dict)
     """FLANNEL_SUBNET by node; empty where there is none."""
-    panics: Mapping[str, str] | None = None
+    leases_before: tuple[Change, ...] = ()
+    """flannel's keys, as if each was written when the round began."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """By node, the address that its lease names when the round begins."""
+    lines: tuple[Line, ...] = ()
+    """What machines have written down."""
+    logs: tuple[Line, ...] = ()
+    """What services have said, by unit."""
+    panics: Mapping[str, str] = field(default_factory=dict)
     """By node, the lines of its journal that no program should write."""
+    remains_before: Mapping[str, Remains] = field(default_factory=dict)
+    remains_after: Mapping[str, Remains] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     """What could not be ended."""

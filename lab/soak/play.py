@@ -2,30 +2,24 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from lab import checks, threads, wait
-from lab.checks import Finding
+from lab import threads, wait
 from lab.cluster import Lab
 from lab.deadlines import COMMAND, patience
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.faults import control
-from lab.observe import Topic, known, observe
-from lab.observe.parse import parse_environment
 from lab.signals import undisturbed
+from lab.soak import gather, workload
 from lab.soak.evidence import Applied, Evidence
-from lab.soak.flows import Flows, losses
 from lab.soak.invariants import RECOVERY
+from lab.soak.programs import Programs
 from lab.soak.schedule import Entry, Round
+from lab.soak.settle import settle
 
-__all__ = ["play", "settle"]
-
-PANICS = r"^panic: |^fatal error: |^Traceback \(most recent call last\)|SIGSEGV|segfault"
-"""What the runtimes of Go, Python and C say of a program that should not have ended so."""
-
-PANIC = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=3", f"--grep={PANICS}"]
+__all__ = ["play"]
 
 
 def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
@@ -34,23 +28,32 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
     However it is left, as by Ctrl-C, no fault of it stays in force. Raises `LabError` where the lab cannot be
     asked.
     """
-    before = _subnets(lab)
-    gateways = {node: subnet.partition("/")[0] for node, subnet in before.items() if subnet}
+    before = gather.standing(lab)
     since = time.time()
-    with Flows(lab, gateways) as flows:
-        began = time.monotonic()
-        applied, left = _apply(lab, planned, began, progress)
+    with Programs(lab, workload.wanted(lab.spec, before.gateways, before.pods)) as programs:
+        applied, left = _apply(lab, planned, programs.here, progress)
         wrong = settle(lab, RECOVERY * patience())
-        told = flows.end()
-    zero = min(flows.began.values(), default=0.0)
+        seconds = time.monotonic() - programs.here
+        told = programs.end(workload.ASKED)
     now = Lab.get(lab.engine, lab.name)
+    after = gather.standing(now)
     return Evidence(
         applied=applied,
-        lost=tuple(losses(told, zero)),
+        seconds=seconds,
+        gaps=tuple(workload.gaps(told, programs.began)),
+        content=workload.other_content(told),
+        missing=workload.missing_rows(told),
+        unasked=workload.unasked_servers(told),
         wrong=wrong,
-        subnets_before=before,
-        subnets_after=_subnets(now),
-        panics=_panics(now, since),
+        subnets_before=before.subnets,
+        subnets_after=after.subnets,
+        leases_before=before.leases,
+        addresses=before.addresses,
+        lines=gather.recorded(now, programs.began),
+        logs=gather.logs(now, since, programs.began),
+        panics=gather.panics(now, since),
+        remains_before=before.remains,
+        remains_after=gather.remains_like(now, before.remains, after),
         left=left,
     )
 
@@ -114,44 +117,3 @@ def _clear(lab: Lab) -> tuple[str, ...]:
     except LabError as error:
         return (error.message,)
     return ()
-
-
-def settle(lab: Lab, seconds: float) -> tuple[Finding, ...]:
-    """Wait until every check holds, and stays so; those that do not in time."""
-    found: tuple[Finding, ...] = ()
-
-    def right() -> bool | wait.NotYet:
-        nonlocal found
-        found = _wrong(lab)
-        return not found or wait.NotYet([item.id for item in found])
-
-    try:
-        wait.until(right, what="every check to hold", timeout=seconds, interval=0.5)
-    except wait.TimedOut:
-        return found
-    return _wrong(lab)
-
-
-def _wrong(lab: Lab) -> tuple[Finding, ...]:
-    return tuple(checks.failed(checks.run_all(Lab.get(lab.engine, lab.name))))
-
-
-def _subnets(lab: Lab) -> Mapping[str, str]:
-    """FLANNEL_SUBNET by node of the overlay; empty where there is none."""
-    seen = observe(lab, {Topic.SUBNET_ENV})
-    found = {}
-    for node in seen.minions:
-        env = known(node.subnet_env)
-        found[node.name] = parse_environment(env.text or "").get("FLANNEL_SUBNET", "") if env else ""
-    return found
-
-
-def _panics(lab: Lab, since: float) -> Mapping[str, str]:
-    """What programs have written that panicked, by node."""
-
-    def of(name: str) -> tuple[str, str]:
-        argv = [*PANIC, f"--since=@{since:.0f}"]
-        return name, lab.node(name).run(argv, check=False).text.strip()
-
-    running = [name for name in lab.nodes if lab.state(name) == "running"]
-    return {name: text for name, text in threads.each(of, running) if text}

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeVar
 
 from lab.spec import LabSpec
 
-__all__ = ["RECIPES", "Recipe", "Touch", "touched"]
+__all__ = ["RECIPES", "Recipe", "Touch", "blinded", "touched"]
 
 Touch = Literal["nothing", "nodes", "all"]
 """Flows that may lose something while a fault is in force: none, those of its nodes, all."""
@@ -44,6 +44,8 @@ class Recipe:
     """The same with a backend whose packets the kernel carries without the daemon."""
     moves: bool = False
     """Whether a node may have another subnet afterwards."""
+    blinds: Touch = "nodes"
+    """Whose flanneld may not know meanwhile what etcd holds, or may not do what follows from it."""
     weight: float = 1
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Values to choose from."""
@@ -71,25 +73,40 @@ def _pair(spec: LabSpec, random: Chance) -> Sequence[str]:
     return random.sample(names, 2) if len(names) > 1 else []
 
 
+def _with(*backends: str) -> Draw:
+    """A minion, where the lab has one of these backends."""
+
+    def draw(spec: LabSpec, random: Chance) -> Sequence[str]:
+        return _minion(spec, random) if spec.backend.name in backends else []
+
+    return draw
+
+
 BRIEF, LONG = (1.0, 4.0), (3.0, 9.0)
 """Seconds."""
 
 RECIPES: Mapping[str, Recipe] = {
-    "etcd-stop": Recipe(_etcd, LONG, "nothing"),
-    "etcd-pause": Recipe(_etcd, LONG, "nothing"),
-    "etcd-member-loss": Recipe(_member, LONG, "nothing"),
-    "etcd-compact": Recipe(touches="nothing"),
-    "etcd-wipe": Recipe(touches="all", moves=True),
-    "etcd-bad-key": Recipe(None, LONG, "nothing"),
-    "etcd-bad-value": Recipe(None, LONG, "nothing"),
-    "lease-delete": Recipe(_minion, moves=True),
-    "lease-overwrite": Recipe(_minion, moves=True),
-    "lease-steal": Recipe(_minion, LONG, moves=True),
-    "lease-expire": Recipe(_minion, moves=True),
+    "etcd-stop": Recipe(_etcd, LONG, "nothing", blinds="all"),
+    "etcd-pause": Recipe(_etcd, LONG, "nothing", blinds="all"),
+    "etcd-member-loss": Recipe(_member, LONG, "nothing", blinds="all"),
+    "etcd-compact": Recipe(touches="nothing", blinds="nothing"),
+    "etcd-wipe": Recipe(touches="all", moves=True, blinds="nothing", weight=2),
+    "etcd-bad-key": Recipe(None, LONG, "nothing", blinds="nothing"),
+    "etcd-bad-value": Recipe(None, LONG, "nothing", blinds="nothing"),
+    "lease-delete": Recipe(_minion, moves=True, blinds="nothing"),
+    "lease-overwrite": Recipe(_minion, moves=True, blinds="nothing"),
+    "lease-steal": Recipe(_minion, LONG, moves=True, blinds="nothing"),
+    "lease-expire": Recipe(_minion, moves=True, blinds="nothing"),
+    "lease-permanent": Recipe(_minion, LONG, "nothing", blinds="nothing"),
+    "subnet-exhaustion": Recipe(None, LONG, "nothing", blinds="nothing"),
+    "config-break": Recipe(None, LONG, "nothing", blinds="nothing"),
+    "config-remove": Recipe(None, LONG, "nothing", blinds="nothing"),
     "daemon-kill-9": Recipe(_minion, in_kernel="nothing", weight=2),
     "daemon-restart": Recipe(_minion, in_kernel="nothing", weight=2),
     "daemon-pause": Recipe(_minion, BRIEF, in_kernel="nothing"),
     "thundering-start": Recipe(_all_minions, touches="all", in_kernel="nothing"),
+    "peer-vanished": Recipe(_pair, LONG, moves=True),
+    "port-busy": Recipe(_with("udp"), BRIEF),
     "dockerd-restart": Recipe(_minion),
     "node-pause": Recipe(_minion, BRIEF),
     "node-reboot": Recipe(_minion, options={"hard": ("true", "false")}),
@@ -97,8 +114,15 @@ RECIPES: Mapping[str, Recipe] = {
     "partition-etcd": Recipe(_minion, LONG, weight=2),
     "loss": Recipe(_minion, LONG, options={"share": ("5%", "30%")}),
     "delay": Recipe(_minion, LONG, options={"time": ("20ms", "200ms")}),
+    "duplicate": Recipe(_minion, LONG, options={"share": ("5%", "50%")}),
+    "reorder": Recipe(_minion, LONG, options={"share": ("5%", "50%")}),
+    "corrupt": Recipe(_minion, LONG, options={"share": ("1%", "10%")}),
     "route-delete": Recipe(_minion, BRIEF),
+    "neighbour-delete": Recipe(_with("vxlan"), BRIEF),
+    "fdb-delete": Recipe(_with("vxlan"), BRIEF),
     "device-down": Recipe(_minion, BRIEF),
+    "device-delete": Recipe(_with("udp", "vxlan")),
+    "iface-down-up": Recipe(_minion),
     "iptables-flush": Recipe(_minion, BRIEF),
 }
 
@@ -109,3 +133,8 @@ def touched(spec: LabSpec, fault: str) -> Touch:
     if recipe is None:
         return "all"
     return recipe.in_kernel if recipe.in_kernel and spec.backend.name != "udp" else recipe.touches
+
+
+def blinded(fault: str) -> Touch:
+    """Whose flanneld may not follow etcd meanwhile."""
+    return RECIPES[fault].blinds if fault in RECIPES else "all"

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from lab import threads
 from lab.cluster import Lab
 from lab.deadlines import SHUTDOWN, patience
 from lab.errors import LabError
 from lab.events import Reporter
+from lab.node import Node
 from lab.soak.evidence import Evidence
-from lab.soak.invariants import violations
+from lab.soak.invariants import telling, violations
 from lab.soak.outcome import Outcome
-from lab.soak.play import play, settle
+from lab.soak.play import play
 from lab.soak.schedule import Round
+from lab.soak.settle import settle
 from lab.soak.shrink import shrink
 
 __all__ = ["TRIES", "restore", "search"]
@@ -34,46 +37,61 @@ def search(
 
     Raises `LabError` where the lab cannot be made right again.
     """
+    wrong, known = False, set[str]()
     for number, planned in enumerate(rounds, 1):
-        restore(lab)
+        restore(lab, wrong=wrong)
         with progress.step(f"round {number}") as within:
             evidence = judge(lab, planned, within)
+        wrong = bool(evidence.wrong)
         found = violations(lab.spec, evidence)
-        for item in found:  # at once: what follows takes long, and may be called off
-            progress.note(f"{item.kind}: {item.describe()}")
+        for words in telling(found):  # at once: what follows takes long, and may be called off
+            progress.note(words)
         shortest = None
-        if found and tries:
-            with progress.step("look for the shortest reproduction") as within:
-                shortest = _shortest(lab, planned, found[0].kind, tries, within, judge)
+        if found and tries and found[0].kind not in known:  # what comes after it, it explains
+            known.add(found[0].kind)
+            with progress.step(f"look for the shortest reproduction of {found[0].kind}") as within:
+                shortest = _shortest(lab, planned, evidence, found[0].kind, tries, within, judge)
+            wrong = True  # as it may be
         yield Outcome(number, planned, evidence, found, shortest)
 
 
 def _shortest(
     lab: Lab,
     planned: Round,
+    evidence: Evidence,
     kind: str,
     tries: int,
     progress: Reporter,
     judge: Callable[[Lab, Round, Reporter], Evidence],
 ) -> Round:
+    wrong = bool(evidence.wrong)
+
     def again(smaller: Round) -> bool:
-        restore(lab)
+        nonlocal wrong
+        restore(lab, wrong=wrong)
         with progress.step(f"{len(smaller.faults)} of {len(planned.faults)} faults") as within:
-            seen = violations(lab.spec, judge(lab, smaller, within))
-        return any(item.kind == kind for item in seen)
+            seen = judge(lab, smaller, within)
+        wrong = bool(seen.wrong)
+        return any(item.kind == kind for item in violations(lab.spec, seen))
 
     return shrink(planned, again, tries)
 
 
-def restore(lab: Lab) -> None:
-    """Have every check hold: by itself, or after all machines were rebooted. Raises `LabError`."""
-    if not settle(lab, RIGHT * patience()):
+def restore(lab: Lab, *, wrong: bool = False) -> None:
+    """Have every check hold: by itself, or after all machines were rebooted. Raises `LabError`.
+
+    What is known to be `wrong` has had its time already.
+    """
+    if not settle(lab, 0.0 if wrong else RIGHT * patience()):
         return
-    for node in lab.nodes.values():
-        lab.engine.restart(node.container.id, timeout=round(SHUTDOWN.seconds))
-    if wrong := settle(lab, RIGHT * patience()):
-        ids = ", ".join(dict.fromkeys(item.id for item in wrong))
+    threads.each(lambda node: _reboot(lab, node), list(lab.nodes.values()))
+    if found := settle(lab, RIGHT * patience()):
+        ids = ", ".join(dict.fromkeys(item.id for item in found))
         raise LabError(
             f"the lab {lab.name} cannot be made right again, not by a reboot of its machines either: {ids}",
             hint="Look at it: lab check; or begin with another lab.",
         )
+
+
+def _reboot(lab: Lab, node: Node) -> None:
+    lab.engine.restart(node.container.id, timeout=round(SHUTDOWN.seconds))

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+from ipaddress import IPv4Interface
 
 import pytest
+import yaml
 
 from lab import spec, threads, wait
 from lab.cluster import Lab
@@ -12,11 +14,16 @@ from lab.events import Reporter
 from lab.faults import control
 from lab.pytest_plugin.labs import temporary_lab
 from lab.soak.invariants import violations
-from lab.soak.play import play, settle
+from lab.soak.play import play
 from lab.soak.schedule import Entry, Round
+from lab.soak.settle import settle
+from lab.soak.timeline import events
+from tests.lab.manifests import TUTORIAL_POD
 
 pytestmark = pytest.mark.cluster
 
+POD = yaml.safe_load(TUTORIAL_POD)
+POD["spec"]["nodeName"] = "a"
 LAB = {
     "name": "soak",
     "nodes": [
@@ -24,8 +31,11 @@ LAB = {
         {"name": "a", "role": "minion", "host": 11},
         {"name": "b", "role": "minion", "host": 12},
     ],
-    "flannel": {"config": {"Network": "10.8.0.0/16", "Backend": {"Type": "vxlan"}}},
-    "pods": [],
+    "flannel": {
+        "options": ["-iface=eth0", "-healthz-port=8290"],
+        "config": {"Network": "10.8.0.0/16", "Backend": {"Type": "vxlan"}},
+    },
+    "pods": [POD],
 }
 FIXED = Round(
     faults=(
@@ -45,6 +55,14 @@ def small(engine):
 def test_in_a_fixed_round_everything_holds_and_every_fault_is_on_the_time_line(small):
     evidence = play(small, FIXED, Reporter())
     assert [item.describe() for item in violations(small.spec, evidence)] == []
+    told = {(event.node, event.kind, event.text) for event in events(evidence)}
+    assert {
+        ("m", "fault", "etcd-stop begins"),
+        ("m", "fault", "etcd-stop ends"),
+        ("a", "fault", "daemon-kill-9 is done"),
+        ("a", "ready", "does not answer"),
+        ("a", "ready", "200 flanneld is ready"),
+    } <= told
     assert [item.entry.fault for item in evidence.applied] == ["etcd-stop", "daemon-kill-9", "node-pause"]
     assert all(item.began >= item.entry.at for item in evidence.applied)
     assert all(subnet for subnet in (evidence.subnets_before or {}).values())
@@ -57,6 +75,40 @@ def test_what_is_lost_by_a_fault_that_the_schedule_does_not_know_is_a_violation(
     assert control.status(small).faults == ()
     found = {(item.kind, item.subject) for item in violations(small.spec, evidence)}
     assert ("flow", "a -> b") in found
+
+
+def test_machines_write_down_what_becomes_of_a_lease_and_the_subnet_that_follows_it(small):
+    stolen = Round(faults=(Entry(at=0.2, fault="lease-steal", targets=("b",), lasts=3),))
+    evidence = play(small, stolen, Reporter())
+    assert [item.describe() for item in violations(small.spec, evidence)] == []
+    had, has = evidence.subnets_before["b"], evidence.subnets_after["b"]
+    assert had != has
+    told = [(event.kind, event.text) for event in events(evidence) if event.node in {"", "b"}]
+    key = f"/coreos.com/network/subnets/{IPv4Interface(had).network}".replace("/24", "-24")
+    assert ("etcd", f"{key} is deleted") in told  # by the end of the fault
+    assert any(kind == "etcd" and text.startswith(f"{key} = ") and "192.0.2.1" in text for kind, text in told)
+    first = IPv4Interface(has).network.network_address
+    assert any(kind == "address" and f"flannel.1 inet {first}/" in text for kind, text in told)
+    assert any(kind == "subnet.env" and f"FLANNEL_SUBNET={has}" in text for kind, text in told)
+
+
+def test_a_row_that_a_server_forgets_is_told(small):
+    def forget() -> None:
+        wait.until(forgotten, what="a row to be there and to be deleted", timeout=120)
+
+    def forgotten() -> bool | wait.NotYet:
+        wanted = "DELETE FROM lab_soak.appended WHERE client = 'b' AND number = 3"
+        argv = ["mysql", "-uroot", "-pp123456", f"--execute={wanted}; SELECT ROW_COUNT()", "--batch"]
+        said = small.node("a").run(["docker", "exec", "mysql01_mysql01", *argv], check=False).text
+        return said.split()[-1:] == ["1"] or wait.NotYet(said)
+
+    forgetting = threads.start(forget)
+    evidence = play(small, Round(faults=(Entry(at=4, fault="etcd-compact"),)), Reporter())
+    forgetting.result()
+    assert [item.describe() for item in violations(small.spec, evidence)] == [
+        "mysql01: expected every row that it has acknowledged; "
+        "seen: of those that b appended, 3 are not there"
+    ]
 
 
 @pytest.fixture

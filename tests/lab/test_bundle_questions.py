@@ -14,7 +14,8 @@ import pytest
 from lab.bundle import inside
 from lab.bundle.inside import conntrack
 from lab.bundle.model import Question
-from lab.bundle.questions import monitor_url, of_node
+from lab.bundle.questions import of_node
+from lab.flannel import monitor_url
 from lab.inside import program
 from lab.spec import LabSpec, load
 from tests.lab.examples import SPEC

@@ -1,0 +1,145 @@
+"""What a round's evidence is gathered from: machines are asked before it and after it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from lab import threads, wait
+from lab.bundle.journal import lines_of as journal_of
+from lab.checks.expected import public_ip
+from lab.cluster import Lab
+from lab.deadlines import QUESTION
+from lab.observe import Lease, Topic, known, observe
+from lab.observe.parse import parse_environment
+from lab.pods import RunningPod
+from lab.soak.evidence import Remains
+from lab.soak.history import Change
+from lab.soak.records import Line, lines_of
+from lab.soak.remains import ASKED, differences, parse_remains
+from lab.soak.workload import RECORD
+
+__all__ = ["Standing", "logs", "panics", "recorded", "remains_like", "standing"]
+
+PANICS = r"^panic: |^fatal error: |^Traceback \(most recent call last\)|SIGSEGV|segfault"
+"""What the runtimes of Go, Python and C say of a program that should not have ended so."""
+
+PANIC = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=3", f"--grep={PANICS}"]
+
+LOG = [
+    *("journalctl", "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"),
+    *("--lines=1000", "--unit=flanneld", "--unit=docker"),
+]
+
+CLEARED = 5.0
+"""Seconds within which processes that are about to end do so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a lab stands outside of a round."""
+
+    subnets: Mapping[str, str]
+    """FLANNEL_SUBNET by node of the overlay; empty where there is none."""
+    leases: tuple[Change, ...]
+    addresses: Mapping[str, str]
+    """By node, the address that the lease of its subnet names."""
+    pods: tuple[RunningPod, ...]
+    remains: Mapping[str, Remains]
+
+    @property
+    def networks(self) -> Mapping[str, IPv4Network]:
+        """The subnets that there are."""
+        return {node: IPv4Interface(text).network for node, text in self.subnets.items() if text}
+
+    @property
+    def gateways(self) -> Mapping[str, IPv4Address]:
+        """docker0's addresses."""
+        return {node: IPv4Interface(text).ip for node, text in self.subnets.items() if text}
+
+
+def standing(lab: Lab) -> Standing:
+    """How it stands now."""
+    topics = {Topic.SUBNET_ENV, Topic.LEASES} | ({Topic.PODS} if lab.spec.pods else set())
+    seen = observe(lab, topics)
+    subnets = {}
+    for node in seen.minions:
+        env = known(node.subnet_env)
+        subnets[node.name] = parse_environment(env.text or "").get("FLANNEL_SUBNET", "") if env else ""
+    networks = {node: IPv4Interface(text).network for node, text in subnets.items() if text}
+    leases = seen.leases or ()
+    return Standing(
+        subnets=subnets,
+        leases=tuple(Change(0.0, lease.key, lease.value) for lease in leases),
+        addresses={node: named for node, net in networks.items() if (named := _named(leases, net))},
+        pods=seen.pods,
+        remains=_remains(lab, networks),
+    )
+
+
+def _named(leases: Iterable[Lease], network: IPv4Network) -> str:
+    return next((public_ip(lease) for lease in leases if lease.subnet == network), "")
+
+
+def _running(lab: Lab) -> list[str]:
+    return [name for name in lab.nodes if lab.state(name) == "running"]
+
+
+def _remains(lab: Lab, subnets: Mapping[str, IPv4Network]) -> Mapping[str, Remains]:
+    def of(name: str) -> tuple[str, Remains]:
+        node = lab.node(name)  # one after the other, or ps would show the others
+        outputs = {kind: node.run(argv, within=QUESTION.seconds).text for kind, argv in ASKED.items()}
+        return name, parse_remains(outputs, subnets)
+
+    return dict(threads.each(of, _running(lab)))
+
+
+def remains_like(lab: Lab, before: Mapping[str, Remains], after: Standing) -> Mapping[str, Remains]:
+    """What machines have, as soon as that is what they had, or some seconds later."""
+    found = after.remains
+
+    def same() -> bool | wait.NotYet:
+        nonlocal found
+        other = [name for name in found if name in before and differences(before[name], found[name])]
+        if not other:
+            return True
+        found = _remains(lab, after.networks)
+        return wait.NotYet(other)
+
+    try:
+        wait.until(same, what="machines to have what they had", timeout=CLEARED)
+    except wait.TimedOut:
+        return found
+    return found
+
+
+def recorded(lab: Lab, zero: float) -> tuple[Line, ...]:
+    """What machines have written down since then, by all machines' clock."""
+
+    def of(name: str) -> list[Line]:
+        text = lab.node(name).run(["cat", RECORD], check=False).text
+        return lines_of(name, text, zero)
+
+    found = [line for lines in threads.each(of, _running(lab)) for line in lines]
+    return tuple(sorted(found, key=lambda line: line.at))
+
+
+def logs(lab: Lab, since: float, zero: float) -> tuple[Line, ...]:
+    """What flanneld and Docker have said since this time of day, and `zero` by all machines' clock."""
+
+    def of(name: str) -> list[Line]:
+        text = lab.node(name).run([*LOG, f"--since=@{since:.0f}"], check=False).text
+        said, _ = journal_of(text)
+        return [Line(line.monotonic / 1e6 - zero, name, line.origin, line.message) for line in said]
+
+    found = [line for lines in threads.each(of, _running(lab)) for line in lines if line.at >= 0]
+    return tuple(sorted(found, key=lambda line: line.at))
+
+
+def panics(lab: Lab, since: float) -> Mapping[str, str]:
+    """What programs have written that panicked, by node."""
+
+    def of(name: str) -> tuple[str, str]:
+        argv = [*PANIC, f"--since=@{since:.0f}"]
+        return name, lab.node(name).run(argv, check=False).text.strip()
+
+    return {name: text for name, text in threads.each(of, _running(lab)) if text}

@@ -1,0 +1,167 @@
+"""Writes down what this machine shows, with the time: what commands print, files hold and URLs answer.
+
+Argument: {"out": PATH, "commands": {NAME: ARGV}, "files": {NAME: PATH}, "urls": {NAME: URL}}. The file at
+`out` gets lines of JSON: [MONOTONIC, NAME, TEXT]. Of a command that is each line that it prints, and of a
+file or a URL what is there, whenever that is something else than before; null where a file or an answer is
+missing. A command that ends is begun anew. Times are of CLOCK_MONOTONIC, which all machines of an engine
+share.
+
+It prints {"ready": true} once it writes, {"now": MONOTONIC} when it is given a line, and {"left_out": N}
+when it is given an empty one, or no more, and ends. The file outlives it, as when this machine reboots.
+"""
+
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+EVERY = 0.1
+"""Seconds between two looks at a file or a URL, and until a command is begun anew."""
+
+PATIENCE = 1.0
+"""Seconds for a URL to answer."""
+
+MOST = 20_000
+"""Lines; those after them are counted."""
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h."""
+
+
+class Record:
+    """The file."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._lines = 0
+
+    @property
+    def left_out(self) -> int:
+        """How many lines did not fit."""
+        return max(0, self._lines - MOST)
+
+    def write(self, name: str, text: str | None) -> None:
+        """One line."""
+        with self._lock:
+            self._lines += 1
+            if self._lines <= MOST:
+                self._file.write(json.dumps([time.monotonic(), name, text]) + "\n")
+                self._file.flush()
+
+
+def end_with_this() -> None:
+    """A command ends when this program does, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Commands:
+    """Those that run."""
+
+    def __init__(self, record: Record, over: threading.Event) -> None:
+        self._record = record
+        self._over = over
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._lock = threading.Lock()
+
+    def follow(self, name: str, argv: list[str]) -> None:
+        """Write down what a command prints, until it is over."""
+        while (process := self._begin(name, argv)) is not None:
+            for line in process.stdout or ():
+                if text := line.rstrip():
+                    self._record.write(name, text)
+            process.wait()
+            self._over.wait(EVERY)
+
+    def _begin(self, name: str, argv: list[str]) -> "subprocess.Popen[str] | None":
+        with self._lock:
+            if self._over.is_set():
+                return None
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                preexec_fn=end_with_this,
+            )
+            self._running[name] = process
+            return process
+
+    def end(self) -> None:
+        """Kill them; none is begun again."""
+        with self._lock:
+            self._over.set()
+            for process in self._running.values():
+                process.kill()
+
+
+def look(record: Record, over: threading.Event, name: str, ask: Callable[[], str | None]) -> None:
+    """Write down what is seen whenever it is something else."""
+    before: object = ask  # which no answer is
+    while not over.is_set():
+        if (seen := ask()) != before:
+            record.write(name, seen)
+            before = seen
+        over.wait(EVERY)
+
+
+def content(path: str) -> str | None:
+    """A file's text."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def answer(url: str) -> str | None:
+    """Status and text."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as said:  # noqa: S310 - the lab says which
+            return f"{said.status} {said.read().decode(errors='replace').strip()}"
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode(errors='replace').strip()}"
+    except (OSError, ValueError):
+        return None
+
+
+def main(asked: Mapping[str, Any]) -> None:
+    """Write from the beginning to an empty line."""
+    over = threading.Event()
+    with Path(asked["out"]).open("w", encoding="utf-8") as file:
+        record = Record(file)
+        commands = Commands(record, over)
+        looks = [(name, lambda path=path: content(path)) for name, path in asked["files"].items()]
+        looks += [(name, lambda url=url: answer(url)) for name, url in asked["urls"].items()]
+        tasks = [threading.Thread(target=look, args=(record, over, *each)) for each in looks]
+        tasks += [threading.Thread(target=commands.follow, args=each) for each in asked["commands"].items()]
+        for task in tasks:
+            task.start()
+        say({"ready": True})
+        if sys.stdin.readline().strip():
+            say({"now": time.monotonic()})
+            while sys.stdin.readline().strip():
+                pass
+        commands.end()
+        for task in tasks:
+            task.join()
+        say({"left_out": record.left_out})
+
+
+def say(value: object) -> None:
+    """Write one line."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,32 @@
+"""What must hold whatever happens, and which of it a round has violated. Pure."""
+
+from collections.abc import Callable, Iterator
+
+from lab.soak.evidence import Evidence
+from lab.soak.invariants import ends, flows, leases
+from lab.soak.invariants.model import RECOVERY, Violation, telling
+from lab.spec import LabSpec
+
+__all__ = ["RECOVERY", "Violation", "telling", "violations"]
+
+EVERY: tuple[Callable[[LabSpec, Evidence], Iterator[Violation]], ...] = (
+    ends.panics,
+    ends.left,
+    leases.overlaps,
+    leases.overwrites,
+    leases.strays,
+    leases.removals,
+    flows.rows,
+    flows.content,
+    ends.checks,
+    ends.remains,
+    ends.subnets,
+    leases.readiness,
+    flows.flows,
+)
+"""Those that explain others first."""
+
+
+def violations(spec: LabSpec, evidence: Evidence) -> tuple[Violation, ...]:
+    """All of them, those that explain others first."""
+    return tuple(found for invariant in EVERY for found in invariant(spec, evidence))
