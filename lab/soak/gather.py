@@ -1,6 +1,6 @@
 """What a round's evidence is gathered from: machines are asked before it and after it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -9,8 +9,9 @@ from lab.bundle.journal import lines_of as journal_of
 from lab.checks.expected import public_ip
 from lab.cluster import Lab
 from lab.deadlines import QUESTION
-from lab.observe import Lease, Topic, known, observe
+from lab.observe import PASSWORD, Lease, Topic, known, observe
 from lab.observe.parse import parse_environment
+from lab.observe.questions import mysql_argv
 from lab.pods import RunningPod
 from lab.soak.evidence import Remains
 from lab.soak.history import Change
@@ -18,7 +19,7 @@ from lab.soak.records import Line, lines_of
 from lab.soak.remains import ASKED, differences, parse_remains
 from lab.soak.workload import RECORD
 
-__all__ = ["Standing", "logs", "panics", "recorded", "remains_like", "standing"]
+__all__ = ["Standing", "logs", "panics", "recorded", "remains_like", "rows", "standing"]
 
 PANICS = r"^panic: |^fatal error: |^Traceback \(most recent call last\)|SIGSEGV|segfault"
 """What the runtimes of Go, Python and C say of a program that should not have ended so."""
@@ -29,6 +30,8 @@ LOG = [
     *("journalctl", "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"),
     *("--lines=1000", "--unit=flanneld", "--unit=docker"),
 ]
+
+APPENDED = "SELECT client, number FROM lab_soak.appended"
 
 CLEARED = 5.0
 """Seconds within which processes that are about to end do so."""
@@ -133,6 +136,21 @@ def logs(lab: Lab, since: float, zero: float) -> tuple[Line, ...]:
 
     found = [line for lines in threads.each(of, _running(lab)) for line in lines if line.at >= 0]
     return tuple(sorted(found, key=lambda line: line.at))
+
+
+def rows(lab: Lab, pods: Iterable[RunningPod]) -> Mapping[str, Collection[tuple[str, int]]]:
+    """What MySQL servers have of what was appended, by client and number; of those that can be asked."""
+
+    def of(pod: RunningPod) -> tuple[str, Collection[tuple[str, int]] | None]:
+        asked = mysql_argv(pod, pod, "--batch", "--skip-column-names", f"--execute={APPENDED}")
+        said = lab.node(pod.node).run(asked, check=False)
+        if said.exit_code != 0:
+            return pod.name, None
+        pairs = (line.split("\t") for line in said.text.splitlines())
+        return pod.name, {(client, int(number)) for client, number in pairs}
+
+    servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
+    return {name: found for name, found in threads.each(of, servers) if found is not None}
 
 
 def panics(lab: Lab, since: float) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from lab.observe.parse import parse_environment, subnet_of_key
 from lab.soak.records import ETCD, KERNEL, SUBNET_ENV, Line, spoken
 from lab.soak.spans import Span, without
 
-__all__ = ["Acting", "Change", "Said", "acting", "changes", "holder_of", "said"]
+__all__ = ["Acting", "Change", "Said", "acting", "changes", "devices", "holder_of", "said"]
 
 ADDRESS = re.compile(r"\[ADDR\](Deleted )?\d+: (\S+)\s+inet (\d+\.\d+\.\d+\.\d+)")
 """A line of `ip -o monitor label`."""
@@ -114,6 +114,12 @@ def _of_v2(lines: Sequence[Line]) -> Iterator[Change]:
 
 def _decoded(text: str) -> str:
     return base64.b64decode(text).decode(errors="replace")
+
+
+def devices(lines: Sequence[Line], node: str) -> set[str]:
+    """Every device that a machine was seen to have."""
+    seen = (LINK.match(line.text or "") for line in spoken(lines, node, KERNEL))
+    return {found[2] for found in seen if found is not None and not found[1]}
 
 
 def said(lines: Sequence[Line], end: float) -> list[Said]:

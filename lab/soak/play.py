@@ -37,13 +37,14 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
         told = programs.end(workload.ASKED)
     now = Lab.get(lab.engine, lab.name)
     after = gather.standing(now)
+    rows = gather.rows(now, after.pods)
     return Evidence(
         applied=applied,
         seconds=seconds,
         gaps=tuple(workload.gaps(told, programs.began)),
         content=workload.other_content(told),
-        missing=workload.missing_rows(told),
-        unasked=workload.unasked_servers(told),
+        missing=workload.missing_rows(told, rows),
+        unasked=workload.unasked_servers(told, rows),
         wrong=wrong,
         subnets_before=before.subnets,
         subnets_after=after.subnets,

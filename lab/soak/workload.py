@@ -1,6 +1,6 @@
 """What runs on a lab's machines during a round: the workload, and who writes down what happens. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "STREAMS",
     "Told",
     "Wanted",
+    "acknowledged_rows",
     "gaps",
     "missing_rows",
     "other_content",
@@ -50,8 +51,8 @@ TAIL = 5
 TOGETHER = 2.0
 """Seconds between two troubles that are one."""
 
-ASKED = 45.0
-"""Seconds for the programs to tell what came of it; MySQL's clients ask their servers first."""
+ASKED = 15.0
+"""Seconds for the programs to tell what came of it."""
 
 ADDRESSES = 'ip -o -4 address show | sed "s/^/[ADDR]/"; exec "$@"'
 """What there is to begin with, in the words of `ip monitor`."""
@@ -150,16 +151,25 @@ def other_content(told: Told) -> tuple[str, ...]:
     )
 
 
-def missing_rows(told: Told) -> tuple[Missing, ...]:
-    """Rows that a server has acknowledged, and does not have."""
-    return tuple(
-        Missing(client, server, tuple(numbers))
+def acknowledged_rows(told: Told) -> set[tuple[str, str, int]]:
+    """Rows that a server has acknowledged to a client: client, server and number."""
+    return {
+        (client, server, number)
         for client, said in _by(told, ROWS).items()
-        for server, numbers in said["missing"].items()
-    )
+        for server, numbers in said["acknowledged"].items()
+        for number in numbers
+    }
 
 
-def unasked_servers(told: Told) -> tuple[str, ...]:
-    """Servers that no client could ask which rows they have."""
-    silent = [set(said["silent"]) for said in _by(told, ROWS).values()]
-    return tuple(sorted(set.intersection(*silent))) if silent else ()
+def missing_rows(told: Told, found: Mapping[str, Collection[tuple[str, int]]]) -> tuple[Missing, ...]:
+    """Acknowledged rows that a server does not have; `found` are those that it has, by client and number."""
+    missing: dict[tuple[str, str], list[int]] = {}
+    for client, server, number in sorted(acknowledged_rows(told)):
+        if server in found and (client, number) not in found[server]:
+            missing.setdefault((client, server), []).append(number)
+    return tuple(Missing(client, server, tuple(numbers)) for (client, server), numbers in missing.items())
+
+
+def unasked_servers(told: Told, found: Collection[str]) -> tuple[str, ...]:
+    """Servers with acknowledged rows that could not be asked which they have."""
+    return tuple(sorted({server for _, server, _ in acknowledged_rows(told)} - {*found}))

@@ -112,6 +112,17 @@ def test_a_device_that_was_not_there_before_or_a_rule_that_is_missing_is_a_viola
     assert violations(SPEC, Evidence((), remains_before={ONE: before}, remains_after={})) == ()
 
 
+def test_a_second_device_of_flannel_is_a_violation_also_if_it_is_gone_in_the_end() -> None:
+    words = "8: flannel1: <POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP> mtu 1472 qdisc pfifo_fast state UNKNOWN"
+    made = Line(3.0, ONE, "kernel", f"[LINK]{words}")
+    gone = Line(9.0, ONE, "kernel", f"[LINK]Deleted {words}")
+    before = {ONE: Remains(devices=("eth0", "flannel0"))}
+    (found,) = violations(SPEC, Evidence((), lines=(made, gone), remains_before=before))
+    assert (found.kind, found.subject, found.seen) == ("devices", ONE, "flannel1")
+    own = Line(3.0, ONE, "kernel", "[LINK]7: flannel0: <POINTOPOINT,NOARP> mtu 1472 state DOWN")
+    assert violations(SPEC, Evidence((), lines=(own,), remains_before=before)) == ()
+
+
 def test_a_round_in_which_everything_held_has_no_violation() -> None:
     subnets = {ONE: "10.2.3.1/24"}
     assert violations(SPEC, Evidence((), subnets_before=subnets, subnets_after=subnets, panics={})) == ()

@@ -248,12 +248,13 @@ def test_troubles_of_tcp_that_follow_each_other_are_one_and_those_of_a_peer_that
 
 def test_rows_that_are_missing_are_told_and_servers_that_nobody_could_ask() -> None:
     told: Told = {
-        ("a", "rows"): {"missing": {"mysql01": [3, 4]}, "silent": {"mysql02": "timed out"}},
-        ("b", "rows"): {"missing": {}, "silent": {"mysql02": "timed out", "mysql01": "timed out"}},
+        ("a", "rows"): {"acknowledged": {"mysql01": [1, 3, 4], "mysql02": [1]}},
+        ("b", "rows"): {"acknowledged": {"mysql01": [1], "mysql02": []}},
     }
-    assert workload.missing_rows(told) == (Missing("a", "mysql01", (3, 4)),)
-    assert workload.unasked_servers(told) == ("mysql02",)
-    assert workload.unasked_servers({}) == ()
+    has = {"mysql01": {("a", 1), ("a", 2), ("b", 1)}}  # more than was acknowledged is well
+    assert workload.missing_rows(told, has) == (Missing("a", "mysql01", (3, 4)),)
+    assert workload.unasked_servers(told, has) == ("mysql02",)
+    assert workload.unasked_servers({}, {}) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 Argument: {"own": ADDRESS, "name": NAME, "servers": {NAME: {"address": ADDRESS, "password": TEXT}}}; `own`
 is docker0's address. It prints {"ready": true} at once. Given a line, it begins and prints
 {"now": MONOTONIC}: each server gets this client's rows, five a second, in the table lab_soak.appended. Given
-an empty line, or no more, it stops, asks each server which rows it has, and prints
-    {"acknowledged": {NAME: N}, "missing": {NAME: [NUMBER, ...]}, "silent": {NAME: WORDS},
-     "gaps": [[NAME, FROM, TO], ...]}
-`missing` are acknowledged rows that are not there, and `silent` servers that could not be asked. In a gap no
-row was acknowledged for more than a second. Times are of CLOCK_MONOTONIC.
+an empty line, or no more, it stops, and prints
+    {"acknowledged": {NAME: [NUMBER, ...]}, "gaps": [[NAME, FROM, TO], ...]}
+In a gap no row was acknowledged for more than a second. Times are of CLOCK_MONOTONIC.
 """
 
 import json
@@ -30,9 +28,6 @@ PATIENCE = 5
 GAP = 1.0
 """Seconds without a row."""
 
-ASKED = 30.0
-"""Seconds in which a server has to say what rows it has."""
-
 MADE = (
     "CREATE DATABASE IF NOT EXISTS lab_soak",
     "CREATE TABLE IF NOT EXISTS lab_soak.appended"
@@ -51,8 +46,6 @@ class Server:
         self._over = over
         self.acknowledged: set[int] = set()
         self.gaps: list[tuple[float, float]] = []
-        self.missing: list[int] = []
-        self.silent = ""
 
     def _connect(self) -> Any:
         return pymysql.connect(
@@ -92,21 +85,6 @@ class Server:
         if (now := time.monotonic()) - last > GAP:
             self.gaps.append((last, now))
 
-    def ask(self) -> None:
-        """Which acknowledged rows it does not have."""
-        deadline = time.monotonic() + ASKED
-        while self.acknowledged:
-            try:
-                with self._connect() as connection, connection.cursor() as cursor:
-                    cursor.execute("SELECT number FROM lab_soak.appended WHERE client = %s", [self._client])
-                    self.missing = sorted(self.acknowledged - {number for (number,) in cursor.fetchall()})
-                    return
-            except (pymysql.MySQLError, OSError) as error:
-                if time.monotonic() >= deadline:
-                    self.silent = str(error)
-                    return
-                threading.Event().wait(EVERY)
-
 
 def main(asked: Mapping[str, Any]) -> None:
     """Append from one line to an empty one."""
@@ -124,16 +102,9 @@ def main(asked: Mapping[str, Any]) -> None:
     over.set()
     for task in tasks:
         task.join()
-    asking = [threading.Thread(target=server.ask) for server in servers]
-    for task in asking:
-        task.start()
-    for task in asking:
-        task.join()
     say(
         {
-            "acknowledged": {server.name: len(server.acknowledged) for server in servers},
-            "missing": {server.name: server.missing for server in servers if server.missing},
-            "silent": {server.name: server.silent for server in servers if server.silent},
+            "acknowledged": {server.name: sorted(server.acknowledged) for server in servers},
             "gaps": [[server.name, *gap] for server in servers for gap in server.gaps],
         }
     )

@@ -19,6 +19,7 @@ EVERY: tuple[Callable[[LabSpec, Evidence], Iterator[Violation]], ...] = (
     flows.rows,
     flows.content,
     ends.checks,
+    ends.devices,
     ends.remains,
     ends.subnets,
     leases.readiness,

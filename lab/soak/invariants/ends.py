@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from lab.soak import history
 from lab.soak.evidence import Evidence
 from lab.soak.invariants.model import RECOVERY, Violation
 from lab.soak.recipes import RECIPES
 from lab.soak.remains import differences
 from lab.spec import LabSpec
 
-__all__ = ["checks", "left", "panics", "remains", "subnets"]
+__all__ = ["checks", "devices", "left", "panics", "remains", "subnets"]
 
 
 def panics(_spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
@@ -35,6 +36,16 @@ def remains(_spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
     for node, before in evidence.remains_before.items():
         if node in evidence.remains_after and (seen := differences(before, evidence.remains_after[node])):
             yield Violation("remains", node, "the devices, rules and processes that it had", seen)
+
+
+def devices(_spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
+    """However often flanneld tries, it makes the devices that it had, and no other."""
+    for node, before in evidence.remains_before.items():
+        made = history.devices(evidence.lines, node) - set(before.devices)
+        if others := sorted(name for name in made if name.startswith("flannel")):
+            had = [name for name in before.devices if name.startswith("flannel")]
+            expected = f"flanneld to make no device but {', '.join(had) or 'none'}"
+            yield Violation("devices", node, expected, ", ".join(others))
 
 
 def subnets(spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
