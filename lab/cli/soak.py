@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -37,7 +37,12 @@ ROUNDS = 5
     callback=given("--for", duration),
     help="Instead: as many rounds as begin within this time, such as 10m.",
 )
-@click.option("--faults", metavar="NAME,...", default="", help="Only these faults.")
+@click.option(
+    "--faults",
+    metavar="NAME[=WEIGHT],...",
+    callback=given("--faults", generate.weights),
+    help="Only these faults; one with the weight 3 comes as often as three with 1.",
+)
 @click.option("--replay", type=Path, metavar="FILE", help="Play the schedule in this file instead.")
 @click.option("-o", "--output", type=Path, metavar="FILE", help="Write the shortest failing schedule there.")
 @click.option(
@@ -55,7 +60,7 @@ def soak(
     seed: int | None,
     rounds: int | None,
     seconds: float | None,
-    faults: str,
+    faults: Mapping[str, float] | None,
     replay: Path | None,
     output: Path | None,
     tries: int,
@@ -82,7 +87,7 @@ def soak(
         planned = iter(given_schedule.rounds)
     else:
         seed = random.randrange(10**6) if seed is None else seed  # noqa: S311 - any will do
-        planned = _drawn(lab, seed, [word for word in faults.split(",") if word])
+        planned = _drawn(lab, seed, faults)
         planned = itertools.islice(planned, rounds or ROUNDS) if seconds is None else _for(planned, seconds)
     if dry_run:
         echo(schedule.written(Schedule(seed=seed, rounds=tuple(planned))).rstrip())
@@ -112,7 +117,7 @@ def _refuse(option: str, is_given: bool, others: Mapping[str, bool]) -> None:
             raise Unfit(f"{option} and {other} cannot be given together")
 
 
-def _drawn(lab: Lab, seed: int, only: Sequence[str]) -> Iterator[Round]:
+def _drawn(lab: Lab, seed: int, only: Mapping[str, float] | None) -> Iterator[Round]:
     return (generate.draw_round(seed, number, lab.spec, only) for number in itertools.count())
 
 

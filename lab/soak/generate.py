@@ -1,6 +1,7 @@
 """Draws a schedule from a seed: the same seed and lab, the same schedule. Pure."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Mapping
 from random import Random
 
 from lab.errors import Unfit
@@ -9,7 +10,7 @@ from lab.soak.schedule import Entry, Round, Schedule
 from lab.spec import LabSpec
 from lab.validation import similar
 
-__all__ = ["draw", "draw_round"]
+__all__ = ["draw", "draw_round", "weights"]
 
 FAULTS = (2, 5)
 """In a round, at least and at most."""
@@ -18,23 +19,40 @@ SPAN = 8.0
 """Seconds within which the faults of a round begin."""
 
 
-def draw(seed: int, spec: LabSpec, rounds: int, only: Collection[str] = ()) -> Schedule:
+def weights(text: str) -> Mapping[str, float]:
+    """`NAME[=WEIGHT],...`: how often each fault is to be drawn, beside the others. Raises `Unfit`."""
+    found = {}
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name, equals, number = word.partition("=")
+        if name not in RECIPES:
+            known = similar(name, RECIPES) or f"; those that are: {', '.join(RECIPES)}"
+            raise Unfit(f"{name} is no fault that a search draws{known}")
+        try:
+            found[name] = float(number) if equals else RECIPES[name].weight
+        except ValueError:
+            found[name] = math.nan
+        if not 0 < found[name] < math.inf:
+            raise Unfit(f"the weight of {name} is {number!r}; expected a number above 0, such as 3")
+    return found
+
+
+def draw(seed: int, spec: LabSpec, rounds: int, only: Mapping[str, float] | None = None) -> Schedule:
     """So many rounds. Raises `Unfit`."""
     return Schedule(seed=seed, rounds=tuple(draw_round(seed, number, spec, only) for number in range(rounds)))
 
 
-def draw_round(seed: int, number: int, spec: LabSpec, only: Collection[str] = ()) -> Round:
-    """One of them, whatever the others. Raises `Unfit` for a fault that is not drawn, or if none can be."""
-    for name in only:
-        if name not in RECIPES:
-            known = similar(name, RECIPES) or f"; those that are: {', '.join(RECIPES)}"
-            raise Unfit(f"{name} is no fault that a search draws{known}")
+def draw_round(seed: int, number: int, spec: LabSpec, only: Mapping[str, float] | None = None) -> Round:
+    """One of them, whatever the others, from all faults or those of `only`, by their weights.
+
+    Raises `Unfit` if the lab can have none of them.
+    """
     random = Random(f"{seed} {number}")  # noqa: S311 - it is to be foreseeable
-    recipes = {name: recipe for name, recipe in RECIPES.items() if not only or name in only}
+    often = only or {name: recipe.weight for name, recipe in RECIPES.items()}
+    recipes = {name: RECIPES[name] for name in often}
     entries: list[Entry] = []
     wanted = random.randint(*FAULTS)
     for _ in range(20 * wanted):  # of faults that this lab cannot have, nothing comes
-        name = random.choices(list(recipes), [recipe.weight for recipe in recipes.values()])[0]
+        name = random.choices(list(often), list(often.values()))[0]
         found = _entry(name, recipes[name], spec, random)
         if found is not None and not any(_same(found, other) for other in entries):
             entries.append(found)

@@ -109,12 +109,24 @@ def test_what_is_drawn_can_be_asked_for(lab: LabSpec) -> None:
 
 
 def test_only_the_faults_that_are_named_are_drawn_and_a_wrong_name_is_told() -> None:
-    only = generate.draw(1, SPEC, 20, ["loss", "delay"])
+    only = generate.draw(1, SPEC, 20, generate.weights("loss, delay"))
     assert {entry.fault for one in only.rounds for entry in one.faults} == {"loss", "delay"}
     with pytest.raises(Unfit, match="etcd-stpo is no fault that a search draws; did you mean etcd-stop"):
-        generate.draw(1, SPEC, 1, ["etcd-stpo"])
+        generate.weights("etcd-stpo")
     with pytest.raises(Unfit, match="cannot have any of these faults: etcd-member-loss"):
-        generate.draw(1, SPEC, 1, ["etcd-member-loss"])
+        generate.draw(1, SPEC, 1, generate.weights("etcd-member-loss"))
+
+
+def test_a_fault_with_more_weight_comes_more_often() -> None:
+    drawn = generate.draw(1, SPEC, 300, generate.weights("loss=9,delay"))
+    every = [entry.fault for one in drawn.rounds for entry in one.faults]
+    assert every.count("loss") > 1.2 * every.count("delay")  # not nine times: a node has each fault once
+
+
+@pytest.mark.parametrize("text", ["loss=", "loss=0", "loss=-1", "loss=much", "loss=inf"])
+def test_a_weight_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Unfit, match=r"the weight of loss is '.*'; expected a number above 0"):
+        generate.weights(text)
 
 
 @pytest.mark.parametrize(
