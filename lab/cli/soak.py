@@ -13,6 +13,7 @@ from lab.cli.common import as_json, echo, given, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
+from lab.events import Reporter
 from lab.faults import control
 from lab.faults.options import duration
 from lab.progress import on_terminal
@@ -96,11 +97,7 @@ def soak(
     with lock.held(engine.id, name), on_terminal() as progress:
         if seed is not None:
             progress.note(f"seed {seed}")
-        for outcome in search(lab, planned, progress, tries=tries):
-            outcomes.append(outcome)
-            progress.note(render.line(outcome))
-            if outcome.violations and not keep_going:
-                break
+        ended = _search(lab, planned, progress, outcomes, tries=tries, keep_going=keep_going)
     failed = [outcome for outcome in outcomes if outcome.violations]
     if failed and output is not None:
         _write(output, tuple(outcome.shortest or outcome.planned for outcome in failed))
@@ -108,7 +105,30 @@ def soak(
         print_json(render.document(outcomes, seed))
     else:
         echo(render.report(outcomes))
+    if ended is not None:
+        raise ended
     return 1 if failed else 0
+
+
+def _search(
+    lab: Lab,
+    planned: Iterator[Round],
+    progress: Reporter,
+    outcomes: list[Outcome],
+    *,
+    tries: int,
+    keep_going: bool,
+) -> LabError | None:
+    """Search, and add what each round came to; the error that ended it, which is to be told last."""
+    try:
+        for outcome in search(lab, planned, progress, tries=tries):
+            outcomes.append(outcome)
+            progress.note(render.line(outcome))
+            if outcome.violations and not keep_going:
+                break
+    except LabError as error:
+        return error
+    return None
 
 
 def _refuse(option: str, is_given: bool, others: Mapping[str, bool]) -> None:

@@ -14,7 +14,7 @@ from lab.soak.outcome import Outcome
 from lab.soak.play import play
 from lab.soak.schedule import Round
 from lab.soak.settle import settle
-from lab.soak.shrink import shrink
+from lab.soak.shrink import Enough, shrink
 
 __all__ = ["TRIES", "restore", "search"]
 
@@ -68,7 +68,11 @@ def _shortest(
 
     def again(smaller: Round) -> bool:
         nonlocal wrong
-        restore(lab, wrong=wrong)
+        try:
+            restore(lab, wrong=wrong)
+        except LabError as error:
+            progress.note(error.message)
+            raise Enough from error
         with progress.step(f"{len(smaller.faults)} of {len(planned.faults)} faults") as within:
             seen = judge(lab, smaller, within)
         wrong = bool(seen.wrong)
@@ -80,17 +84,32 @@ def _shortest(
 def restore(lab: Lab, *, wrong: bool = False) -> None:
     """Have every check hold: by itself, or after all machines were rebooted. Raises `LabError`.
 
-    What is known to be `wrong` has had its time already.
+    What is known to be `wrong` has had its time already. A flannel that misses others which start at the same
+    moment is given a second chance, in which they start one after the other.
     """
-    if not settle(lab, 0.0 if wrong else RIGHT * patience()):
-        return
-    threads.each(lambda node: _reboot(lab, node), list(lab.nodes.values()))
-    if found := settle(lab, RIGHT * patience()):
+    found = settle(lab, 0.0 if wrong else RIGHT * patience())
+    for reboot in (_reboot_together, _reboot_in_turn):
+        if not found:
+            return
+        reboot(lab)
+        found = settle(lab, RIGHT * patience())
+    if found:
         ids = ", ".join(dict.fromkeys(item.id for item in found))
         raise LabError(
             f"the lab {lab.name} cannot be made right again, not by a reboot of its machines either: {ids}",
             hint="Look at it: lab check; or begin with another lab.",
         )
+
+
+def _reboot_together(lab: Lab) -> None:
+    threads.each(lambda node: _reboot(lab, node), list(lab.nodes.values()))
+
+
+def _reboot_in_turn(lab: Lab) -> None:
+    for node in lab.nodes.values():
+        _reboot(lab, node)
+        for unit in node.services:
+            node.start_service(unit)
 
 
 def _reboot(lab: Lab, node: Node) -> None:

@@ -7,23 +7,26 @@ from collections.abc import Callable, Sequence
 
 from lab.soak.schedule import Entry, Round
 
-__all__ = ["shrink"]
+__all__ = ["Enough", "shrink"]
 
 Violates = Callable[[Round], bool]
 
 
-class _Spent(Exception):
-    """No more tries."""
+class Enough(Exception):
+    """No more tries: `violates` may raise it, too."""
 
 
 def shrink(found: Round, violates: Violates, tries: int) -> Round:
-    """The shortest that `violates` and that was found in so many tries; at worst the one that was given."""
+    """The shortest that `violates` and that was found in so many tries; at worst the one that was given.
+
+    It ends early where `violates` raises `Enough`.
+    """
     left, best = tries, found.faults
 
     def test(entries: Sequence[Entry]) -> bool:
         nonlocal left, best
         if left == 0:
-            raise _Spent
+            raise Enough
         left -= 1
         if not violates(Round(faults=tuple(entries))):
             return False
@@ -33,7 +36,7 @@ def shrink(found: Round, violates: Violates, tries: int) -> Round:
     try:
         _fewest(best, test)
         _briefest(lambda: best, test)
-    except _Spent:
+    except Enough:
         pass
     return Round(faults=best)
 

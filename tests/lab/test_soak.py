@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import cast
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import spec
+from lab import checks, spec
+from lab.cli import soak as cli
 from lab.cluster import Lab
-from lab.errors import Unfit
+from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.faults.registry import fault_named
 from lab.faults.targets import Setting
@@ -25,7 +27,7 @@ from lab.soak.recipes import RECIPES, Recipe
 from lab.soak.schedule import Entry, Round, Schedule
 from lab.soak.shrink import shrink
 from lab.spec import LabSpec
-from tests.lab.examples import SPEC
+from tests.lab.examples import SPEC, with_no_routes
 from tests.schemas import problems
 
 ONE, TWO, MASTER = "centos-minion01", "centos-minion02", "centos-master"
@@ -260,3 +262,34 @@ def test_a_search_tells_which_round_did_not_hold_and_the_fewest_faults(
     assert problems("soak", render.document([first, second], 7)) == []
     (unshrunk,) = [item for item in searched(monkeypatch, judge, 0) if item.violations]
     assert unshrunk.shortest is None
+
+
+def test_a_lab_that_cannot_be_made_right_again_ends_the_search_with_what_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    restored: list[bool] = []
+
+    def restore(_lab: Lab, *, wrong: bool = False) -> None:
+        restored.append(wrong)
+        if wrong:
+            raise LabError("the lab x cannot be made right again")
+
+    def judge(_lab: Lab, planned: Round, _progress: Reporter) -> Evidence:
+        wrong = tuple(checks.failed(checks.judge(with_no_routes())))
+        return Evidence(tuple(Applied(entry, entry.at, entry.ends) for entry in planned.faults), wrong=wrong)
+
+    monkeypatch.setattr(search, "restore", restore)
+    monkeypatch.setattr(cli, "search", partial(search.search, judge=judge))
+
+    class Pretended:
+        spec = SPEC
+
+    outcomes: list[Outcome] = []
+    rounds = iter([Round(faults=ALL[:3]), Round(faults=ALL[3:6])])
+    lab = cast(Lab, Pretended())
+    error = cli._search(lab, rounds, Reporter(), outcomes, tries=5, keep_going=True)
+    assert error is not None
+    assert error.message == "the lab x cannot be made right again"
+    (found,) = outcomes
+    assert found.shortest == found.planned  # nothing shorter was tried
+    assert restored == [False, True, True]
