@@ -54,6 +54,8 @@ class Dialect:
     """wireguard: a route for each peer's subnet. flannel has one for the whole Network."""
     ipip_always_onlink: bool = True
     """ipip: a route that DirectRouting leads past the tunnel is onlink, too."""
+    ipv6_header: bool = False
+    """vxlan: the MTU leaves room for IPv6's header, which is the longer one. flannel reckons with IPv4's."""
 
 
 OURS = Dialect(
@@ -64,6 +66,7 @@ OURS = Dialect(
     fdb_clean=True,
     wireguard_by_peer=True,
     ipip_always_onlink=False,
+    ipv6_header=True,
 )
 """flanneld_py: the tutorial's flannel0, and everything else as flannel has it today."""
 

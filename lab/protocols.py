@@ -1,12 +1,13 @@
 """What observation and the tutorial's replay need of a lab. `lab.cluster.Lab` provides it; so can a test."""
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from lab.engine import Command, Ended, ExecResult
 from lab.pods import RunningPod
 from lab.spec import LabSpec
+from lab.spec.segment import Subnets
 
 __all__ = ["Conversation", "LabAccess", "NodeAccess", "Runs"]
 
@@ -49,8 +50,8 @@ class NodeAccess(Runs, Protocol):
     """A machine that runs."""
 
     @property
-    def address(self) -> IPv4Address:
-        """Its address in the underlay."""
+    def address(self) -> IPv4Address | IPv6Address:
+        """Its address in the underlay: IPv4's, if it has one."""
 
     def run_each(self, commands: Mapping[str, Command], *, within: float) -> Mapping[str, Ended]:
         """Run commands at the same time, each to its end; what is late is killed with its children.
@@ -70,7 +71,7 @@ class LabAccess(Protocol):
         """What it was made from."""
 
     @property
-    def segments(self) -> Mapping[str, IPv4Network]:
+    def segments(self) -> Mapping[str, Subnets]:
         """The subnets of its underlay's segments, the first of the lab file first."""
 
     @property

@@ -32,6 +32,8 @@ class NodeStatus:
     """What it is to run; none while it does not say."""
     subnet: str
     """FLANNEL_SUBNET of its /run/flannel/subnet.env, or empty."""
+    subnet6: str = ""
+    """FLANNEL_IPV6_SUBNET, or empty."""
     flanneld: str = ""
     """Which one it runs: flanneld_py or the path that the lab file gives, and what `-version` says."""
     silences: tuple[Silent, ...] = ()
@@ -68,6 +70,7 @@ def nodes(seen: Observation) -> Sequence[NodeStatus]:
 def _node(seen: Observation, node: NodeObservation) -> NodeStatus:
     spec = seen.node_spec(node.name)
     env = known(node.subnet_env)
+    told = parse_environment(env.text or "") if env is not None else {}
     version = known(node.version)
     program = spec.flanneld.program.path if spec.flanneld.program else "flanneld_py"
     return NodeStatus(
@@ -76,7 +79,8 @@ def _node(seen: Observation, node: NodeObservation) -> NodeStatus:
         address=str(node.address),
         state=node.state,
         services=known(node.services) or (),
-        subnet=parse_environment(env.text).get("FLANNEL_SUBNET", "") if env and env.text else "",
+        subnet=told.get("FLANNEL_SUBNET", ""),
+        subnet6=told.get("FLANNEL_IPV6_SUBNET", ""),
         flanneld=f"{program} {version}" if version else "",
         silences=node.silences if node.state == "running" else (),
     )

@@ -6,12 +6,12 @@ The checks expect it, the plan and the reports ask for it. A backend is one modu
 from collections.abc import Mapping
 
 from lab.backends.direct import ALLOC, EXTENSION, HOST_GW
-from lab.backends.model import Backend, BackendConfig, Expected, Member, Overlay, Peer
+from lab.backends.model import Backend, BackendConfig, Expected, Member, Overlay, Peer, Side
 from lab.backends.tunnels import IPIP, WIREGUARD
 from lab.backends.udp import UDP
 from lab.backends.vxlan import VXLAN
 
-__all__ = ["BACKENDS", "Backend", "BackendConfig", "Expected", "Member", "Overlay", "Peer", "backend"]
+__all__ = ["BACKENDS", "Backend", "BackendConfig", "Expected", "Member", "Overlay", "Peer", "Side", "backend"]
 
 BACKENDS: Mapping[str, Backend] = {
     known.name: known for known in (UDP, VXLAN, HOST_GW, ALLOC, EXTENSION, WIREGUARD, IPIP)

@@ -1,9 +1,9 @@
 """What there is to know of a backend, and what it makes of a set of leases on one machine."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from lab.flannel import Dialect
 
@@ -16,6 +16,7 @@ __all__ = [
     "Member",
     "Overlay",
     "Peer",
+    "Side",
     "route_of_the_kernel",
     "routes_by_the_underlay",
     "through_tunnel",
@@ -37,15 +38,17 @@ class BackendConfig:
     """vxlan and wireguard: of the underlay, where it is not to be taken from the interface."""
     direct_routing: bool = False
     """vxlan and ipip: a peer on the same network is reached without a tunnel."""
+    mode: str = "separate"
+    """wireguard: whether IPv4 and IPv6 have a device each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A machine of the overlay, as far as it matters to a backend."""
+    """A machine of the overlay, as far as it matters to a backend, by one family of addresses."""
 
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     """In the underlay: the one that its lease is to name."""
-    subnet: IPv4Network | None
+    subnet: IPv4Network | IPv6Network | None
     """Of its lease; None where nobody can tell."""
     underlay_mtu: int | None
     """Of the interface that its flanneld takes; None where that is missing or not known."""
@@ -57,8 +60,8 @@ class Member:
 class Peer:
     """Another machine's lease."""
 
-    subnet: IPv4Network
-    address: IPv4Address
+    subnet: IPv4Network | IPv6Network
+    address: IPv4Address | IPv6Address
     mac: str
     """vxlan: of its device, as its lease has it."""
     direct: bool = True
@@ -69,14 +72,19 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The overlay, as it is to one machine."""
+    """The overlay, as it is to one machine, by one family of addresses."""
 
     config: BackendConfig
     dialect: Dialect
     """Of the machine's flanneld."""
-    network: IPv4Network
+    network: IPv4Network | IPv6Network
     own: Member
     peers: tuple[Peer, ...]
+
+    @property
+    def family(self) -> int:
+        """The version of IP."""
+        return self.network.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +94,9 @@ class Forms:
     lease: Mapping[str, object] | None
     """What the machine's own lease says beside its public address."""
     routes: frozenset[str] | None
-    """All that lead into the overlay but docker0's, as `ip -4 route` writes them."""
-    address_length: int = 32
-    """Of the address of the backend's device."""
+    """All that lead into the overlay but docker0's, as `ip route` writes them."""
+    address_length: int | None = None
+    """Of the address of the backend's device; None for that of a single address."""
     neighbours: frozenset[str] | None = None
     """On its device: "ADDRESS MAC"."""
     fdb: frozenset[str] | None = None
@@ -96,15 +104,15 @@ class Forms:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What must be seen on a machine. None: nobody can tell, and nothing is compared."""
+class Side:
+    """What must be seen on a machine of one family of addresses. None: nobody can tell."""
 
-    mtu: int | None
-    """Of docker0 and pods, and of flannel's device."""
-    value: str | None
-    """The lease's."""
+    family: int
+    """The version of IP."""
     device: str | None
     """flannel's own; empty for none."""
+    mtu: int | None
+    """The device's."""
     address: str | None
     """The device's."""
     queue: int | None
@@ -112,6 +120,18 @@ class Expected:
     routes: frozenset[str] | None
     neighbours: frozenset[str] | None
     fdb: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must be seen on a machine. None: nobody can tell, and nothing is compared."""
+
+    mtu: int | None
+    """Of docker0 and pods: what fits into the overlay by each of its families."""
+    value: str | None
+    """The lease's."""
+    sides: tuple[Side, ...]
+    """By family, IPv4's first."""
     fdb_only: bool
     """Whether there may be no other FDB entries."""
 
@@ -123,6 +143,10 @@ class Backend:
     name: str
     overhead: int = 0
     """Bytes that it takes off the underlay's MTU."""
+    longer: int = 0
+    """Bytes more that it takes where IPv6 carries it."""
+    ipv6: bool = True
+    """Whether it carries IPv6."""
     takes_mtu: bool = False
     """Whether its configuration may say the underlay's MTU."""
     hops: int | None = None
@@ -131,40 +155,65 @@ class Backend:
     """Whether pods' packets cross the machines' network under the pods' own addresses."""
     delivers: bool = True
     """Whether it carries packets, instead of leaving them to somebody else."""
-    device: Callable[[BackendConfig], str] | None = None
-    """The name of its device; None for no device, or none that is known."""
+    device: Callable[[BackendConfig, int], str] | None = None
+    """The name of its device of one family; None for no device, or none that is known."""
     queue: int | None = None
     """Its device's transmit queue length in packets, where that is certain."""
     forms: Callable[[Overlay], Forms] | None = None
     """What it makes of leases; None where nobody here knows, and then only what depends on no backend is
     compared."""
 
-    def device_name(self, config: BackendConfig) -> str:
+    def device_name(self, config: BackendConfig, family: int = 4) -> str:
         """Of its device with this configuration; empty for none that is known."""
-        return self.device(config) if self.device is not None else ""
+        return self.device(config, family) if self.device is not None else ""
 
-    def expected(self, overlay: Overlay) -> Expected:
-        """What a machine must look like."""
+    def expected(self, overlays: Sequence[Overlay]) -> Expected:
+        """What a machine must look like. `overlays` has the overlay by each of its families."""
+        forms = [
+            self.forms(overlay) if self.forms is not None else Forms(lease=None, routes=None)
+            for overlay in overlays
+        ]
+        sides = tuple(self._side(overlay, form) for overlay, form in zip(overlays, forms, strict=True))
+        mtus = [side.mtu for side in sides if side.mtu is not None]
+        return Expected(
+            mtu=min(mtus) if mtus else None,
+            value=_value(overlays, [form.lease for form in forms]),
+            sides=sides,
+            fdb_only=overlays[0].dialect.fdb_clean,
+        )
+
+    def _side(self, overlay: Overlay, forms: Forms) -> Side:
         own, config = overlay.own, overlay.config
         underlay = (config.mtu if self.takes_mtu else None) or own.underlay_mtu
-        forms = self.forms(overlay) if self.forms is not None else Forms(lease=None, routes=None)
-        return Expected(
-            mtu=underlay - self.overhead if underlay else None,
-            value=_value(overlay, forms.lease) if forms.lease is not None else None,
-            device=self.device_name(config) if self.forms is not None else None,
-            address=f"{own.subnet.network_address}/{forms.address_length}" if own.subnet else None,
+        longer = self.longer if overlay.family == 6 and overlay.dialect.ipv6_header else 0
+        length = overlay.network.max_prefixlen if forms.address_length is None else forms.address_length
+        return Side(
+            family=overlay.family,
+            device=self.device_name(config, overlay.family) if self.forms is not None else None,
+            mtu=underlay - self.overhead - longer if underlay else None,
+            address=f"{own.subnet.network_address}/{length}" if own.subnet else None,
             queue=self.queue,
             routes=forms.routes,
             neighbours=forms.neighbours,
             fdb=forms.fdb,
-            fdb_only=overlay.dialect.fdb_clean,
         )
 
 
-def _value(overlay: Overlay, lease: Mapping[str, object]) -> str:
-    """The text of the machine's own lease."""
-    ipv6 = {"PublicIPv6": None} if overlay.dialect.public_ipv6 else {}
-    return json.dumps({"PublicIP": str(overlay.own.address), **ipv6, **lease}, separators=(",", ":"))
+DATA = {4: "BackendData", 6: "BackendV6Data"}
+"""The key under which a lease has what a backend says of each family."""
+
+
+def _value(overlays: Sequence[Overlay], leases: Sequence[Mapping[str, object] | None]) -> str | None:
+    """The text of the machine's own lease; None where nobody can tell."""
+    addresses = {overlay.family: str(overlay.own.address) for overlay in overlays}
+    value: dict[str, object] = {"PublicIP": addresses.get(4, "0.0.0.0")}  # noqa: S104 - as flannel has it
+    if overlays[0].dialect.public_ipv6:
+        value["PublicIPv6"] = addresses.get(6)
+    for overlay, lease in zip(overlays, leases, strict=True):
+        if lease is None:
+            return None
+        value |= {DATA[overlay.family] if key == DATA[4] else key: held for key, held in lease.items()}
+    return json.dumps(value, separators=(",", ":"))
 
 
 def route_of_the_kernel(device: str, overlay: Overlay) -> frozenset[str] | None:

@@ -5,25 +5,27 @@ from lab.backends.model import Backend, BackendConfig, Forms, Overlay, routes_by
 __all__ = ["IPIP", "WIREGUARD"]
 
 
-def _wireguard_device(_config: BackendConfig) -> str:
-    return "flannel-wg"
+def _wireguard_device(config: BackendConfig, family: int) -> str:
+    return "flannel-wg-v6" if family == 6 and config.mode == "separate" else "flannel-wg"
 
 
 def _wireguard(overlay: Overlay) -> Forms:
     """Which key a machine's lease must have, nothing that `ip` shows of the device says."""
-    device = _wireguard_device(overlay.config)
+    device = _wireguard_device(overlay.config, overlay.family)
     there = (
         [peer.subnet for peer in overlay.peers] if overlay.dialect.wireguard_by_peer else [overlay.network]
     )
-    return Forms(lease=None, routes=frozenset(f"{network} dev {device} scope link" for network in there))
+    # `ip -6 route` names no scope.
+    scope = " scope link" if overlay.family == 4 else ""
+    return Forms(lease=None, routes=frozenset(f"{network} dev {device}{scope}" for network in there))
 
 
-def _ipip_device(_config: BackendConfig) -> str:
+def _ipip_device(_config: BackendConfig, _family: int) -> str:
     return "flannel.ipip"
 
 
 def _ipip(overlay: Overlay) -> Forms:
-    device = _ipip_device(overlay.config)
+    device = _ipip_device(overlay.config, overlay.family)
     through = through_tunnel(overlay)
     routes = frozenset(f"{peer.subnet} via {peer.address} dev {device} onlink" for peer in through)
     if overlay.config.direct_routing:
@@ -44,6 +46,7 @@ WIREGUARD = Backend(
 IPIP = Backend(
     name="ipip",
     overhead=20,  # IPv4
+    ipv6=False,
     hops=2,  # one for each machine's kernel, which forwards the packet
     device=_ipip_device,
     forms=_ipip,

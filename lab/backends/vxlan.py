@@ -13,12 +13,12 @@ from lab.backends.model import (
 __all__ = ["VXLAN"]
 
 
-def _device(config: BackendConfig) -> str:
-    return f"flannel.{config.vni}"
+def _device(config: BackendConfig, family: int) -> str:
+    return f"flannel{'-v6' if family == 6 else ''}.{config.vni}"
 
 
 def _forms(overlay: Overlay) -> Forms:
-    device, lease = _device(overlay.config), _lease(overlay)
+    device, lease = _device(overlay.config, overlay.family), _lease(overlay)
     through = through_tunnel(overlay)
     fdb = frozenset(f"{peer.mac} {peer.address}" for peer in through)
     if not overlay.dialect.vxlan_static:
@@ -37,13 +37,14 @@ def _lease(overlay: Overlay) -> dict[str, object] | None:
     if overlay.own.mac is None:
         return None  # without the machine's devices nobody can say which MAC its lease must have
     vni = {"VNI": overlay.config.vni} if overlay.dialect.vni else {}
-    mac = overlay.own.mac or f"that of {_device(overlay.config)}"
+    mac = overlay.own.mac or f"that of {_device(overlay.config, overlay.family)}"
     return {"BackendType": "vxlan", "BackendData": {**vni, "VtepMAC": mac}}
 
 
 VXLAN = Backend(
     name="vxlan",
     overhead=20 + 8 + 8 + 14,  # IPv4, UDP, VXLAN, and the inner Ethernet header
+    longer=20,  # IPv6's header has 40
     takes_mtu=True,
     hops=2,  # one for each machine's kernel, which forwards the packet
     device=_device,

@@ -1,10 +1,11 @@
 """What the checks of network devices have in common. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from lab.checks.finding import Comparison, Subject, compare, equal
 from lab.checks.values import Items, Missing, Text, Value
 from lab.observe import Link
+from lab.spec.segment import Family
 
 __all__ = ["NO_SUBNET", "addresses", "compare_address", "compare_link"]
 
@@ -14,16 +15,25 @@ NO_SUBNET = Missing("that of its lease, which it does not have")
 NO_DEVICE = Missing("no such device")
 
 
-def addresses(link: Link | None) -> Value:
-    """A device's IPv4 addresses."""
-    return NO_DEVICE if link is None else Items(link.addresses, none="no address", apart=", ")
+def addresses(link: Link | None, families: Collection[Family] = (4,)) -> Value:
+    """A device's addresses of these families."""
+    if link is None:
+        return NO_DEVICE
+    return Items(tuple(item for family in families for item in link.of(family)), "no address", ", ")
 
 
-def compare_address(subject: Subject, links: Mapping[str, Link], address: str | None) -> Comparison:
-    """The subject's device has this address, and no other."""
+def compare_address(
+    subject: Subject, links: Mapping[str, Link], wanted: Mapping[Family, str | None]
+) -> Comparison:
+    """The subject's device has this address of each of these families, and no other of them.
+
+    None is one that is not known, as without a lease.
+    """
     link = links.get(subject.part)
-    ok = address is not None and link is not None and link.addresses == (address,)
-    return compare(subject, ok, Text(address) if address is not None else NO_SUBNET, addresses(link))
+    ok = link is not None and all(link.of(family) == (address,) for family, address in wanted.items())
+    every = [address for address in wanted.values() if address is not None]
+    expected = Text(", ".join(every)) if len(every) == len(wanted) else NO_SUBNET
+    return compare(subject, ok, expected, addresses(link, wanted))
 
 
 def compare_link(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-__all__ = ["Between", "Data", "Failure", "Items", "Missing", "Number", "OneOf", "Text", "Value"]
+__all__ = ["AllOf", "Between", "Data", "Failure", "Items", "Missing", "Number", "OneOf", "Text", "Value"]
 
 Data: TypeAlias = bool | int | str | Sequence["Data"] | Mapping[str, "Data"] | None
 """What JSON can express."""
@@ -111,6 +111,23 @@ class Between:
     def text(self) -> str:
         """Both ends."""
         return f"{self.first} to {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Each of these is there."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def data(self) -> Data:
+        """All of them."""
+        return [value.data for value in self.values]
+
+    @property
+    def text(self) -> str:
+        """All of them."""
+        return " and ".join(value.text for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from lab.naming import Maker, name_option, our_version
 from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
-from lab.spec.segment import ONLY, interfaces
+from lab.spec.segment import ONLY, Subnets, interfaces
 
 if TYPE_CHECKING:
     from lab.faults.control import Started
@@ -48,8 +48,8 @@ class Lab:
     spec: LabSpec
     """As the engine's label has it: without what the pods' variables hold."""
     network: Network
-    segments: Mapping[str, IPv4Network]
-    """The subnets of the underlay's segments, the first of the lab file first."""
+    engines: Mapping[str, IPv4Network]
+    """The subnet that the engine has for each of the underlay's segments, the first of the lab file first."""
     nodes: Mapping[str, Node]
 
     @classmethod
@@ -65,9 +65,10 @@ class Lab:
         except LabError as error:
             raise Unreadable(networks[0], error.message) from error
         there = {network.labels.get(SEGMENT, ONLY): network for network in networks}
-        segments = {
+        engines = {
             item.name: there[item.name].underlay if item.name in there else NOWHERE for item in spec.segments
         }
+        segments = spec.subnets_of(engines)
         hosts = {node.name: interfaces(node, segments)[0].ip for node in spec.nodes}
         containers = {
             item.labels[NODE]: item for item in engine.containers({NAME: name}) if NODE in item.labels
@@ -77,7 +78,7 @@ class Lab:
             for node, address in hosts.items()
             if node in containers
         }
-        return cls(engine, spec, networks[0], segments, nodes)
+        return cls(engine, spec, networks[0], engines, nodes)
 
     @classmethod
     def get(cls, engine: Engine, name: str) -> "Lab":
@@ -95,14 +96,19 @@ class Lab:
         return self.spec.name
 
     @property
+    def segments(self) -> Mapping[str, Subnets]:
+        """The subnets of the underlay's segments, as nodes have addresses of them."""
+        return self.spec.subnets_of(self.engines)
+
+    @property
     def underlay(self) -> IPv4Network:
-        """The first segment's subnet."""
-        return next(iter(self.segments.values()))
+        """The first segment's subnet, as the engine has it."""
+        return next(iter(self.engines.values()))
 
     @property
     def has_its_networks(self) -> bool:
         """Whether every segment is there; an unfinished lab may lack some."""
-        return NOWHERE not in self.segments.values()
+        return NOWHERE not in self.engines.values()
 
     @property
     def maker(self) -> Maker:

@@ -139,8 +139,8 @@ class Making:
                 )
             raise
         (running,) = self.engine.containers(carried)
-        address = interfaces(node, {name: item.underlay for name, item in self.networks.items()})[0].ip
-        self.nodes[node.name] = Node(self.engine, running, address)
+        subnets = self.spec.subnets_of({name: item.underlay for name, item in self.networks.items()})
+        self.nodes[node.name] = Node(self.engine, running, interfaces(node, subnets)[0].ip)
 
     def _wait_for_unit(self, node: Node, unit: str) -> None:
         try:

@@ -13,7 +13,7 @@ from lab.node.services import IMPAIRED_UNIT
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
 from lab.spec.node import FROM_SUBNET_ENV
-from lab.spec.segment import Segment, interfaces, routes
+from lab.spec.segment import Segment, Subnets, interfaces, routes
 
 __all__ = [
     "Action",
@@ -266,13 +266,19 @@ def node_config(
     labels: Mapping[str, str],
 ) -> ContainerConfig:
     """The container that stands in for one machine. `networks` are the engine's, by segment."""
-    subnets = {segment: network.underlay for segment, network in networks.items()}
-    own = interfaces(node, subnets)
-    names = [networks[place.segment].name for place in node.attachments]
+    subnets = spec.subnets_of({segment: network.underlay for segment, network in networks.items()})
+    given_by_engine = {
+        networks[place.segment].name: str(networks[place.segment].underlay[place.host])
+        for place in node.attachments
+    }
     environment = {"LAB_SERVICES": " ".join(node.services), "container": "docker"}
-    if len(own) > 1:
+    if len(given_by_engine) > 1:
         # An engine may connect a container to its networks in any order.
-        environment["LAB_INTERFACES"] = " ".join(f"eth{index}={item.ip}" for index, item in enumerate(own))
+        environment["LAB_INTERFACES"] = " ".join(
+            f"eth{index}={address}" for index, address in enumerate(given_by_engine.values())
+        )
+    if addresses := _addresses(spec, node, subnets):
+        environment["LAB_ADDRESSES"] = " ".join(addresses)
     if ways := routes(node, spec.nodes, subnets):
         environment["LAB_ROUTES"] = " ".join(f"{way.to}={way.via}" for way in ways)
     units = [*([IMPAIRED_UNIT] if spec.impairments(node) else []), *node.units]
@@ -286,6 +292,7 @@ def node_config(
     sysctls = {
         **given.sysctls,
         **({} if forwards else {"net.ipv4.ip_forward": "0"}),
+        **(_of_ipv6(forwards) if spec.has_ipv6 else {}),
         **{name: value for name, value in node.sysctls.items() if name not in of_interfaces},
     }
     if node.runs("etcd") and spec.etcd_api == "v2":
@@ -296,11 +303,37 @@ def node_config(
         labels=labels,
         hostname=node.name,
         environment=environment,
-        networks={name: str(item.ip) for name, item in zip(names, own, strict=True)},
-        hosts={item.name: str(interfaces(item, subnets)[0].ip) for item in spec.nodes},
+        networks=given_by_engine,
+        hosts={
+            item.name: tuple(str(address.ip) for address in interfaces(item, subnets)[0].every)
+            for item in spec.nodes
+        },
         confinement=replace(given, sysctls=sysctls),
         volumes={seed: "/seed:ro"} if node.runs("docker") else {},
     )
+
+
+def _addresses(spec: LabSpec, node: NodeSpec, subnets: Mapping[str, Subnets]) -> Sequence[str]:
+    """What an interface has where that is not just what the engine gives it: INTERFACE=ADDRESS/LENGTH."""
+    segments = {segment.name: segment for segment in spec.segments}
+    found = zip(node.attachments, interfaces(node, subnets), strict=True)
+    return [
+        f"eth{index}={address}"
+        for index, (place, interface) in enumerate(found)
+        if not segments[place.segment].as_the_engine_gives
+        for address in interface.every
+    ]
+
+
+def _of_ipv6(forwards: bool) -> Mapping[str, str]:
+    """Settings of a machine in a lab with IPv6, which an engine whose networks have none turns off."""
+    return {
+        "net.ipv6.conf.all.disable_ipv6": "0",
+        "net.ipv6.conf.default.disable_ipv6": "0",
+        # Nobody else has its addresses; and they work at once, not after a second (RFC 4862, 5.4).
+        "net.ipv6.conf.default.accept_dad": "0",
+        "net.ipv6.conf.all.forwarding": "1" if forwards else "0",
+    }
 
 
 def ready(steps: Iterable[Step], done: frozenset[str]) -> tuple[Step, ...]:

@@ -292,7 +292,7 @@ class Engine:
         with attempt(f"creating container {config.name}"):
             host = self._api.create_host_config(
                 network_mode=next(iter(config.networks), "none"),
-                extra_hosts=dict(config.hosts),
+                extra_hosts=[f"{name}:{at}" for name, every in config.hosts.items() for at in every],
                 cap_add=list(given.capabilities),
                 devices=list(given.devices),
                 security_opt=list(given.security),

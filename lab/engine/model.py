@@ -88,7 +88,8 @@ class ContainerConfig:
     environment: Mapping[str, str] = field(default_factory=dict)
     networks: Mapping[str, str | None] = field(default_factory=dict)
     """Network name -> the address in it, if it is ours to choose; without any, there is no network."""
-    hosts: Mapping[str, str] = field(default_factory=dict)
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Name -> its addresses, for /etc/hosts."""
     confinement: Confinement = field(default_factory=Confinement)
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Volume name -> mount point; mounted read-only if the mount point ends in `:ro`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, TypeAlias
 
 from lab.faults.targets import Setting, Target
@@ -97,11 +97,11 @@ class Ask:
             return tuple(map(str, self.targets))
         return tuple(",".join(str(it) for it in self.targets if it.group == group) for group in groups)
 
-    def address(self, node: str) -> IPv4Address:
+    def address(self, node: str) -> IPv4Address | IPv6Address:
         """The one that a machine's lease names."""
         return self.setting.announced(node)
 
-    def addresses(self, node: str) -> Sequence[IPv4Address]:
+    def addresses(self, node: str) -> Sequence[IPv4Address | IPv6Address]:
         """All of a machine's in the underlay."""
         return self.setting.addresses(node)
 

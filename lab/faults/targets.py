@@ -7,12 +7,12 @@ with `*`. What is wrong is told with what would be right (`Unfit`).
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from lab.errors import Unfit
 from lab.spec import LabSpec, NodeSpec, ServiceName
 from lab.spec.interface import announced
-from lab.spec.segment import interfaces
+from lab.spec.segment import Subnets, interfaces
 from lab.validation import similar
 
 __all__ = ["GROUPS", "NONE", "Setting", "Target", "TargetKind", "nodes", "pair", "units"]
@@ -23,24 +23,33 @@ class Setting:
     """The lab that a fault is for."""
 
     spec: LabSpec
-    segments: Mapping[str, IPv4Network]
+    segments: Mapping[str, Subnets]
     """The subnets of the underlay's segments."""
 
-    def announced(self, name: str) -> IPv4Address:
-        """The address that a machine's lease names."""
-        return announced(self.spec, self._node(name), self.segments).address
+    def announced(self, name: str) -> IPv4Address | IPv6Address:
+        """The address that a machine's lease names: of both families IPv4's."""
+        return announced(self.spec, self._node(name), self.segments).address(self.spec.families)
 
-    def addresses(self, name: str) -> Sequence[IPv4Address]:
+    def addresses(self, name: str) -> Sequence[IPv4Address | IPv6Address]:
         """All that a machine has in the underlay."""
-        return [each.ip for each in interfaces(self._node(name), self.segments)]
+        return [item.ip for each in interfaces(self._node(name), self.segments) for item in each.every]
 
     def _node(self, name: str) -> NodeSpec:
         return next(node for node in self.spec.nodes if node.name == name)
 
     def network(self, name: str, device: str) -> IPv4Network:
-        """The segment that a machine's device is on: of eth0, if it is none of those that the lab gave it."""
+        """The subnet that a machine's device is on: eth0's, if it is none of those that the lab gave it.
+
+        Raises `Unfit` where that has IPv6 alone.
+        """
         places = {f"eth{index}": place for index, place in enumerate(self._node(name).attachments)}
-        return self.segments[places.get(device, places["eth0"]).segment]
+        segment = places.get(device, places["eth0"]).segment
+        return _of_ipv4(self.segments[segment].ipv4, f"the segment {segment}")
+
+    @property
+    def overlay(self) -> IPv4Network:
+        """The overlay's network. Raises `Unfit` where that is of IPv6 alone."""
+        return _of_ipv4(self.spec.network, "the overlay")
 
     @property
     def etcd(self) -> tuple[str, ...]:
@@ -64,6 +73,12 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.node}/{self.part}" if self.part else self.node
+
+
+def _of_ipv4(found: IPv4Network | None, what: str) -> IPv4Network:
+    if found is None:
+        raise Unfit(f"{what} has IPv6 alone, and this fault is one of IPv4")
+    return found
 
 
 Parse = Callable[[Setting, Sequence[str]], tuple[Target, ...]]

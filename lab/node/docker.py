@@ -27,7 +27,7 @@ Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=infinity
 ExecStart=/bin/sh -c 'until [ -s /run/flannel/subnet.env ]; do sleep 0.1; done'
-ExecStart=/usr/bin/mk-docker-opts.sh -i
+ExecStart=/usr/local/sbin/lab-docker-opts
 """
 
 # Docker is stopped with flanneld, and a start of it that waits for flanneld is called off when that fails. So
@@ -55,12 +55,13 @@ Description=Restart Docker if the subnet has changed
 Type=oneshot
 ExecCondition=/usr/bin/test -s /run/flannel/subnet.env
 # Not at boot, when Docker has its first options yet to get.
-ExecCondition=/usr/bin/grep -q ^DOCKER_OPT_BIP= /run/docker_opts.env
+ExecCondition=/usr/bin/grep -qE "^DOCKER_OPT_(BIP|IPV6)=" /run/docker_opts.env
 # Another MTU is no reason to stop pods.
 ExecStart=/bin/sh -ec ' \\
-  before=$$(grep ^DOCKER_OPT_BIP= /run/docker_opts.env); \\
-  /usr/bin/mk-docker-opts.sh -i; \\
-  [ "$$before" = "$$(grep ^DOCKER_OPT_BIP= /run/docker_opts.env)" ] || \\
+  subnets() { grep -E "^DOCKER_OPT_(BIP|IPV6)=" /run/docker_opts.env; }; \\
+  before=$$(subnets); \\
+  /usr/local/sbin/lab-docker-opts; \\
+  [ "$$before" = "$$(subnets)" ] || \\
     exec systemctl --no-block try-restart docker'
 """
 

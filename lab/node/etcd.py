@@ -36,6 +36,9 @@ CLIENT = "/etc/overlay-lab/etcdctl.env"
 CREATE_USERS = "/usr/lib/overlay-lab/create-etcd-users"
 """The program on a machine that gives etcd its users, once."""
 
+EVERYWHERE = {False: "0.0.0.0", True: "[::]"}  # noqa: S104 - of a machine that only the lab reaches
+"""All addresses of a machine: the tutorial's, or with IPv6, which are those of IPv4 as well."""
+
 V2_STORE = """\
 [Service]
 # The store that flannel up to 0.17 has its keys in; etcd 3.6 has none.
@@ -111,7 +114,9 @@ def etcd_files(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> Mappi
     """What a machine has because of etcd, as a member or as a client, by path."""
     files: dict[str, FileContent] = {}
     if node.runs("etcd"):
-        files["/etc/etcd/etcd.conf"] = etcd_conf(node, spec.running("etcd"), tls=spec.etcd.tls)
+        files["/etc/etcd/etcd.conf"] = etcd_conf(
+            node, spec.running("etcd"), tls=spec.etcd.tls, everywhere=EVERYWHERE[spec.has_ipv6]
+        )
         if spec.etcd_api == "v2":
             files[f"{UNIT_FOLDER}/etcd.service.d/v2.conf"] = FileContent(V2_STORE.encode())
     if not (node.runs("etcd") or node.runs("flanneld")):
@@ -146,7 +151,9 @@ def _client(spec: LabSpec, node: NodeSpec, credentials: Credentials) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def etcd_conf(node: NodeSpec, members: Sequence[NodeSpec], *, tls: bool = False) -> FileContent:
+def etcd_conf(
+    node: NodeSpec, members: Sequence[NodeSpec], *, tls: bool = False, everywhere: str = EVERYWHERE[False]
+) -> FileContent:
     """The tutorial's /etc/etcd/etcd.conf (its section 2.2), with the machine's own name.
 
     The tutorial has one member. One of several also says who the others are.
@@ -158,7 +165,7 @@ def etcd_conf(node: NodeSpec, members: Sequence[NodeSpec], *, tls: bool = False)
         "# [member]",
         f"ETCD_NAME={member}",
         f'ETCD_DATA_DIR="/var/lib/etcd/{member}.etcd"',
-        f'ETCD_LISTEN_CLIENT_URLS="{scheme}://0.0.0.0:{CLIENT_PORT}"',
+        f'ETCD_LISTEN_CLIENT_URLS="{scheme}://{everywhere}:{CLIENT_PORT}"',
     ]
     if alone:
         lines += [
@@ -167,7 +174,7 @@ def etcd_conf(node: NodeSpec, members: Sequence[NodeSpec], *, tls: bool = False)
             "ETCD_ELECTION_TIMEOUT=200",
         ]
     else:
-        lines.append(f'ETCD_LISTEN_PEER_URLS="{scheme}://0.0.0.0:{PEER_PORT}"')
+        lines.append(f'ETCD_LISTEN_PEER_URLS="{scheme}://{everywhere}:{PEER_PORT}"')
     lines += ["", "# [cluster]", f'ETCD_ADVERTISE_CLIENT_URLS="{scheme}://{node.name}:{CLIENT_PORT}"']
     if not alone:
         every = ",".join(f"{item.name}={scheme}://{item.name}:{PEER_PORT}" for item in members)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from lab import labels, threads, wait
@@ -40,7 +40,7 @@ class Node:
 
     engine: Engine
     container: Container
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
 
     @property
     def name(self) -> str:

@@ -39,6 +39,7 @@ from lab.observe.parse import (
     parse_neighbours,
     parse_ping,
     parse_routes,
+    parse_routes6,
 )
 from lab.observe.probing import probe
 from lab.observe.questions import Questions
@@ -104,11 +105,13 @@ def _name(pod: RunningPod) -> str:
 def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds: float) -> NodeObservation:
     """What a node says about itself."""
     name, now = node.name, datetime.now(UTC)
+    outside = announced(lab.spec, node, lab.segments)
     asked = questions.of_node(lab.spec, node, topics, min(seconds, PACKET.seconds))
     read = _Reading(now, asked, ask_node(lab, name, asked, seconds, now))
     return NodeObservation(
         name=name,
-        address=announced(lab.spec, node, lab.segments).address,
+        address=outside.address(lab.spec.families),
+        address6=outside.address6,
         state=lab.state(name),
         at=now,
         services=read.answer(Topic.SERVICES, partial(parse_services, node.watched)),
@@ -117,6 +120,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
         leases=read.answer(Topic.LEASES, LEASE_PARSERS[lab.spec.etcd_api]),
         links=read.answer(Topic.LINKS, parse_links),
         routes=read.answer(Topic.ROUTES, parse_routes),
+        routes6=read.answer(Topic.ROUTES6, parse_routes6),
         neighbours=read.answer(Topic.NEIGHBOURS, parse_neighbours),
         fdb=read.answer(Topic.FDB, parse_fdb),
         subnet_env=read.output(Topic.SUBNET_ENV, _file),
@@ -136,7 +140,7 @@ def _look_across(
     """What a node's pods see of all others."""
     now = datetime.now(UTC)
     reached = [item.name for item in lab.spec.overlay]
-    asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds, reached)
+    asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds, reached, lab.spec.families)
     outputs: Told[Mapping[str, Output]] = node.silent or {}
     if asked:
         outputs = ask_node(lab, node.name, asked, seconds, now)
@@ -278,5 +282,10 @@ def _logins(answers: Mapping[str, Output]) -> tuple[Login, ...]:
 
 
 def _pings(answers: Mapping[str, Output]) -> tuple[Ping, ...]:
-    asked = [(name.split(" "), output) for name, output in answers.items() if name.startswith("ping ")]
-    return tuple(parse_ping(client, server, output) for (_, client, server), output in asked)
+    families = {word: family for family, word in questions.PINGS.items()}
+    asked = [(name.split(" "), output) for name, output in answers.items()]
+    return tuple(
+        parse_ping(words[1], words[2], output, families[words[0]])
+        for words, output in asked
+        if words[0] in families
+    )

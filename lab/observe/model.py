@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias, TypeVar
 
 from lab.node.services import Service
 from lab.pods import RunningPod
 from lab.spec import LabSpec, NodeSpec, ServiceName
+from lab.spec.segment import Family, Subnets
 
 __all__ = [
     "LOGIN_WAYS",
@@ -49,6 +50,7 @@ class Topic(Enum):
     LEASES = "leases"
     LINKS = "links"
     ROUTES = "routes"
+    ROUTES6 = "IPv6 routes"
     NEIGHBOURS = "neighbours"
     FDB = "fdb"
     SUBNET_ENV = "subnet.env"
@@ -117,6 +119,12 @@ class Lease:
     value: str
     ttl: int
     """Seconds that are left; -1 when the key is not attached to an etcd lease."""
+    subnet6: IPv6Network | None = None
+    """That of IPv6, in an overlay that has it."""
+
+    def of(self, family: Family) -> IPv4Network | IPv6Network | None:
+        """The subnet of one family."""
+        return self.subnet if family == 4 else self.subnet6
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,12 @@ class Link:
     """IPv4, such as 10.2.35.1/24."""
     mac: str = ""
     """Its Ethernet address, if it has one."""
+    addresses6: tuple[str, ...] = ()
+    """IPv6, but for those that the kernel gives each device of its link."""
+
+    def of(self, family: Family) -> tuple[str, ...]:
+        """The addresses of one family."""
+        return self.addresses if family == 4 else self.addresses6
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,7 @@ class Ping:
     ttl: int | None
     """Of the answer, which was sent with 64; None when there was none."""
     error: str
+    family: Family = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +182,8 @@ class NodeObservation:
     """What was seen of one node. None: nobody has asked, or the question does not apply to this node."""
 
     name: str
-    address: IPv4Address
-    """The one that the lab gave it."""
+    address: IPv4Address | IPv6Address
+    """The one that the lab gave it: in an overlay of IPv6 alone of that, else of IPv4."""
     state: str
     """Its container's, in the engine's words: running, paused, exited; absent if there is no container."""
     at: datetime
@@ -181,8 +196,12 @@ class NodeObservation:
     leases: Told[tuple[Lease, ...]] | None = None
     """Likewise."""
     links: Told[Mapping[str, Link]] | None = None
+    address6: IPv6Address | None = None
+    """Its address of IPv6, if it has one."""
     routes: Told[tuple[str, ...]] | None = None
     """The lines of `ip -4 route`."""
+    routes6: Told[tuple[str, ...]] | None = None
+    """The lines of `ip -6 route`."""
     neighbours: Told[tuple[tuple[str, str], ...]] | None = None
     """Those that do not time out: device, and "ADDRESS MAC"."""
     fdb: Told[tuple[tuple[str, str], ...]] | None = None
@@ -218,7 +237,7 @@ class Observation:
     """What was seen of a whole lab."""
 
     spec: LabSpec
-    segments: Mapping[str, IPv4Network]
+    segments: Mapping[str, Subnets]
     """The subnets of the underlay's segments."""
     nodes: Mapping[str, NodeObservation] = field(default_factory=dict)
     """By name, in the lab file's order; only those that were looked at so far."""

@@ -3,10 +3,11 @@
 import base64
 import json
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from lab.errors import LabError
 from lab.observe.model import Lease, Link, Login, Output, Ping
+from lab.spec.segment import Family
 
 __all__ = [
     "parse_environment",
@@ -18,10 +19,17 @@ __all__ = [
     "parse_neighbours",
     "parse_ping",
     "parse_routes",
-    "subnet_of_key",
+    "parse_routes6",
+    "subnets_of_key",
 ]
 
-KEY = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+)")
+KEY = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+)(?:&([0-9a-f:]+)-(\d+))?")
+
+OF_IPV6 = re.compile(r" (metric \d+|pref \w+|linkdown)\b")
+"""What `ip -6 route` says of every route, whoever made it."""
+
+OF_THE_LINK = re.compile(r"fe80::|multicast |anycast |[0-9a-f:]+ dev \S+ proto kernel$")
+"""Routes of the kernel's own: of each device's link, and to an address that a device has for itself."""
 
 
 def parse_links(text: str) -> dict[str, Link]:
@@ -39,6 +47,11 @@ def parse_links(text: str) -> dict[str, Link]:
                     if address.get("family") == "inet"
                 ),
                 mac=item.get("address", ""),
+                addresses6=tuple(
+                    f"{address['local']}/{address['prefixlen']}"
+                    for address in item.get("addr_info", ())
+                    if address.get("family") == "inet6" and address.get("scope") == "global"
+                ),
             )
             for item in json.loads(text)
             if item  # with an address family given, ip prints {} for each device that has none
@@ -77,18 +90,36 @@ def parse_routes(text: str) -> tuple[str, ...]:
     return tuple(line.strip().removesuffix(" linkdown").strip() for line in text.splitlines() if line.strip())
 
 
+def parse_routes6(text: str) -> tuple[str, ...]:
+    """The lines of `ip -6 route`, as those of IPv4 are: without metric, preference and the kernel's own."""
+    lines = (OF_IPV6.sub("", line).strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not OF_THE_LINK.match(line))
+
+
 def parse_environment(text: str) -> dict[str, str]:
     """The NAME=VALUE lines of a file such as subnet.env."""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-def subnet_of_key(key: str) -> IPv4Network | None:
-    """10.2.35.0/24 for `/coreos.com/network/subnets/10.2.35.0-24`, as flannel writes it."""
+def subnets_of_key(key: str) -> tuple[IPv4Network | None, IPv6Network | None]:
+    """Those of `/coreos.com/network/subnets/10.2.35.0-24`, or `10.2.35.0-24&2001:cafe:42:7::-64`.
+
+    An overlay of IPv6 alone has `0.0.0.0-0` in the first place. None for what names no subnet.
+    """
     match = KEY.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        return None, None
     try:
-        return IPv4Network(f"{match[1]}/{match[2]}") if match else None
+        ipv4 = IPv4Network(f"{match[1]}/{match[2]}")
+        ipv6 = IPv6Network(f"{match[3]}/{match[4]}") if match[3] else None
     except ValueError:
-        return None
+        return None, None
+    return (None if ipv6 is not None and not ipv4.prefixlen else ipv4), ipv6
+
+
+def _lease(key: str, value: str, ttl: int) -> Lease:
+    subnet, subnet6 = subnets_of_key(key)
+    return Lease(key, subnet, value, ttl, subnet6)
 
 
 def parse_leases(text: str) -> tuple[Lease, ...]:
@@ -103,7 +134,7 @@ def parse_leases(text: str) -> tuple[Lease, ...]:
             key = base64.b64decode(item["key"]).decode(errors="replace")
             value = base64.b64decode(item.get("value", "")).decode(errors="replace")
             ttl = document["ttl"][str(item["lease"])] if item.get("lease") else -1
-            leases.append(Lease(key, subnet_of_key(key), value, ttl))
+            leases.append(_lease(key, value, ttl))
         return tuple(leases)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"reading the leases from etcdctl: {error!r}; it said: {text[:200]}") from error
@@ -116,20 +147,20 @@ def parse_leases_v2(text: str) -> tuple[Lease, ...]:
         if document.get("errorCode") == 100:  # EcodeKeyNotFound of etcd's v2 API
             return ()
         return tuple(
-            Lease(item["key"], subnet_of_key(item["key"]), item.get("value", ""), item.get("ttl", -1))
+            _lease(item["key"], item.get("value", ""), item.get("ttl", -1))
             for item in document["node"].get("nodes", ())
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"reading the leases from etcd's v2 API: {error!r}; it said: {text[:200]}") from error
 
 
-def parse_ping(client: str, server: str, output: Output) -> Ping:
+def parse_ping(client: str, server: str, output: Output, family: Family = 4) -> Ping:
     """The answer that ping printed."""
     answer = re.search(r"\bttl=(\d+)", output.stdout)
     if output.exit_code != 0 or answer is None:
         lost = re.search(r".*packet loss.*", output.stdout)
-        return Ping(client, server, None, lost[0] if lost else output.error)
-    return Ping(client, server, int(answer[1]), "")
+        return Ping(client, server, None, lost[0] if lost else output.error, family)
+    return Ping(client, server, int(answer[1]), "", family)
 
 
 def parse_login(client: str, server: str, way: str, output: Output) -> Login:

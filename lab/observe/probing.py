@@ -18,8 +18,13 @@ from lab.observe import inside
 from lab.observe.model import NodeObservation, Ping
 from lab.pods import RunningPod
 from lab.protocols import Conversation, LabAccess
+from lab.spec.segment import Family
 
 __all__ = ["probe"]
+
+
+ADDRESSES: Mapping[Family, str] = {4: "address", 6: "address6"}
+"""The keys under which a stand-in tells its addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +33,25 @@ class _Place:
 
     name: str
     talk: Conversation | None
-    address: str
+    addresses: Mapping[Family, str]
+    """Of each family that it has."""
     why: str = ""
 
 
 def probe(
     lab: LabAccess, nodes: Sequence[NodeObservation], pods: Collection[RunningPod]
 ) -> Mapping[str, tuple[Ping, ...]]:
-    """By node, one ping from there to every other, including those that could not be sent.
+    """By node, a ping of each of the overlay's families from there to every other.
 
-    Empty if the backend leaves it to others to carry packets. A node that has not answered before is not
-    asked again.
+    Those that could not be sent are among them. Empty if the backend leaves it to others to carry packets. A
+    node that has not answered before is not asked again.
     """
     if len(nodes) < 2 or not lab.spec.backend.delivers:
         return {}
     places = threads.each(lambda node: _place(lab, node, pods), nodes)
+    families = lab.spec.families
     try:
-        found = threads.each(lambda place: _ask(place, places), places)
+        found = threads.each(lambda place: _ask(place, places, families), places)
     finally:
         threads.each(_end, places)
     return {place.name: tuple(pings) for place, pings in zip(places, found, strict=True)}
@@ -53,37 +60,50 @@ def probe(
 def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) -> _Place:
     name = node.name
     if node.silent is not None:
-        return _Place(name, None, "", f"{name}: {node.silent.reason}")
+        return _Place(name, None, {}, f"{name}: {node.silent.reason}")
     own = [pod for pod in pods if pod.node == name and pod.infra_pid and pod.address is not None]
-    spare = (str(own[0].infra_pid), str(own[0].address)) if own else ()
+    spare = [str(word) for pod in own[:1] for word in (pod.infra_pid, pod.address, pod.address6) if word]
     try:
         talk = lab.node(name).converse(program(inside, "probe", *spare))
     except LabError as error:
-        return _Place(name, None, "", error.message)
+        return _Place(name, None, {}, error.message)
     try:
         said = _heard(talk, QUESTION.seconds)
     except LabError as error:
         said = {"error": error.message}
-    return _Place(name, talk, said.get("address", ""), f"{name}: {said.get('error', '')}")
+    addresses = {family: said[key] for family, key in ADDRESSES.items() if said.get(key)}
+    why = said.get("error", "docker0 has no address of this family")
+    return _Place(name, talk, addresses, f"{name}: {why}")
 
 
-def _ask(place: _Place, places: list[_Place]) -> list[Ping]:
+def _ask(place: _Place, places: Sequence[_Place], families: Sequence[Family]) -> list[Ping]:
     """What one stand-in sees of all others; those that could not be set up are not pinged."""
-    peers = {other.name: other.address for other in places if other is not place and other.address}
+    wanted = [(other, family) for family in families for other in places if other is not place]
+    peers = {
+        _label(other, family): other.addresses[family]
+        for other, family in wanted
+        if family in other.addresses and family in place.addresses
+    }
     why, answers = "", {}
-    if place.talk is not None and place.address and peers:
+    if place.talk is not None and peers:
         try:
             # Time for an answer: a flannel that has just started may not know of a peer yet.
             place.talk.say(json.dumps({"peers": peers, "seconds": PACKET.seconds}))
             answers = _heard(place.talk, QUESTION.seconds + PACKET.seconds).get("answers", {})
         except LabError as error:
             why = error.message
-    return [
-        Ping(place.name, other.name, answer.get("ttl"), answer.get("error", ""))
-        for other in places
-        if other is not place
-        for answer in [answers.get(other.name, {"error": why or (other if place.address else place).why})]
-    ]
+
+    def ping(other: _Place, family: Family) -> Ping:
+        silent = why or (other if family in place.addresses else place).why
+        answer = answers.get(_label(other, family), {"error": silent})
+        return Ping(place.name, other.name, answer.get("ttl"), answer.get("error", ""), family)
+
+    return [ping(other, family) for other, family in wanted]
+
+
+def _label(other: _Place, family: Family) -> str:
+    """What an address is called while one talks of it: a node's name, or of IPv6 with that after it."""
+    return other.name if family == 4 else f"{other.name}/{family}"
 
 
 def _heard(talk: Conversation, seconds: float) -> dict[str, Any]:

@@ -10,8 +10,12 @@ from lab.node.services import show_argv
 from lab.observe.model import PASSWORD, Topic
 from lab.pods import RunningPod, list_argv
 from lab.spec import LabSpec, NodeSpec
+from lab.spec.segment import Family
 
-__all__ = ["Questions", "mysql_argv", "of_check", "of_node", "of_pods"]
+__all__ = ["PINGS", "Questions", "mysql_argv", "of_check", "of_node", "of_pods"]
+
+PINGS: Mapping[Family, str] = {4: "ping", 6: "ping6"}
+"""What the question of a pod's ping is called, before the two pods."""
 
 Questions = Mapping[str, Sequence[str] | Mapping[str, Any]]
 """Commands; or mappings of argv and within, for one with a deadline of its own, in seconds."""
@@ -66,6 +70,8 @@ def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: f
         asked |= _asked(_of_etcd(spec, seconds), topics)
     if node.runs("flanneld"):
         asked |= _asked(OF_FLANNELD, topics)
+        if spec.has_ipv6:
+            asked |= _asked(OF_IPV6, topics)
         foreign = node.flanneld.program is not None
         if Topic.VERSION in topics or (foreign and Topic.DIALECT in topics):
             limit = str(math.ceil(seconds))
@@ -89,10 +95,12 @@ def of_check(check: str) -> str:
 OF_FLANNELD: Mapping[Topic, Sequence[str]] = {
     Topic.LINKS: ["ip", "-json", "address", "show"],
     Topic.ROUTES: ["ip", "-4", "route", "show"],
-    Topic.NEIGHBOURS: ["ip", "-4", "-json", "neighbour", "show"],
+    Topic.NEIGHBOURS: ["ip", "-json", "neighbour", "show"],
     Topic.FDB: ["bridge", "-json", "fdb", "show"],
     Topic.SUBNET_ENV: ["cat", "/run/flannel/subnet.env"],
 }
+
+OF_IPV6: Mapping[Topic, Sequence[str]] = {Topic.ROUTES6: ["ip", "-6", "route", "show"]}
 
 
 def _asked(every: Mapping[Topic, Sequence[str]], topics: Collection[Topic]) -> Questions:
@@ -120,14 +128,16 @@ def of_pods(
     topics: Collection[Topic],
     seconds: float,
     reached: Collection[str],
+    families: Collection[Family] = (4,),
 ) -> Questions:
     """The questions for the pods of the node `name`, and what these try with other pods.
 
-    `reached` are the nodes whose pods are expected to reach each other.
+    `reached` are the nodes whose pods are expected to reach each other, `families` the overlay's.
     """
     limit = str(math.ceil(seconds))
     questions: dict[str, Sequence[str]] = {}
-    servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
+    by = next(iter(families))
+    servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.of(by) is not None]
     for pod in pods:
         if pod.node != name or not pod.infra_pid:
             continue
@@ -136,32 +146,34 @@ def of_pods(
             questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
         others = [other for other in pods if name == other.node or {name, other.node} <= set(reached)]
         for other in others if pod.status == "Running" and Topic.PINGS in topics else ():
-            if other is not pod and other.address is not None and other.status == "Running":
-                # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
-                probe = ["ping", "-n", "-c", "1", "-w", limit, str(other.address)]
-                questions[f"ping {pod.name} {other.name}"] = [*inside, *probe]
+            for family in families:
+                target = other.of(family)
+                if other is not pod and target is not None and other.status == "Running":
+                    # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
+                    probe = ["ping", "-n", "-c", "1", "-w", limit, str(target)]
+                    questions[f"{PINGS[family]} {pod.name} {other.name}"] = [*inside, *probe]
         for server in servers if Topic.LOGINS in topics else ():
             if server is not pod and pod in servers and server in others:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
-                probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.address), QUERY, limit]
-                questions[f"mysql {pod.name} {server.name}"] = _client(pod, server, limit)
+                probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.of(by)), QUERY, limit]
+                questions[f"mysql {pod.name} {server.name}"] = _client(pod, server, str(server.of(by)), limit)
                 questions[f"pymysql {pod.name} {server.name}"] = [*inside, "env", password, *probe]
     return questions
 
 
-def mysql_argv(pod: RunningPod, server: RunningPod, *options: str) -> list[str]:
+def mysql_argv(pod: RunningPod, server: RunningPod, *options: str, at: str = "") -> list[str]:
     """The tutorial's `mysql -uroot -p -hADDRESS` inside a pod, with the password from the environment."""
     client = next(item for item in pod.spec.containers if PASSWORD in item.environment)
     password = server.spec.environment[PASSWORD]
     return [
         *("docker", "exec", "--env", f"MYSQL_PWD={password}", pod.container(client.name)),
-        *("mysql", "-uroot", f"-h{server.address}", *options),
+        *("mysql", "-uroot", f"-h{at or server.address}", *options),
     ]
 
 
-def _client(pod: RunningPod, server: RunningPod, limit: str) -> Sequence[str]:
+def _client(pod: RunningPod, server: RunningPod, at: str, limit: str) -> Sequence[str]:
     options = (f"--connect-timeout={limit}", "--batch", "--skip-column-names", f"--execute={QUERY}")
     try:
-        return mysql_argv(pod, server, *options)
+        return mysql_argv(pod, server, *options, at=at)
     except LabError as error:  # the client's container is gone: the login fails with that
         return ["sh", "-c", 'echo "$0" >&2; exit 1', error.message]

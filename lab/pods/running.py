@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from pydantic import ValidationError
@@ -51,6 +51,12 @@ class RunningPod:
     """The names of its containers in the node's engine, in the Pod's order, without the infra container."""
     infra_pid: int
     """A process on the node in the pod's network namespace; 0 if there is none."""
+    address6: IPv6Address | None = None
+    """Its IPv6 address, if its node's Docker gives one."""
+
+    def of(self, family: int) -> IPv4Address | IPv6Address | None:
+        """Its address of one family."""
+        return self.address if family == 4 else self.address6
 
     def container(self, name: str | None = None) -> str:
         """Return the name of a container in the node's engine, by default the first. Raises `LabError`."""
@@ -108,6 +114,7 @@ def _pod(node: str, name: str, parts: Sequence[Mapping[str, Any]]) -> RunningPod
         spec=spec,
         containers=tuple(key for key in names if key in found),
         infra_pid=infra["State"]["Pid"] if infra is not None and alive else 0,
+        address6=_address6(infra) if infra is not None and alive else None,
     )
 
 
@@ -119,6 +126,11 @@ def _environment(container: Mapping[str, Any]) -> Mapping[str, str]:
 def _address(infra: Mapping[str, Any]) -> IPv4Address | None:
     addresses = [item["IPAddress"] for item in infra["NetworkSettings"]["Networks"].values()]
     return IPv4Address(addresses[0]) if any(addresses) else None
+
+
+def _address6(infra: Mapping[str, Any]) -> IPv6Address | None:
+    addresses = [item.get("GlobalIPv6Address") for item in infra["NetworkSettings"]["Networks"].values()]
+    return IPv6Address(addresses[0]) if any(addresses) else None
 
 
 def _status(alive: bool, states: Sequence[Mapping[str, Any] | None], policy: RestartPolicy) -> str:

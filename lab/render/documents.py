@@ -149,6 +149,7 @@ def _node(node: ShownNode) -> Document:
             for service in node.services
         ],
         "subnet": node.subnet or None,
+        "subnet6": node.subnet6 or None,
         "flanneld": node.flanneld or None,
         "silences": [
             {"question": silent.question or None, "reason": silent.reason, "since": _time(silent.since)}
@@ -172,6 +173,7 @@ def _pod(pod: RunningPod) -> Document:
         "name": pod.name,
         "node": pod.node,
         "address": str(pod.address) if pod.address is not None else None,
+        "address6": str(pod.address6) if pod.address6 is not None else None,
         "status": pod.status,
         "ready": pod.ready,
         "restarts": pod.restarts,

@@ -28,7 +28,7 @@ def status(nodes: Sequence[ShownNode], running: Sequence[RunningPod], *, width: 
             node.address,
             node.state,
             "\n".join(_services(node)) or "-",
-            node.subnet or "-",
+            "\n".join(filter(None, (node.subnet, node.subnet6))) or "-",
             node.flanneld or "-",
         ]
         for node in nodes

@@ -42,7 +42,13 @@ def pods(
     header = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"] + (["IP", "NODE"] if wide else [])
     rows = [
         [pod.name, pod.ready, pod.status, str(pod.restarts), age(pod.created, now)]
-        + ([str(pod.address or "<none>"), pod.node] if wide else [])
+        + ([_addresses(pod), pod.node] if wide else [])
         for pod in found
     ]
     return table(header, rows, width)
+
+
+def _addresses(pod: RunningPod) -> str:
+    """Those that it has."""
+    found = [str(address) for address in (pod.address, pod.address6) if address is not None]
+    return "\n".join(found) or "<none>"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from itertools import pairwise, zip_longest
 
-from lab.observe.parse import parse_environment, subnet_of_key
+from lab.observe.parse import parse_environment, subnets_of_key
 from lab.soak.records import ETCD, KERNEL, SUBNET_ENV, Line, spoken
 from lab.soak.spans import Span, without
 
@@ -37,8 +37,8 @@ class Change:
 
     @property
     def subnet(self) -> IPv4Address | None:
-        """The first address of the subnet that the key names, if it names one."""
-        network = subnet_of_key(self.key)
+        """The first address of the IPv4 subnet that the key names, if it names one."""
+        network, _ = subnets_of_key(self.key)
         return network.network_address if network else None
 
     @property

@@ -22,4 +22,5 @@ def backend_of(config: str) -> BackendConfig:
         vni=vni if isinstance(vni, int) else DEFAULT_VNI,
         mtu=mtu if isinstance(mtu, int) and mtu else None,
         direct_routing=keys.get("directrouting") is True,
+        mode=str(keys.get("mode") or "separate"),
     )

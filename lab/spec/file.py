@@ -11,12 +11,12 @@ from lab.pods import PodSpec, from_document, parse
 from lab.spec.check import CommandCheck
 from lab.spec.interface import no_interface
 from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
-from lab.spec.network import config_problems, network_of
+from lab.spec.network import config_problems, networks_of
 from lab.spec.node import NO_BIP, NodeSpec
 from lab.spec.nodes import nodes_of
 from lab.spec.program import ANY, Program, read_program
 from lab.spec.schema import CheckKey, File, FlannelKey, SegmentKey
-from lab.spec.segment import Segment
+from lab.spec.segment import FAMILIES, ONLY, Family, Segment, ours_of
 from lab.spec.whole import nodes_problems, segment_problems
 from lab.validation import parts, similar
 
@@ -119,12 +119,21 @@ def _segments(file: File, name: str, underlay: IPv4Network | None) -> tuple[Segm
     """Return the lab's segments: those that the file names, or one."""
     if file.segments:
         return tuple(
-            Segment(name=item, subnet=key.subnet, mtu=key.mtu, impairment=key.impairment)
-            for item, key in file.segments.items()
+            _segment(place, item, key) for place, (item, key) in enumerate(file.segments.items(), start=1)
         )
-    key = file.underlay or SegmentKey()
-    subnet = underlay or key.subnet or underlay_of(name)
-    return (Segment(subnet=subnet, mtu=key.mtu, impairment=key.impairment),)
+    only = _segment(1, ONLY, file.underlay or SegmentKey())
+    return (only.model_copy(update={"subnet": underlay or only.subnet or underlay_of(name)}),)
+
+
+def _segment(place: int, name: str, key: SegmentKey) -> Segment:
+    return Segment(
+        name=name,
+        subnet=key.subnet,
+        ipv4=key.ipv4,
+        ipv6=ours_of(place) if key.ipv6 is True else key.ipv6 or None,
+        mtu=key.mtu,
+        impairment=key.impairment,
+    )
 
 
 def _flannel_problems(
@@ -135,20 +144,48 @@ def _flannel_problems(
     ours = any(node.flanneld.program is None for node in minions)
     problems = list(config_problems(flannel.config, ours=ours))
     yield from (f"flannel.config.{problem}" for problem in problems)
-    for segment in segments if not problems else ():
-        if why := no_underlay(network_of(flannel.config), segment.subnet):
-            yield f"flannel.config: {why}"
-            break
-    subnets = {segment.name: segment.subnet for segment in segments}
+    for problem in _overlay_problems(flannel, segments) if not problems else ():
+        yield f"flannel.config: {problem}"
+    known = {segment.name: segment for segment in segments}
     for node in minions:
-        program = node.flanneld.program
+        places = [(known.get(place.segment), place.host) for place in node.attachments]
         addresses = [
-            subnet[place.host] if (subnet := subnets.get(place.segment)) else None
-            for place in node.attachments
+            segment.subnets(segment.subnet).address(host)
+            if segment is not None and (segment.subnet is not None or not segment.ipv4)
+            else None
+            for segment, host in places
         ]
+        families = _families(flannel) if not problems else ()
+        on = [segment for segment, _ in places if segment is not None]
+        if on and not any(all(segment.has(family) for family in families) for segment in on):
+            words = " and ".join(f"IPv{family}" for family in families)
+            yield (
+                f"flannel.config: the overlay has {words}, and {node.name} is on no segment whose addresses "
+                f"are so: expected `ipv6: true` there, or another EnableIPv6"
+            )
+        program = node.flanneld.program
         why = no_interface([*flannel.options, *node.flanneld.options], addresses)
         if why and (program is None or program.architecture != ANY):  # a script may create it first
             yield f"flannel.options: on {node.name}: {why}"
+
+
+def _families(flannel: FlannelKey) -> tuple[Family, ...]:
+    """Those of the overlay of a configuration that is right."""
+    found = zip(FAMILIES, networks_of(flannel.config), strict=True)
+    return tuple(family for family, network in found if network is not None)
+
+
+def _overlay_problems(flannel: FlannelKey, segments: Sequence[Segment]) -> Iterator[str]:
+    """Yield what is wrong with the overlay's networks on these segments."""
+    network, network6 = networks_of(flannel.config)
+    for segment in segments:
+        if why := no_underlay(network, segment.subnet):
+            yield why
+            break
+    for segment in segments:
+        if network6 is not None and segment.ipv6 is not None and network6.overlaps(segment.ipv6):
+            yield f"the IPv6Network {network6} overlaps the machines' own on {segment.name}, {segment.ipv6}"
+            break
 
 
 def _check_problems(checks: Sequence[CheckKey], nodes: Sequence[NodeSpec]) -> Iterator[str]:

@@ -7,60 +7,81 @@ As flannel has it (main.go, and LookupExtIface in pkg/ipmatch/match.go): `-iface
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lab.spec.model import LabSpec
 from lab.spec.node import NodeSpec
-from lab.spec.segment import interfaces, routes
+from lab.spec.segment import FAMILIES, Family, Interface, Subnets, interfaces, routes
 
 __all__ = ["Announced", "announced", "no_interface"]
 
 IFACE, REGEX, REACH = "iface", "iface-regex", "iface-can-reach"
-PUBLIC = "public-ip"
+PUBLIC: Mapping[Family, str] = {4: "public-ip", 6: "public-ipv6"}
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """The interface that a node's flanneld takes, and the address that its lease names."""
+    """The interface that a node's flanneld takes, and the addresses that its lease names."""
 
     index: int
     """1 for eth1."""
-    address: IPv4Address
+    addresses: Mapping[Family, IPv4Address | IPv6Address]
+    """Of each family that the interface has; of both, an overlay of one names one."""
 
     @property
     def device(self) -> str:
         """Its name."""
         return f"eth{self.index}"
 
+    def address(self, families: Sequence[Family]) -> IPv4Address | IPv6Address:
+        """The one of an overlay of these families that the node is known by there: the first family's."""
+        return self.addresses.get(families[0]) or next(iter(self.addresses.values()))
 
-def announced(spec: LabSpec, node: NodeSpec, networks: Mapping[str, IPv4Network]) -> Announced:
+    @property
+    def address6(self) -> IPv6Address | None:
+        """The one of IPv6, if it has one."""
+        found = self.addresses.get(6)
+        return found if isinstance(found, IPv6Address) else None
+
+
+def announced(spec: LabSpec, node: NodeSpec, networks: Mapping[str, Subnets]) -> Announced:
     """What a node's flanneld takes; eth0 where it takes none, or where there is no flanneld."""
     own = interfaces(node, networks)
     options = [*spec.flanneld_options, *node.flanneld.options] if node.runs("flanneld") else []
     given = _values(options)
-    index = next(_found(given, spec, node, networks), 0)
-    public = [_address(value) for value in given.get(PUBLIC, ())]
-    return Announced(index, next((address for address in public if address), own[index].ip))
+    fit = [all(each.of(family) for family in spec.families) for each in own]
+    index = next((index for index in _found(given, spec, node, networks) if fit[index]), 0)
+    found: dict[Family, IPv4Address | IPv6Address] = {each.version: each.ip for each in own[index].every}
+    for family in FAMILIES:
+        public = [_address(value) for value in given.get(PUBLIC[family], ())]
+        found |= {address.version: address for address in public[:1] if address is not None}
+    return Announced(index, found)
 
 
 def _found(
-    given: Mapping[str, Sequence[str]], spec: LabSpec, node: NodeSpec, networks: Mapping[str, IPv4Network]
+    given: Mapping[str, Sequence[str]], spec: LabSpec, node: NodeSpec, networks: Mapping[str, Subnets]
 ) -> Iterator[int]:
     """Every interface that one of the options names, as flannel seeks them."""
     own = interfaces(node, networks)
-    names, addresses = [f"eth{index}" for index in range(len(own))], [str(each.ip) for each in own]
+    names = [f"eth{index}" for index in range(len(own))]
+    addresses = [[str(address.ip) for address in each.every] for each in own]
     for value in given.get(IFACE, ()):
-        yield from (index for index, pair in enumerate(zip(names, addresses, strict=True)) if value in pair)
+        called = [[name, *has] for name, has in zip(names, addresses, strict=True)]
+        yield from (index for index, words in enumerate(called) if value in words)
     for pattern in given.get(REGEX, ()):
         # Addresses first, of all interfaces; then names.
-        for words in (addresses, names):
-            yield from (index for index, word in enumerate(words) if _matches(pattern, word))
+        for every in (addresses, [[name] for name in names]):
+            yield from (index for index, words in enumerate(every) if _matches(pattern, words))
     for value in given.get(REACH, ()):
         target = _address(value)
         if target is not None:
             via = [route.via for route in routes(node, spec.nodes, networks) if target in route.to]
-            yield from (index for index, each in enumerate(own) if target in each.network)
-            yield from (index for index, each in enumerate(own) for hop in via if hop in each.network)
+            for wanted in (target, *via):
+                yield from (
+                    index
+                    for index, each in enumerate(own)
+                    if any(wanted in address.network for address in each.every)
+                )
 
 
 def _values(options: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -76,21 +97,21 @@ def _values(options: Sequence[str]) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _address(text: str) -> IPv4Address | None:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return IPv4Address(text)
+        return ip_address(text)
     except ValueError:
         return None
 
 
-def _matches(pattern: str, text: str) -> bool:
+def _matches(pattern: str, words: Sequence[str]) -> bool:
     try:
-        return re.search(pattern, text) is not None
+        return any(re.search(pattern, word) for word in words)
     except re.error:  # in Go's syntax alone
         return False
 
 
-def no_interface(options: Sequence[str], addresses: Sequence[IPv4Address | None]) -> str:
+def no_interface(options: Sequence[str], addresses: Sequence[Interface | None]) -> str:
     """Return a problem if none of the options' `-iface` values can be found; else "".
 
     `addresses` are those of the node's eth0, eth1 and so on, as far as they are known. flannel uses the first
@@ -103,14 +124,14 @@ def no_interface(options: Sequence[str], addresses: Sequence[IPv4Address | None]
     if any(_may_be(value, addresses) for value in asked):
         return ""
     here = [
-        f"eth{index}" if address is None else f"eth{index} ({address})"
-        for index, address in enumerate(addresses)
+        f"eth{index}" + (f" ({', '.join(str(item.ip) for item in each.every)})" if each is not None else "")
+        for index, each in enumerate(addresses)
     ]
     return f"-iface={asked[0]}: no such interface; the node has {' and '.join(here)}"
 
 
-def _may_be(value: str, addresses: Sequence[IPv4Address | None]) -> bool:
+def _may_be(value: str, addresses: Sequence[Interface | None]) -> bool:
     wanted = _address(value)
     if wanted is None:
         return value in {"lo", *(f"eth{index}" for index in range(len(addresses)))}
-    return None in addresses or wanted in addresses
+    return any(each is None or wanted == each.of(wanted.version) for each in addresses)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from pydantic import ValidationError
 
@@ -12,9 +12,9 @@ from lab.flannel import EtcdApi
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
-from lab.spec.network import network_of
+from lab.spec.network import networks_of
 from lab.spec.node import EVERY_SERVICE, NodeSpec, ServiceName
-from lab.spec.segment import Segment
+from lab.spec.segment import FAMILIES, Family, Segment, Subnets
 from lab.validation import Model, short
 
 __all__ = [
@@ -63,7 +63,7 @@ def underlay_of(name: str) -> IPv4Network | None:
     return TUTORIAL_UNDERLAY if name == TUTORIAL else None
 
 
-def no_underlay(network: IPv4Network, underlay: IPv4Network | None) -> str:
+def no_underlay(network: IPv4Network | None, underlay: IPv4Network | None) -> str:
     """Return a problem if no underlay is possible with this overlay network; else ""."""
     if _underlays(network, underlay):
         return ""
@@ -71,9 +71,9 @@ def no_underlay(network: IPv4Network, underlay: IPv4Network | None) -> str:
     return f"the Network {network} overlaps the network of the machines themselves, {every}"
 
 
-def _underlays(network: IPv4Network, underlay: IPv4Network | None) -> tuple[IPv4Network, ...]:
+def _underlays(network: IPv4Network | None, underlay: IPv4Network | None) -> tuple[IPv4Network, ...]:
     every = UNDERLAYS if underlay is None else (underlay,)
-    return tuple(item for item in every if not item.overlaps(network))
+    return tuple(item for item in every if network is None or not item.overlaps(network))
 
 
 def _count(number: int, what: str) -> str:
@@ -122,9 +122,30 @@ class LabSpec(Model):
         return tuple(node for node in self.nodes if node.in_overlay)
 
     @property
-    def network(self) -> IPv4Network:
-        """The overlay network, from flannel's configuration."""
-        return network_of(self.flannel_config)
+    def network(self) -> IPv4Network | None:
+        """The overlay network, from flannel's configuration; None if that has IPv6 alone."""
+        return networks_of(self.flannel_config)[0]
+
+    @property
+    def network6(self) -> IPv6Network | None:
+        """The overlay network of IPv6, if there is one."""
+        return networks_of(self.flannel_config)[1]
+
+    @property
+    def networks(self) -> Mapping[Family, IPv4Network | IPv6Network]:
+        """Those that the overlay has, IPv4's first."""
+        found = zip(FAMILIES, networks_of(self.flannel_config), strict=True)
+        return {family: network for family, network in found if network is not None}
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Those of the overlay."""
+        return tuple(self.networks)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether anything in it has IPv6 addresses that somebody has given it."""
+        return 6 in self.families or any(segment.ipv6 is not None for segment in self.segments)
 
     @property
     def backend_config(self) -> BackendConfig:
@@ -150,6 +171,10 @@ class LabSpec(Model):
         """The subnet of the first segment; None for the next free one."""
         return self.segments[0].subnet
 
+    def subnets_of(self, engines: Mapping[str, IPv4Network]) -> Mapping[str, Subnets]:
+        """What nodes have addresses of on each segment, where the engine's subnets are these."""
+        return {segment.name: segment.subnets(engines[segment.name]) for segment in self.segments}
+
     def impairments(self, node: NodeSpec) -> Mapping[str, str]:
         """What is done to all that a node sends, by its interface."""
         wanted = {segment.name: segment.impairment for segment in self.segments}
@@ -166,9 +191,10 @@ class LabSpec(Model):
         counts = {service: len(self.running(service)) for service in EVERY_SERVICE}
         services = ", ".join(f"{service} on {count}" for service, count in counts.items() if count)
         carried = f"flannel's backend {self.backend_config.type}" if self.minions else "no flannel"
+        overlay = " and ".join(map(str, self.networks.values()))
         return (
             f"The lab {self.name}: {_count(len(self.nodes), 'node')} ({services or 'no services'}), "
-            f"{_count(len(self.pods), 'pod')}, the overlay {self.network} with {carried}"
+            f"{_count(len(self.pods), 'pod')}, the overlay {overlay} with {carried}"
         )
 
     def with_name(self, name: str) -> "LabSpec":

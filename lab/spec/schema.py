@@ -4,7 +4,7 @@ import posixpath
 import re
 import warnings
 from collections.abc import Mapping
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from typing import Annotated, Any
 
 from pydantic import (
@@ -48,6 +48,9 @@ OF_THE_ENGINE = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 VOLATILE = ("proc", "sys", "dev", "run", "tmp")
 
 MODE = re.compile(r"0?[0-7]{3}")
+
+IPV6_LEAST = 1280
+"""Bytes that any link of IPv6 passes (RFC 8200, section 5)."""
 
 
 def _plain_options(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,6 +191,20 @@ class AttachmentKey(Model):
     """The last octet of its address there."""
 
 
+def _ipv6_network(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    try:
+        network = IPv6Network(str(value))
+    except ValueError:
+        network = IPv6Network("::/0")
+    if network.prefixlen != 64 or any(getattr(network, kind) for kind in NOWHERE):
+        raise ValueError(
+            f"expected true, false, or an IPv6 network of length 64, such as fd00:50::/64; got {short(value)}"
+        )
+    return network
+
+
 class SegmentKey(Model):
     """A network of nodes."""
 
@@ -195,6 +212,15 @@ class SegmentKey(Model):
         IPv4Network | None, BeforeValidator(underlay_network), WithJsonSchema({"type": "string"})
     ] = None
     """A /24, such as 192.168.50.0/24. If left out: the next that is free."""
+    ipv4: StrictBool = True
+    """Whether nodes have IPv4 addresses on it."""
+    ipv6: Annotated[
+        StrictBool | IPv6Network,
+        Field(union_mode="left_to_right"),
+        BeforeValidator(_ipv6_network),
+        WithJsonSchema({"type": ["boolean", "string"], "default": False}),
+    ] = False
+    """Whether nodes have IPv6 addresses on it: `true`, or a /64 of one's own, such as fd00:50::/64."""
     mtu: Annotated[StrictInt, Field(ge=576, le=65535)] | None = None
     """The largest packet, in bytes. If left out: 1500."""
     impairment: str = ""
@@ -209,6 +235,14 @@ class SegmentKey(Model):
             return str(parse_impairment(value)) if value else ""
         except Unfit as error:
             raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
+
+    @model_validator(mode="after")
+    def _some_family(self) -> "SegmentKey":
+        if not self.ipv4 and not self.ipv6:
+            raise ValueError("ipv4 is false: expected an ipv6, true or a network")
+        if self.ipv6 and self.mtu is not None and self.mtu < IPV6_LEAST:
+            raise ValueError(f"mtu: expected at least {IPV6_LEAST} with ipv6 (RFC 8200); got {self.mtu}")
+        return self
 
 
 def _number(value: Any) -> Any:

@@ -1,18 +1,43 @@
-"""The underlay: its segments, the nodes' places on them, and the routes between them. Pure."""
+"""Segments: the networks that a lab's nodes are on, and the ways between them. Pure."""
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+)
 from itertools import combinations
 
 from lab.spec.node import Attachment, NodeSpec
 from lab.validation import Model
 
-__all__ = ["ONLY", "Route", "Segment", "interfaces", "routes", "unreachable"]
+__all__ = [
+    "FAMILIES",
+    "ONLY",
+    "Family",
+    "Interface",
+    "Route",
+    "Segment",
+    "Subnets",
+    "interfaces",
+    "ours_of",
+    "routes",
+    "unreachable",
+]
 
 ONLY = "underlay"
 """The segment of a lab that has one."""
+
+Family = int
+"""A version of IP."""
+
+FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 class Segment(Model):
@@ -21,47 +46,129 @@ class Segment(Model):
     name: str = ONLY
     subnet: IPv4Network | None = None
     """A /24; None for the next free one from 192.168.200.0 up."""
+    ipv4: bool = True
+    """Whether nodes have addresses of it. The engine has a subnet of IPv4 for each network in any case."""
+    ipv6: IPv6Network | None = None
+    """A /64; None where nodes have no IPv6 address on it. The engine knows nothing of it."""
     mtu: int | None = None
     """None for the engine's own, 1500."""
     impairment: str = ""
     """What is done to all that nodes send on it, as `lab.faults.impairment` reads it; empty for nothing."""
+
+    def subnets(self, engines: IPv4Network | None) -> "Subnets":
+        """Those that its nodes have addresses of, where the engine's subnet is this."""
+        return Subnets(engines if self.ipv4 else None, self.ipv6)
+
+    @property
+    def as_the_engine_gives(self) -> bool:
+        """Whether nodes have just the addresses that the engine gives them."""
+        return self.ipv4 and self.ipv6 is None
+
+    def has(self, family: Family) -> bool:
+        """Whether its nodes have addresses of this family."""
+        return self.ipv4 if family == 4 else self.ipv6 is not None
+
+
+def ours_of(place: int) -> IPv6Network:
+    """The lab's own IPv6 subnet for the segment at this place of the lab file, from 1.
+
+    It is a local one (RFC 4193), the same in every lab: nothing of it ever leaves the segment.
+    """
+    return IPv6Network(f"fd6c:6162:0:{place:x}::/64")
+
+
+@dataclass(frozen=True, slots=True)
+class Subnets:
+    """Those of a segment, of each family that its nodes have."""
+
+    ipv4: IPv4Network | None = None
+    ipv6: IPv6Network | None = None
+
+    def of(self, family: Family) -> IPv4Network | IPv6Network | None:
+        """That of one family."""
+        return self.ipv4 if family == 4 else self.ipv6
+
+    @property
+    def every(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Those that there are, IPv4's first."""
+        return tuple(found for found in (self.ipv4, self.ipv6) if found is not None)
+
+    def address(self, host: int) -> "Interface":
+        """A node's: 51 is .51, and ::51, which is 0x51."""
+        return Interface(tuple(_interface(network, host) for network in self.every))
+
+    def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in found for found in self.every)
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The addresses of one of a node's interfaces: one of each family that its segment has, IPv4's first."""
+
+    every: tuple[IPv4Interface | IPv6Interface, ...]
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address:
+        """The one that the node is known by: IPv4's, if there is one."""
+        return self.every[0].ip
+
+    def of(self, family: Family) -> IPv4Address | IPv6Address | None:
+        """That of one family."""
+        return next((found.ip for found in self.every if found.version == family), None)
+
+
+def _interface(network: IPv4Network | IPv6Network, host: int) -> IPv4Interface | IPv6Interface:
+    return ip_interface(f"{_host(network, host)}/{network.prefixlen}")
+
+
+def _host(network: IPv4Network | IPv6Network, host: int) -> IPv4Address | IPv6Address:
+    """A node's address; the host part is to be read in it as it is in the lab file."""
+    return network[host if network.version == 4 else int(str(host), 16)]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """The way to another segment."""
 
-    to: IPv4Network
-    via: IPv4Address
+    to: IPv4Network | IPv6Network
+    via: IPv4Address | IPv6Address
 
 
-def interfaces(node: NodeSpec, networks: Mapping[str, IPv4Network]) -> tuple[IPv4Interface, ...]:
-    """A node's addresses, of eth0 first, where its segments have these networks."""
-    return tuple(_interface(place, networks[place.segment]) for place in node.attachments)
+def interfaces(node: NodeSpec, networks: Mapping[str, Subnets]) -> tuple[Interface, ...]:
+    """A node's addresses, of eth0 first, where its segments have these subnets."""
+    return tuple(networks[place.segment].address(place.host) for place in node.attachments)
 
 
-def _interface(place: Attachment, network: IPv4Network) -> IPv4Interface:
-    return IPv4Interface((network[place.host], network.prefixlen))
-
-
-def routes(
-    node: NodeSpec, nodes: Sequence[NodeSpec], networks: Mapping[str, IPv4Network]
-) -> tuple[Route, ...]:
+def routes(node: NodeSpec, nodes: Sequence[NodeSpec], networks: Mapping[str, Subnets]) -> tuple[Route, ...]:
     """The routes of a node to each segment that it is not on, by as few routers as possible.
 
-    Of several ways of the same length the one by the router that the lab file names first is taken.
+    Of several ways of the same length the one by the router that the lab file names first is taken. Each
+    family has ways of its own, on the segments that have it.
     """
-    return tuple(
-        Route(networks[segment], networks[gateway.segment][gateway.host])
-        for segment, gateway in _gateways(node, nodes)
-    )
+    return tuple(route for family in FAMILIES for route in _routes(node, nodes, _of_family(networks, family)))
 
 
-def _gateways(node: NodeSpec, nodes: Sequence[NodeSpec]) -> Iterator[tuple[str, Attachment]]:
-    """The segments behind routers, each with the place of the first of these on a segment of the node."""
-    own = {place.segment for place in node.attachments}
+def _of_family(networks: Mapping[str, Subnets], family: Family) -> Mapping[str, IPv4Network | IPv6Network]:
+    """The segments that have this family, with their subnets of it."""
+    return {name: found for name, subnets in networks.items() if (found := subnets.of(family)) is not None}
+
+
+def _routes(
+    node: NodeSpec,
+    nodes: Sequence[NodeSpec],
+    networks: Mapping[str, IPv4Network | IPv6Network],
+) -> Iterator[Route]:
+    for segment, gateway in _gateways(node, nodes, networks):
+        yield Route(networks[segment], _host(networks[gateway.segment], gateway.host))
+
+
+def _gateways(
+    node: NodeSpec, nodes: Sequence[NodeSpec], segments: Collection[str]
+) -> Iterator[tuple[str, Attachment]]:
+    """Those of the segments that are behind routers, each with the place of the first of these routers."""
+    own = [place.segment for place in node.attachments if place.segment in segments]
     first: dict[str, Attachment | None] = dict.fromkeys(own)
-    waiting = deque(place.segment for place in node.attachments)
+    waiting = deque(own)
     while waiting:
         here = waiting.popleft()
         for router in nodes:
@@ -69,28 +176,36 @@ def _gateways(node: NodeSpec, nodes: Sequence[NodeSpec]) -> Iterator[tuple[str, 
             if not router.router or router.name == node.name or here not in on:
                 continue
             for segment in on:
-                if segment not in first:
+                if segment in segments and segment not in first:
                     first[segment] = first[here] or on[here]
                     waiting.append(segment)
     return ((segment, gateway) for segment, gateway in first.items() if gateway is not None)
 
 
-def unreachable(nodes: Sequence[NodeSpec]) -> Collection[tuple[str, str]]:
-    """Pairs of segments of nodes that do not reach each other: on no segment both, and no router between."""
-    joined: list[set[str]] = []
-    for router in nodes:
-        if router.router:
-            met = {place.segment for place in router.attachments}
-            apart = [group for group in joined if not group & met]
-            joined = [*apart, met.union(*(group for group in joined if group & met))]
+def unreachable(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> Collection[tuple[str, str]]:
+    """Pairs of segments of nodes that do not reach each other by any family of addresses.
 
-    def reached(node: NodeSpec) -> set[str]:
-        own = {place.segment for place in node.attachments}
-        return own.union(*(group for group in joined if group & own))
-
+    They are on no segment both, and there is no router between.
+    """
+    reached = [_reached(nodes, {item.name for item in segments if item.has(family)}) for family in FAMILIES]
     found = {
         (one.segment, other.segment): None
         for one, other in combinations(nodes, 2)
-        if not reached(one) & reached(other)
+        if not any(of_nodes[one.name] & of_nodes[other.name] for of_nodes in reached)
     }
     return list(found)
+
+
+def _reached(nodes: Sequence[NodeSpec], segments: Collection[str]) -> Mapping[str, set[str]]:
+    """By node, those of these segments that packets get to from there."""
+    joined: list[set[str]] = []
+
+    def on(node: NodeSpec) -> set[str]:
+        return {place.segment for place in node.attachments} & set(segments)
+
+    for router in nodes:
+        if router.router:
+            met = on(router)
+            apart = [group for group in joined if not group & met]
+            joined = [*apart, met.union(*(group for group in joined if group & met))]
+    return {node.name: on(node).union(*(group for group in joined if group & on(node))) for node in nodes}

@@ -80,6 +80,9 @@ def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> 
     subnets = [segment.subnet for segment in segments if segment.subnet is not None]
     if double := sorted({str(subnet) for subnet in subnets if subnets.count(subnet) > 1}):
         yield f"segments: two have the same subnet: {', '.join(double)}"
+    subnets6 = [segment.ipv6 for segment in segments if segment.ipv6 is not None]
+    if double := sorted({str(subnet) for subnet in subnets6 if subnets6.count(subnet) > 1}):
+        yield f"segments: two have the same ipv6: {', '.join(double)}"
     names = [segment.name for segment in segments]
     known = True
     for index, node in enumerate(nodes):
@@ -93,5 +96,7 @@ def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> 
             yield f"nodes[{index}].alsoOn: {node.name} is on one segment twice; expected each once"
         if node.router and len(on) == 1:
             yield f"nodes[{index}].router: {node.name} is on one segment only; expected some in alsoOn"
-    for one, other in unreachable(nodes) if known else ():
-        yield f"segments: nothing leads from {one} to {other}: a node on both needs `router: true`"
+    differ = len({(segment.ipv4, segment.ipv6 is None) for segment in segments}) > 1
+    alike = ", and IPv4 or IPv6 has to be on every segment between" if differ else ""
+    for one, other in unreachable(nodes, segments) if known else ():
+        yield f"segments: nothing leads from {one} to {other}: a node on both needs `router: true`{alike}"

@@ -66,6 +66,9 @@ def _today(lab: LabAccess) -> Today:
         for silent in node.silences:
             asked = silent.question or "it cannot be asked"
             raise LabError(f"{node.name}: {asked}: {silent.reason}", hint="lab check")
+    underlay = next(iter(lab.segments.values())).ipv4
+    if underlay is None:
+        raise Unfit("the lab's machines have no IPv4 addresses, and the tutorial's have no others")
     subnets: dict[str, IPv4Network] = {}
     for minion in seen.minions:
         own = [lease.subnet for lease in leases_of(seen, minion) if lease.subnet is not None]
@@ -77,7 +80,7 @@ def _today(lab: LabAccess) -> Today:
     programs = {
         node.name: node.flanneld.program.path for node in lab.spec.nodes if node.flanneld.program is not None
     }
-    return Today(next(iter(lab.segments.values())), subnets, lab.spec.etcd_api, programs)
+    return Today(underlay, subnets, lab.spec.etcd_api, programs)
 
 
 def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:

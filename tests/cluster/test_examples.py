@@ -14,6 +14,7 @@ from tests.cluster.reference import WITHOUT, references
 pytestmark = pytest.mark.cluster
 
 TESTED = {
+    "dual-stack.yaml": "test_dual_stack.py",
     "five-minions.yaml": "here",
     "mixed-versions.yaml": "here, if a genuine flannel is named",
     "own-daemon/lab.yaml": "here",
@@ -102,7 +103,7 @@ def test_on_a_network_of_small_packets_every_device_is_as_small_as_it_has_to_be(
 
 def test_a_flanneld_that_is_told_to_take_the_second_network_announces_its_address_there(two_networks):
     assert wrong(two_networks) == []
-    data = two_networks.segments["data"]
+    data = two_networks.engines["data"]
     found = {
         item.id: item.seen.text for item in checks.run_all(two_networks, ["overlay.mtu", "leases.value"])
     }

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any, Literal, TypeVar
 
 from lab import spec
@@ -25,7 +25,7 @@ from lab.observe import (
 )
 from lab.pods import RunningPod
 from lab.spec import ROLES, LabSpec
-from lab.spec.segment import ONLY
+from lab.spec.segment import ONLY, Subnets
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def pod(name: str) -> RunningPod:
 
 
 def seen_of(*nodes: NodeObservation, spec: LabSpec = SPEC, underlay: IPv4Network = UNDERLAY) -> Observation:
-    return Observation(spec, {ONLY: underlay}, {node.name: node for node in nodes})
+    return Observation(spec, {ONLY: Subnets(underlay)}, {node.name: node for node in nodes})
 
 
 def observation() -> Observation:
@@ -237,7 +237,7 @@ class FakeNode:
     """Answers a batch as the tutorial's machine would, and a single command with what `said` has."""
 
     name: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     answers: dict[str, tuple[str, str, int]]
     role: str = "minion"
     asked: dict[str, list[str]] = field(default_factory=dict)
@@ -285,7 +285,7 @@ class FakeLab:
     master: FakeNode
     minions: tuple[FakeNode, ...]
     spec: LabSpec = SPEC
-    segments: Mapping[str, IPv4Network] = field(default_factory=lambda: {ONLY: UNDERLAY})
+    segments: Mapping[str, Subnets] = field(default_factory=lambda: {ONLY: Subnets(UNDERLAY)})
 
     @property
     def nodes(self) -> dict[str, FakeNode]:

@@ -37,6 +37,8 @@ def _underlay(spec: LabSpec) -> dict[str, Any]:
     def document(segment: Segment) -> dict[str, Any]:
         return {
             "subnet": str(segment.subnet) if segment.subnet else None,
+            "ipv4": segment.ipv4,
+            "ipv6": str(segment.ipv6) if segment.ipv6 else False,
             "mtu": segment.mtu,
             "impairment": segment.impairment,
         }

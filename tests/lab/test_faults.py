@@ -11,13 +11,13 @@ from lab.faults.inside.kinds import EVENTS, STATES
 from lab.faults.plan import Ask, EndOn, OnEngine, OnNode
 from lab.faults.registry import IDENTIFIER, NAME, SUBJECTS, Fault, every_fault, fault_named, state
 from lab.faults.targets import GROUPS, NONE, Setting
-from lab.spec.segment import ONLY
+from lab.spec.segment import ONLY, Subnets
 from tests.lab.examples import SPEC, UNDERLAY
 
 assert main.MODULES  # what a machine knows is registered when these are imported
 
 MASTER, ONE, TWO = "centos-master", "centos-minion01", "centos-minion02"
-SETTING = Setting(SPEC, {ONLY: UNDERLAY})
+SETTING = Setting(SPEC, {ONLY: Subnets(UNDERLAY)})
 
 # Schedules and tests name faults by these: one that is renamed is a change that CHANGELOG.md tells of.
 NAMES = {
@@ -222,7 +222,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason_and_what_helps(
 
 def test_a_lab_without_etcd_is_told_so() -> None:
     nodes = tuple(node for node in SPEC.nodes if not node.runs("etcd"))
-    without = Setting(SPEC.model_copy(update={"nodes": nodes}), {ONLY: UNDERLAY})
+    without = Setting(SPEC.model_copy(update={"nodes": nodes}), {ONLY: Subnets(UNDERLAY)})
     for name in ("etcd-wipe", "config-break", "etcd-leader-change"):
         fault = fault_named(name)
         with pytest.raises(Unfit, match="no machine of the lab tutorial runs etcd"):

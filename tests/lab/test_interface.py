@@ -6,11 +6,12 @@ import pytest
 
 from lab import spec
 from lab.spec.interface import announced
+from lab.spec.segment import Subnets
 
 NETWORKS = {
-    "front": IPv4Network("192.168.201.0/24"),
-    "back": IPv4Network("192.168.202.0/24"),
-    "far": IPv4Network("192.168.203.0/24"),
+    "front": Subnets(IPv4Network("192.168.201.0/24")),
+    "back": Subnets(IPv4Network("192.168.202.0/24")),
+    "far": Subnets(IPv4Network("192.168.203.0/24")),
 }
 
 FILE = """
@@ -28,7 +29,7 @@ def taken(*options: str, node: str = "here") -> tuple[str, str]:
     lab = spec.load(FILE, "lab.yaml").model_copy(update={"flanneld_options": options})
     (own,) = [each for each in lab.nodes if each.name == node]
     found = announced(lab, own, NETWORKS)
-    return found.device, str(found.address)
+    return found.device, str(found.addresses[4])
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,6 @@ def test_of_a_lab_that_lacks_a_network_everything_can_be_listed(fake: PretendedE
     with pytest.raises(LabError, match="no more bridges"):
         lifecycle.build(fake.engine, racks, Reporter(), retain=True)
     there = Lab.get(fake.engine, "racks")
-    assert str(there.segments["two"]) == "0.0.0.0/24"
+    assert str(there.segments["two"].ipv4) == "0.0.0.0/24"
     assert there.missing == ("a (absent)", "r (absent)")
     assert [node.name for node in status.nodes(status.look(there))] == ["a", "r"]

@@ -128,7 +128,7 @@ def test_a_docker_may_wait_for_a_subnet_env_that_another_daemon_writes(tmp_path)
     files = of(tmp_path, services=["docker"], docker={"bip": "from-subnet-env"})
     assert files[REQUIRES] == ""
     waiting = files["/etc/systemd/system/lab-subnet-env.service"]
-    assert "ExecStart=/usr/bin/mk-docker-opts.sh -i" in waiting.splitlines()
+    assert "ExecStart=/usr/local/sbin/lab-docker-opts" in waiting.splitlines()
     drop_in = files["/etc/systemd/system/docker.service.d/subnet-env.conf"].splitlines()
     assert drop_in == ["[Unit]", "Requires=lab-subnet-env.service", "After=lab-subnet-env.service"]
 

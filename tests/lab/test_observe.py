@@ -15,7 +15,7 @@ from lab import checks, status, wait
 from lab.errors import LabError
 from lab.observe import Lease, Observation, Silent, Topic, observe, stream
 from lab.observe.model import Output
-from lab.observe.parse import parse_leases, parse_links, parse_login, parse_routes, subnet_of_key
+from lab.observe.parse import parse_leases, parse_links, parse_login, parse_routes, subnets_of_key
 from lab.spec import Flanneld, Program
 from tests.lab.examples import (
     AT,
@@ -264,14 +264,14 @@ def test_a_flanneld_of_somebodys_own_that_runs_when_asked_for_its_version_is_a_f
 @given(st.integers(0, 2**32 - 1), st.integers(0, 32))
 def test_a_subnets_key_is_read_back(address: int, length: int) -> None:
     network = IPv4Network((address, length), strict=False)
-    assert subnet_of_key(f"{FOLDER}/{str(network).replace('/', '-')}") == network
+    assert subnets_of_key(f"{FOLDER}/{str(network).replace('/', '-')}") == (network, None)
 
 
 @pytest.mark.parametrize(
     "key", ["junk", "10.2.35.0-33", "10.2.35.1-24", "300.2.35.0-24", "10.2.35.0-24x", "é"]
 )
 def test_a_key_that_is_no_subnets_is_none(key: str) -> None:
-    assert subnet_of_key(f"{FOLDER}/{key}") is None
+    assert subnets_of_key(f"{FOLDER}/{key}") == (None, None)
 
 
 @pytest.mark.parametrize("end", [Output(0, "", ""), Output(124, "", ""), Output(0, "mysql01\n", "")])

@@ -154,9 +154,9 @@ def config(node, **changes):
 
 def test_the_machines_have_the_tutorials_names_and_addresses():
     assert config("centos-minion01").hosts == {
-        "centos-master": "192.168.199.51",
-        "centos-minion01": "192.168.199.52",
-        "centos-minion02": "192.168.199.53",
+        "centos-master": ("192.168.199.51",),
+        "centos-minion01": ("192.168.199.52",),
+        "centos-minion02": ("192.168.199.53",),
     }
     assert config("centos-minion02").networks == {"lab-tutorial": "192.168.199.53"}
     assert config("centos-master").hostname == "centos-master"
@@ -310,4 +310,41 @@ def test_a_node_on_several_segments_knows_its_interfaces_by_their_addresses():
 def test_a_node_has_routes_to_other_segments_by_the_router():
     assert made_of(RACKS, "w").environment["LAB_ROUTES"] == "192.168.200.0/24=192.168.201.254"
     assert made_of(RACKS, "m").environment["LAB_ROUTES"] == "192.168.201.0/24=192.168.200.253"
-    assert made_of(RACKS, "m").hosts == {"m": "192.168.200.10", "r": "192.168.201.254", "w": "192.168.201.11"}
+    assert made_of(RACKS, "m").hosts == {
+        "m": ("192.168.200.10",),
+        "r": ("192.168.201.254",),
+        "w": ("192.168.201.11",),
+    }
+
+
+def test_the_engine_knows_nothing_of_ipv6_and_a_node_is_told_what_it_has():
+    lab = spec.load(
+        """
+        name: wide
+        segments: {one: {ipv6: true}, two: {ipv4: false, ipv6: "fd00:77::/64"}}
+        nodes:
+        - {name: m, services: [], host: 10}
+        - {name: r, services: [], host: 254, alsoOn: [{segment: two, host: 253}], router: true}
+        - {name: w, services: [], host: 11, segment: two}
+        pods: []
+        """,
+        "lab.yaml",
+    )
+    router, far = made_of(lab, "r"), made_of(lab, "w")
+    assert router.networks == {"lab-one": "192.168.200.254", "lab-two": "192.168.201.253"}
+    assert router.environment["LAB_INTERFACES"] == "eth0=192.168.200.254 eth1=192.168.201.253"
+    assert router.environment["LAB_ADDRESSES"].split() == [
+        "eth0=192.168.200.254/24",
+        "eth0=fd6c:6162:0:1::254/64",
+        "eth1=fd00:77::253/64",
+    ]
+    assert router.confinement.sysctls["net.ipv6.conf.all.forwarding"] == "1"
+    assert far.confinement.sysctls["net.ipv6.conf.all.forwarding"] == "0"
+    assert far.environment["LAB_ADDRESSES"] == "eth0=fd00:77::11/64"
+    assert far.environment["LAB_ROUTES"] == "fd6c:6162:0:1::/64=fd00:77::253"
+    assert far.hosts == {
+        "m": ("192.168.200.10", "fd6c:6162:0:1::10"),
+        "r": ("192.168.200.254", "fd6c:6162:0:1::254"),
+        "w": ("fd00:77::11",),
+    }
+    assert "LAB_ADDRESSES" not in config("centos-minion01").environment

@@ -136,6 +136,7 @@ class FakeNode:
     state: str = "running"
     services: tuple[Service, ...] = (Service("flanneld", "active"), Service("docker", "failed"))
     subnet: str = "10.2.35.1/24"
+    subnet6: str = ""
     flanneld: str = "/somewhere/flanneld-0.5.5 0.5.5"
     silences: tuple[Silent, ...] = ()
     ok: bool = False

@@ -1,7 +1,8 @@
 """Segments of the underlay: where nodes are on them, and the ways between."""
 
 import json
-from ipaddress import IPv4Interface, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 
 import pytest
 
@@ -12,10 +13,11 @@ from lab.faults.impairment import parse_impairment
 from lab.node.impaired import impaired_files
 from lab.node.services import IMPAIRED_UNIT
 from lab.spec import LabSpec, NodeSpec
-from lab.spec.segment import interfaces, routes
+from lab.spec.segment import Subnets, interfaces, ours_of, routes
 
 NETWORKS = {
-    name: IPv4Network(f"192.168.{third}.0/24") for name, third in zip("abcd", range(50, 54), strict=True)
+    name: Subnets(IPv4Network(f"192.168.{third}.0/24"))
+    for name, third in zip("abcd", range(50, 54), strict=True)
 }
 
 CHAIN = """
@@ -42,7 +44,7 @@ def node(lab: LabSpec, name: str) -> NodeSpec:
 
 def ways(lab: LabSpec, name: str) -> dict[str, str]:
     """Which gateway a node has to each segment that it is not on."""
-    names = {network: segment for segment, network in NETWORKS.items()}
+    names = {network: segment for segment, subnets in NETWORKS.items() for network in subnets.every}
     return {names[way.to]: str(way.via) for way in routes(node(lab, name), lab.nodes, NETWORKS)}
 
 
@@ -64,7 +66,10 @@ def test_a_node_on_two_segments_takes_the_shorter_way_and_is_nobodys_router() ->
 
 def test_a_node_has_an_address_on_each_of_its_segments_eth0_first() -> None:
     found = interfaces(node(load(), "bc"), NETWORKS)
-    assert found == (IPv4Interface("192.168.51.3/24"), IPv4Interface("192.168.52.4/24"))
+    assert [each.every for each in found] == [
+        (IPv4Interface("192.168.51.3/24"),),
+        (IPv4Interface("192.168.52.4/24"),),
+    ]
 
 
 def test_segments_have_the_subnets_of_the_lab_file_or_the_next_that_nobody_has() -> None:
@@ -116,6 +121,27 @@ def test_a_lab_with_one_segment_says_it_as_its_underlay() -> None:
             "segments.b.impairment: '5' is not a time; write a number and its unit",
         ),
         (
+            ("b: {mtu: 1400}", "b: {ipv4: false}"),
+            "segments.b: ipv4 is false: expected an ipv6, true or a network",
+        ),
+        (
+            ("b: {mtu: 1400}", "b: {ipv6: fd00::/48}"),
+            "segments.b.ipv6: expected true, false, or an IPv6 network of length 64, such as fd00:50::/64",
+        ),
+        (("b: {mtu: 1400}", "b: {ipv6: 'fe80::/64'}"), "segments.b.ipv6: expected true, false, or an IPv6"),
+        (
+            ("b: {mtu: 1400}", "b: {ipv6: true, mtu: 1000}"),
+            "segments.b: mtu: expected at least 1280 with ipv6 (RFC 8200); got 1000",
+        ),
+        (
+            ("b: {mtu: 1400}, c: {", "b: {ipv6: 'fd00:7::/64'}, c: {ipv6: 'fd00:7::/64', "),
+            "segments: two have the same ipv6: fd00:7::/64",
+        ),
+        (
+            ("b: {mtu: 1400}", "b: {ipv4: false, ipv6: true}"),
+            "segments: nothing leads from a to b: a node on both needs `router: true`, and IPv4 or IPv6 has",
+        ),
+        (
             ("b: {mtu: 1400}", "b: {mtu: 100}"),
             "segments.b.mtu: expected greater than or equal to 576; got 100",
         ),
@@ -130,6 +156,20 @@ def test_segments_that_cannot_be_are_named(change: tuple[str, str], complaint: s
 def test_the_command_lines_underlay_is_no_network_of_several() -> None:
     with pytest.raises(Unfit, match="--underlay names the network of a lab with one segment"):
         spec.load(CHAIN, "f", underlay=IPv4Network("192.168.9.0/24"))
+
+
+def test_ways_of_ipv6_lead_by_the_segments_that_have_it() -> None:
+    wide = {name: replace(NETWORKS[name], ipv6=ours_of(place)) for place, name in enumerate("abcd", start=1)}
+    found = [str(route.via) for route in routes(node(load(), "m"), load().nodes, wide)]
+    assert found == ["192.168.50.9"] * 3 + ["fd6c:6162:0:1::9"] * 3
+    parted = {**wide, "b": NETWORKS["b"]}  # no IPv6 beyond the first router
+    found = [str(route.via) for route in routes(node(load(), "m"), load().nodes, parted)]
+    assert found == ["192.168.50.9"] * 3
+
+
+def test_a_host_part_reads_the_same_in_both_families() -> None:
+    subnets = Subnets(IPv4Network("192.168.50.0/24"), IPv6Network("fd00:50::/64"))
+    assert [str(each) for each in subnets.address(254).every] == ["192.168.50.254/24", "fd00:50::254/64"]
 
 
 IMPAIRED = CHAIN.replace("b: {mtu: 1400}", "b: {impairment: loss 1% delay 20ms}")

@@ -27,6 +27,7 @@ from lab.soak.recipes import RECIPES, Recipe
 from lab.soak.schedule import Entry, Round, Schedule
 from lab.soak.shrink import shrink
 from lab.spec import LabSpec
+from lab.spec.segment import Subnets
 from tests.lab.examples import SPEC, with_no_routes
 from tests.schemas import problems
 
@@ -97,7 +98,7 @@ def test_the_same_seed_draws_the_same_and_each_round_whatever_the_others() -> No
     "lab", [SPEC, VXLAN, HOST_GW, MEMBERS], ids=["udp", "vxlan", "host-gw", "three members"]
 )
 def test_what_is_drawn_can_be_asked_for(lab: LabSpec) -> None:
-    setting = Setting(lab, {"underlay": IPv4Network("192.168.199.0/24")})
+    setting = Setting(lab, {"underlay": Subnets(IPv4Network("192.168.199.0/24"))})
     drawn = [entry for one in generate.draw(1, lab, 300).rounds for entry in one.faults]
     for entry in drawn:
         fault = fault_named(entry.fault)
@@ -159,7 +160,7 @@ def test_a_schedule_that_this_lab_cannot_have_is_refused_before_anything_is_done
     tmp_path: Path, rounds: str, complaint: str
 ) -> None:
     (tmp_path / "s.yaml").write_text(f"rounds: {rounds}\n")
-    setting = Setting(SPEC, {"underlay": IPv4Network("192.168.199.0/24")})
+    setting = Setting(SPEC, {"underlay": Subnets(IPv4Network("192.168.199.0/24"))})
     with pytest.raises(Unfit, match=r"^s\.yaml: rounds") as told:
         schedule.require_fit(schedule.read(tmp_path / "s.yaml"), setting, "s.yaml")
     assert complaint in told.value.message

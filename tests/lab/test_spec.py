@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,7 @@ SEGMENTS = (
     (Segment(),),
     (Segment(subnet=IPv4Network("192.168.77.0/24"), mtu=1400),),
     (Segment(name="one"), Segment(name="two", subnet=IPv4Network("192.168.78.0/24"), mtu=9000)),
+    (Segment(ipv6=IPv6Network("fd00:50::/64")),),
 )
 STORES: tuple[EtcdApi, ...] = ("v2", "v3")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.errors import Unfit
 from lab.pods import RunningPod
+from lab.spec.segment import Subnets
 from lab.tutorial import StepResult, replay
 from lab.tutorial.step import Expect, Today, TutorialStep, examine, plain
 from lab.tutorial.steps import steps
@@ -299,7 +300,9 @@ def test_a_pod_with_another_password_is_not_the_tutorials() -> None:
 
 def test_the_tutorials_cluster_under_another_name_is_replayed_too() -> None:
     lab = replace(
-        fake_lab(), spec=SPEC.with_name("demo"), segments={"underlay": IPv4Network("192.168.203.0/24")}
+        fake_lab(),
+        spec=SPEC.with_name("demo"),
+        segments={"underlay": Subnets(IPv4Network("192.168.203.0/24"))},
     )
     moved = [
         replace(lease, value=lease.value.replace("192.168.199", "192.168.203"))

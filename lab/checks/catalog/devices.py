@@ -1,9 +1,11 @@
 """Each minion's devices, compared with its lease: eth0, flannel's own and docker0 [3.7]."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from lab.backends import Side
 from lab.checks.expected import (
     NEEDS,
+    docker0_families,
     docker0_of,
     expected_on,
     follows_lease,
@@ -17,7 +19,10 @@ from lab.checks.registry import Layer, check
 from lab.checks.values import Failure, Number, Text, Value
 from lab.observe import Link, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
-from lab.spec.segment import interfaces
+from lab.spec.segment import Family, interfaces
+
+PREFIX: Mapping[Family, str] = {4: "FLANNEL", 6: "FLANNEL_IPV6"}
+"""Of the keys in subnet.env."""
 
 
 def _with_links(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link]]]:
@@ -28,12 +33,15 @@ def _with_links(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[st
             yield node, links
 
 
-def _with_device(seen: Observation) -> Iterator[tuple[NodeObservation, Mapping[str, Link], Subject]]:
-    """The minions that must have a flannel device, each with that device."""
+def _with_device(seen: Observation) -> Iterator[tuple[Mapping[str, Link], Subject, Sequence[Side]]]:
+    """The devices of flannel that each minion must have, with what must be so of each.
+
+    IPv4 and IPv6 may have one each, or share one.
+    """
     for node, links in _with_links(seen):
-        device = expected_on(seen, node).device
-        if device:
-            yield node, links, Subject.node(node.name, device)
+        sides = expected_on(seen, node).sides
+        for device in dict.fromkeys(side.device for side in sides if side.device):
+            yield links, Subject.node(node.name, device), [side for side in sides if side.device == device]
 
 
 def _mtu(link: Link) -> Number:
@@ -53,7 +61,8 @@ def underlay_address(seen: Observation) -> Iterator[Comparison]:
     """It is still there."""
     for node, links in _with_links(seen):
         for index, address in enumerate(interfaces(seen.node_spec(node.name), seen.segments)):
-            yield compare_address(Subject.node(node.name, f"eth{index}"), links, str(address))
+            wanted: dict[Family, str | None] = {item.version: str(item) for item in address.every}
+            yield compare_address(Subject.node(node.name, f"eth{index}"), links, wanted)
 
 
 @check(
@@ -87,8 +96,8 @@ def underlay_mtu(seen: Observation) -> Iterator[Comparison]:
 )
 def overlay_address(seen: Observation) -> Iterator[Comparison]:
     """The first of the node's subnet."""
-    for node, links, subject in _with_device(seen):
-        yield compare_address(subject, links, expected_on(seen, node).address)
+    for links, subject, sides in _with_device(seen):
+        yield compare_address(subject, links, {side.family: side.address for side in sides})
 
 
 @check(
@@ -102,8 +111,8 @@ def overlay_address(seen: Observation) -> Iterator[Comparison]:
 )
 def overlay_mtu(seen: Observation) -> Iterator[Comparison]:
     """What fits into a packet of the underlay."""
-    for node, links, subject in _with_device(seen):
-        mtu = expected_on(seen, node).mtu
+    for links, subject, sides in _with_device(seen):
+        mtu = sides[0].mtu
         if mtu is not None:
             yield compare_link(subject, links, Number(mtu), _mtu)
 
@@ -119,8 +128,8 @@ def overlay_mtu(seen: Observation) -> Iterator[Comparison]:
 )
 def overlay_queue(seen: Observation) -> Iterator[Comparison]:
     """A TUN device's, as the tutorial shows it."""
-    for node, links, subject in _with_device(seen):
-        queue = expected_on(seen, node).queue
+    for links, subject, sides in _with_device(seen):
+        queue = sides[0].queue
         if queue is not None:
             yield compare_link(subject, links, Number(queue), lambda link: Number(link.queue or 0))
 
@@ -136,7 +145,7 @@ def overlay_queue(seen: Observation) -> Iterator[Comparison]:
 )
 def overlay_state(seen: Observation) -> Iterator[Comparison]:
     """IFF_UP."""
-    for _, links, subject in _with_device(seen):
+    for links, subject, _ in _with_device(seen):
         yield compare_link(subject, links, Text("UP"), lambda link: Text("UP" if link.up else "DOWN"))
 
 
@@ -153,8 +162,10 @@ def docker0_address(seen: Observation) -> Iterator[Comparison]:
     """Its pods' gateway."""
     for node in seen.running("docker"):
         links = known(node.links)
-        if links is not None and (follows_lease(seen, node) or docker0_of(seen, node) is not None):
-            yield compare_address(Subject.node(node.name, "docker0"), links, docker0_of(seen, node))
+        families = docker0_families(seen, node)
+        if links is not None and families:
+            wanted = {family: docker0_of(seen, node, family) for family in families}
+            yield compare_address(Subject.node(node.name, "docker0"), links, wanted)
 
 
 @check(
@@ -190,9 +201,12 @@ def subnet_env(seen: Observation) -> Iterator[Comparison]:
             continue
         told = parse_environment(env.text or "")
         mtu = expected_on(seen, node).mtu
-        values = {
-            "FLANNEL_NETWORK": str(seen.spec.network),
-            "FLANNEL_SUBNET": gateway_of(subnet_of(seen, node)) or NO_SUBNET.text,
+        values = {}
+        for family, network in seen.spec.networks.items():
+            prefix = PREFIX[family]
+            values[f"{prefix}_NETWORK"] = str(network)
+            values[f"{prefix}_SUBNET"] = gateway_of(subnet_of(seen, node, family)) or NO_SUBNET.text
+        values |= {
             "FLANNEL_MTU": str(mtu) if mtu is not None else told.get("FLANNEL_MTU", "that of its interface"),
             "FLANNEL_IPMASQ": str(masquerades(seen, node.name)).lower(),
         }

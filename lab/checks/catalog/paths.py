@@ -7,6 +7,7 @@ from lab.checks.finding import Comparison, Kind, Subject, compare
 from lab.checks.registry import Layer, check
 from lab.checks.values import Data, Failure
 from lab.observe import Observation, Ping, Topic, known
+from lab.spec.segment import Family
 
 TTL = 64
 """The TTL of a packet that a pod sends: the kernel's default (ip_default_ttl)."""
@@ -56,10 +57,27 @@ def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
 )
 def between_nodes(seen: Observation) -> Iterator[Comparison]:
     """The path of a container's packets, with the TTL that they have left."""
-    if not seen.spec.backend.delivers:
+    yield from _between_nodes(seen, 4)
+
+
+@check(
+    "ping.nodes6",
+    "overlay probe by IPv6",
+    layer=Layer.PATH,
+    on="pair of minions",
+    expects="the same by IPv6, in an overlay that has it",
+    needs={Topic.PODS, Topic.PROBES},
+)
+def between_nodes6(seen: Observation) -> Iterator[Comparison]:
+    """The same, with IPv6's hop limit."""
+    yield from _between_nodes(seen, 6)
+
+
+def _between_nodes(seen: Observation, family: Family) -> Iterator[Comparison]:
+    if not seen.spec.backend.delivers or family not in seen.spec.families:
         return
     for client in seen.overlay:
-        tried = {ping.server: ping for ping in known(client.probes) or ()}
+        tried = {ping.server: ping for ping in known(client.probes) or () if ping.family == family}
         for server in seen.overlay:
             if server is client:
                 continue
@@ -81,11 +99,28 @@ def between_nodes(seen: Observation) -> Iterator[Comparison]:
 )
 def between_pods(seen: Observation) -> Iterator[Comparison]:
     """From each running pod to every other one."""
+    yield from _between_pods(seen, 4)
+
+
+@check(
+    "ping.pods6",
+    "ping by IPv6",
+    layer=Layer.TRAFFIC,
+    on="pair of pods",
+    expects="the same by IPv6, in an overlay that has it",
+    needs={Topic.PODS, Topic.PINGS},
+)
+def between_pods6(seen: Observation) -> Iterator[Comparison]:
+    """The same, with IPv6's hop limit."""
+    yield from _between_pods(seen, 6)
+
+
+def _between_pods(seen: Observation, family: Family) -> Iterator[Comparison]:
     home = {pod.name: pod.node for pod in seen.pods}
     for node in seen.nodes.values():
         for ping in known(node.pings) or ():
             apart = home.get(ping.client) != home.get(ping.server)
-            if apart and not seen.spec.backend.delivers:
+            if ping.family != family or (apart and not seen.spec.backend.delivers):
                 continue
             ttl = _left(seen, home.get(ping.client), home.get(ping.server)) if apart else TTL
             yield _compare(Subject("podPair", (ping.client, ping.server)), ping, ttl)

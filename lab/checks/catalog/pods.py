@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 
-from lab.checks.expected import NEEDS, expected_on, follows_lease, subnet_of
+from lab.checks.expected import NEEDS, docker0_families, expected_on, follows_lease, subnet_of
 from lab.checks.finding import Comparison, Subject, compare, unknown
 from lab.checks.hidden import who_may_hide
 from lab.checks.links import NO_SUBNET, addresses, compare_link
 from lab.checks.registry import Layer, check
-from lab.checks.values import Between, Data, Missing, Number, OneOf
+from lab.checks.values import AllOf, Between, Data, Missing, Number, OneOf
 from lab.observe import Link, NodeObservation, Observation, Topic, known
 from lab.pods import RunningPod
 
@@ -83,19 +83,38 @@ def _with_links(seen: Observation) -> Iterator[tuple[RunningPod, NodeObservation
 def address(seen: Observation) -> Iterator[Comparison]:
     """From .2 on: .0 is flannel's, .1 docker0's. Nobody knows where Docker has chosen the subnet itself."""
     for pod, node, links in _with_links(seen):
-        fixed = seen.node_spec(node.name).docker.address
-        if fixed is None and not follows_lease(seen, node):
+        fixed, families = seen.node_spec(node.name).docker.address, docker0_families(seen, node)
+        if not families:
             continue
-        subnet = fixed.network if fixed is not None else subnet_of(seen, node)
+        subnets = [fixed.network] if fixed is not None else [subnet_of(seen, node, it) for it in families]
         subject, link = Subject.pod(pod.name, "eth0"), links.get("eth0")
-        if subnet is None:
-            yield compare(subject, False, NO_SUBNET, addresses(link))
+        ranges = [_range(subnet) for subnet in subnets if subnet is not None]
+        if len(ranges) < len(subnets):
+            yield compare(subject, False, NO_SUBNET, addresses(link, families))
             continue
-        found = [IPv4Interface(item) for item in link.addresses] if link else []
-        first, last = subnet.network_address + 2, subnet.broadcast_address - 1
-        ok = len(found) == 1 and found[0].network == subnet and first <= found[0].ip <= last
-        expected = Between(f"{first}/{subnet.prefixlen}", f"{last}/{subnet.prefixlen}")
-        yield compare(subject, ok, expected, addresses(link))
+        held = [link.of(family) if link is not None else () for family in families]
+        ok = all(found in has for has, found in zip(ranges, held, strict=True))
+        expected = ranges[0] if len(ranges) == 1 else AllOf(tuple(ranges))
+        yield compare(subject, ok, expected, addresses(link, families))
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Between):
+    """The addresses of a subnet that its pods may have."""
+
+    def __contains__(self, found: tuple[str, ...]) -> bool:
+        first, last = ip_interface(self.first), ip_interface(self.last)
+        held = [ip_interface(item) for item in found]
+        return (
+            len(held) == 1
+            and held[0].network == first.network
+            and int(first.ip) <= int(held[0].ip) <= int(last.ip)
+        )
+
+
+def _range(subnet: IPv4Network | IPv6Network) -> Range:
+    length = subnet.prefixlen
+    return Range(f"{subnet.network_address + 2}/{length}", f"{subnet.broadcast_address - 1}/{length}")
 
 
 @check(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from lab.checks.expected import NEEDS, expected_on, leases_of, public_ip
 from lab.checks.finding import Comparison, Subject, compare, equal
@@ -59,7 +60,7 @@ def key(seen: Observation) -> Iterator[Comparison]:
         return
     for node in seen.minions:
         own = leases_of(seen, node)
-        alone = len(own) == 1 and own[0].subnet is not None
+        alone = len(own) == 1 and all(own[0].of(family) for family in seen.spec.families)
         keys = Items(tuple(lease.key for lease in own))
         yield compare(Subject.node(node.name), alone, OneKey(f"{seen.spec.etcd_prefix}/subnets"), keys)
 
@@ -90,11 +91,11 @@ class Values:
     "lease value",
     layer=Layer.STORE,
     on="minion",
-    expects='to the byte: `{"PublicIP":"ADDRESS","PublicIPv6":null}`; then with host-gw '
-    '`"BackendType":"host-gw"`, with ipip `"BackendType":"ipip"`, with vxlan '
+    expects='to the byte: `{"PublicIP":"ADDRESS","PublicIPv6":null}`, with IPv6 its address; then with '
+    'host-gw `"BackendType":"host-gw"`, with ipip `"BackendType":"ipip"`, with vxlan '
     '`"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"MAC"}` '
-    "with the device's MAC. In etcd's v2 store, as 0.5.5 writes it: no `PublicIPv6`, no `VNI`. "
-    "With wireguard it is not compared",
+    "with the device's MAC, and with IPv6 `BackendV6Data` after it. In etcd's v2 store, as 0.5.5 writes it: "
+    "no `PublicIPv6`, no `VNI`. With wireguard it is not compared",
     needs=NEEDS,
 )
 def value(seen: Observation) -> Iterator[Comparison]:
@@ -203,13 +204,13 @@ def subnets(seen: Observation) -> Iterator[Comparison]:
     """No two pods can have the same address."""
     if seen.leases is None:
         return
-    network, count = seen.spec.network, len(seen.minions)
-    found = [lease.subnet for lease in seen.leases if lease.subnet is not None]
-    apart = all(not a.overlaps(b) for i, a in enumerate(found) for b in found[:i])
-    inside = all(subnet.subnet_of(network) for subnet in found)
-    yield compare(
-        Subject("etcd", ("etcd",)),
-        apart and inside and len(found) == count,
-        Apart(count, str(network)),
-        Items(tuple(str(subnet) for subnet in found), apart=", "),
-    )
+    for family, network in seen.spec.networks.items():
+        found = [subnet for lease in seen.leases if (subnet := lease.of(family)) is not None]
+        apart = not any(one.overlaps(other) for one, other in combinations(found, 2))
+        inside = all(subnet.overlaps(network) and subnet.prefixlen > network.prefixlen for subnet in found)
+        yield compare(
+            Subject("etcd", ("etcd",), "" if family == 4 else f"IPv{family}"),
+            apart and inside and len(found) == len(seen.minions),
+            Apart(len(seen.minions), str(network)),
+            Items(tuple(str(subnet) for subnet in found), apart=", "),
+        )

@@ -126,7 +126,7 @@ def etcd_bad_key(ask: Ask) -> Plan:
 )
 def etcd_bad_value(ask: Ask) -> Plan:
     """The last subnet of the network, which flannel gives out as any other."""
-    network = ask.setting.spec.network
+    network = ask.setting.overlay
     length = max(24, network.prefixlen)
     last = list(network.subnets(new_prefix=length))[-1]
     return _junk(ask, f"{last.network_address}-{length}", ask.options["value"])

@@ -143,7 +143,7 @@ def conntrack_full(ask: Ask) -> Plan:
 )
 def route_delete(ask: Ask) -> Plan:
     """Those into the overlay's network, whatever device they lead through."""
-    overlay = str(ask.setting.spec.network)
+    overlay = str(ask.setting.overlay)
     return on_each(ask, "routes-deleted", to=ask.options["to"], overlay=overlay)
 
 

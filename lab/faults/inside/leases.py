@@ -29,7 +29,10 @@ def _public_ip(value: str) -> str | None:
         found: Any = json.loads(value)
     except ValueError:
         return None
-    return found.get("PublicIP") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    # As flannel writes it in an overlay of IPv6 alone.
+    return found.get("PublicIPv6" if found.get("PublicIP") == str(IPv4Address(0)) else "PublicIP")
 
 
 def _own_lease(given: Given) -> Entry:

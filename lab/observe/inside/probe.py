@@ -5,12 +5,13 @@ the path of a container's: through docker0, the FORWARD chain and flannel's rout
 namespace ends with this process, however that ends, and so does the pair of devices.
 
 It writes and reads lines of JSON:
-    -> {"address": ADDRESS}, or {"error": WORDS} and ends
-    <- {"peers": {NAME: ADDRESS}, "seconds": N}
+    -> {"address": ADDRESS, "address6": ADDRESS or ""}, or {"error": WORDS} and ends
+    <- {"peers": {NAME: ADDRESS}, "seconds": N}, where addresses may be of IPv4 and of IPv6
     -> {"answers": {NAME: {"ttl": N} or {"error": WORDS}}}
     <- anything, or the end of input: it ends
 
-Arguments: PID ADDRESS of a container, whose namespace is used where docker0's subnet has no address left.
+Arguments: PID ADDRESS [IPv6-ADDRESS] of a container, whose namespace is used where docker0's subnet has no
+address left.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 LIFE = 3600
@@ -39,6 +42,18 @@ PATIENCE = 10.0
 
 ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
 """ICMP types, RFC 792."""
+
+ECHO6, ECHO_REPLY6 = 128, 129
+"""ICMPv6 types, RFC 4443."""
+
+WORDS6 = {
+    (1, 0): "no route to destination",
+    (1, 1): "communication administratively prohibited",
+    (1, 3): "address unreachable",
+    (1, 4): "port unreachable",
+    (3, 0): "hop limit exceeded in transit",
+}
+"""RFC 4443, 3.1 and 3.3."""
 
 WORDS = {
     (UNREACHABLE, 0): "network unreachable",
@@ -112,12 +127,29 @@ def run(*argv: str, text: str = "") -> str:
     return done.stdout
 
 
-def bridge() -> tuple[str, int, int]:
+def bridge(family: str = "-4") -> tuple[str, int, int]:
     """docker0's address, its length and its MTU."""
-    for item in json.loads(run("ip", "-json", "-4", "address", "show", "dev", BRIDGE)):
+    for item in json.loads(run("ip", "-json", family, "address", "show", "dev", BRIDGE, "scope", "global")):
         for own in item.get("addr_info", ()):
             return own["local"], own["prefixlen"], item["mtu"]
     raise NoPlaceError(f"{BRIDGE} has no address")
+
+
+def bridge6() -> tuple[str, int] | None:
+    """docker0's IPv6 address and its length, if it has one."""
+    try:
+        return bridge("-6")[:2]
+    except NoPlaceError:
+        return None
+
+
+def like(own: str, length: int, gateway: str, length6: int) -> str:
+    """The IPv6 address that is as far from the top of its subnet as `own` is from the top of its own.
+
+    So two stand-ins never take the same one. Docker assigns from the bottom, or by the MAC.
+    """
+    last = number(own) | ~(~0 << 32 - length) & 0xFFFFFFFF
+    return str(IPv6Address(int(IPv6Network((gateway, length6), strict=False)[-1]) - (last - number(own))))
 
 
 def enter(kind: str, result: int) -> None:
@@ -126,11 +158,12 @@ def enter(kind: str, result: int) -> None:
         raise NoPlaceError(f"{kind}: {os.strerror(ctypes.get_errno())}")
 
 
-def settle(pod: list[str]) -> str:
-    """Move into a namespace behind docker0; return the address there."""
+def settle(pod: list[str]) -> tuple[str, str]:
+    """Move into a namespace behind docker0; return the addresses there, of IPv4 and of IPv6, if any."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = f"/proc/{os.getpid()}/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
     gateway, length, mtu = bridge()
+    ipv6 = bridge6()
     for own in candidates(gateway, length, given()):
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -151,12 +184,19 @@ def settle(pod: list[str]) -> str:
             text=f"link set lo up\naddress add {own}/{length} dev eth0\nlink set eth0 up\n"
             f"route add default via {gateway}\n",
         )
-        return own
+        if ipv6 is None:
+            return own, ""
+        own6 = like(own, length, *ipv6)
+        run(
+            *("ip", "-6", "-batch", "-"),
+            text=f"address add {own6}/{ipv6[1]} dev eth0 nodad\nroute add default via {ipv6[0]}\n",
+        )
+        return own, own6
     if not pod:
         raise NoPlaceError(f"{BRIDGE} has no address left in {gateway}/{length}")
     there = os.open(f"/proc/{pod[0]}/ns/net", os.O_RDONLY)
     enter("setns", libc.setns(there, CLONE_NEWNET))
-    return pod[1]
+    return pod[1], "".join(pod[2:])
 
 
 def checksum(data: bytes) -> int:
@@ -191,6 +231,40 @@ def reading(packet: bytes, identifier: int) -> tuple[int, dict[str, Any]] | None
     return sequence, {"error": f"{socket.inet_ntoa(packet[12:16])} says: {words}"}
 
 
+def request6(identifier: int, sequence: int) -> bytes:
+    """The same of ICMPv6, whose checksum the kernel computes (RFC 3542, 3.1)."""
+    return struct.pack("!BBHHH", ECHO6, 0, 0, identifier, sequence) + bytes(56)
+
+
+def reading6(packet: bytes, limit: int, sender: str, identifier: int) -> tuple[int, dict[str, Any]] | None:
+    """As `reading`, of an ICMPv6 packet without its IP header, which has had this hop limit and sender."""
+    kind, code = packet[0], packet[1]
+    if kind == ECHO_REPLY6:
+        asked, sequence = struct.unpack_from("!HH", packet, 4)
+        return (sequence, {"ttl": limit}) if asked == identifier else None
+    inner = packet[8 + 40 :]
+    if kind >= ECHO6 or len(inner) < 8:  # below it are errors (RFC 4443, 2.1)
+        return None
+    asked, sequence = struct.unpack_from("!HH", inner, 4)
+    if asked != identifier:
+        return None
+    words = WORDS6.get((kind, code), f"ICMPv6 type {kind} code {code}")
+    return sequence, {"error": f"{sender} says: {words}"}
+
+
+def heard(sockets: list[socket.socket], identifier: int, wait: float) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What comes about our requests in so many seconds."""
+    for ready in select.select(sockets, [], [], wait)[0]:
+        packet, extra, _, sender = ready.recvmsg(65535, 64)
+        if ready.family == socket.AF_INET:
+            found = reading(packet, identifier)
+        else:
+            limits = [data for _, kind, data in extra if kind == socket.IPV6_HOPLIMIT]
+            found = reading6(packet, struct.unpack("i", limits[0])[0], sender[0], identifier)
+        if found is not None:
+            yield found
+
+
 def ask(peers: dict[str, str], seconds: float) -> dict[str, dict[str, Any]]:
     """Ping each peer until it answers; return the TTL of its answer, or the error that came instead."""
     names, identifier = list(peers), os.getpid() & 0xFFFF
@@ -198,21 +272,25 @@ def ask(peers: dict[str, str], seconds: float) -> dict[str, dict[str, Any]]:
         name: {"error": f"no answer within {seconds:.0f} s"} for name in names
     }
     icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    icmp.setblocking(False)
+    icmp6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    icmp6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
     now = time.monotonic()
     due, deadline = now, now + seconds
     while (waiting := [name for name in names if "ttl" not in answers[name]]) and now < deadline:
         if now >= due:
             for name in waiting:
+                sequence, to = names.index(name), peers[name]
                 try:
-                    icmp.sendto(request(identifier, names.index(name)), (peers[name], 0))
+                    if ":" in to:
+                        icmp6.sendto(request6(identifier, sequence), (to, 0))
+                    else:
+                        icmp.sendto(request(identifier, sequence), (to, 0))
                 except OSError as error:
                     answers[name] = {"error": error.strerror}
             due = now + AGAIN
-        if select.select([icmp], [], [], max(0.0, due - now))[0]:
-            heard = reading(icmp.recv(65535), identifier)
-            if heard is not None and "ttl" not in answers[names[heard[0]]]:
-                answers[names[heard[0]]] = heard[1]
+        for about, answer in heard([icmp, icmp6], identifier, max(0.0, due - now)):
+            if "ttl" not in answers[names[about]]:
+                answers[names[about]] = answer
         now = time.monotonic()
     return answers
 
@@ -226,11 +304,11 @@ def say(value: object) -> None:
 if __name__ == "__main__":
     signal.alarm(LIFE)
     try:
-        own = settle(sys.argv[1:])
+        own, own6 = settle(sys.argv[1:])
     except NoPlaceError as error:
         say({"error": str(error)})
         sys.exit(1)
-    say({"address": own})
+    say({"address": own, "address6": own6})
     if line := sys.stdin.readline():
         wanted = json.loads(line)
         say({"answers": ask(wanted["peers"], wanted["seconds"])})
