@@ -3,15 +3,15 @@
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from lab.bundle import journal
+from lab.bundle import journal, questions
 from lab.bundle.model import Entry, Form, Machine, Question
 from lab.checks.values import Data
 from lab.observe.model import Output, Silent, known
 
-__all__ = ["entries", "file_name", "journals"]
+__all__ = ["entries", "file_name", "journals", "unit_journals"]
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._@-]")
 
@@ -45,6 +45,14 @@ def journals(machine: Machine) -> list[journal.Line]:
             lines, _ = journal.lines_of(output.stdout)
             longest = max(longest, lines, key=len)
     return longest
+
+
+def unit_journals(machine: Machine, units: Collection[str]) -> Iterator[journal.Line]:
+    """What the journals of these units have, as far as they were asked for."""
+    wanted = {questions.journal_path(unit) for unit in units}
+    for question, output in _answered(machine):
+        if question.path in wanted:
+            yield from journal.lines_of(output.stdout)[0]
 
 
 def _answered(machine: Machine) -> Iterator[tuple[Question, Output]]:

@@ -25,6 +25,8 @@ from lab.deadlines import BUNDLED, patience
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.events import Reporter
+from lab.faults import control
+from lab.faults.status import Status
 from lab.inside import program
 from lab.naming import our_version
 from lab.node.files import SPEC_FILE, spec_keeper
@@ -47,22 +49,27 @@ def collect(
     about: str = "",
     findings: Sequence[Finding] | None = None,
     events: Sequence[Mapping[str, Any]] = (),
+    extra: Mapping[str, str] | None = None,
 ) -> Document:
     """Write a bundle about a lab, whatever there is of it; returns what is in it, and where it is.
 
     `findings` are those of checks that were run just before; without them the checks are run here. `about`
-    begins the file's name, instead of the lab's. Raises `LabError` if it cannot be written.
+    begins the file's name, instead of the lab's. `extra` are further documents of whoever asks, such as what
+    was done to the lab: texts, by their paths in the bundle. Raises `LabError` if it cannot be written.
     """
     at = datetime.now(UTC)
     machines: Sequence[Machine] = ()
+    faults: Status | None = None
     try:
         lab = Lab.find(engine, spec.name)
     except LabError as error:
         lab, why = None, f"{why}\nOf the lab itself nothing could be learned: {error.message}"
     if lab is not None:
         with progress.step("ask every machine"):
+            asking = threads.start(partial(_in_force, lab))
             found = ask_machines(lab)
             machines = threads.each(partial(_with_container, engine, lab), found)
+            faults = asking.result()
         if findings is None and lab.has_its_networks:
             with progress.step("run the checks"), suppress(LabError):  # None says that they could not be run
                 findings = checks.run_all(lab, within=BUNDLED.seconds)
@@ -73,8 +80,10 @@ def collect(
         machines=tuple(machines),
         findings=None if findings is None else tuple(findings),
         versions=_versions(engine),
+        faults=faults,
         steps=_steps(spec),
         events=tuple(events),
+        extra=extra or {},
     )
     with progress.step("write the bundle"):
         bundle = bundle_of(evidence)
@@ -96,6 +105,13 @@ def _ask(lab: LabAccess, node: NodeSpec) -> Machine:
     own = interfaces(node, lab.segments)[0].ip
     address = "" if own in NOWHERE else str(own)
     return Machine(node.name, node.services, address, lab.state(node.name), asked, answers)
+
+
+def _in_force(lab: Lab) -> Status | None:
+    try:
+        return control.status(lab, within=BUNDLED.seconds)
+    except LabError:  # of what the machines say: one that says nothing is in the answer as such
+        return None
 
 
 def _argv(question: Question) -> Sequence[str]:

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.bundle import answers, journal, plan
+from lab.bundle import answers, journal, plan, timeline
 from lab.bundle.model import Entry, Evidence
 from lab.bundle.page import index
 from lab.bundle.redact import redaction_for
 from lab.checks.left_out import left_out
 from lab.checks.values import Data
-from lab.render import documents, findings
+from lab.render import documents, faults, findings
 
 __all__ = ["Bundle", "bundle_of"]
 
@@ -44,10 +44,16 @@ def _entries(evidence: Evidence) -> Iterator[Entry]:
     if evidence.findings is not None:
         yield Entry("checks.json", _data(documents.check(evidence.findings, left_out(evidence.spec))))
         yield Entry("checks.txt", f"{findings(evidence.findings, left_out(evidence.spec))}\n")
+    if evidence.faults is not None:
+        yield Entry("faults.json", _data(faults.document_of_status(evidence.spec.name, evidence.faults)))
+        yield Entry("faults.txt", f"{faults.known(evidence.faults)}\n")
     yield Entry(
         "journal.log",
         journal.merged({machine.name: answers.journals(machine) for machine in evidence.machines}),
     )
+    yield Entry("timeline.log", timeline.text(evidence))
+    for path, content in evidence.extra.items():
+        yield Entry(path, content)
     for machine in evidence.machines:
         yield from answers.entries(machine)
 

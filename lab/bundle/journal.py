@@ -24,12 +24,17 @@ class Line:
     """Who said it, such as dockerd[123]."""
     message: str
 
+    @property
+    def words(self) -> str:
+        """Who said what; further lines of a message are indented."""
+        message = self.message.rstrip("\n").replace("\n", "\n    ")
+        return " ".join(filter(None, (f"{self.origin}:", message)))
+
     def text(self, machine: str = "") -> str:
-        """For a person; further lines of a message are indented."""
+        """For a person, with both clocks."""
         at = datetime.fromtimestamp(self.wall // 1_000_000, UTC)
         clocks = f"{at:%Y-%m-%dT%H:%M:%S}.{self.wall % 1_000_000:06}Z [{self.monotonic / 1e6:13.6f}]"
-        message = self.message.rstrip("\n").replace("\n", "\n    ")
-        return " ".join(filter(None, (clocks, machine, f"{self.origin}:", message)))
+        return " ".join(filter(None, (clocks, machine, self.words)))
 
 
 def lines_of(text: str) -> tuple[list[Line], list[str]]:

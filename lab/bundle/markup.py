@@ -12,8 +12,12 @@ class Markup(str):
 
 
 def element(name: str, *children: str, **attributes: str) -> Markup:
-    """An element; a child that is no `Markup` is text. An attribute's name may have a `_` at its end."""
-    given = "".join(f' {key.rstrip("_")}="{html.escape(value)}"' for key, value in attributes.items())
+    """An element; a child that is no `Markup` is text. In an attribute's name a `_` stands for a
+    hyphen, and one at its end for nothing.
+    """
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items()
+    )
     inner = "".join(child if isinstance(child, Markup) else html.escape(child) for child in children)
     return Markup(
         f"<{name}{given}>{inner}</{name}>\n" if name in BLOCKS else f"<{name}{given}>{inner}</{name}>"

@@ -2,13 +2,14 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from lab.checks.finding import Finding
 from lab.checks.values import Data
 from lab.cluster.plan import Step
+from lab.faults.status import Status
 from lab.observe.model import Output, Told
 from lab.spec import LabSpec
 
@@ -84,10 +85,14 @@ class Evidence:
     """Of the checks at that moment; None if they could not be run."""
     versions: Data
     """Of this machine and the engine."""
+    faults: Status | None = None
+    """Those in force; None if nobody could be asked."""
     steps: tuple[Step, ...] = ()
     """The plan of `lab up`."""
     events: tuple[Mapping[str, Data], ...] = ()
     """What happened while this process performed the plan, as in `lab up --events`; empty if it did not."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What whoever asks for the bundle knows besides: texts, by their paths in the bundle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from lab.checks.values import Data
 from lab.cluster.plan import Step
 from lab.render.text import table
 
-__all__ = ["timed"]
+__all__ = ["OUTCOMES", "timed"]
 
 OUTCOMES = {"step-ended": "done", "step-failed": "failed", "step-called-off": "called off"}
 """By the names of lab/events.py."""

@@ -8,7 +8,14 @@ from lab.node.etcd import CA, CERTIFICATE, CLIENT, KEY, own_endpoint
 from lab.node.services import show_argv
 from lab.spec import LabSpec, NodeSpec
 
-__all__ = ["CONTAINERS_PATH", "CREDENTIALS_PATH", "LINES", "SPEC_PATH", "of_node"]
+__all__ = [
+    "CONTAINERS_PATH",
+    "CREDENTIALS_PATH",
+    "LINES",
+    "SPEC_PATH",
+    "journal_path",
+    "of_node",
+]
 
 LINES = 10_000
 """At most so many last lines of each log."""
@@ -147,7 +154,12 @@ def _journals(node: NodeSpec, seconds: float) -> Iterator[Question]:
         which = () if unit == ALL else (f"--unit={unit}",)
         options = ("--quiet", "--no-pager", "--output=json", f"--output-fields={JOURNAL_FIELDS}")
         argv = ("sh", "-c", SYNCED, f"{seconds / 4:g}", *which, *options, f"--lines={LINES}")
-        yield Question(f"journal/{unit}.log", argv, form=Form.JOURNAL)
+        yield Question(journal_path(unit), argv, form=Form.JOURNAL)
+
+
+def journal_path(unit: str) -> str:
+    """Of the file with the journal of a unit."""
+    return f"journal/{unit}.log"
 
 
 def _of_etcd(spec: LabSpec, seconds: float) -> Iterator[Question]:

@@ -81,8 +81,11 @@ def _undo(lab: Lab, plan: Plan, identifier: str, error: LabError) -> None:
         error.add_note(f"Undo what is left with: lab fault clear{name_option(lab.name)}")
 
 
-def status(lab: Lab) -> Status:
-    """What is in force right now: every machine that runs is asked, and the engine for the others."""
+def status(lab: Lab, *, within: float | None = None) -> Status:
+    """What is in force right now: every machine that runs is asked, and the engine for the others.
+
+    A machine has `within` seconds for its answer, by default those of QUESTION.
+    """
     of_nodes = [
         fault
         for name, node in lab.nodes.items()
@@ -95,7 +98,7 @@ def status(lab: Lab) -> Status:
         if node.name not in asked
     }
     answers: dict[str, Mapping[str, Any]] = {}
-    for name, answer in threads.each(partial(_ask, lab), asked):
+    for name, answer in threads.each(partial(_ask, lab, within=within), asked):
         if isinstance(answer, str):
             silent[name] = answer
         else:
@@ -103,10 +106,10 @@ def status(lab: Lab) -> Status:
     return status_of(answers, of_nodes, silent)
 
 
-def _ask(lab: Lab, node: str) -> tuple[str, Mapping[str, Any] | str]:
+def _ask(lab: Lab, node: str, *, within: float | None) -> tuple[str, Mapping[str, Any] | str]:
     """What a machine says, or why it says nothing."""
     try:
-        return node, call(lab, node, "status", {})
+        return node, call(lab, node, "status", {}, within=within)
     except NoAnswer as error:
         return node, f"did not answer in {error.seconds:.0f} s"
     except LabError as error:

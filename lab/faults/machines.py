@@ -55,9 +55,15 @@ def _document(step: Step) -> Mapping[str, Any]:
     return {"does": step.does, "given": step.given}
 
 
-def call(lab: Lab, node: str, verb: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A machine's answer. Raises `Unfit` where the machine refuses, `LabError` where it fails."""
-    said = lab.node(node).run(argv(verb, json.dumps(request)), within=QUESTION.seconds).text
+def call(
+    lab: Lab, node: str, verb: str, request: Mapping[str, Any], *, within: float | None = None
+) -> Mapping[str, Any]:
+    """A machine's answer, within so many seconds, by default those of QUESTION.
+
+    Raises `Unfit` where the machine refuses, `LabError` where it fails.
+    """
+    seconds = QUESTION.seconds if within is None else within
+    said = lab.node(node).run(argv(verb, json.dumps(request)), within=seconds).text
     answer: Mapping[str, Any] = json.loads(said)
     if "error" in answer:
         kind = Unfit if answer["refused"] else LabError

@@ -18,6 +18,7 @@ __all__ = [
     "fault",
     "faults",
     "in_force",
+    "known",
     "started",
 ]
 
@@ -66,6 +67,12 @@ def in_force(found: Status, *, width: int | None = None) -> str:
         for item in found.faults
     ]
     return table(["ID", "FAULT", "TARGETS", "SINCE", "STATE", "SEEN"], rows, width)
+
+
+def known(found: Status) -> str:
+    """The same, and the machines that do not tell of theirs."""
+    silent = [f"What {node} has is not known: {why}" for node, why in found.silent.items()]
+    return "\n".join([in_force(found), *silent])
 
 
 def started(name: str, identifier: str, told: Iterable[Part]) -> str:

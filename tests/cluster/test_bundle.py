@@ -39,6 +39,11 @@ def test_a_bundle_tells_of_a_lab_of_which_one_machine_stands_still_and_has_no_pa
     }
     assert unknown["node.answers"]["names"] == [STILL]
 
+    faults = json.loads(found["faults.json"])
+    assert [(item["fault"], item["targets"]) for item in faults["faults"]] == [("node-pause", [STILL])]
+    assert faults["silent"] == [{"node": STILL, "reason": "its container is paused"}]
+    assert "its container is paused" in found["index.html"]
+
     # Every command that was asked of the others is one that these machines know.
     failed = {item["path"]: found[item["path"]] for item in document["files"] if item["exitStatus"]}
     assert failed == {}
@@ -69,6 +74,7 @@ def test_a_bundle_tells_of_a_lab_of_which_one_machine_stands_still_and_has_no_pa
     assert 0 < key["lease"]["secondsLeft"] <= key["lease"]["secondsGranted"] == 86400
     assert key["createRevision"] <= key["modRevision"]
     assert f" {MASTER} " in found["journal.log"]
+    assert re.search(rf"(?m)^\S+ \S+ {OTHER} .*Started flanneld.service", found["timeline.log"])
     assert json.loads(found["versions.json"])["engine"]["Version"]
     assert next(iter(found)) == "index.html"
 

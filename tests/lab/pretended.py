@@ -102,6 +102,8 @@ class PretendedEngine(OneByOne):
     def exec(self, container: str, argv: Iterable[str], **_: Any) -> ExecResult:
         words = list(argv)
         self._asked(f"run on {container}: {' '.join(words)}")
+        if words[-2:] == ["status", "{}"]:  # which faults are in force
+            return ExecResult(0, b'{"faults": []}', b"")
         file = self.files_.get(container, {}).get(words[-1]) if "cat" in words else None
         return ExecResult(0, file.data if file is not None else b"", b"")
 

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,7 @@ from lab.bundle.archive import pack
 from lab.bundle.contents import Bundle, bundle_of
 from lab.bundle.model import Entry
 from lab.bundle.page import SHOWN
+from lab.faults.status import InForce, Part, Status, node_fault
 from tests.lab.bundles import AT, ONE, TWO, bundled_lab, evidence, failing, journal_line
 from tests.lab.examples import FakeLab
 from tests.schemas import problems
@@ -167,6 +169,72 @@ def test_a_journal_has_both_clocks_and_all_machines_are_merged_by_the_one_that_t
     ]
 
 
+def test_what_happened_on_all_machines_and_to_them_is_one_time_line() -> None:
+    second = 1_480_411_500_000_000  # 2016-11-29, 09:25:00 UTC
+    flanneld = journal_line("two\nlines", 2, second + 2_000_000, SYSLOG_IDENTIFIER="flanneld", _PID="7")
+    etcd = journal_line("ready", 9, second + 500_000, SYSLOG_IDENTIFIER="etcd")
+    other = journal_line("nothing to do with the lab", 5, second, _COMM="cron")
+    lab = bundled_lab(
+        answers={
+            ONE: {"journal/flanneld.log": (flanneld, "", 0), "journal/all.log": (flanneld + other, "", 0)},
+            MASTER: {"journal/etcd.log": (etcd, "", 0)},
+        }
+    )
+    events = (
+        {"event": "step-began", "at": "2016-11-29T09:24:59.000+00:00", "step": 1, "name": "pod mysql01"},
+        {
+            "event": "step-failed",
+            "at": "2016-11-29T09:25:03.000+00:00",
+            "name": "pod mysql01",
+            "error": "no",
+            "seconds": 4.0,
+        },
+    )
+    began = datetime(2016, 11, 29, 9, 25, 1, tzinfo=UTC)
+    fault = InForce("8f31", "netem", began, (ONE,), (ONE,), {}, (Part(ONE, True, "delay 50ms"),))
+    found = texts(bundle_of(evidence(lab, events=events, faults=Status((fault,), {}))))
+    assert found["timeline.log"].splitlines() == [
+        "2016-11-29 09:24:59.000 lab             pod mysql01: began",
+        "2016-11-29 09:25:00.500 centos-master   etcd: ready",
+        f"2016-11-29 09:25:01.000 lab             fault 8f31 netem {ONE}: began, and is on",
+        "2016-11-29 09:25:02.000 centos-minion01 flanneld[7]: two",
+        "    lines",
+        "2016-11-29 09:25:03.000 lab             pod mysql01: failed: no",
+        "2026-11-29 09:15:00.000 lab             this bundle was begun",
+    ]
+
+
+def test_faults_in_force_are_in_it_and_who_does_not_tell_of_them_is_too() -> None:
+    machine = node_fault(TWO, "paused", "Up (Paused)")
+    assert machine is not None
+    delay = InForce("8f31", "netem", AT, (ONE,), (ONE,), {"delay": "50ms"}, (Part(ONE, True, "delay 50ms"),))
+    status = Status((delay, machine), {TWO: "its container is paused"})
+    found = texts(bundle_of(evidence(bundled_lab(), faults=status)))
+    told = json.loads(found["faults.json"])
+    assert problems("fault-status", told) == []
+    assert [item["fault"] for item in told["faults"]] == ["netem", "node-pause"]
+    assert told["silent"] == [{"node": TWO, "reason": "its container is paused"}]
+    assert "delay 50ms" in found["faults.txt"]
+    assert f"What {TWO} has is not known: its container is paused\n" in found["faults.txt"]
+    page = Page(found["index.html"])
+    assert "delay 50ms" in page.words
+    assert f"What {TWO} has is not known: its container is paused" in page.words
+
+
+def test_where_nobody_could_be_asked_no_fault_is_denied() -> None:
+    found = texts(bundle_of(evidence(bundled_lab(), faults=None)))
+    assert "faults.json" not in found
+    assert "No fault is in force" not in found["index.html"]
+
+
+def test_documents_of_who_asks_are_in_it_without_secrets() -> None:
+    extra = {"soak/schedule.yaml": "rounds: []\n", "soak/round.txt": "password=verysecret\n"}
+    found = texts(bundle_of(evidence(bundled_lab(), extra=extra)))
+    assert found["soak/schedule.yaml"] == "rounds: []\n"
+    assert found["soak/round.txt"] == "password=[redacted]\n"
+    assert "rounds: []" in Page(found["index.html"]).words
+
+
 def test_the_plan_has_the_times_of_the_run_that_made_the_lab() -> None:
     at = "2026-11-29T09:14:01.000+00:00"
     events = (
@@ -231,7 +299,9 @@ def test_the_page_comes_first_links_to_every_file_and_loads_nothing() -> None:
     bundle = bundle_of(evidence(bundled_lab(), findings=failing()))
     assert bundle.entries[0].path == "index.html"
     page = Page(str(bundle.entries[0].content))
-    assert set(page.links) == texts(bundle).keys() - {"index.html", "contents.json"}
+    within = {f"#{name}" for name in (MASTER, ONE, TWO)}
+    assert set(page.links) - within == texts(bundle).keys() - {"index.html", "contents.json"}
+    assert within <= set(page.links)
     assert not page.tags & {"script", "link", "img", "iframe", "object"}
     assert "overlay routes" in page.words
 

@@ -128,7 +128,8 @@ def test_what_a_pods_variables_hold_is_nowhere_in_a_bundle(name: str) -> None:
             },
         },
     )
-    collected = evidence(lab, why=everywhere, events=({"event": "note", "at": "x", "text": everywhere},))
+    note = {"event": "note", "at": "2026-11-29T09:15:00+00:00", "text": everywhere}
+    collected = evidence(lab, why=everywhere, events=(note,))
     for entry in bundle_of(collected).entries:
         for spelling in {
             PASSWORD,

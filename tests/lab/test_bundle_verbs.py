@@ -48,6 +48,7 @@ def test_lab_bundle_writes_a_file_and_says_what_is_in_it(
     assert {item["path"] for item in document["files"]} == found.keys() - {"index.html", "contents.json"}
     assert json.loads(found["versions.json"])["engine"] == {"Version": "20.10.24"}
     assert found["nodes/centos-master/console.log"].startswith("Welcome to Debian")
+    assert json.loads(found["faults.json"])["faults"] == []
     assert "running" in found["nodes/centos-minion01/container.json"]
 
 
