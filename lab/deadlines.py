@@ -30,6 +30,7 @@ __all__ = [
     "PACKET",
     "POD_ANSWERS",
     "QUESTION",
+    "RECORDING_ENDS",
     "SANDBOX_COMMAND",
     "SEED_ENGINE_STARTS",
     "SEED_FILLED",
@@ -135,6 +136,9 @@ QUESTION = Deadline(60)
 
 BUNDLED = Deadline(15)
 """For any one question whose answer goes into a bundle: what hangs is what the bundle is to tell of."""
+
+RECORDING_ENDS = Deadline(5)
+"""For the machines to end what keeps their last packets; one that stands still is not waited for longer."""
 
 SANDBOX_COMMAND = Deadline(30)
 """For a command in the sandbox of `lab bench` and the kernel tests, and for its agent's answer besides."""

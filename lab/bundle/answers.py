@@ -3,7 +3,9 @@
 import base64
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lab.bundle import journal, questions
@@ -33,8 +35,12 @@ def entries(machine: Machine) -> Iterator[Entry]:
     if machine.console:
         yield Entry(f"{folder}/console.log", machine.console, machine.name)
     for question, output in _answered(machine):
-        for path, content in _files(question, output).items():
-            yield Entry(f"{folder}/{path}", content, machine.name, question.words, output.exit_code)
+        if question.form is Form.PACKETS:
+            files, within = _packets(f"{question.path}/{file_name(machine.name)}", output), ""
+        else:
+            files, within = _files(question, output), f"{folder}/"
+        for path, content in files.items():
+            yield Entry(f"{within}{path}", content, machine.name, question.words, output.exit_code)
 
 
 def journals(machine: Machine) -> list[journal.Line]:
@@ -107,10 +113,28 @@ def _logs(folder: str, output: Output) -> Mapping[str, Data]:
             found[f"{folder}/{file_name(told['container'])}.log"] = f"{told['log']}{end}"
         except (ValueError, KeyError, TypeError):
             others.append(line)
-    if others or output.exit_code != 0 or output.stderr.strip():
-        rest = Output(output.exit_code, "".join(f"{line}\n" for line in others), output.stderr)
-        found[f"{folder}/incomplete.txt"] = _told(rest)
-    return found
+    return {**found, **_incomplete(f"{folder}/incomplete.txt", others, output)}
+
+
+def _packets(stem: str, output: Output) -> Mapping[str, Data | bytes]:
+    """Of each device a file for Wireshark and its like, and one to read; nothing if none were kept."""
+    found: dict[str, Data | bytes] = {}
+    others = []
+    for line in output.stdout.splitlines():
+        try:
+            told = json.loads(line)
+            name, data = file_name(told["device"]), zlib.decompress(base64.b64decode(told["pcap"]))
+            found[f"{stem}-{name}.pcap"], found[f"{stem}-{name}.log"] = data, told["text"]
+        except (ValueError, KeyError, TypeError, zlib.error):
+            others.append(line)
+    return {**found, **_incomplete(f"{stem}-incomplete.txt", others, output)}
+
+
+def _incomplete(path: str, others: Iterable[str], output: Output) -> Mapping[str, str]:
+    """What a program has printed that is no part of its answer, and how it ended, if not well."""
+    rest = "".join(f"{line}\n" for line in others)
+    told = rest + _complaint(replace(output, stdout=rest))
+    return {path: told} if told else {}
 
 
 def _any(document: Data) -> Data:

@@ -12,7 +12,7 @@ __all__ = ["pack"]
 
 
 def pack(folder: str, entries: Sequence[Entry], at: datetime) -> bytes:
-    """A tar.gz of these, whose contents are texts, in their order, below one folder."""
+    """A tar.gz of these, whose contents are texts or bytes, in their order, below one folder."""
     buffer = io.BytesIO()
     seconds = int(at.timestamp())
     with (
@@ -20,7 +20,7 @@ def pack(folder: str, entries: Sequence[Entry], at: datetime) -> bytes:
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for entry in entries:
-            data = str(entry.content).encode(errors="backslashreplace")
+            data = entry.data
             info = tarfile.TarInfo(f"{folder}/{entry.path}")
             info.size, info.mtime, info.mode = len(data), seconds, 0o644
             archive.addfile(info, io.BytesIO(data))

@@ -17,7 +17,7 @@ __all__ = ["Bundle", "bundle_of"]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The files, all of them texts, the page for a person first; and what is in them, for a program."""
+    """The files, texts or bytes, the page for a person first; and what is in them, for a program."""
 
     entries: tuple[Entry, ...]
     document: documents.Document

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lab.bundle.collect import collect
 from lab.bundle.destination import Destination
+from lab.bundle.recording import recording
 from lab.cluster import Lab
 from lab.cluster.lifecycle import Witness
 from lab.engine import Engine
@@ -31,6 +33,8 @@ class Bundles:
     def __init__(self) -> None:
         self.folder: Path | None = None
         """None: no bundles."""
+        self.packets = True
+        """Whether labs keep their last packets for them."""
         self._left: list[str] = []
         self._count = 0
         self._made: dict[str, tuple[LabSpec, Kept]] = {}
@@ -43,6 +47,10 @@ class Bundles:
             self._leave(engine, spec, kept, f"The lab of a test could not be made: {error}")
 
         return witness
+
+    def recording(self, lab: Lab, progress: Reporter) -> AbstractContextManager[None]:
+        """Have a lab keep its last packets for them, for as long as the context is open."""
+        return recording(lab, progress) if self.folder is not None and self.packets else nullcontext()
 
     def leave(self, lab: Lab, error: object) -> None:
         """Leave one about a lab whose test has failed, unless there are many already."""

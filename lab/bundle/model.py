@@ -29,6 +29,8 @@ class Form(Enum):
     """What containers.py prints."""
     KEYS = "keys"
     """What etcd_keys.py prints."""
+    PACKETS = "packets"
+    """What packets.py prints: two files for each device, in the bundle's own folder of that name."""
     SECRETS = "secrets"
     """The lab's description with the values of the pods' variables. It is no part of the bundle: it only says
     what has to be replaced in all the rest."""
@@ -100,11 +102,17 @@ class Entry:
     """One file of a bundle."""
 
     path: str
-    content: Data
-    """Text as it is, anything else as JSON."""
+    content: Data | bytes
+    """Text and bytes as they are, anything else as JSON."""
     node: str = ""
     """The machine that it is about."""
     command: str = ""
     """What has printed it."""
     status: int | None = None
     """The exit status of that."""
+
+    @property
+    def data(self) -> bytes:
+        """The file, once its content is text or bytes."""
+        content = self.content
+        return content if isinstance(content, bytes) else str(content).encode(errors="backslashreplace")

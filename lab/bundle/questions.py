@@ -15,6 +15,7 @@ __all__ = [
     "SPEC_PATH",
     "journal_path",
     "of_node",
+    "recorder_arguments",
 ]
 
 LINES = 10_000
@@ -28,6 +29,18 @@ CREDENTIALS_PATH = "secrets/etcdctl.env"
 
 CONTAINERS_PATH = "docker/containers.json"
 """Of the file that tells about every container on a machine."""
+
+RECORDER = "/run/lab-packets"
+"""The socket of what keeps a machine's last packets."""
+
+PACKET_BYTES = 8 << 20
+"""For the last packets of a device: some 30,000."""
+
+PACKET_SECONDS = 30
+"""Older ones are not kept."""
+
+PACKET_LINES = 2000
+"""So many of the last packets are told in words."""
 
 JOURNAL_FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_COMM,_PID"
 """Beside the times, which journalctl always prints."""
@@ -116,6 +129,7 @@ def of_node(
         *_files("system", SYSTEM),
         Question("system/services.txt", tuple(show_argv(node.watched))),
         *_journals(node, seconds),
+        Question("packets", _packet_arguments(limit), program="packets", form=Form.PACKETS),
     ]
     if description is not None:
         asked.append(Question(SPEC_PATH, ("cat", description), form=Form.SECRETS))
@@ -136,6 +150,16 @@ def of_node(
             ),
         ]
     return tuple(asked)
+
+
+def _packet_arguments(limit: str) -> tuple[str, ...]:
+    return (RECORDER, str(PACKET_SECONDS), str(PACKET_LINES), limit)
+
+
+def recorder_arguments(node: NodeSpec) -> tuple[str, ...]:
+    """For what keeps the last packets of a node's devices in the underlay (`lab.bundle.inside.recorder`)."""
+    devices = [f"eth{number}" for number in range(len(node.attachments))]
+    return (RECORDER, str(PACKET_BYTES), str(PACKET_SECONDS), *devices)
 
 
 def _files(folder: str, commands: dict[str, tuple[str, ...]]) -> Iterator[Question]:

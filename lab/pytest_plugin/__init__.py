@@ -55,6 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="where bundles about the labs of failed tests go  [default: $LAB_BUNDLES, or lab-bundles]",
     )
+    add(
+        "--lab-no-packets",
+        action="store_true",
+        help="have machines keep no packets for those bundles, as where many small ones are measured",
+    )
     parser.addini("lab_file", "the lab file of tests that name none, relative to pytest's root folder")
 
 

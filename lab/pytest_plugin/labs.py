@@ -46,9 +46,10 @@ BUNDLES = Bundles()
 
 
 def leave_bundles_in(config: pytest.Config) -> None:
-    """Have bundles go where the option, the variable or the default says."""
+    """Have bundles go where the option, the variable or the default says, with packets or without."""
     named = config.getoption("--lab-bundles") or os.environ.get(VARIABLE) or FOLDER
     BUNDLES.folder = config.rootpath / named
+    BUNDLES.packets = not config.getoption("--lab-no-packets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,12 @@ def opened(engine: Engine, file: Path | None, wishes: Wishes) -> Iterator[Lab]:
     else:
         wanted = spec.load_file(file, default_name=naming.default_name())
     if wishes.reuse:
-        yield _found_or_made(engine, wanted.with_name(wishes.name or wanted.name), wishes)
-    elif wishes.share:
-        with _shared(engine, wanted, wishes) as found:
+        found = _found_or_made(engine, wanted.with_name(wishes.name or wanted.name), wishes)
+        with BUNDLES.recording(found, Reporter()):
             yield found
+    elif wishes.share:
+        with _shared(engine, wanted, wishes) as shared:
+            yield shared
     else:
         own = f"{wishes.name}-{wishes.worker}" if wishes.name and wishes.worker else wishes.name
         with temporary_lab(engine, wanted, name=own, keep=wishes.keep) as outcome:
@@ -160,11 +163,12 @@ def temporary_lab(
         try:
             witness = BUNDLES.witness(engine, named, kept)
             outcome = lifecycle.build(engine, named, Reporter(kept), witness=witness, finish=keep)
-            try:
-                yield outcome
-            except Exception as error:  # of a test that has the context open itself: soon the lab is gone
-                BUNDLES.leave(outcome.lab, error)
-                raise
+            with BUNDLES.recording(outcome.lab, Reporter(kept)):
+                try:
+                    yield outcome
+                except Exception as error:  # of a test that has the context open itself: soon the lab is gone
+                    BUNDLES.leave(outcome.lab, error)
+                    raise
         finally:
             if keep and Lab.find(engine, named.name) is not None:
                 KEPT.add(named.name)

@@ -263,7 +263,7 @@ def bundle(evidence: Evidence, entries: Iterable[Entry], file: str | None = None
                     "node": entry.node or None,
                     "command": entry.command or None,
                     "exitStatus": entry.status,
-                    "size": len(str(entry.content).encode(errors="backslashreplace")),
+                    "size": len(entry.data),
                 }
                 for entry in entries
             ],

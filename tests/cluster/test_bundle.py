@@ -2,15 +2,19 @@
 
 import json
 import re
+import struct
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import IPv4Address
 
 import pytest
 
-from lab import spec
+from lab import spec, wait
 from lab.observe import PASSWORD
 from tests.cluster.judging import wait_until_right
 from tests.cluster.pausing import paused
 from tests.schemas import problems
-from tests.unpacked import unpacked
+from tests.unpacked import raw, unpacked
 
 pytestmark = pytest.mark.cluster
 
@@ -118,3 +122,74 @@ def test_a_flanneld_with_healthz_port_tells_its_state_and_both_of_etcds_stores_t
     assert "flanneld_ready" in found[f"nodes/{OTHER}/flannel/metrics.txt"]
     assert "/coreos.com/network/subnets/" in found[f"nodes/{MASTER}/etcd/keys-v2.json"]
     assert json.loads(found[f"nodes/{MASTER}/etcd/keys.json"])["keys"] == []
+
+
+def frames(file: bytes) -> Iterator[bytes]:
+    """Those in a file of libpcap (draft-ietf-opsawg-pcap)."""
+    at = 24
+    while at < len(file):
+        (size,) = struct.unpack_from("=I", file, at + 8)
+        yield file[at + 16 : at + 16 + size]
+        at += 16 + size
+
+
+def datagrams(file: bytes, port: int) -> Iterator[tuple[IPv4Address, bytes]]:
+    """What has come or gone by UDP to a port, and from where."""
+    for frame in frames(file):
+        if frame[12:14] == b"\x08\0" and frame[23] == 17 and int.from_bytes(frame[36:38]) == port:
+            yield IPv4Address(frame[26:30]), frame[42:]
+
+
+@pytest.mark.parametrize(
+    ("backend", "port", "before"),
+    [("udp", 8285, 0), ("vxlan", 8472, 8 + 14)],  # of VXLAN's header and Ethernet's, RFC 7348
+)
+def test_the_bundle_of_a_check_that_fails_has_the_last_packets_the_faults_and_the_time_line(
+    make_lab, run_lab, tmp_path, backend, port, before
+):
+    two = [{"name": name, "role": "minion", "host": host} for name, host in ((OTHER, 52), (STILL, 53))]
+    nodes = [{"name": MASTER, "role": "master", "host": 51}, *two]
+    config = {"Network": "10.2.0.0/16", "Backend": {"Type": backend}}
+    config = {"Network": "10.2.0.0/16", "Backend": {"Type": backend}}
+    file = json.dumps({"nodes": nodes, "flannel": {"config": config}, "pods": []})
+    lab = make_lab(spec.load(file, "failing.yaml", name="failing")).lab
+    one, other = lab.node(OTHER), lab.node(STILL)
+
+    def keeps_packets(node):
+        done = node.run(["test", "-S", "/run/lab-packets"], check=False)
+        return done.exit_code == 0 or wait.NotYet("no socket")
+
+    for node in (one, other):
+        wait.until(partial(keeps_packets, node), what=f"packets to be kept on {node.name}", timeout=30)
+
+    def gateway(node):
+        text = node.run(["cat", "/run/flannel/subnet.env"]).text
+        return text.partition("FLANNEL_SUBNET=")[2].partition("/")[0]
+
+    own, far = gateway(one), gateway(other)
+    one.run(["ping", "-c", "3", "-i", "0.2", "-I", own, far])
+    with lab.fault("partition", OTHER, STILL) as fault:
+        done = run_lab("check", "--name", lab.name, "--bundle", str(tmp_path / "why.tar.gz"))
+    assert done.returncode == 1, done.stdout
+    found, files = unpacked(tmp_path / "why.tar.gz"), raw(tmp_path / "why.tar.gz")
+
+    # What came and went is in it, in the underlay's datagrams, on both machines.
+    for node in (one, other):
+        for sender, end in {
+            one.address: 16,
+            other.address: 12,
+        }.items():  # whose destination is it, and source
+            seen = [
+                packet[before + 9]
+                for source, packet in datagrams(files[f"packets/{node.name}-eth0.pcap"], port)
+                if source == sender and packet[before + end : before + end + 4] == IPv4Address(far).packed
+            ]
+            assert seen == [1] * 3  # of ICMP
+    assert f"packets/{MASTER}-eth0.pcap" in files
+    assert re.search(r"(?m)^\S+ \S+ IP ", found[f"packets/{OTHER}-eth0.log"])
+    assert f"packets/{OTHER}-eth0.pcap" in found["index.html"]
+
+    (told,) = json.loads(found["faults.json"])["faults"]
+    assert (told["id"], told["fault"], told["state"]) == (fault.id, "partition", "on")
+    assert f"fault {fault.id} partition" in found["timeline.log"]
+    assert re.search(rf"(?m)^\S+ \S+ {OTHER} .*flanneld", found["timeline.log"])

@@ -14,6 +14,7 @@ from lab.engine import (
     ContainerConfig,
     Ended,
     Engine,
+    Exec,
     ExecResult,
     FileContent,
     ImageInfo,
@@ -111,6 +112,10 @@ class PretendedEngine(OneByOne):
         if len(commands) > 1:  # questions
             raise LabError("nobody answers here")
         return super().run(container, commands, *given)
+
+    def open_exec(self, container: str, _argv: Iterable[str], **_: Any) -> Exec:
+        self._asked(f"open on {container}")
+        raise LabError("nobody answers here")
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         self._asked(f"inspect {container}")

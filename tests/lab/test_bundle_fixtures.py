@@ -50,6 +50,24 @@ def test_opened(lab_engine):
     assert len(list((tmp_path / "elsewhere").iterdir())) == 2
 
 
+ASKED = """
+def test_a(lab, lab_engine):
+    from lab import wait
+    asked = lambda: sum("open" in call for call in lab_engine.calls)
+    if EXPECTED:
+        wait.until(lambda: asked() >= 3 or wait.NotYet(asked()), what="three to be asked", timeout=10)
+    else:
+        assert asked() == 0
+"""
+
+
+@pytest.mark.parametrize("packets", [True, False])
+def test_every_machine_keeps_its_last_packets_unless_nobody_wants_them(tmp_path: Path, packets: bool) -> None:
+    options = [] if packets else ["--lab-no-packets"]
+    run = Run(tmp_path, ASKED.replace("EXPECTED", str(packets)), *options)
+    assert "1 passed" in run.output, run.output
+
+
 BROKEN = """
 import pytest
 from lab import spec
