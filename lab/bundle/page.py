@@ -43,8 +43,8 @@ KINDS = {Kind.FAIL: "failed", Kind.UNKNOWN: "unknown"}
 
 def index(evidence: Evidence, entries: Sequence[Entry], redaction: Redaction) -> str:
     """The page; the entries have been through the redaction."""
-    told = [*evidence.extra, *FIRST_TO_READ]
     of_lab = {entry.path: entry for entry in entries if not entry.node}
+    told = [path for path in (*evidence.extra, *FIRST_TO_READ) if path in of_lab]
     return document(
         f"Lab {evidence.spec.name}",
         STYLE,
@@ -54,9 +54,9 @@ def index(evidence: Evidence, entries: Sequence[Entry], redaction: Redaction) ->
         element("section", *_wrong(evidence, redaction), class_="wrong"),
         *_machines(evidence, redaction),
         element("h2", "What happened"),
-        *_files(of_lab[path] for path in told if path in of_lab),
+        *(part for path in told for part in _file(of_lab[path], is_open=path in evidence.extra)),
         element("h2", "The whole lab"),
-        *_files(entry for path, entry in of_lab.items() if path not in told),
+        *(part for path, entry in of_lab.items() if path not in told for part in _file(entry)),
         *(part for machine in evidence.machines for part in _of_machine(machine, entries)),
         element("p", WHAT_IS_REPLACED, class_="quiet"),
     )
@@ -64,7 +64,7 @@ def index(evidence: Evidence, entries: Sequence[Entry], redaction: Redaction) ->
 
 def _wrong(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
     """Everything that is not as it should be; what was broken on purpose may explain the checks after it."""
-    yield element("h2", "What is wrong")
+    yield element("h2", "What was wrong at that moment")
     yield from _silent(evidence, redaction)
     yield from _faults(evidence, redaction)
     yield from _checks(evidence, redaction)
@@ -83,7 +83,7 @@ def _checks(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
         return
     wrong = failed(evidence.findings)
     if not wrong:
-        yield element("p", f"Every check holds: {len(evidence.findings)}.", class_="good")
+        yield element("p", f"All {len(evidence.findings)} checks hold.", class_="good")
         return
     yield element("p", f"{len(wrong)} of {len(evidence.findings)} checks do not hold:", class_="bad")
     rows = [
@@ -157,7 +157,7 @@ def _of_machine(machine: Machine, entries: Sequence[Entry]) -> Iterator[Markup]:
         if within and within != folder:
             folder = within
             yield element("h3", folder)
-        yield from _files([entry])
+        yield from _file(entry)
 
 
 def _folder(entry: Entry) -> str:
@@ -166,17 +166,17 @@ def _folder(entry: Entry) -> str:
     return first if first != "nodes" else rest[1] if len(rest) > 2 else ""
 
 
-def _files(entries: Iterable[Entry]) -> Iterator[Markup]:
-    for entry in entries:
-        name = entry.path.split("/", 2)[-1] if entry.path.startswith("nodes/") else entry.path
-        words = [element("a", name, href=entry.path)]
-        if entry.command:
-            words += [Markup(" "), element("code", _short(entry.command))]
-        elif entry.path in ABOUT:
-            words += [Markup(" "), element("span", ABOUT[entry.path], class_="quiet")]
-        if entry.status:
-            words += [Markup(" "), element("span", f"exit status {entry.status}", class_="bad")]
-        yield element("details", element("summary", *words), *_content(entry))
+def _file(entry: Entry, *, is_open: bool = False) -> Iterator[Markup]:
+    name = entry.path.split("/", 2)[-1] if entry.path.startswith("nodes/") else entry.path
+    words = [element("a", name, href=entry.path)]
+    if entry.command:
+        words += [Markup(" "), element("code", _short(entry.command))]
+    elif entry.path in ABOUT:
+        words += [Markup(" "), element("span", ABOUT[entry.path], class_="quiet")]
+    if entry.status:
+        words += [Markup(" "), element("span", f"exit status {entry.status}", class_="bad")]
+    attributes = {"open": ""} if is_open else {}
+    yield element("details", element("summary", *words), *_content(entry), **attributes)
 
 
 def _content(entry: Entry) -> Iterator[Markup]:

@@ -36,8 +36,8 @@ RECORDER = "/run/lab-packets"
 PACKET_BYTES = 8 << 20
 """For the last packets of a device: some 30,000."""
 
-PACKET_SECONDS = 30
-"""Older ones are not kept."""
+PACKET_SECONDS = 60
+"""Older ones are not kept. A round of a search and the time that a lab has to be right again fit in."""
 
 PACKET_LINES = 2000
 """So many of the last packets are told in words."""

@@ -34,7 +34,7 @@ summary code { font-size: .85em; }
 @media (max-width: 45em) {
   body { margin-top: 1em; }
   th { display: none; }
-  table, tr, td { display: block; }
+  table, tbody, tr, td { display: block; }
   tr { border-bottom: 1px solid var(--line); padding: .4em 0; }
   td { border: 0; padding: 0; }
   td[data-of]:not([data-of=""])::before { content: attr(data-of) ": "; color: var(--quiet); }

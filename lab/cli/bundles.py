@@ -49,10 +49,11 @@ def explain(
     why: str,
     findings: Sequence[Finding] | None = None,
     events: Sequence[Mapping[str, Any]] = (),
+    extra: Mapping[str, str] | None = None,
 ) -> None:
     """Leave a bundle about what is not right, and say where; where that fails, what was found counts more."""
     try:
-        made = collect(engine, spec, into, progress, why=why, findings=findings, events=events)
+        made = collect(engine, spec, into, progress, why=why, findings=findings, events=events, extra=extra)
     except LabError as error:
         progress.note(f"there is no bundle: {error.message}")
     else:

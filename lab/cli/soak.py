@@ -3,12 +3,16 @@
 import itertools
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from lab import lock
+from lab.bundle.destination import Destination
+from lab.bundle.recording import recording
+from lab.cli.bundles import bundle_option, explain
 from lab.cli.common import as_json, echo, given, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
@@ -19,9 +23,13 @@ from lab.faults.options import duration
 from lab.progress import on_terminal
 from lab.render import soak as render
 from lab.soak import generate, schedule
+from lab.soak.evidence import Evidence
+from lab.soak.invariants import violations
 from lab.soak.outcome import Outcome
+from lab.soak.play import play
 from lab.soak.schedule import Round, Schedule
 from lab.soak.search import TRIES, search
+from lab.soak.timeline import events, shown
 
 __all__ = ["COMMANDS"]
 
@@ -54,6 +62,8 @@ ROUNDS = 5
     help="Rounds that looking for the shortest reproduction may take; 0: do not look.",
 )
 @click.option("--keep-going", is_flag=True, help="Go on after something did not hold.")
+@click.option("--no-packets", is_flag=True, help="Have machines keep no packets for bundles.")
+@bundle_option
 @click.option("--dry-run", is_flag=True, help="Print the schedule, and do nothing.")
 @lab_name
 @as_json
@@ -66,6 +76,8 @@ def soak(
     output: Path | None,
     tries: int,
     keep_going: bool,
+    no_packets: bool,
+    into: Destination | None,
     dry_run: bool,
     name: str,
     json_: bool,
@@ -94,10 +106,17 @@ def soak(
         echo(schedule.written(Schedule(seed=seed, rounds=tuple(planned))).rstrip())
         return 0
     outcomes: list[Outcome] = []
-    with lock.held(engine.id, name), on_terminal() as progress:
+    explained = _Explained(into, outcomes)
+    with (
+        lock.held(engine.id, name),
+        on_terminal() as progress,
+        nullcontext() if no_packets else recording(lab, progress),
+    ):
         if seed is not None:
             progress.note(f"seed {seed}")
-        ended = _search(lab, planned, progress, outcomes, tries=tries, keep_going=keep_going)
+        ended = _search(
+            lab, planned, progress, outcomes, tries=tries, keep_going=keep_going, judge=explained.play
+        )
     failed = [outcome for outcome in outcomes if outcome.violations]
     if failed and output is not None:
         _write(output, tuple(outcome.shortest or outcome.planned for outcome in failed))
@@ -118,10 +137,11 @@ def _search(
     *,
     tries: int,
     keep_going: bool,
+    judge: Callable[[Lab, Round, Reporter], Evidence],
 ) -> LabError | None:
     """Search, and add what each round came to; the error that ended it, which is to be told last."""
     try:
-        for outcome in search(lab, planned, progress, tries=tries):
+        for outcome in search(lab, planned, progress, tries=tries, judge=judge):
             outcomes.append(outcome)
             progress.note(render.line(outcome))
             if outcome.violations and not keep_going:
@@ -129,6 +149,33 @@ def _search(
     except LabError as error:
         return error
     return None
+
+
+class _Explained:
+    """Plays rounds, and leaves a bundle about each that does not hold, before it is played again in parts."""
+
+    def __init__(self, into: Destination | None, over: Sequence[Outcome]) -> None:
+        """`over` are the rounds that are, with all their parts."""
+        self._into = into
+        self._over = over
+        self._last = 0
+        """The number of the last one about which there is a bundle."""
+
+    def play(self, lab: Lab, planned: Round, progress: Reporter) -> Evidence:
+        """Play it."""
+        evidence = play(lab, planned, progress)
+        number = len(self._over) + 1
+        if self._into is not None and self._last < number and (found := violations(lab.spec, evidence)):
+            self._last = number
+            outcome = Outcome(number, planned, evidence, found)
+            extra = {
+                "soak/round.txt": f"{render.report([outcome])}\n",
+                "soak/timeline.txt": shown(events(evidence)),
+                "soak/schedule.yaml": schedule.written(Schedule(rounds=(planned,))),
+            }
+            why = f"lab soak: {render.line(outcome)}"
+            explain(lab.engine, lab.spec, self._into, progress, why=why, extra=extra)
+        return evidence
 
 
 def _refuse(option: str, is_given: bool, others: Mapping[str, bool]) -> None:

@@ -9,8 +9,13 @@ import pytest
 from lab import checks, host
 from lab.bundle.destination import Destination, destination, stem
 from lab.cli.group import run
+from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError
+from lab.events import Reporter
+from lab.soak import schedule
+from lab.soak.evidence import Evidence
+from lab.soak.schedule import Round
 from tests.lab.bundles import failing
 from tests.lab.pretended import PretendedEngine, pretended_world
 from tests.schemas import problems
@@ -156,6 +161,41 @@ def test_a_bundle_that_cannot_be_written_hides_nothing_of_what_was_found(
     assert "overlay routes" in said.out
     assert "there is no bundle: writing the bundle to file/x.tar.gz: " in said.err
     assert run(["bundle", "-o", "file/x.tar.gz"]) == 1
+
+
+ROUND = "rounds:\n- faults:\n  - {at: 0, fault: etcd-compact}\n  - {at: 1, fault: etcd-compact}\n"
+
+
+@pytest.mark.usefixtures("world")
+def test_a_round_of_a_search_that_does_not_hold_leaves_one_bundle_about_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played: list[Round] = []
+
+    def play(_lab: Lab, planned: Round, _progress: Reporter) -> Evidence:
+        played.append(planned)
+        return Evidence(applied=(), left=("the network of centos-minion01",))
+
+    monkeypatch.setattr("lab.cli.soak.play", play)
+    monkeypatch.setattr("lab.soak.search.restore", lambda *_, **__: None)
+    (tmp_path / "schedule.yaml").write_text(ROUND)
+    run(["up"])
+    capsys.readouterr()
+    assert run(["soak", "--replay", "schedule.yaml", "--bundle", "all/", "--no-packets"]) == 1
+    assert len(played) > 1  # in parts, too
+    (file,) = tmp_path.glob("all/lab-demo-*.tar.gz")
+    assert f"all that is known of it is in all/{file.name}" in capsys.readouterr().err
+    found = unpacked(file)
+    assert found["why.txt"].startswith("lab soak: round 1 did not hold (left): ")
+    assert "the network of centos-minion01" in found["soak/round.txt"]
+    assert schedule.read(_written(tmp_path, found["soak/schedule.yaml"])).rounds == (played[0],)
+    assert "soak/schedule.yaml" in found["index.html"]
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "again.yaml"
+    path.write_text(text)
+    return path
 
 
 AT = datetime(2026, 11, 29, 9, 15, 7, tzinfo=UTC)

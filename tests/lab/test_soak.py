@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import cast
@@ -280,7 +279,6 @@ def test_a_lab_that_cannot_be_made_right_again_ends_the_search_with_what_was_fou
         return Evidence(tuple(Applied(entry, entry.at, entry.ends) for entry in planned.faults), wrong=wrong)
 
     monkeypatch.setattr(search, "restore", restore)
-    monkeypatch.setattr(cli, "search", partial(search.search, judge=judge))
 
     class Pretended:
         spec = SPEC
@@ -288,7 +286,7 @@ def test_a_lab_that_cannot_be_made_right_again_ends_the_search_with_what_was_fou
     outcomes: list[Outcome] = []
     rounds = iter([Round(faults=ALL[:3]), Round(faults=ALL[3:6])])
     lab = cast(Lab, Pretended())
-    error = cli._search(lab, rounds, Reporter(), outcomes, tries=5, keep_going=True)
+    error = cli._search(lab, rounds, Reporter(), outcomes, tries=5, keep_going=True, judge=judge)
     assert error is not None
     assert error.message == "the lab x cannot be made right again"
     (found,) = outcomes
