@@ -1,7 +1,8 @@
 """What Kubernetes' kubelet does on a node, as far as the lab needs it: pods in the node's own Docker."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from lab import labels, wait
 from lab.deadlines import IMAGE_CARRIED, PACKET, POD_ANSWERS, QUESTION
@@ -29,6 +30,9 @@ LOAD = """
     said=$(docker load --quiet) || exit
     docker tag "${said##*: }" "$1"
 """
+
+LOOK = 1.0
+"""Seconds for which what Docker has said of a pod is taken to be so."""
 
 
 class DockerDown(LabError):
@@ -72,7 +76,7 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
             _go_on(cancel)
             _run_container(node, pod, container)
         wait.until(
-            lambda: _ready(node, pod),
+            _ready(node, pod),
             what=f"the pod {pod.name} on {node.name} to answer on its ports",
             timeout=POD_ANSWERS.seconds,
             cancel=cancel,
@@ -111,20 +115,46 @@ def _run_container(node: Node, pod: PodSpec, container: ContainerSpec) -> None:
         raise CommandError(node.name, told, done.exit_code, done.output)
 
 
-def _ready(node: Node, pod: PodSpec) -> bool | wait.NotYet:
+def _ready(node: Node, pod: PodSpec) -> Callable[[], bool | wait.NotYet]:
+    """The probe of a wait for a pod: its containers run, or have done their work, and its ports answer.
+
+    Docker is asked once a second at most: its program takes as much processor time as ten tries of a port,
+    just when those of the pods start.
+    """
+    seen: RunningPod | None = None
+    asked_at = 0.0
+
+    def ready() -> bool | wait.NotYet:
+        nonlocal seen, asked_at
+        if seen is None or time.monotonic() - asked_at >= LOOK:
+            looked, asked_at = _running(node, pod), time.monotonic()
+            if not isinstance(looked, RunningPod):
+                seen = None
+                return looked
+            seen = looked
+        return _answers(node, pod, seen)
+
+    return ready
+
+
+def _running(node: Node, pod: PodSpec) -> RunningPod | bool | wait.NotYet:
+    """The pod, if it runs with an address; whether it has done its work."""
     seen = next((item for item in list_pods(node) if item.name == pod.name), None)
     if seen is None or seen.address is None:
         return wait.NotYet("the pod has no address yet")
     if seen.status == "Completed":
         return True
-    if seen.status != "Running":
-        logs = [
-            node.run(["docker", "logs", "--tail", "5", item], check=False).output for item in seen.containers
-        ]
-        told = "\n".join([seen.status, *logs]).strip()
-        if seen.status == "Error" and pod.restart_policy == "Never":
-            raise LabError(f"the pod {pod.name} has failed: {told}")
-        return wait.NotYet(told)
+    if seen.status == "Running":
+        return seen
+    logs = [node.run(["docker", "logs", "--tail", "5", item], check=False).output for item in seen.containers]
+    told = "\n".join([seen.status, *logs]).strip()
+    if seen.status == "Error" and pod.restart_policy == "Never":
+        raise LabError(f"the pod {pod.name} has failed: {told}")
+    return wait.NotYet(told)
+
+
+def _answers(node: Node, pod: PodSpec, seen: RunningPod) -> bool | wait.NotYet:
+    """Whether each of its ports accepts a connection."""
     for port in _tcp_ports(pod):
         probe = ["timeout", f"{PACKET.seconds:g}", "bash", "-c", f"exec 3<>/dev/tcp/{seen.address}/{port}"]
         if node.run(probe, check=False).exit_code != 0:

@@ -48,7 +48,7 @@ class Machines(OneByOne):
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
     monkeypatch.setattr(kubelet, "list_pods", lambda _node: [])
-    monkeypatch.setattr(kubelet, "_ready", lambda _node, _pod: True)
+    monkeypatch.setattr(kubelet, "_ready", lambda _node, _pod: lambda: True)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield Machines()
     signal.signal(signal.SIGINT, before)
