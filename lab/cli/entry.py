@@ -1,5 +1,6 @@
 """The process's first and last moments. Imports little, so that Ctrl-C works from the start."""
 
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ def main() -> int:
     for number in heeded:
         signal.signal(number, _at_once)
     _as_utf8()
+    gc.disable()  # until the verb's modules are there: see `Verbs`
     try:
         from lab import streams
 

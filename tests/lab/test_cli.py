@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -125,3 +126,17 @@ def test_what_is_left_and_how_to_remove_it_is_the_last_line(
     monkeypatch.setattr(Engine, "connect", fail)
     assert group.run(["ls"]) in (1, 130)
     assert capsys.readouterr().err.splitlines()[-1] == "Remove what is left with: lab gc"
+
+
+def test_the_garbage_collector_is_off_until_the_verb_is_there_and_on_from_then_on() -> None:
+    script = """
+        import gc, sys
+        from lab.cli import main
+        sys.argv[1:] = ["schema"]
+        assert main() == 0
+        print("\\n", gc.isenabled(), gc.get_freeze_count() > 0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[-2] == " True True"
