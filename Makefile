@@ -8,6 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 USE ?= test
 # Tests mostly wait, for machines to boot say, so three times the cores is a good number of workers.
 WORKERS ?= $(shell expr 3 \* $$(nproc))
+# Those that need no engine compute, and each worker begins by collecting all of them.
+check: WORKERS = $(shell expr 1 + $$(nproc))
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
