@@ -30,7 +30,7 @@ CORE = {
         "faults.impairment.seen", "faults.impairment.selector", "faults.impairment.status",
         "faults.impairment.units", "faults.impairment.xdp", "faults.inside.rulesets", "faults.options",
         "faults.plan", "faults.registry", "faults.status", "faults.table", "faults.targets", "flannel",
-        "labels", "node.docker", "node.etcd", "node.journal", "node.services", "observe.model",
+        "labels", "node.docker", "node.etcd", "node.journal", "node.nat", "node.services", "observe.model",
         "observe.parse", "observe.questions", "pods", "protocols", "render", "soak.evidence", "soak.history",
         "soak.invariants", "soak.outcome", "soak.recipes", "soak.records", "soak.remains", "soak.schedule",
         "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec",

@@ -147,6 +147,8 @@ class Backend:
     """Bytes more that it takes where IPv6 carries it."""
     ipv6: bool = True
     """Whether it carries IPv6."""
+    passes_nat: bool = False
+    """Whether a NAT can lead its packets to a machine behind it: they are datagrams to a port."""
     takes_mtu: bool = False
     """Whether its configuration may say the underlay's MTU."""
     hops: int | None = None

@@ -46,6 +46,7 @@ VXLAN = Backend(
     overhead=20 + 8 + 8 + 14,  # IPv4, UDP, VXLAN, and the inner Ethernet header
     longer=20,  # IPv6's header has 40
     takes_mtu=True,
+    passes_nat=True,
     hops=2,  # one for each machine's kernel, which forwards the packet
     device=_device,
     forms=_forms,

@@ -84,6 +84,8 @@ def _device_towards(seen: Observation, here: NodeSpec, other: NodeObservation) -
     """The interface that leads to another node's address without a router; empty if none does."""
     there = seen.node_spec(other.name)
     segment = there.attachments[announced(seen.spec, there, seen.segments).index].segment
+    if not seen.segments[segment].is_direct(here, there):
+        return ""
     indices = (index for index, place in enumerate(here.attachments) if place.segment == segment)
     return next((f"eth{index}" for index in indices), "")
 

@@ -9,9 +9,12 @@ from itertools import pairwise
 from lab import confinement
 from lab.engine import ContainerConfig, Network
 from lab.node.etcd import CREATE_USERS
+from lab.node.nat import nat_rules
 from lab.node.services import IMPAIRED_UNIT
 from lab.pods import PodSpec, place
 from lab.spec import EtcdApi, LabSpec, NodeSpec
+from lab.spec.interface import announced
+from lab.spec.nat import nat_of
 from lab.spec.node import FROM_SUBNET_ENV
 from lab.spec.segment import Segment, Subnets, interfaces, routes
 
@@ -60,6 +63,8 @@ class MakeNetwork:
         words = f"create the network {self.subnets[0]}"
         if len(self.subnets) > 1:
             words += " or the next free one"
+        if self.segment.ipv6 is not None:
+            words += f", for {'IPv4 and ' if self.segment.ipv4 else ''}{self.segment.ipv6}"
         if self.segment.mtu is not None:
             words += f", MTU {self.segment.mtu}"
         return f"{words}, open to other addresses" if self.bare else words
@@ -281,12 +286,18 @@ def node_config(
         environment["LAB_ADDRESSES"] = " ".join(addresses)
     if ways := routes(node, spec.nodes, subnets):
         environment["LAB_ROUTES"] = " ".join(f"{way.to}={way.via}" for way in ways)
+    if nat_of(spec.nodes, node) is not None:
+        environment["LAB_PUBLIC_IP"] = str(announced(spec, node, subnets).address((4,)))
+    if node.masquerade:
+        environment["LAB_NAT"] = nat_rules(spec, node, subnets)
     units = [*([IMPAIRED_UNIT] if spec.impairments(node) else []), *node.units]
     if units:
         environment["LAB_UNITS"] = " ".join(units)
     given = confinement.EVERYTHING if spec.privileged else confinement.MACHINE
     forwards = node.router or node.runs("docker") or node.runs("flanneld")
     of_interfaces = {name: value for name, value in node.sysctls.items() if INTERFACE.search(name)}
+    deaf = {name: value for name, value in _deaf(node, subnets).items() if name not in node.sysctls}
+    of_interfaces = {**deaf, **of_interfaces}
     if of_interfaces:  # which have their names only once lab-init has given them
         environment["LAB_SYSCTLS"] = " ".join(f"{name}={value}" for name, value in of_interfaces.items())
     sysctls = {
@@ -323,6 +334,19 @@ def _addresses(spec: LabSpec, node: NodeSpec, subnets: Mapping[str, Subnets]) ->
         if not segments[place.segment].as_the_engine_gives
         for address in interface.every
     ]
+
+
+def _deaf(node: NodeSpec, subnets: Mapping[str, Subnets]) -> Mapping[str, str]:
+    """Settings by which a node goes on by the gateway, which would tell it that the other is on the link."""
+    found = {}
+    for index, where in enumerate(node.attachments):
+        segment = subnets[where.segment]
+        if segment.on_link == "gateway" and not node.router:
+            for network in segment.every:
+                devices = ("all", f"eth{index}") if network.version == 4 else (f"eth{index}",)
+                for device in devices:  # of IPv4 either allows it
+                    found[f"net.ipv{network.version}.conf.{device}.accept_redirects"] = "0"
+    return found
 
 
 def _of_ipv6(forwards: bool) -> Mapping[str, str]:

@@ -32,7 +32,9 @@ class Setting:
 
     def addresses(self, name: str) -> Sequence[IPv4Address | IPv6Address]:
         """All that a machine has in the underlay."""
-        return [item.ip for each in interfaces(self._node(name), self.segments) for item in each.every]
+        own = [item.ip for each in interfaces(self._node(name), self.segments) for item in each.every]
+        # Of one behind a NAT the others see that.
+        return list(dict.fromkeys([*own, self.announced(name)]))
 
     def _node(self, name: str) -> NodeSpec:
         return next(node for node in self.spec.nodes if node.name == name)

@@ -8,9 +8,11 @@ from pathlib import Path
 from lab import yamltext
 from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse
+from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
 from lab.spec.interface import no_interface
 from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
+from lab.spec.nat import hidden_problems, nat_problems
 from lab.spec.network import config_problems, networks_of
 from lab.spec.node import NO_BIP, NodeSpec
 from lab.spec.nodes import nodes_of
@@ -86,7 +88,10 @@ def load(
     if is_right("nodes"):
         wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
         if is_right("segments"):
-            wrong += [f"{source}: {problem}" for problem in segment_problems(nodes, segments)]
+            problems = [*segment_problems(nodes, segments), *nat_problems(nodes, segments)]
+            if not problems and is_right("flannel"):
+                problems += hidden_problems(nodes, segments, _backend(file.flannel))
+            wrong += [f"{source}: {problem}" for problem in problems]
     if file.segments and file.underlay is not None:
         wrong.append(f"{source}: segments: there is `underlay` already; expected one of the two")
     if underlay is not None and file.segments:
@@ -131,6 +136,7 @@ def _segment(place: int, name: str, key: SegmentKey) -> Segment:
         subnet=key.subnet,
         ipv4=key.ipv4,
         ipv6=ours_of(place) if key.ipv6 is True else key.ipv6 or None,
+        on_link=key.on_link,
         mtu=key.mtu,
         impairment=key.impairment,
     )
@@ -167,6 +173,11 @@ def _flannel_problems(
         why = no_interface([*flannel.options, *node.flanneld.options], addresses)
         if why and (program is None or program.architecture != ANY):  # a script may create it first
             yield f"flannel.options: on {node.name}: {why}"
+
+
+def _backend(flannel: FlannelKey) -> str:
+    """The backend's name, whatever else of the configuration is wrong."""
+    return backend_of(flannel.config).type
 
 
 def _families(flannel: FlannelKey) -> tuple[Family, ...]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lab.spec.model import LabSpec
+from lab.spec.nat import nat_of
 from lab.spec.node import NodeSpec
-from lab.spec.segment import FAMILIES, Family, Interface, Subnets, interfaces, routes
+from lab.spec.segment import FAMILIES, Family, Interface, Route, Subnets, interfaces, routes
 
 __all__ = ["Announced", "announced", "no_interface"]
 
@@ -52,6 +53,9 @@ def announced(spec: LabSpec, node: NodeSpec, networks: Mapping[str, Subnets]) ->
     fit = [all(each.of(family) for family in spec.families) for each in own]
     index = next((index for index in _found(given, spec, node, networks) if fit[index]), 0)
     found: dict[Family, IPv4Address | IPv6Address] = {each.version: each.ip for each in own[index].every}
+    if (router := nat_of(spec.nodes, node)) is not None:
+        place = router.outside[0]
+        found |= {each.version: each.ip for each in networks[place.segment].address(place.host).every}
     for family in FAMILIES:
         public = [_address(value) for value in given.get(PUBLIC[family], ())]
         found |= {address.version: address for address in public[:1] if address is not None}
@@ -75,13 +79,21 @@ def _found(
     for value in given.get(REACH, ()):
         target = _address(value)
         if target is not None:
-            via = [route.via for route in routes(node, spec.nodes, networks) if target in route.to]
-            for wanted in (target, *via):
-                yield from (
-                    index
-                    for index, each in enumerate(own)
-                    if any(wanted in address.network for address in each.every)
-                )
+            yield from _towards(target, node, routes(node, spec.nodes, networks), networks)
+
+
+def _towards(
+    target: IPv4Address | IPv6Address,
+    node: NodeSpec,
+    ways: Sequence[Route],
+    networks: Mapping[str, Subnets],
+) -> Iterator[int]:
+    """The interfaces that packets to an address leave by: on its segment, or on that of a router."""
+    via = [way.via for way in ways if target in way.to and not isinstance(way.via, str)]
+    for wanted in (target, *via):
+        for index, place in enumerate(node.attachments):
+            if wanted in networks[place.segment]:
+                yield index
 
 
 def _values(options: Sequence[str]) -> Mapping[str, Sequence[str]]:

@@ -18,6 +18,7 @@ __all__ = [
     "ROLES",
     "Attachment",
     "Docker",
+    "Forward",
     "HostName",
     "HostPart",
     "NodeFile",
@@ -59,6 +60,15 @@ class Attachment(Model):
     """51 for 192.168.199.51."""
 
 
+class Forward(Model):
+    """What comes to a router's own address from elsewhere, and goes on to a node that it hides."""
+
+    port: int
+    to: str
+    """The node."""
+    protocol: Literal["udp", "tcp"] = "udp"
+
+
 class Docker(Model):
     """How a node's own Docker is started."""
 
@@ -96,6 +106,10 @@ class NodeSpec(Model):
     """Its further interfaces, eth1 and up."""
     router: bool = False
     """Whether other nodes' routes to other segments lead by way of it."""
+    masquerade: tuple[str, ...] = ()
+    """Segments that it hides: what leaves them by way of it has its own address; no route leads there."""
+    forwards: tuple[Forward, ...] = ()
+    """Of a router that hides some."""
     services: tuple[ServiceName, ...]
     """In start order."""
     flanneld: Flanneld = Flanneld()
@@ -106,6 +120,11 @@ class NodeSpec(Model):
     files: tuple[NodeFile, ...] = ()
     units: Mapping[str, str] = {}
     """systemd units of the lab file's own, by name; they start when the node boots."""
+
+    @property
+    def outside(self) -> tuple[Attachment, ...]:
+        """Its interfaces that are not on a segment that it hides."""
+        return tuple(place for place in self.attachments if place.segment not in self.masquerade)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

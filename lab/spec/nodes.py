@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.spec import source
-from lab.spec.node import Attachment, NodeFile, NodeSpec
+from lab.spec.node import Attachment, Forward, NodeFile, NodeSpec
 from lab.spec.program import Flanneld, Program
 from lab.spec.schema import File, FileKey, FlanneldKey, NodeKey
 from lab.spec.segment import ONLY
@@ -57,6 +57,8 @@ class _Reading:
             segment=key.segment or self._first,
             also_on=tuple(Attachment(segment=item.segment, host=item.host) for item in key.also_on),
             router=key.router,
+            masquerade=key.masquerade,
+            forwards=tuple(Forward.model_validate(item.model_dump()) for item in key.forwards),
             services=key.runs,
             flanneld=own if "flanneld" in key.runs else Flanneld(),
             docker=key.docker_spec,

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,7 @@ from lab.spec.node import (
     Role,
     ServiceName,
 )
+from lab.spec.segment import OnLink
 from lab.validation import Model, short
 
 __all__ = ["CheckKey", "File", "FileKey", "FlannelKey", "FlanneldKey", "NodeKey"]
@@ -191,6 +192,17 @@ class AttachmentKey(Model):
     """The last octet of its address there."""
 
 
+class ForwardKey(Model):
+    """A port of a NAT's that leads to a node behind it."""
+
+    port: Annotated[StrictInt, Field(ge=1, le=65535)]
+    """Of both: vxlan's is 8472, that of udp 8285, that of wireguard 51820."""
+    to: str
+    """The node."""
+    protocol: Literal["udp", "tcp"] = "udp"
+    """`udp` or `tcp`."""
+
+
 def _ipv6_network(value: Any) -> Any:
     if isinstance(value, bool):
         return value
@@ -221,6 +233,9 @@ class SegmentKey(Model):
         WithJsonSchema({"type": ["boolean", "string"], "default": False}),
     ] = False
     """Whether nodes have IPv6 addresses on it: `true`, or a /64 of one's own, such as fd00:50::/64."""
+    on_link: OnLink | None = None
+    """Gives nodes a single address, /32 and /128, and says by routes what they reach on it without a router:
+    `subnet` for all of it, `gateway` for its routers alone, the first of which leads to the others."""
     mtu: Annotated[StrictInt, Field(ge=576, le=65535)] | None = None
     """The largest packet, in bytes. If left out: 1500."""
     impairment: str = ""
@@ -276,6 +291,11 @@ class NodeKey(Model):
     """Further segments that it is on, with eth1 and up."""
     router: StrictBool = False
     """Whether the other nodes reach other segments by way of it."""
+    masquerade: tuple[str, ...] = ()
+    """Segments that it hides, as a NAT does: what leaves them by way of it has its own address, and from
+    elsewhere no route leads there."""
+    forwards: tuple[ForwardKey, ...] = ()
+    """Ports of its address that lead to nodes on those. A flanneld there announces the address."""
     flanneld: FlanneldKey | None = None
     """Which flanneld it runs. If left out: the lab's."""
     docker: DockerKey | None = None

@@ -11,8 +11,10 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
     ip_interface,
+    ip_network,
 )
 from itertools import combinations
+from typing import Literal
 
 from lab.spec.node import Attachment, NodeSpec
 from lab.validation import Model
@@ -22,11 +24,15 @@ __all__ = [
     "ONLY",
     "Family",
     "Interface",
+    "OnLink",
     "Route",
     "Segment",
     "Subnets",
+    "gateways_of",
+    "hidden",
     "interfaces",
     "ours_of",
+    "reaches",
     "routes",
     "unreachable",
 ]
@@ -40,6 +46,10 @@ Family = int
 FAMILIES: tuple[Family, ...] = (4, 6)
 
 
+OnLink = Literal["subnet", "gateway"]
+"""`subnet`: all of it, by a route. `gateway`: its routers alone, the first of which leads to the others."""
+
+
 class Segment(Model):
     """A network of nodes: what they send each other on it, no router sees."""
 
@@ -50,6 +60,8 @@ class Segment(Model):
     """Whether nodes have addresses of it. The engine has a subnet of IPv4 for each network in any case."""
     ipv6: IPv6Network | None = None
     """A /64; None where nodes have no IPv6 address on it. The engine knows nothing of it."""
+    on_link: OnLink | None = None
+    """Where a node has a single address (/32, /128): what it reaches without a router. None: its network."""
     mtu: int | None = None
     """None for the engine's own, 1500."""
     impairment: str = ""
@@ -57,12 +69,12 @@ class Segment(Model):
 
     def subnets(self, engines: IPv4Network | None) -> "Subnets":
         """Those that its nodes have addresses of, where the engine's subnet is this."""
-        return Subnets(engines if self.ipv4 else None, self.ipv6)
+        return Subnets(engines if self.ipv4 else None, self.ipv6, self.on_link)
 
     @property
     def as_the_engine_gives(self) -> bool:
         """Whether nodes have just the addresses that the engine gives them."""
-        return self.ipv4 and self.ipv6 is None
+        return self.ipv4 and self.ipv6 is None and self.on_link is None
 
     def has(self, family: Family) -> bool:
         """Whether its nodes have addresses of this family."""
@@ -83,6 +95,7 @@ class Subnets:
 
     ipv4: IPv4Network | None = None
     ipv6: IPv6Network | None = None
+    on_link: OnLink | None = None
 
     def of(self, family: Family) -> IPv4Network | IPv6Network | None:
         """That of one family."""
@@ -93,9 +106,18 @@ class Subnets:
         """Those that there are, IPv4's first."""
         return tuple(found for found in (self.ipv4, self.ipv6) if found is not None)
 
-    def address(self, host: int) -> "Interface":
+    def address(self, host: int, *, router: bool = False) -> "Interface":
         """A node's: 51 is .51, and ::51, which is 0x51."""
-        return Interface(tuple(_interface(network, host) for network in self.every))
+        single = self.is_single(router=router)
+        return Interface(tuple(_interface(network, host, single=single) for network in self.every))
+
+    def is_single(self, *, router: bool) -> bool:
+        """Whether a node's address does not say what is on the link. A gateway's does."""
+        return self.on_link == "subnet" or (self.on_link == "gateway" and not router)
+
+    def is_direct(self, one: NodeSpec, other: NodeSpec) -> bool:
+        """Whether two nodes on it reach each other without a router."""
+        return self.on_link != "gateway" or one.router or other.router
 
     def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in found for found in self.every)
@@ -117,8 +139,11 @@ class Interface:
         return next((found.ip for found in self.every if found.version == family), None)
 
 
-def _interface(network: IPv4Network | IPv6Network, host: int) -> IPv4Interface | IPv6Interface:
-    return ip_interface(f"{_host(network, host)}/{network.prefixlen}")
+def _interface(
+    network: IPv4Network | IPv6Network, host: int, *, single: bool
+) -> IPv4Interface | IPv6Interface:
+    length = network.max_prefixlen if single else network.prefixlen
+    return ip_interface(f"{_host(network, host)}/{length}")
 
 
 def _host(network: IPv4Network | IPv6Network, host: int) -> IPv4Address | IPv6Address:
@@ -128,24 +153,58 @@ def _host(network: IPv4Network | IPv6Network, host: int) -> IPv4Address | IPv6Ad
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to another segment."""
+    """The way to a segment, or to a part of one that is on the link."""
 
     to: IPv4Network | IPv6Network
-    via: IPv4Address | IPv6Address
+    via: IPv4Address | IPv6Address | str
+    """A router, or the interface whose link it is on."""
 
 
 def interfaces(node: NodeSpec, networks: Mapping[str, Subnets]) -> tuple[Interface, ...]:
     """A node's addresses, of eth0 first, where its segments have these subnets."""
-    return tuple(networks[place.segment].address(place.host) for place in node.attachments)
+    return tuple(
+        networks[place.segment].address(place.host, router=node.router) for place in node.attachments
+    )
 
 
 def routes(node: NodeSpec, nodes: Sequence[NodeSpec], networks: Mapping[str, Subnets]) -> tuple[Route, ...]:
-    """The routes of a node to each segment that it is not on, by as few routers as possible.
+    """The routes of a node: to what is on a link and its addresses do not say so, and to other segments.
 
-    Of several ways of the same length the one by the router that the lab file names first is taken. Each
-    family has ways of its own, on the segments that have it.
+    These lead by as few routers as possible. Of several ways of the same length the one by the router that
+    the lab file names first is taken. Each family has ways of its own, on the segments that have it.
     """
-    return tuple(route for family in FAMILIES for route in _routes(node, nodes, _of_family(networks, family)))
+    return tuple(
+        route
+        for family in FAMILIES
+        for route in (
+            *_on_link(node, nodes, networks, family),
+            *_routes(node, nodes, _of_family(networks, family)),
+        )
+    )
+
+
+def _on_link(
+    node: NodeSpec, nodes: Sequence[NodeSpec], networks: Mapping[str, Subnets], family: Family
+) -> Iterator[Route]:
+    """What has to be there first: the others lead by way of it."""
+    for index, place in enumerate(node.attachments):
+        subnets = networks[place.segment]
+        network = subnets.of(family)
+        if network is None or not subnets.is_single(router=node.router):
+            continue
+        if subnets.on_link == "subnet":
+            yield Route(network, f"eth{index}")
+            continue
+        gateways = [_host(network, host) for host in gateways_of(place.segment, nodes)]
+        yield from (Route(ip_network(gateway), f"eth{index}") for gateway in gateways)
+        yield from (Route(network, gateway) for gateway in gateways[:1])
+
+
+def gateways_of(segment: str, nodes: Sequence[NodeSpec]) -> Sequence[int]:
+    """The host parts of the routers on a segment."""
+    return [
+        place.host for node in nodes if node.router for place in node.attachments if place.segment == segment
+    ]
 
 
 def _of_family(networks: Mapping[str, Subnets], family: Family) -> Mapping[str, IPv4Network | IPv6Network]:
@@ -176,10 +235,21 @@ def _gateways(
             if not router.router or router.name == node.name or here not in on:
                 continue
             for segment in on:
-                if segment in segments and segment not in first:
+                if segment in segments and segment not in first and not hidden(segment, here, router):
                     first[segment] = first[here] or on[here]
                     waiting.append(segment)
     return ((segment, gateway) for segment, gateway in first.items() if gateway is not None)
+
+
+def hidden(segment: str, here: str, router: NodeSpec) -> bool:
+    """Whether a router lets nobody who comes from one of its segments into another."""
+    return segment in router.masquerade and segment != here
+
+
+def reaches(node: NodeSpec, nodes: Sequence[NodeSpec], segments: Collection[str]) -> Collection[str]:
+    """Those of these segments that a node's packets get to, by addresses there."""
+    own = [place.segment for place in node.attachments if place.segment in segments]
+    return {*own, *(segment for segment, _ in _gateways(node, nodes, segments))}
 
 
 def unreachable(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> Collection[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lab.spec.node import EVERY_SERVICE, ROLES, NodeSpec
-from lab.spec.segment import Segment, unreachable
+from lab.spec.segment import Segment, gateways_of, unreachable
 from lab.validation import similar
 
 __all__ = ["nodes_problems", "segment_problems"]
@@ -83,6 +83,12 @@ def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> 
     subnets6 = [segment.ipv6 for segment in segments if segment.ipv6 is not None]
     if double := sorted({str(subnet) for subnet in subnets6 if subnets6.count(subnet) > 1}):
         yield f"segments: two have the same ipv6: {', '.join(double)}"
+    for segment in segments:
+        if segment.on_link == "gateway" and not gateways_of(segment.name, nodes):
+            yield (
+                f"segments: {segment.name} has onLink: gateway, and no router is on it: expected a node with "
+                f"`router: true`, or onLink: subnet"
+            )
     names = [segment.name for segment in segments]
     known = True
     for index, node in enumerate(nodes):

@@ -14,9 +14,11 @@ from tests.cluster.reference import WITHOUT, references
 pytestmark = pytest.mark.cluster
 
 TESTED = {
+    "behind-nat.yaml": "test_nat.py",
     "dual-stack.yaml": "test_dual_stack.py",
     "five-minions.yaml": "here",
     "mixed-versions.yaml": "here, if a genuine flannel is named",
+    "on-link.yaml": "test_on_link.py",
     "own-daemon/lab.yaml": "here",
     "pytest-project/lab.yaml": "test_installed.py",
     "small-packets.yaml": "here",

@@ -39,6 +39,7 @@ def _underlay(spec: LabSpec) -> dict[str, Any]:
             "subnet": str(segment.subnet) if segment.subnet else None,
             "ipv4": segment.ipv4,
             "ipv6": str(segment.ipv6) if segment.ipv6 else False,
+            "onLink": segment.on_link,
             "mtu": segment.mtu,
             "impairment": segment.impairment,
         }
@@ -55,6 +56,8 @@ def _node_document(node: NodeSpec) -> dict[str, Any]:
         "segment": node.segment,
         "alsoOn": [place.model_dump() for place in node.also_on],
         "router": node.router,
+        "masquerade": list(node.masquerade),
+        "forwards": [item.model_dump() for item in node.forwards],
         "services": list(node.services),
         "sysctls": dict(node.sysctls),
         "files": [{"path": item.path, "text": item.text, "mode": f"{item.mode:04o}"} for item in node.files],

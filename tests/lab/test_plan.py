@@ -330,6 +330,9 @@ def test_the_engine_knows_nothing_of_ipv6_and_a_node_is_told_what_it_has():
         """,
         "lab.yaml",
     )
+    described = {item.name: item.action.describe() for item in plan.plan_up(lab)}
+    assert ", for IPv4 and fd6c:6162:0:1::/64, open" in described["network one"]
+    assert ", for fd00:77::/64, open" in described["network two"]
     router, far = made_of(lab, "r"), made_of(lab, "w")
     assert router.networks == {"lab-one": "192.168.200.254", "lab-two": "192.168.201.253"}
     assert router.environment["LAB_INTERFACES"] == "eth0=192.168.200.254 eth1=192.168.201.253"

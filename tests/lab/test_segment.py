@@ -82,16 +82,16 @@ def test_segments_have_the_subnets_of_the_lab_file_or_the_next_that_nobody_has()
 def test_nodes_that_have_a_segment_in_common_need_no_router() -> None:
     lab = """
     name: two
-    segments: {front: {}, back: {}}
+    segments: {a: {}, b: {}}
     nodes:
     - {name: m, role: master, host: 10}
-    - {name: one, role: minion, host: 11, alsoOn: [{segment: back, host: 11}]}
-    - {name: two, role: minion, host: 12, alsoOn: [{segment: back, host: 12}]}
+    - {name: one, role: minion, host: 11, alsoOn: [{segment: b, host: 11}]}
+    - {name: two, role: minion, host: 12, alsoOn: [{segment: b, host: 12}]}
     pods: []
     """
     assert ways(spec.load(lab, "lab.yaml"), "m") == {}
-    with pytest.raises(Unfit, match="nothing leads from front to back"):
-        spec.load(lab.replace("host: 12, also", "host: 12, segment: back}\n    # "), "lab.yaml")
+    with pytest.raises(Unfit, match="nothing leads from a to b"):
+        spec.load(lab.replace("host: 12, also", "host: 12, segment: b}\n    # "), "lab.yaml")
 
 
 def test_a_lab_with_one_segment_says_it_as_its_underlay() -> None:
