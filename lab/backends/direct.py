@@ -17,6 +17,7 @@ HOST_GW = Backend(
     name="host-gw",
     hops=2,  # one for each machine's kernel, which forwards the packet
     bare=True,
+    on_link=True,
     forms=_by_machine,
 )
 

@@ -147,6 +147,8 @@ class Backend:
     """Bytes more that it takes where IPv6 carries it."""
     ipv6: bool = True
     """Whether it carries IPv6."""
+    on_link: bool = False
+    """Whether it leads only to machines that no router is in front of."""
     passes_nat: bool = False
     """Whether a NAT can lead its packets to a machine behind it: they are datagrams to a port."""
     takes_mtu: bool = False

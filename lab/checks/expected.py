@@ -9,8 +9,8 @@ from lab.backends.model import DATA
 from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
 from lab.observe import Lease, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
-from lab.spec.interface import announced
-from lab.spec.node import FROM_SUBNET_ENV, NodeSpec
+from lab.spec.interface import announced, device_towards
+from lab.spec.node import FROM_SUBNET_ENV
 from lab.spec.segment import Family
 
 __all__ = [
@@ -58,7 +58,9 @@ def expected_on(seen: Observation, node: NodeObservation) -> Expected:
             peer
             for other in seen.minions
             if other.name != node.name
-            for peer in _peers(seen, other, _device_towards(seen, here, other), family)
+            for peer in _peers(
+                seen, other, device_towards(spec, here, seen.node_spec(other.name), seen.segments), family
+            )
         )
         return Overlay(spec.backend_config, _dialect(seen, node), network, own, peers)
 
@@ -78,16 +80,6 @@ def address_of(seen: Observation, node: NodeObservation, family: Family) -> IPv4
     """The one that this node's lease is to name; the zero of a family that its interface lacks."""
     found = announced(seen.spec, seen.node_spec(node.name), seen.segments).addresses
     return found.get(family) or ABSENT[family]
-
-
-def _device_towards(seen: Observation, here: NodeSpec, other: NodeObservation) -> str:
-    """The interface that leads to another node's address without a router; empty if none does."""
-    there = seen.node_spec(other.name)
-    segment = there.attachments[announced(seen.spec, there, seen.segments).index].segment
-    if not seen.segments[segment].is_direct(here, there):
-        return ""
-    indices = (index for index, place in enumerate(here.attachments) if place.segment == segment)
-    return next((f"eth{index}" for index in indices), "")
 
 
 def _dialect(seen: Observation, node: NodeObservation) -> Dialect:

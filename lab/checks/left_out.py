@@ -21,7 +21,15 @@ class LeftOut:
 
 def left_out(spec: LabSpec) -> tuple[LeftOut, ...]:
     """For each node of the overlay that is not as the tutorial's minions are, what is not compared there."""
-    return tuple(LeftOut(node.name, why) for node in spec.nodes for why in _reasons(node))
+    found = ((node, why) for node in spec.nodes for why in (*_reasons(node), *_far(spec, node)))
+    return tuple(LeftOut(node.name, why) for node, why in found)
+
+
+def _far(spec: LabSpec, node: NodeSpec) -> Iterator[str]:
+    routed = len(spec.segments) > 1 or any(segment.on_link == "gateway" for segment in spec.segments)
+    if spec.backend.on_link and routed and node.runs("flanneld") and node.in_overlay:
+        name = spec.backend.name
+        yield f"{name} leads past no router, so no packets to and from pods behind one are expected"
 
 
 def _reasons(node: NodeSpec) -> Iterator[str]:

@@ -46,7 +46,7 @@ from lab.observe.questions import Questions
 from lab.pods import RunningPod, parse_inspect
 from lab.protocols import LabAccess, NodeAccess
 from lab.spec import LabSpec, NodeSpec
-from lab.spec.interface import announced
+from lab.spec.interface import announced, is_led
 
 __all__ = ["EVERYTHING", "ask_node", "observe", "run_batch", "stream"]
 
@@ -139,7 +139,8 @@ def _look_across(
 ) -> NodeObservation:
     """What a node's pods see of all others."""
     now = datetime.now(UTC)
-    reached = [item.name for item in lab.spec.overlay]
+    (here,) = [item for item in lab.spec.nodes if item.name == node.name]
+    reached = [item.name for item in lab.spec.overlay if is_led(lab.spec, here, item, lab.segments)]
     asked = questions.of_pods(node.name, tuple(pods), topics, PACKET.seconds, reached, lab.spec.families)
     outputs: Told[Mapping[str, Output]] = node.silent or {}
     if asked:

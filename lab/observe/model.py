@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 from lab.node.services import Service
 from lab.pods import RunningPod
 from lab.spec import LabSpec, NodeSpec, ServiceName
+from lab.spec.interface import is_led
 from lab.spec.segment import Family, Subnets
 
 __all__ = [
@@ -249,6 +250,10 @@ class Observation:
     def node_spec(self, name: str) -> NodeSpec:
         """What the lab file says of a node."""
         return next(node for node in self.spec.nodes if node.name == name)
+
+    def is_led(self, one: str, other: str) -> bool:
+        """Whether the overlay leads from the containers of one node to those of another."""
+        return is_led(self.spec, self.node_spec(one), self.node_spec(other), self.segments)
 
     @property
     def minions(self) -> tuple[NodeObservation, ...]:

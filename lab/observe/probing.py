@@ -18,6 +18,7 @@ from lab.observe import inside
 from lab.observe.model import NodeObservation, Ping
 from lab.pods import RunningPod
 from lab.protocols import Conversation, LabAccess
+from lab.spec.interface import is_led
 from lab.spec.segment import Family
 
 __all__ = ["probe"]
@@ -49,9 +50,14 @@ def probe(
     if len(nodes) < 2 or not lab.spec.backend.delivers:
         return {}
     places = threads.each(lambda node: _place(lab, node, pods), nodes)
-    families = lab.spec.families
+    known = {node.name: node for node in lab.spec.nodes}
+
+    def peers(place: _Place) -> Sequence[_Place]:
+        led = [is_led(lab.spec, known[place.name], known[other.name], lab.segments) for other in places]
+        return [other for other, reached in zip(places, led, strict=True) if reached and other is not place]
+
     try:
-        found = threads.each(lambda place: _ask(place, places, families), places)
+        found = threads.each(lambda place: _ask(place, peers(place), lab.spec.families), places)
     finally:
         threads.each(_end, places)
     return {place.name: tuple(pings) for place, pings in zip(places, found, strict=True)}
@@ -76,9 +82,9 @@ def _place(lab: LabAccess, node: NodeObservation, pods: Collection[RunningPod]) 
     return _Place(name, talk, addresses, f"{name}: {why}")
 
 
-def _ask(place: _Place, places: Sequence[_Place], families: Sequence[Family]) -> list[Ping]:
-    """What one stand-in sees of all others; those that could not be set up are not pinged."""
-    wanted = [(other, family) for family in families for other in places if other is not place]
+def _ask(place: _Place, others: Sequence[_Place], families: Sequence[Family]) -> list[Ping]:
+    """What one stand-in sees of others; those that could not be set up are not pinged."""
+    wanted = [(other, family) for family in families for other in others]
     peers = {
         _label(other, family): other.addresses[family]
         for other, family in wanted

@@ -14,7 +14,7 @@ from lab.spec.nat import nat_of
 from lab.spec.node import NodeSpec
 from lab.spec.segment import FAMILIES, Family, Interface, Route, Subnets, interfaces, routes
 
-__all__ = ["Announced", "announced", "no_interface"]
+__all__ = ["Announced", "announced", "device_towards", "is_led", "no_interface"]
 
 IFACE, REGEX, REACH = "iface", "iface-regex", "iface-can-reach"
 PUBLIC: Mapping[Family, str] = {4: "public-ip", 6: "public-ipv6"}
@@ -60,6 +60,23 @@ def announced(spec: LabSpec, node: NodeSpec, networks: Mapping[str, Subnets]) ->
         public = [_address(value) for value in given.get(PUBLIC[family], ())]
         found |= {address.version: address for address in public[:1] if address is not None}
     return Announced(index, found)
+
+
+def device_towards(spec: LabSpec, here: NodeSpec, there: NodeSpec, networks: Mapping[str, Subnets]) -> str:
+    """The interface that leads to another node's announced address without a router; empty if none does."""
+    segment = there.attachments[announced(spec, there, networks).index].segment
+    if not networks[segment].is_direct(here, there):
+        return ""
+    indices = (index for index, place in enumerate(here.attachments) if place.segment == segment)
+    return next((f"eth{index}" for index in indices), "")
+
+
+def is_led(spec: LabSpec, one: NodeSpec, other: NodeSpec, networks: Mapping[str, Subnets]) -> bool:
+    """Whether the overlay leads from the containers of one node to those of another, and back."""
+    if not spec.backend.on_link or not (one.runs("flanneld") and other.runs("flanneld")):
+        return True
+    there = device_towards(spec, one, other, networks)
+    return one.name == other.name or bool(there and device_towards(spec, other, one, networks))
 
 
 def _found(

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from lab import checks, spec
+from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 
@@ -59,3 +61,36 @@ def addresses(node):
     """By interface, in whatever order the kernel has them."""
     lines = node.run(["ip", "-4", "-o", "address"]).text.splitlines()
     return dict(line.split()[1:4:2] for line in lines)
+
+
+# One minion is behind a router, and host-gw has no tunnel.
+HOST_GW = """
+name: off-link
+segments: {near: {}, far: {}}
+nodes:
+- {name: router, services: [], host: 254, alsoOn: [{segment: far, host: 254}], router: true}
+- {name: master, role: master, host: 10}
+- {name: minion1, role: minion, host: 11}
+- {name: minion2, role: minion, host: 12}
+- {name: minion3, role: minion, host: 13, segment: far}
+flannel: {config: {Network: 10.16.0.0/16, Backend: {Type: host-gw}}}
+pods: []
+"""
+
+
+@pytest.fixture(scope="module")
+def off_link(engine):
+    with temporary_lab(engine, spec.load(HOST_GW, "off-link.yaml")) as outcome:
+        yield outcome.lab
+
+
+def test_host_gw_leads_to_neighbours_and_to_nobody_behind_a_router(off_link):
+    assert wrong(off_link) == []
+    found = checks.run_all(off_link, ["ping.nodes"])
+    pairs = {item.subject.names for item in found if item.id == "ping.nodes"}
+    assert pairs == {("minion1", "minion2"), ("minion2", "minion1")}
+    routes = off_link.node("minion3").run(["ip", "-4", "route", "show", "root", "10.16.0.0/16"]).text
+    assert [line.split()[2] for line in routes.splitlines()] == ["docker0"]
+    # The flanneld says so itself, in a line for each peer.
+    log = off_link.node("minion3").run(["journalctl", "-u", "flanneld", "--no-pager", "-o", "cat"]).text
+    assert str(off_link.node("minion1").address) in log

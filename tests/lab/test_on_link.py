@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from lab import spec
+from lab import checks, spec
 from lab.checks.expected import expected_on
 from lab.cluster import plan
 from lab.engine import Network
@@ -167,3 +167,32 @@ def test_a_gateway_that_is_not_there_is_told():
 def test_an_address_of_ones_own_choice_is_read_in_both_families():
     wide = Subnets(RACK, IPv6Network("fd00:77::/64"), "subnet")
     assert [str(item) for item in wide.address(11).every] == ["192.168.50.11/32", "fd00:77::11/128"]
+
+
+HOST_GW = TEXT.replace("{Type: vxlan, DirectRouting: true}", "{Type: host-gw}")
+
+
+def test_host_gw_leads_to_who_is_on_the_link_and_nobody_else_is_pinged() -> None:
+    lab = spec.load(HOST_GW.replace("host: 22, segment: cloud", "host: 12"), "lab.yaml")
+    seen = observed(lab, lab.subnets_of({"rack": RACK, "cloud": CLOUD}))
+    assert ways_into(seen, "near") == {"10.2.22.0/24 via 192.168.50.12 dev eth0"}
+    assert ways_into(seen, "one") == set()
+    assert seen.is_led("near", "two")
+    assert not seen.is_led("near", "one")
+    found = checks.judge(seen, checks.chosen(["ping.nodes"]))
+    pairs = {item.subject.names for item in found if item.id == "ping.nodes"}
+    assert pairs == {("near", "two"), ("two", "near")}
+
+
+def test_that_host_gw_leads_past_no_router_is_said() -> None:
+    lab = spec.load(HOST_GW, "lab.yaml")
+    assert {item.node: item.why for item in checks.left_out(lab)} == dict.fromkeys(
+        ("near", "one", "two"),
+        "host-gw leads past no router, so no packets to and from pods behind one are expected",
+    )
+    assert checks.left_out(spec.load(TEXT, "lab.yaml")) == ()
+
+
+def test_neighbours_behind_the_gateway_are_led_to_by_a_tunnel_alone(lab, networks) -> None:
+    assert observed(lab, networks).is_led("one", "two")
+    assert not observed(spec.load(HOST_GW, "lab.yaml"), networks).is_led("one", "two")

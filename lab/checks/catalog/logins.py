@@ -37,7 +37,12 @@ def _pairs(seen: Observation) -> Iterator[Subject]:
     wanted = [*seen.spec.pods, *(pod.spec for pod in seen.pods)]
     apart = {pod.name for pod in seen.pods if not seen.node_spec(pod.node).in_overlay}
     names = sorted({pod.name for pod in wanted if PASSWORD in pod.environment} - apart)
-    return (Subject("podPair", (one, other)) for one in names for other in names if one != other)
+    home = {pod.name: pod.node for pod in seen.pods}
+    for one in names:
+        for other in names:
+            known = one in home and other in home
+            if one != other and (not known or seen.is_led(home[one], home[other])):
+                yield Subject("podPair", (one, other))
 
 
 def _tried(seen: Observation, way: str) -> dict[tuple[str, ...], Login]:

@@ -50,9 +50,10 @@ def _compare(subject: Subject, ping: Ping, ttl: int | None) -> Comparison:
     "overlay probe",
     layer=Layer.PATH,
     on="pair of minions",
-    expects="the same answer as between pods (below), even if there are none: a throw-away network namespace "
-    "behind docker0 pings another, so that packets pass routes, `ip_forward`, both FORWARD chains and "
-    "flannel's own path as a container's do. Nothing is left behind",
+    expects="the same answer as between pods (below), even if there are none, with host-gw only where no "
+    "router is between: a throw-away network namespace behind docker0 pings another, so that packets pass "
+    "routes, `ip_forward`, both FORWARD chains and flannel's own path as a container's do. Nothing is left "
+    "behind",
     needs={Topic.PODS, Topic.PROBES},  # where a subnet is full, a pod's namespace is used
 )
 def between_nodes(seen: Observation) -> Iterator[Comparison]:
@@ -79,7 +80,7 @@ def _between_nodes(seen: Observation, family: Family) -> Iterator[Comparison]:
     for client in seen.overlay:
         tried = {ping.server: ping for ping in known(client.probes) or () if ping.family == family}
         for server in seen.overlay:
-            if server is client:
+            if server is client or not seen.is_led(client.name, server.name):
                 continue
             subject = Subject("nodePair", (client.name, server.name))
             ping = tried.get(server.name, Ping(client.name, server.name, None, NOT_TRIED))
