@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,8 @@ def acting(
             used[-1] = Acting(Span(used[-1].span.begin, stop), used[-1].subnet)
         elif subnet is not None:
             used.append(Acting(Span(at, stop), subnet))
-    return [Acting(span, item.subnet) for item in used for span in without([item.span], idle)]
+    before = Span(-math.inf, 0.0)  # the round has not begun, and nothing is known of leases
+    return [Acting(span, item.subnet) for item in used for span in without([item.span], [before, *idle])]
 
 
 def _of_device(lines: Sequence[Line], node: str, device: str) -> Iterator[tuple[float, IPv4Address | None]]:

@@ -179,6 +179,11 @@ def test_machines_that_use_what_they_hold_are_well() -> None:
     assert violations(SPEC, story()) == ()
 
 
+def test_what_was_before_the_round_is_not_judged() -> None:
+    early = (uses(-20.0, ONE, 3), ready(-20.0, TWO))
+    assert violations(SPEC, story(*early)) == ()
+
+
 def test_two_machines_may_not_use_one_subnet_for_longer_than_it_takes_to_give_way() -> None:
     moved = (uses(9.9, TWO, 4, gone=True), uses(10.0, TWO, 3), etcd(10.0, 3, B, 8))
     found = violations(SPEC, story(*moved))

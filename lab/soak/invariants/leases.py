@@ -1,5 +1,6 @@
 """What must hold of leases, and of the subnets that machines use, all the time. Pure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ def readiness(spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
             for item in evidence.applied
             if item.entry.fault.endswith("pause") and node in subjects(spec, item)
         ]
-        worst = longest(without(without(ready, [item.span for item in used]), paused))
+        before = Span(-math.inf, 0.0)
+        worst = longest(without(without(ready, [item.span for item in used]), [before, *paused]))
         if worst is not None and worst.seconds > UNFIT:
             seen = f"from {worst.begin:.1f} to {worst.end:.1f} s /readyz said 200"
             expected = f"not to be ready for more than {UNFIT:g} s without a subnet on its device"
