@@ -1,6 +1,7 @@
 """Search with each backend, with one member of etcd and with three, for as long as SOAK says (10m) each.
 
-What is found in a lab ends its search; the others go on. The seed is SEED, or a new one.
+What is found in a lab ends its search; the others go on. The seed is SEED, or a new one. Arguments are words
+that the titles of labs have to contain, such as vxlan, or "three members".
 """
 
 import itertools
@@ -9,6 +10,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 
 import yaml
@@ -47,13 +49,16 @@ def lab_file(backend: str, nodes: object) -> spec.LabSpec:
     )
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     seed = int(os.environ.get("SEED") or random.randrange(10**6))
     failed = False
     with closing(Engine.connect()) as engine, on_terminal() as progress:
         for (members, nodes), backend in itertools.product(CLUSTERS.items(), BACKENDS):
+            title = f"{backend}, {members}"
+            if not all(word in title for word in words):
+                continue
             described = lab_file(backend, nodes)
-            progress.note(f"{backend}, {members}, seed {seed}")
+            progress.note(f"{title}, seed {seed}")
             deadline = time.monotonic() + SECONDS
             with temporary_lab(engine, described) as outcome:
                 rounds = (draw_round(seed, number, described) for number in itertools.count())
@@ -68,4 +73,4 @@ def main() -> int:
     return 1 if failed else 0
 
 
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))
