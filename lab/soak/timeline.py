@@ -96,7 +96,7 @@ def _keys(evidence: Evidence) -> Iterator[Event]:
 def _shown_by(line: Line) -> Iterator[Event]:
     text = line.text
     if line.source == KERNEL and (labelled := LABELLED.match(text or "")) is not None:
-        kind, words = LABELS.get(labelled[1]), " ".join(labelled[2].split())
+        kind, words = LABELS.get(labelled[1]), " ".join(labelled[2].partition("\\")[0].split())
         passing = kind == "neighbour" and PASSING.search(words)
         if kind is not None and not passing and not OF_THE_KERNEL.search(words):
             yield Event(line.at, line.node, kind, words)

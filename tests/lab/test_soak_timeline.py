@@ -40,6 +40,7 @@ def test_what_happened_is_in_order_whoever_tells_it() -> None:
         (3.25, "a", "fault"),
     ]
     lines = shown(every).splitlines()
+    assert lines[0].endswith("Deleted 5: flannel0 inet 10.2.3.0/16 scope global flannel0")
     assert lines[1].split() == ["1.00", "a", "fault", "node-pause", "begins"]
     assert lines[4].endswith("etcd-wipe was not done: m: etcd on this machine does not answer")
     assert "log" not in {event.kind for event in outline(every)}
