@@ -17,8 +17,8 @@ a { color: var(--link); }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .25em 1em .25em 0; }
 th { border-bottom: 1px solid var(--quiet); font-weight: 600; }
-td { border-bottom: 1px solid var(--line); white-space: pre-wrap; overflow-wrap: anywhere; }
-td:first-child { overflow-wrap: normal; }
+td { border-bottom: 1px solid var(--line); white-space: pre-wrap; overflow-wrap: normal; }
+td:last-child { overflow-wrap: anywhere; }
 pre { overflow: auto; max-height: 40em; padding: .6em; background: var(--shade); font-size: 12.5px;
   overflow-wrap: normal; }
 details { padding: .1em 0; }
