@@ -88,6 +88,8 @@ class Evidence:
     """By node, the address that its lease names when the round begins."""
     lines: tuple[Line, ...] = ()
     """What machines have written down."""
+    cut: frozenset[str] = frozenset()
+    """Nodes that have written nothing down after their last line, as those that have rebooted."""
     logs: tuple[Line, ...] = ()
     """What services have said, by unit."""
     panics: Mapping[str, str] = field(default_factory=dict)

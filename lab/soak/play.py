@@ -51,6 +51,7 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
         leases_before=before.leases,
         addresses=before.addresses,
         lines=gather.recorded(now, programs.began),
+        cut=workload.cut_records(lab.spec, told),
         logs=gather.logs(now, since, programs.began),
         panics=gather.panics(now, since),
         remains_before=before.remains,

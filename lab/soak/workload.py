@@ -21,6 +21,7 @@ __all__ = [
     "Told",
     "Wanted",
     "acknowledged_rows",
+    "cut_records",
     "gaps",
     "missing_rows",
     "other_content",
@@ -95,6 +96,12 @@ def _recorded(spec: LabSpec, node: NodeSpec) -> Mapping[str, Any]:
     if node.runs("flanneld") and node.flanneld.program is None and url:
         urls[READY] = f"{url}/readyz"
     return {"out": RECORD, "commands": commands, "files": files, "urls": urls}
+
+
+def cut_records(spec: LabSpec, told: Told) -> frozenset[str]:
+    """Nodes whose recorder is gone before the end, or has left something out there."""
+    whole = {node for node, said in _by(told, RECORDER).items() if not said["left_out"]}
+    return frozenset({node.name for node in spec.nodes} - whole)
 
 
 def gaps(told: Told, zero: float) -> list[Gap]:

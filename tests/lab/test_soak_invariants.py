@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -212,6 +213,13 @@ def test_a_flanneld_that_is_not_ready_uses_nothing() -> None:
     gone = etcd(10.0, 3, None, 8)
     idle = (ready(0, ONE), ready(11.0, ONE, "503 flanneld is not ready yet: acquiring a lease"))
     assert kinds(SPEC, story(gone, *idle)) == []
+
+
+def test_of_a_machine_that_reboots_nothing_is_said_after_its_last_word() -> None:
+    gone, last = etcd(10.0, 3, None, 8), Line(9.0, ONE, "fdb", "02:42:c0:a8:c7:33 dev eth0")
+    assert kinds(SPEC, story(last, gone)) == ["stray"]
+    assert kinds(SPEC, replace(story(last, gone), cut=frozenset({ONE}))) == []
+    assert kinds(SPEC, replace(story(last, gone), cut=frozenset({TWO}))) == ["stray"]
 
 
 def test_with_host_gw_the_subnet_in_use_is_that_of_subnet_env() -> None:

@@ -256,6 +256,17 @@ def test_rows_that_are_missing_are_told_and_servers_that_nobody_could_ask() -> N
     assert workload.unasked_servers({}, {}) == ()
 
 
+def test_a_machine_whose_recorder_tells_nothing_is_known() -> None:
+    whole, full = {"left_out": 0}, {"left_out": 3}
+    assert workload.cut_records(SPEC, {(MASTER, "record"): whole, (TWO, "datagrams"): {}}) == {ONE, TWO}
+    assert workload.cut_records(SPEC, {(name, "record"): whole for name in (MASTER, ONE, TWO)}) == set()
+    assert workload.cut_records(SPEC, {(name, "record"): full for name in (MASTER, ONE)}) == {
+        MASTER,
+        ONE,
+        TWO,
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "urls"),
     [([], {}), (["-healthz-port=8290"], {"ready": "http://127.0.0.1:8290/readyz"})],

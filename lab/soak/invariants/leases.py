@@ -44,17 +44,22 @@ class Story:
         """Whether it is known what each of its faults does to leases."""
         return all(item.entry.fault in RECIPES for item in self.evidence.applied)
 
+    def until(self, node: str) -> float:
+        """Up to when it is known what a machine did."""
+        if node not in self.evidence.cut:
+            return self.evidence.seconds
+        return max((line.at for line in self.evidence.lines if line.node == node), default=0.0)
+
     def ready(self, node: str) -> Sequence[Said]:
         """What a flanneld said of its readiness."""
-        return said(spoken(self.evidence.lines, node, READY), self.evidence.seconds)
+        return said(spoken(self.evidence.lines, node, READY), self.until(node))
 
     @cached_property
     def acting(self) -> Mapping[str, Sequence[Acting]]:
         """Which subnets each machine used, for how long."""
         device = self.spec.backend.device_name(self.spec.backend_config) or None
-        end, lines = self.evidence.seconds, self.evidence.lines
-        nodes = [node.name for node in self.spec.minions]
-        return {node: acting(lines, node, device, end, self.ready(node)) for node in nodes}
+        lines, nodes = self.evidence.lines, [node.name for node in self.spec.minions]
+        return {node: acting(lines, node, device, self.until(node), self.ready(node)) for node in nodes}
 
     def blind(self, *nodes: str) -> list[Span]:
         """When one of these flannelds may not have known what etcd holds, or not have been able to follow."""
