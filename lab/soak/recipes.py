@@ -94,7 +94,7 @@ RECIPES: Mapping[str, Recipe] = {
     "etcd-bad-key": Recipe(None, LONG, "nothing", blinds="nothing"),
     "etcd-bad-value": Recipe(None, LONG, "nothing", blinds="nothing"),
     "lease-delete": Recipe(_minion, moves=True, blinds="nothing"),
-    "lease-overwrite": Recipe(_minion, moves=True, blinds="nothing"),
+    "lease-overwrite": Recipe(_minion, LONG, moves=True, blinds="nothing"),
     "lease-steal": Recipe(_minion, LONG, moves=True, blinds="nothing"),
     "lease-expire": Recipe(_minion, moves=True, blinds="nothing"),
     "lease-permanent": Recipe(_minion, LONG, "nothing", blinds="nothing"),

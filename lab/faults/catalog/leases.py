@@ -57,16 +57,16 @@ def lease_steal(ask: Ask) -> Plan:
     return _of_each(ask, "lease-stolen", thief=ask.options["thief"])
 
 
-@event(
+@state(
     "lease-overwrite",
     nodes("flanneld"),
-    does="A node's lease is overwritten with another text",
+    does="A node's lease is overwritten with another text, without an end; ended, the subnet is free",
     holds=NEVER_TWO,
     options=[Option("value", text, "The text.", "TEXT", "not a lease")],
 )
 def lease_overwrite(ask: Ask) -> Plan:
     """By default something that is no lease."""
-    return _of_each(ask, "lease-overwrite", value=ask.options["value"])
+    return _of_each(ask, "lease-overwritten", value=ask.options["value"])
 
 
 @event(

@@ -40,11 +40,12 @@ def _own_lease(given: Given) -> Entry:
     return lease_of(store.listing(f"{given['prefix']}/subnets"), given["address"])
 
 
-@state("lease-stolen")
-class Stolen(OfEtcd):
-    """A machine's lease names another machine, for good. Ended, the subnet is nobody's: it is not given back,
+class Rewritten(OfEtcd):
+    """A machine's lease says something else, for good. Ended, the subnet is nobody's: it is not given back,
     because its former holder may hold another one by then.
     """
+
+    repaired = True
 
     @property
     def changes(self) -> Sequence[str]:
@@ -54,9 +55,11 @@ class Stolen(OfEtcd):
     def save(self) -> Saved:
         """The key, and what it is to say."""
         lease = _own_lease(self.given)
-        value = json.loads(lease.value)
-        value["PublicIP"] = self.given["thief"]
-        return {"key": lease.key, "wanted": json.dumps(value, separators=(",", ":"))}
+        return {"key": lease.key, "wanted": self.wanted(lease)}
+
+    def wanted(self, lease: Entry) -> str:
+        """What the key of this lease is to say."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Set it, without a lease."""
@@ -65,16 +68,40 @@ class Stolen(OfEtcd):
     def seen(self) -> Seen:
         """By what the key says."""
         entry = self.store.get(self.saved["key"])
-        holder = _public_ip(entry.value) if entry else None
-        return Seen(
-            entry is not None and entry.value == self.saved["wanted"],
-            f"{self.saved['key']} is held by {holder or 'nobody'}",
+        held = (
+            "is not there"
+            if entry is None
+            else f"is held by {holder}"
+            if (holder := _public_ip(entry.value))
+            else f"holds {short(entry.value)}"
         )
+        on = entry is not None and entry.value == self.saved["wanted"]
+        return Seen(on, f"{self.saved['key']} {held}")
 
     def stop(self) -> None:
         """Free the subnet."""
         if self.seen().on:
             self.store.delete([self.saved["key"]])
+
+
+@state("lease-stolen")
+class Stolen(Rewritten):
+    """It names another machine."""
+
+    def wanted(self, lease: Entry) -> str:
+        """The same with the thief's address."""
+        value = json.loads(lease.value)
+        value["PublicIP"] = self.given["thief"]
+        return json.dumps(value, separators=(",", ":"))
+
+
+@state("lease-overwritten")
+class Overwritten(Rewritten):
+    """It says something of somebody else's."""
+
+    def wanted(self, _lease: Entry) -> str:
+        """Whatever it was."""
+        return str(self.given["value"])
 
 
 @state("lease-permanent")
@@ -125,14 +152,6 @@ def delete(given: Given) -> str:
     lease = _own_lease(given)
     open_store(given["api"]).delete([lease.key])
     return f"deleted {lease.key}"
-
-
-@event("lease-overwrite")
-def overwrite(given: Given) -> str:
-    """Set a machine's lease to another text, without an end."""
-    lease = _own_lease(given)
-    open_store(given["api"]).put(lease.key, given["value"])
-    return f"{lease.key} holds {short(given['value'])}"
 
 
 @event("lease-expire")
