@@ -2,7 +2,8 @@
 
 `images/NAME/` (in `lab.resources`) has a Dockerfile and files. The node's context also has python/: the
 libraries of locks/node.txt, installed here for the node's Python, because a build cannot reach a package
-index on every machine while the pip that made this environment can.
+index on every machine while the pip that made this environment can. And it has daemon/, of which the image
+keeps the byte code alone: no image is stale because the daemon has changed, it only compiles a little more.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from lab import programs, resources
 from lab.deadlines import DOWNLOAD
 from lab.engine import FileContent
 from lab.errors import LabError, Unfit
+from lab.node.files import DAEMON, daemon_files
 
 __all__ = ["NAMES", "architecture", "digest", "machine", "recipe", "requirements", "write_context"]
 
@@ -112,12 +114,14 @@ def write_context(name: str, directory: Path, arch: str | None = None) -> None:
         raise Unfit(f"{directory} is not empty")
     arch = arch or architecture()
     machine(arch)
-    for path, content in recipe(name).items():
-        if path != "locks/node.txt":
-            target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content.data)
-            target.chmod(content.mode)
+    files = {path: content for path, content in recipe(name).items() if path != "locks/node.txt"}
+    if name == "node":
+        files |= {path.replace(DAEMON, "daemon", 1): content for path, content in daemon_files().items()}
+    for path, content in files.items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.data)
+        target.chmod(content.mode)
     if name == "node":
         lock = recipe(name)["locks/node.txt"].data.decode()
         _install_libraries(lock, directory / "python", arch)

@@ -1,6 +1,7 @@
 """The files that the lab puts into a machine before its first start: today's daemon, and its settings.
 
-The node image holds the daemon's dependencies only, so a change to the daemon needs no image build.
+The node image holds the daemon's dependencies, and byte code that Python uses where the source is still the
+same, so a change to the daemon needs no image build.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,10 @@ from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
 from lab.spec.source import content
 
-__all__ = ["SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
+__all__ = ["DAEMON", "SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
+
+DAEMON = "/usr/lib/flanneld"
+"""Where `flanneld_py` lies on a machine."""
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
@@ -76,7 +80,7 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
             )
         package = Path(spec.origin).parent
     return {
-        f"/usr/lib/flanneld/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())
+        f"{DAEMON}/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())
         for path in sorted(package.rglob("*"))
         if path.suffix in (".py", ".o")
     }

@@ -256,6 +256,17 @@ def test_a_build_context_has_the_files_with_their_modes(tmp_path: Path) -> None:
     assert written == build_context.recipe("mysql")
 
 
+def test_the_nodes_context_has_the_daemon_whose_changes_make_no_image_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_context, "_install_libraries", lambda *_: None)
+    build_context.write_context("node", tmp_path / "out")
+    daemon = tmp_path / "out" / "daemon" / "flanneld_py" / "daemon"
+    own = ROOT / "flanneld_py" / "daemon"
+    assert {path.name for path in daemon.iterdir()} == {path.name for path in own.glob("*.py")}
+    assert not [path for path in build_context.recipe("node") if path.startswith("daemon/")]
+
+
 def test_a_build_context_is_not_written_over_other_files(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(Unfit, match="is not empty"):
