@@ -5,6 +5,8 @@ the longest are those that build labs, which have few tests: neither their names
 each run leaves behind, in pytest's cache, how long every test has taken; a test that has not run yet is taken
 to be as long as its kind usually is.
 
+Files whose tests have the same lab are taken by one worker, one after the other, so that it is made once.
+
 The kinds go side by side, each longest first and all at their ends at the same time: six labs that boot at
 once are in each other's way, and later six workers would wait at once.
 """
@@ -17,7 +19,14 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Case", "Seconds", "longest_first"]
+__all__ = ["Case", "Seconds", "longest_first", "unit"]
+
+TOGETHER: Sequence[Sequence[str]] = (
+    # Those that look come before those that break it and make it right again.
+    ("tests/cluster/test_cluster.py", "tests/cluster/test_bundle.py", "tests/cluster/test_impairments.py"),
+    ("tests/cluster/test_stories.py", "tests/cluster/test_faults.py"),
+)
+"""Files that have the tutorial's cluster from `lab`, in two parts: neither is what all others wait for."""
 
 USUALLY: Mapping[str, float] = {"cluster": 20.0, "kernel": 2.0}
 """Seconds that a test with such a marker takes, where no run has told."""
@@ -27,6 +36,16 @@ OTHERWISE = 0.05
 
 CACHED = "overlay-lab/seconds"
 """Where the cache has them, by the tests' identifiers."""
+
+
+PLACES: Mapping[str, tuple[str, int]] = {
+    file: (files[0], place) for files in TOGETHER for place, file in enumerate(files)
+}
+
+
+def unit(file: str) -> str:
+    """What a worker takes as a whole: the file, or the first of those that it goes together with."""
+    return PLACES.get(file, (file, 0))[0]
 
 
 @dataclass(frozen=True)
@@ -51,22 +70,23 @@ class Case:
 def longest_first(tests: Sequence[Case], known: Mapping[str, float]) -> list[int]:
     """The tests' places in the order that they are to run in; those of a file stay as they are.
 
-    A file's place is the part of its kind's time that lies before it.
+    A unit's place is the part of its kind's time that lies before it.
     """
     whole: dict[str, float] = defaultdict(float)
     kinds: dict[str, str] = {}
     for test in tests:
-        whole[test.file] += test.seconds(known)
-        kinds.setdefault(test.file, test.kind)
+        whole[unit(test.file)] += test.seconds(known)
+        kinds.setdefault(unit(test.file), test.kind)
     before: dict[str, float] = {}
     for kind in set(kinds.values()):
-        files = sorted((name for name in whole if kinds[name] == kind), key=lambda name: (-whole[name], name))
-        ends = list(accumulate(whole[name] for name in files))
-        before |= {name: (end - whole[name]) / ends[-1] for name, end in zip(files, ends, strict=True)}
+        units = sorted((name for name in whole if kinds[name] == kind), key=lambda name: (-whole[name], name))
+        ends = list(accumulate(whole[name] for name in units))
+        before |= {name: (end - whole[name]) / ends[-1] for name, end in zip(units, ends, strict=True)}
 
-    def when(place: int) -> tuple[float, float, str]:
-        name = tests[place].file
-        return before[name], -whole[name], name
+    def when(place: int) -> tuple[float, float, str, int]:
+        file = tests[place].file
+        name, within = PLACES.get(file, (file, 0))
+        return before[name], -whole[name], name, within
 
     return sorted(range(len(tests)), key=when)
 
@@ -98,6 +118,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("tx", None) and config.pluginmanager.hasplugin("cacheprovider"):
         assert config.cache is not None
         config.pluginmanager.register(Seconds(config.cache))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out units where files are handed out (`--dist=loadfile`)."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class InUnits(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(super()._split_scope(nodeid))
+
+    return InUnits(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,7 +5,8 @@ from typing import cast
 
 import pytest
 
-from tests.longest_first import Case, Seconds, longest_first
+from tests.longest_first import TOGETHER, Case, Seconds, longest_first
+from tests.wheels import ROOT
 
 
 def many(file: str, number: int, *markers: str) -> list[Case]:
@@ -31,6 +32,18 @@ def test_labs_and_what_waits_go_side_by_side():
     labs = [test for name in "abc" for test in many(f"lab {name}", 1, "cluster")]
     waits = [test for name in "abcd" for test in many(f"wait {name}", 1, "kernel")]
     assert files([*labs, *waits]) == [*("lab a", "wait a", "wait b", "lab b", "wait c", "lab c", "wait d")]
+
+
+def test_files_that_have_the_same_lab_follow_each_other_and_count_as_one():
+    first, *others = TOGETHER[0]
+    tests = [*many(others[-1], 1, "cluster"), *many("long", 2, "cluster"), *many(first, 2, "cluster")]
+    assert files(tests, long__0=25.0) == [first, others[-1], "long"]
+    assert files(tests, long__0=45.0) == ["long", first, others[-1]]
+
+
+@pytest.mark.parametrize("file", [file for files in TOGETHER for file in files])
+def test_files_that_go_together_are_there(file):
+    assert (ROOT / file).exists()
 
 
 def test_the_tests_of_a_file_keep_their_order():

@@ -4,13 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import spec
 from lab.cluster import Lab
-from lab.engine import Engine
 from lab.faults import impairment
 from lab.faults.impairment import Rule, Status, parse_impairment, parse_match
 from lab.node import Node
-from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.judging import wait_until_right, wrong
 
 pytestmark = pytest.mark.cluster
@@ -18,16 +15,10 @@ pytestmark = pytest.mark.cluster
 ONE, TWO = "centos-minion01", "centos-minion02"
 
 
-@pytest.fixture(scope="module")
-def made(engine: Engine) -> Iterator[Lab]:
-    with temporary_lab(engine, spec.tutorial()) as outcome:
-        yield outcome.lab
-
-
 @pytest.fixture
-def lab(made: Lab) -> Iterator[Lab]:
-    """The lab, right before and after."""
-    found = Lab.get(made.engine, made.name)
+def lab(lab: Lab) -> Iterator[Lab]:
+    """The shared one, right before and after."""
+    found = Lab.get(lab.engine, lab.name)
     yield found
     for node in found.nodes.values():
         impairment.clear(node)

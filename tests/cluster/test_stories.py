@@ -16,8 +16,7 @@ from lab.errors import LabError
 from lab.events import Reporter
 from lab.labels import CACHE, NAME
 from lab.node.kubelet import DockerDown
-from lab.pods import from_document
-from lab.pytest_plugin.labs import temporary_lab
+from lab.pods import from_document, name_on_machine
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.pausing import paused
 from tests.cluster.registry import registry
@@ -26,11 +25,10 @@ from tests.lab.labfile import lab_file
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module")
-def worn(engine):
-    """A lab that is treated badly, and right again after each story."""
-    with temporary_lab(engine, spec.tutorial()) as outcome:
-        yield outcome.lab
+@pytest.fixture
+def worn(lab):
+    """The shared lab: it is treated badly, and right again after each story."""
+    return lab
 
 
 def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(worn):
@@ -178,8 +176,10 @@ def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn
         finally:
             if (pulled := lab.engine.image(f"{address}/tiny@{digest}")) is not None:
                 lab.engine.remove_image(pulled.id)
-    assert (lab.pod("tiny").status, lab.pod("tiny").ready) == ("Running", "1/1")
+    there = lab.pod("tiny")
+    assert (there.status, there.ready) == ("Running", "1/1")
     lab.remove_pod("tiny")
+    lab.node(there.node).run(["docker", "image", "rm", name_on_machine(image)])
     missing = {**container, "image": f"127.0.0.1:9/tiny@sha256:{'0' * 64}"}
     tiny = from_document({**manifest, "spec": {"containers": [missing]}}, "tiny.yaml")
     with pytest.raises(LabError, match="is neither on the engine nor to be pulled"):
