@@ -29,6 +29,11 @@ class Applied:
     error: str = ""
     """Why it was not done, or not ended."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether something was done: of several machines some may have had it when one could not."""
+        return self.done or len(self.entry.targets) > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

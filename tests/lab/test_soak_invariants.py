@@ -44,6 +44,7 @@ LOST = Gap("datagrams", ONE, TWO, 3.0, 3.2, "4 lost")
         (SPEC, [applied("partition", f"{ONE},x", "y")], True),
         (SPEC, [applied("node-pause", "another")], False),
         (SPEC, [applied("node-pause", ONE, done=False)], False),
+        (SPEC, [applied("thundering-start", "another", ONE, done=False)], True),  # one may have had it
         (SPEC, [applied("node-pause", ONE, began=4.0)], False),  # it came later
         (SPEC, [applied("node-pause", ONE, began=-30.0, ended=-20.0)], False),  # long over
         (SPEC, [applied("daemon-kill-9", ONE)], True),  # udp's packets are the daemon's

@@ -50,7 +50,7 @@ def devices(_spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
 
 def subnets(spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
     """A node keeps its subnet, unless something was done to leases."""
-    done = [item.entry for item in evidence.applied if item.done]
+    done = [item.entry for item in evidence.applied if item.counts]
     if any(entry.fault not in RECIPES for entry in done):
         return
     moved = {

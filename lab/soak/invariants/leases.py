@@ -67,7 +67,7 @@ class Story:
         for item in self.evidence.applied:
             whose = blinded(item.entry.fault)
             reaches = whose == "all" or (whose == "nodes" and subjects(self.spec, item) & {*nodes})
-            if item.done and reaches:
+            if item.counts and reaches:
                 found.append(Span(item.began - 1.0, item.ended + HOLD))
         return found
 
