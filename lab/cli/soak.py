@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -61,6 +61,13 @@ ROUNDS = 5
     show_default=True,
     help="Rounds that looking for the shortest reproduction may take; 0: do not look.",
 )
+@click.option(
+    "--ignore",
+    "ignored",
+    metavar="KIND,...",
+    default="",
+    help="Violations that are known, such as panic, or 'checks.*'.",
+)
 @click.option("--keep-going", is_flag=True, help="Go on after something did not hold.")
 @click.option("--no-packets", is_flag=True, help="Have machines keep no packets for bundles.")
 @bundle_option
@@ -75,6 +82,7 @@ def soak(
     replay: Path | None,
     output: Path | None,
     tries: int,
+    ignored: str,
     keep_going: bool,
     no_packets: bool,
     into: Destination | None,
@@ -84,10 +92,10 @@ def soak(
 ) -> int:
     """Search for bugs in a lab that is up: random faults in rounds, and what must hold all the same.
 
-    In each round faults overlap; then all are ended, and within 15 s every check has to hold again. Datagrams
-    between all machines are counted meanwhile: what no fault may touch must not be lost. When something does
-    not hold, the faults are played again and again in parts, until the fewest are left with which it comes
-    again. The lab is the search's alone.
+    In each round faults overlap; then all are ended, and within 15 s every check has to hold again. Meanwhile
+    there is traffic between all machines, of which nothing must be lost that no fault may touch, and what
+    becomes of leases and subnets is written down. When something does not hold, the faults are played again
+    and again in parts, until the fewest are left with which it comes again. The lab is the search's alone.
     """
     drawn = {"--seed": seed is not None, "--rounds": rounds is not None, "--faults": bool(faults)}
     _refuse("--replay", replay is not None, {**drawn, "--for": seconds is not None})
@@ -106,7 +114,8 @@ def soak(
         echo(schedule.written(Schedule(seed=seed, rounds=tuple(planned))).rstrip())
         return 0
     outcomes: list[Outcome] = []
-    explained = _Explained(into, outcomes)
+    known = tuple(word for word in ignored.split(",") if word)
+    explained = _Explained(into, outcomes, known)
     with (
         lock.held(engine.id, name),
         on_terminal() as progress,
@@ -114,9 +123,8 @@ def soak(
     ):
         if seed is not None:
             progress.note(f"seed {seed}")
-        ended = _search(
-            lab, planned, progress, outcomes, tries=tries, keep_going=keep_going, judge=explained.play
-        )
+        found = search(lab, planned, progress, tries=tries, ignored=known, judge=explained.play)
+        ended = _follow(found, progress, outcomes, keep_going=keep_going)
     failed = [outcome for outcome in outcomes if outcome.violations]
     if failed and output is not None:
         _write(output, tuple(outcome.shortest or outcome.planned for outcome in failed))
@@ -129,19 +137,12 @@ def soak(
     return 1 if failed else 0
 
 
-def _search(
-    lab: Lab,
-    planned: Iterator[Round],
-    progress: Reporter,
-    outcomes: list[Outcome],
-    *,
-    tries: int,
-    keep_going: bool,
-    judge: Callable[[Lab, Round, Reporter], Evidence],
+def _follow(
+    found: Iterator[Outcome], progress: Reporter, outcomes: list[Outcome], *, keep_going: bool
 ) -> LabError | None:
-    """Search, and add what each round came to; the error that ended it, which is to be told last."""
+    """Add what each round came to; the error that ended the search, which is to be told last."""
     try:
-        for outcome in search(lab, planned, progress, tries=tries, judge=judge):
+        for outcome in found:
             outcomes.append(outcome)
             progress.note(render.line(outcome))
             if outcome.violations and not keep_going:
@@ -154,10 +155,11 @@ def _search(
 class _Explained:
     """Plays rounds, and leaves a bundle about each that does not hold, before it is played again in parts."""
 
-    def __init__(self, into: Destination | None, over: Sequence[Outcome]) -> None:
-        """`over` are the rounds that are, with all their parts."""
+    def __init__(self, into: Destination | None, over: Sequence[Outcome], known: Collection[str]) -> None:
+        """`over` are the rounds that are, with all their parts; `known` are kinds that are ignored."""
         self._into = into
         self._over = over
+        self._known = known
         self._last = 0
         """The number of the last one about which there is a bundle."""
 
@@ -165,7 +167,11 @@ class _Explained:
         """Play it."""
         evidence = play(lab, planned, progress)
         number = len(self._over) + 1
-        if self._into is not None and self._last < number and (found := violations(lab.spec, evidence)):
+        if (
+            self._into is not None
+            and self._last < number
+            and (found := violations(lab.spec, evidence, self._known))
+        ):
             self._last = number
             outcome = Outcome(number, planned, evidence, found)
             extra = {

@@ -1,6 +1,6 @@
 """The search: round after round, until something does not hold; then its shortest reproduction."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from lab import threads
 from lab.cluster import Lab
@@ -31,11 +31,13 @@ def search(
     progress: Reporter,
     *,
     tries: int = TRIES,
+    ignored: Collection[str] = (),
     judge: Callable[[Lab, Round, Reporter], Evidence] = play,
 ) -> Iterator[Outcome]:
     """Play the rounds, and answer what each came to; whoever asks ends the search by asking no more.
 
-    Raises `LabError` where the lab cannot be made right again.
+    Violations of kinds that are `ignored` are none. Raises `LabError` where the lab cannot be made right
+    again.
     """
     wrong, known = False, set[str]()
     for number, planned in enumerate(rounds, 1):
@@ -43,7 +45,7 @@ def search(
         with progress.step(f"round {number}") as within:
             evidence = judge(lab, planned, within)
         wrong = bool(evidence.wrong)
-        found = violations(lab.spec, evidence)
+        found = violations(lab.spec, evidence, ignored)
         for words in telling(found):  # at once: what follows takes long, and may be called off
             progress.note(words)
         shortest = None

@@ -286,7 +286,8 @@ def test_a_lab_that_cannot_be_made_right_again_ends_the_search_with_what_was_fou
     outcomes: list[Outcome] = []
     rounds = iter([Round(faults=ALL[:3]), Round(faults=ALL[3:6])])
     lab = cast(Lab, Pretended())
-    error = cli._search(lab, rounds, Reporter(), outcomes, tries=5, keep_going=True, judge=judge)
+    found_by = search.search(lab, rounds, Reporter(), tries=5, judge=judge)
+    error = cli._follow(found_by, Reporter(), outcomes, keep_going=True)
     assert error is not None
     assert error.message == "the lab x cannot be made right again"
     (found,) = outcomes

@@ -125,6 +125,12 @@ def test_a_second_device_of_flannel_is_a_violation_also_if_it_is_gone_in_the_end
     assert violations(SPEC, Evidence((), lines=(own,), remains_before=before)) == ()
 
 
+def test_what_is_known_is_left_out() -> None:
+    wrong = tuple(checks.failed(checks.judge(with_no_routes())))
+    evidence = Evidence((), wrong=wrong, panics={ONE: "panic: close of nil channel"}, left=("m: 1 fault",))
+    assert [item.kind for item in violations(SPEC, evidence, ["panic", "checks.*"])] == ["left"]
+
+
 def test_a_round_in_which_everything_held_has_no_violation() -> None:
     subnets = {ONE: "10.2.3.1/24"}
     assert violations(SPEC, Evidence((), subnets_before=subnets, subnets_after=subnets, panics={})) == ()

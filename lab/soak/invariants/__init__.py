@@ -1,6 +1,7 @@
 """What must hold whatever happens, and which of it a round has violated. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from fnmatch import fnmatchcase
 
 from lab.soak.evidence import Evidence
 from lab.soak.invariants import ends, flows, leases
@@ -28,6 +29,10 @@ EVERY: tuple[Callable[[LabSpec, Evidence], Iterator[Violation]], ...] = (
 """Those that explain others first."""
 
 
-def violations(spec: LabSpec, evidence: Evidence) -> tuple[Violation, ...]:
-    """All of them, those that explain others first."""
-    return tuple(found for invariant in EVERY for found in invariant(spec, evidence))
+def violations(spec: LabSpec, evidence: Evidence, ignored: Collection[str] = ()) -> tuple[Violation, ...]:
+    """All of them but those of kinds that are `ignored`, which are patterns such as `checks.*`.
+
+    Those that explain others come first.
+    """
+    every = (found for invariant in EVERY for found in invariant(spec, evidence))
+    return tuple(found for found in every if not any(fnmatchcase(found.kind, item) for item in ignored))
