@@ -42,7 +42,7 @@ fix: setup  ## Let ruff correct what it can
 docs: setup  ## Write the tables of docs/ that are made from the code and from measurements
 	@$(BIN)/python -m tests.docs
 
-soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan, host-gw and three members of etcd
+soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan, host-gw, one and three etcds
 	@$(BIN)/lab images build
 	@$(BIN)/python -m tests.soak
 

@@ -119,7 +119,7 @@ def recorded(lab: Lab, zero: float) -> tuple[Line, ...]:
     """What machines have written down since then, by all machines' clock."""
 
     def of(name: str) -> list[Line]:
-        text = lab.node(name).run(["cat", RECORD], check=False).text
+        text = lab.node(name).run(["sh", "-c", 'cat "$0"; rm -f "$0"', RECORD], check=False).text
         return lines_of(name, text, zero)
 
     found = [line for lines in threads.each(of, _running(lab)) for line in lines]
