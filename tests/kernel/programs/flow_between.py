@@ -16,7 +16,7 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 
-GRACE, AFTER_ALL = 0.6, 0.05
+GRACE, AFTER_ALL = 1.5, 0.05
 """Seconds without any, after which nothing is waited for: while some are missing, and for a second copy."""
 
 
