@@ -21,7 +21,7 @@ CORE = {
     "lab": {
         "backends", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
         "bench.topology", "bench.ways", "bundle.answers", "bundle.archive", "bundle.contents",
-        "bundle.journal", "bundle.markup", "bundle.model", "bundle.page", "bundle.plan", "bundle.questions",
+        "bundle.markup", "bundle.model", "bundle.page", "bundle.plan", "bundle.questions",
         "bundle.redact", "bundle.style", "bundle.timeline", "checks.catalog", "checks.expected",
         "checks.finding", "checks.hidden", "checks.left_out", "checks.links", "checks.registry",
         "checks.values", "cluster.plan", "confinement", "errors", "faults.catalog",

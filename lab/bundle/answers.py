@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lab.bundle import journal, questions
+from lab.bundle import questions
 from lab.bundle.model import Entry, Form, Machine, Question
 from lab.checks.values import Data
+from lab.observe import journal
 from lab.observe.model import Output, Silent, known
 
 __all__ = ["entries", "file_name", "journals", "unit_journals"]

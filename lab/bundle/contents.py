@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.bundle import answers, journal, plan, timeline
+from lab.bundle import answers, plan, timeline
 from lab.bundle.model import Entry, Evidence
 from lab.bundle.page import index
 from lab.bundle.redact import redaction_for
 from lab.checks.left_out import left_out
 from lab.checks.values import Data
+from lab.observe import journal
 from lab.render import documents, faults, findings
 
 __all__ = ["Bundle", "bundle_of"]

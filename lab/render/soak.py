@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.render.documents import Document, versioned
-from lab.soak.invariants import telling
+from lab.soak.invariants import is_whole, telling
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Round, Schedule, written
 from lab.soak.timeline import events, outline
@@ -19,6 +19,8 @@ def line(outcome: Outcome) -> str:
     faults = ", ".join(entry.fault for entry in outcome.planned.faults)
     undone = dict.fromkeys(item.entry.fault for item in outcome.evidence.applied if not item.done)
     faults += f" (not done: {', '.join(undone)})" if undone else ""
+    if not is_whole(outcome.evidence):
+        faults += " (leases not judged: of what became of etcd's keys something is missing)"
     if not outcome.violations:
         return f"round {outcome.number} held: {faults}"
     kinds = ", ".join(dict.fromkeys(item.kind for item in outcome.violations))

@@ -80,8 +80,8 @@ class Evidence:
     content: tuple[str, ...] = ()
     """TCP messages that arrived as other ones."""
     missing: tuple[Missing, ...] = ()
-    unasked: tuple[str, ...] = ()
-    """MySQL servers that no client could ask which rows they have."""
+    unasked: Mapping[str, str] = field(default_factory=dict)
+    """MySQL servers that have not said which rows they have, and why."""
     wrong: tuple[Finding, ...] = ()
     """The checks that did not hold so long after everything was ended."""
     subnets_before: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +89,8 @@ class Evidence:
     """FLANNEL_SUBNET by node; empty where there is none."""
     leases_before: tuple[Change, ...] = ()
     """flannel's keys, as if each was written when the round began."""
+    leases_after: tuple[Change, ...] | None = None
+    """Likewise when it was over; None where nobody has asked."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By node, the address that its lease names when the round begins."""
     lines: tuple[Line, ...] = ()

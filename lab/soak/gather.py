@@ -1,15 +1,15 @@
 """What a round's evidence is gathered from: machines are asked before it and after it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab import threads, wait
-from lab.bundle.journal import lines_of as journal_of
 from lab.checks.expected import public_ip
 from lab.cluster import Lab
-from lab.deadlines import QUESTION
+from lab.deadlines import QUESTION, patience
 from lab.observe import PASSWORD, Lease, Topic, known, observe
+from lab.observe.journal import lines_of as journal_of
 from lab.observe.parse import parse_environment
 from lab.observe.questions import mysql_argv
 from lab.pods import RunningPod
@@ -17,7 +17,7 @@ from lab.soak.evidence import Remains
 from lab.soak.history import Change
 from lab.soak.records import Line, lines_of
 from lab.soak.remains import ASKED, differences, parse_remains
-from lab.soak.workload import RECORD
+from lab.soak.workload import RECORD, Rows
 
 __all__ = ["Standing", "logs", "panics", "recorded", "remains_like", "rows", "standing"]
 
@@ -109,7 +109,7 @@ def remains_like(lab: Lab, before: Mapping[str, Remains], after: Standing) -> Ma
         return wait.NotYet(other)
 
     try:
-        wait.until(same, what="machines to have what they had", timeout=CLEARED)
+        wait.until(same, what="machines to have what they had", timeout=CLEARED * patience())
     except wait.TimedOut:
         return found
     return found
@@ -138,19 +138,19 @@ def logs(lab: Lab, since: float, zero: float) -> tuple[Line, ...]:
     return tuple(sorted(found, key=lambda line: line.at))
 
 
-def rows(lab: Lab, pods: Iterable[RunningPod]) -> Mapping[str, Collection[tuple[str, int]]]:
-    """What MySQL servers have of what was appended, by client and number; of those that can be asked."""
+def rows(lab: Lab, pods: Iterable[RunningPod]) -> Mapping[str, Rows]:
+    """What each MySQL server has of what was appended."""
 
-    def of(pod: RunningPod) -> tuple[str, Collection[tuple[str, int]] | None]:
+    def of(pod: RunningPod) -> tuple[str, Rows]:
         asked = mysql_argv(pod, pod, "--batch", "--skip-column-names", f"--execute={APPENDED}")
         said = lab.node(pod.node).run(asked, check=False)
         if said.exit_code != 0:
-            return pod.name, None
+            return pod.name, f"asked for its rows it said: {said.output.strip() or 'nothing'}"
         pairs = (line.split("\t") for line in said.text.splitlines())
-        return pod.name, {(client, int(number)) for client, number in pairs}
+        return pod.name, frozenset((client, int(number)) for client, number in pairs)
 
     servers = [pod for pod in pods if PASSWORD in pod.spec.environment and pod.address is not None]
-    return {name: found for name, found in threads.each(of, servers) if found is not None}
+    return dict(threads.each(of, servers))
 
 
 def panics(lab: Lab, since: float) -> Mapping[str, str]:

@@ -34,7 +34,7 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
         applied, left = _apply(lab, planned, programs.here, progress)
         wrong = settle(lab, RECOVERY * patience())
         seconds = time.monotonic() - programs.here
-        told = programs.end(workload.ASKED)
+        told = programs.end()
     now = Lab.get(lab.engine, lab.name)
     after = gather.standing(now)
     rows = gather.rows(now, after.pods)
@@ -49,6 +49,7 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
         subnets_before=before.subnets,
         subnets_after=after.subnets,
         leases_before=before.leases,
+        leases_after=after.leases,
         addresses=before.addresses,
         lines=gather.recorded(now, programs.began),
         cut=workload.cut_records(lab.spec, told),

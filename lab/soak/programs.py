@@ -56,14 +56,14 @@ class Programs:
 
         threads.each(close, list(self._talks.values()))
 
-    def end(self, seconds: float) -> Told:
-        """What each tells in this time; those that are gone, as after a reboot, tell nothing."""
+    def end(self) -> Told:
+        """What each tells; those that are gone, as after a reboot, tell nothing."""
 
         def end(key: tuple[str, str]) -> tuple[tuple[str, str], Mapping[str, Any] | None]:
             talk = self._talks[key]
             try:
                 talk.say("")
-                return key, json.loads(talk.hear(seconds))
+                return key, json.loads(talk.hear(QUESTION.seconds))
             except LabError:
                 return key, None
 

@@ -1,6 +1,6 @@
 """What runs on a lab's machines during a round: the workload, and who writes down what happens. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -12,12 +12,12 @@ from lab.soak.records import ETCD, FDB, KERNEL, READY, SUBNET_ENV
 from lab.spec import LabSpec, NodeSpec
 
 __all__ = [
-    "ASKED",
     "DATAGRAMS",
     "RECORD",
     "RECORDER",
     "ROWS",
     "STREAMS",
+    "Rows",
     "Told",
     "Wanted",
     "acknowledged_rows",
@@ -35,6 +35,9 @@ Wanted = Mapping[tuple[str, str], Mapping[str, Any]]
 Told = Mapping[tuple[str, str], Mapping[str, Any]]
 """What each tells, by node and program."""
 
+Rows = frozenset[tuple[str, int]] | str
+"""What a server has of the rows that were appended, by client and number; or why it does not say."""
+
 DATAGRAMS, STREAMS, ROWS, RECORDER = "datagrams", "streams", "rows", "record"
 """Programs of `lab.soak.inside`."""
 
@@ -51,9 +54,6 @@ TAIL = 5
 
 TOGETHER = 2.0
 """Seconds between two troubles that are one."""
-
-ASKED = 15.0
-"""Seconds for the programs to tell what came of it."""
 
 ADDRESSES = 'ip -o -4 address show | sed "s/^/[ADDR]/"; exec "$@"'
 """What there is to begin with, in the words of `ip monitor`."""
@@ -168,15 +168,18 @@ def acknowledged_rows(told: Told) -> set[tuple[str, str, int]]:
     }
 
 
-def missing_rows(told: Told, found: Mapping[str, Collection[tuple[str, int]]]) -> tuple[Missing, ...]:
-    """Acknowledged rows that a server does not have; `found` are those that it has, by client and number."""
+def missing_rows(told: Told, found: Mapping[str, Rows]) -> tuple[Missing, ...]:
+    """Acknowledged rows that a server does not have, of those that have said which they have."""
     missing: dict[tuple[str, str], list[int]] = {}
     for client, server, number in sorted(acknowledged_rows(told)):
-        if server in found and (client, number) not in found[server]:
+        rows = found.get(server)
+        if isinstance(rows, frozenset) and (client, number) not in rows:
             missing.setdefault((client, server), []).append(number)
     return tuple(Missing(client, server, tuple(numbers)) for (client, server), numbers in missing.items())
 
 
-def unasked_servers(told: Told, found: Collection[str]) -> tuple[str, ...]:
-    """Servers with acknowledged rows that could not be asked which they have."""
-    return tuple(sorted({server for _, server, _ in acknowledged_rows(told)} - {*found}))
+def unasked_servers(told: Told, found: Mapping[str, Rows]) -> Mapping[str, str]:
+    """Servers with acknowledged rows that have not said which they have, and why."""
+    asked = sorted({server for _, server, _ in acknowledged_rows(told)})
+    said = {server: found.get(server, "no pod of that name has an address") for server in asked}
+    return {server: why for server, why in said.items() if isinstance(why, str)}

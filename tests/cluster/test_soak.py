@@ -13,7 +13,7 @@ from lab.cluster import Lab
 from lab.events import Reporter
 from lab.faults import control
 from lab.pytest_plugin.labs import temporary_lab
-from lab.soak.invariants import violations
+from lab.soak.invariants import is_whole, violations
 from lab.soak.play import play
 from lab.soak.schedule import Entry, Round
 from lab.soak.settle import settle
@@ -81,6 +81,7 @@ def test_machines_write_down_what_becomes_of_a_lease_and_the_subnet_that_follows
     stolen = Round(faults=(Entry(at=0.2, fault="lease-steal", targets=("b",), lasts=3),))
     evidence = play(small, stolen, Reporter())
     assert [item.describe() for item in violations(small.spec, evidence)] == []
+    assert is_whole(evidence)
     had, has = evidence.subnets_before["b"], evidence.subnets_after["b"]
     assert had != has
     told = [(event.kind, event.text) for event in events(evidence) if event.node in {"", "b"}]

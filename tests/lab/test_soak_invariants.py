@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from lab import checks
+from lab.render import soak as render
 from lab.soak.evidence import Applied, Evidence, Gap, Missing, Remains
 from lab.soak.history import Change
 from lab.soak.invariants import violations
+from lab.soak.outcome import Outcome
 from lab.soak.records import Line
-from lab.soak.schedule import Entry
+from lab.soak.schedule import Entry, Round
 from lab.spec import LabSpec
 from tests.lab.examples import SPEC, with_no_routes
 
@@ -71,7 +73,7 @@ def test_nothing_excuses_another_content_or_a_row_that_was_acknowledged_and_is_n
         (applied("node-reboot", ONE), applied("etcd-wipe")),
         content=(f"{ONE} -> {TWO}: message 3 of 1024 bytes was another one",),
         missing=(Missing(ONE, "mysql02", (4, 5, 6, 7, 8, 9)),),
-        unasked=("mysql01",),
+        unasked={"mysql01": "asked for its rows it said: ERROR 2002 (HY000)"},
     )
     found = violations(SPEC, evidence)
     assert [item.kind for item in found] == ["rows", "rows", "content"]
@@ -79,6 +81,7 @@ def test_nothing_excuses_another_content_or_a_row_that_was_acknowledged_and_is_n
         "mysql02: expected every row that it has acknowledged; "
         f"seen: of those that {ONE} appended, 4, 5, 6, 7, 8 and 1 more are not there"
     )
+    assert found[1].seen == "asked for its rows it said: ERROR 2002 (HY000)"
     assert found[2].subject == f"{ONE} -> {TWO}"
 
 
@@ -253,6 +256,18 @@ def test_a_change_that_several_members_tell_is_one() -> None:
     late_too = Line(13.0, "m2", stolen.source, stolen.text)
     freed = etcd(11.0, 3, None, 9)
     assert kinds(SPEC, story(stolen, freed, etcd(12.0, 3, A, 10), late_too, late)) == []
+
+
+def test_where_something_of_what_became_of_leases_is_missing_they_are_not_judged() -> None:
+    stolen, renewed = etcd(10.0, 3, THIEF, 8), etcd(12.0, 3, A, 9)
+    whole = replace(story(stolen, renewed), leases_after=(held(3, A), held(4, B)))
+    assert kinds(SPEC, whole) == ["overwrite"]
+    missed = replace(story(stolen, renewed), leases_after=(held(3, A), held(4, B), held(9, THIEF)))
+    assert kinds(SPEC, missed) == []
+    assert "(leases not judged" in render.line(Outcome(1, Round(faults=()), missed, ()))
+    assert "(leases not judged" not in render.line(Outcome(1, Round(faults=()), whole, ()))
+    deleted = replace(story(etcd(10.0, 3, None, 8)), leases_after=(held(4, B),))
+    assert kinds(SPEC, deleted) == ["stray"]
 
 
 def test_no_flanneld_takes_its_own_subnet_for_removed_while_it_holds_it() -> None:

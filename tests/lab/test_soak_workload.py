@@ -19,7 +19,7 @@ from lab.soak import inside, workload
 from lab.soak.evidence import Gap, Missing
 from lab.soak.inside.streams import HEADER, message
 from lab.soak.records import Line, lines_of
-from lab.soak.workload import Told
+from lab.soak.workload import Rows, Told
 from tests.lab.examples import SPEC
 
 ONE, TWO, MASTER = "centos-minion01", "centos-minion02", "centos-master"
@@ -250,10 +250,14 @@ def test_rows_that_are_missing_are_told_and_servers_that_nobody_could_ask() -> N
         ("a", "rows"): {"acknowledged": {"mysql01": [1, 3, 4], "mysql02": [1]}},
         ("b", "rows"): {"acknowledged": {"mysql01": [1], "mysql02": []}},
     }
-    has = {"mysql01": {("a", 1), ("a", 2), ("b", 1)}}  # more than was acknowledged is well
+    rows = frozenset({("a", 1), ("a", 2), ("b", 1)})  # more than was acknowledged is well
+    has: dict[str, Rows] = {"mysql01": rows, "mysql02": "it said: ERROR 2002 (HY000)"}
     assert workload.missing_rows(told, has) == (Missing("a", "mysql01", (3, 4)),)
-    assert workload.unasked_servers(told, has) == ("mysql02",)
-    assert workload.unasked_servers({}, {}) == ()
+    assert workload.unasked_servers(told, has) == {"mysql02": "it said: ERROR 2002 (HY000)"}
+    assert workload.unasked_servers(told, {"mysql01": rows}) == {
+        "mysql02": "no pod of that name has an address"
+    }
+    assert workload.unasked_servers({}, {}) == {}
 
 
 def test_a_machine_whose_recorder_tells_nothing_is_known() -> None:

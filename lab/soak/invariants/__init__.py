@@ -5,10 +5,11 @@ from fnmatch import fnmatchcase
 
 from lab.soak.evidence import Evidence
 from lab.soak.invariants import ends, flows, leases
+from lab.soak.invariants.leases import is_whole
 from lab.soak.invariants.model import RECOVERY, Violation, telling
 from lab.spec import LabSpec
 
-__all__ = ["RECOVERY", "Violation", "telling", "violations"]
+__all__ = ["RECOVERY", "Violation", "is_whole", "telling", "violations"]
 
 EVERY: tuple[Callable[[LabSpec, Evidence], Iterator[Violation]], ...] = (
     ends.panics,

@@ -51,6 +51,5 @@ def rows(_spec: LabSpec, evidence: Evidence) -> Iterator[Violation]:
         more = f" and {len(item.numbers) - 5} more" if len(item.numbers) > 5 else ""
         seen = f"of those that {item.client} appended, {numbers}{more} are not there"
         yield Violation("rows", item.server, "every row that it has acknowledged", seen)
-    for server in evidence.unasked:
-        seen = "it could not be asked"
-        yield Violation("rows", server, "to be asked which rows it has once everything has ended", seen)
+    for server, why in evidence.unasked.items():
+        yield Violation("rows", server, "to say which rows it has once everything has ended", why)
