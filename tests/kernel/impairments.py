@@ -20,11 +20,17 @@ from tests.kernel.harness import Host, Sandbox
 from tests.kernel.programs import program
 
 __all__ = ["DIRECTIONS", "PORT", "Arrivals", "Machine", "ends", "flow", "machine_and_peer", "needs_way"]
-__all__ += ["state", "within"]
+__all__ += ["is_delayed", "state", "within"]
 
 PORT = 5000
 
 DIRECTIONS = ("out", "in")
+
+LATE = 0.01
+"""Seconds that the usual packet may take longer than it was to be delayed."""
+
+FLOWS = 10
+"""That may be sent until the usual packet of one is in time."""
 
 SIZE = 200
 """Bytes of a datagram."""
@@ -193,6 +199,23 @@ def flow(
     sandbox = source.sandbox
     done = sandbox.run("/usr/bin/python3", "-I", program("flow_between"), *map(str, words))
     return Arrivals.read(number, done.text)
+
+
+def is_delayed(
+    source: Host, sink: Host, seconds: float, *, port: int = PORT, addresses: tuple[str, str] | None = None
+) -> bool:
+    """Whether all packets arrive in their order, none of them early, and in time.
+
+    A packet that is early, or gone, is the impairment's fault. One that is late may be a busy machine's,
+    which stops the process that delays for longer than a whole flow lasts: then another flow is sent.
+    """
+    for _ in range(FLOWS):
+        came = flow(source, sink, 40, 0.01, port=port, addresses=addresses)
+        assert came.is_whole()
+        assert min(came.took) >= seconds
+        if came.usual < seconds + LATE:
+            return True
+    return False
 
 
 def within(count: int, sent: int, probability: float) -> bool:

@@ -74,13 +74,13 @@ def carry(tap: int, line: Line, ended: int) -> None:
 
 def _read(tap: int, line: Line) -> bool:
     """Take what has come; whether there may be more."""
-    now = time.monotonic()
     for _ in range(AT_ONCE):
         try:
             frame = os.read(tap, LARGEST)
         except BlockingIOError:
             return False
-        line.take(frame, now)
+        # The time after it was read, of each: one that came while others were read would leave too early.
+        line.take(frame, time.monotonic())
     return True
 
 
