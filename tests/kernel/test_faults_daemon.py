@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from lab import wait
-from tests.kernel.faults import KINDS, TTL, Node, configure, full, nodes, ready, start
+from tests.kernel.faults import EXPIRED, KINDS, Node, configure, full, nodes, ready, start
 from tests.kernel.flow import Flow
 from tests.kernel.harness import PREFIX, Host, Process, eventually
 
@@ -157,8 +157,8 @@ def test_a_daemon_that_was_paused_past_its_lease_checks_before_it_forwards(sandb
     sniffer.says(here.inside.address)
     here.daemon.signal("STOP")
     flow.stands_still()
-    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=TTL + 5)
-    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
+    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=EXPIRED)
+    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=EXPIRED)
     # Hundreds of packets of our pod wait in the device now.
     before = sniffer.log
     here.daemon.signal("CONT")
@@ -172,8 +172,8 @@ def test_a_daemon_that_was_paused_past_its_lease_withdraws_its_routes_at_once(sa
     here, there, heir = full(sandbox, "vxlan")
     lost = here.host.subnet
     here.daemon.signal("STOP")
-    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=TTL + 5)
-    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
+    there.daemon.says(f"Subnet removed: {lost}.0/24", timeout=EXPIRED)
+    heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=EXPIRED)
     assert routes(here)
     here.daemon.signal("CONT")
 

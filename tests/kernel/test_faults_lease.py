@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.kernel.faults import TTL, cut, full, ready
+from tests.kernel.faults import EXPIRED, TTL, cut, full, ready
 from tests.kernel.flow import Flow
 from tests.kernel.harness import PREFIX
 
@@ -41,7 +41,7 @@ def test_a_machine_cut_off_from_etcd_stops_before_another_may_have_its_subnet(sa
     with cut(here.host, outgoing=["ip daddr 192.168.50.1"]):
         here.says_ready("503", timeout=TTL)
         here.daemon.says(f"Lease of {lost}.0/24 lost: it could not be renewed in time")
-        heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=TTL + 5)
+        heir.says(f"Subnet lease acquired: {lost}.0/24", timeout=EXPIRED)
         assert moment(here.daemon.log, " lost: ") < moment(heir.log, "Subnet lease acquired")
         flow.stands_still()
     # Until the lease was lost, packets were carried.
