@@ -48,6 +48,10 @@ VERBS: Mapping[str, Verb] = {
         "Search for bugs in a lab that is up: random faults in rounds, and what must hold all the same.",
     ),
     "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
+    "trace": Verb(
+        "trace",
+        "Follow packets from one pod or machine to another, and name the hop that they do not get past.",
+    ),
     "tutorial": Verb(
         "verify",
         "Replay the tutorial on a lab that is up: each command, its real output, and whether it agrees.",

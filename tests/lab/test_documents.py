@@ -25,15 +25,19 @@ from lab.images import Listed
 from lab.observe import Observation
 from lab.render import documents
 from lab.render.soak import document as soak_document
+from lab.render.trace import document as trace_document
 from lab.soak.evidence import Evidence
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Round
 from lab.status import LabStatus
+from lab.trace.asked import Asked
+from lab.trace.model import Point
 from lab.tutorial import replay
-from tests.lab import test_fault_status
+from tests.lab import test_fault_status, trace_world
 from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, pretended_world
+from tests.lab.test_trace import nothing_after
 from tests.schemas import SCHEMAS, problems
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +52,7 @@ VERBS = {
     "gc": {"removed"},
     "bundle": {"bundle"},
     "check": {"check"},
+    "trace": {"trace"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
     "soak": {"soak"},
@@ -119,6 +124,11 @@ def planned() -> documents.Document:
     return documents.plan((step.name, step.needs, step.action.describe()) for step in plan.plan_up(SPEC))
 
 
+def traced(stops: Callable[[str, Point, int], bool] = lambda *_: False) -> Any:
+    it = trace_world.world("udp")
+    return trace_document(Asked("web", "db"), it.start, it.end, it.trace(stops))
+
+
 PODS = [pod("mysql01"), replace(pod("mysql02"), address=None, infra_pid=0)]
 GENUINE = Genuine("/opt/flanneld", "0.5.5")
 RESULTS = Results(
@@ -160,6 +170,8 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
         lambda: documents.pods(PODS),
     ),
     "created": ("created", lambda: documents.created({"mysql01": TWO})),
+    "trace": ("trace", lambda: traced(nothing_after(TWO, "eth0", "in"))),
+    "trace of a whole way": ("trace", traced),
     "tutorial": ("tutorial", lambda: documents.tutorial(replay(fake_lab()))),
     "images": (
         "images",

@@ -1,0 +1,147 @@
+"""Asks the machines of a lab: one conversation each, for as long as a trace takes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from lab import threads
+from lab.deadlines import PACKET, QUESTION
+from lab.errors import LabError
+from lab.naming import name_option
+from lab.protocols import Conversation, LabAccess
+from lab.trace.inside import command
+from lab.trace.machine import Machine, parse_machine
+from lab.trace.marks import Marks, Sighting
+from lab.trace.world import Answer, Question
+
+__all__ = ["Machines", "asking"]
+
+
+class Machines:
+    """The machines that are asked, and why others are not."""
+
+    def __init__(self, talks: Mapping[str, Conversation], silent: Mapping[str, str], lab: str) -> None:
+        self._talks = talks
+        self._lab = name_option(lab)
+        self.silent = silent
+        """By machine: why nothing is known of it."""
+        self._routes: dict[Question, Answer] = {}
+        self._pids: dict[tuple[str, str], int] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that answer."""
+        return tuple(self._talks)
+
+    def watch(self, namespaces: Mapping[str, Mapping[str, int]], marks: Marks) -> None:
+        """Have every machine look for the marks, in its own namespace and those that are named."""
+        wanted = {"values": list(marks.values()), "offsets": list(marks.offsets())}
+        self._each("watch", lambda name: {"namespaces": self._of(name, namespaces), **wanted})
+
+    def mtu(self, machine: str, pid: int, to: str) -> int:
+        """How many bytes a packet may have that is sent there; 0 if there is no way. Raises `LabError`."""
+        return int(self._ask(machine, {"ask": "mtu", "pid": pid, "to": to}, QUESTION.seconds)["mtu"])
+
+    def send(self, machine: str, pid: int, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have probes sent; what came of them. Raises `LabError`."""
+        seconds = QUESTION.seconds + asked["patience"] + asked["interval"] * len(asked["sizes"])
+        told: Mapping[str, Any] = self._ask(machine, {"ask": "send", "pid": pid, **asked}, seconds)
+        return told
+
+    def state(self, namespaces: Mapping[str, Mapping[str, int]]) -> Mapping[str, Machine]:
+        """What every machine says of itself. Raises `LabError`."""
+        found = self._each("state", lambda name: {"namespaces": self._of(name, namespaces)})
+        for name in self.names:
+            for inside, pid in self._of(name, namespaces).items():
+                self._pids[name, inside] = pid
+        try:
+            return {name: parse_machine(name, told, self._lab) for name, told in found.items()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"reading a machine's tables: {type(error).__name__}: {error}") from error
+
+    def seen(self, marks: Marks) -> Sequence[Sighting]:
+        """What the taps have seen."""
+        found = self._each("seen", lambda _: {})
+        return [
+            sighting
+            for name, told in found.items()
+            for inside, items in told["seen"].items()
+            for sighting in marks.read(name, inside, items)
+        ]
+
+    def route(self, question: Question) -> Answer:
+        """What a kernel would do with a packet; asked once."""
+        if question not in self._routes:
+            self._routes[question] = self._route(question)
+        return self._routes[question]
+
+    def _route(self, question: Question) -> Answer:
+        if question.machine not in self._talks:
+            return Answer(error="the machine does not answer")
+        pid = self._pids.get((question.machine, question.namespace), 0)
+        asked = {"to": question.to, "source": question.source, "device": question.into}
+        told = self._ask(question.machine, {"ask": "route", "pid": pid, **asked}, QUESTION.seconds)
+        if why := told.get("error"):
+            return Answer(error=str(why))
+        route = told["route"]
+        return Answer(
+            device=route.get("dev", ""),
+            via=route.get("gateway", "") or route.get("via", {}).get("host", ""),
+            source=route.get("prefsrc", ""),
+            local=route.get("type") == "local",
+        )
+
+    @staticmethod
+    def _of(name: str, namespaces: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
+        return {"": 0, **namespaces.get(name, {})}
+
+    def _each(self, verb: str, given: Any) -> Mapping[str, Any]:
+        """Ask all at the same time."""
+
+        def ask(name: str) -> Any:
+            return self._ask(name, {"ask": verb, **given(name)}, QUESTION.seconds)
+
+        return dict(zip(self.names, threads.each(ask, self.names), strict=True))
+
+    def _ask(self, machine: str, asked: Mapping[str, Any], seconds: float) -> Any:
+        talk = self._talks[machine]
+        talk.say(json.dumps(asked))
+        text = talk.hear(seconds)
+        try:
+            told = json.loads(text)
+        except ValueError as error:
+            raise LabError(f"{machine}: tracing: no JSON, but: {text[:200]!r}") from error
+        if set(told) == {"error"} and asked["ask"] != "route":
+            raise LabError(f"{machine}: tracing ({asked['ask']}): {told['error']}")
+        return told
+
+    def end(self) -> None:
+        """End all conversations."""
+
+        def end(name: str) -> None:
+            with suppress(LabError):
+                self._talks[name].end(PACKET.seconds)
+
+        threads.each(end, self.names)
+
+
+@contextmanager
+def asking(lab: LabAccess) -> Iterator[Machines]:
+    """Conversations with all machines that run, which end with the context."""
+
+    def begin(name: str) -> tuple[str, Conversation | str]:
+        try:
+            return name, lab.node(name).converse(command())
+        except LabError as error:
+            return name, error.message
+
+    # A container that is paused takes a command, and never answers.
+    begun = dict(threads.each(begin, [node.name for node in lab.spec.nodes]))
+    talks = {name: it for name, it in begun.items() if not isinstance(it, str)}
+    silent = {name: it for name, it in begun.items() if isinstance(it, str)}
+    machines = Machines(talks, silent, lab.spec.name)
+    try:
+        yield machines
+    finally:
+        machines.end()

@@ -1,0 +1,81 @@
+"""What a machine of the lab is asked while a packet's way is traced.
+
+It reads lines of JSON and answers each with one, which has `error` where it failed:
+
+    {"ask": "state", "namespaces": {NAME: PID}}     the tables of each, and of the machine
+    {"ask": "route", "pid": PID, "to": ADDRESS, "source": ADDRESS, "device": NAME}
+    {"ask": "mtu", "pid": PID, "to": ADDRESS}
+    {"ask": "watch", "namespaces": {NAME: PID}, "values": [WORD...], "offsets": [N...]}
+    {"ask": "send", "pid": PID, ...}                as `probes.send` takes it
+    {"ask": "seen"}                                 what the taps have seen since `watch`
+
+PID is a process in a network namespace; 0 stands for the machine's own. An empty line, or the end of input,
+ends it; nothing of it is left then.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.trace.inside.namespaces import in_each
+from lab.trace.inside.probes import send
+from lab.trace.inside.state import machine, mtu, namespace, route
+from lab.trace.inside.taps import Tap
+
+__all__ = ["main"]
+
+LIFE = 3600
+"""Seconds after which it ends in any case."""
+
+
+class Program:
+    """Its verbs."""
+
+    def __init__(self) -> None:
+        self._taps: dict[str, Tap] = {}
+
+    def state(self, namespaces: Mapping[str, int]) -> dict[str, Any]:
+        """The tables."""
+        return {"namespaces": in_each(namespaces, lambda _: namespace()), "machine": machine()}
+
+    def route(self, pid: int, to: str, source: str, device: str) -> dict[str, Any]:
+        """One decision of the kernel's."""
+        return in_each({"": pid}, lambda _: route(to, source, device))[""]
+
+    def mtu(self, pid: int, to: str) -> dict[str, Any]:
+        """How large a packet may be that is sent there."""
+        return {"mtu": in_each({"": pid}, lambda _: mtu(to))[""]}
+
+    def watch(self, namespaces: Mapping[str, int], values: list[int], offsets: list[int]) -> dict[str, Any]:
+        """Begin to watch."""
+        self._taps = in_each(namespaces, lambda _: Tap(values, offsets))
+        return {}
+
+    def send(self, pid: int, **asked: Any) -> dict[str, Any]:
+        """Send probes."""
+        return in_each({"": pid}, lambda _: send(asked))[""]
+
+    def seen(self) -> dict[str, Any]:
+        """What was seen, by namespace."""
+        return {"seen": {name: list(tap.seen()) for name, tap in self._taps.items()}}
+
+
+def main(_: Sequence[str]) -> int:
+    """The program; its exit status."""
+    signal.alarm(LIFE)
+    program = Program()
+    for line in sys.stdin:
+        if not line.strip():
+            break
+        asked = json.loads(line)
+        try:
+            answer = getattr(program, asked.pop("ask"))(**asked)
+        except OSError as error:
+            answer = {"error": error.strerror or str(error)}
+        except (ValueError, KeyError, TypeError) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    return 0

@@ -1,0 +1,79 @@
+"""A packet on its way: what hosts and their firewalls decide by. Pure."""
+
+import struct
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+__all__ = ["HEADER", "Address", "Packet", "Protocol"]
+
+Address = IPv4Address | IPv6Address
+Protocol = Literal["icmp", "udp", "tcp", "ipip"]
+
+HEADER = {4: 20, 6: 40}
+"""Bytes of an IP header without options."""
+
+NUMBERS: dict[tuple[Protocol, int], int] = {
+    ("icmp", 4): 1, ("icmp", 6): 58, ("udp", 4): 17, ("udp", 6): 17, ("tcp", 4): 6, ("tcp", 6): 6,
+    ("ipip", 4): 4, ("ipip", 6): 41,
+}  # fmt: skip
+"""Of the protocol, in the IP header (IANA)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet. One that a tunnel carries is `inner` of another."""
+
+    source: Address
+    destination: Address
+    protocol: Protocol
+    size: int
+    """Bytes, IP header included."""
+    port: int = 0
+    """Of the destination; 0 for a protocol without ports."""
+    from_port: int = 0
+    """Of the source; 0 where it has none, or where it is not known."""
+    answers: bool = False
+    """Whether it belongs to a connection that the other end has begun."""
+    inner: "Packet | None" = None
+    vni: int = 0
+    """Of a VXLAN datagram."""
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        """The version of IP."""
+        return self.destination.version
+
+    @property
+    def number(self) -> int:
+        """Its protocol's."""
+        return NUMBERS[self.protocol, self.family]
+
+    def answer(self) -> "Packet":
+        """What the other end sends back."""
+        return replace(
+            self,
+            source=self.destination,
+            destination=self.source,
+            port=self.from_port,
+            from_port=self.port,
+            answers=not self.answers,
+        )
+
+    def head(self) -> bytes:
+        """The IP header and the ports, as far as classifiers look: lengths and checksums are left out."""
+        addresses = self.source.packed + self.destination.packed
+        if self.family == 4:
+            ip = struct.pack("!BBHHHBBH", 0x45, 0, self.size & 0xFFFF, 0, 0, 64, self.number, 0) + addresses
+        else:
+            ip = struct.pack("!IHBB", 6 << 28, (self.size - 40) & 0xFFFF, self.number, 64) + addresses
+        return ip + struct.pack("!HH", self.from_port, self.port)
+
+    def transport(self) -> bytes:
+        """The transport's header, and of a VXLAN datagram that one's (RFC 7348), as far as rules look."""
+        vxlan = struct.pack("!II", 1 << 27, self.vni << 8) if self.vni else b""
+        return struct.pack("!HHHH", self.from_port, self.port, 0, 0) + vxlan
+
+    def __str__(self) -> str:
+        ports = f":{self.port}" if self.port else ""
+        return f"{self.protocol} {self.source} -> {self.destination}{ports}"

@@ -1,0 +1,92 @@
+"""Stories of `lab trace` on a real lab: the hop that packets do not get past, and what to type."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from lab.cluster import Lab
+from lab.trace.asked import Asked
+from lab.trace.control import trace
+from lab.trace.model import Reason
+from lab.trace.verdict import Trace
+from tests.cluster.judging import wait_until_right
+from tests.schemas import problems
+
+pytestmark = pytest.mark.cluster
+
+ONE, TWO = "centos-minion01", "centos-minion02"
+
+
+@pytest.fixture(scope="module")
+def _as_found(lab: Lab) -> Iterator[None]:
+    yield
+    wait_until_right(lab)
+
+
+@pytest.fixture
+def pods(lab: Lab, _as_found: None) -> tuple[str, str]:
+    """One on the first minion, and one on the second."""
+    on = {pod.node: pod.name for pod in Lab.get(lab.engine, lab.name).pods()}
+    return on[ONE], on[TWO]
+
+
+def traced(lab: Lab, *ends: str, **asked: object) -> Trace:
+    return trace(Lab.get(lab.engine, lab.name), Asked(*ends, **asked))[2]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"protocol": "tcp", "port": 3306}, {"size": 1000, "count": 5}], ids=["icmp", "tcp", "size"]
+)
+def test_of_a_lab_that_is_right_a_trace_finds_nothing_wrong(lab, pods, asked):
+    for ends in (pods, (pods[1], pods[0]), (ONE, TWO)) if not asked else (pods,):
+        found = traced(lab, *ends, **asked)
+        assert (found.diagnoses, found.notes) == ((), ())
+        assert found.ok
+        seen = [gap for each in found.evidence for gap in each.gaps]
+        assert all(gap.came and not gap.lost for gap in seen)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "options", "reason", "place"),
+    [
+        ("forward-drop", TWO, {"everything": True}, Reason.FW_RULE, TWO),
+        ("ip-forward-off", ONE, {}, Reason.NOT_FORWARDING, ONE),
+        ("device-down", TWO, {"device": "docker0"}, Reason.LINK_DOWN, TWO),
+        ("delay", ONE, {"time": "50ms"}, Reason.TRAFFIC_CONTROL, ONE),
+        ("mtu", TWO, {"device": "docker0", "to": "1400"}, Reason.MTU, TWO),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_hop_that_is_broken_is_named_first(lab, pods, fault, target, options, reason, place):
+    with lab.fault(fault, target, **options):
+        found = traced(lab, *pods)
+    first = found.diagnoses[0]
+    assert (first.fault.reason, first.place) == (reason, place)
+    assert first.seen
+    assert place in first.fault.fix
+    assert not found.ok
+
+
+def test_two_faults_are_both_named(lab, pods):
+    with lab.fault("partition", ONE, TWO, one_way=True), lab.fault("ip-forward-off", TWO):
+        found = traced(lab, *pods)
+    named = [(item.fault.reason, item.place) for item in found.diagnoses]
+    assert named[:2] == [(Reason.TRAFFIC_CONTROL, ONE), (Reason.NOT_FORWARDING, TWO)]
+
+
+def test_what_a_trace_prints_for_programs_follows_its_schema_and_the_status_says_whether_all_is_well(
+    lab, pods, run_lab
+):
+    done = run_lab("trace", *pods, "--port", "3306", "--json", "--name", lab.name)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert problems("trace", told) == []
+    assert told["answered"] == told["sent"] > 20
+    done = run_lab("trace", *pods, "--port", "3307", "--name", lab.name)
+    assert done.returncode == 1
+    assert "NO_LISTENER" in done.stdout
+    assert f"lab pod exec --name {lab.name} {pods[1]}" in done.stdout
+    done = run_lab("trace", pods[0], "nosuch", "--name", lab.name)
+    assert done.returncode == 2
+    assert "nosuch is no pod" in done.stderr

@@ -1,0 +1,285 @@
+"""A trace names what is wrong, where, and what mends it; and says nothing where nothing is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from lab.trace.firewall import parse_ruleset
+from lab.trace.machine import Filter, Holder, Neighbour, Qdisc
+from lab.trace.model import Point, Reason
+from lab.trace.verdict import Trace
+from lab.trace.world import End, Lease
+from tests.lab.trace_world import BACKENDS, ONE, OUTSIDE, SUBNETS, TWO, World, world
+
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def named(found: Trace) -> list[tuple[Reason, str]]:
+    return [(item.fault.reason, item.place) for item in found.diagnoses]
+
+
+def nothing_after(machine: str, device: str, way: str) -> Callable[[str, Point, int], bool]:
+    """Probes that do not get past a place, on the way there."""
+    passed: set[int] = set()
+
+    def stops(leg: str, point: Point, number: int) -> bool:
+        if leg == "there" and number in passed:
+            return True
+        if (point.machine, point.device, point.way) == (machine, device, way) and not point.namespace:
+            passed.add(number)
+        return False
+
+    return stops
+
+
+@every_backend
+def test_where_nothing_is_wrong_nothing_is_named(backend):
+    found = world(backend).trace(sizes=[84] * 20 + [1450] * 4)
+    assert found.ok
+    assert found.notes == ()
+    assert all(way.arrives for way in (found.there, found.back))
+    ends = [hop.action.value for hop in (found.there.hops[-1], found.back.hops[-1])]
+    assert ends == ["delivered", "delivered"]
+
+
+@every_backend
+def test_the_way_passes_what_flannels_documents_say(backend):
+    there, back = world(backend).walk()
+    devices = [(point.machine, point.device, point.way) for point in there.points]
+    tunnel = {"udp": "flannel0", "vxlan": "flannel.1", "host-gw": ""}[backend]
+    assert (ONE, "eth0", "out") in devices
+    assert (TWO, "eth0", "in") in devices
+    assert ((ONE, tunnel, "out") in devices) == bool(tunnel)
+    assert ((TWO, tunnel, "in") in devices) == bool(tunnel)
+    assert [point.machine for point in back.points][:1] == [TWO]
+    told = " ".join(hop.told for hop in there.hops)
+    words = {
+        "udp": f"udp to {OUTSIDE[TWO]}:8285",
+        "vxlan": f"VNI 1 to {OUTSIDE[TWO]}:8472",
+        "host-gw": "eth0",
+    }
+    assert words[backend] in told
+
+
+def forwarding_off(it: World) -> None:
+    here = it.machines[TWO].own
+    it.change(TWO, settings=dict.fromkeys(here.settings, 0))
+
+
+def dropped(it: World) -> None:
+    rules = '{"nftables": [{"chain": {"family": "inet", "table": "t", "name": "f", "type": "filter", "hook": '
+    rules += '"forward", "prio": 0, "policy": "accept"}}, {"rule": {"family": "inet", "table": "t", "chain": '
+    rules += '"f", "handle": 2, "expr": [{"counter": {"packets": 0, "bytes": 0}}, {"drop": null}]}}]}'
+    words = (
+        "table inet t { # handle 1\n\tchain f { # handle 1\n\t\tcounter packets 0 bytes 0 drop # handle 2\n"
+    )
+    it.change(TWO, ruleset=parse_ruleset(rules, words))
+
+
+def down(it: World) -> None:
+    it.change_link(TWO, "eth0", up=False)
+
+
+def bridge_down(it: World) -> None:
+    it.change_link(TWO, "docker0", up=False)
+
+
+def other_bridge(it: World) -> None:
+    it.change_link(TWO, "docker0", addresses=(ip_interface("192.0.2.1/24"),))
+    it.routes[TWO, ""] = [it for it in it.routes[TWO, ""] if it[1] != "docker0"]
+
+
+def no_way(it: World) -> None:
+    it.routes[ONE, ""] = [it for it in it.routes[ONE, ""] if it[1] != "eth0"]
+
+
+def other_mac(it: World) -> None:
+    own = it.machines[ONE].own.neighbours
+    it.change(ONE, neighbours=[replace(own[0], mac="02:00:5e:00:53:01"), *own[1:]])
+
+
+def unresolved(it: World) -> None:
+    own = it.machines[ONE].own.neighbours
+    it.change(ONE, neighbours=[Neighbour("eth0", OUTSIDE[TWO], "", "FAILED"), *own[1:]])
+
+
+def redirected(it: World) -> None:
+    it.change(ONE, filters=(Filter("eth0", "egress", 100, "all", "matchall", (), "", "drop"),))
+
+
+@every_backend
+@pytest.mark.parametrize(
+    ("breaks", "past", "reason", "place", "fix"),
+    [
+        (forwarding_off, (TWO, "eth0", "in"), Reason.NOT_FORWARDING, TWO, "sysctl -w net.ipv4.ip_forward=1"),
+        (dropped, (TWO, "eth0", "in"), Reason.FW_RULE, TWO, "nft --handle list chain inet t f"),
+        (down, (ONE, "eth0", "out"), Reason.LINK_DOWN, TWO, "ip link set dev eth0 up"),
+        (bridge_down, (TWO, "eth0", "in"), Reason.LINK_DOWN, TWO, "ip link set dev docker0 up"),
+        (other_bridge, (TWO, "eth0", "in"), Reason.WRONG_ROUTE, TWO, "systemctl restart docker"),
+        (no_way, (ONE, "docker0", "in"), Reason.NO_ROUTE, ONE, "ip route"),
+        (other_mac, (ONE, "eth0", "out"), Reason.ARP_FAIL, ONE, "ip neighbour flush"),
+        (unresolved, (ONE, "docker0", "in"), Reason.ARP_FAIL, ONE, "ip neighbour show"),
+        (redirected, (ONE, "docker0", "in"), Reason.TRAFFIC_CONTROL, ONE, "tc filter show dev eth0 egress"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_packets_do_not_get_past_is_named_first(backend, breaks, past, reason, place, fix):
+    it = world(backend)
+    breaks(it)
+    if backend == "vxlan" and past == (ONE, "docker0", "in"):
+        past = ONE, "flannel.1", "out"  # where the inner packet is seen last, before its datagram is sent
+    found = it.trace(nothing_after(*past))
+    assert not found.delivered
+    first = found.diagnoses[0]
+    assert (first.fault.reason, first.place) == (reason, place)
+    assert first.seen
+    assert first.fault.fix.startswith(f"lab exec {place} -- ")
+    if (backend, reason) != ("host-gw", Reason.NO_ROUTE):  # there flanneld's own route goes with the device's
+        assert fix in first.fault.fix
+    assert first.evidence.startswith("0 of 20 packets")
+
+
+def test_a_missing_neighbour_or_fdb_entry_of_vxlan_is_named():
+    it = world("vxlan")
+    it.change(ONE, fdb=())
+    assert named(it.trace(nothing_after(ONE, "flannel.1", "out")))[0] == (Reason.FDB_MISS, ONE)
+    it = world("vxlan")
+    it.change(ONE, neighbours=it.machines[ONE].own.neighbours[:2])
+    assert named(it.trace(nothing_after(ONE, "docker0", "in")))[0] == (Reason.ARP_FAIL, ONE)
+
+
+@pytest.mark.parametrize(("holder", "kills"), [(None, True), (Holder(33, "flanneld", "T"), False)])
+def test_udps_daemon_that_is_gone_or_stands_still_is_named(holder, kills):
+    it = world("udp")
+    it.machines[ONE] = replace(it.machines[ONE], holders={"flannel0": holder} if holder else {})
+    found = it.trace(nothing_after(ONE, "flannel0", "out"))
+    assert named(found)[0] == (Reason.NO_DAEMON, ONE)
+    assert found.diagnoses[0].fault.kills is kills
+
+
+def test_a_lease_that_is_missing_or_names_another_machine_is_named():
+    it = world("udp")
+    it.overlay = replace(it.overlay, leases=it.overlay.leases[:1])
+    assert (Reason.NO_LEASE, ONE) in named(it.trace(nothing_after(ONE, "flannel0", "out")))
+    it = world("udp")
+    wrong = Lease(ip_network(f"{SUBNETS[TWO]}.0/24"), ip_address("192.168.50.99"))
+    it.overlay = replace(it.overlay, leases=(it.overlay.leases[0], wrong))
+    assert (Reason.WRONG_ADDRESS, ONE) in named(it.trace(nothing_after(ONE, "eth0", "out")))
+
+
+def test_a_peer_that_sends_from_another_address_than_its_lease_names_is_told():
+    it = world("udp")
+    it.change_link(ONE, "eth0", addresses=(ip_interface("192.168.50.254/24"),))
+    assert (Reason.SOURCE_CHECK, TWO) in named(it.trace(nothing_after(TWO, "eth0", "in")))
+
+
+@every_backend
+def test_a_smaller_device_is_named_only_for_packets_that_do_not_fit(backend):
+    it = world(backend)
+    it.change_link(TWO, "docker0", mtu=1400)
+    assert it.trace().ok
+    large = 1450
+
+    def stops(leg: str, point: Point, number: int) -> bool:
+        return leg == "there" and number >= 20 and (point.machine, point.device) == (TWO, "docker0")
+
+    found = it.trace(stops, sizes=[84] * 20 + [large] * 4)
+    assert named(found) == [(Reason.MTU, TWO)]
+    assert not found.diagnoses[0].fault.kills
+    assert found.diagnoses[0].evidence.startswith("20 of 24 packets")
+
+
+def test_a_queueing_discipline_that_does_more_than_queue_is_named_and_an_ordinary_one_is_not():
+    it = world("vxlan")
+    it.change(ONE, qdiscs=(Qdisc("eth0", "fq_codel", {}),))
+    assert it.trace().ok
+    it.change(ONE, qdiscs=(Qdisc("eth0", "tbf", {"rate": 2500000}),))
+    found = it.trace()
+    assert named(found) == [(Reason.TRAFFIC_CONTROL, ONE)]
+    assert "tbf (rate 2500000)" in found.diagnoses[0].fault.found
+
+
+def test_an_xdp_program_before_everything_is_named():
+    it = world("vxlan")
+    it.change_link(TWO, "eth0", xdp="drops")
+    assert named(it.trace()) == [(Reason.TRAFFIC_CONTROL, TWO)]
+
+
+def test_what_is_lost_where_no_table_says_why_is_lost_there():
+    found = world("vxlan").trace(nothing_after(TWO, "eth0", "in"))
+    assert named(found) == [(Reason.LOST, TWO)]
+    assert "no table that was read says why" in found.diagnoses[0].fault.because
+
+
+def test_a_few_that_are_lost_are_told_with_their_place():
+    def stops(leg: str, point: Point, number: int) -> bool:
+        return leg == "back" and number in (3, 7) and (point.machine, point.device) == (ONE, "eth0")
+
+    found = world("vxlan").trace(stops)
+    (only,) = found.diagnoses
+    assert (only.fault.reason, only.leg) == (Reason.LOST, "back")
+    assert only.evidence.startswith("18 of 20 packets")
+
+
+@every_backend
+def test_two_faults_are_both_named_in_the_order_of_the_way(backend):
+    it = world(backend)
+    redirected(it)
+    forwarding_off(it)
+    last = "flannel.1" if backend == "vxlan" else "docker0"
+    found = it.trace(nothing_after(ONE, last, "out" if backend == "vxlan" else "in"))
+    assert named(found)[:2] == [(Reason.TRAFFIC_CONTROL, ONE), (Reason.NOT_FORWARDING, TWO)]
+    assert [item.seen for item in found.diagnoses[:2]] == [True, False]
+
+
+def test_what_state_forbids_and_probes_do_all_the_same_is_told():
+    it = world("host-gw")
+    dropped(it)
+    assert any("by state nothing gets past" in note for note in it.trace().notes)
+
+
+def test_nobody_listens():
+    it = world("vxlan")
+    assert it.trace(protocol="tcp", port=3306).ok
+    (only,) = it.trace(protocol="tcp", port=3307).diagnoses
+    assert only.fault.reason is Reason.NO_LISTENER
+    assert "3306" in only.fault.found
+    assert only.place == f"{TWO}/db"
+
+
+def test_an_end_outside_of_the_lab_has_no_way_back():
+    it = world("vxlan")
+    it.end = End("8.8.8.8", "", "", ip_address("8.8.8.8"))
+    there, back = it.walk()
+    assert back.steps == ()
+    assert [fault.reason for _, fault in there.faults()] == [Reason.NO_ROUTE]
+    assert "ip route" in next(fault for _, fault in there.faults()).fix
+
+
+def test_two_pods_behind_one_bridge_reach_each_other_without_their_machine():
+    it = world("vxlan")
+    other = it.machines[ONE].namespaces["web"].links["eth0"]
+    second = replace(
+        other, index=8, peer=6, mac="02:44:00:00:00:09", addresses=(ip_interface("10.2.1.3/24"),)
+    )
+    port = replace(it.machines[ONE].own.links["veth1"], index=6, name="veth2", peer=8)
+    own = it.machines[ONE].own
+    it.change(ONE, links={**own.links, "veth2": port})
+    pod = replace(it.machines[ONE].namespaces["web"], name="app", links={"eth0": second})
+    it.machines[ONE] = replace(it.machines[ONE], namespaces={**it.machines[ONE].namespaces, "app": pod})
+    it.routes[ONE, "app"] = it.routes[ONE, "web"]
+    it.end = End("pod app", ONE, "app", ip_address("10.2.1.3"))
+    found = it.trace()
+    assert found.ok
+    assert [(point.namespace, point.device) for point in found.there.points] == [
+        ("web", "eth0"), ("", "veth1"), ("", "veth2"), ("app", "eth0"),
+    ]  # fmt: skip
+
+
+def test_an_address_that_nobody_behind_the_bridge_has_is_told():
+    it = world("vxlan")
+    it.end = replace(it.end, address=ip_address("10.2.2.77"), namespace="")
+    found = it.trace(nothing_after(TWO, "flannel.1", "in"))
+    assert named(found)[0] == (Reason.ARP_FAIL, TWO)

@@ -1,0 +1,343 @@
+"""The parts of a trace: rule sets as nft lists them, filters as tc does, marks in packets, and the ends."""
+
+import json
+import struct
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from lab.errors import LabError, Unfit
+from lab.render.trace import trace as rendered
+from lab.trace.asked import Asked
+from lab.trace.ends import Container, Known, find_end
+from lab.trace.firewall import Position, Ruleset, parse_ruleset
+from lab.trace.inside.taps import BPF_JEQ, BPF_LD_W_ABS, BPF_RET, accepting
+from lab.trace.machine import Machine, parse_machine
+from lab.trace.marks import Marks
+from lab.trace.packet import Packet
+from lab.trace.traffic_control import follow, shaping
+from tests.lab.examples import pod
+from tests.lab.test_trace import nothing_after
+from tests.lab.trace_world import ONE, TWO, world
+
+PING = Packet(ip_address("10.2.1.2"), ip_address("10.2.2.2"), "icmp", 84)
+FORWARDED = Position("docker0", "flannel0")
+
+
+def ruleset(*rules: list[dict[str, object]], **chain: object) -> Ruleset:
+    """One base chain of `inet t`, named f, at the hook forward."""
+    base = {"family": "inet", "table": "t", "name": "f", "type": "filter", "hook": "forward", "prio": 0}
+    items: list[dict[str, object]] = [{"chain": {**base, "policy": "accept", **chain}}]
+    place = {"family": "inet", "table": "t", "chain": "f"}
+    items += [{"rule": {**place, "handle": number, "expr": rule}} for number, rule in enumerate(rules, 1)]
+    words = ["table inet t { # handle 9", "\tchain f { # handle 9"]
+    words += [f"\t\trule {number} # handle {number}" for number in range(1, len(rules) + 1)]
+    return parse_ruleset(json.dumps({"nftables": items}), "\n".join(words))
+
+
+def match(left: object, right: object, op: str = "==") -> dict[str, object]:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
+DADDR = {"payload": {"protocol": "ip", "field": "daddr"}}
+DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+PREFIX = {"prefix": {"addr": "10.2.0.0", "len": 16}}
+DROP: dict[str, object] = {"drop": None}
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [],
+        [match(SADDR, "10.2.1.2")],
+        [match(DADDR, PREFIX)],
+        [match(SADDR, "10.9.9.9", "!=")],
+        [match(SADDR, {"set": ["10.2.1.1", "10.2.1.2"]})],
+        [match({"meta": {"key": "iifname"}}, "docker0")],
+        [match({"meta": {"key": "oifname"}}, "flannel*")],
+        [match({"meta": {"key": "l4proto"}}, "icmp")],
+        [match({"ct": {"key": "state"}}, {"set": ["new", "invalid"]}, "in")],
+        [match({"payload": {"protocol": "icmp", "field": "type"}}, "echo-request")],
+        [{"xt": {"type": "match", "name": "comment"}}],
+        [{"counter": {"packets": 7, "bytes": 7}}],
+    ],
+    ids=str,
+)
+def test_a_rule_that_matches_drops(conditions):
+    found = ruleset([*conditions, DROP]).at("forward", PING, FORWARDED)
+    assert (found.passes, found.rule, found.chain) == (False, "rule 1", "inet t f")
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [match(SADDR, "10.2.1.2", "!=")],
+        [match(DADDR, {"prefix": {"addr": "10.3.0.0", "len": 16}})],
+        [match(DPORT, 3306)],
+        [match({"meta": {"key": "iifname"}}, "eth0")],
+        [match({"ct": {"key": "state"}}, "established")],
+        [match({"meta": {"key": "nfproto"}}, "ipv6")],
+    ],
+    ids=str,
+)
+def test_a_rule_that_does_not_match_lets_pass(conditions):
+    assert ruleset([*conditions, DROP]).at("forward", PING, FORWARDED).passes
+
+
+def test_what_cannot_be_told_is_no_match_and_is_named():
+    found = ruleset([match({"numgen": {"mode": "random", "mod": 2}}, 0), DROP]).at("forward", PING, FORWARDED)
+    assert found.passes
+    assert found.perhaps == ("rule 1",)
+
+
+def test_a_policy_drops_what_no_rule_accepts_and_a_later_chain_what_an_earlier_one_accepts():
+    found = ruleset(policy="drop").at("forward", PING, FORWARDED)
+    assert (found.passes, found.rule) == (False, "policy drop")
+    accepted = ruleset([{"accept": None}], policy="drop")
+    assert accepted.at("forward", PING, FORWARDED).passes
+    both = Ruleset((*accepted.chains, *ruleset([DROP], prio=10).chains))
+    assert not both.at("forward", PING, FORWARDED).passes
+
+
+def test_a_jump_comes_back_and_another_hook_is_not_asked():
+    chains = ruleset([{"jump": {"target": "g"}}], [DROP]).chains
+    sub = ruleset([match(SADDR, PREFIX), {"return": None}], [{"accept": None}], name="g", hook="")
+    (there,) = sub.chains
+    found = Ruleset((*chains, there)).at("forward", PING, FORWARDED)
+    assert not found.passes  # what returns goes on behind the jump
+    assert ruleset([DROP]).at("input", PING, FORWARDED).passes
+
+
+def test_answers_are_established_and_are_not_translated_anew():
+    first = ruleset([{"masquerade": None}], hook="postrouting", type="nat", prio=100)
+    assert first.at("postrouting", PING, FORWARDED).masquerades == "rule 1"
+    assert first.at("postrouting", PING.answer(), FORWARDED).masquerades == ""
+    assert (
+        ruleset(
+            [match({"ct": {"key": "state"}}, ["established", "related"], "in"), {"accept": None}],
+            policy="drop",
+        )
+        .at("forward", PING.answer(), FORWARDED)
+        .passes
+    )
+
+
+def test_a_vxlan_datagram_is_judged_by_its_vni():
+    outer = Packet(ip_address("192.0.2.1"), ip_address("192.0.2.2"), "udp", 134, 8472, inner=PING, vni=7)
+    vni = {"payload": {"base": "th", "offset": 96, "len": 24}}
+    for value, passes in ((7, False), (8, True)):
+        assert ruleset([match(vni, value), DROP]).at("forward", outer, FORWARDED).passes is passes
+
+
+def test_iptables_matches_are_read_from_words():
+    tables = ruleset([{"xt": {"type": "match", "name": "conntrack"}}, DROP])
+    assert tables.at("forward", PING, FORWARDED).perhaps  # these words do not say which state
+    items = {
+        "nftables": [{"chain": {"family": "ip", "table": "t", "name": "f", "hook": "forward", "prio": 0}}]
+    }
+    expr = [{"xt": {"type": "match", "name": "conntrack"}}, DROP]
+    rule = {"family": "ip", "table": "t", "chain": "f", "handle": 3, "expr": expr}
+    text = json.dumps({"nftables": [*items["nftables"], {"rule": rule}]})
+    words = "table ip t { # handle 1\n\t\tct state new counter packets 1 bytes 2 drop # handle 3"
+    found = parse_ruleset(text, words).at("forward", PING, FORWARDED)
+    assert (found.passes, found.rule) == (False, "ct state new drop")
+
+
+def tables(**given: object) -> dict[str, object]:
+    empty = {"links": "[]", "neighbours": "[]", "fdb": "[]", "qdiscs": "[]", "nft": "", "rules": ""}
+    rest: dict[str, object] = {"filters": [], "settings": {}, "listeners": [], "missing": {}}
+    return {**empty, **rest, **given}
+
+
+def link(name: str, index: int, flags: str = "UP LOWER_UP", **more: object) -> dict[str, object]:
+    return {"ifindex": index, "ifname": name, "flags": flags.split(), "mtu": 1500, "addr_info": [], **more}
+
+
+# As tc of iproute2 6.15 prints it: a member `match` for each key, and an empty item for the hash table.
+U32 = """[{"protocol":"ip","pref":9,"kind":"u32","chain":0},
+{"protocol":"ip","pref":9,"kind":"u32","chain":0,"options":{"fh":"800:","ht_divisor":1}},
+{"protocol":"ip","pref":9,"kind":"u32","chain":0,"options":{"fh":"800::800","order":2048,
+"match":{"value":"110000","mask":"ff0000","offmask":"","off":8},
+"match":{"value":"c0000202","mask":"ffffffff","offmask":"","off":16},
+"actions":[{"order":1,"kind":"mirred","mirred_action":"redirect","direction":"egress","to_dev":"hole",
+"control_action":{"type":"stolen"}}]}}]"""
+
+
+def machine(hole: str) -> Machine:
+    veth: dict[str, Any] = {"linkinfo": {"info_kind": "veth"}}
+    there = tables(
+        links=json.dumps(
+            [link("eth0", 2, link_index=9, **veth), link("hole", 3, hole, link="hole-x", **veth)]
+        ),
+        filters=[{"device": "eth0", "place": "egress", "text": U32}],
+        qdiscs='[{"kind":"netem","dev":"eth0","root":true,"options":{"limit":1000}},{"kind":"clsact","dev":"eth0"}]',
+    )
+    told = {"namespaces": {"": there}, "machine": {"boot": "b", "holders": []}}
+    return parse_machine(ONE, told)
+
+
+def test_a_filter_takes_what_all_its_keys_match():
+    here = machine("DOWN")
+    udp = Packet(ip_address("192.0.2.1"), ip_address("192.0.2.2"), "udp", 100, 8285)
+    found = follow(here, here.own, "eth0", "egress", udp)
+    assert found is not None
+    assert found.ends == "hole is down"
+    for other in (
+        Packet(udp.source, ip_address("192.0.2.3"), "udp", 100),
+        Packet(udp.source, udp.destination, "tcp", 100),
+    ):
+        assert follow(here, here.own, "eth0", "egress", other) is None
+    assert follow(here, here.own, "eth0", "ingress", udp) is None
+
+
+def test_a_detour_that_leads_nowhere_says_where_it_ends():
+    here = machine("UP LOWER_UP")
+    udp = Packet(ip_address("192.0.2.1"), ip_address("192.0.2.2"), "udp", 100, 8285)
+    found = follow(here, here.own, "eth0", "egress", udp)
+    assert found is not None
+    assert found.ends == "the other end of hole is elsewhere"
+
+
+def test_of_queueing_disciplines_those_that_do_more_are_found():
+    here = machine("DOWN")
+    queue = shaping(here.own, "eth0")
+    assert queue is not None
+    assert str(queue) == "qdisc netem (limit 1000)"
+
+
+MARK = 0x8BADF00D
+
+
+def ipv4(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    ends = ip_address(source).packed + ip_address(destination).packed
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0) + ends + payload
+
+
+def ipv6(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    ends = ip_address(source).packed + ip_address(destination).packed
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
+
+
+def echo(kind: int = 8) -> bytes:
+    data = struct.pack("!IH", MARK, 5) + bytes(range(50))
+    return struct.pack("!BBHHH", kind, 0, 0, 1, 5) + data
+
+
+INNER = ipv4("10.2.1.2", "10.2.2.2", 1, echo())
+OUTER = "192.168.50.11", "192.168.50.12"
+UDP = struct.pack("!HHHH", 8285, 8285, 0, 0)
+ETHERNET = bytes(12) + b"\x08\x00"
+VXLAN = struct.pack("!II", 1 << 27, 1 << 8)
+SHAPES = {
+    "plain": INNER,
+    "udp": ipv4(*OUTER, 17, UDP + INNER),
+    "vxlan": ipv4(*OUTER, 17, UDP + VXLAN + ETHERNET + INNER),
+    "vxlan over IPv6": ipv6("fd00::1", "fd00::2", 17, UDP + VXLAN + ETHERNET + INNER),
+    "ipip": ipv4(*OUTER, 4, INNER),
+}
+
+
+def accepts(program: list[tuple[int, int, int, int]], data: bytes) -> bool:
+    """What the kernel does with a classic packet filter (Documentation/networking/filter.rst)."""
+    at, a = 0, 0
+    while True:
+        code, if_true, if_false, k = program[at]
+        if code == BPF_RET:
+            return k > 0
+        if code == BPF_LD_W_ABS:
+            if k + 4 > len(data):
+                return False
+            a = int.from_bytes(data[k : k + 4])
+            at += 1
+        else:
+            assert code == BPF_JEQ
+            at += 1 + (if_true if a == k else if_false)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_probe_is_found_in_whatever_carries_it(shape):
+    marks = Marks(MARK, "icmp", 4)
+    data = SHAPES[shape]
+    program = accepting(marks.values(), marks.offsets())
+    assert accepts(program, data)
+    assert not accepts(program, data.replace(struct.pack("!I", MARK), bytes(4)))
+    assert len(program) < 4096  # BPF_MAXINSNS
+    (found,) = marks.read(ONE, "", [{"device": "eth0", "way": "in", "at": 1.5, "data": data.hex()}])
+    assert (found.kind, found.number, found.whole) == ("probe", 5, True)
+    assert (str(found.source), str(found.destination)) == ("10.2.1.2", "10.2.2.2")
+    assert (found.outer is None) == (shape == "plain")
+
+
+def test_answers_and_errors_are_told_from_probes():
+    def kind(marks: Marks, data: bytes) -> tuple[str, int]:
+        assert accepts(accepting(marks.values(), marks.offsets()), data)
+        (found,) = marks.read(ONE, "", [{"device": "eth0", "way": "in", "at": 0, "data": data.hex()}])
+        return found.kind, found.number
+
+    icmp = Marks(MARK, "icmp", 4)
+    assert kind(icmp, ipv4("10.2.2.2", "10.2.1.2", 1, echo(0))) == ("answer", 5)
+    error = struct.pack("!BBHI", 3, 1, 0, 0) + INNER[:48]
+    assert kind(icmp, ipv4("10.2.1.1", "10.2.1.2", 1, error)) == ("error", 5)
+    tcp = Marks(MARK, "tcp", 4, from_port=61000)
+    syn = struct.pack("!HHII", 61003, 3306, MARK, 0) + bytes(8)
+    assert kind(tcp, ipv4("10.2.1.2", "10.2.2.2", 6, syn)) == ("probe", 3)
+    both = struct.pack("!HHII", 3306, 61003, 99, MARK + 1) + bytes(8)
+    assert kind(tcp, ipv4("10.2.2.2", "10.2.1.2", 6, both)) == ("answer", 3)
+    six = Marks(MARK, "icmp", 6)
+    assert kind(six, ipv6("fd00::1", "fd00::2", 58, echo(128))) == ("probe", 5)
+    assert kind(six, ipv6("fd00::2", "fd00::1", 58, echo(129))) == ("answer", 5)
+
+
+def test_a_changed_payload_is_noticed():
+    data = INNER[:-1] + b"\xff"
+    (found,) = Marks(MARK, "icmp", 4).read(
+        ONE, "", [{"device": "eth0", "way": "in", "at": 0, "data": data.hex()}]
+    )
+    assert not found.whole
+
+
+def known() -> Known:
+    return Known(
+        {ONE: [ip_address("192.168.50.11"), ip_address("fd00::11")], TWO: [ip_address("192.168.50.12")]},
+        [pod("mysql01")],
+        [Container("web", ONE, 77, (ip_address("10.2.1.9"),))],
+    )
+
+
+def test_ends_are_pods_machines_containers_and_addresses():
+    there = known()
+    assert find_end(ONE, there, 4).address == ip_address("192.168.50.11")
+    assert find_end(ONE, there, 6).address == ip_address("fd00::11")
+    container = find_end(f"{ONE}/web", there, 4)
+    assert (container.namespace, there.process(container)) == ("web", 77)
+    own = find_end("mysql01", there, 4)
+    assert own == find_end(str(own.address), there, 4)
+    assert find_end("fd00::11", there, 4).machine == ONE
+    assert find_end("8.8.8.8", there, 4).machine == ""
+
+
+def test_what_is_no_end_says_what_there_is():
+    with pytest.raises(Unfit, match="nosuch is no pod") as failed:
+        find_end("nosuch", known(), 4)
+    assert "mysql01" in failed.value.hint
+    with pytest.raises(LabError, match=f"{TWO} has no IPv6 address"):
+        find_end(TWO, known(), 6)
+    silent = Known({}, [], silent={ONE: "its container is paused"})
+    with pytest.raises(
+        LabError, match=f"whether there is a pod web is not known: {ONE}: its container is paused"
+    ):
+        find_end("web", silent, 4)
+
+
+def test_what_a_person_reads_names_the_hop_and_the_command():
+    it = world("udp")
+    it.change_link(TWO, "docker0", up=False)
+    text = rendered(
+        Asked("web", "db"), it.start, it.end, it.trace(nothing_after(TWO, "eth0", "in")), width=120
+    )
+    assert "LINK_DOWN at minion2" in text
+    assert "fix:      lab exec minion2 -- ip link set dev docker0 up" in text
+    assert "20 probes sent, 0 answered." in text
+    assert all(len(line) <= 120 for line in text.splitlines() if "fix:" not in line and "so:" not in line)
