@@ -19,7 +19,8 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     if not report.failed:
         BUNDLES.forget()
         return
-    for found in _labs_of(item):
+    # One that several fixtures hand on is one all the same.
+    for found in {lab.name: lab for lab in _labs_of(item)}.values():
         BUNDLES.leave(found, call.excinfo.value if call.excinfo else "")
         report.sections += [section for node in found.nodes for section in _last_words(found, node)]
     report.user_properties += [(BUNDLE, file) for file in BUNDLES.take()]

@@ -50,6 +50,13 @@ def test_opened(lab_engine):
     assert len(list((tmp_path / "elsewhere").iterdir())) == 2
 
 
+def test_a_lab_that_one_fixture_hands_on_to_another_is_in_one_bundle(tmp_path: Path) -> None:
+    tests = "import pytest\n@pytest.fixture\ndef worn(lab): return lab\ndef test_a(worn): assert False\n"
+    run = Run(tmp_path, tests)
+    assert list(run.named) == ["test_it.py::test_a"], run.output
+    assert len(list((tmp_path / "lab-bundles").iterdir())) == 1
+
+
 ASKED = """
 def test_a(lab, lab_engine):
     from lab import wait
