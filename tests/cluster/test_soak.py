@@ -2,23 +2,31 @@
 
 import json
 import os
+import re
 import signal
+from contextlib import nullcontext
 from ipaddress import IPv4Interface
 
 import pytest
 import yaml
 
 from lab import spec, threads, wait
+from lab.cli.group import run
 from lab.cluster import Lab
 from lab.events import Reporter
 from lab.faults import control
+from lab.observe import PASSWORD
+from lab.observe.parse import parse_environment
 from lab.pytest_plugin.labs import temporary_lab
+from lab.soak import schedule
 from lab.soak.invariants import is_whole, violations
 from lab.soak.play import play
-from lab.soak.schedule import Entry, Round
+from lab.soak.schedule import Entry, Round, Schedule
 from lab.soak.settle import settle
 from lab.soak.timeline import events
+from lab.soak.workload import DATAGRAMS, PORTS
 from tests.lab.manifests import TUTORIAL_POD
+from tests.unpacked import raw, unpacked
 
 pytestmark = pytest.mark.cluster
 
@@ -46,9 +54,12 @@ FIXED = Round(
 )
 
 
+WANTED = spec.load(json.dumps(LAB), "soak.yaml")
+
+
 @pytest.fixture(scope="module")
 def small(engine):
-    with temporary_lab(engine, spec.load(json.dumps(LAB), "soak.yaml")) as outcome:
+    with temporary_lab(engine, WANTED) as outcome:
         yield outcome.lab
 
 
@@ -91,6 +102,66 @@ def test_machines_write_down_what_becomes_of_a_lease_and_the_subnet_that_follows
     first = IPv4Interface(has).network.network_address
     assert any(kind == "address" and f"flannel.1 inet {first}/" in text for kind, text in told)
     assert any(kind == "subnet.env" and f"FLANNEL_SUBNET={has}" in text for kind, text in told)
+
+
+PANICS = "[Service]\nExecStartPre=/bin/echo panic: as one of Go\n"
+DROP_IN = "/run/systemd/system/flanneld.service.d/panics.conf"
+
+
+@pytest.fixture
+def panicking(small):
+    """The lab, whose flanneld on `a` says at each start that it has panicked."""
+    node = small.node("a")
+    write = 'mkdir -p "${0%/*}" && printf %s "$1" > "$0" && systemctl daemon-reload'
+    node.run(["sh", "-c", write, DROP_IN, PANICS])
+    yield small
+    node.run(["sh", "-c", 'rm "$0" && systemctl daemon-reload', DROP_IN])
+
+
+def test_a_search_that_finds_something_leaves_a_bundle_with_all_that_is_known_of_the_round(
+    panicking, tmp_path, monkeypatch, capsys
+):
+    planned = Schedule(rounds=(Round(faults=(Entry(at=1, fault="daemon-restart", targets=("a",)),)),))
+    (tmp_path / "schedule.yaml").write_text(schedule.written(planned))
+    monkeypatch.setattr("lab.cli.soak.lock.held", lambda *_: nullcontext())  # which who made the lab has
+    into = ["--bundle", str(tmp_path / "why.tar.gz"), "--tries", "0", "--json"]
+    assert run(["soak", "--name", panicking.name, "--replay", str(tmp_path / "schedule.yaml"), *into]) == 1
+    (told,) = json.loads(capsys.readouterr().out)["rounds"]
+    assert [(item["kind"], item["subject"]) for item in told["violations"]] == [("panic", "a")]
+
+    found, files = unpacked(tmp_path / "why.tar.gz"), raw(tmp_path / "why.tar.gz")
+    listed = {item["path"]: item for item in json.loads(found["contents.json"])["files"]}
+    assert listed.keys() == files.keys() - {"index.html", "contents.json"}
+    assert [path for path, item in listed.items() if item["size"] != len(files[path])] == []
+    assert found["why.txt"] == "lab soak: round 1 did not hold (panic): daemon-restart\n"
+
+    # What was done, and what came of it.
+    assert schedule.read(_written(tmp_path, found["soak/schedule.yaml"])) == planned
+    assert "panic: a: expected no program that panics; seen: panic: as one of Go" in found["soak/round.txt"]
+    assert re.search(r"(?m)^ *1\.\d+ +a +fault +daemon-restart is done$", found["soak/timeline.txt"])
+    assert re.search(r"(?m)^ *\d+\.\d+ +a +log +echo: panic: as one of Go$", found["soak/timeline.txt"])
+    assert re.search(r"(?m)^\S+ \S+ a .*panic: as one of Go$", found["timeline.log"])
+    assert json.loads(found["faults.json"])["faults"] == []  # all had been ended by then
+    assert {item["kind"] for item in json.loads(found["checks.json"])["findings"]} == {"pass"}
+
+    # The machines, and what the search itself has sent between them.
+    assert "panic: as one of Go" in found["nodes/a/journal/flanneld.log"]
+    assert json.loads(found["nodes/m/etcd/keys.json"])["keys"]
+    for name in panicking.nodes:
+        assert listed[f"nodes/{name}/network/links.txt"]["exitStatus"] == 0
+        assert f"packets/{name}-eth0.pcap" in files
+    far = parse_environment(found["nodes/b/flannel/subnet.env"])["FLANNEL_SUBNET"]
+    assert f" > {IPv4Interface(far).ip}.{PORTS[DATAGRAMS]}: " in found["packets/a-eth0.log"]
+
+    assert "soak/timeline.txt" in found["index.html"]
+    (password,) = {pod.environment[PASSWORD] for pod in WANTED.pods}
+    assert [path for path, text in found.items() if password in text] == []
+
+
+def _written(folder, text):
+    path = folder / "again.yaml"
+    path.write_text(text)
+    return path
 
 
 def test_a_row_that_a_server_forgets_is_told(small):

@@ -1,6 +1,8 @@
 """When a bundle is written, by which verb, and where to."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -190,6 +192,32 @@ def test_a_round_of_a_search_that_does_not_hold_leaves_one_bundle_about_what_was
     assert "the network of centos-minion01" in found["soak/round.txt"]
     assert schedule.read(_written(tmp_path, found["soak/schedule.yaml"])).rounds == (played[0],)
     assert "soak/schedule.yaml" in found["index.html"]
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(("options", "kept"), [([], ["demo"]), (["--no-packets"], [])])
+def test_machines_keep_their_packets_while_a_search_goes_on_unless_nobody_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], kept: list[str]
+) -> None:
+    keeping: list[str] = []
+
+    @contextmanager
+    def recording(lab: Lab, _progress: Reporter) -> Iterator[None]:
+        keeping.append(lab.name)
+        yield
+        keeping.remove(lab.name)
+
+    def play(*_: object) -> Evidence:
+        assert keeping == kept
+        return Evidence(applied=())
+
+    monkeypatch.setattr("lab.cli.soak.recording", recording)
+    monkeypatch.setattr("lab.cli.soak.play", play)
+    monkeypatch.setattr("lab.soak.search.restore", lambda *_, **__: None)
+    (tmp_path / "schedule.yaml").write_text(ROUND)
+    run(["up"])
+    assert run(["soak", "--replay", "schedule.yaml", *options]) == 0
+    assert keeping == []
 
 
 def _written(folder: Path, text: str) -> Path:
