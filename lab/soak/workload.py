@@ -81,12 +81,13 @@ def wanted(spec: LabSpec, gateways: Mapping[str, IPv4Address], pods: Iterable[Ru
 
 def _recorded(spec: LabSpec, node: NodeSpec) -> Mapping[str, Any]:
     commands: dict[str, list[str]] = {}
+    watches: dict[str, str] = {}
     files: dict[str, str] = {}
     urls: dict[str, str] = {}
     if node.runs("etcd") and spec.etcd_api == "v2":
         commands[ETCD] = ["etcdctl", "watch", "--forever", "--recursive", spec.etcd_prefix]
     elif node.runs("etcd"):
-        commands[ETCD] = ["etcdctl", "watch", "--prefix", f"{spec.etcd_prefix}/", "--write-out=json"]
+        watches[ETCD] = f"{spec.etcd_prefix}/"
     if node.runs("flanneld") or node.runs("docker"):
         monitor = ["ip", "-o", "monitor", "label", "link", "address", "route", "neigh", "rule"]
         commands[KERNEL] = ["sh", "-c", ADDRESSES, "sh", *monitor]
@@ -95,7 +96,7 @@ def _recorded(spec: LabSpec, node: NodeSpec) -> Mapping[str, Any]:
     url = monitor_url([*spec.flanneld_options, *node.flanneld.options])
     if node.runs("flanneld") and node.flanneld.program is None and url:
         urls[READY] = f"{url}/readyz"
-    return {"out": RECORD, "commands": commands, "files": files, "urls": urls}
+    return {"out": RECORD, "commands": commands, "watches": watches, "files": files, "urls": urls}
 
 
 def cut_records(spec: LabSpec, told: Told) -> frozenset[str]:

@@ -5,8 +5,13 @@ import re
 
 import pytest
 
-from lab import checks
+from lab import checks, wait
+from lab.deadlines import patience
 from lab.node.etcd import CREATE_USERS
+from lab.soak import workload
+from lab.soak.history import changes
+from lab.soak.programs import Programs
+from lab.soak.records import lines_of
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 from tests.unpacked import unpacked
@@ -47,6 +52,33 @@ def test_a_bundle_has_the_keys_of_an_etcd_with_tls_and_users_and_nothing_that_le
     assert len(secret) == 2
     secret += node.run(["sed", "1d;$d", "/etc/overlay-lab/etcd/node-key.pem"]).text.split()
     assert [path for path, text in found.items() if any(each in text for each in secret)] == []
+
+
+def test_a_search_sees_what_became_of_keys_while_its_watch_was_not_let_in(three_members):
+    """As after a restart of etcd, which then knows no token any more: at times the watch ends."""
+    node, other = three_members.node("node2"), three_members.node("node3")
+    asked = workload.wanted(three_members.spec, {}, ())["node2", workload.RECORDER]
+    key = f"{three_members.spec.etcd_prefix}/seen"
+
+    def seen() -> list[tuple[str, str | None]]:
+        told = lines_of("node2", node.run(["cat", workload.RECORD]).text, 0.0)
+        return [(change.key, change.value) for change in changes(told)]
+
+    def everything() -> bool | wait.NotYet:
+        return seen() == [(key, "now"), (key, None)] or wait.NotYet(seen())
+
+    only = {("node2", workload.RECORDER): {**asked, "commands": {}, "files": {}, "urls": {}}}
+    with Programs(three_members, only) as programs:
+        node.run(["systemctl", "stop", "etcd"])
+        try:
+            node.run(["pkill", "-KILL", "-x", "etcdctl"], check=False)  # it may have ended by itself
+            other.run(["etcdctl", "put", key, "now"])
+            other.run(["etcdctl", "del", key])
+        finally:
+            node.start_service("etcd")
+        wait.until(everything, what="the watch to tell all", timeout=30 * patience())
+        assert set(programs.end()) == set(only)
+    node.run(["rm", workload.RECORD])
 
 
 def test_etcd_with_tls_and_users_lets_in_nobody_else(three_members):

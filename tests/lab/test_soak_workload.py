@@ -1,6 +1,7 @@
 """The programs that a search runs on machines, and what is made of what they tell."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -165,8 +166,9 @@ def test_what_a_machine_shows_is_written_down_when_it_is_something_else(tmp_path
         wait.until(there, what="it to be written down", timeout=60)
 
     with answering(answers) as url:
-        asked = {"out": str(out), "commands": {"kernel": command}, "files": {"env": str(file)}}
-        with talking("record", {**asked, "urls": {"ready": url}}) as (talk,):
+        asked = {"out": str(out), "commands": {"kernel": command}, "watches": {}}
+        shows = {"files": {"env": str(file)}, "urls": {"ready": url}}
+        with talking("record", {**asked, **shows}) as (talk,):
             shown(("kernel", "one"), ("kernel", "two"), ("env", None), ("ready", "200 flanneld is ready"))
             file.write_text("A=1\n")
             answers.append((503, "not yet"))
@@ -182,7 +184,8 @@ def test_what_a_machine_shows_is_written_down_when_it_is_something_else(tmp_path
 
 def test_a_command_that_ends_is_begun_anew_and_none_outlives_its_recorder(tmp_path: Path) -> None:
     out = tmp_path / "record"
-    asked = {"out": str(out), "commands": {"x": ["sh", "-c", "echo $$"]}, "files": {}, "urls": {}}
+    asked: dict[str, Any] = {"watches": {}, "files": {}, "urls": {}}
+    asked |= {"out": str(out), "commands": {"x": ["sh", "-c", "echo $$"]}}
     stays = {
         **asked,
         "out": str(tmp_path / "other"),
@@ -205,6 +208,41 @@ def test_a_command_that_ends_is_begun_anew_and_none_outlives_its_recorder(tmp_pa
             return not Path(f"/proc/{pid}/cwd").exists() or wait.NotYet("it runs")
 
         wait.until(gone, what="sleep to end", timeout=60)
+
+
+ETCDCTL = """\
+#!/bin/sh
+case "$*" in
+  get*) {get} ;;
+  *--rev=8) echo '{{"Header": {{}}, "Events": [{{"kv": {{"mod_revision": 9}}}}], "CompactRevision": 0}}' ;;
+  *--rev=10) echo '{{"Header": {{}}, "Events": null, "CompactRevision": 12, "Canceled": true}}' ;;
+  *) echo "$*"; exec sleep 600 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("get", "last"),
+    [
+        ("""echo '{"header": {"revision": 7}}'""", " --rev=12"),  # what is before that was compacted
+        ("echo no; exit 1", ""),
+    ],
+)
+def test_a_watch_that_ends_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, get: str, last: str
+) -> None:
+    etcdctl, out = tmp_path / "etcdctl", tmp_path / "record"
+    etcdctl.write_text(ETCDCTL.format(get=get))
+    etcdctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asked: dict[str, Any] = {"out": str(out), "commands": {}, "files": {}, "urls": {}}
+    with talking("record", {**asked, "watches": {"etcd": "/x/"}}):
+
+        def there() -> bool | wait.NotYet:
+            said = [line.text for line in lines_of("a", out.read_text(), 0.0)]
+            return f"watch --prefix /x/ --write-out=json{last}" in said or wait.NotYet(said)
+
+        wait.until(there, what="a watch that goes on", timeout=60)
 
 
 def test_a_record_that_a_reboot_has_cut_is_read_up_to_there() -> None:
@@ -279,9 +317,7 @@ def test_each_machine_is_asked_for_what_it_has(options: list[str], urls: Mapping
     lab = SPEC.model_copy(update={"flanneld_options": (*SPEC.flanneld_options, *options)})
     asked = workload.wanted(lab, {}, ())
     assert set(asked) == {(name, "record") for name in (MASTER, ONE, TWO)}
-    assert asked[MASTER, "record"]["commands"] == {
-        "etcd": ["etcdctl", "watch", "--prefix", "/coreos.com/network/", "--write-out=json"]
-    }
+    assert asked[MASTER, "record"]["watches"] == {"etcd": "/coreos.com/network/"}
     assert asked[ONE, "record"]["urls"] == urls
     assert set(asked[ONE, "record"]["commands"]) == {"kernel", "fdb"}
 

@@ -1,10 +1,11 @@
 """Writes down what this machine shows, with the time: what commands print, files hold and URLs answer.
 
-Argument: {"out": PATH, "commands": {NAME: ARGV}, "files": {NAME: PATH}, "urls": {NAME: URL}}. The file at
-`out` gets lines of JSON: [MONOTONIC, NAME, TEXT]. Of a command that is each line that it prints, and of a
-file or a URL what is there, whenever that is something else than before; null where a file or an answer is
-missing. A command that ends is begun anew. Times are of CLOCK_MONOTONIC, which all machines of an engine
-share.
+Argument: {"out": PATH, "commands": {NAME: ARGV}, "watches": {NAME: PREFIX}, "files": {NAME: PATH}, "urls":
+{NAME: URL}}. The file at `out` gets lines of JSON: [MONOTONIC, NAME, TEXT]. Of a command that is each line
+that it prints, and of a file or a URL what is there, whenever that is something else than before; null where
+a file or an answer is missing. A command that ends is begun anew. A watch is the command `etcdctl watch` of
+the keys below a prefix, from now on; begun anew it goes on where it was. Times are of CLOCK_MONOTONIC, which
+all machines of an engine share.
 
 It prints {"ready": true} once it writes, {"now": MONOTONIC} when it is given a line, and {"left_out": N}
 when it is given an empty one, or no more, and ends. The file outlives it, as when this machine reboots.
@@ -19,7 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +32,8 @@ PATIENCE = 1.0
 
 MOST = 20_000
 """Lines; those after them are counted."""
+
+JSON = "--write-out=json"
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h."""
@@ -75,11 +78,27 @@ class Commands:
     def follow(self, name: str, argv: list[str]) -> None:
         """Write down what a command prints, until it is over."""
         while (process := self._begin(name, argv)) is not None:
-            for line in process.stdout or ():
-                if text := line.rstrip():
-                    self._record.write(name, text)
-            process.wait()
-            self._over.wait(EVERY)
+            for _ in self._written(name, process):
+                pass
+
+    def watch(self, name: str, prefix: str, first: int | None) -> None:
+        """Write down what becomes of keys from this revision on, or from now on, until it is over.
+
+        A watch ends where its user cannot have another token, as at times while etcd restarts.
+        """
+        argv = ["etcdctl", "watch", "--prefix", prefix, JSON]
+        while (process := self._begin(name, [*argv, f"--rev={first}"] if first else argv)) is not None:
+            for text in self._written(name, process):
+                first = following(text) or first
+
+    def _written(self, name: str, process: "subprocess.Popen[str]") -> Iterator[str]:
+        """Each line that is written down; at the end there is time for another begin."""
+        for line in process.stdout or ():
+            if text := line.rstrip():
+                self._record.write(name, text)
+                yield text
+        process.wait()
+        self._over.wait(EVERY)
 
     def _begin(self, name: str, argv: list[str]) -> "subprocess.Popen[str] | None":
         with self._lock:
@@ -103,6 +122,29 @@ class Commands:
             self._over.set()
             for process in self._running.values():
                 process.kill()
+
+
+def upcoming(prefix: str) -> int | None:
+    """The revision that etcd will have next; None where it does not say."""
+    argv = ["etcdctl", "get", "--prefix", "--limit=1", prefix, JSON]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        return int(json.loads(done.stdout)["header"]["revision"]) + 1
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def following(text: str) -> int | None:
+    """The revision that comes after a line of a watch; None where the line tells none.
+
+    Of a watch that asks for what was compacted, that is the first of which there is something left.
+    """
+    try:
+        told = json.loads(text)
+        after = [event["kv"]["mod_revision"] + 1 for event in told["Events"] or ()]
+        return max(after, default=told["CompactRevision"]) or None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def look(record: Record, over: threading.Event, name: str, ask: Callable[[], str | None]) -> None:
@@ -137,6 +179,8 @@ def answer(url: str) -> str | None:
 def main(asked: Mapping[str, Any]) -> None:
     """Write from the beginning to an empty line."""
     over = threading.Event()
+    # Before it is ready: nothing of what follows is to be missed, however long a watch takes to begin.
+    watches = [(name, prefix, upcoming(prefix)) for name, prefix in asked["watches"].items()]
     with Path(asked["out"]).open("w", encoding="utf-8") as file:
         record = Record(file)
         commands = Commands(record, over)
@@ -144,6 +188,7 @@ def main(asked: Mapping[str, Any]) -> None:
         looks += [(name, lambda url=url: answer(url)) for name, url in asked["urls"].items()]
         tasks = [threading.Thread(target=look, args=(record, over, *each)) for each in looks]
         tasks += [threading.Thread(target=commands.follow, args=each) for each in asked["commands"].items()]
+        tasks += [threading.Thread(target=commands.watch, args=each) for each in watches]
         for task in tasks:
             task.start()
         say({"ready": True})
