@@ -27,6 +27,7 @@ __all__ = [
     "IMAGE_CARRIED",
     "INPUT_ENDS",
     "JOINED",
+    "LOOK",
     "PACKET",
     "POD_ANSWERS",
     "QUESTION",
@@ -133,6 +134,9 @@ IMAGE_CARRIED = Deadline(3600)
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
+
+LOOK = Deadline(6)
+"""For any one thing that `lab doctor` asks of a machine: what hangs is what it is to find."""
 
 BUNDLED = Deadline(15)
 """For any one question whose answer goes into a bundle: what hangs is what the bundle is to tell of."""

@@ -26,6 +26,10 @@ VERBS: Mapping[str, Verb] = {
     "check": Verb(
         "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
     ),
+    "doctor": Verb(
+        "doctor",
+        "Say what is wrong with this host and a lab, by what it is seen, and which command mends it.",
+    ),
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
     "engine": Verb("images", "The Docker engine, if the lab started it."),
     "exec": Verb("nodes", "Run a command on a machine."),

@@ -11,6 +11,7 @@ __all__ = [
     "CA",
     "CERTIFICATE",
     "CLIENT",
+    "CLIENT_PORT",
     "CREATE_USERS",
     "KEY",
     "Certificate",

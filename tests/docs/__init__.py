@@ -7,6 +7,7 @@ from typing import Final
 
 from flanneld_py.options.table import table as table_of_flags
 from lab.checks.table import table as table_of_checks
+from lab.doctor.table import table as table_of_diagnoses
 from lab.faults.table import table as table_of_faults
 from lab.spec.document import json_schema
 from tests.docs import benchmarks
@@ -15,6 +16,7 @@ __all__ = ["LAB_FILE_SCHEMA", "PAGES", "TABLES", "schema_text", "written"]
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "checks": table_of_checks,
+    "diagnoses": table_of_diagnoses,
     "faults": table_of_faults,
     "flags": table_of_flags,
     "machine": benchmarks.machine,

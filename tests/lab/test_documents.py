@@ -20,10 +20,12 @@ from lab.bundle.contents import bundle_of
 from lab.cli.common import as_text
 from lab.cli.group import cli, run
 from lab.cluster import plan
+from lab.doctor.registry import diagnose
 from lab.engine import Engine
 from lab.images import Listed
 from lab.observe import Observation
 from lab.render import documents
+from lab.render.doctor import document as doctor_document
 from lab.render.soak import document as soak_document
 from lab.render.trace import document as trace_document
 from lab.soak.evidence import Evidence
@@ -35,6 +37,7 @@ from lab.trace.model import Point
 from lab.tutorial import replay
 from tests.lab import test_fault_status, trace_world
 from tests.lab.bundles import bundled_lab, evidence
+from tests.lab.doctor_cases import case
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, pretended_world
 from tests.lab.test_trace import nothing_after
@@ -53,6 +56,7 @@ VERBS = {
     "bundle": {"bundle"},
     "check": {"check"},
     "trace": {"trace"},
+    "doctor": {"doctor"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
     "soak": {"soak"},
@@ -156,6 +160,8 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     "check of a lab that is wrong": ("check", lambda: documents.check(checks.judge(wrong()), failures=True)),
     "up": ("up", lambda: documents.up(SPEC, True, checks.judge(observation()))),
     "plan": ("plan", planned),
+    "doctor": ("doctor", lambda: doctor_document(diagnose(case(wrong())), "tutorial")),
+    "doctor without a lab": ("doctor", lambda: doctor_document([], None)),
     "soak": ("soak", lambda: soak_document([Outcome(1, Round(faults=()), Evidence(()), ())], 7)),
     "validated": ("validated", lambda: documents.validated({"a.yaml": (), "b.yaml": ("b.yaml: x",)})),
     "removed": ("removed", lambda: documents.removed(["volume x"])),

@@ -1,0 +1,1 @@
+"""Every diagnosis: one function each, in the file of its subject."""
