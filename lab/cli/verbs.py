@@ -28,7 +28,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "doctor": Verb(
         "doctor",
-        "Say what is wrong with this host and a lab, by what it is seen, and which command mends it.",
+        "Say what is wrong with this host and a lab, how that shows, and which command mends it.",
     ),
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
     "engine": Verb("images", "The Docker engine, if the lab started it."),

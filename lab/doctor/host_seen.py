@@ -7,7 +7,10 @@ from ipaddress import IPv4Network, IPv6Network
 from lab.doctor.nftables import Ruleset
 from lab.doctor.seen import Folder
 
-__all__ = ["Bridge", "Engine", "Host", "Image", "OtherLab", "Route"]
+__all__ = ["HOST", "Bridge", "Engine", "Host", "Image", "OtherLab", "Route"]
+
+HOST = "host"
+"""The subject of a diagnosis about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,6 @@ class Host:
     """How many somebody may have (fs.inotify.max_user_instances)."""
     inotify_used: int | None = None
     """How many root has."""
-    inotify_watches: int | None = None
     files_open: int | None = None
     files_max: int | None = None
     """Of all processes (fs.file-nr)."""
@@ -96,11 +98,13 @@ class Host:
     """Since the host has booted."""
     routes: tuple[Route, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    here: bool = True
+    """Whether all of that is about the engine's machine, and not another."""
     bridged_filtered: bool = False
     """Whether frames that a bridge forwards pass the packet filter (br_netfilter)."""
     rules: Ruleset | None = None
-    capabilities: frozenset[str] | None = None
-    """Those that a container can be given here: the bounding set."""
+    lacks: tuple[str, ...] = ()
+    """Capabilities that a machine of the lab needs and the engine itself does not have."""
     labs: tuple[OtherLab, ...] = ()
     images: tuple[Image, ...] = ()
     newest_source: float | None = None

@@ -7,7 +7,7 @@ docs/doctor.md.
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
@@ -16,7 +16,16 @@ from lab.doctor.case import Case
 from lab.doctor.host_seen import Host
 from lab.doctor.model import Diagnosis, Found, Layer, Severity
 
-__all__ = ["Rule", "about_host", "cluster_rules", "diagnose", "diagnose_host", "diagnosis", "every_rule"]
+__all__ = [
+    "Rule",
+    "about_host",
+    "cluster_rules",
+    "diagnose",
+    "diagnose_host",
+    "diagnosis",
+    "every_rule",
+    "in_order",
+]
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*")
 
@@ -107,13 +116,14 @@ def every_rule() -> tuple[Rule[Host] | Rule[Case], ...]:
 
 def diagnose(case: Case) -> list[Diagnosis]:
     """What is to be said of a cluster: the most fundamental first, what must be mended before what is not."""
-    return _sorted(item for rule in cluster_rules() for item in rule.diagnoses(case))
+    return in_order(item for rule in cluster_rules() for item in rule.diagnoses(case))
 
 
 def diagnose_host(host: Host, *, start: bool = False) -> list[Diagnosis]:
     """The same of the host; with `start`, by those that may be why `lab up` has failed."""
-    return _sorted(item for rule in host_rules() if rule.start or not start for item in rule.diagnoses(host))
+    return in_order(item for rule in host_rules() if rule.start or not start for item in rule.diagnoses(host))
 
 
-def _sorted(found: Iterator[Diagnosis]) -> list[Diagnosis]:
+def in_order(found: Iterable[Diagnosis]) -> list[Diagnosis]:
+    """What must be mended first, and each kind from the ground up."""
     return sorted(found, key=lambda item: (item.severity is Severity.NOTE, item.layer))

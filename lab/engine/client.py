@@ -51,6 +51,8 @@ ABOUT_ITS_MACHINE = (
     "Driver",
     "CgroupDriver",
     "CgroupVersion",
+    "DockerRootDir",
+    "SystemTime",
     "Warnings",
 )
 """Members of the engine's `GET /info`."""
