@@ -12,12 +12,14 @@ from lab import checks, host, render, spec, status
 from lab.bundle.destination import Destination
 from lab.cli.bundles import bundle_option, explain, witness_for
 from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
+from lab.cli.explaining import tell_why, tell_why_checks_fail, telling_why
 from lab.cluster import Lab, lifecycle
-from lab.engine import Engine
+from lab.engine import Engine, EngineUnavailable
 from lab.errors import LabError, Unfit
-from lab.events import JsonLines, Kept, Listener
+from lab.events import JsonLines, Kept, Listener, Reporter
 from lab.progress import on_terminal
 from lab.render import documents
+from lab.spec import LabSpec
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -81,8 +83,8 @@ def up(
         return 0
     kept = Kept()
     with _listeners(events) as listeners, on_terminal(kept, *listeners) as progress:
-        engine = host.ensure_engine(progress)
-        witness = witness_for(engine, wanted, into, kept)
+        engine = _engine(wanted, progress)
+        witness = telling_why(engine, wanted, witness_for(engine, wanted, into, kept))
         outcome = lifecycle.up(engine, wanted, progress, retain=retain, witness=witness)
     if json_:
         print_json(documents.up(outcome.lab.spec, outcome.made, outcome.findings))
@@ -93,11 +95,21 @@ def up(
         echo(render.up(outcome.lab, outcome.findings, width=width()))
     if not checks.failed(outcome.findings):
         return 0
+    tell_why_checks_fail(outcome.lab)
     if into is not None:
         with on_terminal() as progress:
             why = "lab up has found that not every check holds."
             explain(engine, wanted, into, progress, why=why, findings=outcome.findings, events=kept.events)
     return 1
+
+
+def _engine(wanted: LabSpec, progress: Reporter) -> Engine:
+    """The engine; where none can be had, the error says what of this host may explain it."""
+    try:
+        return host.ensure_engine(progress)
+    except LabError as error:
+        tell_why(error, EngineUnavailable(error.message, hint=error.hint), wanted)
+        raise
 
 
 @contextmanager

@@ -37,7 +37,7 @@ CAPABILITIES = {"NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
 
 def look_at_host(engine: DockerEngine | EngineUnavailable, name: str, spec: LabSpec | None) -> Host:
     """What is seen of the host; `spec` is the lab that is up or wanted, if there is one."""
-    found = engine if isinstance(engine, DockerEngine) else None
+    found = None if isinstance(engine, EngineUnavailable) else engine
     here = found is None or found.is_here
     asked = threads.start(lambda: _engine(found)) if found is not None else None
     others = threads.start(lambda: _labs(found, name)) if found is not None else None
@@ -106,9 +106,8 @@ def _quietly(ask: Callable[[], Sequence[T]]) -> tuple[T, ...]:
 def _labs(engine: DockerEngine | None, name: str) -> tuple[OtherLab, ...]:
     if engine is None:
         return ()
-    return tuple(
-        OtherLab(it.name, it.state) for it in _quietly(lambda: status.labs(engine)) if it.name != name
-    )
+    found = [OtherLab(it.name, it.state) for it in _quietly(lambda: status.labs(engine))]
+    return tuple(lab for lab in found if lab.name != name or lab.state == "left over")
 
 
 def _images(engine: DockerEngine | None) -> tuple[Image, ...]:

@@ -67,12 +67,12 @@ def _register(rules: dict[str, Rule[T]], rule: Rule[T]) -> None:
 
 
 def diagnosis(
-    identifier: str, layer: Layer, *, finds: str, severity: Severity = Severity.MEND
+    identifier: str, layer: Layer, *, finds: str, severity: Severity = Severity.MEND, start: bool = False
 ) -> Callable[[Callable[[Case], Iterator[Found]]], Callable[[Case], Iterator[Found]]]:
     """Register the function below as a diagnosis of a cluster."""
 
     def register(function: Callable[[Case], Iterator[Found]]) -> Callable[[Case], Iterator[Found]]:
-        _register(_cluster, Rule(identifier, layer, severity, finds, function))
+        _register(_cluster, Rule(identifier, layer, severity, finds, function, start))
         return function
 
     return register
@@ -114,9 +114,11 @@ def every_rule() -> tuple[Rule[Host] | Rule[Case], ...]:
     return (*host_rules(), *cluster_rules())
 
 
-def diagnose(case: Case) -> list[Diagnosis]:
-    """What is to be said of a cluster: the most fundamental first, what must be mended before what is not."""
-    return in_order(item for rule in cluster_rules() for item in rule.diagnoses(case))
+def diagnose(case: Case, *, start: bool = False) -> list[Diagnosis]:
+    """What is to be said of a cluster; with `start`, by what may be why `lab up` has failed."""
+    return in_order(
+        item for rule in cluster_rules() if rule.start or not start for item in rule.diagnoses(case)
+    )
 
 
 def diagnose_host(host: Host, *, start: bool = False) -> list[Diagnosis]:

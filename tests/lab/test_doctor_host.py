@@ -12,7 +12,6 @@ from lab import images
 from lab.cli import doctor as verb
 from lab.cli.group import run
 from lab.cluster import Lab
-from lab.doctor import host as asking
 from lab.doctor.host import look_at_host
 from lab.doctor.host_seen import Bridge, Engine, Host, Image, OtherLab, Route
 from lab.doctor.model import Diagnosis
@@ -23,7 +22,7 @@ from lab.engine import EngineUnavailable
 from lab.errors import LabError
 from tests.lab.doctor_cases import chain, field, match, net, rule, rules_of
 from tests.lab.examples import SPEC
-from tests.lab.pretended import PretendedEngine, pretended_world
+from tests.lab.pretended import pretended_world
 from tests.schemas import problems
 
 GIB = 1 << 30
@@ -210,7 +209,6 @@ def test_a_failing_start_is_explained_by_what_may_be_its_cause_alone() -> None:
 
 def test_the_host_is_asked_and_the_engine_too(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = pretended_world(monkeypatch)
-    monkeypatch.setattr(asking, "DockerEngine", PretendedEngine)
     monkeypatch.setattr(engine, "is_here", True, raising=False)
     monkeypatch.setattr(
         engine,
@@ -234,7 +232,6 @@ def test_the_host_is_asked_and_the_engine_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_engine_elsewhere_is_not_judged_by_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = pretended_world(monkeypatch)
-    monkeypatch.setattr(asking, "DockerEngine", PretendedEngine)
     seen = look_at_host(engine.engine, "demo", None)
     assert (seen.here, seen.kernel, seen.disk, seen.routes, seen.memory) == (False, {}, None, (), None)
 

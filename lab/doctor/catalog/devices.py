@@ -161,7 +161,10 @@ def _segments(case: Case, told: set[tuple[str, str]]) -> Iterator[Found]:
 
 
 @diagnosis(
-    "device.duplicate", Layer.UNDERLAY, finds="Two machines with the same MAC or IP address in the underlay"
+    "device.duplicate",
+    Layer.UNDERLAY,
+    start=True,
+    finds="Two machines with the same MAC or IP address in the underlay",
 )
 def duplicate(case: Case) -> Iterator[Found]:
     """Their packets go now to the one, now to the other."""

@@ -111,6 +111,7 @@ def forward_policy(case: Case) -> Iterator[Found]:
 @diagnosis(
     "firewall.underlay",
     Layer.FIREWALL,
+    start=True,
     finds="A rule or a policy that drops what another machine's flannel, or etcd, sends to this machine, or "
     "this one to it",
 )

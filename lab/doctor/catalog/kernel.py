@@ -24,6 +24,7 @@ def _forwards(node: NodeSpec) -> bool:
 @diagnosis(
     "kernel.ip-forward",
     Layer.KERNEL,
+    start=True,
     finds="A machine with pods, or a router, whose kernel forwards nothing, or nothing that one of its "
     "devices gets",
 )
@@ -78,6 +79,7 @@ def _rp_filter(look: Look, device: str) -> int:
 @diagnosis(
     "kernel.conntrack",
     Layer.KERNEL,
+    start=True,
     finds="The table of connections is nearly full: new ones are dropped then",
 )
 def conntrack(case: Case) -> Iterator[Found]:

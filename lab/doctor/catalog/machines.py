@@ -71,6 +71,7 @@ def question(case: Case) -> Iterator[Found]:
 @diagnosis(
     "clock.machines",
     Layer.CLOCK,
+    start=True,
     finds="Machines whose wall clocks differ from each other's by more than asking them has taken",
 )
 def clocks(case: Case) -> Iterator[Found]:
@@ -103,6 +104,7 @@ def _at(seconds: float) -> str:
 @diagnosis(
     "clock.process",
     Layer.CLOCK,
+    start=True,
     finds="A process that is told another time than its machine has: by a preloaded library that replaces "
     "the C library's clock, or by the times in its log",
 )
@@ -131,6 +133,7 @@ def process_clocks(case: Case) -> Iterator[Found]:
 @diagnosis(
     "disk.flannel",
     Layer.MACHINE,
+    start=True,
     finds=f"`{FLANNEL_FOLDER}`, the folder of subnet.env, is full or cannot be written: flanneld cannot say "
     "which subnet it holds",
 )
@@ -154,7 +157,9 @@ def flannel_folder(case: Case) -> Iterator[Found]:
             yield Found(node.name, f"{FLANNEL_FOLDER} is full", (seen,), (*fix, more))
 
 
-@diagnosis("disk.machine", Layer.MACHINE, finds="A machine's `/` or `/var` has less than 64 MiB left")
+@diagnosis(
+    "disk.machine", Layer.MACHINE, start=True, finds="A machine's `/` or `/var` has less than 64 MiB left"
+)
 def disks(case: Case) -> Iterator[Found]:
     """etcd's and Docker's data are there."""
     for node, look in case.each():
@@ -169,6 +174,7 @@ def disks(case: Case) -> Iterator[Found]:
 @diagnosis(
     "memory.oom",
     Layer.MACHINE,
+    start=True,
     severity=Severity.NOTE,
     finds="The kernel has killed a process of a unit for want of memory",
 )

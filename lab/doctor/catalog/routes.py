@@ -21,7 +21,10 @@ def tunnel_port(config: str, backend: str) -> int | None:
 
 
 @diagnosis(
-    "port.busy", Layer.UNDERLAY, finds="Another process has the UDP port that flannel's packets come to"
+    "port.busy",
+    Layer.UNDERLAY,
+    start=True,
+    finds="Another process has the UDP port that flannel's packets come to",
 )
 def port_busy(case: Case) -> Iterator[Found]:
     """With vxlan and wireguard it is the kernel's: then no process has it."""

@@ -28,7 +28,12 @@ def health(case: Case) -> Iterator[Found]:
             yield Found(node.name, "etcd is not well", evidence, fix)
 
 
-@diagnosis("etcd.alarms", Layer.STORE, finds="An alarm of etcd: NOSPACE (it takes no more writes), CORRUPT")
+@diagnosis(
+    "etcd.alarms",
+    Layer.STORE,
+    start=True,
+    finds="An alarm of etcd: NOSPACE (it takes no more writes), CORRUPT",
+)
 def alarms(case: Case) -> Iterator[Found]:
     """Once, as every member tells of all."""
     told = {alarm: node.name for node, look in case.each() if look.etcd for alarm in look.etcd.alarms}
@@ -78,7 +83,12 @@ def _address(case: Case, name: str) -> str:
     return str(node.address) if node is not None else name
 
 
-@diagnosis("etcd.store", Layer.STORE, finds="A genuine flanneld whose version speaks the other API of etcd")
+@diagnosis(
+    "etcd.store",
+    Layer.STORE,
+    start=True,
+    finds="A genuine flanneld whose version speaks the other API of etcd",
+)
 def store(case: Case) -> Iterator[Found]:
     """flannel has spoken v3 since 0.18, and v2 before."""
     for observed in case.seen.minions:

@@ -41,7 +41,10 @@ def overlap(case: Case) -> Iterator[Found]:
 
 
 @diagnosis(
-    "lease.exhausted", Layer.LEASE, finds="No subnet of the network is free: the next machine gets none"
+    "lease.exhausted",
+    Layer.LEASE,
+    start=True,
+    finds="No subnet of the network is free: the next machine gets none",
 )
 def exhausted(case: Case) -> Iterator[Found]:
     """Of IPv4, by the configuration that the lab file has."""

@@ -41,7 +41,12 @@ def _evidence(unit: Unit) -> tuple[str, ...]:
     return (_state(unit), *status, *(f"log: {short(line)}" for line in unit.log[-LINES:]))
 
 
-@diagnosis("unit.paused", Layer.UNIT, finds="Processes of etcd, flanneld, docker or another unit are stopped")
+@diagnosis(
+    "unit.paused",
+    Layer.UNIT,
+    start=True,
+    finds="Processes of etcd, flanneld, docker or another unit are stopped",
+)
 def paused(case: Case) -> Iterator[Found]:
     """SIGSTOP, Ctrl-Z or a debugger: systemd still calls the unit active."""
     for node, _, unit in case.units():
@@ -56,6 +61,7 @@ def paused(case: Case) -> Iterator[Found]:
 @diagnosis(
     "unit.crashes",
     Layer.UNIT,
+    start=True,
     finds="systemd starts a unit again and again: three times or more, and it does not run for a minute yet",
 )
 def crashes(case: Case) -> Iterator[Found]:

@@ -1,0 +1,46 @@
+"""Why `lab up` may have failed: looked for while what was made is still there."""
+
+from collections.abc import Sequence
+
+from lab.cluster import Lab
+from lab.doctor.gather import gather
+from lab.doctor.host import look_at_host
+from lab.doctor.model import Diagnosis, Severity
+from lab.doctor.registry import diagnose, diagnose_host, in_order
+from lab.engine import Engine, EngineUnavailable
+from lab.errors import LabError
+from lab.naming import name_option
+from lab.spec import LabSpec
+
+__all__ = ["why_checks_fail", "why_it_failed"]
+
+
+def why_it_failed(engine: Engine | EngineUnavailable, spec: LabSpec) -> Sequence[Diagnosis]:
+    """What must be mended of the host, and of the machines that are there, before another try.
+
+    Of machines that have just begun, only what is wrong at any time: what is not there yet is no harm.
+    """
+    host = diagnose_host(look_at_host(engine, spec.name, spec), start=True)
+    if isinstance(engine, EngineUnavailable):
+        return _to_mend([item for item in host if item.id != "host.engine"])  # that is the error itself
+    return _to_mend([*host, *_machines(engine, spec.name)])
+
+
+def _machines(engine: Engine, name: str) -> Sequence[Diagnosis]:
+    try:
+        lab = Lab.find(engine, name)
+    except LabError:
+        return ()
+    if lab is None or not lab.has_its_networks:
+        return ()
+    return diagnose(gather(lab, name_option(name)), start=True)
+
+
+def why_checks_fail(lab: Lab) -> Sequence[Diagnosis]:
+    """What must be mended where everything was started, and not every check holds."""
+    host = diagnose_host(look_at_host(lab.engine, lab.name, lab.spec))
+    return _to_mend([*host, *diagnose(gather(lab, name_option(lab.name)))])
+
+
+def _to_mend(found: Sequence[Diagnosis]) -> Sequence[Diagnosis]:
+    return in_order(item for item in found if item.severity is Severity.MEND)
