@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs soak kills bench lock
+.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs soak kills trace-score bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -49,6 +49,10 @@ soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan
 kills: setup  ## Kill runs of pytest that have a lab, KILLS=50 of them at random moments: nothing may be left
 	@$(BIN)/lab images build
 	@$(BIN)/python -m tests.kills
+
+trace-score: setup  ## Start every fault, alone, and see whether lab trace or lab doctor names it first
+	@$(BIN)/lab images build
+	@$(BIN)/python -m tests.trace_score
 
 bench: setup  ## Measure speed and size, by phase
 	@$(BIN)/python -m tests.bench

@@ -49,15 +49,17 @@ def _way(way: Way, seen: Evidence, width: int | None) -> str:
             continue
         number += 1
         gap = counts.get(id(step))
-        rows.append((str(number), step.place, str(step.component), step.told, _action(step), _count(gap)))
+        rows.append(
+            (str(number), step.place, str(step.component), step.told, _action(step, gap), _count(gap))
+        )
     return table(
         ("", "WHERE", "COMPONENT", "WHAT", "ACTION", "SEEN"), rows, None if width is None else width - 2
     )
 
 
-def _action(hop: Hop) -> str:
+def _action(hop: Hop, gap: Gap | None) -> str:
     if hop.fault is None:
-        return hop.action.value
+        return hop.action.value if gap is None or gap.came else "not reached"
     return f"{hop.action.value} {hop.fault.reason}"
 
 

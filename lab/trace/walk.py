@@ -332,7 +332,7 @@ class _Walk:
             if not bridge.up:
                 self._at(here, Component.LINK, f"{bridge.name} is down", fixes.link_down(here, bridge.name))
             self._at(here, Component.BRIDGE, f"{bridge.name}, port {link.name}")
-            self._seen(here, bridge.name, "in", optional=not bridge.has(packet.destination))
+            self._seen(here, bridge.name, "in")
             self._arrive(here, bridge.name, packet)
         else:
             self._arrive(here, link.name, packet)
