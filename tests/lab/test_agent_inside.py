@@ -132,7 +132,7 @@ def test_a_command_that_no_program_can_be_given_is_told_and_hides_no_other(agent
 
 
 def test_much_output_of_one_command_does_not_wait_for_another_one(agent):
-    ends = agent.run(0.5, slow=["sleep", "1000"], much=["head", "-c", "1000000", "/dev/zero"])
+    ends = agent.run(3, slow=["sleep", "1000"], much=["head", "-c", "1000000", "/dev/zero"])
     assert (len(ends["much"][0]), ends["much"][2], ends["slow"][2]) == (1000000, 0, 124)
 
 
