@@ -74,6 +74,14 @@ OF_A_MACHINE: list[tuple[str, Changes, str, str]] = [
         "NRestarts=7",
         f"lab exec {ONE} -- sh -c 'systemctl reset-failed flanneld; systemctl restart flanneld'",
     ),
+    (
+        "unit.crashes",
+        units(
+            flanneld={"active": "activating", "sub": "auto-restart-queued", "result": "signal", "up": None}
+        ),
+        "Result=signal",
+        f"lab logs {ONE} flanneld",
+    ),
     ("unit.restarted", units(flanneld={"restarts": 1}), "NRestarts=1", f"lab logs {ONE} flanneld"),
     (
         "unit.restarted",

@@ -14,7 +14,7 @@ from lab.cli.group import run
 from lab.cluster import Lab
 from lab.doctor.host import look_at_host
 from lab.doctor.host_seen import Bridge, Engine, Host, Image, OtherLab, Route
-from lab.doctor.model import Diagnosis
+from lab.doctor.model import Diagnosis, Severity
 from lab.doctor.registry import diagnose_host, host_rules
 from lab.doctor.seen import Folder
 from lab.engine import Engine as DockerEngine
@@ -188,6 +188,11 @@ def test_what_is_wrong_with_a_host_is_named_with_its_evidence_and_its_cure(
 
 def test_every_diagnosis_of_the_host_has_a_test() -> None:
     assert {rule.id for rule in host_rules()} == {item[0] for item in CASES}
+
+
+def test_a_limit_that_is_nearly_reached_is_to_be_mended_only_once_nothing_more_boots() -> None:
+    assert found(inotify_used=120)["host.inotify"].severity is Severity.NOTE
+    assert found(inotify_used=126)["host.inotify"].severity is Severity.MEND
 
 
 def test_a_kernel_that_does_not_tell_how_it_was_built_is_not_blamed() -> None:

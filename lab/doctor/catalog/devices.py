@@ -138,6 +138,8 @@ def mtu(case: Case) -> Iterator[Found]:
             yield Found(name, f"{device} has the wrong MTU", texts(finding), [_anew(case, name, device)])
     for finding in case.failing("pod.mtu"):
         (name,) = finding.subject.names
+        if finding.seen.data is None:
+            continue  # the pod has ended: see pod.down
         fix = [case.lab("pod", "rm", name), f"# and make it anew: {case.lab('pod', 'create', '-f', 'FILE')}"]
         yield Found(name, "the pod's MTU is not docker0's", texts(finding), fix)
 

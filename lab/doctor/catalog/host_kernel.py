@@ -6,7 +6,7 @@ from lab.doctor.host_seen import HOST, Host
 from lab.doctor.model import Found, Severity
 from lab.doctor.registry import about_host
 
-FEW_INSTANCES = 16
+NO_INSTANCES, FEW_INSTANCES = 4, 16
 """Instances of inotify: a machine's systemd has four, and a lab has three machines or more."""
 
 FEW_FILES = 0.95
@@ -73,7 +73,8 @@ def extras(host: Host) -> Iterator[Found]:
 
 
 @about_host(
-    "host.inotify", finds="Hardly an instance of inotify is left, without which systemd does not boot"
+    "host.inotify",
+    finds="No instance of inotify is left, without which systemd does not boot (hardly one: worth knowing)",
 )
 def inotify(host: Host) -> Iterator[Found]:
     """The limit counts for all machines together: their root is one user."""
@@ -81,7 +82,11 @@ def inotify(host: Host) -> Iterator[Found]:
     if most is not None and most - used < FEW_INSTANCES:
         seen = f"fs.inotify.max_user_instances = {most}, of which root has {used}"
         fix = ("sysctl -w fs.inotify.max_user_instances=1024",)
-        yield Found(HOST, "inotify's limit leaves no room for another machine", (seen,), fix)
+        if most - used < NO_INSTANCES:
+            yield Found(HOST, "inotify's limit leaves no room for another machine", (seen,), fix)
+        else:
+            what = "inotify's limit leaves no room for another lab"
+            yield Found(HOST, what, (seen,), fix, Severity.NOTE)
 
 
 @about_host("host.files", finds="The limit of open files, of all processes or of this one, is nearly reached")

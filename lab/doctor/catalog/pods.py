@@ -55,6 +55,8 @@ def _is_news(case: Case, finding: Finding) -> bool:
     if finding.id == "leases.ttl":
         left = finding.seen.data
         return isinstance(left, tuple) and any(isinstance(it, int) and it > TTL for it in left)
+    if finding.id == "pod.address" and finding.seen.data is None:
+        return False  # the pod has ended
     look = case.look(finding.subject.names[0])
     gone = finding.id == "overlay.queue" and look is not None and look.devices is not None
     return not (gone and look is not None and look.device(finding.subject.part) is None)

@@ -29,7 +29,7 @@ BOOTING = 120.0
 
 def _crashes(unit: Unit) -> bool:
     young = unit.active != "active" or (unit.up is not None and unit.up < YOUNG)
-    return unit.restarts >= OFTEN and young
+    return unit.sub.startswith("auto-restart") or (unit.restarts >= OFTEN and young)
 
 
 def _state(unit: Unit) -> str:
@@ -62,7 +62,8 @@ def paused(case: Case) -> Iterator[Found]:
     "unit.crashes",
     Layer.UNIT,
     start=True,
-    finds="systemd starts a unit again and again: three times or more, and it does not run for a minute yet",
+    finds="A unit has ended by itself, and systemd is about to start it again; or has done so three times or "
+    "more, and it does not run for a minute yet",
 )
 def crashes(case: Case) -> Iterator[Found]:
     """Each time it ends by itself, or somebody kills it."""
@@ -72,7 +73,12 @@ def crashes(case: Case) -> Iterator[Found]:
                 case.lab("logs", node.name, unit.name),
                 case.shell(node.name, f"systemctl reset-failed {unit.name}; systemctl restart {unit.name}"),
             )
-            what = f"{unit.name} crashes: systemd has started it again {unit.restarts} times"
+            times = (
+                f"systemd has started it again {unit.restarts} times"
+                if unit.restarts
+                else "it has just ended"
+            )
+            what = f"{unit.name} crashes: {times}"
             yield Found(node.name, what, _evidence(unit), fix)
 
 
