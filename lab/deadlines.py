@@ -136,7 +136,7 @@ QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
 
 LOOK = Deadline(6)
-"""For any one thing that `lab doctor` asks of a machine: what hangs is what it is to find."""
+"""For any one thing that `lab doctor` or `lab trace` asks of a machine: what hangs is to be found."""
 
 BUNDLED = Deadline(15)
 """For any one question whose answer goes into a bundle: what hangs is what the bundle is to tell of."""

@@ -50,7 +50,8 @@ class Machines:
         return told
 
     def state(self, namespaces: Mapping[str, Mapping[str, int]]) -> Mapping[str, Machine]:
-        """What every machine says of itself. Raises `LabError`."""
+        """What every machine says of itself; routes are asked for anew from then on. Raises `LabError`."""
+        self._routes.clear()
         found = self._each("state", lambda name: {"namespaces": self._of(name, namespaces)})
         for name in self.names:
             for inside, pid in self._of(name, namespaces).items():

@@ -8,7 +8,7 @@ from typing import Literal
 from lab.trace.evidence import LATE, Evidence, Gap, Probes
 from lab.trace.model import Fault, Hop, Reason, Way
 
-__all__ = ["Diagnosis", "Trace", "diagnose"]
+__all__ = ["Diagnosis", "Trace", "diagnose", "unexplained"]
 
 Leg = Literal["there", "back"]
 
@@ -80,6 +80,12 @@ def diagnose(
     unexplained = [*notes, *_disagreements(ways, probes)]
     ordered = _causes_first(sorted(found, key=lambda item: _rank(item, probes)))
     return Trace(there, back, probes, seen, tuple(_once(ordered)), arrived, tuple(unexplained))
+
+
+def unexplained(found: Trace) -> str | None:
+    """What became of packets that were all lost where no table says why; None where there are none."""
+    lost = (it for it in found.diagnoses if it.fault.reason is Reason.LOST and it.fault.kills)
+    return next((item.evidence for item in lost), None)
 
 
 def _causes_first(found: list[Diagnosis]) -> list[Diagnosis]:

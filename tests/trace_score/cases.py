@@ -32,15 +32,22 @@ class Case:
 
 
 def case(
-    fault: str, names: str, *targets: str, at: tuple[str, ...] = (), repaired: bool = False, **options: Any
+    fault: str,
+    names: str,
+    *targets: str,
+    at: tuple[str, ...] = (),
+    anywhere: bool = False,
+    repaired: bool = False,
+    **options: Any,
 ) -> Case:
-    machines = tuple(target.partition("/")[0] for target in targets)
+    """One that is to be named at its targets, unless another place is named, or any will do."""
+    machines = () if anywhere else tuple(target.partition("/")[0] for target in targets)
     return Case(fault, targets, frozenset(names.split()), at or machines, options, repaired)
 
 
 QUEUES = "TRAFFIC_CONTROL"
-GONE = "unit.stopped node.answers service.active machine.silent"
-LEASES = "lease.another-owner lease.value lease.permanent lease.near-expiry leases.subnets lease.overlap"
+GONE = "unit.down unit.crashes machine.silent"
+LEASES = "lease.another-owner lease.value lease.permanent lease.missing lease.bad-value lease.overlap"
 
 CASES = (
     case("ip-forward-off", "NOT_FORWARDING", ONE),
@@ -59,7 +66,7 @@ CASES = (
     case("device-down", "LINK_DOWN", TWO, device="docker0"),
     case("mtu", "MTU", ONE),
     case("mtu", "MTU", TWO, device="docker0"),
-    case("peer-replaced", "ARP_FAIL", ONE, TWO, repaired=True),
+    case("peer-replaced", "ARP_FAIL", ONE, at=(ONE, TWO), repaired=True),
     case("address-change", "SOURCE_CHECK FW_RULE ARP_FAIL WRONG_ADDRESS", ONE, at=(ONE, TWO), repaired=True),
     case("docker0-wrong-address", "WRONG_ADDRESS WRONG_ROUTE", ONE),
     case("partition", QUEUES, ONE, TWO),
@@ -76,22 +83,22 @@ CASES = (
     case("flap", "LINK_DOWN device.flaps", ONE, repaired=True),
     case("daemon-pause", "NO_DAEMON unit.paused", ONE),
     case("unit-pause", "unit.paused", f"{ONE}/docker"),
-    case("etcd-stop", f"{GONE} etcd.unreachable etcd.store", ETCD),
-    case("etcd-pause", "unit.paused etcd.unreachable etcd.store", ETCD),
-    case("node-pause", f"{GONE}", ONE),
-    case("lease-permanent", LEASES, ONE),
-    case("lease-steal", LEASES, ONE, repaired=True),
-    case("lease-overwrite", LEASES, ONE, repaired=True),
-    case("config-change", "config.value", ETCD, at=(), set="Backend.Type=alloc"),
-    case("config-break", "config.value", at=(ETCD,)),
-    case("config-remove", "config.value etcd.store", at=(ETCD,)),
-    case("subnet-exhaustion", "lease.exhausted", at=(ETCD,)),
-    case("etcd-bad-key", "etcd.store leases.subnets", at=(ETCD,)),
-    case("etcd-bad-value", "etcd.store leases.subnets lease.value", at=(ETCD,)),
+    case("etcd-stop", f"{GONE} etcd.health etcd.unreachable", ETCD),
+    case("etcd-pause", "unit.paused etcd.health etcd.unreachable", ETCD),
+    case("node-pause", GONE, ONE),
+    case("lease-permanent", LEASES, ONE, anywhere=True),
+    case("lease-steal", LEASES, ONE, anywhere=True, repaired=True),
+    case("lease-overwrite", LEASES, ONE, anywhere=True, repaired=True),
+    case("config-change", "config.value", set="Backend.Type=alloc"),
+    case("config-break", "config.value"),
+    case("config-remove", "config.value"),
+    case("subnet-exhaustion", "lease.exhausted"),
+    case("etcd-bad-key", "lease.bad-key"),
+    case("etcd-bad-value", "lease.bad-value"),
     case("disk-full", "disk.flannel", ONE),
     case("disk-read-only", "disk.flannel", ONE),
     case("clock-skew", "clock.process", f"{ONE}/flanneld"),
     case("port-busy", "port.busy", ONE),
-    case("unit-stop", f"{GONE}", f"{ONE}/flanneld"),
+    case("unit-stop", GONE, f"{ONE}/flanneld"),
 )
 """In such an order that what takes daemons long to get over comes last."""

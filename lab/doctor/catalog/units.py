@@ -32,6 +32,10 @@ def _crashes(unit: Unit) -> bool:
     return unit.sub.startswith("auto-restart") or (unit.restarts >= OFTEN and young)
 
 
+def _stopped(unit: Unit) -> bool:
+    return any(item.state in STOPPED for item in unit.processes)
+
+
 def _state(unit: Unit) -> str:
     return f"{unit.name}: {unit.active} ({unit.sub}), Result={unit.result}, NRestarts={unit.restarts}"
 
@@ -128,7 +132,7 @@ def readiness(case: Case) -> Iterator[Found]:
     """In its own words."""
     for node, look in case.each():
         answer, unit = look.readyz, look.units.get("flanneld")
-        if answer is None or unit is None or unit.active != "active":
+        if answer is None or unit is None or unit.active != "active" or _stopped(unit):
             continue
         evidence = (f"/readyz: {answer.status or 'no answer'} {answer.text}",)
         fix = (case.lab("logs", node.name, "flanneld"),)
