@@ -28,14 +28,16 @@ class Layer(IntEnum):
     STORE = 5
     """etcd, and what flannel has in it."""
     LEASE = 6
-    KERNEL = 7
-    DEVICE = 8
-    ROUTE = 9
-    FIREWALL = 10
-    QUEUE = 11
+    READINESS = 7
+    """What flanneld says of itself: it suffers from all above."""
+    KERNEL = 8
+    DEVICE = 9
+    ROUTE = 10
+    FIREWALL = 11
+    QUEUE = 12
     """What delays, drops and redirects packets at a device."""
-    POD = 12
-    CHECK = 13
+    POD = 13
+    CHECK = 14
     """What `lab check` finds and nothing here explains."""
 
 

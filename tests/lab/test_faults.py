@@ -1,6 +1,7 @@
 """The registry of faults, and what is made of what somebody asks for: targets, options, plans, refusals."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -247,6 +248,15 @@ def test_a_bad_value_stands_under_a_subnets_key() -> None:
 def test_the_port_that_is_busy_is_the_backends() -> None:
     ((_, _, given),) = steps("port-busy", ONE)
     assert (given["port"], given["protocol"]) == (8285, "udp")
+
+
+def test_a_port_that_the_kernel_has_for_flannels_device_cannot_be_taken_from_it() -> None:
+    spec = SETTING.spec.model_copy(
+        update={"flannel_config": '{"Network": "10.2.0.0/16", "Backend": {"Type": "vxlan"}}'}
+    )
+    wanted = fault_named("port-busy").ask(replace(SETTING, spec=spec), (ONE,), {})
+    with pytest.raises(Unfit, match="port 8472 is the kernel's"):
+        fault_named("port-busy").function(wanted)
 
 
 def test_whole_machines_are_the_engines() -> None:

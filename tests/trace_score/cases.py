@@ -22,6 +22,8 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     repaired: bool = False
     """Whether a daemon may have put it right before anybody looks."""
+    looks: int = 1
+    """How often one looks at what comes and goes."""
 
     @property
     def title(self) -> str:
@@ -38,11 +40,12 @@ def case(
     at: tuple[str, ...] = (),
     anywhere: bool = False,
     repaired: bool = False,
+    looks: int = 1,
     **options: Any,
 ) -> Case:
     """One that is to be named at its targets, unless another place is named, or any will do."""
     machines = () if anywhere else tuple(target.partition("/")[0] for target in targets)
-    return Case(fault, targets, frozenset(names.split()), at or machines, options, repaired)
+    return Case(fault, targets, frozenset(names.split()), at or machines, options, repaired, looks)
 
 
 QUEUES = "TRAFFIC_CONTROL"
@@ -80,7 +83,7 @@ CASES = (
     case("duplicate", QUEUES, ONE),
     case("reorder", QUEUES, TWO),
     case("corrupt", QUEUES, TWO),
-    case("flap", "LINK_DOWN device.flaps", ONE, repaired=True),
+    case("flap", "LINK_DOWN device.down device.flaps", ONE, looks=5),
     case("daemon-pause", "NO_DAEMON unit.paused", ONE),
     case("unit-pause", "unit.paused", f"{ONE}/docker"),
     case("etcd-stop", f"{GONE} etcd.health etcd.unreachable", ETCD),

@@ -42,7 +42,7 @@ def overlap(case: Case) -> Iterator[Found]:
 
 @diagnosis(
     "lease.exhausted",
-    Layer.LEASE,
+    Layer.STORE,
     start=True,
     finds="No subnet of the network is free: the next machine gets none",
 )

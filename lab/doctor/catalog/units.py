@@ -124,7 +124,7 @@ def restarted(case: Case) -> Iterator[Found]:
 
 @diagnosis(
     "flanneld.readiness",
-    Layer.UNIT,
+    Layer.READINESS,
     finds="flanneld answers on `-healthz-port` that it is not ready, or is degraded; or does not answer "
     "there",
 )

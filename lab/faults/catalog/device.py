@@ -138,6 +138,11 @@ def port_busy(ask: Ask) -> Plan:
     wanted = ask.options["port"] or PORTS.get(backend)
     if wanted is None:
         raise Unfit(f"flanneld needs no port with the backend {backend}; name one with --port")
+    if ask.options["port"] is None and backend != "udp":
+        raise Unfit(
+            f"with {backend}, port {wanted} is the kernel's, for a device that outlives flanneld",
+            hint="name another port that something on the machine needs, with --port",
+        )
     given = {"port": wanted, "protocol": ask.options["protocol"], "unit": FLANNELD}
     return on_each(ask, "port-busy", **given)
 
