@@ -2,12 +2,12 @@
 
 import struct
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
+
+from lab.packet_filter import Address, Facts
 
 __all__ = ["HEADER", "Address", "Packet", "Protocol"]
 
-Address = IPv4Address | IPv6Address
 Protocol = Literal["icmp", "udp", "tcp", "ipip"]
 
 HEADER = {4: 20, 6: 40}
@@ -18,6 +18,14 @@ NUMBERS: dict[tuple[Protocol, int], int] = {
     ("ipip", 4): 4, ("ipip", 6): 41,
 }  # fmt: skip
 """Of the protocol, in the IP header (IANA)."""
+
+ECHO: dict[tuple[int, bool], frozenset[str | int]] = {
+    (4, False): frozenset({"echo-request", 8}),
+    (4, True): frozenset({"echo-reply", 0}),
+    (6, False): frozenset({"echo-request", 128}),
+    (6, True): frozenset({"echo-reply", 129}),
+}
+"""ICMP's type, by version of IP and whether it answers (RFC 792, RFC 4443)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,25 @@ class Packet:
         """The transport's header, and of a VXLAN datagram that one's (RFC 7348), as far as rules look."""
         vxlan = struct.pack("!II", 1 << 27, self.vni << 8) if self.vni else b""
         return struct.pack("!HHHH", self.from_port, self.port, 0, 0) + vxlan
+
+    def facts(self, into: str, out: str, own: frozenset[Address]) -> Facts:
+        """What a packet filter decides by, on a machine with these addresses."""
+        is_echo = self.protocol == "icmp"
+        return Facts(
+            family=self.family,
+            into=into,
+            out=out,
+            source=self.source,
+            destination=self.destination,
+            protocol=self.protocol,
+            from_port=self.from_port or None,
+            port=self.port or None,
+            kind=ECHO[self.family, self.answers] if is_echo else None,
+            code=frozenset({0}) if is_echo else None,
+            state="established" if self.answers else "new",
+            own=own,
+            transport=self.transport() if self.protocol == "udp" else None,
+        )
 
     def __str__(self) -> str:
         ports = f":{self.port}" if self.port else ""
