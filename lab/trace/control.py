@@ -12,6 +12,7 @@ from lab.deadlines import LOOK, patience
 from lab.errors import LabError, Unfit
 from lab.naming import name_option
 from lab.observe import Observation, Silent, Topic, observe
+from lab.packet_filter import COMMANDS
 from lab.protocols import LabAccess
 from lab.trace.asked import Asked
 from lab.trace.ends import Container, Known, find_end
@@ -288,6 +289,6 @@ def _notes(tables: Mapping[str, Machine], silent: Mapping[str, str]) -> tuple[st
         for machine in tables.values()
         for space in machine.namespaces.values()
         for table, why in space.missing.items()
-        if table != "rules"
+        if table not in COMMANDS or table == "nft"  # the others name rules, and decide little
     ]
     return tuple(unread + [f"{name} does not answer: {why}" for name, why in silent.items()])

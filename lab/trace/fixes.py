@@ -7,7 +7,7 @@ import shlex
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from lab.trace.firewall import Outcome
+from lab.packet_filter import Drop
 from lab.trace.machine import Holder, Link, Namespace, Neighbour, Qdisc
 from lab.trace.model import Fault, Reason
 from lab.trace.packet import Address, Packet
@@ -163,20 +163,14 @@ def in_circles(here: Namespace, packet: Packet) -> Fault:
     )
 
 
-def of_rule(here: Namespace, hook: str, outcome: Outcome, packet: Packet) -> Fault:
+def of_rule(here: Namespace, hook: str, drop: Drop, packet: Packet) -> Fault:
     """A rule of the firewall drops it, or a chain's policy does."""
-    family, table, chain = outcome.chain.split(" ", 2)
-    if outcome.rule.startswith("policy "):
-        fix = on(here, "nft", "chain", family, table, chain, "{ policy accept ; }")
-    else:
-        fix = on(here, "nft", "--handle", "list", "chain", family, table, chain)
-        fix += "  # then: nft delete rule ... handle N"
     return Fault(
         Reason.FW_RULE,
         f"{packet} to be accepted",
-        f"{outcome.rule} in chain {outcome.chain}",
+        f"{drop.text} in chain {drop.chain.title}",
         f"the firewall of {here.title} drops it at the hook {hook}",
-        fix,
+        on(here, *drop.fix),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
-from lab.trace.firewall import Ruleset, parse_ruleset
+from lab.packet_filter import Ruleset, parse_ruleset
 from lab.trace.packet import Address
 
 __all__ = [
@@ -155,6 +155,11 @@ class Namespace:
         """For a person."""
         return self.name or self.machine
 
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """All of its own."""
+        return frozenset(it.ip for link in self.links.values() for it in link.addresses)
+
     def with_address(self, address: Address) -> Link | None:
         """The device that has it."""
         return next((link for link in self.links.values() if link.has(address)), None)
@@ -215,7 +220,7 @@ def _namespace(machine: str, name: str, tables: Mapping[str, Any]) -> Namespace:
         fdb=tuple((it["ifname"], it["mac"], it["dst"]) for it in _items(tables["fdb"]) if "dst" in it),
         qdiscs=tuple(_qdisc(item) for item in _items(tables["qdiscs"]) if item.get("root")),
         filters=tuple(it for place in tables["filters"] for it in _filters(place)),
-        ruleset=parse_ruleset(tables["nft"], tables["rules"]),
+        ruleset=parse_ruleset(tables),
         settings=tables["settings"],
         listeners=tuple(Listener(it["protocol"], it["address"], it["port"]) for it in tables["listeners"]),
         missing=tables["missing"],

@@ -8,8 +8,8 @@ that a second fault is found as well.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lab.packet_filter import Outcome, evaluate
 from lab.trace import fixes
-from lab.trace.firewall import Outcome, Position
 from lab.trace.machine import Link, Machine, Namespace
 from lab.trace.model import Action, Component, Fault, Hop, Point, Reason, Step, Way
 from lab.trace.neighbours import across, behind, misdirected, not_behind, owner, unresolved
@@ -169,18 +169,18 @@ class _Walk:
         return here.machine in self._overlay.members and not here.name and bool(networks)
 
     def _filter(self, here: Namespace, hook: str, packet: Packet, into: str, out: str) -> Outcome:
-        """A hook of the firewall."""
-        position = Position(into, out, lambda address: _is_local(here, address))
-        outcome = here.ruleset.at(hook, packet, position)
-        if not outcome.passes:
-            self._at(
-                here,
-                Component.FIREWALL,
-                f"{hook}: {outcome.rule}",
-                fixes.of_rule(here, hook, outcome, packet),
-            )
-        elif hook == "forward" or outcome.perhaps:
-            self._at(here, Component.FIREWALL, f"{hook}: accepted", perhaps=outcome.perhaps)
+        """A hook of the firewall: everything that drops the packet, and what becomes of it without that."""
+        rules, facts = here.ruleset, packet.facts(into, out, here.addresses)
+        outcome = evaluate(rules, hook, facts)
+        passes = outcome.passes
+        while outcome.drop is not None:
+            fault = fixes.of_rule(here, hook, outcome.drop, packet)
+            self._at(here, Component.FIREWALL, f"{hook}: {outcome.drop.text}", fault)
+            rules = rules.without(outcome.drop)
+            outcome = evaluate(rules, hook, facts)
+        if passes and (hook == "forward" or outcome.perhaps):
+            perhaps = tuple(dict.fromkeys(it.text for it in outcome.perhaps))
+            self._at(here, Component.FIREWALL, f"{hook}: accepted", perhaps=perhaps)
         return outcome
 
     # Out of a device
@@ -193,8 +193,8 @@ class _Walk:
             raise _Dead
         sent = packet
         outcome = self._filter(here, "postrouting", packet, into, link.name)
-        if outcome.masquerades:
-            sent = self._translated(here, link, packet, outcome.masquerades)
+        if outcome.masquerades is not None:
+            sent = self._translated(here, link, packet, outcome.masquerades.text)
         self._mtu(here, link, sent)
         if not link.up:
             self._at(here, Component.LINK, f"{link.name} is down", fixes.link_down(here, link.name))
@@ -345,8 +345,8 @@ class _Walk:
             raise _Dead
         self._been.add(where)
         outcome = self._filter(here, "prerouting", packet, device, "")
-        if outcome.target:
-            self._at(here, Component.NAT, f"{outcome.rewrites}: to {outcome.target}")
+        if outcome.rewrites is not None and outcome.target:
+            self._at(here, Component.NAT, f"{outcome.rewrites.text}: to {outcome.target}")
             packet = replace(packet, destination=fixes.address(outcome.target) or packet.destination)
         known = self._translations.get(here.machine)
         if known and packet.answers and packet.inner is None and packet.destination == known[0]:
@@ -419,8 +419,3 @@ def _route_words(answer: Answer, packet: Packet) -> str:
         return f"{packet.destination} is its own"
     via = f" via {answer.via}" if answer.via else ""
     return f"{packet.destination}{via} dev {answer.device}"
-
-
-def _is_local(here: Namespace, text: str) -> bool:
-    wanted = fixes.address(text)
-    return wanted is not None and here.with_address(wanted) is not None

@@ -6,11 +6,11 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from lab.trace.firewall import parse_ruleset
 from lab.trace.machine import Filter, Holder, Neighbour, Qdisc
 from lab.trace.model import Point, Reason
 from lab.trace.verdict import Trace
 from lab.trace.world import End, Lease
+from tests.lab.rulesets import COUNTER, DROP, MASQUERADE, chain, rule, rules_of, xt
 from tests.lab.trace_world import BACKENDS, ONE, OUTSIDE, SUBNETS, TWO, World, world
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -69,13 +69,13 @@ def forwarding_off(it: World) -> None:
 
 
 def dropped(it: World) -> None:
-    rules = '{"nftables": [{"chain": {"family": "inet", "table": "t", "name": "f", "type": "filter", "hook": '
-    rules += '"forward", "prio": 0, "policy": "accept"}}, {"rule": {"family": "inet", "table": "t", "chain": '
-    rules += '"f", "handle": 2, "expr": [{"counter": {"packets": 0, "bytes": 0}}, {"drop": null}]}}]}'
-    words = (
-        "table inet t { # handle 1\n\tchain f { # handle 1\n\t\tcounter packets 0 bytes 0 drop # handle 2\n"
-    )
-    it.change(TWO, ruleset=parse_ruleset(rules, words))
+    mine = {"table": "t", "family": "inet"}
+    items = [chain("f", "forward", **mine), rule("f", COUNTER, DROP, **mine, handle=2)]
+    it.change(TWO, ruleset=rules_of(items))
+
+
+def policy(it: World) -> None:
+    it.change(TWO, ruleset=rules_of([chain("FORWARD", "forward", policy="drop")]))
 
 
 def down(it: World) -> None:
@@ -114,7 +114,8 @@ def redirected(it: World) -> None:
     ("breaks", "past", "reason", "place", "fix"),
     [
         (forwarding_off, (TWO, "eth0", "in"), Reason.NOT_FORWARDING, TWO, "sysctl -w net.ipv4.ip_forward=1"),
-        (dropped, (TWO, "eth0", "in"), Reason.FW_RULE, TWO, "nft --handle list chain inet t f"),
+        (dropped, (TWO, "eth0", "in"), Reason.FW_RULE, TWO, "nft delete rule inet t f handle 2"),
+        (policy, (TWO, "eth0", "in"), Reason.FW_RULE, TWO, "iptables -t filter -P FORWARD ACCEPT"),
         (down, (ONE, "eth0", "out"), Reason.LINK_DOWN, TWO, "ip link set dev eth0 up"),
         (bridge_down, (TWO, "eth0", "in"), Reason.LINK_DOWN, TWO, "ip link set dev docker0 up"),
         (other_bridge, (TWO, "eth0", "in"), Reason.WRONG_ROUTE, TWO, "systemctl restart docker"),
@@ -238,6 +239,34 @@ def test_what_state_forbids_and_probes_do_all_the_same_is_told():
     it = world("host-gw")
     dropped(it)
     assert any("by state nothing gets past" in note for note in it.trace().notes)
+
+
+def test_all_that_drops_is_named_and_the_way_goes_on_without_it():
+    it = world("vxlan")
+    items = [
+        chain("FORWARD", "forward", policy="drop"),
+        chain("MINE"),
+        rule("FORWARD", {"jump": {"target": "MINE"}}),
+        rule("MINE", DROP, handle=8),
+        chain("POSTROUTING", "postrouting", table="nat", type="nat"),
+        rule("POSTROUTING", MASQUERADE, table="nat"),
+    ]
+    it.change(ONE, ruleset=rules_of(items))
+    found = it.trace(nothing_after(ONE, "docker0", "in"))
+    fixes = ["nft delete rule ip filter MINE handle 8", "iptables -t filter -P FORWARD ACCEPT"]
+    assert [item.fault.fix for item in found.diagnoses] == [f"lab exec {ONE} -- {fix}" for fix in fixes]
+    assert all(item.seen for item in found.diagnoses)
+    assert any(hop.told.startswith("MASQUERADE: from 10.2.1.2") for hop in found.there.hops)
+
+
+def test_a_rule_of_which_nobody_can_tell_whether_it_applies_is_named_where_packets_are_lost():
+    it = world("vxlan")
+    items = [chain("f", "forward"), rule("f", xt("limit"), DROP)]
+    it.change(TWO, ruleset=rules_of(items))
+    assert it.trace().ok
+    found = it.trace(nothing_after(TWO, "flannel.1", "in"))
+    assert named(found) == [(Reason.LOST, TWO)]
+    assert "perhaps of limit drop" in found.diagnoses[0].fault.because
 
 
 def test_nobody_listens():

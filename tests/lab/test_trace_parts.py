@@ -1,4 +1,4 @@
-"""The parts of a trace: rule sets as nft lists them, filters as tc does, marks in packets, and the ends."""
+"""The parts of a trace: filters as tc lists them, marks in packets, and the ends."""
 
 import json
 import struct
@@ -11,7 +11,6 @@ from lab.errors import LabError, Unfit
 from lab.render.trace import trace as rendered
 from lab.trace.asked import Asked
 from lab.trace.ends import Container, Known, find_end
-from lab.trace.firewall import Position, Ruleset, parse_ruleset
 from lab.trace.inside.taps import BPF_JEQ, BPF_LD_W_ABS, BPF_RET, accepting
 from lab.trace.machine import Machine, parse_machine
 from lab.trace.marks import Marks
@@ -21,132 +20,9 @@ from tests.lab.examples import pod
 from tests.lab.test_trace import nothing_after
 from tests.lab.trace_world import ONE, TWO, world
 
-PING = Packet(ip_address("10.2.1.2"), ip_address("10.2.2.2"), "icmp", 84)
-FORWARDED = Position("docker0", "flannel0")
-
-
-def ruleset(*rules: list[dict[str, object]], **chain: object) -> Ruleset:
-    """One base chain of `inet t`, named f, at the hook forward."""
-    base = {"family": "inet", "table": "t", "name": "f", "type": "filter", "hook": "forward", "prio": 0}
-    items: list[dict[str, object]] = [{"chain": {**base, "policy": "accept", **chain}}]
-    place = {"family": "inet", "table": "t", "chain": "f"}
-    items += [{"rule": {**place, "handle": number, "expr": rule}} for number, rule in enumerate(rules, 1)]
-    words = ["table inet t { # handle 9", "\tchain f { # handle 9"]
-    words += [f"\t\trule {number} # handle {number}" for number in range(1, len(rules) + 1)]
-    return parse_ruleset(json.dumps({"nftables": items}), "\n".join(words))
-
-
-def match(left: object, right: object, op: str = "==") -> dict[str, object]:
-    return {"match": {"op": op, "left": left, "right": right}}
-
-
-SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
-DADDR = {"payload": {"protocol": "ip", "field": "daddr"}}
-DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
-PREFIX = {"prefix": {"addr": "10.2.0.0", "len": 16}}
-DROP: dict[str, object] = {"drop": None}
-
-
-@pytest.mark.parametrize(
-    "conditions",
-    [
-        [],
-        [match(SADDR, "10.2.1.2")],
-        [match(DADDR, PREFIX)],
-        [match(SADDR, "10.9.9.9", "!=")],
-        [match(SADDR, {"set": ["10.2.1.1", "10.2.1.2"]})],
-        [match({"meta": {"key": "iifname"}}, "docker0")],
-        [match({"meta": {"key": "oifname"}}, "flannel*")],
-        [match({"meta": {"key": "l4proto"}}, "icmp")],
-        [match({"ct": {"key": "state"}}, {"set": ["new", "invalid"]}, "in")],
-        [match({"payload": {"protocol": "icmp", "field": "type"}}, "echo-request")],
-        [{"xt": {"type": "match", "name": "comment"}}],
-        [{"counter": {"packets": 7, "bytes": 7}}],
-    ],
-    ids=str,
-)
-def test_a_rule_that_matches_drops(conditions):
-    found = ruleset([*conditions, DROP]).at("forward", PING, FORWARDED)
-    assert (found.passes, found.rule, found.chain) == (False, "rule 1", "inet t f")
-
-
-@pytest.mark.parametrize(
-    "conditions",
-    [
-        [match(SADDR, "10.2.1.2", "!=")],
-        [match(DADDR, {"prefix": {"addr": "10.3.0.0", "len": 16}})],
-        [match(DPORT, 3306)],
-        [match({"meta": {"key": "iifname"}}, "eth0")],
-        [match({"ct": {"key": "state"}}, "established")],
-        [match({"meta": {"key": "nfproto"}}, "ipv6")],
-    ],
-    ids=str,
-)
-def test_a_rule_that_does_not_match_lets_pass(conditions):
-    assert ruleset([*conditions, DROP]).at("forward", PING, FORWARDED).passes
-
-
-def test_what_cannot_be_told_is_no_match_and_is_named():
-    found = ruleset([match({"numgen": {"mode": "random", "mod": 2}}, 0), DROP]).at("forward", PING, FORWARDED)
-    assert found.passes
-    assert found.perhaps == ("rule 1",)
-
-
-def test_a_policy_drops_what_no_rule_accepts_and_a_later_chain_what_an_earlier_one_accepts():
-    found = ruleset(policy="drop").at("forward", PING, FORWARDED)
-    assert (found.passes, found.rule) == (False, "policy drop")
-    accepted = ruleset([{"accept": None}], policy="drop")
-    assert accepted.at("forward", PING, FORWARDED).passes
-    both = Ruleset((*accepted.chains, *ruleset([DROP], prio=10).chains))
-    assert not both.at("forward", PING, FORWARDED).passes
-
-
-def test_a_jump_comes_back_and_another_hook_is_not_asked():
-    chains = ruleset([{"jump": {"target": "g"}}], [DROP]).chains
-    sub = ruleset([match(SADDR, PREFIX), {"return": None}], [{"accept": None}], name="g", hook="")
-    (there,) = sub.chains
-    found = Ruleset((*chains, there)).at("forward", PING, FORWARDED)
-    assert not found.passes  # what returns goes on behind the jump
-    assert ruleset([DROP]).at("input", PING, FORWARDED).passes
-
-
-def test_answers_are_established_and_are_not_translated_anew():
-    first = ruleset([{"masquerade": None}], hook="postrouting", type="nat", prio=100)
-    assert first.at("postrouting", PING, FORWARDED).masquerades == "rule 1"
-    assert first.at("postrouting", PING.answer(), FORWARDED).masquerades == ""
-    assert (
-        ruleset(
-            [match({"ct": {"key": "state"}}, ["established", "related"], "in"), {"accept": None}],
-            policy="drop",
-        )
-        .at("forward", PING.answer(), FORWARDED)
-        .passes
-    )
-
-
-def test_a_vxlan_datagram_is_judged_by_its_vni():
-    outer = Packet(ip_address("192.0.2.1"), ip_address("192.0.2.2"), "udp", 134, 8472, inner=PING, vni=7)
-    vni = {"payload": {"base": "th", "offset": 96, "len": 24}}
-    for value, passes in ((7, False), (8, True)):
-        assert ruleset([match(vni, value), DROP]).at("forward", outer, FORWARDED).passes is passes
-
-
-def test_iptables_matches_are_read_from_words():
-    tables = ruleset([{"xt": {"type": "match", "name": "conntrack"}}, DROP])
-    assert tables.at("forward", PING, FORWARDED).perhaps  # these words do not say which state
-    items = {
-        "nftables": [{"chain": {"family": "ip", "table": "t", "name": "f", "hook": "forward", "prio": 0}}]
-    }
-    expr = [{"xt": {"type": "match", "name": "conntrack"}}, DROP]
-    rule = {"family": "ip", "table": "t", "chain": "f", "handle": 3, "expr": expr}
-    text = json.dumps({"nftables": [*items["nftables"], {"rule": rule}]})
-    words = "table ip t { # handle 1\n\t\tct state new counter packets 1 bytes 2 drop # handle 3"
-    found = parse_ruleset(text, words).at("forward", PING, FORWARDED)
-    assert (found.passes, found.rule) == (False, "ct state new drop")
-
 
 def tables(**given: object) -> dict[str, object]:
-    empty = {"links": "[]", "neighbours": "[]", "fdb": "[]", "qdiscs": "[]", "nft": "", "rules": ""}
+    empty = {"links": "[]", "neighbours": "[]", "fdb": "[]", "qdiscs": "[]", "nft": ""}
     rest: dict[str, object] = {"filters": [], "settings": {}, "listeners": [], "missing": {}}
     return {**empty, **rest, **given}
 

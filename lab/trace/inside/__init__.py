@@ -10,7 +10,10 @@ __all__ = ["command", "program_files"]
 PATH = "/usr/lib/overlay-lab/trace.pyz"
 """On a machine."""
 
-MODULES = {"lab.trace.inside": ("main", "namespaces", "probes", "state", "taps")}
+MODULES = {
+    "lab.packet_filter": ("questions",),
+    "lab.trace.inside": ("main", "namespaces", "probes", "state", "taps"),
+}
 
 
 def command() -> list[str]:

@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from lab.packet_filter.questions import COMMANDS
+
 __all__ = ["machine", "mtu", "namespace", "route"]
 
 SECONDS = 20.0
@@ -20,10 +22,8 @@ TABLES: Mapping[str, Sequence[str]] = {
     "neighbours": ("ip", "-json", "neighbour"),
     "fdb": ("bridge", "-json", "fdb"),
     "qdiscs": ("tc", "-json", "qdisc"),
-    "nft": ("nft", "--json", "list", "ruleset"),
-    "rules": ("nft", "--handle", "list", "ruleset"),
+    **COMMANDS,
 }
-"""The last one in words, from which a rule is named."""
 
 SETTINGS = (
     "ipv4/conf/*/rp_filter",
