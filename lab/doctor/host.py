@@ -15,12 +15,12 @@ from lab import images, status, threads
 from lab.confinement import MACHINE
 from lab.deadlines import LOOK
 from lab.doctor.host_seen import Bridge, Engine, Host, Image, OtherLab, Route
-from lab.doctor.nftables import Ruleset, parse_ruleset
 from lab.doctor.seen import Folder
 from lab.engine import Engine as DockerEngine
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
 from lab.labels import NAME
+from lab.packet_filter import COMMANDS, Ruleset, parse_ruleset
 from lab.programs import run
 from lab.spec import LabSpec
 
@@ -212,9 +212,9 @@ def _routes() -> Iterator[Route]:
 
 
 def _rules() -> Ruleset | None:
-    text = _said("nft", "-json", "list", "ruleset")
+    printed = {name: _said(*argv) for name, argv in COMMANDS.items()}
     try:
-        return parse_ruleset(text, {"ip": _said("iptables-save")}) if text else None
+        return parse_ruleset(printed) if printed["nft"] else None
     except ValueError:
         return None
 

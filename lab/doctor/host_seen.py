@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
-from lab.doctor.nftables import Ruleset
 from lab.doctor.seen import Folder
+from lab.packet_filter import Ruleset
 
 __all__ = ["HOST", "Bridge", "Engine", "Host", "Image", "OtherLab", "Route"]
 

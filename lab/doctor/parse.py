@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.doctor.nftables import Ruleset, parse_ruleset
 from lab.doctor.parse_units import parse_units
 from lab.doctor.seen import (
     Answer,
@@ -19,6 +18,7 @@ from lab.doctor.seen import (
     Qdisc,
 )
 from lab.errors import LabError
+from lab.packet_filter import COMMANDS, Ruleset, parse_ruleset
 
 __all__ = ["parse_look"]
 
@@ -152,15 +152,8 @@ def _folder(path: str, about: Mapping[str, Any]) -> Folder:
 
 
 def _rules(out: Any) -> Ruleset | None:
-    text = out("rules")
-    if not text:
-        return None
-    return parse_ruleset(text, {"ip": _plain(out("iptables")), "ip6": _plain(out("ip6tables"))})
-
-
-def _plain(saved: str) -> str:
-    """Without the counters in front of each rule."""
-    return re.sub(r"(?m)^\[\d+:\d+\] ", "", saved)
+    printed = {name: out(name) for name in COMMANDS}
+    return parse_ruleset(printed) if printed["nft"] else None
 
 
 def _etcd(commands: Mapping[str, Any]) -> Etcd:

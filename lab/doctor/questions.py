@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lab import packet_filter
 from lab.flannel import monitor_url
 from lab.node.etcd import CLIENT_PORT
 from lab.observe import Topic
@@ -52,9 +53,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "routes6": ("ip", "-json", "-6", "route", "show"),
     "neighbours": ("ip", "-json", "neighbour", "show"),
     "qdiscs": ("tc", "-json", "qdisc", "show"),
-    "rules": ("nft", "-json", "list", "ruleset"),
-    "iptables": ("iptables-save", "--counters"),
-    "ip6tables": ("ip6tables-save", "--counters"),
+    **packet_filter.COMMANDS,
     "sockets": ("ss", "--no-header", "--udp", "--tcp", "--listening", "--numeric", "--processes"),
     "boot": ("systemctl", "show", "--property=UserspaceTimestampMonotonic"),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lab.doctor.nftables import Ruleset
+from lab.packet_filter import Ruleset
 
 __all__ = [
     "Answer", "Device", "Etcd", "Filter", "Folder", "Holder", "Look", "Neighbour", "Process", "Qdisc", "Unit",

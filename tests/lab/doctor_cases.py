@@ -1,20 +1,20 @@
 """The tutorial's cluster as `lab doctor` sees it: what machines say of themselves, and what can be wrong."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from lab.checks.registry import every_check, judge
 from lab.doctor.case import Case
 from lab.doctor.model import Diagnosis
-from lab.doctor.nftables import Ruleset, parse_ruleset
 from lab.doctor.questions import FLANNEL_FOLDER, TOPICS
 from lab.doctor.registry import diagnose
 from lab.doctor.seen import Device, Etcd, Folder, Look, Process, Unit
 from lab.observe import Observation
+from lab.packet_filter import Ruleset
 from lab.spec import ROLES
 from tests.lab.examples import MINIONS, known, observation
+from tests.lab.rulesets import COUNTER, MASQUERADE, chain, field, match, meta, net, rule, rules_of
 
 ONE, TWO = MINIONS
 MASTER = "centos-master"
@@ -26,46 +26,6 @@ def unit(name: str, pid: int, **changes: Any) -> Unit:
     return replace(
         Unit(name, "active", "running", pid=pid, up=900.0, since_boot=2.0, processes=processes), **changes
     )
-
-
-def rule(
-    chain: str, *expressions: Any, table: str = "filter", family: str = "ip", handle: int = 9
-) -> dict[str, Any]:
-    """As nft writes it."""
-    about = {"family": family, "table": table, "chain": chain, "handle": handle, "expr": list(expressions)}
-    return {"rule": about}
-
-
-def chain(
-    name: str, hook: str = "", *, table: str = "filter", family: str = "ip", **more: Any
-) -> dict[str, Any]:
-    base = {"type": "filter", "hook": hook, "prio": 0, "policy": "accept"} if hook else {}
-    return {"chain": {"family": family, "table": table, "name": name, "handle": 1, **base, **more}}
-
-
-def match(left: Mapping[str, Any], right: Any, op: str = "==") -> dict[str, Any]:
-    return {"match": {"op": op, "left": left, "right": right}}
-
-
-def field(protocol: str, name: str) -> dict[str, Any]:
-    return {"payload": {"protocol": protocol, "field": name}}
-
-
-def meta(key: str) -> dict[str, Any]:
-    return {"meta": {"key": key}}
-
-
-def net(text: str) -> dict[str, Any]:
-    address, _, length = text.partition("/")
-    return {"prefix": {"addr": address, "len": int(length)}}
-
-
-COUNTER = {"counter": {"packets": 4, "bytes": 288}}
-MASQUERADE = {"xt": {"type": "target", "name": "MASQUERADE"}}
-
-
-def rules_of(items: Sequence[Mapping[str, Any]], **saved: str) -> Ruleset:
-    return parse_ruleset(json.dumps({"nftables": items}), saved)
 
 
 def items_of(subnet: str) -> list[dict[str, Any]]:
@@ -157,7 +117,7 @@ def look(name: str) -> Look:
             **base.folders,
             FLANNEL_FOLDER: Folder(FLANNEL_FOLDER, True, False, 1 << 20, 1 << 20, 90, 99),
         },
-        rules=rules_of(items_of(MINIONS[name][1]), ip=SAVED),
+        rules=rules_of(items_of(MINIONS[name][1]), iptables=SAVED),
         reach={MASTER: ""},
     )
 

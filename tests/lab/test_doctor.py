@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lab.doctor.model import Layer, Severity
-from lab.doctor.nftables import parse_ruleset
 from lab.doctor.questions import FLANNEL_FOLDER, of_node
 from lab.doctor.registry import cluster_rules, diagnose, diagnosis, every_rule
 from lab.doctor.seen import Answer, Etcd, Filter, Holder, Neighbour, Process, Qdisc
@@ -578,9 +577,7 @@ def test_every_diagnosis_of_a_cluster_has_a_test_and_says_what_it_names() -> Non
         "lease.exhausted",
     }
     tested |= {"route.neighbours", "route.fdb"}  # in test_doctor_vxlan.py
-    tested |= {
-        it.id for it in cluster_rules() if it.id.startswith("firewall.")
-    }  # in test_doctor_packet_filter.py
+    tested |= {it.id for it in cluster_rules() if it.id.startswith("firewall.")}  # in test_doctor_firewall.py
     assert {rule.id for rule in cluster_rules()} == tested
     assert [rule.id for rule in every_rule() if rule.finds.endswith(".") or not rule.finds] == []
     assert [rule.id for rule in every_rule() if not (rule.function.__doc__ or "").strip()] == []
@@ -591,8 +588,3 @@ def test_an_identifier_has_one_form_and_one_owner() -> None:
         diagnosis("Wrong", Layer.KERNEL, finds="x")(lambda _: iter(()))
     with pytest.raises(ValueError, match=r"there are two diagnoses unit\.down"):
         diagnosis("unit.down", Layer.KERNEL, finds="x")(lambda _: iter(()))
-
-
-def test_rules_that_nobody_can_read_are_an_error_that_says_so() -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
-        parse_ruleset('{"nftables": [{"chain": {}}]}', {})

@@ -20,9 +20,9 @@ from lab.doctor.seen import Folder
 from lab.engine import Engine as DockerEngine
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
-from tests.lab.doctor_cases import chain, field, match, net, rule, rules_of
 from tests.lab.examples import SPEC
 from tests.lab.pretended import pretended_world
+from tests.lab.rulesets import chain, field, match, net, rule, rules_of
 from tests.schemas import problems
 
 GIB = 1 << 30

@@ -227,7 +227,7 @@ def told(**changes: Any) -> str:
         qdiscs=json.dumps(QDISCS),
         filter_eth0_egress=json.dumps(FILTERS),
         sockets=SOCKETS,
-        rules="",
+        nft="",
         log_flanneld=json.dumps(
             {"MESSAGE": "I1130 15:17:55.0 x] y", "_PID": "50", "__REALTIME_TIMESTAMP": "1796044675000000"}
         ),

@@ -1,46 +1,44 @@
 """What the machines' packet filters drop that has to pass, and what they should rewrite and do not."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lab.doctor.case import Case
 from lab.doctor.catalog.routes import tunnel_port
 from lab.doctor.model import Found, Layer, Severity
-from lab.doctor.nftables import Rule
-from lab.doctor.packet_filter import Drop, Packet
-from lab.doctor.packet_filter import drops as every_drop
 from lab.doctor.registry import diagnosis
 from lab.doctor.seen import Look
 from lab.node.etcd import CLIENT_PORT
 from lab.observe import NodeObservation
+from lab.packet_filter import Drop, Facts, Rule
+from lab.packet_filter import drops as every_drop
 from lab.spec.segment import Family
 
-IP = {4: "ip", 6: "ip6"}
-
-TOO_BIG: tuple[Packet, ...] = (
-    {
-        "family": "ip",
-        "l4proto": frozenset({"icmp", 1}),
-        "type": frozenset({"destination-unreachable", 3}),
-        "code": frozenset({"frag-needed", 4}),
-    },
-    {
-        "family": "ip6",
-        "l4proto": frozenset({"icmpv6", "ipv6-icmp", 58}),
-        "type": frozenset({"packet-too-big", 2}),
-        "code": frozenset({"no-route", 0}),
-    },
+TOO_BIG = (
+    Facts(
+        family=4,
+        protocol="icmp",
+        kind=frozenset({"destination-unreachable", 3}),
+        code=frozenset({"frag-needed", 4}),
+    ),
+    Facts(
+        family=6,
+        protocol="icmp",
+        kind=frozenset({"packet-too-big", 2}),
+        code=frozenset({"no-route", 0}),
+    ),
 )
 """The messages that path MTU discovery works by (RFC 1191, RFC 8201)."""
 
 
 def _blocked(case: Case, node: str, drops: Sequence[Drop], what: str) -> Found:
-    evidence = [f"{drop.words}{_count(drop)}" for drop in drops]
+    evidence = [_told(drop) for drop in drops]
     return Found(node, what, evidence, [case.on(node, *drop.fix) for drop in drops])
 
 
-def _count(drop: Drop) -> str:
-    packets = drop.rule.packets if drop.rule is not None and drop.rule.text else None
-    return f" ({packets} packets)" if packets is not None else ""
+def _told(drop: Drop) -> str:
+    packets = drop.rule.packets if drop.rule is not None else None
+    return f"{drop.words} ({packets} packets)" if packets is not None else drop.words
 
 
 @diagnosis(
@@ -67,7 +65,7 @@ def _forwarded(
     """What drops packets from its pods, or, if that is something else, to them."""
     here = case.pods_of(node, family)
     device = case.spec.backend.device_name(case.spec.backend_config, family) or "eth0"
-    known: Packet = {"family": IP[family], "state": "new", "l4proto": frozenset({"tcp", 6})}
+    known = Facts(family=family, state="new", protocol="tcp")
     told: dict[str, Drop] = {}
     for words in ("from", "to"):
         found: dict[str, Drop] = {}
@@ -77,10 +75,10 @@ def _forwarded(
                 continue
             if not case.seen.is_led(node.name, other.name):
                 continue
-            pods, others = ("docker0", str(here[2])), (device, str(there[2]))
+            pods, others = ("docker0", here[2]), (device, there[2])
             (into, source), (out, target) = (pods, others) if words == "from" else (others, pods)
-            way: Packet = {"iifname": into, "oifname": out, "saddr": source, "daddr": target}
-            found |= {drop.words: drop for drop in every_drop(look.rules, "forward", {**known, **way})}
+            packet = replace(known, into=into, out=out, source=source, destination=target)
+            found |= {drop.words: drop for drop in every_drop(look.rules, "forward", packet)}
         new = [drop for key, drop in found.items() if key not in told]
         told |= found
         if new:
@@ -101,7 +99,7 @@ def forward_policy(case: Case) -> Iterator[Found]:
         if look is None or look.rules is None or node.name in blocked:
             continue
         for family in case.spec.families:
-            for chain in look.rules.at("forward", IP[family]):
+            for chain in look.rules.at("forward", family):
                 if chain.policy == "drop":
                     drop = Drop(chain, None)
                     what = f"{chain.name} drops what no rule accepts; pods' packets are accepted by a rule"
@@ -130,42 +128,27 @@ def underlay(case: Case) -> Iterator[Found]:
                 yield _blocked(case, node.name, new, f"{what} are dropped")
 
 
-def _of_underlay(case: Case, node: NodeObservation, port: int | None) -> Iterator[tuple[str, str, Packet]]:
-    mine, family = str(node.address), IP[node.address.version]
+def _of_underlay(case: Case, node: NodeObservation, port: int | None) -> Iterator[tuple[str, str, Facts]]:
+    mine = node.address
     for other in case.seen.minions:
-        if other.name == node.name or port is None or other.address.version != node.address.version:
+        there = other.address
+        if other.name == node.name or port is None or there.version != mine.version:
             continue
-        known: Packet = {"family": family, "l4proto": frozenset({"udp", 17}), "dport": port}
-        there = str(other.address)
-        name = f"flannel's packets from {other.name}"
-        yield name, "input", {**known, "saddr": there, "daddr": mine, "iifname": "eth0"}
-        yield (
-            f"flannel's packets to {other.name}",
-            "output",
-            {**known, "saddr": mine, "daddr": there, "oifname": "eth0"},
-        )
-        yield name, "ingress", {**known, "saddr": there, "daddr": mine, "iifname": "eth0"}
+        known = Facts(family=mine.version, protocol="udp", port=port)
+        to = replace(known, source=mine, destination=there, out="eth0")
+        back = replace(known, source=there, destination=mine, into="eth0")
+        yield f"flannel's packets from {other.name}", "input", back
+        yield f"flannel's packets to {other.name}", "output", to
+        yield f"flannel's packets from {other.name}", "ingress", back
     for member in case.seen.running("etcd"):
-        if member.address.version != node.address.version or member.name == node.name:
+        there = member.address
+        if there.version != mine.version or member.name == node.name:
             continue
-        known = {"family": family, "l4proto": frozenset({"tcp", 6})}
-        there = str(member.address)
-        back: Packet = {
-            **known,
-            "saddr": there,
-            "daddr": mine,
-            "sport": CLIENT_PORT,
-            "iifname": "eth0",
-            "state": "established",
-        }
-        to: Packet = {
-            **known,
-            "saddr": mine,
-            "daddr": there,
-            "dport": CLIENT_PORT,
-            "oifname": "eth0",
-            "state": "new",
-        }
+        known = Facts(family=mine.version, protocol="tcp")
+        to = replace(known, source=mine, destination=there, port=CLIENT_PORT, out="eth0", state="new")
+        back = replace(
+            known, source=there, destination=mine, from_port=CLIENT_PORT, into="eth0", state="established"
+        )
         yield f"etcd's answers from {member.name}", "input", back
         yield f"requests to etcd on {member.name}", "output", to
 
@@ -183,7 +166,7 @@ def packet_too_big(case: Case) -> Iterator[Found]:
             continue
         drops: list[Drop] = []
         for packet in TOO_BIG:
-            if packet["family"] == "ip6" and not case.spec.has_ipv6:
+            if packet.family == 6 and not case.spec.has_ipv6:
                 continue
             for hook in ("ingress", "prerouting", "input", "forward", "output", "postrouting"):
                 # A policy, or a rule about everything, is not about these messages.
@@ -192,7 +175,7 @@ def packet_too_big(case: Case) -> Iterator[Found]:
                 ]
         if drops:
             what = "messages that a packet is too big are dropped: where the MTU is smaller, connections hang"
-            evidence = tuple(dict.fromkeys(drop.words for drop in drops))
+            evidence = tuple(dict.fromkeys(map(_told, drops)))
             fix = tuple(dict.fromkeys(case.on(node.name, *drop.fix) for drop in drops))
             yield Found(node.name, what, evidence, fix)
 

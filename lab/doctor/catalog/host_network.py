@@ -5,8 +5,8 @@ from ipaddress import IPv4Network
 
 from lab.doctor.host_seen import HOST, Host
 from lab.doctor.model import Found
-from lab.doctor.packet_filter import Packet, drops
 from lab.doctor.registry import about_host
+from lab.packet_filter import Facts, drops
 
 
 @about_host(
@@ -36,15 +36,15 @@ def firewall(host: Host) -> Iterator[Found]:
     if host.rules is None or not host.bridged_filtered:
         return
     for bridge in host.bridges:
-        packet: Packet = {
-            "family": "ip",
-            "state": "new",
-            "l4proto": frozenset({"tcp", 6}),
-            "iifname": bridge.name,
-            "oifname": bridge.name,
-            "saddr": str(bridge.network[51]),
-            "daddr": str(bridge.network[52]),
-        }
+        packet = Facts(
+            family=4,
+            state="new",
+            protocol="tcp",
+            into=bridge.name,
+            out=bridge.name,
+            source=bridge.network[51],
+            destination=bridge.network[52],
+        )
         found = drops(host.rules, "forward", packet)
         if found:
             fix = [" ".join(f"'{word}'" if " " in word else word for word in drop.fix) for drop in found]

@@ -1,4 +1,4 @@
-"""What `lab doctor` makes of a packet filter: it is walked as the kernel walks it, and nothing is guessed."""
+"""What `lab doctor` says of packet filters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,38 +7,32 @@ from typing import Any
 import pytest
 
 from lab.doctor.model import Diagnosis, Severity
-from lab.doctor.nftables import Ruleset
-from lab.doctor.packet_filter import Packet, dropped
 from lab.doctor.registry import diagnose
+from lab.packet_filter import Ruleset
 from lab.spec import tutorial
 from lab.spec.node import Docker
-from tests.lab.doctor_cases import (
+from tests.lab.doctor_cases import LOOKS, ONE, SAVED, case, found, items_of
+from tests.lab.examples import observation
+from tests.lab.rulesets import (
     COUNTER,
-    LOOKS,
+    DROP,
     MASQUERADE,
-    ONE,
-    SAVED,
-    case,
     chain,
+    elements,
     field,
-    found,
-    items_of,
     match,
     meta,
     net,
     rule,
     rules_of,
 )
-from tests.lab.examples import observation
 
-DROP = {"drop": None}
-ACCEPT = {"accept": None}
 SUBNET = "10.2.35"
 
 
 def minion_with(*items: Mapping[str, Any], saved: str = SAVED) -> dict[str, Diagnosis]:
     """What is found where one minion's rules are these besides the ordinary ones."""
-    return found(case(one={"rules": rules_of([*items_of(SUBNET), *items], ip=saved)}))
+    return found(case(one={"rules": rules_of([*items_of(SUBNET), *items], iptables=saved)}))
 
 
 def instead(of: str, by: Mapping[str, Any]) -> Ruleset:
@@ -47,7 +41,7 @@ def instead(of: str, by: Mapping[str, Any]) -> Ruleset:
         {"chain": {**item["chain"], **by}} if item.get("chain", {}).get("name") == of else item
         for item in items_of(SUBNET)
     ]
-    return rules_of(items, ip=SAVED)
+    return rules_of(items, iptables=SAVED)
 
 
 def test_a_policy_that_drops_is_worth_knowing_while_flannels_rules_accept() -> None:
@@ -66,7 +60,7 @@ def test_a_policy_that_drops_is_to_be_mended_where_no_rule_accepts() -> None:
         {"chain": {**it["chain"], "policy": "drop"}} if it.get("chain", {}).get("name") == "FORWARD" else it
         for it in items
     ]
-    one = found(case(one={"rules": rules_of(items, ip=SAVED)}))
+    one = found(case(one={"rules": rules_of(items, iptables=SAVED)}))
     assert set(one) == {"firewall.forward"}
     assert one["firewall.forward"].evidence == ("ip filter FORWARD: policy drop",)
 
@@ -77,7 +71,7 @@ def test_a_rule_of_nftables_that_drops_everything_is_named_with_the_command_that
         chain("late", "forward", **mine, prio=50), rule("late", COUNTER, DROP, **mine, handle=7)
     )
     assert set(one) == {"firewall.forward"}
-    assert one["firewall.forward"].evidence == ("inet mine late, handle 7: counter packets 4 drop",)
+    assert one["firewall.forward"].evidence == ("inet mine late, handle 7: drop (4 packets)",)
     assert one["firewall.forward"].fix == (f"lab exec {ONE} -- nft delete rule inet mine late handle 7",)
 
 
@@ -114,88 +108,7 @@ def test_a_rule_that_is_about_others_or_that_nobody_here_can_read_is_not_blamed(
     harmless: dict[str, Any],
 ) -> None:
     items = items_of(SUBNET)
-    assert diagnose(case(one={"rules": rules_of([*items[:5], harmless, *items[5:]], ip=SAVED)})) == []
-
-
-def test_a_packet_that_an_unread_rule_may_have_accepted_is_not_said_to_be_dropped() -> None:
-    rules = rules_of(
-        [
-            chain("FORWARD", "forward", policy="drop"),
-            rule("FORWARD", match(field("ip", "saddr"), "@friends"), ACCEPT),
-        ]
-    )
-    assert dropped(rules, "forward", {"family": "ip", "saddr": "10.2.35.2"}) is None
-
-
-def test_what_iptables_save_says_of_conntrack_decides_what_nft_cannot_show() -> None:
-    saved = "*filter\n-A FORWARD -m conntrack --ctstate {} -j ACCEPT\nCOMMIT\n"
-    items = [
-        chain("FORWARD", "forward", policy="drop"),
-        rule("FORWARD", {"xt": {"type": "match", "name": "conntrack"}}, COUNTER, ACCEPT),
-    ]
-    packet: Packet = {"family": "ip", "state": "new"}
-    assert dropped(rules_of(items, ip=saved.format("RELATED,ESTABLISHED")), "forward", packet) is not None
-    assert dropped(rules_of(items, ip=saved.format("NEW,ESTABLISHED")), "forward", packet) is None
-    assert dropped(rules_of(items), "forward", packet) is None
-
-
-def test_a_rule_of_iptables_is_shown_as_iptables_save_writes_it() -> None:
-    saved = "*filter\n-A FORWARD -s 10.2.0.0/16 -j DROP\nCOMMIT\n"
-    items = [
-        chain("FORWARD", "forward"),
-        rule("FORWARD", match(field("ip", "saddr"), net("10.2.0.0/16")), COUNTER, DROP, handle=8),
-    ]
-    drop = dropped(rules_of(items, ip=saved), "forward", {"family": "ip", "saddr": "10.2.35.2"})
-    assert drop is not None
-    assert drop.words == "ip filter FORWARD, handle 8: -A FORWARD -s 10.2.0.0/16 -j DROP"
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "op", "drops"),
-    [
-        (field("udp", "dport"), 8285, "==", True),
-        (field("udp", "dport"), {"range": [8000, 9000]}, "==", True),
-        (field("udp", "dport"), {"set": [53, 8285]}, "==", True),
-        (field("udp", "dport"), {"set": [53, 123]}, "==", False),
-        (field("tcp", "dport"), 8285, "==", False),
-        (field("th", "dport"), 8285, "==", True),
-        (meta("l4proto"), "udp", "==", True),
-        (meta("l4proto"), 6, "!=", True),
-        (meta("nfproto"), "ipv4", "==", True),
-        (meta("iif"), "eth0", "!=", False),
-        (field("ip", "saddr"), {"set": [net("192.168.199.0/24")]}, "==", True),
-        ({"fib": {"result": "oif"}}, False, "==", False),
-    ],
-)
-def test_a_match_is_read_as_the_kernel_does(left: Any, right: Any, op: str, drops: bool) -> None:
-    packet: Packet = {
-        "family": "ip",
-        "l4proto": frozenset({"udp", 17}),
-        "dport": 8285,
-        "saddr": "192.168.199.53",
-        "iifname": "eth0",
-    }
-    rules = rules_of([chain("in", "input"), rule("in", match(left, right, op), DROP)])
-    assert (dropped(rules, "input", packet) is not None) is drops
-
-
-def test_jumps_returns_and_chains_that_lead_in_a_circle_are_followed() -> None:
-    items = [
-        chain("in", "input"),
-        chain("a"),
-        chain("b"),
-        rule("in", {"jump": {"target": "a"}}, handle=1),
-        rule("in", {"goto": {"target": "b"}}, handle=2),
-        rule("in", DROP, handle=3),
-        rule("a", {"return": None}, handle=4),
-        rule("a", DROP, handle=5),
-        rule("b", {"jump": {"target": "b"}}, handle=6),
-        rule("b", {"reject": None}, handle=7),
-    ]
-    drop = dropped(rules_of(items), "input", {"family": "ip"})
-    assert drop is not None
-    assert drop.rule is not None
-    assert drop.rule.handle == 7
+    assert diagnose(case(one={"rules": rules_of([*items[:5], harmless, *items[5:]], iptables=SAVED)})) == []
 
 
 def test_a_rule_that_drops_flannels_packets_or_etcds_answers_is_named() -> None:
@@ -216,7 +129,7 @@ def test_a_rule_that_drops_flannels_packets_or_etcds_answers_is_named() -> None:
                         rule("in", match(field("ip", "saddr"), "192.168.199.53"), DROP, **mine, handle=3),
                         rule("in", match(field("tcp", "sport"), 2379), DROP, **mine, handle=4),
                     ],
-                    ip=SAVED,
+                    iptables=SAVED,
                 )
             }
         )
@@ -225,6 +138,29 @@ def test_a_rule_that_drops_flannels_packets_or_etcds_answers_is_named() -> None:
         "flannel's packets from centos-minion02 are dropped",
         "etcd's answers from centos-master are dropped",
     ]
+
+
+def test_a_chain_of_another_device_drops_nothing_of_the_underlays() -> None:
+    mine: dict[str, Any] = {"table": "mine", "family": "netdev"}
+    for device, identifiers in (("eth0", {"firewall.underlay"}), ("docker0", set())):
+        items = [chain("in", "ingress", **mine, dev=device), rule("in", COUNTER, DROP, **mine, handle=7)]
+        one = minion_with(*items)
+        assert set(one) == identifiers
+        for item in one.values():
+            assert item.evidence == ("netdev mine in, handle 7: drop (4 packets)",)
+            assert item.fix == (f"lab exec {ONE} -- nft delete rule netdev mine in handle 7",)
+
+
+def test_a_set_is_read_and_what_is_in_it_is_blamed() -> None:
+    asked = match(field("ip", "saddr"), "@strangers")
+    mine: dict[str, Any] = {"table": "mine", "family": "ip"}
+    for member, identifiers in ((net("10.2.0.0/16"), {"firewall.forward"}), ("192.0.2.1", set())):
+        items = [
+            chain("f", "forward", **mine),
+            elements("strangers", member, **mine),
+            rule("f", asked, DROP, **mine),
+        ]
+        assert set(minion_with(*items)) == identifiers
 
 
 def test_a_rule_that_drops_the_message_that_a_packet_is_too_big_is_named_once_for_all_hooks() -> None:
@@ -257,7 +193,7 @@ def test_other_messages_of_icmp_may_be_dropped() -> None:
 
 def without_masquerading() -> Ruleset:
     items = [item for item in items_of(SUBNET) if item.get("rule", {}).get("table") != "nat"]
-    return rules_of(items, ip=SAVED)
+    return rules_of(items, iptables=SAVED)
 
 
 def test_masquerading_that_is_gone_is_named_with_whose_it_was() -> None:
@@ -274,7 +210,7 @@ def test_flannels_own_masquerading_in_a_chain_of_its_own_is_found() -> None:
         rule("POSTROUTING", {"jump": {"target": "FLANNEL-POSTRTG"}}, table="nat"),
         rule("FLANNEL-POSTRTG", match(field("ip", "saddr"), net("10.2.0.0/16")), MASQUERADE, table="nat"),
     ]
-    assert found(case(one={"rules": rules_of([*items, *own], ip=SAVED)})) == {}
+    assert found(case(one={"rules": rules_of([*items, *own], iptables=SAVED)})) == {}
 
 
 def test_nothing_is_said_of_masquerading_where_the_lab_file_has_switched_it_off_or_nobody_can_see() -> None:
