@@ -5,15 +5,16 @@ Both look the same from here: keys with values, each with the seconds that it ha
 
 import base64
 import contextlib
-import http.client
 import json
-import ssl
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import http.client
 
 from lab.faults.inside.kinds import Failed, Refused, until
 
@@ -72,10 +73,17 @@ class Store(Protocol):
         """Set a key to what it was, under the lease that it had, or under one with what that had left."""
 
 
-def _connection() -> http.client.HTTPConnection:
-    """To etcd, with TLS where this machine has certificates for it."""
+def _connection() -> "http.client.HTTPConnection":
+    """To etcd, with TLS where this machine has certificates for it.
+
+    What that takes is imported only now: it would be a third of the time in which any fault begins or ends.
+    """
+    import http.client
+
     if not FOLDER.is_dir():
         return http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE)
+    import ssl
+
     context = ssl.create_default_context(cafile=str(FOLDER / "ca.pem"))
     context.load_cert_chain(FOLDER / "node.pem", FOLDER / "node-key.pem")
     return http.client.HTTPSConnection(*ADDRESS, timeout=PATIENCE, context=context)
@@ -94,6 +102,8 @@ def _ask(
     path: str, *, method: str = "GET", data: bytes | None = None, kind: str = "", authorization: str = ""
 ) -> dict[str, Any]:
     """The JSON that etcd answers, also with an error of its own."""
+    from http.client import HTTPException
+
     headers = {"Content-Type": kind} if kind else {}
     if authorization:
         headers["Authorization"] = authorization
@@ -101,7 +111,7 @@ def _ask(
         with contextlib.closing(_connection()) as connection:
             connection.request(method, path, data, headers)
             text = connection.getresponse().read()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         raise Silent(f"etcd on this machine does not answer: {error}") from None
     try:
         found: dict[str, Any] = json.loads(text)
