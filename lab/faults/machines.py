@@ -17,6 +17,9 @@ __all__ = ["act", "call", "run_again"]
 AT_ONCE = 0
 """Seconds that a machine has to shut down which loses its power."""
 
+# By the machine itself, which takes a tenth of the time that the engine does. Programs that have the old file
+# keep it.
+WRITE = 'cat > "$0.new" && mv "$0.new" "$0"'
 
 DONE: Mapping[NodeVerb, str] = {
     "pause": "it stands still",
@@ -37,7 +40,7 @@ def act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[
             _on_engine(lab, action)
             return [Part(action.node, True, DONE[action.verb])]
         case Carry(node):
-            lab.engine.put_files(lab.node(node).container.id, {clock.PATH: clock.library(lab.engine.arch)})
+            lab.node(node).run(["sh", "-c", WRITE, clock.PATH], stdin=clock.library(lab.engine.arch))
             return []
         case EndOn(node):
             call(lab, node, "stop", {"id": identifier})

@@ -1,6 +1,7 @@
 """The program that makes, shows and ends faults on a machine of the lab: the standard library alone.
 
-A machine has these modules as files, below FOLDER, under the names that they have here.
+A machine has these modules as files, below FOLDER, under the names that they have here. And its services take
+variables from files that a fault may write (`clocks`).
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,12 @@ __all__ = ["argv", "program_files"]
 FOLDER = "/usr/lib/overlay-lab/faults"
 """On a machine. Python runs a folder by its `__main__.py`, and then finds modules in it, also with -I."""
 
+# Of every service (systemd.unit(5)). So systemd need not read all units again when a fault begins or ends,
+# which takes long, and would have it heed whatever else has changed on disk.
+VARIABLES = {
+    "/etc/systemd/system/service.d/lab-fault.conf": "[Service]\nEnvironmentFile=-/run/lab-fault/%n.env\n"
+}
+
 
 def argv(verb: str, request: str) -> list[str]:
     """The command that asks a machine; the request is JSON."""
@@ -20,8 +27,8 @@ def argv(verb: str, request: str) -> list[str]:
 
 
 def program_files() -> Mapping[str, FileContent]:
-    """The modules, by the path that each has on a machine."""
-    found: dict[str, FileContent] = {}
+    """The files, by the path that each has on a machine."""
+    found = {path: FileContent(text.encode()) for path, text in VARIABLES.items()}
     for module in files(__name__).iterdir():
         if module.name.endswith(".py") and module.name != "__init__.py":
             content = FileContent(module.read_bytes())

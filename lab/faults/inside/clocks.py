@@ -14,7 +14,8 @@ from lab.faults.inside.units import active_with, must_run, properties
 __all__ = ["interpreter"]
 
 LIBRARY = "/usr/lib/overlay-lab/clock.so"
-UNITS = Path("/run/systemd/system")
+VARIABLES = Path("/run/lab-fault")
+"""Has the variables of services, as systemd reads them when it starts one: see the package."""
 
 PT_INTERP = 3
 """elf.h: the segment that names the dynamic linker."""
@@ -46,12 +47,13 @@ class Skewed(State):
         return (f"clock of {self.given['unit']}",)
 
     @property
-    def _drop_in(self) -> Path:
-        return UNITS / f"{self.given['unit']}.d" / f"lab-fault-{self.given['id']}.conf"
+    def _variables(self) -> Path:
+        return VARIABLES / f"{self.given['unit']}.env"
 
     def save(self) -> Saved:
         """What runs now; its program has to take a preloaded library."""
-        pid = must_run(self.given["unit"])["MainPID"]
+        shown = must_run(self.given["unit"])
+        pid = shown["MainPID"]
         with Path(f"/proc/{pid}/exe").open("rb") as program:
             linker = interpreter(program.read(4096))
         if not linker:
@@ -60,20 +62,23 @@ class Skewed(State):
                 f"{name} is a static program, which takes no library and asks the kernel for the time itself",
                 hint="Its clock is the host's. Root there can set that, for everything on it: date --set",
             )
-        return {"ran": active_with(self.given["unit"]), "pid": pid}
+        text = self._variables.read_text(encoding="utf-8") if self._variables.exists() else ""
+        return {"ran": active_with(self.given["unit"], shown), "pid": pid, "variables": text}
 
     def start(self) -> None:
         """Preload it."""
-        self._drop_in.parent.mkdir(parents=True, exist_ok=True)
-        seconds = round(self.given["seconds"])
-        self._drop_in.write_text(
-            f"[Service]\nEnvironment=LD_PRELOAD={LIBRARY} LAB_CLOCK_OFFSET={seconds}\n", encoding="utf-8"
-        )
+        VARIABLES.mkdir(exist_ok=True)
+        offset = f"LAB_CLOCK_OFFSET={round(self.given['seconds'])}"
+        self._variables.write_text(f"LD_PRELOAD={LIBRARY}\n{offset}\n", encoding="utf-8")
         self._anew()
-        until(lambda: "" if self.seen().on else self.seen().words, f"{self.given['unit']} to start", 30.0)
+
+        def other() -> str:
+            seen = self.seen()
+            return "" if seen.on else seen.words
+
+        until(other, f"{self.given['unit']} to start", 30.0)
 
     def _anew(self) -> None:
-        run(["systemctl", "daemon-reload"])
         run(["systemctl", "restart", "--no-block", "--", *self.saved["ran"]])
 
     def seen(self) -> Seen:
@@ -93,8 +98,19 @@ class Skewed(State):
 
     def stop(self) -> None:
         """Start it again without."""
-        self._drop_in.unlink(missing_ok=True)
+        if self.saved["variables"]:  # of a clock that was shifted by another time before
+            self._variables.write_text(self.saved["variables"], encoding="utf-8")
+        else:
+            self._variables.unlink(missing_ok=True)
         if not self.seen().on:
             return
+        run(
+            ["systemctl", "reset-failed", "--", *self.saved["ran"]], check=False
+        )  # however often it was started
         self._anew()
-        until(lambda: self.seen().words if self.seen().on else "", f"{self.given['unit']} to end", 30.0)
+
+        def still() -> str:
+            seen = self.seen()
+            return seen.words if seen.on else ""
+
+        until(still, f"{self.given['unit']} to end", 30.0)

@@ -26,8 +26,8 @@ class Crashing(State):
 
     def save(self) -> Saved:
         """What runs now."""
-        must_run(self.given["unit"])
-        return {"ran": active_with(self.given["unit"])}
+        unit = self.given["unit"]
+        return {"ran": active_with(unit, must_run(unit))}
 
     def start(self) -> None:
         """Begin to kill it."""

@@ -29,13 +29,16 @@ def properties(unit: str) -> Mapping[str, str]:
     return found
 
 
-def active_with(unit: str) -> list[str]:
-    """The unit and what stops with it, as far as they run, or are about to: what requires it, and so on."""
+def active_with(unit: str, shown: Mapping[str, str] | None = None) -> list[str]:
+    """The unit and what stops with it, as far as they run, or are about to: what requires it, and so on.
+
+    `shown` is what systemd has just said of the unit, if it was asked.
+    """
     found: dict[str, None] = {}
     waiting = [unit]
     while waiting:
         name = waiting.pop(0)
-        seen = properties(name)
+        seen = shown if name == unit and shown is not None else properties(name)
         if name not in found and (seen["ActiveState"] in RUNS or seen.get("Job", "") not in ("", "0")):
             found[name] = None
             waiting += [item for key in ("RequiredBy", "BoundBy") for item in seen[key].split()]
@@ -102,8 +105,8 @@ class Stopped(State):
 
     def save(self) -> Saved:
         """What runs now."""
-        must_run(self.given["unit"])
-        return {"ran": active_with(self.given["unit"])}
+        unit = self.given["unit"]
+        return {"ran": active_with(unit, must_run(unit))}
 
     def start(self) -> None:
         """Stop it."""
@@ -189,6 +192,6 @@ def kill(given: Given) -> str:
 @event("unit-restart")
 def restart(given: Given) -> str:
     """Have systemd restart it and what stops with it, and do not wait for it."""
-    must_run(given["unit"])
-    run(["systemctl", "restart", "--no-block", "--", *active_with(given["unit"])])
+    ran = active_with(given["unit"], must_run(given["unit"]))
+    run(["systemctl", "restart", "--no-block", "--", *ran])
     return f"systemd restarts {given['unit']}"
