@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from lab.cli.running import Runs
 from lab.cli.verbs import Verbs
 from lab.errors import LabError, Unfit
 
@@ -47,10 +48,6 @@ def _refuse_bytes(argv: Sequence[str]) -> None:
             raise Unfit(f"argument {number} is not UTF-8 text: {os.fsencode(word)!r}") from error
 
 
-def _runs_a_command(command: click.Command) -> bool:
-    return any(parameter.name == "command" for parameter in command.params)
-
-
 def _say(text: str, error: BaseException | None) -> None:
     """Print how it ended, then the error's notes: what is left, and how to remove it."""
     click.echo("\n".join([text, *getattr(error, "__notes__", ())]), err=True)
@@ -64,9 +61,9 @@ def run(argv: Sequence[str]) -> int:
         status = cli.main(list(argv), prog_name="lab", standalone_mode=False, obj=settings)
     except click.ClickException as error:
         error.show()
-        if isinstance(error, click.NoSuchOption) and error.ctx and _runs_a_command(error.ctx.command):
+        if isinstance(error, click.NoSuchOption) and error.ctx and isinstance(error.ctx.command, Runs):
             words = f"{error.ctx.command_path} {error.ctx.command.params[0].make_metavar(error.ctx)}"
-            click.echo(f"Options of the command that is to run come after --: {words} -- CMD -x", err=True)
+            click.echo(f"Options of the command that is to run come after its name: {words} CMD -x", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort) as error:
         _say("lab: interrupted", error.__cause__ if isinstance(error, click.Abort) else error)

@@ -1,37 +1,19 @@
 """Verbs that talk with one machine: exec, shell, logs."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 
 from lab.cli.common import lab_name
+from lab.cli.running import Runs, argv, streams
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
 from lab.exec_streams import connect
 from lab.naming import name_option
 
-__all__ = ["COMMANDS", "argv", "streams"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["COMMANDS"]
 
 
-def argv(function: F) -> F:
-    """What follows `--`: an argument list, never given to a shell."""
-    return click.argument(
-        "command", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED
-    )(function)
-
-
-def streams(function: F) -> F:
-    """The options `-i` and `-t`, as `docker exec` has them."""
-    stdin = click.option("-i", "--interactive", "stdin", is_flag=True, help="Pass on standard input.")
-    terminal = click.option("-t", "--tty", "terminal", is_flag=True, help="Give the command a terminal.")
-    return stdin(terminal(function))
-
-
-@click.command(name="exec")
+@click.command(name="exec", cls=Runs)
 @click.argument("node")
 @argv
 @streams
@@ -39,8 +21,8 @@ def streams(function: F) -> F:
 def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name: str) -> int:
     """Run a command on a machine.
 
-    What follows `--` is its argument list; no shell looks at it. Output and exit status are the
-    command's own.
+    All that follows its first word is the command's, options too; no shell looks at it. Output and exit
+    status are the command's own.
     """
     machine = Lab.get(Engine.connect(), name).node(node)
     return connect(machine, command, stdin=stdin, terminal=terminal)

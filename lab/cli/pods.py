@@ -7,7 +7,7 @@ import click
 
 from lab import lock, render, yamltext
 from lab.cli.common import as_json, echo, lab_name, print_json
-from lab.cli.nodes import argv, streams
+from lab.cli.running import Runs, argv, streams
 from lab.cluster import Lab
 from lab.cluster.create_pods import create_pods
 from lab.engine import Engine
@@ -71,7 +71,7 @@ def ls(output: str | None, name: str, json_: bool) -> int:
     return 1 if silent else 0
 
 
-@pod.command(name="exec")
+@pod.command(name="exec", cls=Runs)
 @click.argument("pod_name", metavar="POD")
 @argv
 @click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
@@ -82,8 +82,8 @@ def exec_(
 ) -> int:
     """Run a command in a pod.
 
-    What follows `--` is its argument list; no shell looks at it. Output and exit status are the
-    command's own.
+    All that follows its first word is the command's, options too; no shell looks at it. Output and exit
+    status are the command's own.
     """
     lab = Lab.get(Engine.connect(), name)
     running = lab.pod(pod_name)

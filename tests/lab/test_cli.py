@@ -21,14 +21,52 @@ def lab(*argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("argv", "right"),
     [
-        (("exec", "n", "ls", "-l"), "lab exec NODE -- CMD -x"),
-        (("pod", "exec", "p", "ls", "-l"), "lab pod exec POD -- CMD -x"),
+        (("exec", "n", "-l", "ls"), "lab exec NODE CMD -x"),
+        (("pod", "exec", "--nmae", "x", "p", "ls"), "lab pod exec POD CMD -x"),
     ],
 )
 def test_an_option_of_the_command_to_run_is_told_its_place(argv: tuple[str, ...], right: str) -> None:
     done = lab(*argv)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith(f"come after --: {right}")
+    assert "No such option" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"come after its name: {right}")
+
+
+@pytest.mark.parametrize(
+    ("line", "command", "given"),
+    [
+        ("n ls -l", "ls -l", {}),
+        ("n -- ls -l", "ls -l", {}),
+        ("-- n ls -l", "ls -l", {}),
+        ("-i n cat -", "cat -", {"stdin": True}),
+        ("n -i cat", "cat", {"stdin": True}),
+        ("n sh -i -t", "sh -i -t", {}),
+        ("n docker run --name x", "docker run --name x", {}),
+        ("--name demo n ls --name", "ls --name", {"name": "demo"}),
+        ("n --name demo ls", "ls", {"name": "demo"}),
+        ("n --name=demo -it -- ls", "ls", {"name": "demo", "stdin": True, "terminal": True}),
+        ("n git checkout -- file", "git checkout -- file", {}),
+        ("n -- -x --help", "-x --help", {}),
+        ("n grep --help", "grep --help", {}),
+    ],
+)
+def test_all_that_follows_a_commands_first_word_is_the_commands(
+    line: str, command: str, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_NAME", raising=False)
+    (verb,) = [found for found in import_module("lab.cli.nodes").COMMANDS if found.name == "exec"]
+    read = verb.make_context("exec", line.split()).params
+    defaults = {"node": "n", "stdin": False, "terminal": False, "name": "tutorial"}
+    assert read == {**defaults, "command": tuple(command.split()), **given}
+
+
+@pytest.mark.parametrize(
+    "line", ["p -c web ls -c", "-itc web p ls -c", "p -cweb -- ls -c", "-t -i -c web p -- ls -c"]
+)
+def test_a_pods_container_is_named_before_the_command(line: str) -> None:
+    (pod,) = import_module("lab.cli.pods").COMMANDS
+    read = pod.commands["exec"].make_context("exec", line.split()).params
+    assert (read["pod_name"], read["container"], read["command"]) == ("p", "web", ("ls", "-c"))
 
 
 def test_a_dry_run_says_which_flanneld_a_machine_is_going_to_run(tmp_path: Path) -> None:
