@@ -63,15 +63,15 @@ class PretendedEngine(OneByOne):
 
     def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
         self._asked("list networks")
-        return tuple(item for item in self.networks_.values() if _carries(item.labels, labels))
+        return tuple(item for item in list(self.networks_.values()) if _carries(item.labels, labels))
 
     def volumes(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Volume, ...]:
         self._asked("list volumes")
-        return tuple(item for item in self.volumes_.values() if _carries(item.labels, labels))
+        return tuple(item for item in list(self.volumes_.values()) if _carries(item.labels, labels))
 
     def containers(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Container, ...]:
         self._asked("list containers")
-        return tuple(item for item in self.containers_.values() if _carries(item.labels, labels))
+        return tuple(item for item in list(self.containers_.values()) if _carries(item.labels, labels))
 
     def create_network(self, name: str, subnet: str, labels: Mapping[str, str], **_: Any) -> Network:
         self._asked(f"create network {name}")
