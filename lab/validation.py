@@ -3,9 +3,8 @@
 All errors of a document are told at once, one a line: `FILE: PATH: what is wrong`.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from lab.errors import Unfit
+from lab.suggest import similar
 from lab.yamltext import Misread
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "parts",
     "problems",
     "short",
-    "similar",
     "validate",
 ]
 
@@ -124,12 +123,6 @@ def _not_supported(model: type[Model] | None, key: str, value: object) -> str:
 
 def _as_yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def similar(word: str, known: Iterable[str]) -> str:
-    """A question after a word that is not known, if one that is known is near; else empty."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.8)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _model_at(model: type[Model] | None, loc: Sequence[int | str]) -> type[Model] | None:

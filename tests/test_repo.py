@@ -36,7 +36,7 @@ CORE = {
         "observe.parse", "observe.questions", "packet_filter", "pods", "protocols", "render", "soak.evidence",
         "soak.history",
         "soak.invariants", "soak.outcome", "soak.recipes", "soak.records", "soak.remains", "soak.schedule",
-        "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec",
+        "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec", "suggest",
         "trace.asked", "trace.evidence", "trace.fixes", "trace.machine", "trace.marks", "trace.model",
         "trace.neighbours", "trace.packet", "trace.traffic_control", "trace.tunnels",
         "trace.verdict", "trace.walk", "trace.world",

@@ -15,6 +15,7 @@ from functools import cache
 from lab.checks.finding import Comparison, Finding, Subject
 from lab.errors import Unfit
 from lab.observe import Observation, Topic
+from lab.suggest import suggest
 
 __all__ = ["Check", "Layer", "check", "chosen", "every_check", "judge", "topics_of"]
 
@@ -118,8 +119,8 @@ def chosen(patterns: Iterable[str]) -> tuple[Check, ...]:
     wanted = tuple(patterns)
     for pattern in wanted:
         if not any(fnmatchcase(known.id, pattern) for known in every_check()):
-            known_ids = ", ".join(known.id for known in every_check())
-            raise Unfit(f"there is no check {pattern}; there are: {known_ids}")
+            maybe = suggest(pattern, (known.id for known in every_check()), "there are")
+            raise Unfit(f"there is no check {pattern}{maybe}")
     return tuple(
         known
         for known in every_check()

@@ -6,7 +6,7 @@ import click
 
 from lab import bench as bench_
 from lab import host
-from lab.cli.common import as_json, as_text, echo
+from lab.cli.common import Choice, as_json, as_text, echo
 from lab.progress import on_terminal
 from lab.streams import width
 
@@ -24,7 +24,7 @@ __all__ = ["COMMANDS"]
     "--only",
     multiple=True,
     metavar="WAY",
-    type=click.Choice(bench_.KINDS),
+    type=Choice(bench_.KINDS),
     help=f"Only this way; may be repeated: {', '.join(bench_.KINDS)}.",
 )
 @click.option("--verify", is_flag=True, help="Carry and compare 1 GB in each direction, not 64 MB.")

@@ -8,8 +8,9 @@ import click
 
 from lab import naming, spec
 from lab.errors import Unfit
+from lab.suggest import similar
 
-__all__ = ["as_json", "as_text", "default_lab", "echo", "given", "lab_name", "print_json"]
+__all__ = ["Choice", "as_json", "as_text", "default_lab", "echo", "given", "lab_name", "print_json"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,6 +51,14 @@ def default_lab() -> str:
 def _lab_name(context: click.Context, option: click.Parameter, value: str | None) -> str:
     name = given("--name", spec.lab_name)(context, option, value)
     return default_lab() if name is None else name
+
+
+class Choice(click.Choice[str]):
+    """One of a few words; told which one may be meant by another."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """What is wrong."""
+        return f"expected one of {', '.join(self.choices)}; got {value}{similar(str(value), self.choices)}"
 
 
 def as_json(function: F) -> F:

@@ -4,6 +4,7 @@ import click
 
 from lab import wait
 from lab.cli.common import as_json, echo, given, lab_name, print_json
+from lab.cli.verbs import Group
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
@@ -19,7 +20,7 @@ from lab.streams import width
 __all__ = ["COMMANDS"]
 
 
-@click.group()
+@click.group(cls=Group)
 def fault() -> None:
     """Break a lab on purpose, see what is in force, and make it right again."""
 

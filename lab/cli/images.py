@@ -7,7 +7,8 @@ import click
 
 from lab import host, render
 from lab import images as images_
-from lab.cli.common import as_json, echo, print_json
+from lab.cli.common import Choice, as_json, echo, print_json
+from lab.cli.verbs import Group
 from lab.engine import Engine
 from lab.images import rootfs
 from lab.images.build_context import NAMES
@@ -18,7 +19,7 @@ from lab.streams import width
 __all__ = ["COMMANDS"]
 
 
-@click.group()
+@click.group(cls=Group)
 def images() -> None:
     """The node and MySQL images, their bases, and the seed volume."""
 
@@ -34,7 +35,7 @@ def build(json_: bool) -> int:
 
 
 @images.command()
-@click.argument("image", type=click.Choice(NAMES))
+@click.argument("image", type=Choice(NAMES))
 @click.argument("directory", type=Path)
 @click.option("--arch", help="Debian's name for the architecture  [default: this machine's]")
 def context(image: str, directory: Path, arch: str | None) -> int:
@@ -57,7 +58,7 @@ def load(archive: BinaryIO, json_: bool) -> int:
 
 
 @images.command(name="base")
-@click.argument("suite", type=click.Choice(sorted(rootfs.SUITES.values())))
+@click.argument("suite", type=Choice(sorted(rootfs.SUITES.values())))
 @click.argument("archive", metavar="ROOTFS", type=click.File("rb"))
 def base_(suite: str, archive: BinaryIO) -> int:
     """Use a root file system, a tar as mmdebstrap writes it, as the base of that Debian suite."""
@@ -86,7 +87,7 @@ def rm(json_: bool) -> int:
     return 0
 
 
-@click.group()
+@click.group(cls=Group)
 def engine() -> None:
     """The Docker engine, if the lab started it."""
 

@@ -9,6 +9,7 @@ from lab.engine import Engine
 from lab.errors import Unfit
 from lab.exec_streams import connect
 from lab.naming import name_option
+from lab.suggest import similar
 
 __all__ = ["COMMANDS"]
 
@@ -47,9 +48,9 @@ def logs(node: str, unit: str | None, follow: bool, name: str) -> int:
     machine = Lab.get(Engine.connect(), name).node(node)
     options = ["--no-pager", *(["--unit", unit] if unit else [])]
     if unit and not machine.knows_unit(unit):
-        raise Unfit(
-            f"{node} has no unit {unit}; see: lab exec{name_option(name)} {node} -- systemctl list-units"
-        )
+        near = similar(unit, machine.units())
+        see = f"; see: lab exec{name_option(name)} {node} -- systemctl list-units"
+        raise Unfit(f"{node} has no unit {unit}{near or see}")
     following = ["--follow", "--no-tail"] if follow else []
     return connect(machine, ["journalctl", *following, *options])
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from lab import lock, render, yamltext
-from lab.cli.common import as_json, echo, lab_name, print_json
+from lab.cli.common import Choice, as_json, echo, lab_name, print_json
 from lab.cli.running import Runs, argv, streams
+from lab.cli.verbs import Group
 from lab.cluster import Lab
 from lab.cluster.create_pods import create_pods
 from lab.engine import Engine
@@ -22,7 +23,7 @@ from lab.streams import width
 __all__ = ["COMMANDS"]
 
 
-@click.group()
+@click.group(cls=Group)
 def pod() -> None:
     """Create, list and remove pods, run commands in them, show their logs."""
 
@@ -55,7 +56,7 @@ def create(file: str, name: str, json_: bool) -> int:
 
 
 @pod.command()
-@click.option("-o", "--output", type=click.Choice(["wide"]), help="wide: with address and node.")
+@click.option("-o", "--output", type=Choice(["wide"]), help="wide: with address and node.")
 @lab_name
 @as_json
 def ls(output: str | None, name: str, json_: bool) -> int:

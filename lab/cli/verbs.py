@@ -7,7 +7,9 @@ from importlib import import_module
 
 import click
 
-__all__ = ["VERBS", "Verbs"]
+from lab.suggest import suggest
+
+__all__ = ["VERBS", "Group", "Verbs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,20 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-class Verbs(click.Group):
+class Group(click.Group):
+    """A group that tells, of a verb that it does not have, which one may be meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the first word names."""
+        word = args[0]
+        if not (word.startswith("-") or ctx.resilient_parsing) and self.get_command(ctx, word) is None:
+            ctx.fail(f"there is no verb {word}{suggest(word, self.list_commands(ctx), 'there are')}")
+        return super().resolve_command(ctx, args)
+
+
+class Verbs(Group):
     """The group of all verbs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

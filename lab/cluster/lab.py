@@ -15,6 +15,7 @@ from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
 from lab.spec.segment import ONLY, Subnets, interfaces
+from lab.suggest import suggest
 
 if TYPE_CHECKING:
     from lab.faults.control import Started
@@ -86,7 +87,7 @@ class Lab:
         found = cls.find(engine, name)
         if found is None:
             others = sorted({item.labels[NAME] for item in engine.networks([NAME])})
-            known = f"; there is: {', '.join(others)}" if others else ""
+            known = suggest(name, others, "there is") if others else ""
             raise LabError(f"there is no lab {name}{known}", hint=f"Start it with: lab up{name_option(name)}")
         return found
 
@@ -138,8 +139,8 @@ class Lab:
     def node(self, name: str) -> Node:
         """A machine that runs, by its host name. Raises `LabError`."""
         if name not in {node.name for node in self.spec.nodes}:
-            known = ", ".join(node.name for node in self.spec.nodes)
-            raise Unfit(f"the lab {self.name} has no node {name}; it has: {known}")
+            maybe = suggest(name, (node.name for node in self.spec.nodes), "it has")
+            raise Unfit(f"the lab {self.name} has no node {name}{maybe}")
         found = self.nodes.get(name)
         if found is None or found.container.state != "running":
             raise LabError(f"the node {name} does not run: its container is {self.state(name)}")
@@ -178,8 +179,8 @@ class Lab:
             if pod.name == name:
                 return pod
         self.all_pods()  # a minion that cannot be asked may have it: then that is what is told
-        known = ", ".join(pod.name for pod in pods) or "none"
-        raise LabError(f"the lab {self.name} has no pod {name}; it has: {known}")
+        maybe = suggest(name, (pod.name for pod in pods), "it has")
+        raise LabError(f"the lab {self.name} has no pod {name}{maybe}")
 
     def fault(self, name: str, *targets: str, **options: object) -> AbstractContextManager["Started"]:
         """A fault for as long as the context is open: what `lab fault start` takes, it takes too.

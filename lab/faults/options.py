@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from lab.errors import Unfit
-from lab.validation import similar
+from lab.suggest import similar
 
 __all__ = [
     "Option",

@@ -16,7 +16,7 @@ from lab.errors import Unfit
 from lab.faults.options import Option, read_options, split_words
 from lab.faults.plan import Ask, Plan
 from lab.faults.targets import Setting, TargetKind
-from lab.validation import similar
+from lab.suggest import similar
 
 __all__ = ["IDENTIFIER", "NAME", "Fault", "Function", "event", "every_fault", "fault_named", "state"]
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lab.errors import LabError
 from lab.faults.plan import NodeVerb
+from lab.suggest import similar
 
 __all__ = ["NODE_FAULTS", "InForce", "Part", "Status", "about", "node_fault", "selected", "status_of"]
 
@@ -140,5 +141,6 @@ def selected(status: Status, lab: str, what: str, targets: Sequence[str]) -> tup
     if not found:
         there = ", ".join(f"{fault.id or '-'} {fault.name}" for fault in status.faults) or "none"
         wanted = " ".join([what, *targets])
-        raise LabError(f"no fault {wanted} is in force in the lab {lab}; in force: {there}")
+        maybe = similar(what, [name for fault in status.faults for name in (fault.id, fault.name)])
+        raise LabError(f"no fault {wanted} is in force in the lab {lab}{maybe or f'; in force: {there}'}")
     return found

@@ -13,7 +13,7 @@ from lab.errors import Unfit
 from lab.spec import LabSpec, NodeSpec, ServiceName
 from lab.spec.interface import announced
 from lab.spec.segment import Subnets, interfaces
-from lab.validation import similar
+from lab.suggest import similar, suggest
 
 __all__ = ["GROUPS", "NONE", "Setting", "Target", "TargetKind", "nodes", "pair", "units"]
 
@@ -107,8 +107,8 @@ def _named(setting: Setting, word: str) -> list[str]:
         return [word]
     found = groups.get(word) or [name for name in names if fnmatchcase(name, word)]
     if not found:
-        known = similar(word, [*names, *groups]) or f"; it has: {', '.join(names)}"
-        raise Unfit(f"the lab {setting.spec.name} has no node {word}{known}")
+        maybe = similar(word, [*names, *groups]) or suggest(word, names, "it has")
+        raise Unfit(f"the lab {setting.spec.name} has no node {word}{maybe}")
     return found
 
 

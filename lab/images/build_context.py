@@ -21,6 +21,7 @@ from lab.deadlines import DOWNLOAD
 from lab.engine import FileContent
 from lab.errors import LabError, Unfit
 from lab.node.files import DAEMON, daemon_files
+from lab.suggest import suggest
 
 __all__ = ["NAMES", "architecture", "digest", "machine", "recipe", "requirements", "write_context"]
 
@@ -109,7 +110,7 @@ def write_context(name: str, directory: Path, arch: str | None = None) -> None:
     index for the node's libraries. Raises `LabError`.
     """
     if name not in NAMES:
-        raise Unfit(f"there is no image {name}", hint=f"One of: {', '.join(NAMES)}")
+        raise Unfit(f"there is no image {name}{suggest(name, NAMES, 'there are')}")
     if directory.exists() and any(directory.iterdir()):
         raise Unfit(f"{directory} is not empty")
     arch = arch or architecture()

@@ -206,6 +206,12 @@ class Node:
         log = self.run(["journalctl", "--quiet", "--lines=1", "--output=cat", f"--unit={unit}"], check=False)
         return bool(log.text.strip())
 
+    def units(self) -> list[str]:
+        """The units that systemd has there, services without `.service`."""
+        argv = ["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"]
+        lines = self.run(argv, check=False).text.splitlines()
+        return [line.split()[0].removesuffix(".service") for line in lines if line.strip()]
+
     def journal(self, unit: str, lines: int = 8) -> str:
         """The last lines that a service has printed; systemd's own about it if there are none."""
         service = unit if "." in unit else f"{unit}.service"

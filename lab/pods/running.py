@@ -13,6 +13,7 @@ from lab.errors import LabError, Unfit
 from lab.labels import POD, POD_PART, POD_SPEC
 from lab.pods.containers import container_name
 from lab.pods.spec import PodSpec, RestartPolicy
+from lab.suggest import suggest
 
 __all__ = ["RunningPod", "list_argv", "parse_inspect"]
 
@@ -62,7 +63,7 @@ class RunningPod:
         """Return the name of a container in the node's engine, by default the first. Raises `LabError`."""
         known = [container.name for container in self.spec.containers]
         if name is not None and name not in known:
-            raise Unfit(f"the pod {self.name} has no container {name}; it has: {', '.join(known)}")
+            raise Unfit(f"the pod {self.name} has no container {name}{suggest(name, known, 'it has')}")
         full = container_name(self.name, name or known[0])
         if full not in self.containers:
             raise LabError(f"the pod {self.name}: its container {name or known[0]} is not on {self.node}")

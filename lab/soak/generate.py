@@ -8,7 +8,7 @@ from lab.errors import Unfit
 from lab.soak.recipes import RECIPES, Recipe
 from lab.soak.schedule import Entry, Round, Schedule
 from lab.spec import LabSpec
-from lab.validation import similar
+from lab.suggest import suggest
 
 __all__ = ["draw", "draw_round", "weights"]
 
@@ -25,8 +25,8 @@ def weights(text: str) -> Mapping[str, float]:
     for word in filter(None, (word.strip() for word in text.split(","))):
         name, equals, number = word.partition("=")
         if name not in RECIPES:
-            known = similar(name, RECIPES) or f"; those that are: {', '.join(RECIPES)}"
-            raise Unfit(f"{name} is no fault that a search draws{known}")
+            maybe = suggest(name, RECIPES, "those that are")
+            raise Unfit(f"{name} is no fault that a search draws{maybe}")
         try:
             found[name] = float(number) if equals else RECIPES[name].weight
         except ValueError:

@@ -20,7 +20,8 @@ from lab.spec.program import ANY, Program, read_program
 from lab.spec.schema import CheckKey, File, FlannelKey, SegmentKey
 from lab.spec.segment import FAMILIES, ONLY, Family, Segment, ours_of
 from lab.spec.whole import nodes_problems, segment_problems
-from lab.validation import parts, similar
+from lab.suggest import suggest
+from lab.validation import parts
 
 __all__ = ["load", "load_file", "tutorial"]
 
@@ -204,7 +205,7 @@ def _check_problems(checks: Sequence[CheckKey], nodes: Sequence[NodeSpec]) -> It
     known = [node.name for node in nodes]
     for index, item in enumerate(checks):
         if item.node not in known:
-            maybe = similar(item.node, known) or f"; nodes: {', '.join(known)}"
+            maybe = suggest(item.node, known, "nodes")
             yield f"checks[{index}].node: there is no node {item.node}{maybe}"
         if item.name in [other.name for other in checks[:index]]:
             yield f"checks[{index}].name: there is another check called {item.name}"

@@ -6,6 +6,7 @@ from itertools import permutations
 from lab.backends import BACKENDS
 from lab.spec.node import NodeSpec
 from lab.spec.segment import Segment, reaches
+from lab.suggest import suggest
 
 __all__ = ["hidden_problems", "nat_of", "nat_problems"]
 
@@ -61,7 +62,7 @@ def _of_forwards(at: int, router: NodeSpec, nodes: Sequence[NodeSpec]) -> Iterat
     for index, forward in enumerate(router.forwards):
         where = f"nodes[{at}].forwards[{index}]"
         if forward.to not in known:
-            yield f"{where}.to: there is no node {forward.to}; nodes: {', '.join(known)}"
+            yield f"{where}.to: there is no node {forward.to}{suggest(forward.to, known, 'nodes')}"
         elif not {place.segment for place in known[forward.to].attachments} & set(router.masquerade):
             hides = ", ".join(router.masquerade) or "none"
             yield f"{where}.to: {forward.to} is on no segment that {router.name} hides: {hides}"

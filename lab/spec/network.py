@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from lab.backends import BACKENDS
-from lab.validation import short, similar
+from lab.suggest import similar
+from lab.validation import short
 
 __all__ = ["config_problems", "config_text", "lower", "networks_of"]
 

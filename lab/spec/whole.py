@@ -5,7 +5,7 @@ from typing import Any
 
 from lab.spec.node import EVERY_SERVICE, ROLES, NodeSpec
 from lab.spec.segment import Segment, gateways_of, unreachable
-from lab.validation import similar
+from lab.suggest import suggest
 
 __all__ = ["nodes_problems", "segment_problems"]
 
@@ -95,7 +95,7 @@ def segment_problems(nodes: Sequence[NodeSpec], segments: Sequence[Segment]) -> 
         for place in node.attachments:
             if place.segment not in names:
                 known = False
-                maybe = similar(place.segment, names) or f"; segments: {', '.join(names)}"
+                maybe = suggest(place.segment, names, "segments")
                 yield f"nodes[{index}]: there is no segment {place.segment}{maybe}"
         on = [place.segment for place in node.attachments]
         if len(set(on)) < len(on):

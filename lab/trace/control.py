@@ -14,6 +14,7 @@ from lab.naming import name_option
 from lab.observe import Observation, Silent, Topic, observe
 from lab.packet_filter import COMMANDS
 from lab.protocols import LabAccess
+from lab.suggest import suggest
 from lab.trace.asked import Asked
 from lab.trace.ends import Container, Known, find_end
 from lab.trace.evidence import Probes, evidence
@@ -160,8 +161,10 @@ def _container(lab: LabAccess, machine: str, name: str) -> Container:
         listed = lab.node(machine).run(
             ["docker", "ps", "--format", "{{.Names}}"], check=False, within=LOOK.seconds
         )
-        there = ", ".join(sorted(listed.text.split())) if listed.exit_code == 0 else listed.output.strip()
-        raise Unfit(f"{machine} has no container {name}", hint=f"what there is: {there or 'none'}")
+        if listed.exit_code != 0:
+            raise Unfit(f"{machine} has no container {name}", hint=listed.output.strip())
+        maybe = suggest(name, sorted(listed.text.split()), "it has")
+        raise Unfit(f"{machine} has no container {name}{maybe}")
     told = json.loads(done.text)
     networks = told["NetworkSettings"]["Networks"].values()
     words = [it.get(key) for it in networks for key in ("IPAddress", "GlobalIPv6Address")]

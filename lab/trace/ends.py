@@ -7,6 +7,7 @@ from typing import Literal
 
 from lab.errors import LabError, Unfit
 from lab.pods import RunningPod
+from lab.suggest import similar
 from lab.trace.packet import Address
 from lab.trace.world import End
 
@@ -65,10 +66,10 @@ def find_end(word: str, known: Known, family: Family) -> End:
     if known.silent:
         why = "; ".join(f"{name}: {reason}" for name, reason in known.silent.items())
         raise LabError(f"whether there is a pod {word} is not known: {why}", hint="see: lab status")
-    there = ", ".join(sorted({name for names, _ in ends for name in names[:1]}))
+    there = sorted({name for names, _ in ends for name in names[:1]})
     raise Unfit(
-        f"{word} is no pod, no machine, no container and no address of this lab",
-        hint=f"there is: {there}; a container is named MACHINE/NAME",
+        f"{word} is no pod, no machine, no container and no address of this lab{similar(word, there)}",
+        hint=f"there is: {', '.join(there)}; a container is named MACHINE/NAME",
     )
 
 

@@ -55,7 +55,7 @@ def test_checks_are_chosen_by_identifier_and_whether_the_nodes_answer_always() -
         "login.pymysql",
     ]
     assert checks.chosen([]) == checks.every_check()
-    with pytest.raises(Unfit, match=r"there is no check leases\.valeu; there are: node\.answers, "):
+    with pytest.raises(Unfit, match=r"there is no check leases\.valeu; did you mean leases\.value\?"):
         checks.chosen(["leases.valeu"])
 
 

@@ -274,9 +274,8 @@ def test_a_build_context_is_not_written_over_other_files(tmp_path: Path) -> None
 
 
 def test_an_unknown_image_is_named_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(Unfit, match="there is no image redis") as caught:
+    with pytest.raises(Unfit, match="there is no image redis; there are: node, mysql"):
         build_context.write_context("redis", tmp_path)
-    assert caught.value.hint == "One of: node, mysql"
 
 
 def test_a_packed_context_belongs_to_root_whoever_packs_it(tmp_path: Path) -> None:

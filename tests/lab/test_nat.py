@@ -100,7 +100,7 @@ def test_a_flanneld_behind_a_nat_announces_the_nats_address(lab):
         (("home: {}}", "home: {ipv6: true}}"), "nodes[0].masquerade: home has ipv6; NAT is of IPv4 alone"),
         (
             ("to: inner}", "to: iner}"),
-            "nodes[0].forwards[0].to: there is no node iner; nodes: nat, m, outer, ",
+            "nodes[0].forwards[0].to: there is no node iner; did you mean inner?",
         ),
         (
             ("to: inner}", "to: outer}"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from lab.errors import Unfit
 from lab.faults.impairment.units import probability, probability_text, rate, rate_text, seconds, seconds_text
+from lab.suggest import similar
 
 __all__ = ["PROTOCOLS", "Direction", "Impairment", "Match", "Rule", "parse_impairment", "parse_match"]
 
@@ -113,7 +114,8 @@ def parse_impairment(text: str) -> Impairment:
     for name, value in zip(words[::2], [*words[1::2], ""], strict=False):
         if name not in readers:
             hint = f"what there is: {', '.join(readers)}, each with a value; or {CUT} alone"
-            raise Unfit(f"{text!r}: there is no impairment {name!r}", hint=hint)
+            maybe = similar(name, readers)
+            raise Unfit(f"{text!r}: there is no impairment {name!r}{maybe}", hint=hint)
         if name in found:
             raise Unfit(f"{text!r}: {name} is there twice", hint="start a second impairment for the second")
         found[name] = readers[name](value)
@@ -138,7 +140,9 @@ class Match:
     def __post_init__(self) -> None:
         if self.protocol and self.protocol not in PROTOCOLS:
             hint = f"what there is: {', '.join(PROTOCOLS)}"
-            raise Unfit(f"there is no protocol {self.protocol!r}", hint=hint)
+            raise Unfit(
+                f"there is no protocol {self.protocol!r}{similar(self.protocol, PROTOCOLS)}", hint=hint
+            )
         if not 0 <= self.port <= 65535:
             raise Unfit(f"{self.port} is no port", hint="write a number from 1 to 65535")
         if self.port and self.protocol not in ("", *WITH_PORTS):
@@ -161,7 +165,8 @@ def parse_match(
     if not number.isascii() or not number.isdigit():
         raise Unfit(f"{port!r} is no port", hint="write a number from 1 to 65535")
     if direction not in list(Direction):
-        raise Unfit(f"{direction!r} is no direction", hint=f"what there is: {', '.join(Direction)}")
+        hint = f"what there is: {', '.join(Direction)}"
+        raise Unfit(f"{direction!r} is no direction{similar(direction, Direction)}", hint=hint)
     found = tuple(map(_peer, peers))
     return Match(found, protocol.lower(), int(number), Direction(direction))
 

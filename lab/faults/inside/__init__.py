@@ -29,6 +29,8 @@ def argv(verb: str, request: str) -> list[str]:
 def program_files() -> Mapping[str, FileContent]:
     """The files, by the path that each has on a machine."""
     found = {path: FileContent(text.encode()) for path, text in VARIABLES.items()}
+    suggest = files("lab").joinpath("suggest.py").read_bytes()
+    found[f"{FOLDER}/lab/suggest.py"] = FileContent(suggest)
     for module in files(__name__).iterdir():
         if module.name.endswith(".py") and module.name != "__init__.py":
             content = FileContent(module.read_bytes())

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.faults.inside.kinds import Failed, Given, Saved, Seen, State, event, run, state, until
+from lab.suggest import similar
 
 __all__ = ["CGROUPS", "active_with", "must_run", "properties", "start_again", "start_anew", "stop_unit"]
 
@@ -25,8 +26,14 @@ def properties(unit: str) -> Mapping[str, str]:
     text = run(["systemctl", "show", f"--property={names}", "--", unit])
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     if found.get("LoadState") != "loaded":
-        raise Failed(f"there is no unit {unit}")
+        raise Failed(f"there is no unit {unit}{similar(unit, _known())}")
     return found
+
+
+def _known() -> list[str]:
+    """The units that systemd has."""
+    listed = run(["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend"])
+    return [line.split()[0] for line in listed.splitlines() if line.strip()]
 
 
 def active_with(unit: str, shown: Mapping[str, str] | None = None) -> list[str]:

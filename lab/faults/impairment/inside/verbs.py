@@ -14,6 +14,7 @@ from lab.faults.impairment.plan import Stage, Way, free_slot, plan
 from lab.faults.impairment.seen import Link, Seen
 from lab.faults.impairment.status import Standing, Status
 from lab.faults.impairment.xdp import NAME_PREFIX
+from lab.suggest import similar
 
 __all__ = ["clear", "start", "status", "stop"]
 
@@ -56,8 +57,9 @@ def _check_device(rule: Rule, before: Pipeline, seen: Seen) -> None:
     """Raise `Unfit` where something is on the device that we would have to touch."""
     device, link = rule.device, seen.links.get(rule.device)
     if link is None:
-        there = ", ".join(sorted(name for name in seen.links if not is_ours(name)))
-        raise Unfit(f"there is no device {device}", hint=f"what there is: {there}")
+        there = sorted(name for name in seen.links if not is_ours(name))
+        hint = f"what there is: {', '.join(there)}"
+        raise Unfit(f"there is no device {device}{similar(device, there)}", hint=hint)
     if "ingress" in seen.qdiscs.get(device, ()):
         hint = f"tc qdisc delete dev {device} ingress, if nobody needs it"
         raise Unfit(
@@ -79,8 +81,9 @@ def stop(records: Records, identifier: str) -> None:
     stages = records.stages()
     found = [stage for stage in stages if stage.rule.identifier == identifier]
     if not found:
-        names = ", ".join(stage.rule.identifier for stage in stages) or "none"
-        raise Unfit(f"there is no impairment {identifier!r}", hint=f"what there is: {names}")
+        names = [stage.rule.identifier for stage in stages]
+        hint = f"what there is: {', '.join(names) or 'none'}"
+        raise Unfit(f"there is no impairment {identifier!r}{similar(identifier, names)}", hint=hint)
     rest = [stage for stage in stages if stage not in found]
     seen = observe()
     interfaces = _interfaces(stages, seen)
