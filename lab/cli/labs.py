@@ -13,6 +13,7 @@ from lab.bundle.destination import Destination
 from lab.cli.bundles import bundle_option, explain, witness_for
 from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
 from lab.cli.explaining import tell_why, tell_why_checks_fail, telling_why
+from lab.cli.watch import watch
 from lab.cluster import Lab, lifecycle
 from lab.engine import Engine, EngineUnavailable
 from lab.errors import LabError, Unfit
@@ -164,11 +165,17 @@ def ls(json_: bool) -> int:
 
 
 @click.command(name="status")
+@click.option("-w", "--watch", "again", is_flag=True, help="Draw it anew on the terminal until Ctrl-C.")
 @lab_name
 @as_json
-def status_(name: str, json_: bool) -> int:
+def status_(again: bool, name: str, json_: bool) -> int:
     """Show a lab's machines with their services and leases, and its pods."""
-    lab = Lab.get(Engine.connect(), name)
+    engine = Engine.connect()
+    if again:
+        if json_:
+            raise Unfit("--watch and --json cannot be given together")
+        watch(lambda: _status(engine, name))
+    lab = Lab.get(engine, name)
     seen = status.look(lab)
     nodes, pods = status.nodes(seen), seen.pods
     if json_:
@@ -180,6 +187,13 @@ def status_(name: str, json_: bool) -> int:
             f"the lab {name} is not finished", hint="It is being made, or its maker was killed: lab gc"
         )
     return 0 if all(node.ok for node in nodes) else 1
+
+
+def _status(engine: Engine, name: str) -> str:
+    lab = Lab.get(engine, name)
+    seen = status.look(lab)
+    text = render.status(status.nodes(seen), seen.pods, width=width())
+    return text if lab.complete else f"{text}\n\nThe lab {name} is not finished."
 
 
 @click.command()

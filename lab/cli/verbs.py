@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "check": Verb(
         "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
     ),
+    "cp": Verb("files", "Copy a file or folder onto a machine or pod, or from there."),
     "doctor": Verb(
         "doctor",
         "Say what is wrong with this host and a lab, how that shows, and which command mends it.",
@@ -47,6 +48,9 @@ VERBS: Mapping[str, Verb] = {
     "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
     "ls": Verb("labs", "List the labs."),
     "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
+    "restart": Verb(
+        "restarts", "Restart machines, and wait until their services and pods run and every check holds."
+    ),
     "schema": Verb("lab_files", "Print the JSON schema of lab files, for editors and other programs."),
     "shell": Verb("nodes", "Open a shell on a machine."),
     "soak": Verb(

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from lab import checks, images, labels, wait
 from lab.cluster import underlay
@@ -19,7 +19,8 @@ from lab.cluster.plan import (
     WaitForUnit,
     node_config,
 )
-from lab.deadlines import CONFIG_TAKEN, PACKET, SETTLED
+from lab.cluster.settled import settled
+from lab.deadlines import CONFIG_TAKEN, PACKET
 from lab.engine import Engine, EngineUnavailable, FileContent, Network
 from lab.errors import LabError, NoAnswer
 from lab.events import Reporter
@@ -159,16 +160,8 @@ class Making:
         return wrong_store(said, self.spec.etcd_api)
 
     def _verify(self) -> None:
-        """Look until all is right, for a moment: a flanneld may be about to make the last route."""
-
         self.lab = Lab.get(self.engine, self.spec.name)
-
-        def right() -> bool | wait.NotYet:
-            self.findings = tuple(checks.run_all(self.lab))
-            return all(finding.ok for finding in self.findings) or wait.NotYet("told by the findings")
-
-        with suppress(wait.TimedOut):  # then the findings say what is wrong
-            wait.until(right, what="every check to hold", timeout=SETTLED.seconds, cancel=self.cancel)
+        self.findings = settled(self.lab, self.cancel)
 
     def _await_etcd(self, argv: Sequence[str], name: str, what: str) -> None:
         """Run a command on a member of etcd until it succeeds: it may not have a leader yet."""

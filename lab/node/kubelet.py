@@ -23,7 +23,7 @@ from lab.pods import (
     parse_inspect,
 )
 
-__all__ = ["DockerDown", "list_pods", "remove_pod", "run_pod"]
+__all__ = ["DockerDown", "await_pod", "list_pods", "remove_pod", "run_pod"]
 
 # It says "Loaded image ID: sha256:DIGITS".
 LOAD = """
@@ -75,12 +75,7 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
         for container in pod.containers:
             _go_on(cancel)
             _run_container(node, pod, container)
-        wait.until(
-            _ready(node, pod),
-            what=f"the pod {pod.name} on {node.name} to answer on its ports",
-            timeout=POD_ANSWERS.seconds,
-            cancel=cancel,
-        )
+        await_pod(node, pod, cancel=cancel)
     except BaseException as error:
         try:
             remove_pod(node, pod.name)
@@ -89,6 +84,16 @@ def run_pod(engine: Engine, node: Node, pod: PodSpec, *, cancel: threading.Event
             error.add_note(f"Not all of the pod {pod.name} could be removed: {failed.message}")
             error.add_note(f"Remove what is left of it with: {command}")
         raise
+
+
+def await_pod(node: Node, pod: PodSpec, *, cancel: threading.Event | None = None) -> None:
+    """Wait until a pod's containers run, or have done their work, and its ports answer. Raises `LabError`."""
+    wait.until(
+        _ready(node, pod),
+        what=f"the pod {pod.name} on {node.name} to answer on its ports",
+        timeout=POD_ANSWERS.seconds,
+        cancel=cancel,
+    )
 
 
 def _go_on(cancel: threading.Event) -> None:

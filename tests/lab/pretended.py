@@ -117,6 +117,9 @@ class PretendedEngine(OneByOne):
         self._asked(f"open on {container}")
         raise LabError("nobody answers here")
 
+    def restart(self, container: str, timeout: int = 10) -> None:
+        self._asked(f"restart {container} within {timeout} s")
+
     def inspect(self, container: str) -> Mapping[str, Any]:
         self._asked(f"inspect {container}")
         return {"Name": f"/{container}", "State": {"Status": self.containers_[container].state}}

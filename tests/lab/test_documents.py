@@ -55,6 +55,7 @@ VERBS = {
     "gc": {"removed"},
     "bundle": {"bundle"},
     "check": {"check"},
+    "restart": {"check"},
     "trace": {"trace"},
     "doctor": {"doctor"},
     "tutorial": {"tutorial"},
