@@ -4,6 +4,7 @@ Before there is a virtual environment: `python3 -m lab.apt PACKAGE...`. So this 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +37,10 @@ def install(*packages: str, busy: Callable[[str], None], interval: float = 1) ->
         holder = next((line for line in lines if LOCKED in line), None)
         if holder is None:
             tail = "\n".join(lines[-8:])
-            raise Unfit(f"{' '.join(argv)}: exit status {done.returncode}\n{tail}")
+            raise Unfit(
+                f"exit status {done.returncode} from: {shlex.join(argv)}\n{tail}",
+                hint="Run that as root until it succeeds, and then this again.",
+            )
         if not told:
             busy(f"waiting for another apt: {holder.removeprefix('E: ')}")
             told = True
@@ -51,7 +55,7 @@ def main() -> int:
     try:
         install(*sys.argv[1:], busy=lambda text: print(f"setup: {text}", file=sys.stderr))  # noqa: T201
     except LabError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201
+        print(*filter(None, (error.message, error.hint)), sep="\n", file=sys.stderr)  # noqa: T201
         return error.exit_code
     return 0
 

@@ -37,12 +37,23 @@ class NoAnswer(LabError):
 
 
 class CommandError(LabError):
-    """A command inside a node failed; the message can be pasted into a shell."""
+    """A command failed; the message has it in a form that can be pasted into a shell."""
 
-    def __init__(self, where: str, argv: Sequence[str], exit_code: int, output: str) -> None:
+    def __init__(
+        self,
+        where: str,
+        argv: Sequence[str],
+        exit_code: int,
+        output: str,
+        *,
+        pasted: str = "",
+        hint: str = "",
+    ) -> None:
+        """`pasted` is what runs it from here, where that is more than its words."""
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-8:])
+        command = pasted or shlex.join(argv)
         super().__init__(
-            f"{where}: exit status {exit_code} from: {shlex.join(argv)}" + (f"\n{tail}" if tail else "")
+            f"{where}: exit status {exit_code} from: {command}" + (f"\n{tail}" if tail else ""), hint=hint
         )
         self.argv = tuple(argv)
         self.status = exit_code

@@ -1,6 +1,7 @@
 """The machine that `lab` runs on: finding a Docker engine, or installing and starting one."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -122,7 +123,10 @@ def _start(argv: tuple[str, ...]) -> Engine:
     if argv[0] == "systemctl":
         done = programs.run(argv, within=ENGINE_STARTS.seconds)
         if done.returncode != 0:
-            raise Unfit(f"{' '.join(argv)}: {done.stderr.strip()}", hint="See: journalctl -u docker")
+            raise Unfit(
+                f"exit status {done.returncode} from: {shlex.join(argv)}: {done.stderr.strip()}",
+                hint="See: journalctl -u docker",
+            )
         return wait.until(_answers, what="the Docker engine", timeout=ENGINE_STARTS.seconds)
     for pidfile in (PIDFILE, CONTAINERD_PIDFILE):
         _forget_dead(pidfile)

@@ -19,7 +19,7 @@ from pathlib import Path
 from lab import programs, resources
 from lab.deadlines import DOWNLOAD
 from lab.engine import FileContent
-from lab.errors import LabError, Unfit
+from lab.errors import CommandError, Unfit
 from lab.node.files import DAEMON, daemon_files
 from lab.suggest import suggest
 
@@ -165,8 +165,10 @@ def _pip(command: str, *arguments: str, path: Path | None = None) -> None:
     environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
     done = programs.run(argv, within=DOWNLOAD.seconds, environment=environment)
     if done.returncode != 0:
-        tail = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-8:])
-        raise LabError(
-            f"pip {command}: exit status {done.returncode}, installing the node's libraries\n{tail}",
+        raise CommandError(
+            "installing the node's libraries",
+            argv,
+            done.returncode,
+            done.stdout + done.stderr,
             hint="pip uses your configuration: see `pip config list` and the PIP_ variables.",
         )

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from lab import apt, host, labels, programs
 from lab.deadlines import DOWNLOAD
 from lab.engine import Engine
-from lab.errors import LabError, Unfit
+from lab.errors import CommandError, Unfit
 from lab.events import Reporter
 
 __all__ = ["LABELS", "SUITES", "bootstrap_argv", "ensure", "imported_name", "take"]
@@ -97,15 +97,18 @@ def _bootstrap(engine: Engine, suite: str) -> None:
         status = programs.run(argv, within=DOWNLOAD.seconds, stdout=rootfs, stderr=log).returncode
         if status != 0:
             log.seek(0)
-            lines = log.read().decode(errors="replace").strip().splitlines()
-            tail = "\n".join(f"    {line}" for line in lines[-8:])
             by_hand = shlex.join(bootstrap_argv(suite, engine.arch, root=True))
-            message = f"making {imported_name(suite)}: exit status {status} from mmdebstrap\n{tail}"
+            failed = CommandError(
+                f"making {imported_name(suite)}",
+                argv,
+                status,
+                log.read().decode(errors="replace"),
+                pasted=f"{shlex.join(argv)} > rootfs.tar",
+                hint="Debian's packages must be within reach, from here and in builds.",
+            )
             if root:
-                raise LabError(
-                    message, hint="Debian's packages must be within reach, from here and in builds."
-                )
-            raise Unfit(message, hint=f"As root: {by_hand} | lab images base {suite} -")
+                raise failed
+            raise Unfit(failed.message, hint=f"As root: {by_hand} | lab images base {suite} -")
         rootfs.seek(0)
         take(engine, suite, rootfs)
 

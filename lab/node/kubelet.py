@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from lab import labels, wait
 from lab.deadlines import IMAGE_CARRIED, PACKET, POD_ANSWERS, QUESTION
 from lab.engine import Engine
-from lab.errors import CommandError, LabError, NoAnswer
+from lab.errors import LabError, NoAnswer
 from lab.naming import name_option
 from lab.node import Node
 from lab.pods import (
@@ -117,7 +117,7 @@ def _run_container(node: Node, pod: PodSpec, container: ContainerSpec) -> None:
     if done.exit_code != 0:
         open_ = pod.without_values()
         (told,) = [docker_argv(open_, item) for item in open_.containers if item.name == container.name]
-        raise CommandError(node.name, told, done.exit_code, done.output)
+        raise node.failure(told, done)
 
 
 def _ready(node: Node, pod: PodSpec) -> Callable[[], bool | wait.NotYet]:
@@ -196,4 +196,4 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
     load, archive = ["sh", "-c", LOAD, "sh", local], engine.save_image(found.id)
     result = engine.exec(node.container.id, load, stdin=archive, within=IMAGE_CARRIED.seconds)
     if result.exit_code != 0:
-        raise LabError(f"loading the image {image} on {node.name}: {result.output.strip()}")
+        raise node.failure(load, result, stdin=True, doing=f"loading the image {image}")

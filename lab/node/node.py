@@ -13,6 +13,7 @@ from lab import labels, threads, wait
 from lab.deadlines import COMMAND, JOINED, UNIT_STARTS
 from lab.engine import STDERR, Command, Container, Ended, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
+from lab.naming import name_option
 from lab.node.inside import VARIABLE, mark, supervised
 from lab.node.journal import telling
 from lab.node.running import Running
@@ -74,15 +75,34 @@ class Node:
         (ended,) = self.run_each({"": Command(argv, stdin)}, within=seconds).values()
         if ended.late == "much":
             raise LabError(
-                f"{self.name}: more than 64 MiB was printed by: {shlex.join(argv)}",
-                hint="Have it write a file there, or take what it prints as it comes, as `lab exec` does.",
+                f"{self.name}: more than 64 MiB was printed by: {self.pasted(argv, stdin=stdin is not None)}",
+                hint="That takes what it prints as it comes; or have it write a file there.",
             )
         if ended.late:
-            raise NoAnswer(self.name, shlex.join(argv), seconds)
+            raise NoAnswer(self.name, self.pasted(argv, stdin=stdin is not None), seconds)
         result = ExecResult(ended.exit_code, ended.stdout, ended.stderr)
         if check and result.exit_code != 0:
-            raise CommandError(self.name, argv, result.exit_code, result.output)
+            raise self.failure(argv, result, stdin=stdin is not None)
         return result
+
+    def pasted(self, argv: Sequence[str], *, stdin: bool = False) -> str:
+        """The command line that runs this here, for an error or a hint."""
+        interactive = " -i" if stdin else ""
+        return f"lab exec{interactive}{name_option(self.lab)} {self.name} -- {shlex.join(argv)}"
+
+    def failure(
+        self, argv: Sequence[str], result: ExecResult, *, stdin: bool = False, doing: str = ""
+    ) -> CommandError:
+        """The error to raise for a command that has failed; `doing` is what it was for."""
+        given = " Its standard input came from lab, and is to be given anew." if stdin else ""
+        return CommandError(
+            f"{doing} on {self.name}" if doing else self.name,
+            argv,
+            result.exit_code,
+            result.output,
+            pasted=self.pasted(argv, stdin=stdin),
+            hint=f"That runs it again.{given} The machine's log: lab logs{name_option(self.lab)} {self.name}",
+        )
 
     def run_each(self, commands: Mapping[str, Command], *, within: float) -> Mapping[str, Ended]:
         """Run commands at the same time, each to its end; what is late is killed with its children.
@@ -101,7 +121,14 @@ class Node:
         try:
             return self.engine.run(self.container.id, commands, within, heed)
         except threads.Late as error:
-            raise NoAnswer(self.name, _named(commands), within) from error
+            raise NoAnswer(self.name, self._named(commands), within) from error
+
+    def _named(self, commands: Mapping[str, Command]) -> str:
+        """What stands for them in a message: one command as it is, of several their number."""
+        (first, *others) = commands.values()
+        if others:
+            return f"{len(commands)} commands"
+        return self.pasted(first.argv, stdin=first.stdin is not None)
 
     def _refuse_if_paused(self) -> None:
         """Raise `LabError` if the machine stands still, as the engine does for a command of its own."""
@@ -218,12 +245,6 @@ class Node:
         read = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
         own = self.run([*read, f"_SYSTEMD_UNIT={service}"], check=False).output.rstrip()
         return own or self.run([*read, f"--unit={service}"], check=False).output.rstrip()
-
-
-def _named(commands: Mapping[str, Command]) -> str:
-    """What stands for them in a message: one command as it is, of several their number."""
-    (first, *others) = commands.values()
-    return f"{len(commands)} commands" if others else shlex.join(first.argv)
 
 
 class Talk:

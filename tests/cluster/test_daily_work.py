@@ -15,6 +15,7 @@ import pytest
 
 from lab import wait
 from lab.cluster import Lab
+from lab.errors import CommandError
 from tests.cluster.judging import subnets, wait_until_right
 
 pytestmark = pytest.mark.cluster
@@ -86,6 +87,20 @@ def test_what_cannot_be_copied_is_one_line(lab, pod_name, run_lab, source, desti
             "cp", "--name", lab.name, *(it.replace("WHERE", where) for it in (source, destination))
         )
         assert (done.returncode, done.stderr) == (1, words.replace("WHERE", where))
+
+
+def test_a_command_that_fails_is_told_as_it_can_be_pasted(lab):
+    with pytest.raises(CommandError) as told:
+        lab.node(ONE).run(["sh", "-c", 'echo "it\'s $0"; exit 3', "$HOME"])
+    first = told.value.message.splitlines()[0]
+    pasted = first.partition(" from: ")[2]
+    done = subprocess.run(
+        ["sh", "-c", f'lab() {{ "{sys.executable}" -m lab "$@"; }}; {pasted}'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "it's $HOME\n"), done.stderr
 
 
 def test_a_machine_that_is_restarted_serves_as_before(lab, run_lab):

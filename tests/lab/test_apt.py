@@ -58,6 +58,6 @@ def test_another_apt_is_waited_for_and_named_once(apt_get):
 
 def test_any_other_refusal_ends_it_with_what_apt_said(apt_get):
     calls = apt_get(1, refusal="E: The repository is not signed.")
-    with pytest.raises(Unfit, match=r"(?s)apt-get update: exit status 100\n.*not signed"):
+    with pytest.raises(Unfit, match=r"(?s)exit status 100 from: apt-get update\n.*not signed"):
         apt.install("clang", busy=pytest.fail)
     assert calls.read_text().splitlines() == ["update"]

@@ -1,5 +1,6 @@
 """Commands on machines: deadlines, and input that does not come to its end."""
 
+import shlex
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.cli import nodes
 from lab.engine import STDERR, STDOUT, Container, Ended, Engine, Exec, ExecResult
 from lab.errors import CommandError, LabError, NoAnswer
 from lab.node import Node
@@ -169,10 +171,36 @@ def test_a_flanneld_that_has_failed_is_told_at_once_with_the_line_that_says_why(
 
 def test_every_command_on_a_machine_has_a_deadline():
     engine = Machine({"false": (1, "no\n")})
-    with pytest.raises(CommandError, match="centos-minion01: exit status 1 from: false"):
+    with pytest.raises(CommandError, match="centos-minion01: exit status 1 from: lab exec"):
         node(engine).run(["false"])
     node(engine).run(["true"], within=5)
     assert all(engine.deadlines)
+
+
+@pytest.mark.parametrize("stdin", [None, b"given"])
+def test_a_command_that_fails_is_told_as_it_can_be_pasted_with_one_hint(stdin: bytes | None):
+    argv = ["sh", "-c", "echo 'a  b' $0 >&2; exit 3", "--name", "$HOME"]
+    with pytest.raises(CommandError) as told:
+        node(Fails({})).run(argv, stdin=stdin)
+    first, output = told.value.message.splitlines()
+    where, _, pasted = first.partition(" from: ")
+    assert (where, output) == ("centos-minion01: exit status 3", "    it failed")
+    program, verb, *words = shlex.split(pasted)
+    assert [program, verb] == ["lab", "exec"]
+    (command,) = [found for found in nodes.COMMANDS if found.name == verb]
+    read = command.make_context(verb, words).params
+    assert read["node"] == "centos-minion01"
+    assert read["command"] == tuple(argv)
+    assert (read["name"], read["stdin"]) == ("demo", stdin is not None)
+    assert len(told.value.hint.splitlines()) == 1
+    assert told.value.hint.endswith("lab logs --name demo centos-minion01")
+
+
+class Fails(Machine):
+    """Every command ends with 3."""
+
+    def exec(self, *_: object, **__: object) -> ExecResult:
+        return ExecResult(3, b"", b"it failed\n")
 
 
 def test_a_command_that_was_killed_in_time_by_somebody_else_is_not_told_to_have_hung():
@@ -185,5 +213,8 @@ def test_a_command_that_was_killed_at_its_deadline_did_not_end_in_time():
             return {"": Ended(124, b"", b"", "all")}
 
     engine: Any = Deaf({})
-    with pytest.raises(NoAnswer, match="centos-minion01: no answer within 0 s from: deaf"):
+    with pytest.raises(
+        NoAnswer,
+        match="centos-minion01: no answer within 0 s from: lab exec --name demo centos-minion01 -- deaf",
+    ):
         node(engine).run(["deaf"], within=0)

@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from lab.deadlines import COMPILED
-from lab.errors import LabError, Unfit
+from lab.errors import CommandError, Unfit
 from lab.programs import run
 
 __all__ = ["PATH", "library"]
@@ -42,5 +42,11 @@ def _cc(*arguments: str) -> str:
             hint="As root, on Debian or Ubuntu: apt-get install gcc libc6-dev",
         ) from None
     if done.returncode != 0:
-        raise LabError(f"compiling the library that shifts a clock: {done.stderr.strip()}")
+        raise CommandError(
+            "compiling the library that shifts a clock",
+            ["cc", *arguments],
+            done.returncode,
+            done.stderr,
+            hint="A C compiler and the headers of the C library, apt-get install gcc libc6-dev, are enough.",
+        )
     return done.stdout

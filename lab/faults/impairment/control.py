@@ -43,7 +43,9 @@ def _ask(node: Runs, arguments: Sequence[str], given: bytes = b"") -> Any:
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        raise CommandError(node.name, argv, done.exit_code, done.output) from None
+        raise CommandError(
+            node.name, argv, done.exit_code, done.output, hint=f"Run it on {node.name}."
+        ) from None
     if "error" in answer:
         kind = Unfit if done.exit_code == Unfit.exit_code else LabError
         raise kind(f"{node.name}: {answer['error']}", hint=answer["hint"])
