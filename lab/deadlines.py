@@ -28,7 +28,9 @@ __all__ = [
     "INPUT_ENDS",
     "JOINED",
     "LOOK",
+    "NAMES_OFFERED",
     "PACKET",
+    "PODS_OFFERED",
     "POD_ANSWERS",
     "QUESTION",
     "RECORDING_ENDS",
@@ -152,6 +154,12 @@ PACKET = Deadline(10)
 
 CONVERSATION = Deadline(60)
 """For the tutorial's login: the client's start, the prompts, and the server's answers."""
+
+NAMES_OFFERED = Deadline(0.5)
+"""For the engine to tell of a lab, where a shell asks for what somebody may be typing."""
+
+PODS_OFFERED = Deadline(0.3)
+"""The same for machines, of their pods."""
 
 WAY_STARTS = Deadline(30)
 """In a measurement, for each thing that has to be there before: a lease, a ping, a server that listens."""

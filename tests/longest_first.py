@@ -23,7 +23,12 @@ __all__ = ["Case", "Seconds", "longest_first", "unit"]
 
 TOGETHER: Sequence[Sequence[str]] = (
     # Those that look come before those that break it and make it right again.
-    ("tests/cluster/test_cluster.py", "tests/cluster/test_bundle.py", "tests/cluster/test_impairments.py"),
+    (
+        "tests/cluster/test_cluster.py",
+        "tests/cluster/test_bundle.py",
+        "tests/cluster/test_daily_work.py",
+        "tests/cluster/test_impairments.py",
+    ),
     ("tests/cluster/test_doctor.py", "tests/cluster/test_stories.py", "tests/cluster/test_faults.py"),
 )
 """Files that have the tutorial's cluster from `lab`, in two parts: neither is what all others wait for."""

@@ -10,6 +10,7 @@ from lab import render
 from lab.bundle.collect import collect
 from lab.bundle.destination import VARIABLE, Destination, destination
 from lab.checks import Finding
+from lab.cli import complete
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.cluster.lifecycle import Witness
@@ -31,6 +32,7 @@ def bundle_option(function: F) -> F:
         "into",
         metavar="PATH",
         callback=_destination,
+        shell_complete=complete.files,
         help="When something is not right, write what `lab bundle` does: to this file, or into this folder  "
         f"[default: the folder ${VARIABLE}, if that is set]",
     )(function)
@@ -80,6 +82,7 @@ def witness_for(engine: Engine, spec: LabSpec, into: Destination | None, kept: K
     "-o",
     "--output",
     metavar="PATH",
+    shell_complete=complete.files,
     help="The file, or a folder in which the bundle gets a name of its own  "
     f"[default: the folder ${VARIABLE}, or this one]",
 )

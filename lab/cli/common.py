@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from lab import naming, spec
+from lab.cli import complete
 from lab.errors import Unfit
 from lab.suggest import similar
 
@@ -22,6 +23,7 @@ def lab_name(function: F) -> F:
         "--name",
         metavar="LAB",
         callback=_lab_name,
+        shell_complete=complete.labs,
         help=f"Which lab  [default: ${naming.VARIABLE}, or {spec.TUTORIAL}]",
     )(function)
 
@@ -31,10 +33,12 @@ def given(
 ) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
     """A callback that reads an option's value, if there is one. It raises `Unfit`."""
 
-    def callback(_context: click.Context, _option: click.Parameter, value: str | None) -> T | None:
+    def callback(context: click.Context, _option: click.Parameter, value: str | None) -> T | None:
         try:
             return None if value is None else read(value)
         except ValueError as error:
+            if context.resilient_parsing:  # a line that is half typed, of which a shell asks
+                return None
             raise Unfit(f"{option}: {error}") from error
 
     return callback
@@ -50,6 +54,8 @@ def default_lab() -> str:
 
 def _lab_name(context: click.Context, option: click.Parameter, value: str | None) -> str:
     name = given("--name", spec.lab_name)(context, option, value)
+    if name is None and context.resilient_parsing:
+        return naming.default_name()
     return default_lab() if name is None else name
 
 

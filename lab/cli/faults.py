@@ -3,6 +3,7 @@
 import click
 
 from lab import wait
+from lab.cli import complete
 from lab.cli.common import as_json, echo, given, lab_name, print_json
 from lab.cli.verbs import Group
 from lab.cluster import Lab
@@ -26,7 +27,7 @@ def fault() -> None:
 
 
 @fault.command()
-@click.argument("fault_name", metavar="[NAME]", required=False)
+@click.argument("fault_name", metavar="[NAME]", required=False, shell_complete=complete.faults)
 @as_json
 def ls(fault_name: str | None, json_: bool) -> int:
     """List the faults; or one, with its options."""
@@ -41,9 +42,15 @@ def ls(fault_name: str | None, json_: bool) -> int:
 
 
 # Options that it does not know are the fault's own, wherever they stand.
-@fault.command(context_settings={"ignore_unknown_options": True})
-@click.argument("fault_name", metavar="NAME")
-@click.argument("words", metavar="[TARGET...] [OPTIONS]", nargs=-1, type=click.UNPROCESSED)
+@fault.command(cls=complete.WithFaultsOptions, context_settings={"ignore_unknown_options": True})
+@click.argument("fault_name", metavar="NAME", shell_complete=complete.faults)
+@click.argument(
+    "words",
+    metavar="[TARGET...] [OPTIONS]",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete.targets,
+)
 @click.option(
     "--for",
     "seconds",
@@ -88,8 +95,8 @@ def _tell(started: Started, lab: str, json_: bool) -> None:
 
 
 @fault.command()
-@click.argument("what", metavar="NAME|ID")
-@click.argument("targets", metavar="[TARGET...]", nargs=-1)
+@click.argument("what", metavar="NAME|ID", shell_complete=complete.states)
+@click.argument("targets", metavar="[TARGET...]", nargs=-1, shell_complete=complete.targets)
 @lab_name
 @as_json
 def stop(what: str, targets: tuple[str, ...], name: str, json_: bool) -> int:

@@ -2,6 +2,7 @@
 
 import click
 
+from lab.cli import complete
 from lab.cli.common import lab_name
 from lab.cluster import Lab
 from lab.copying.control import copy
@@ -12,9 +13,15 @@ __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("destination", metavar="DST")
-@click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
+@click.argument("source", metavar="SRC", shell_complete=complete.places)
+@click.argument("destination", metavar="DST", shell_complete=complete.places)
+@click.option(
+    "-c",
+    "--container",
+    metavar="NAME",
+    shell_complete=complete.containers,
+    help="Which of the pod's containers  [default: its first]",
+)
 @lab_name
 def cp(source: str, destination: str, container: str | None, name: str) -> int:
     """Copy a file or folder onto a machine or pod, or from there.

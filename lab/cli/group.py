@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from lab.cli import complete
 from lab.cli.running import Runs
 from lab.cli.verbs import Verbs
 from lab.errors import LabError, Unfit
@@ -56,6 +57,8 @@ def _say(text: str, error: BaseException | None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     settings = Settings()
+    if os.environ.get(complete.VARIABLE):
+        return complete.run(cli, settings)
     try:
         _refuse_bytes(argv)
         status = cli.main(list(argv), prog_name="lab", standalone_mode=False, obj=settings)

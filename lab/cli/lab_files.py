@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lab import spec
+from lab.cli import complete
 from lab.cli.common import as_json, default_lab, echo, print_json
 from lab.cluster.plan import plan_up
 from lab.errors import LabError, Unfit
@@ -15,7 +16,7 @@ __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.argument("file", type=Path, default=Path("lab.yaml"))
+@click.argument("file", type=Path, default=Path("lab.yaml"), shell_complete=complete.files)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def init(file: Path, force: bool) -> int:
     """Write a lab file to start from: the tutorial's cluster, with every key explained.
@@ -45,7 +46,7 @@ def schema() -> int:
 
 
 @click.command()
-@click.argument("files", type=Path, nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", type=Path, nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
 @as_json
 def validate(files: tuple[Path, ...], json_: bool) -> int:
     """Say everything that is wrong with lab files, or what each describes. Nothing is started."""

@@ -10,6 +10,7 @@ import click
 
 from lab import checks, host, render, spec, status
 from lab.bundle.destination import Destination
+from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain, witness_for
 from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
 from lab.cli.explaining import tell_why, tell_why_checks_fail, telling_why
@@ -28,12 +29,19 @@ __all__ = ["COMMANDS"]
 
 @click.command()
 @click.option(
-    "-f", "--file", "file", type=Path, metavar="FILE", help="A lab file; without it, the tutorial's cluster."
+    "-f",
+    "--file",
+    "file",
+    type=Path,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="A lab file; without it, the tutorial's cluster.",
 )
 @click.option(
     "--name",
     metavar="LAB",
     callback=given("--name", spec.lab_name),
+    shell_complete=complete.labs,
     help="The lab's name  [default: the file's, $LAB_NAME, or tutorial]",
 )
 @click.option(
@@ -48,7 +56,11 @@ __all__ = ["COMMANDS"]
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
 )
 @click.option(
-    "--events", type=Path, metavar="FILE", help="Write each event to a file at once, a JSON object per line."
+    "--events",
+    type=Path,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write each event to a file at once, a JSON object per line.",
 )
 @bundle_option
 @as_json

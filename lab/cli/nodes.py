@@ -2,6 +2,7 @@
 
 import click
 
+from lab.cli import complete
 from lab.cli.common import lab_name
 from lab.cli.running import Runs, argv, streams
 from lab.cluster import Lab
@@ -15,7 +16,7 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(name="exec", cls=Runs)
-@click.argument("node")
+@click.argument("node", shell_complete=complete.nodes)
 @argv
 @streams
 @lab_name
@@ -30,7 +31,7 @@ def exec_(node: str, command: tuple[str, ...], stdin: bool, terminal: bool, name
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=complete.nodes)
 @lab_name
 def shell(node: str, name: str) -> int:
     """Open a shell on a machine."""
@@ -39,8 +40,8 @@ def shell(node: str, name: str) -> int:
 
 
 @click.command()
-@click.argument("node")
-@click.argument("unit", required=False)
+@click.argument("node", shell_complete=complete.nodes)
+@click.argument("unit", required=False, shell_complete=complete.units)
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @lab_name
 def logs(node: str, unit: str | None, follow: bool, name: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lab import lock, render, yamltext
+from lab.cli import complete
 from lab.cli.common import Choice, as_json, echo, lab_name, print_json
 from lab.cli.running import Runs, argv, streams
 from lab.cli.verbs import Group
@@ -36,7 +37,14 @@ def _read(file: str) -> tuple[PodSpec, ...]:
 
 
 @pod.command()
-@click.option("-f", "--file", required=True, metavar="FILE", help="Kubernetes Pod YAML; - is standard input.")
+@click.option(
+    "-f",
+    "--file",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Kubernetes Pod YAML; - is standard input.",
+)
 @lab_name
 @as_json
 def create(file: str, name: str, json_: bool) -> int:
@@ -73,9 +81,15 @@ def ls(output: str | None, name: str, json_: bool) -> int:
 
 
 @pod.command(name="exec", cls=Runs)
-@click.argument("pod_name", metavar="POD")
+@click.argument("pod_name", metavar="POD", shell_complete=complete.pods)
 @argv
-@click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
+@click.option(
+    "-c",
+    "--container",
+    metavar="NAME",
+    shell_complete=complete.containers,
+    help="Which of the pod's containers  [default: its first]",
+)
 @streams
 @lab_name
 def exec_(
@@ -94,8 +108,14 @@ def exec_(
 
 
 @pod.command()
-@click.argument("pod_name", metavar="POD")
-@click.option("-c", "--container", metavar="NAME", help="Which of the pod's containers  [default: its first]")
+@click.argument("pod_name", metavar="POD", shell_complete=complete.pods)
+@click.option(
+    "-c",
+    "--container",
+    metavar="NAME",
+    shell_complete=complete.containers,
+    help="Which of the pod's containers  [default: its first]",
+)
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.option("--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
 @lab_name
@@ -108,7 +128,7 @@ def logs(pod_name: str, container: str | None, follow: bool, tail: int | None, n
 
 
 @pod.command()
-@click.argument("pod_name", metavar="POD")
+@click.argument("pod_name", metavar="POD", shell_complete=complete.pods)
 @lab_name
 @as_json
 def rm(pod_name: str, name: str, json_: bool) -> int:

@@ -4,6 +4,7 @@ import click
 
 from lab import checks, lock, render
 from lab.bundle.destination import Destination
+from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cli.explaining import tell_why_checks_fail
@@ -18,7 +19,7 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(name="restart")
-@click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
+@click.argument("nodes", metavar="NODE...", nargs=-1, required=True, shell_complete=complete.target_nodes)
 @click.option("--hard", is_flag=True, help="Without a shutdown: they lose their power first.")
 @bundle_option
 @lab_name

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Runs", "argv", "streams"]
 
@@ -41,6 +44,10 @@ class Runs(click.Command):
             for name in item.opts
         }
         return super().parse_args(ctx, [*_closed(args, valued)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Our options, until the command's own words have begun."""
+        return [] if ctx.params.get("command") else super().shell_complete(ctx, incomplete)
 
 
 def _closed(words: Sequence[str], valued: Collection[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import click
 from lab import lock
 from lab.bundle.destination import Destination
 from lab.bundle.recording import recording
+from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
 from lab.cli.common import as_json, echo, given, lab_name, print_json
 from lab.cluster import Lab
@@ -49,11 +50,25 @@ ROUNDS = 5
 @click.option(
     "--faults",
     metavar="NAME[=WEIGHT],...",
+    shell_complete=complete.drawn_faults,
     callback=given("--faults", generate.weights),
     help="Only these faults; one with the weight 3 comes as often as three with 1.",
 )
-@click.option("--replay", type=Path, metavar="FILE", help="Play the schedule in this file instead.")
-@click.option("-o", "--output", type=Path, metavar="FILE", help="Write the shortest failing schedule there.")
+@click.option(
+    "--replay",
+    type=Path,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Play the schedule in this file instead.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=Path,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write the shortest failing schedule there.",
+)
 @click.option(
     "--tries",
     type=click.IntRange(0),

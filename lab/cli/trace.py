@@ -4,6 +4,7 @@ from typing import Literal
 
 import click
 
+from lab.cli import complete
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
@@ -17,8 +18,8 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(name="trace")
-@click.argument("source", metavar="SRC")
-@click.argument("destination", metavar="DST")
+@click.argument("source", metavar="SRC", shell_complete=complete.ends)
+@click.argument("destination", metavar="DST", shell_complete=complete.ends)
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="TCP segments to this port; datagrams with --udp."
 )

@@ -4,10 +4,14 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from lab.suggest import suggest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["VERBS", "Group", "Verbs"]
 
@@ -27,6 +31,9 @@ VERBS: Mapping[str, Verb] = {
     "bundle": Verb("bundles", "Write all that is known of a lab into one archive, without its passwords."),
     "check": Verb(
         "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
+    ),
+    "completion": Verb(
+        "completion", "Print a script with which bash, zsh or fish completes the words of lab."
     ),
     "cp": Verb("files", "Copy a file or folder onto a machine or pod, or from there."),
     "doctor": Verb(
@@ -104,6 +111,14 @@ class Verbs(Group):
         assert isinstance(found, click.Command)  # noqa: S101 - what mypy cannot know
         _name_whole_sentences(found)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """The verbs that begin so, without loading any; or our own options."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=VERBS[name].help) for name in verbs]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them for help, without loading any."""

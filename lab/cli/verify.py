@@ -4,6 +4,7 @@ import click
 
 from lab import checks, render, tutorial
 from lab.bundle.destination import Destination
+from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
@@ -21,6 +22,7 @@ __all__ = ["COMMANDS"]
     "--only",
     multiple=True,
     metavar="ID",
+    shell_complete=complete.checks,
     help="Only this check, such as leases.value or 'login.*', and node.answers; may be repeated.",
 )
 @bundle_option

@@ -103,6 +103,29 @@ def test_a_command_that_fails_is_told_as_it_can_be_pasted(lab):
     assert (done.returncode, done.stdout) == (3, "it's $HOME\n"), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("lab exec --name LAB centos-mi", [ONE, TWO]),
+        ("lab logs --name LAB centos-master e", ["etcd"]),
+        ("lab pod exec --name LAB mysql", ["mysql01", "mysql02"]),
+        ("lab fault start --name LAB unit-kill centos-master/", ["centos-master/etcd"]),
+    ],
+)
+def test_a_shell_is_offered_the_names_of_what_there_is(lab, line, offered):
+    words = line.replace("LAB", lab.name)
+    asked = {"_LAB_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-m", "lab"],
+        env={**os.environ, "LAB_PATIENCE": "20", **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [f"plain,{name}" for name in offered]
+
+
 def test_a_machine_that_is_restarted_serves_as_before(lab, run_lab):
     before = subnets(lab)
     booted = lab.node(TWO).run(["stat", "-c", "%Y", "/proc/1"]).text
