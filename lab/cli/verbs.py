@@ -29,6 +29,10 @@ class Verb:
 VERBS: Mapping[str, Verb] = {
     "bench": Verb("bench", "Measure how fast each way from machine to machine is, all of them in one run."),
     "bundle": Verb("bundles", "Write all that is known of a lab into one archive, without its passwords."),
+    "capture": Verb(
+        "capture",
+        "Capture packets at several places at once, in the order of time: as lines, or with -w as pcapng.",
+    ),
     "check": Verb(
         "verify", "Compare a lab with what the tutorial and flannel say it must be; expected against seen."
     ),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from lab.capture import inside as capture
 from lab.engine import FileContent
 from lab.errors import Unfit
 from lab.faults import inside as faults
@@ -50,7 +51,7 @@ def node_files(
     """
     credentials = credentials or Credentials()
     files = {**program_files(), **faults.program_files(), **impairment.program_files()}
-    files |= trace.program_files()
+    files |= {**trace.program_files(), **capture.program_files()}
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     files |= {**etcd_files(spec, node, credentials), **impaired_files(spec, node)}

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from lab import spec
+from lab.capture import inside as capture
 from lab.errors import Unfit
 from lab.faults import inside as faults
 from lab.faults.impairment import inside as impairment
@@ -63,7 +64,7 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
     programs = {*program_files(), *faults.program_files(), *impairment.program_files()}
-    programs |= trace.program_files().keys()
+    programs |= trace.program_files().keys() | capture.program_files().keys()
     of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *programs}
     assert node_files(lab, MASTER, "amd64").keys() == of_master
 

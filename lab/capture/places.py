@@ -1,0 +1,92 @@
+"""Which places somebody means by a word: a machine, a pod, or a device of a machine. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from lab.capture.model import Wanted
+from lab.errors import Unfit
+from lab.pods import RunningPod
+from lab.pods.containers import infra_name
+from lab.spec import LabSpec
+
+__all__ = ["devices_named", "every_place", "meant", "wanted"]
+
+
+class Meant(NamedTuple):
+    """A word, understood."""
+
+    node: str
+    device: str = ""
+    """Empty: all of them."""
+    pod: str = ""
+
+
+def every_place(spec: LabSpec, pods: Sequence[RunningPod], running: Iterable[str]) -> list[Meant]:
+    """What is meant without a word: the underlay's devices of machines that run, and all pods."""
+    found = [
+        Meant(node.name, f"eth{number}")
+        for node in spec.nodes
+        if node.name in set(running)
+        for number in range(len(node.attachments))
+    ]
+    return found + [Meant(pod.node, pod=pod.name) for pod in pods]
+
+
+def meant(word: str, lab: str, nodes: Sequence[str], pods: Sequence[RunningPod]) -> Meant:
+    """What a word means. Raises `Unfit`."""
+    node, slash, device = word.partition("/")
+    if slash and node in nodes and device:
+        return Meant(node, device)
+    if word in nodes:
+        return Meant(word)
+    for pod in pods:
+        if pod.name == word:
+            return Meant(pod.node, pod=word)
+    names = [*nodes, *(pod.name for pod in pods)]
+    close = [f"{name}/{device}" if slash else name for name in _like(node, nodes if slash else names)]
+    there = f"machines: {', '.join(nodes)}; pods: {', '.join(pod.name for pod in pods) or 'none'}"
+    raise Unfit(
+        f"the lab {lab} has no machine, pod or link (MACHINE/DEVICE) {word}",
+        hint=f"Did you mean {' or '.join(close)}?" if close else f"There are these {there}",
+    )
+
+
+def devices_named(places: Iterable[Meant]) -> Mapping[str, Sequence[str]]:
+    """The devices that are named, by machine."""
+    found: dict[str, list[str]] = {}
+    for place in places:
+        if place.device:
+            found.setdefault(place.node, []).append(place.device)
+    return found
+
+
+def require(node: str, named: Iterable[str], there: Sequence[str]) -> None:
+    """Raise `Unfit` if a machine that has these devices lacks one that is named."""
+    for device in named:
+        if device not in there:
+            close = [f"{node}/{name}" for name in _like(device, there)]
+            raise Unfit(
+                f"{node} has no device {device}",
+                hint=f"Did you mean {' or '.join(close)}?" if close else f"It has: {', '.join(there)}",
+            )
+
+
+def _like(word: str, known: Sequence[str]) -> list[str]:
+    return get_close_matches(word, known, n=2)
+
+
+def wanted(places: Iterable[Meant]) -> Mapping[str, Wanted]:
+    """What is captured, by machine."""
+    found: dict[str, Wanted] = {}
+    for place in places:
+        had = found.get(place.node, Wanted())
+        pods, devices = dict(had.pods), had.devices
+        if place.pod:
+            pods[place.pod] = infra_name(place.pod)
+        elif not place.device or devices is None:
+            devices = None
+        elif place.device not in devices:
+            devices = (*devices, place.device)
+        found[place.node] = Wanted(devices, pods)
+    return found
