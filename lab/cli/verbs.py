@@ -52,6 +52,7 @@ VERBS: Mapping[str, Verb] = {
         "labs",
         "Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched.",
     ),
+    "graph": Verb("graph", "Draw a lab with its addresses: networks, machines, routers, pods."),
     "images": Verb("images", "The node and MySQL images, their bases, and the seed volume."),
     "init": Verb(
         "lab_files", "Write a lab file to start from: the tutorial's cluster, with every key explained."

@@ -1,0 +1,59 @@
+"""The verb that draws: graph."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from lab import spec
+from lab.cli.common import default_lab, lab_name
+from lab.cluster import Lab
+from lab.deadlines import PACKET
+from lab.engine import Engine
+from lab.errors import Unfit
+from lab.graph.describe import described
+from lab.graph.model import Graph
+from lab.graph.svg import svg
+from lab.graph.text import dot, mermaid
+from lab.observe import Topic, observe
+
+__all__ = ["COMMANDS"]
+
+FORMATS: Mapping[str, Callable[[Graph], str]] = {"svg": svg, "mermaid": mermaid, "dot": dot}
+
+SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
+
+TOPICS = frozenset({Topic.SERVICES, Topic.SUBNET_ENV, Topic.PODS})
+
+
+@click.command()
+@click.option(
+    "--format", "kind", type=click.Choice(list(FORMATS)), help="[default: as FILE's name ends, else svg]"
+)
+@click.option("-o", "--output", type=Path, metavar="FILE", help="Write it there  [default: standard output]")
+@click.option("-f", "--file", type=Path, metavar="LABFILE", help="Of this lab file; no engine is asked.")
+@lab_name
+def graph(kind: str | None, output: Path | None, file: Path | None, name: str) -> int:
+    """Draw a lab with its addresses: networks, machines, routers, pods.
+
+    Of a lab that is up there are also subnets, pods' addresses, and what does not run. SVG is a picture that
+    any browser shows; Mermaid and dot are text for programs that draw.
+    """
+    if file is not None:
+        found = described(spec.load_file(file, default_name=default_lab()))
+    else:
+        lab = Lab.get(Engine.connect(), name)
+        topics = TOPICS | ({Topic.LEASES} if lab.spec.running("etcd") else set())
+        found = described(lab.spec, observe(lab, topics, within=PACKET.seconds))
+    text = FORMATS[kind or SUFFIXES.get(output.suffix if output else "", "svg")](found)
+    if output is None or str(output) == "-":
+        click.echo(text, nl=False)
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Unfit(f"-o {output}: it cannot be written: {error.strerror}") from error
+    return 0
+
+
+COMMANDS = (graph,)
