@@ -35,6 +35,8 @@ NODE = set(requirements((ROOT / "locks" / "node.txt").read_text()))
 # Who runs these has what they import from elsewhere.
 ELSEWHERE = {
     "lab.bench.picture": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
+    "lab.web.run": {"uvicorn"},
+    "lab.web.server": {"starlette"},
     # pytest itself loads them.
     "lab.pytest_plugin": {"pytest"},
     "lab.pytest_plugin.labs": {"pytest"},
@@ -93,7 +95,11 @@ def test_what_is_tested_is_what_runs(lock):
 
 
 def test_the_laboratorys_lock_has_no_tool_of_the_tests():
-    tools = {canonical(each) for use in ("bench", "test") for each in PROJECT["optional-dependencies"][use]}
+    tools = {
+        canonical(each)
+        for use in ("bench", "serve", "test")
+        for each in PROJECT["optional-dependencies"][use]
+    }
     assert not tools & pinned("lab.txt").keys()
 
 
@@ -111,7 +117,10 @@ def test_the_licence_names_every_licence_that_a_file_names():
         for found in [re.search(r"SPDX-License-Identifier: (.*)", path.read_text())]
         if found
     }
-    assert PROJECT["license"] == " AND ".join(["Apache-2.0", *(f"({each})" for each in sorted(named))])
+    vendored = ["MIT"]  # lab/web/static/vendor/
+    assert PROJECT["license"] == " AND ".join(
+        ["Apache-2.0", *(f"({each})" for each in sorted(named)), *vendored]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +160,14 @@ def test_both_distributions_have_the_licences(sdist, built):
 def test_the_wheel_has_the_two_packages_and_nothing_else(built):
     tops = {name.split("/")[0] for name in contents(built)}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"lab", "flanneld_py"}
+
+
+def test_the_wheel_has_the_whole_page(built):
+    folder = ROOT / "lab" / "web" / "static"
+    page = {str(path.relative_to(ROOT)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {
+        name: data for name, data in contents(built).items() if name.startswith("lab/web/static/")
+    } == page
 
 
 def test_the_source_distribution_has_no_compiled_file(sdist):

@@ -44,7 +44,8 @@ CORE = {
         "trace.neighbours", "trace.packet", "trace.traffic_control", "trace.tunnels",
         "trace.verdict", "trace.walk", "trace.world",
         "tutorial.install", "tutorial.numbers", "tutorial.proof", "tutorial.step", "tutorial.steps",
-        "validation", "yamltext",
+        "validation", "web.changes", "web.document", "web.guard", "web.links", "web.model", "web.words",
+        "yamltext",
     },
     "flanneld_py": {
         "backend.alloc.config", "backend.extension.commands", "backend.extension.config",

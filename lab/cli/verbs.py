@@ -64,6 +64,7 @@ VERBS: Mapping[str, Verb] = {
         "restarts", "Restart machines, and wait until their services and pods run and every check holds."
     ),
     "schema": Verb("lab_files", "Print the JSON schema of lab files, for editors and other programs."),
+    "serve": Verb("serve", "Show a lab in a browser, live: links, leases, faults, traces, logs."),
     "shell": Verb("nodes", "Open a shell on a machine."),
     "soak": Verb(
         "soak",

@@ -1,0 +1,74 @@
+"""Serves the page until Ctrl-C."""
+
+import errno
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from lab.cluster import Lab
+from lab.errors import LabError, Unfit
+from lab.naming import name_option
+from lab.web.actions import Actions
+from lab.web.feed import Feed
+from lab.web.guard import Guard
+from lab.web.look import Looker, first
+from lab.web.server import Changing, application
+
+__all__ = ["ADDRESS", "bound", "serve"]
+
+ADDRESS = "127.0.0.1"
+"""Never another one."""
+
+
+def bound(port: int, lab: str) -> socket.socket:
+    """A socket on a port of this machine alone; 0 takes a free one. Raises `LabError`."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            words = f"port {port} of {ADDRESS} is taken"
+        else:
+            words = f"port {port} of {ADDRESS} cannot be listened on: {error.strerror}"
+        raise Unfit(words, hint=f"Take one that is free: lab serve{name_option(lab)} --port 0") from error
+    return listener
+
+
+def serve(
+    find: Callable[[], Lab], listener: socket.socket, tell: Callable[[str], None], *, browse: bool
+) -> None:
+    """Serve until a signal ends it, which is then raised as `KeyboardInterrupt`."""
+    lab = find()
+    guard = Guard(secrets.token_urlsafe(24), listener.getsockname()[1])
+    changing = Changing()
+    app = application(Feed(Looker(lab.name, find), first(lab)), Actions(find), guard, changing)
+    config = uvicorn.Config(
+        app,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=0,  # pages listen for as long as they are open
+    )
+    address = f"http://{ADDRESS}:{guard.port}/#{guard.token}"
+    tell(address)
+    if browse and not _browse(address):
+        tell("no browser could be started: open the address by hand")
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        changing.finish()
+
+
+def _browse(address: str) -> bool:
+    try:
+        return webbrowser.open(address)
+    except (webbrowser.Error, OSError, LabError):
+        return False

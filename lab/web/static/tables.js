@@ -1,0 +1,76 @@
+// Nodes, pods, leases, and the table that says what the picture shows.
+
+import { element, find, show as put, table, word } from "./dom.js";
+import { bytes, clock, milliseconds, secondsSince, span } from "./format.js";
+
+export function begin(topology) {
+  const picture = find("as-picture"), asTable = find("as-table");
+  const choose = (wanted) => {
+    find("picture").hidden = find("legend").hidden = find("picked").hidden = find("fit").hidden = wanted;
+    find("links-table").hidden = !wanted;
+    picture.setAttribute("aria-pressed", String(!wanted));
+    asTable.setAttribute("aria-pressed", String(wanted));
+  };
+  picture.addEventListener("click", () => { choose(false); topology.fit(); });
+  asTable.addEventListener("click", () => { choose(true); if (topology.state) show(topology.state); });
+  find("fit").addEventListener("click", () => topology.arrange());
+}
+
+const STATES = { ok: true, broken: false, unknown: null };
+
+function links(state) {
+  const behind = secondsSince(state.at);
+  const order = { broken: 0, unknown: 1, ok: 2 };
+  const rows = [...state.links].sort((one, other) => order[one.state] - order[other.state]).map((it) => [
+    it.from, it.to, it.kind, word(it.state, STATES[it.state]), milliseconds(it.ms),
+    it.ageSeconds === null ? "–" : `${Math.round(it.ageSeconds + behind)} s`, bytes(it.receivedPerSecond), bytes(it.sentPerSecond), it.words]);
+  return table([{ title: "From" }, { title: "To" }, { title: "Kind" }, { title: "State" }, { title: "There and back", number: true },
+    { title: "Age", number: true }, { title: "Received", number: true }, { title: "Sent", number: true }, { title: "Probes", long: true }],
+  rows, "Every link, broken ones first. Age: since the last probe was sent.");
+}
+
+function services(node) {
+  if (node.silences.length) return [word(node.silences.map((it) => it.reason).join("; "), false)];
+  return node.services.flatMap((it, index) => [index ? ", " : "", word(`${it.unit} ${it.state}`, it.state === "active"),
+    it.restarts ? ` (restarted ${it.restarts}×)` : ""]);
+}
+
+function readiness(node) {
+  if (!node.services.some((it) => it.unit === "flanneld")) return "–";
+  if (!node.readiness) {
+    const flanneld = node.services.find((it) => it.unit === "flanneld");
+    return word(flanneld.state === "active" ? "started" : "not started", flanneld.state === "active" ? null : false);
+  }
+  const ready = node.readiness.status === 200;
+  return word(ready ? "ready" : `not ready: ${node.readiness.text.slice(0, 80)}`, ready);
+}
+
+function nodes(state) {
+  const device = (node) => node.devices.filter((it) => it.name === "eth0" || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
+    .map((it) => `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`).join(", ") || "–";
+  return table([{ title: "Node" }, { title: "Address" }, { title: "State" }, { title: "Services", long: true }, { title: "flanneld", long: true }, { title: "Subnet" }, { title: "Traffic", long: true }],
+    state.nodes.map((it) => [it.name, it.address, word(it.state, it.state === "running" ? null : false), services(it), readiness(it),
+      [it.subnet, it.subnet6].filter(Boolean).join(" ") || "–", device(it)]));
+}
+
+function pods(state) {
+  return table([{ title: "Pod" }, { title: "Node" }, { title: "Address" }, { title: "Status" }, { title: "Restarts", number: true }],
+    state.pods.map((it) => [it.name, it.node, [it.address, it.address6].filter(Boolean).join(" ") || "–",
+      word(it.status, it.status === "Running" ? null : false), String(it.restarts)]));
+}
+
+function leases(state) {
+  if (!state.leases) return element("p", { class: "bad" }, state.leasesAt ? "No etcd answers: the leases are not known." : "Not asked yet.");
+  const passed = secondsSince(state.leasesAt);
+  return table([{ title: "Subnet" }, { title: "Holder" }, { title: "Time left", number: true }],
+    state.leases.map((it) => [[it.subnet, it.subnet6].filter(Boolean).join(" ") || it.key, it.node ?? it.publicAddress ?? word("nobody known", false),
+      it.secondsLeft === null ? "no end" : span(it.secondsLeft - passed)]),
+    `As etcd had them at ${clock(state.leasesAt)}; asked every 5 s.`);
+}
+
+export function show(state) {
+  if (!find("links-table").hidden) put(find("links-table"), links(state));
+  put(find("nodes-table"), nodes(state));
+  put(find("pods-table"), pods(state));
+  put(find("leases-table"), leases(state));
+}

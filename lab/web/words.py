@@ -1,0 +1,40 @@
+"""Reading the members of a request's body. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.errors import Unfit
+
+__all__ = ["flag", "number", "text", "texts"]
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    """A text that must be there. Raises `Unfit`."""
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unfit(f"{name}: expected a text; got {value!r}")
+    return value
+
+
+def texts(body: Mapping[str, Any], name: str) -> Sequence[str]:
+    """Any number of texts; none if it is left out. Raises `Unfit`."""
+    value = body.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise Unfit(f"{name}: expected a list of texts; got {value!r}")
+    return value
+
+
+def number(body: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    """A whole number; the least if it is left out. Raises `Unfit`."""
+    value = body.get(name, least)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise Unfit(f"{name}: expected a number from {least} to {most}; got {value!r}")
+    return value
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """Whether it is set. Raises `Unfit`."""
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise Unfit(f"{name}: expected true or false; got {value!r}")
+    return value

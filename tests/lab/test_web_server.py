@@ -1,0 +1,198 @@
+"""The server of `lab serve`, with a lab that is not there."""
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from lab import wait, web
+from lab.cli import serve
+from lab.errors import LabError, Unfit
+from lab.web.guard import Guard
+from lab.web.run import bound
+from tests.lab.served import GUARD, ONE, TWO, FakeActs, FakeLooks, Served, seen, watched
+
+STATIC = Path(web.__file__).parent / "static"
+CHANGING = ["/api/faults/start", "/api/faults/stop", "/api/faults/clear", "/api/trace"]
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served()
+
+
+def test_the_page_needs_no_token_and_every_answer_has_the_policy(served):
+    page = served.client.get("/", headers={"X-Lab-Token": ""})
+    assert page.status_code == 200
+    for answer in (page, served.client.get("/api/catalogue"), served.client.get("/nothing")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "set-cookie" not in answer.headers
+
+
+def test_nothing_of_the_page_is_inline_or_from_elsewhere():
+    for path in [*STATIC.glob("*.html"), *STATIC.glob("*.css"), *STATIC.glob("*.js")]:
+        text = path.read_text(encoding="utf-8")
+        assert re.findall(r"https?://(?!www\.w3\.org/)", text) == [], path
+        if path.suffix == ".html":
+            assert re.findall(r"<script(?![^>]* src=)|<style| style=| on\w+=", text) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/state", "/api/events", "/api/live", "/api/catalogue", "/api/logs/a/b"]
+)
+def test_what_tells_takes_the_token_in_the_header_or_in_the_address(served, path):
+    refused = served.client.get(path, headers={"X-Lab-Token": "guess"})
+    assert refused.status_code == 403
+    assert "open the address that lab serve has printed" in refused.json()["error"]
+    if path != "/api/live":
+        inside = served.client.get(f"{path}?token={GUARD.token}", headers={"X-Lab-Token": ""})
+        assert inside.status_code == 200
+
+
+@pytest.mark.parametrize("path", CHANGING)
+def test_what_does_something_takes_the_token_in_the_header_alone(served, path):
+    refused = served.client.post(f"{path}?token={GUARD.token}", json={}, headers={"X-Lab-Token": ""})
+    assert refused.status_code == 403
+    assert served.client.get(path).status_code == 405
+    assert served.acts.asked == []
+    assert served.client.post(path, json={}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example:7080"}, 421),
+        ({"Host": "127.0.0.1"}, 421),
+        ({"Host": "localhost:7080"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:7081"}, 403),
+        ({"Origin": "http://127.0.0.1:7080"}, 200),
+    ],
+)
+def test_a_page_of_another_site_is_not_served(served, headers, status):
+    assert served.client.post("/api/faults/clear", json={}, headers=headers).status_code == status
+    assert served.client.get("/", headers=headers).status_code == status
+
+
+def test_a_token_that_is_no_text_of_ours_is_refused():
+    guard = Guard("secret", 80)
+
+    def refused(header: str) -> bool:
+        given = guard.refusal("POST", "/api/x", host="127.0.0.1:80", origin=None, header=header, query="")
+        return given is not None
+
+    assert refused("sécret")
+    assert not refused("secret")
+
+
+def test_who_asks_once_gets_a_look_of_now(served):
+    state = served.client.get("/api/state").json()
+    assert (state["schemaVersion"], state["lab"]) == (1, "tutorial")
+    assert [node["name"] for node in state["nodes"]] == ["centos-master", ONE, TWO]
+    assert served.looks.looked >= 1
+
+
+def test_the_first_event_comes_at_once_and_the_next_has_what_was_seen(served):
+    (name, first), (_, second) = served.live(2)
+    assert (name, first["nodes"]) == ("state", [])
+    assert len(second["nodes"]) == 3
+
+
+def test_what_changes_is_told_once():
+    looks = FakeLooks([seen(), seen(watched=watched(broken=[f"overlay {TWO}"]))])
+    events = [data["events"] for name, data in Served(looks).live(6) if name == "changes"]
+    ((line,),) = events
+    assert (line["number"], line["subject"], line["words"]) == (1, "link", "broken, was ok")
+
+
+def test_nobody_is_asked_while_nobody_listens(served):
+    served.live(2)
+    wait.until(lambda: served.looks.rested or wait.NotYet("looks"), what="the end of looks", timeout=10)
+    assert served.looks.rested == 1
+    assert served.feed.error is None
+
+
+def test_a_defect_in_a_look_is_told(served, monkeypatch):
+    def look() -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(served.looks, "look", look)
+    told = served.live(2)
+    assert told[-1] == ("defect", {"schemaVersion": 1, "error": "ZeroDivisionError: oh"})
+
+
+def test_a_fault_is_started_as_the_command_line_would_and_is_seen_at_once(served):
+    body = {"fault": "mtu", "targets": [ONE], "options": {"to": "1300"}}
+    assert served.client.post("/api/faults/start", json=body).json() == {"did": "start"}
+    assert served.acts.asked == [("start", body)]
+    assert served.looks.expired == 1
+
+
+def test_an_error_has_what_was_attempted_and_what_to_do():
+    error = Unfit("there is no fault mut", hint="See: lab fault ls")
+    error.add_note("a note")
+    answer = Served(acts=FakeActs(error=error)).client.post("/api/faults/start", json={})
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "schemaVersion": 1,
+        "error": "there is no fault mut",
+        "hint": "See: lab fault ls",
+        "notes": ["a note"],
+    }
+    other = Served(acts=FakeActs(error=LabError("node paused"))).client.post("/api/trace", json={})
+    assert other.status_code == 502
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b" " * 200_000], ids=["half", "list", "text", "much"])
+def test_a_body_that_is_no_object_is_refused(served, body):
+    assert served.client.post("/api/trace", content=body).status_code == 400
+
+
+def test_logs_are_of_a_unit_of_a_node_and_no_longer_than_wanted(served):
+    assert served.client.get(f"/api/logs/{ONE}/flanneld?lines=7").json() == {"did": "logs"}
+    assert served.acts.asked == [("logs", (ONE, "flanneld", 7))]
+    assert served.client.get(f"/api/logs/{ONE}/flanneld?lines=x").status_code == 400
+
+
+def test_the_catalogue_is_that_of_the_command_line(served):
+    faults = served.client.get("/api/catalogue").json()["faults"]
+    assert {"partition", "node-pause", "etcd-wipe"} <= {fault["name"] for fault in faults}
+
+
+def test_files_outside_of_the_page_are_not_served(served):
+    for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/static/vendor/"):
+        assert served.client.get(path).status_code == 404
+
+
+def test_a_port_that_is_taken_is_one_clear_line():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(Unfit, match=f"port {port} of 127.0.0.1 is taken") as caught:
+            bound(port, "demo")
+    assert caught.value.hint == "Take one that is free: lab serve --name demo --port 0"
+
+
+def test_it_listens_on_this_machine_alone():
+    with bound(0, "demo") as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_without_the_extra_the_verb_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(serve, "find_spec", lambda _name: None)
+    with pytest.raises(Unfit, match=r"starlette and uvicorn.*overlay-lab\[serve\]") as caught:
+        serve.require_server()
+    assert "\n" not in caught.value.message
+
+
+def test_the_vendored_library_has_its_licence():
+    text = (STATIC / "vendor" / "cytoscape.LICENSE.txt").read_text(encoding="utf-8")
+    assert "Permission is hereby granted, free of charge" in text
+    assert json.loads((STATIC / "vendor" / "versions.json").read_text(encoding="utf-8"))["cytoscape"]
