@@ -26,10 +26,17 @@ TOGETHER: Sequence[Sequence[str]] = (
     (
         "tests/cluster/test_cluster.py",
         "tests/cluster/test_bundle.py",
+        "tests/cluster/test_capture.py",
         "tests/cluster/test_daily_work.py",
         "tests/cluster/test_impairments.py",
     ),
-    ("tests/cluster/test_doctor.py", "tests/cluster/test_stories.py", "tests/cluster/test_faults.py"),
+    (
+        "tests/cluster/test_doctor.py",
+        "tests/cluster/test_trace.py",
+        "tests/cluster/test_stories.py",
+        "tests/cluster/test_serve.py",
+        "tests/cluster/test_faults.py",
+    ),
 )
 """Files that have the tutorial's cluster from `lab`, in two parts: neither is what all others wait for."""
 

@@ -18,6 +18,10 @@ from lab.web.model import Answer, Link, LinkState, Rate, Seen
 __all__ = ["Place", "links", "places", "questions"]
 
 
+ALIVE = ("Running", "unknown")
+"""A pod whose machine does not tell is probed where it was: whether it answers is the question."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What stands for a node in the overlay."""
@@ -33,7 +37,7 @@ def places(seen: Observation, pods: Sequence[RunningPod]) -> Mapping[str, Place]
     found: dict[str, Place] = {}
     family = next(iter(seen.spec.families), 4)
     for node in seen.spec.overlay:
-        own = [pod for pod in pods if pod.node == node.name and pod.status == "Running" and pod.infra_pid]
+        own = [pod for pod in pods if pod.node == node.name and pod.status in ALIVE and pod.infra_pid]
         address = next((pod.of(family) for pod in own), None)
         if address is not None:
             found[node.name] = Place(node.name, str(address), own[0].infra_pid)
@@ -144,14 +148,18 @@ def _segments(
     for node in observation.spec.nodes:
         for index, place in enumerate(node.attachments):
             on = f"segment {place.segment} "
-            watched = seen.watched.get(node.name)
-            told = [it for key, it in watched.answers.items() if key.startswith(on)] if watched else []
-            reached = [answer for answer in told if answer.ms is not None]
-            state: LinkState = "ok" if reached else "broken" if told else "unknown"
-            words = f"{len(reached)} of {len(told)} other nodes answer" if told else "not known"
+            own = seen.watched.get(node.name)
+            told = [it for key, it in own.answers.items() if key.startswith(on)] if own is not None else []
+            answered = [it for it in told if it.ms is not None]
+            words = f"{len(answered)} of {len(told)} other nodes answer"
+            if not told:  # it does not tell: the others may have asked it
+                told = [it for other in seen.watched.values() if (it := other.answers.get(on + node.name))]
+                answered = [it for it in told if it.ms is not None]
+                words = f"it answers {len(answered)} of {len(told)} other nodes" if told else "not known"
+            state: LinkState = "ok" if answered else "broken" if told else "unknown"
             rate = traffic.get(node.name, {}).get(f"eth{index}")
             yield Link(
-                "segment", node.name, place.segment, state, words, _slowest(reached), _oldest(told), rate
+                "segment", node.name, place.segment, state, words, _slowest(answered), _oldest(told), rate
             )
 
 

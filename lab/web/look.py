@@ -26,10 +26,12 @@ NOW_AND_THEN = frozenset({Topic.PODS, Topic.LEASES})
 """What etcd's and Docker's programs tell, which take ten times as long."""
 
 REST = 5.0
-"""Seconds between two looks that ask for those."""
+"""Seconds between two looks that ask for those, and at least one for each machine: Docker's program takes a
+tenth of a second of a processor."""
 
-FAULTS_REST = 15.0
-"""Seconds after which machines are asked for their faults though nobody has begun or ended one."""
+FAULTS_REST = 5.0, 15.0
+"""Seconds after which machines are asked for their faults though nobody has begun or ended one: while there
+are some, whose words change, and while there are none."""
 
 PROBES_REST = 2.0
 """Seconds between two echo requests to the same place."""
@@ -92,15 +94,22 @@ class Looker:
 
     def _look(self, lab: Lab) -> Seen:
         now, last = time.monotonic(), self._last
-        is_full, is_probe = now - self._asked >= REST, now - self._probed >= PROBES_REST
+        is_full = now - self._asked >= max(REST, len(lab.spec.nodes))
+        is_probe = now - self._probed >= PROBES_REST
         topics = EACH | NOW_AND_THEN if is_full else EACH
-        base = last.observation if last.observation is not None else first(lab).observation
-        watched = threads.start(
-            lambda: self._watching.ask(lab, base, last.pods, probe=is_probe) if base else {}
-        )
         asked_at = datetime.now(UTC)
-        fresh = observe(lab, topics, within=LOOK.seconds)
-        told = watched.result()
+
+        def watch(seen: Observation, pods: Sequence[RunningPod]) -> Mapping[str, Watched]:
+            return self._watching.ask(lab, seen, pods, probe=is_probe)
+
+        if last.observation is None:  # where to send probes has to be asked first
+            fresh = observe(lab, topics, within=LOOK.seconds)
+            told = watch(fresh, fresh.pods)
+        else:
+            old = last.observation
+            watching = threads.start(lambda: watch(old, last.pods))
+            fresh = observe(lab, topics, within=LOOK.seconds)
+            told = watching.result()
         before = self._told[0] if self._told else {}
         self._told.append(told)
         self._asked = now if is_full else self._asked
@@ -111,7 +120,8 @@ class Looker:
             {name: lab.state(name) for name in lab.nodes},
         )
         faults, faults_at = last.faults, last.faults_at
-        if marks != self._marks or now - self._faults_asked >= FAULTS_REST:
+        rest = FAULTS_REST[0 if faults is not None and faults.faults else 1]
+        if marks != self._marks or now - self._faults_asked >= rest:
             faults, faults_at = control.status(lab, within=LOOK.seconds), datetime.now(UTC)
             self._marks, self._faults_asked = marks, now
         return Seen(

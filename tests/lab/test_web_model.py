@@ -81,6 +81,16 @@ def test_a_node_reaches_its_segment_if_anybody_there_answers():
     assert link(cut_off, f"segment {ONE} underlay").state == "broken"
 
 
+def test_of_a_machine_that_stands_still_the_others_tell():
+    others = watched(broken=[f"segment underlay {TWO}", f"overlay {TWO}"])
+    stands = {name: it for name, it in others.items() if name != TWO}
+    found = link(seen(watched=stands), f"segment {TWO} underlay")
+    assert (found.state, found.words) == ("broken", "it answers 0 of 1 other nodes")
+    pods = [replace(pod, status="unknown") for pod in observation().pods]
+    assert places(observation(), pods)[TWO].address == "10.2.52.2"
+    assert link(seen(watched=stands), f"overlay {ONE} {TWO}").state == "broken"
+
+
 def test_a_rate_is_of_the_device_over_the_machines_own_clock():
     assert link(seen(), f"segment {ONE} underlay").rate == Rate(1000.0, 500.0)
     assert rates({"a": (500, 500)}, {"a": (20, 30), "b": (7, 7)}, 2.0) == {"a": Rate(10.0, 15.0)}

@@ -30,7 +30,7 @@ function say(problem) {
 function freshness() {
   if (!connected || !state) return;
   const age = secondsSince(state.at);
-  if (state.problem) tell(`not seen for ${span(age)}`, false);
+  if (state.problem) tell("not seen", false);
   else if (age < 4) tell("live", true);
   else tell(`${span(age)} old`, false);
 }
@@ -38,16 +38,16 @@ function freshness() {
 // What is wrong, in a few words: a screen reader says them when they change.
 function health() {
   const broken = state.links.filter((it) => it.state === "broken").length;
-  const known = state.links.some((it) => it.state !== "unknown");
+  const unknown = state.links.filter((it) => it.state === "unknown").length;
   const wrong = state.nodes.filter((it) => !it.ok).map((it) => it.name);
   const faulty = (state.faults ?? []).length;
   const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
   const words = [broken ? `${count(broken, "link")} broken` : "", wrong.length ? `${wrong.join(", ")} not right` : "",
     faulty ? `${count(faulty, "fault")} in force` : ""].filter(Boolean);
-  const text = words.join(", ") || (known ? "all links answer" : "");
+  const text = words.join(", ") || (!state.links.length ? "" : unknown ? `${count(unknown, "link")} not known` : "all links answer");
   const place = find("health");
   if (place.textContent !== text) place.textContent = text;
-  place.className = words.length ? "bad" : "good";
+  place.className = words.length ? "bad" : unknown ? "quiet" : "good";
 }
 
 function take(next) {

@@ -14,24 +14,25 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+const shown = new WeakMap();
+
 // Put these in place of what is there, unless that looks the same: whoever reads or has the focus there stays.
 export function show(place, ...children) {
   const wanted = element("div", {}, ...children);
-  if (wanted.innerHTML === place.dataset.shown) return;
+  if (wanted.innerHTML === shown.get(place)) return;
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  const shown = wanted.innerHTML;
+  shown.set(place, wanted.innerHTML);
   place.replaceChildren(...wanted.childNodes);
-  place.dataset.shown = shown;
   if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
-// A table: columns are {title, number, long}, rows are lists of texts or nodes.
+// A table: columns are {title, number, long, name}, rows are lists of texts or nodes.
 export function table(columns, rows, caption, nothing = "None.") {
   if (!rows.length) return element("p", { class: "quiet" }, nothing);
   const head = columns.map((it) => element("th", { scope: "col", class: it.number && "number" }, it.title));
   const body = rows.map((cells) =>
     element("tr", {}, ...cells.map((cell, index) =>
-      element("td", { "data-of": columns[index].title, class: columns[index].number ? "number" : columns[index].long && "long" },
+      element("td", { "data-of": columns[index].title, class: columns[index].number ? "number" : columns[index].long ? "long" : columns[index].name && "name" },
         ...(Array.isArray(cell) ? cell : [cell ?? ""])))));
   return element("div", { class: "wide" }, element("table", {},
     caption ? element("caption", {}, caption) : null,

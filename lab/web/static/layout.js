@@ -7,9 +7,9 @@ export function places(state, width, height) {
   const rx = Math.max(90, width / 2 - 55), ry = Math.max(90, height / 2 - 45);
   const ring = state.pods.length ? 0.66 : 0.9;
   const on = (angle, part) => ({ x: middle.x + Math.cos(angle) * rx * part, y: middle.y + Math.sin(angle) * ry * part });
-  const count = state.nodes.length;
+  const count = state.nodes.length, angles = spread(count, rx, ry);
   state.nodes.forEach((node, index) => {
-    const angle = -Math.PI / 2 + (2 * Math.PI * index) / count;
+    const angle = angles[index];
     found[`node ${node.name}`] = on(angle, ring);
     const pods = podsOf(node.name), wide = Math.min(0.36, (1.7 * Math.PI) / count / most);
     pods.forEach((pod, place) => { found[`pod ${pod}`] = on(angle + (place - (pods.length - 1) / 2) * wide, 1); });
@@ -23,6 +23,17 @@ export function places(state, width, height) {
       ? { x: middle.x + (mean("x") - middle.x) * 0.6, y: middle.y + (mean("y") - middle.y) * 0.6 + index * 4 } : on(angle, 0.3);
   });
   return found;
+}
+
+// Angles of places on an ellipse that are as far from each other along it, from its top on.
+function spread(count, rx, ry) {
+  const steps = 720, ways = [0];
+  const at = (step) => -Math.PI / 2 + (2 * Math.PI * step) / steps;
+  for (let step = 1; step <= steps; step += 1) {
+    const [one, other] = [at(step - 1), at(step)];
+    ways.push(ways[step - 1] + Math.hypot(rx * (Math.cos(other) - Math.cos(one)), ry * (Math.sin(other) - Math.sin(one))));
+  }
+  return Array.from({ length: count }, (_, index) => at(ways.findIndex((way) => way >= (ways[steps] * index) / count)));
 }
 
 // Names without what all have in common before a hyphen, where there is little room.

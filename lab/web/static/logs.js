@@ -17,7 +17,12 @@ export function show(state) {
   nodes = state.nodes;
   const before = find("log-node").value;
   put(find("log-node"), ...nodes.map((it) => element("option", { value: it.name }, it.name)));
-  find("log-node").value = before || nodes.find((it) => it.services.some((unit) => unit.unit === "flanneld"))?.name || nodes[0]?.name || "";
+  if (before) find("log-node").value = before;
+  if (!find("log-unit").value) {
+    const minion = nodes.find((it) => it.services.some((unit) => unit.unit === "flanneld"));
+    if (!minion) return;
+    find("log-node").value = minion.name;
+  }
   units();
 }
 

@@ -19,6 +19,7 @@ export function style() {
     { selector: "node.faulty", style: { "border-style": "double", "border-width": 5 } },
     { selector: "edge", style: { width: "data(width)", "line-color": unknown, "curve-style": "straight", "line-cap": "round", opacity: 0.85 } },
     { selector: "edge.overlay-link", style: { "curve-style": "unbundled-bezier", "control-point-distances": 22, "control-point-weights": 0.5, "line-style": "dashed", "line-dash-pattern": [7, 4], "line-cap": "butt", opacity: 0.5 } },
+    { selector: "edge.overlay-link.many", style: { "curve-style": "straight", opacity: 0.32, "line-dash-pattern": [4, 4] } },
     { selector: "edge.ok", style: { "line-color": good } },
     { selector: "edge.broken", style: { "line-color": bad, opacity: 1, "z-index": 5, width: "mapData(width, 2, 13, 3.5, 13)" } },
     { selector: "edge.unknown", style: { "line-style": "dotted" } },

@@ -22,16 +22,17 @@ function links(state) {
   const behind = secondsSince(state.at);
   const order = { broken: 0, unknown: 1, ok: 2 };
   const rows = [...state.links].sort((one, other) => order[one.state] - order[other.state]).map((it) => [
-    it.from, it.to, it.kind, word(it.state, STATES[it.state]), milliseconds(it.ms),
-    it.ageSeconds === null ? "–" : `${Math.round(it.ageSeconds + behind)} s`, bytes(it.receivedPerSecond), bytes(it.sentPerSecond), it.words]);
-  return table([{ title: "From" }, { title: "To" }, { title: "Kind" }, { title: "State" }, { title: "There and back", number: true },
-    { title: "Age", number: true }, { title: "Received", number: true }, { title: "Sent", number: true }, { title: "Probes", long: true }],
+    `${it.from} – ${it.to}`, it.kind, [word(it.state, STATES[it.state]), it.state === "ok" ? "" : `: ${it.words}`], milliseconds(it.ms),
+    it.ageSeconds === null ? "–" : `${Math.round(it.ageSeconds + behind)} s`, bytes(it.receivedPerSecond), bytes(it.sentPerSecond)]);
+  return table([{ title: "Link", name: true }, { title: "Kind" }, { title: "State", long: true }, { title: "There and back", number: true },
+    { title: "Age", number: true }, { title: "Received", number: true }, { title: "Sent", number: true }],
   rows, "Every link, broken ones first. Age: since the last probe was sent.");
 }
 
 function services(node) {
+  if (node.state !== "running") return [word(node.state, false)];
   if (node.silences.length) return [word(node.silences.map((it) => it.reason).join("; "), false)];
-  return node.services.flatMap((it, index) => [index ? ", " : "", word(`${it.unit} ${it.state}`, it.state === "active"),
+  return node.services.flatMap((it, index) => [index ? ", " : "", element("span", { class: `item ${it.state === "active" ? "good" : "bad"}` }, `${it.unit} ${it.state}`),
     it.restarts ? ` (restarted ${it.restarts}×)` : ""]);
 }
 
@@ -47,9 +48,9 @@ function readiness(node) {
 
 function nodes(state) {
   const device = (node) => node.devices.filter((it) => it.name === "eth0" || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
-    .map((it) => `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`).join(", ") || "–";
-  return table([{ title: "Node" }, { title: "Address" }, { title: "State" }, { title: "Services", long: true }, { title: "flanneld", long: true }, { title: "Subnet" }, { title: "Traffic", long: true }],
-    state.nodes.map((it) => [it.name, it.address, word(it.state, it.state === "running" ? null : false), services(it), readiness(it),
+    .flatMap((it) => [element("span", { class: "item" }, `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`), " "]);
+  return table([{ title: "Node", name: true }, { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
+    state.nodes.map((it) => [it.name, it.address, services(it), readiness(it),
       [it.subnet, it.subnet6].filter(Boolean).join(" ") || "–", device(it)]));
 }
 
@@ -65,7 +66,7 @@ function leases(state) {
   return table([{ title: "Subnet" }, { title: "Holder" }, { title: "Time left", number: true }],
     state.leases.map((it) => [[it.subnet, it.subnet6].filter(Boolean).join(" ") || it.key, it.node ?? it.publicAddress ?? word("nobody known", false),
       it.secondsLeft === null ? "no end" : span(it.secondsLeft - passed)]),
-    `As etcd had them at ${clock(state.leasesAt)}; asked every 5 s.`);
+    `As etcd had them at ${clock(state.leasesAt)}; the time that is left goes on.`);
 }
 
 export function show(state) {

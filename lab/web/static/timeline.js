@@ -50,5 +50,5 @@ function picture(shown, from, now) {
     line.setAttribute("vector-effect", "non-scaling-stroke");
     svg.append(line);
   }
-  find("event-picture").replaceChildren(svg);
+  find("event-picture").replaceChildren(svg, element("p", { class: "axis quiet" }, element("span", {}, clock(from)), element("span", {}, "now")));
 }

@@ -12,7 +12,7 @@ export class Topology {
     this.place = place;
     this.picked = picked;
     this.known = "";
-    this.trace = null;
+    this.dropped = null;
     this.cy = cytoscape({
       container: place, elements: [], style: style(), layout: { name: "preset" }, minZoom: 0.3, maxZoom: 3,
       boxSelectionEnabled: false, userZoomingEnabled: false,
@@ -32,10 +32,10 @@ export class Topology {
     const elements = [
       ...state.segments.map((it) => ({ data: { id: id("segment", it.name), label: `${it.name}\n${it.subnets[0] ?? ""}`, kind: "segment" }, classes: "segment" })),
       ...state.nodes.map((it) => ({
-        data: { id: id("node", it.name), label: `${faulty.has(it.name) ? "⚡ " : ""}${short[it.name]}${this.subnet(it)}`, kind: "node" },
+        data: { id: id("node", it.name), label: `${faulty.has(it.name) ? "⚡ " : ""}${short[it.name]}${this.subnet(it)}${this.end(id("node", it.name))}`, kind: "node" },
         classes: `node ${it.state !== "running" ? "down" : it.ok ? "ok" : "bad"} ${it.router ? "router" : ""} ${faulty.has(it.name) ? "faulty" : ""}`,
       })),
-      ...state.pods.map((it) => ({ data: { id: id("pod", it.name), label: it.name, kind: "pod", node: it.node }, classes: `pod ${it.status === "Running" ? "ok" : "bad"}` })),
+      ...state.pods.map((it) => ({ data: { id: id("pod", it.name), label: `${it.name}${this.end(id("pod", it.name))}`, kind: "pod", node: it.node }, classes: `pod ${it.status === "Running" ? "ok" : "bad"}` })),
       ...state.links.map((it) => this.edge(it)),
     ];
     const present = new Set(elements.map((it) => it.data.id));
@@ -47,7 +47,10 @@ export class Topology {
       for (const it of elements) {
         const there = this.cy.getElementById(it.data.id);
         if (there.empty()) this.cy.add({ group: it.data.source ? "edges" : "nodes", ...it });
-        else { there.data(it.data); const keep = there.hasClass("picked"); there.classes(it.classes); there.toggleClass("picked", keep); }
+        else {
+          const kept = ["picked", "dropped"].filter((name) => there.hasClass(name));
+          there.data(it.data).classes(`${it.classes} ${kept.join(" ")}`);
+        }
       }
     });
     if (shape !== this.known) { this.known = shape; this.arrange(); }
@@ -58,12 +61,15 @@ export class Topology {
 
   subnet(node) { return node.subnet && !this.crowded() ? `\n${node.subnet}` : ""; }
 
+  // Where a trace ends, and why.
+  end(which) { return this.dropped?.place === which ? `\n${this.dropped.words}` : ""; }
+
   edge(link) {
     const target = link.kind === "overlay" ? id("node", link.to) : id(link.kind, link.to);
     const rate = (link.receivedPerSecond ?? 0) + (link.sentPerSecond ?? 0);
     return {
       data: { id: link.id, source: id("node", link.from), target, width: Math.min(13, 2 + 2.2 * Math.log10(1 + rate / 1000)), kind: link.kind },
-      classes: `${link.kind}-link ${link.state}`,
+      classes: `${link.kind}-link ${link.state} ${this.state.nodes.length > 5 ? "many" : ""}`,
     };
   }
 
@@ -112,7 +118,6 @@ export class Topology {
   // Draw a trace: numbered arrows from place to place, red where packets end.
   draw(document) {
     this.undraw();
-    if (!document) return;
     const where = (hop) => (hop.namespace && this.has("pod", hop.namespace) ? id("pod", hop.namespace) : id("node", hop.machine));
     for (const way of ["there", "back"]) {
       const hops = document[way];
@@ -126,15 +131,21 @@ export class Topology {
           since = number;
         }
         from = here;
-        if (hop.action === "dropped") { this.cy.getElementById(here).addClass("dropped"); this.dropped = here; break; }
+        if (hop.action === "dropped") {
+          this.cy.getElementById(here).addClass("dropped");
+          this.dropped = { place: here, words: `✕ ${number}. ${hop.reason}` };
+          break;
+        }
       }
       if (hops.some((it) => it.action === "dropped")) break;
     }
+    this.show(this.state);
   }
 
   undraw() {
     this.cy.elements(".trace").remove();
     this.cy.elements().removeClass("dropped");
+    this.dropped = null;
   }
 
   has(kind, name) { return this.cy.getElementById(id(kind, name)).nonempty(); }

@@ -1,7 +1,7 @@
 // lab trace: drawn on the picture, told hop by hop, with what to type.
 
 import { post } from "./api.js";
-import { element, find, show as put, table, word } from "./dom.js";
+import { element, find, show as put, word } from "./dom.js";
 
 let topology = null;
 
@@ -15,11 +15,11 @@ export function begin(picture) {
 export function show(state) {
   const names = [...state.pods.map((it) => it.name), ...state.nodes.map((it) => it.name)];
   put(find("ends"), ...names.map((it) => element("option", { value: it })));
-  if (!find("source").value && !find("destination").value && state.pods.length > 1) {
-    const other = state.pods.find((it) => it.node !== state.pods[0].node) ?? state.pods[1];
-    find("source").value = state.pods[0].name;
-    find("destination").value = other.name;
-  }
+  if (find("source").value || find("destination").value || !state.nodes.some((it) => it.services.length)) return;
+  const minions = state.nodes.filter((it) => it.services.some((unit) => unit.unit === "docker")).map((it) => it.name);
+  const one = state.pods[0], other = state.pods.find((it) => it.node !== one.node) ?? state.pods[1];
+  find("source").value = (other ? one.name : minions[0]) ?? "";
+  find("destination").value = (other ? other.name : minions[1]) ?? "";
 }
 
 async function trace(event) {
@@ -55,11 +55,15 @@ function tell(found) {
 }
 
 function hops(way) {
-  return table([{ title: "", number: true }, { title: "Where", long: true }, { title: "Component" }, { title: "What", long: true }, { title: "Action", long: true }, { title: "Seen", number: true }],
-    way.map((it, index) => [String(index + 1),
-      element("button", { type: "button", title: "Show it in the picture", click: () => topology.pickPlace(it.machine, it.namespace) }, it.namespace ? `${it.machine}/${it.namespace}` : it.machine),
-      it.component, it.told, word([it.action, it.reason].filter(Boolean).join(" "), it.reason ? false : null),
-      it.came === null ? "–" : it.lost ? `${it.came}, then ${it.came - it.lost}` : String(it.came)]));
+  return element("ol", { class: "hops" }, ...way.map((it) => {
+    const place = it.namespace ? `${it.machine}/${it.namespace}` : it.machine;
+    const seen = it.came === null ? "" : it.lost ? `${it.came} seen, then ${it.came - it.lost}` : `${it.came} seen`;
+    return element("li", {},
+      element("button", { type: "button", class: "plain", title: "Show it in the picture", click: () => topology.pickPlace(it.machine, it.namespace) }, place),
+      element("span", { class: "quiet" }, ` ${it.component} `), element("span", {}, it.told), " ",
+      word([it.action, it.reason].filter(Boolean).join(" "), it.reason ? false : null),
+      element("span", { class: "quiet" }, ` ${seen}`));
+  }));
 }
 
 function diagnosis(it) {

@@ -1,0 +1,84 @@
+"""A story of `lab serve` in a real browser: a fault by button makes a link red, and its end makes it green.
+
+Playwright is in no lock: its wheel has 165 MB, for one test. `pip install playwright`, and Debian's package
+chromium, let this test run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cluster import Lab
+from lab.deadlines import UNIT_STARTS
+from tests.cluster.judging import wait_until_right
+
+pytestmark = pytest.mark.cluster
+
+CHROMIUM = Path("/usr/bin/chromium")
+ONE, TWO = "centos-minion01", "centos-minion02"
+MILLISECONDS = UNIT_STARTS.seconds * 1000
+
+
+@pytest.fixture
+def address(lab: Lab) -> Iterator[str]:
+    """Of a server that ends by a signal at the test's end, as by Ctrl-C."""
+    argv = [sys.executable, "-m", "lab", "serve", "--port", "0", "--no-open", "--name", lab.name]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ}) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(20) == 130
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    """The page, in a browser whose console stays empty."""
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed, as in locks/test.txt"
+    )
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        opened = browser.new_page()
+        opened.set_default_timeout(MILLISECONDS)
+        said: list[str] = []
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened.goto(address)
+        yield opened
+        browser.close()
+        assert said == []
+
+
+def wait_for(page: Any, place: str, words: str) -> None:
+    page.locator(place).filter(has_text=words).wait_for()
+
+
+def test_a_fault_by_button_makes_a_link_red_and_its_end_makes_it_green_again(lab, page):
+    wait_for(page, "#health", "all links answer")
+    assert page.locator("#picture canvas").count() > 0
+    page.get_by_role("button", name="Table").click()
+    (row,) = page.locator("#links-table tr").filter(has_text=ONE).filter(has_text=TWO).all()
+    assert "ok" in row.inner_text()
+    page.get_by_label("Fault", exact=True).select_option("forward-drop")
+    page.locator("#targets").fill(TWO)
+    page.get_by_label("--everything").check()
+    page.get_by_role("button", name="Start the fault").click()
+    wait_for(page, "#in-force", f"forward-drop {TWO}")
+    wait_for(page, "#links-table tr", "broken")
+    page.get_by_role("button", name="Picture").click()
+    page.get_by_role("button", name="Trace", exact=True).click()
+    wait_for(page, ".diagnosis", f"FW_RULE at {TWO}")
+    page.get_by_role("button", name="Clear all").click()
+    wait_for(page, "#health", "all links answer")
+    wait_for(page, "#events-table", "ok, was broken")
+    wait_until_right(lab)
