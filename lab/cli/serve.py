@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 import click
@@ -53,9 +54,9 @@ def serve(port: int, open_: bool | None, name: str) -> int:
     engine = Engine.connect()
     Lab.get(engine, name)
     with bound(port, name) as listener:
-        run(
-            lambda: Lab.get(engine, name), listener, click.echo, browse=_desktop() if open_ is None else open_
-        )
+        browse = _desktop() if open_ is None else open_
+        warn = partial(click.echo, err=True)
+        run(lambda: Lab.get(engine, name), listener, click.echo, warn, browse=browse)
     return 0
 
 

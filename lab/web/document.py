@@ -16,6 +16,10 @@ from lab.web.model import Link, Rate, Seen
 __all__ = ["state"]
 
 
+NOWHERE = (None, "", "0.0.0.0", "::")  # noqa: S104 - an overlay of the other family alone has these
+"""What a lease names where it has no address of a family."""
+
+
 def state(seen: Seen, nodes: Iterable[ShownNode]) -> Document:
     """`nodes` are those of `lab status`, from the same observation."""
     observation = seen.observation
@@ -109,7 +113,7 @@ def _lease(seen: Observation, lease: Lease) -> Document:
     except ValueError:
         value = {}
     told = value if isinstance(value, dict) else {}
-    public = [str(told[key]) for key in ("PublicIP", "PublicIPv6") if told.get(key)]
+    public = [str(told[key]) for key in ("PublicIP", "PublicIPv6") if told.get(key) not in NOWHERE]
     holders = {str(address): node.name for node in seen.minions for address in (node.address, node.address6)}
     return {
         "key": lease.key,

@@ -66,8 +66,9 @@ def questions(seen: Observation, pods: Sequence[RunningPod], node: NodeSpec) -> 
     for segment, other_node, address in _neighbours(seen, node):
         wanted[f"segment {segment} {other_node}"] = {"pid": 0, "to": address, "source": ""}
     for pod in pods:
-        if pod.node == node.name and pod.status == "Running" and pod.address is not None:
-            wanted[f"pod {pod.name}"] = {"pid": 0, "to": str(pod.address), "source": ""}
+        own_address = pod.address or pod.address6
+        if pod.node == node.name and pod.status == "Running" and own_address is not None:
+            wanted[f"pod {pod.name}"] = {"pid": 0, "to": str(own_address), "source": ""}
     counted = {pod.name: pod.infra_pid for pod in pods if pod.node == node.name and pod.infra_pid}
     return {"pods": counted, "pings": wanted}
 

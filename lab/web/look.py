@@ -1,5 +1,6 @@
 """Asks a lab for what the page shows. Each look asks for what is cheap; the rest every few seconds."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -70,12 +71,13 @@ class Looker:
         self._watching = Watching()
         self._asked = self._faults_asked = self._probed = float("-inf")
         self._told: deque[Mapping[str, Watched]] = deque(maxlen=WINDOW)
+        self._is_expired = threading.Event()
         self._marks: object = None
         """What faults depend on, when they were asked for."""
 
     def expire(self) -> None:
-        """Have the next look ask for everything."""
-        self._asked = self._faults_asked = float("-inf")
+        """Have the next look ask for everything, also if one is just under way. In any thread."""
+        self._is_expired.set()
 
     def look(self) -> Seen:
         """How the lab is now. It never fails: what cannot be known is told as such."""
@@ -94,6 +96,9 @@ class Looker:
 
     def _look(self, lab: Lab) -> Seen:
         now, last = time.monotonic(), self._last
+        if self._is_expired.is_set():
+            self._is_expired.clear()
+            self._asked = self._faults_asked = float("-inf")
         is_full = now - self._asked >= max(REST, len(lab.spec.nodes))
         is_probe = now - self._probed >= PROBES_REST
         topics = EACH | NOW_AND_THEN if is_full else EACH

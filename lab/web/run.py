@@ -5,11 +5,13 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
+from lab import threads
 from lab.cluster import Lab
-from lab.errors import LabError, Unfit
+from lab.errors import Unfit
 from lab.naming import name_option
 from lab.web.actions import Actions
 from lab.web.feed import Feed
@@ -41,9 +43,17 @@ def bound(port: int, lab: str) -> socket.socket:
 
 
 def serve(
-    find: Callable[[], Lab], listener: socket.socket, tell: Callable[[str], None], *, browse: bool
+    find: Callable[[], Lab],
+    listener: socket.socket,
+    tell: Callable[[str], None],
+    warn: Callable[[str], None],
+    *,
+    browse: bool,
 ) -> None:
-    """Serve until a signal ends it, which is then raised as `KeyboardInterrupt`."""
+    """Serve until a signal ends it, which is then raised as `KeyboardInterrupt`.
+
+    `tell` is given the page's address, `warn` what else there is to say.
+    """
     lab = find()
     guard = Guard(secrets.token_urlsafe(24), listener.getsockname()[1])
     changing = Changing()
@@ -59,16 +69,18 @@ def serve(
     )
     address = f"http://{ADDRESS}:{guard.port}/#{guard.token}"
     tell(address)
-    if browse and not _browse(address):
-        tell("no browser could be started: open the address by hand")
+    if browse:  # apart: one that runs in the terminal does not come back before its end
+        threads.start(lambda: _browse(address, warn))
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
+        if changing.tasks:
+            warn("a fault is just being started or ended, which is waited for; Ctrl-C ends that, too")
         changing.finish()
 
 
-def _browse(address: str) -> bool:
-    try:
-        return webbrowser.open(address)
-    except (webbrowser.Error, OSError, LabError):
-        return False
+def _browse(address: str, warn: Callable[[str], None]) -> None:
+    with suppress(webbrowser.Error, OSError):
+        if webbrowser.open(address):
+            return
+    warn("no browser could be started: open the address by hand")

@@ -132,6 +132,10 @@ def _failed(_request: Request, error: Exception) -> Response:
     return _error(status, error.message, error.hint, tuple(getattr(error, "__notes__", ())))
 
 
+def _defect(_request: Request, error: Exception) -> Response:
+    return _error(500, f"a defect of lab serve: {type(error).__name__}: {error}")
+
+
 def application(feed: Feed, acts: Acts, guard: Guard, changing: Changing) -> ASGIApp:
     """The whole server."""
 
@@ -182,7 +186,9 @@ def application(feed: Feed, acts: Acts, guard: Guard, changing: Changing) -> ASG
         Route("/api/trace", action(acts.trace, changes=False), methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    return Guarded(Starlette(routes=routes, exception_handlers={LabError: _failed}), guard)
+    return Guarded(
+        Starlette(routes=routes, exception_handlers={LabError: _failed, Exception: _defect}), guard
+    )
 
 
 async def _body(request: Request) -> Mapping[str, Any]:

@@ -149,6 +149,18 @@ def test_an_error_has_what_was_attempted_and_what_to_do():
     assert other.status_code == 502
 
 
+def test_a_defect_is_told_as_one(served, monkeypatch):
+    def stumble(_body: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(served.acts, "_do", lambda *_: stumble(None))
+    answer = served.client.post("/api/trace", json={})
+    assert (answer.status_code, answer.json()["error"]) == (
+        500,
+        "a defect of lab serve: ZeroDivisionError: oh",
+    )
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b" " * 200_000], ids=["half", "list", "text", "much"])
 def test_a_body_that_is_no_object_is_refused(served, body):
     assert served.client.post("/api/trace", content=body).status_code == 400

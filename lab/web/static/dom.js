@@ -34,7 +34,9 @@ export function table(columns, rows, caption, nothing = "None.") {
     element("tr", {}, ...cells.map((cell, index) =>
       element("td", { "data-of": columns[index].title, class: columns[index].number ? "number" : columns[index].long ? "long" : columns[index].name && "name" },
         ...(Array.isArray(cell) ? cell : [cell ?? ""])))));
-  return element("div", { class: "wide" }, element("table", {},
+  // It can be wider than the page: then arrow keys move it.
+  const label = caption ?? `Table by ${columns.find((it) => it.title).title.toLowerCase()}`;
+  return element("div", { class: "wide", tabindex: "0", role: "group", "aria-label": label, "data-key": label }, element("table", {},
     caption ? element("caption", {}, caption) : null,
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body)));
 }

@@ -5,12 +5,17 @@ import { element, find, show as put } from "./dom.js";
 import { clock, secondsSince, span } from "./format.js";
 
 let catalogue = [];
+let nodes = [];
 const chosen = () => catalogue.find((it) => it.name === find("fault").value);
 const plain = (markdown) => markdown.replaceAll("`", "");
 
 export async function begin() {
   find("fault").addEventListener("change", describe);
   find("fault-form").addEventListener("submit", start);
+  find("target-names").addEventListener("click", (event) => {
+    const name = event.target.dataset.target;
+    if (name) find("targets").value = `${find("targets").value} ${name}`.trim();
+  });
   find("clear").addEventListener("click", () => act("/api/faults/clear", {}, "Ending every fault…", find("clear")));
   try {
     catalogue = (await get("/api/catalogue")).faults;
@@ -35,6 +40,7 @@ function describe() {
   find("targets").disabled = !usage;
   find("targets").placeholder = usage ? "names with blanks between; also all, minions, etcd" : "it takes none";
   if (!usage) find("targets").value = "";
+  targets();
   find("options").replaceChildren(...fault.options.map((it) => {
     const key = `option-${it.name}`;
     const label = element("label", { for: key, title: plain(it.does) }, `--${it.name}`);
@@ -53,8 +59,8 @@ function start(event) {
   for (const input of find("options").querySelectorAll("[data-option]")) {
     if (input.type === "checkbox" ? input.checked : input.value.trim()) options[input.dataset.option] = input.type === "checkbox" ? "true" : input.value.trim();
   }
-  const targets = find("targets").value.split(/\s+/).filter(Boolean);
-  act("/api/faults/start", { fault: fault.name, targets, options }, `Starting ${fault.name}…`, event.submitter);
+  const wanted = find("targets").value.split(/\s+/).filter(Boolean);
+  act("/api/faults/start", { fault: fault.name, targets: wanted, options }, `Starting ${fault.name}…`, event.submitter);
 }
 
 async function act(path, body, doing, button) {
@@ -78,13 +84,17 @@ function say(text, good) {
   place.className = `said ${good === true ? "good" : good === false ? "bad" : "quiet"}`;
 }
 
+// Buttons that add to the targets what the fault can be done to.
+function targets() {
+  const usage = find("targets-usage").textContent;
+  const names = !usage ? [] : usage.includes("/UNIT")
+    ? nodes.flatMap((it) => it.services.map((unit) => `${it.name}/${unit.unit}`)) : nodes.map((it) => it.name);
+  put(find("target-names"), ...names.map((it) => element("button", { type: "button", "data-target": it, "data-key": `add ${it}` }, it)));
+}
+
 export function show(state) {
-  const names = element("div", {}, ...state.nodes.map((it) => element("button", { type: "button", "data-target": it.name, "data-key": `add ${it.name}` }, it.name)));
-  put(find("target-names"), ...names.childNodes);
-  find("target-names").onclick = (event) => {
-    const name = event.target.dataset.target;
-    if (name) find("targets").value = `${find("targets").value} ${name}`.trim();
-  };
+  nodes = state.nodes;
+  targets();
   const inForce = state.faults;
   find("clear").disabled = !(inForce?.length || state.faultsSilent.length);
   const items = (inForce ?? []).map((it) => element("div", { class: "fault" },

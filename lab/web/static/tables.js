@@ -47,7 +47,7 @@ function readiness(node) {
 }
 
 function nodes(state) {
-  const device = (node) => node.devices.filter((it) => it.name === "eth0" || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
+  const device = (node) => node.devices.filter((it) => it.name.startsWith("eth") || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
     .flatMap((it) => [element("span", { class: "item" }, `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`), " "]);
   return table([{ title: "Node", name: true }, { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
     state.nodes.map((it) => [it.name, it.address, services(it), readiness(it),
