@@ -138,7 +138,7 @@ QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""
 
 LOOK = Deadline(6)
-"""For what `lab doctor`, `lab trace` and a look of `lab serve` ask of a machine: what hangs is to be found."""
+"""For what `lab doctor`, `lab trace` and `lab serve` ask of a machine: what hangs is to be found."""
 
 BUNDLED = Deadline(15)
 """For any one question whose answer goes into a bundle: what hangs is what the bundle is to tell of."""

@@ -10,6 +10,7 @@ from lab.capture import places
 from lab.capture.control import capture, compiled
 from lab.capture.model import SNAPLEN, Asked, Output
 from lab.capture.output import File, Lines, Sink
+from lab.cli import complete
 from lab.cli.common import given, lab_name
 from lab.cluster import Lab
 from lab.deadlines import QUESTION
@@ -23,9 +24,14 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(name="capture")
-@click.argument("words", metavar="[NODE|POD|NODE/DEVICE...]", nargs=-1)
+@click.argument("words", metavar="[NODE|POD|NODE/DEVICE...]", nargs=-1, shell_complete=complete.ends)
 @click.option(
-    "-w", "--write", "path", metavar="FILE", help="Write pcapng to this file; `-` is standard output."
+    "-w",
+    "--write",
+    "path",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write pcapng to this file; `-` is standard output.",
 )
 @click.option(
     "-f", "--filter", "expression", metavar="FILTER", default="", help="Only these: pcap-filter(7)."

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lab import spec
+from lab.cli import complete
 from lab.cli.common import default_lab, lab_name
 from lab.cluster import Lab
 from lab.deadlines import PACKET
@@ -30,8 +31,22 @@ TOPICS = frozenset({Topic.SERVICES, Topic.SUBNET_ENV, Topic.PODS})
 @click.option(
     "--format", "kind", type=click.Choice(list(FORMATS)), help="[default: as FILE's name ends, else svg]"
 )
-@click.option("-o", "--output", type=Path, metavar="FILE", help="Write it there  [default: standard output]")
-@click.option("-f", "--file", type=Path, metavar="LABFILE", help="Of this lab file; no engine is asked.")
+@click.option(
+    "-o",
+    "--output",
+    type=Path,
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write it there  [default: standard output]",
+)
+@click.option(
+    "-f",
+    "--file",
+    type=Path,
+    metavar="LABFILE",
+    shell_complete=complete.files,
+    help="Of this lab file; no engine is asked.",
+)
 @lab_name
 def graph(kind: str | None, output: Path | None, file: Path | None, name: str) -> int:
     """Draw a lab with its addresses: networks, machines, routers, pods.
