@@ -60,7 +60,7 @@ def page(address: str) -> Iterator[Any]:
 
 
 def wait_for(page: Any, place: str, words: str) -> None:
-    page.locator(place).filter(has_text=words).wait_for()
+    page.locator(place).filter(has_text=words).first.wait_for()
 
 
 def test_a_fault_by_button_makes_a_link_red_and_its_end_makes_it_green_again(lab, page):
