@@ -28,6 +28,8 @@ from lab.trace.world import End, Lease, Overlay
 
 __all__ = ["trace"]
 
+LARGEST = 65535
+
 LARGE = 4
 """Probes of the largest size besides."""
 
@@ -110,6 +112,10 @@ class _Round:
     end: End
     asked: Asked
 
+    def _overlay(self) -> Overlay:
+        silent = {str(it): name for name in self.machines.silent for it in self.known.machines.get(name, ())}
+        return replace(_overlay(self.lab, self.seen), silent=silent)
+
     def trace(self) -> Trace:
         """Do it."""
         asked, start, end = self.asked, self.start, self.end
@@ -118,7 +124,7 @@ class _Round:
         tables = self.machines.state(inside)
         from_port = FROM_PORT if asked.protocol != "icmp" else 0
         packet = Packet(start.address, end.address, asked.protocol, sent.largest, asked.port, from_port)
-        there, back = walk(tables, _overlay(self.lab, self.seen), packet, start, end, self.machines.route)
+        there, back = walk(tables, self._overlay(), packet, start, end, self.machines.route)
         arrived = _arrived(sent, sightings, end, asked)
         clocks = {name: machine.boot for name, machine in tables.items()}
         probed = [it for it in sightings if it.kind == "probe"]
@@ -255,7 +261,8 @@ def _sizes(machines: Machines, known: Known, start: End, end: End, asked: Asked)
         if asked.size < headers + 6:
             raise Unfit(f"--size {asked.size}: a probe has at least {headers + 6} bytes")
         return [asked.size] * asked.count
-    mtu = machines.mtu(start.machine, known.process(start), str(end.address))
+    # A device may take more than a packet can have (lo: 65536; an IPv4 packet's length is of 16 bits).
+    mtu = min(machines.mtu(start.machine, known.process(start), str(end.address)), LARGEST)
     small = max(headers, SMALL[asked.protocol])
     return [small] * asked.count + [mtu] * (LARGE if mtu > small else 0)
 

@@ -58,7 +58,7 @@ def on(here: Namespace, *argv: str) -> str:
     """A command to paste: on a machine, or for a container's network from its machine."""
     words = shlex.join(argv)
     if here.name:
-        return f"lab pod exec{here.lab} {here.name} -- {words}"
+        return f"lab exec{here.lab} {here.machine} -- nsenter -t {here.pid} -n {words}"
     return f"lab exec{here.lab} {here.machine} -- {words}"
 
 

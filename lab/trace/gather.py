@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from lab import threads
-from lab.deadlines import PACKET, QUESTION
+from lab.deadlines import LOOK, QUESTION
 from lab.errors import LabError
 from lab.naming import name_option
 from lab.protocols import Conversation, LabAccess
@@ -22,9 +22,10 @@ class Machines:
     """The machines that are asked, and why others are not."""
 
     def __init__(self, talks: Mapping[str, Conversation], silent: Mapping[str, str], lab: str) -> None:
-        self._talks = talks
+        self._talks = dict(talks)
+        self._ended: list[Conversation] = []
         self._lab = name_option(lab)
-        self.silent = silent
+        self.silent = dict(silent)
         """By machine: why nothing is known of it."""
         self._routes: dict[Question, Answer] = {}
         self._pids: dict[tuple[str, str], int] = {}
@@ -53,11 +54,10 @@ class Machines:
         """What every machine says of itself; routes are asked for anew from then on. Raises `LabError`."""
         self._routes.clear()
         found = self._each("state", lambda name: {"namespaces": self._of(name, namespaces)})
-        for name in self.names:
-            for inside, pid in self._of(name, namespaces).items():
-                self._pids[name, inside] = pid
+        pids = {name: self._of(name, namespaces) for name in self.names}
+        self._pids = {(name, inside): pid for name, each in pids.items() for inside, pid in each.items()}
         try:
-            return {name: parse_machine(name, told, self._lab) for name, told in found.items()}
+            return {name: parse_machine(name, told, self._lab, pids[name]) for name, told in found.items()}
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"reading a machine's tables: {type(error).__name__}: {error}") from error
 
@@ -98,14 +98,26 @@ class Machines:
         return {"": 0, **namespaces.get(name, {})}
 
     def _each(self, verb: str, given: Any) -> Mapping[str, Any]:
-        """Ask all at the same time."""
+        """Ask all at the same time. One that fails, or hangs, is silent from then on."""
 
         def ask(name: str) -> Any:
-            return self._ask(name, {"ask": verb, **given(name)}, QUESTION.seconds)
+            try:
+                return self._ask(name, {"ask": verb, **given(name)}, LOOK.seconds)
+            except LabError as error:
+                return error
 
-        return dict(zip(self.names, threads.each(ask, self.names), strict=True))
+        found = dict(zip(self.names, threads.each(ask, self.names), strict=True))
+        for name, told in found.items():
+            if isinstance(told, LabError):
+                self.silent[name] = told.message
+                self._ended.append(self._talks.pop(name))
+        return {name: told for name, told in found.items() if not isinstance(told, LabError)}
 
     def _ask(self, machine: str, asked: Mapping[str, Any], seconds: float) -> Any:
+        if machine not in self._talks:
+            raise LabError(
+                f"{machine}: {self.silent.get(machine, 'it does not answer')}", hint="see: lab status"
+            )
         talk = self._talks[machine]
         talk.say(json.dumps(asked))
         text = talk.hear(seconds)
@@ -120,11 +132,11 @@ class Machines:
     def end(self) -> None:
         """End all conversations."""
 
-        def end(name: str) -> None:
+        def end(talk: Conversation) -> None:
             with suppress(LabError):
-                self._talks[name].end(PACKET.seconds)
+                talk.end(LOOK.seconds)
 
-        threads.each(end, self.names)
+        threads.each(end, [*self._talks.values(), *self._ended])
 
 
 @contextmanager

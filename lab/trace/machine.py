@@ -147,6 +147,8 @@ class Namespace:
     listeners: tuple[Listener, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     """The tables that could not be read, and why."""
+    pid: int = 0
+    """A process of a container in it; 0 for a machine's own."""
     lab: str = ""
     """The option that names the lab in a command, with a blank before it; empty where none is needed."""
 
@@ -195,13 +197,15 @@ class Machine:
         return self.namespaces[""]
 
 
-def parse_machine(name: str, told: Mapping[str, Any], lab: str = "") -> Machine:
+def parse_machine(
+    name: str, told: Mapping[str, Any], lab: str = "", pids: Mapping[str, int] | None = None
+) -> Machine:
     """What the program on a machine answers to `state`. Raises `ValueError` or `KeyError`."""
     return Machine(
         name=name,
         boot=told["machine"]["boot"],
         namespaces={
-            inside: replace(_namespace(name, inside, tables), lab=lab)
+            inside: replace(_namespace(name, inside, tables), lab=lab, pid=(pids or {}).get(inside, 0))
             for inside, tables in told["namespaces"].items()
         },
         holders={

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lab.queueing import ONLY_QUEUE
 from lab.trace.machine import Filter, Holder, Link, Machine, Namespace, Qdisc
 from lab.trace.packet import Packet
 
 __all__ = ["Detour", "follow", "shaping"]
-
-HARMLESS = {"noqueue", "pfifo_fast", "pfifo", "bfifo", "fq_codel", "fq", "mq", "noop"}
-"""Queueing disciplines that a kernel or a distribution sets by itself, and that only queue."""
 
 MOST = 16
 """Devices that a detour is followed through."""
@@ -29,8 +27,8 @@ class Detour:
 
 def shaping(namespace: Namespace, device: str) -> Qdisc | None:
     """The queueing discipline of a device that does more than to queue."""
-    found = (it for it in namespace.qdiscs if it.device == device and it.kind not in HARMLESS)
-    return next((it for it in found if it.kind not in ("clsact", "ingress")), None)
+    found = (it for it in namespace.qdiscs if it.device == device and it.kind not in ONLY_QUEUE)
+    return next(found, None)
 
 
 def follow(machine: Machine, namespace: Namespace, device: str, place: str, packet: Packet) -> Detour | None:

@@ -242,7 +242,10 @@ class _Walk:
         near = across(self._machines[here.machine], here, link)
         found = near or owner(self._machines, next_hop, here)
         if found is None:
-            self._at(here, Component.NEIGHBOUR, next_hop, fixes.nobody(here, link.name, next_hop))
+            silent = self._overlay.silent.get(next_hop)
+            gone = fixes.nobody(here, link.name, next_hop)
+            fault = gone if silent is None else fixes.silent(silent, here.lab)
+            self._at(here, Component.NEIGHBOUR, next_hop, fault)
             raise _Dead
         there, device = found
         bridge = there.links.get(device.master)

@@ -1,7 +1,7 @@
 """What a walk is told beyond the machines' tables: routes that are asked for, leases, ends. Pure."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from lab.trace.packet import Address
@@ -66,5 +66,7 @@ class Overlay:
     """Of udp's datagrams."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Of IPv4 and of IPv6, as far as it has them."""
+    silent: Mapping[str, str] = field(default_factory=dict)
+    """The machines that say nothing of themselves, by their addresses."""
     members: frozenset[str] = frozenset()
     """The machines that have a flanneld."""

@@ -68,6 +68,16 @@ def test_the_hop_that_is_broken_is_named_first(lab, pods, fault, target, options
     assert not found.ok
 
 
+def test_a_sender_whose_address_has_gone_is_named_though_it_cannot_send(lab):
+    with lab.fault("address-change", ONE):
+        found = traced(lab, ONE, TWO)
+    assert (found.diagnoses[0].fault.reason, found.diagnoses[0].place) == (Reason.WRONG_ADDRESS, ONE)
+
+
+def test_a_machine_reaches_itself(lab):
+    assert traced(lab, ONE, ONE).ok
+
+
 def test_two_faults_are_both_named(lab, pods):
     with lab.fault("partition", ONE, TWO, one_way=True), lab.fault("ip-forward-off", TWO):
         found = traced(lab, *pods)
@@ -86,7 +96,7 @@ def test_what_a_trace_prints_for_programs_follows_its_schema_and_the_status_says
     done = run_lab("trace", *pods, "--port", "3307", "--name", lab.name)
     assert done.returncode == 1
     assert "NO_LISTENER" in done.stdout
-    assert f"lab pod exec --name {lab.name} {pods[1]}" in done.stdout
+    assert f"lab exec --name {lab.name} {TWO} -- nsenter -t " in done.stdout
     done = run_lab("trace", pods[0], "nosuch", "--name", lab.name)
     assert done.returncode == 2
     assert "nosuch is no pod" in done.stderr

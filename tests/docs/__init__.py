@@ -10,7 +10,7 @@ from lab.checks.table import table as table_of_checks
 from lab.doctor.table import table as table_of_diagnoses
 from lab.faults.table import table as table_of_faults
 from lab.spec.document import json_schema
-from tests.docs import benchmarks
+from tests.docs import benchmarks, trace_score
 
 __all__ = ["LAB_FILE_SCHEMA", "PAGES", "TABLES", "schema_text", "written"]
 
@@ -22,6 +22,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "machine": benchmarks.machine,
     "overlays": benchmarks.overlays,
     "targets": benchmarks.targets,
+    "trace-score": trace_score.table,
 }
 """The text between the lines `<!-- NAME: made by make docs -->` and `<!-- end of NAME -->` of a page."""
 

@@ -194,8 +194,9 @@ def test_a_smaller_device_is_named_only_for_packets_that_do_not_fit(backend):
 
 def test_a_queueing_discipline_that_does_more_than_queue_is_named_and_an_ordinary_one_is_not():
     it = world("vxlan")
-    it.change(ONE, qdiscs=(Qdisc("eth0", "fq_codel", {}),))
-    assert it.trace().ok
+    for kind in ("fq_codel", "cake", "fq_pie"):  # any may be net.core.default_qdisc
+        it.change(ONE, qdiscs=(Qdisc("eth0", kind, {}),))
+        assert it.trace().ok
     it.change(ONE, qdiscs=(Qdisc("eth0", "tbf", {"rate": 2500000}),))
     found = it.trace()
     assert named(found) == [(Reason.TRAFFIC_CONTROL, ONE)]
@@ -267,6 +268,17 @@ def test_a_rule_of_which_nobody_can_tell_whether_it_applies_is_named_where_packe
     found = it.trace(nothing_after(TWO, "flannel.1", "in"))
     assert named(found) == [(Reason.LOST, TWO)]
     assert "perhaps of limit drop" in found.diagnoses[0].fault.because
+
+
+@pytest.mark.parametrize("backend", ["udp", "host-gw"])
+def test_a_machine_that_says_nothing_is_named_where_packets_would_go_to_it(backend):
+    it = world(backend)
+    del it.machines[TWO]
+    it.overlay = replace(it.overlay, silent={OUTSIDE[TWO]: TWO})
+    there, _ = it.walk()
+    (_, fault) = list(there.faults())[-1]
+    assert fault.reason is Reason.SILENT_MACHINE
+    assert TWO in fault.fix
 
 
 def test_nobody_listens():

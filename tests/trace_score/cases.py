@@ -90,7 +90,7 @@ CASES = (
     case("etcd-pause", "unit.paused etcd.health etcd.unreachable", ETCD),
     case("node-pause", GONE, ONE),
     case("lease-permanent", LEASES, ONE, anywhere=True),
-    case("lease-steal", LEASES, ONE, anywhere=True, repaired=True),
+    case("lease-steal", LEASES, ONE, anywhere=True, looks=10),
     case("lease-overwrite", LEASES, ONE, anywhere=True, repaired=True),
     case("config-change", "config.value", set="Backend.Type=alloc"),
     case("config-break", "config.value"),

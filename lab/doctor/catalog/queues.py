@@ -6,25 +6,8 @@ from lab.doctor.case import Case
 from lab.doctor.model import Found, Layer, Severity
 from lab.doctor.questions import devices_of
 from lab.doctor.registry import diagnosis
+from lab.queueing import ONLY_QUEUE
 from lab.spec import NodeSpec
-
-HARMLESS = frozenset(
-    {
-        "noqueue",
-        "pfifo_fast",
-        "pfifo",
-        "bfifo",
-        "mq",
-        "fq",
-        "fq_codel",
-        "fq_pie",
-        "cake",
-        "codel",
-        "clsact",
-        "ingress",
-    }
-)
-"""Disciplines that hold back nothing by themselves."""
 
 
 def _wanted(case: Case, node: NodeSpec) -> bool:
@@ -52,7 +35,7 @@ def discipline(case: Case) -> Iterator[Found]:
     """Where a filter leads packets by way of another device, it is on that."""
     for node, look in case.each():
         for item in look.qdiscs:
-            if item.kind not in HARMLESS:
+            if item.kind not in ONLY_QUEUE:
                 evidence = (
                     f"tc qdisc: {item.kind} dev {item.device} {item.parent} {item.options}".rstrip(),
                     *_as_wanted(case, node),

@@ -52,7 +52,14 @@ class Told:
 
 def send(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Send what is asked for from the calling thread's network namespace; what came of it."""
-    probing = {"icmp": Echo, "udp": Datagrams, "tcp": Syns}[asked["protocol"]](asked)
+    try:
+        probing = {"icmp": Echo, "udp": Datagrams, "tcp": Syns}[asked["protocol"]](asked)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        # The address has gone from here: the tables are to tell of that.
+        refused = {str(number): f"{asked['source']} is not here" for number in range(len(asked["sizes"]))}
+        return {"sent": [], "answered": {}, "refused": refused, "errors": [], "kinds": {}}
     try:
         told = _run(probing, asked)
     finally:
