@@ -8,22 +8,32 @@ LEAST = 3
 """Characters that a part of a name has at least, to stand for it."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The only known name that this is a part of, or the one that is near to it; empty if none is."""
-    import difflib  # a verb whose words are right does not wait for it
+MOST = 3
+"""Names that are equally near, of which all are offered."""
+
+
+def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The only known name that this is a part of; or those that are near to it, if there is none nearer."""
+    from difflib import (  # a verb whose words are right does not wait for it
+        SequenceMatcher,
+        get_close_matches,
+    )
 
     names = list(dict.fromkeys(known))
     if word in names:  # it is something else that is wrong
-        return ""
+        return ()
     containing = [name for name in names if word.lower() in name.lower()] if len(word) >= LEAST else []
-    near = containing if len(containing) == 1 else difflib.get_close_matches(word, names, n=1, cutoff=0.8)
-    return near[0] if near else ""
+    if len(containing) == 1:
+        return tuple(containing)
+    near = get_close_matches(word, names, n=MOST, cutoff=0.8)
+    ratios = [SequenceMatcher(a=name, b=word).ratio() for name in near]
+    return tuple(sorted(name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]))
 
 
 def similar(word: str, known: Iterable[str]) -> str:
     """A question after a word that is not known, if one that is known is near; else empty."""
     near = nearest(word, known)
-    return f"; did you mean {near}?" if near else ""
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def suggest(word: str, known: Iterable[str], there: str) -> str:

@@ -320,7 +320,7 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(lab):
     done = lab_command(lab, "exec", "centos-minion09", "--", "true")
     assert done.returncode == 2
     assert "centos-minion09" in done.stderr
-    assert "centos-minion01, centos-minion02" in done.stderr
+    assert "did you mean centos-minion01 or centos-minion02?" in done.stderr
 
 
 def test_following_a_log_needs_no_standard_input(lab):

@@ -30,7 +30,11 @@ NODES = ("centos-master", "centos-minion01", "centos-minion02")
     ],
 )
 def test_a_name_is_near_by_its_letters_or_as_the_only_one_with_this_part(word: str, near: str) -> None:
-    assert nearest(word, NODES) == near
+    assert nearest(word, NODES) == ((near,) if near else ())
+
+
+def test_several_that_are_equally_near_are_all_named() -> None:
+    assert similar("centos-minion09", NODES) == "; did you mean centos-minion01 or centos-minion02?"
 
 
 def test_where_nothing_is_near_all_there_is_is_listed_each_once() -> None:
