@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab import packet_filter
-from lab.flannel import monitor_url
 from lab.node.etcd import CLIENT_PORT
 from lab.observe import Topic
 from lab.spec import LabSpec, NodeSpec
@@ -102,7 +101,7 @@ def of_node(spec: LabSpec, node: NodeSpec, seconds: float) -> Mapping[str, Any]:
         "units": node.watched,
         "folders": [*([FLANNEL_FOLDER] if flanneld else []), "/", "/var"],
         "reach": _members(spec) if flanneld else {},
-        "readyz": _readyz(spec, node) if flanneld else "",
+        "readyz": spec.readyz_url(node),
         "seconds": seconds,
     }
 
@@ -110,8 +109,3 @@ def of_node(spec: LabSpec, node: NodeSpec, seconds: float) -> Mapping[str, Any]:
 def _members(spec: LabSpec) -> Mapping[str, tuple[str, int]]:
     """Where each member of etcd is: machines know each other by name (/etc/hosts)."""
     return {member.name: (member.name, CLIENT_PORT) for member in spec.running("etcd")}
-
-
-def _readyz(spec: LabSpec, node: NodeSpec) -> str:
-    url = monitor_url([*spec.flanneld_options, *node.flanneld.options])
-    return f"{url}/readyz" if url else ""

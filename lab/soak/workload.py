@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.flannel import monitor_url
 from lab.observe import PASSWORD
 from lab.pods import RunningPod
 from lab.soak.evidence import Gap, GapKind, Missing
@@ -93,9 +92,8 @@ def _recorded(spec: LabSpec, node: NodeSpec) -> Mapping[str, Any]:
         commands[KERNEL] = ["sh", "-c", ADDRESSES, "sh", *monitor]
         commands[FDB] = ["bridge", "-o", "monitor", "fdb"]
         files[SUBNET_ENV] = "/run/flannel/subnet.env"
-    url = monitor_url([*spec.flanneld_options, *node.flanneld.options])
-    if node.runs("flanneld") and node.flanneld.program is None and url:
-        urls[READY] = f"{url}/readyz"
+    if url := spec.readyz_url(node):
+        urls[READY] = url
     return {"out": RECORD, "commands": commands, "watches": watches, "files": files, "urls": urls}
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lab.backends import Backend, BackendConfig, backend
 from lab.errors import LabError, Unfit
-from lab.flannel import EtcdApi
+from lab.flannel import EtcdApi, monitor_url
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
@@ -110,6 +110,16 @@ class LabSpec(Model):
     def running(self, service: ServiceName) -> tuple[NodeSpec, ...]:
         """Return the nodes that run a service, in the lab file's order."""
         return tuple(node for node in self.nodes if node.runs(service))
+
+    def readyz_url(self, node: NodeSpec) -> str:
+        """Where a node's flanneld says whether it is ready, from its own machine; "" where none does.
+
+        A flannel of somebody else's has no such page, whatever its -healthz-port.
+        """
+        if not node.runs("flanneld") or node.flanneld.program is not None:
+            return ""
+        url = monitor_url([*self.flanneld_options, *node.flanneld.options])
+        return f"{url}/readyz" if url else ""
 
     @property
     def minions(self) -> tuple[NodeSpec, ...]:

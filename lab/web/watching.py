@@ -10,7 +10,6 @@ from contextlib import suppress
 from lab import threads
 from lab.deadlines import LOOK
 from lab.errors import LabError
-from lab.flannel import monitor_url
 from lab.inside import program
 from lab.observe import Observation
 from lab.pods import RunningPod
@@ -40,8 +39,7 @@ class Watching:
             del self._talks[name]  # it may stand still: the program ends by itself
 
         def of(node: NodeSpec) -> tuple[str, Watched | None]:
-            url = monitor_url([*lab.spec.flanneld_options, *node.flanneld.options])
-            ready = url if node.runs("flanneld") else ""
+            ready = lab.spec.readyz_url(node)
             asked = {**questions(seen, pods, node), "number": self._number, "probe": probe, "ready": ready}
             try:
                 return node.name, self._of(lab, node.name, asked)

@@ -26,6 +26,7 @@ from lab.engine import Command, Ended
 from lab.errors import LabError
 from lab.inside import program
 from lab.observe import Silent
+from lab.spec import Flanneld, Program
 from tests.lab.doctor_cases import LOOKS, MASTER, ONE
 from tests.lab.examples import SPEC, FakeLab, FakeNode, fake_lab
 
@@ -355,3 +356,6 @@ def test_each_machine_is_asked_for_what_it_runs() -> None:
     assert {"filter eth0 egress", "filter flannel0 ingress", "log docker"} <= set(minion["commands"])
     monitored = SPEC.model_copy(update={"flanneld_options": ("-healthz-port=8080",)})
     assert of_node(monitored, SPEC.nodes[1], 6.0)["readyz"] == "http://127.0.0.1:8080/readyz"
+    genuine = Flanneld(program=Program(path="/flanneld", digest="0", architecture="amd64"))
+    foreign = SPEC.nodes[1].model_copy(update={"flanneld": genuine})
+    assert of_node(monitored, foreign, 6.0)["readyz"] == ""

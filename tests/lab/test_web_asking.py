@@ -12,6 +12,7 @@ import pytest
 from lab.errors import LabError, Unfit
 from lab.inside import program
 from lab.protocols import LabAccess
+from lab.spec import Flanneld, Program
 from lab.web import inside
 from lab.web.actions import Actions
 from lab.web.inside.watch import checksum
@@ -88,6 +89,25 @@ def test_a_machine_that_does_not_answer_is_left_out_and_asked_anew():
 
 def test_a_machine_that_does_not_run_is_not_asked():
     assert ask(Watching(), Machines(stopped=TWO)) == {MASTER, ONE}
+
+
+def test_a_daemon_is_asked_at_readyz_whether_it_is_ready_and_a_genuine_flannel_is_not():
+    genuine = Flanneld(program=Program(path="/flanneld", digest="0", architecture="amd64"))
+    master, one, two = SPEC.nodes
+    changes = {
+        "flanneld_options": (*SPEC.flanneld_options, "-healthz-port=8471"),
+        "nodes": (master, one, two.model_copy(update={"flanneld": genuine})),
+    }
+    machines = Machines(spec=SPEC.model_copy(update=changes))
+    ask(Watching(), machines)
+    told = {name: talks[0].asked[0]["ready"] for name, talks in machines.talks.items()}
+    assert told == {MASTER: "", ONE: "http://127.0.0.1:8471/readyz", TWO: ""}
+
+
+def test_without_healthz_port_nobody_is_asked_whether_it_is_ready():
+    machines = Machines()
+    ask(Watching(), machines)
+    assert [talks[0].asked[0]["ready"] for talks in machines.talks.values()] == ["", "", ""]
 
 
 def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one():
