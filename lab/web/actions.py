@@ -1,6 +1,6 @@
 """What the page may have done: faults, a trace, a look into a log. Each answers a document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from lab.cluster import Lab
@@ -14,12 +14,14 @@ from lab.render import trace as render_trace
 from lab.render.documents import Document, versioned
 from lab.trace.asked import Asked
 from lab.trace.control import trace
-from lab.web.words import flag, number, text, texts
+from lab.web.words import choice, flag, number, text, texts
 
 __all__ = ["Actions", "catalogue"]
 
 LINES = 200
 """Of a log, unless another number is asked for."""
+
+PROTOCOLS: Sequence[Literal["icmp", "udp", "tcp"]] = ("icmp", "udp", "tcp")
 
 
 def catalogue() -> Document:
@@ -54,11 +56,11 @@ class Actions:
     def trace(self, body: Mapping[str, Any]) -> Document:
         """`lab trace`. Raises `LabError`."""
         port = number(body, "port", 0, 65535)
-        protocol: Literal["icmp", "udp", "tcp"] = "icmp"
-        if port:
-            protocol = "udp" if flag(body, "udp") else "tcp"
-        elif flag(body, "udp"):
-            raise Unfit("udp: to which port? Name it in port")
+        protocol = choice(body, "protocol", PROTOCOLS)
+        if protocol == "icmp" and port:
+            raise Unfit(f"port: icmp has none; to port {port} by udp or tcp? Name it in protocol")
+        if protocol != "icmp" and not port:
+            raise Unfit(f"protocol: {protocol} to which port? Name it in port")
         asked = Asked(
             text(body, "source"),
             text(body, "destination"),

@@ -1,11 +1,13 @@
 """Reading the members of a request's body. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.errors import Unfit
 
-__all__ = ["flag", "number", "text", "texts"]
+__all__ = ["choice", "flag", "number", "text", "texts"]
+
+T = TypeVar("T")
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
@@ -30,6 +32,15 @@ def number(body: Mapping[str, Any], name: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise Unfit(f"{name}: expected a number from {least} to {most}; got {value!r}")
     return value
+
+
+def choice(body: Mapping[str, Any], name: str, choices: Sequence[T]) -> T:
+    """One of these; the first if it is left out. Raises `Unfit`."""
+    value = body.get(name, choices[0])
+    for item in choices:
+        if value == item:
+            return item
+    raise Unfit(f"{name}: expected one of {', '.join(map(str, choices))}; got {value!r}")
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:

@@ -12,8 +12,10 @@ import pytest
 from lab.errors import LabError, Unfit
 from lab.inside import program
 from lab.protocols import LabAccess
+from lab.render import trace as rendered
 from lab.spec import Flanneld, Program
-from lab.web import inside
+from lab.trace.asked import Asked
+from lab.web import actions, inside
 from lab.web.actions import Actions
 from lab.web.inside.watch import checksum
 from lab.web.look import first
@@ -153,13 +155,38 @@ def lab_parts() -> dict[str, Any]:
         ({"source": "a", "destination": ""}, "destination: expected a text"),
         ({"source": "a", "destination": "b", "port": 70000}, "port: expected a number from 0 to 65535"),
         ({"source": "a", "destination": "b", "port": True}, "port: expected a number"),
-        ({"source": "a", "destination": "b", "udp": True}, "to which port"),
+        ({"source": "a", "destination": "b", "protocol": "tcp"}, "tcp to which port"),
+        ({"source": "a", "destination": "b", "protocol": "udp", "port": 0}, "udp to which port"),
+        ({"source": "a", "destination": "b", "port": 80}, "port: icmp has none"),
+        ({"source": "a", "destination": "b", "protocol": "sctp"}, "protocol: expected one of icmp, udp, tcp"),
+        ({"source": "a", "destination": "b", "protocol": ["tcp"]}, "protocol: expected one of"),
         ({"source": "a", "destination": "b", "ipv6": "yes"}, "ipv6: expected true or false"),
     ],
 )
 def test_a_trace_that_makes_no_sense_is_refused_before_anybody_is_asked(body, words):
     with pytest.raises(Unfit, match=words):
         Actions(lambda: pytest.fail("it was looked for")).trace(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "protocol", "port"),
+    [
+        ({}, "icmp", 0),
+        ({"protocol": "tcp", "port": 80}, "tcp", 80),
+        ({"protocol": "udp", "port": 53}, "udp", 53),
+    ],
+)
+def test_a_trace_is_by_the_protocol_that_was_asked_for(monkeypatch, body, protocol, port):
+    traced: list[Asked] = []
+
+    def trace(_lab: object, asked: Asked) -> tuple[()]:
+        traced.append(asked)
+        return ()
+
+    monkeypatch.setattr(actions, "trace", trace)
+    monkeypatch.setattr(rendered, "document", lambda *_: {})
+    Actions(lambda: cast(Any, None)).trace({"source": "a", "destination": "b", **body})
+    assert traced == [Asked("a", "b", protocol, port)]
 
 
 @pytest.mark.parametrize("body", [{"fault": "mtu", "targets": "a"}, {"fault": "mtu", "options": [1]}, {}])

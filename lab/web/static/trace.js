@@ -8,8 +8,15 @@ let topology = null;
 export function begin(picture) {
   topology = picture;
   find("trace-form").addEventListener("submit", trace);
-  find("trace-by").addEventListener("change", () => { find("trace-port").disabled = find("trace-by").value === "icmp"; });
+  find("trace-by").addEventListener("change", ports);
+  ports();  // a browser may have kept what was chosen before a reload
   find("trace-clear").addEventListener("click", () => { topology.undraw(); find("trace-clear").hidden = true; });
+}
+
+function ports() {
+  const none = find("trace-by").value === "icmp";
+  find("trace-port").disabled = none;
+  find("trace-port").required = !none;
 }
 
 export function show(state) {
@@ -25,8 +32,8 @@ export function show(state) {
 async function trace(event) {
   event.preventDefault();
   const by = find("trace-by").value;
-  const asked = { source: find("source").value.trim(), destination: find("destination").value.trim(), ipv6: find("trace-ipv6").checked };
-  if (by !== "icmp") Object.assign(asked, { port: Number(find("trace-port").value), udp: by === "udp" });
+  const asked = { source: find("source").value.trim(), destination: find("destination").value.trim(), protocol: by, ipv6: find("trace-ipv6").checked };
+  if (by !== "icmp") asked.port = Number(find("trace-port").value);
   say("Probes are sent and watched…", null);
   event.submitter.disabled = true;
   try {
