@@ -11,6 +11,9 @@ __all__ = ["HEADER", "HEADERS", "Guard", "Refusal"]
 
 HEADER = "x-lab-token"
 
+HTTP = 80
+"""The port that an address without one means (RFC 9110, 4.2.1)."""
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -51,9 +54,11 @@ class Guard:
     port: int
 
     @property
-    def hosts(self) -> tuple[str, str]:
-        """What `Host` may say."""
-        return (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
+    def hosts(self) -> tuple[str, ...]:
+        """What `Host` may say, and `Origin` after http://; browsers leave out HTTP's own port there."""
+        names = ("127.0.0.1", "localhost")
+        with_port = tuple(f"{name}:{self.port}" for name in names)
+        return (*with_port, *names) if self.port == HTTP else with_port
 
     def refusal(
         self, method: str, path: str, *, host: str, origin: str | None, header: str, query: str

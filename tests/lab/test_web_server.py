@@ -91,6 +91,20 @@ def test_a_token_that_is_no_text_of_ours_is_refused():
     assert not refused("secret")
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "127.0.0.1:80", "localhost", "localhost:80"])
+def test_on_port_80_a_browser_that_leaves_out_the_port_is_served(name):
+    guard = Guard("secret", 80)
+
+    def refused(host: str, origin: str | None) -> bool:
+        return guard.refusal("GET", "/", host=host, origin=origin, header="", query="") is not None
+
+    assert not refused(name, None)
+    assert not refused(name, f"http://{name}")
+    assert refused(f"{name}81", None)
+    assert refused(name, f"https://{name}")
+    assert refused("evil.example", None)
+
+
 def test_who_asks_once_gets_a_look_of_now(served):
     state = served.client.get("/api/state").json()
     assert (state["schemaVersion"], state["lab"]) == (1, "tutorial")
