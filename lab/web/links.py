@@ -47,11 +47,14 @@ def places(seen: Observation, pods: Sequence[RunningPod]) -> Mapping[str, Place]
 
 
 def _gateway(seen: Observation, node: str, family: int) -> str:
-    """docker0's address: that of the lease, as subnet.env has it."""
+    """docker0's address: that of the lease, as subnet.env has it; "" where that tells none."""
     file = known(seen.nodes[node].subnet_env) if node in seen.nodes else None
     told = parse_environment(file.text or "") if file is not None else {}
     subnet = told.get("FLANNEL_SUBNET" if family == 4 else "FLANNEL_IPV6_SUBNET", "")
-    return str(ip_interface(subnet).ip) if subnet else ""
+    try:
+        return str(ip_interface(subnet).ip)
+    except ValueError:  # anybody on the machine can write the file
+        return ""
 
 
 def questions(seen: Observation, pods: Sequence[RunningPod], node: NodeSpec) -> Mapping[str, Any]:

@@ -85,10 +85,15 @@ class Looker:
             lab = self._find()
             self._last = self._look(lab)
         except (LabError, OSError) as error:
-            words = error.message if isinstance(error, LabError) else str(error)
-            self._last = replace(self._last, at=datetime.now(UTC), problem=words)
-            self.expire()
+            self._fail(error.message if isinstance(error, LabError) else str(error))
+        except (ValueError, LookupError) as error:
+            self._fail(f"what a machine has told cannot be read: {type(error).__name__}: {error}")
         return self._last
+
+    def _fail(self, problem: str) -> None:
+        """What was seen last stays, with why nothing newer is known."""
+        self._last = replace(self._last, at=datetime.now(UTC), problem=problem)
+        self.expire()
 
     def rest(self) -> None:
         """End what runs on the machines, as nobody looks any more."""

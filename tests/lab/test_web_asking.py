@@ -18,10 +18,10 @@ from lab.trace.asked import Asked
 from lab.web import actions, inside
 from lab.web.actions import Actions
 from lab.web.inside.watch import checksum
-from lab.web.look import first
+from lab.web.look import Looker, first
 from lab.web.watching import Watching
 from tests.lab.examples import SPEC, fake_lab, observation
-from tests.lab.served import MASTER, ONE, TWO
+from tests.lab.served import MASTER, ONE, TWO, seen
 
 TOLD = {"clock": 1.0, "devices": {"eth0": [1, 2]}, "pods": {}, "answers": {}, "faults": []}
 
@@ -138,10 +138,38 @@ def test_the_checksum_is_that_of_the_rfc():
 
 
 def test_before_anything_was_seen_the_machines_are_known():
-    seen = first(cast(Any, SimpleNamespace(**{"name": "x", "state": fake_lab().state} | lab_parts())))
-    assert seen.observation is not None
-    assert list(seen.observation.nodes) == [MASTER, ONE, TWO]
-    assert str(seen.observation.nodes[ONE].address) == "192.168.199.52"
+    known = first(cast(Any, SimpleNamespace(**{"name": "x", "state": fake_lab().state} | lab_parts())))
+    assert known.observation is not None
+    assert list(known.observation.nodes) == [MASTER, ONE, TWO]
+    assert str(known.observation.nodes[ONE].address) == "192.168.199.52"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (LabError("the lab is gone"), "the lab is gone"),
+        (
+            ValueError("'x' is no address"),
+            "what a machine has told cannot be read: ValueError: 'x' is no address",
+        ),
+        (KeyError("ifname"), "what a machine has told cannot be read: KeyError: 'ifname'"),
+    ],
+)
+def test_a_look_that_fails_says_why_and_the_next_one_tells_again(monkeypatch, error, words):
+    looker = Looker("x", lambda: cast(Any, None))
+    outcomes: list[Any] = [seen(), error, seen()]
+
+    def look(_lab: object) -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(looker, "_look", look)
+    whole, failed, again = (looker.look() for _ in range(3))
+    assert (failed.problem, failed.observation) == (words, whole.observation)
+    assert failed.at > whole.at
+    assert again.problem == ""
 
 
 def lab_parts() -> dict[str, Any]:

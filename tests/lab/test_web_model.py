@@ -10,6 +10,7 @@ import pytest
 from lab import status
 from lab.errors import LabError
 from lab.faults.status import InForce, Part, Status
+from lab.observe import File
 from lab.web.changes import compared, facts
 from lab.web.document import state
 from lab.web.links import links, places, questions
@@ -38,6 +39,14 @@ def test_a_pod_stands_for_its_node_and_docker0_where_there_is_none():
     own = [pod for pod in pods if pod.node == ONE]
     assert places(observation(), own)[TWO].address == "10.2.52.1"
     assert places(observation(), own)[TWO].pid == 0
+
+
+@pytest.mark.parametrize("subnet", ["nonsense", "10.2.52.1/99", ""])
+def test_a_node_whose_subnet_env_is_broken_has_no_place_in_the_overlay(subnet):
+    env = File(f"FLANNEL_SUBNET={subnet}\n")
+    broken = changed(observation(), TWO, subnet_env=env)
+    own = [pod for pod in broken.pods if pod.node == ONE]
+    assert set(places(broken, own)) == {ONE}
 
 
 def test_a_machine_probes_its_peers_its_segment_and_its_own_pods():
