@@ -1,11 +1,14 @@
 """Serves the page until Ctrl-C."""
 
 import errno
+import html
 import secrets
 import socket
+import tempfile
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import uvicorn
 
@@ -23,6 +26,8 @@ __all__ = ["ADDRESS", "bound", "serve"]
 
 ADDRESS = "127.0.0.1"
 """Never another one."""
+
+BY_HAND = "no browser could be started: open the address by hand"
 
 
 def bound(port: int, lab: str) -> socket.socket:
@@ -69,18 +74,43 @@ def serve(
     )
     address = f"http://{ADDRESS}:{guard.port}/#{guard.token}"
     tell(address)
-    if browse:  # apart: one that runs in the terminal does not come back before its end
-        threads.start(lambda: _browse(address, warn))
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    finally:
-        if changing.tasks:
-            warn("a fault is just being started or ended, which is waited for; Ctrl-C ends that, too")
-        changing.finish()
+    with ExitStack() as ends:
+        if browse:
+            try:
+                way = ends.enter_context(_way_to(address))
+            except OSError as error:
+                warn(f"{BY_HAND} ({error})")
+            else:  # apart: one that runs in the terminal does not come back before its end
+                threads.start(lambda: _browse(way, warn))
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            if changing.tasks:
+                warn("a fault is just being started or ended, which is waited for; Ctrl-C ends that, too")
+            changing.finish()
 
 
-def _browse(address: str, warn: Callable[[str], None]) -> None:
+@contextmanager
+def _way_to(address: str) -> Iterator[str]:
+    """The address of a file that leads a browser there, which this user alone can read.
+
+    A browser is started with an address among its arguments, and these every user of this machine can read.
+    """
+    said = html.escape(address)
+    with tempfile.TemporaryDirectory(prefix="lab-serve-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "open.html"
+        path.touch(mode=0o600)
+        path.write_text(
+            '<!DOCTYPE html>\n<meta charset="utf-8">\n<meta name="referrer" content="no-referrer">\n'
+            f'<meta http-equiv="refresh" content="0; url={said}">\n'
+            f'<title>lab serve</title>\n<a href="{said}">To the lab</a>\n',
+            encoding="utf-8",
+        )
+        yield path.as_uri()
+
+
+def _browse(way: str, warn: Callable[[str], None]) -> None:
     with suppress(webbrowser.Error, OSError):
-        if webbrowser.open(address):
+        if webbrowser.open(way):
             return
-    warn("no browser could be started: open the address by hand")
+    warn(BY_HAND)

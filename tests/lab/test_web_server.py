@@ -1,17 +1,30 @@
 """The server of `lab serve`, with a lab that is not there."""
 
 import json
+import queue
 import re
 import socket
+import stat
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
+import uvicorn
 
 from lab import wait, web
 from lab.cli import serve
 from lab.errors import LabError, Unfit
 from lab.web.guard import Guard
-from lab.web.run import bound
+from lab.web.run import BY_HAND, bound
+from lab.web.run import serve as serve_page
+from tests.lab.examples import fake_lab
 from tests.lab.served import GUARD, ONE, TWO, FakeActs, FakeLooks, Served, seen, watched
 
 STATIC = Path(web.__file__).parent / "static"
@@ -209,6 +222,66 @@ def test_a_port_that_is_taken_is_one_clear_line():
 def test_it_listens_on_this_machine_alone():
     with bound(0, "demo") as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.fixture
+def run_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[str]]]:
+    """Serves until that has happened; answers the printed address, and what there was to warn of."""
+
+    def run_by(until: Callable[[], None]) -> tuple[str, list[str]]:
+        monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: until())
+        told: list[str] = []
+        warned: list[str] = []
+        fake = fake_lab()
+        lab = SimpleNamespace(name="demo", spec=fake.spec, segments=fake.segments, state=fake.state)
+        with bound(0, "demo") as listener:
+            serve_page(lambda: cast(Any, lab), listener, told.append, warned.append, browse=True)
+        return told[0], warned
+
+    return run_by
+
+
+def test_a_browser_is_started_with_a_file_of_this_user_alone_that_leads_to_the_address(run_by, monkeypatch):
+    opened: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def start(way: str) -> bool:
+        opened.put(way)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", start)
+    found: dict[str, Any] = {}
+
+    def look() -> None:
+        found["way"] = opened.get(timeout=20)
+        path = found["path"] = Path(url2pathname(urlsplit(found["way"]).path))
+        found["text"] = path.read_text(encoding="utf-8")
+        found["modes"] = [stat.S_IMODE(item.stat().st_mode) for item in (path, path.parent)]
+
+    address, warned = run_by(look)
+    token = address.partition("#")[2]
+    assert token
+    assert token not in found["way"]
+    assert f'content="0; url={address}"' in found["text"]
+    assert found["modes"] == [0o600, 0o700]
+    assert not found["path"].parent.exists()
+    assert warned == []
+
+
+def test_where_no_browser_or_no_file_can_be_the_address_is_to_be_opened_by_hand(run_by, monkeypatch):
+    asked = threading.Event()
+
+    def cannot(_way: str) -> bool:
+        asked.set()
+        return False
+
+    monkeypatch.setattr(webbrowser, "open", cannot)
+    _, warned = run_by(lambda: None)
+    assert asked.wait(20)
+    wait.until(lambda: warned or wait.NotYet("nothing"), what="the warning", timeout=20)
+    assert warned == [BY_HAND]
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    _, warned = run_by(lambda: None)
+    assert "open the address by hand" in warned[0]
 
 
 def test_without_the_extra_the_verb_says_what_to_install(monkeypatch):
