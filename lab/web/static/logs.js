@@ -8,21 +8,26 @@ let lines = [];
 export function begin() {
   find("logs-form").addEventListener("submit", read);
   find("log-words").addEventListener("input", draw);
-  find("log-node").addEventListener("change", () => { find("log-unit").value = ""; units(); });
+  find("log-node").addEventListener("change", choose);
 }
 
 let nodes = [];
+let chosen = "";  // by hand, or the first that runs flanneld once one is known to
+
+function choose() {
+  chosen = find("log-node").value;
+  find("log-unit").value = "";
+  units();
+}
 
 export function show(state) {
   nodes = state.nodes;
-  const before = find("log-node").value;
   put(find("log-node"), ...nodes.map((it) => element("option", { value: it.name }, it.name)));
-  if (before) find("log-node").value = before;
-  if (!find("log-unit").value) {
-    const minion = nodes.find((it) => it.services.some((unit) => unit.unit === "flanneld"));
-    if (!minion) return;
-    find("log-node").value = minion.name;
+  if (!nodes.some((it) => it.name === chosen)) {
+    chosen = nodes.find((it) => it.services.some((unit) => unit.unit === "flanneld"))?.name ?? "";
   }
+  if (!chosen) return;
+  find("log-node").value = chosen;
   units();
 }
 
