@@ -76,6 +76,13 @@ function lost() {
   say("The server does not answer: is lab serve still running? The page goes on trying.");
 }
 
+// By a server of another run, mostly: to try again is of no use.
+function refused(words) {
+  connected = false;
+  tell("refused", false);
+  say(`The server refuses this page: ${words}`);
+}
+
 if (!token) {
   tell("no token", false);
   say("This address lacks its token: open the one that lab serve has printed.");
@@ -85,6 +92,6 @@ if (!token) {
   timeline.begin();
   logs.begin();
   tables.begin(topology);
-  listen({ state: take, changes: (told) => timeline.add(told.events), lost, defect: (told) => say(`A defect of lab serve: ${told.error}`) });
+  listen({ state: take, changes: (told) => timeline.add(told.events), lost, refused, defect: (told) => say(`A defect of lab serve: ${told.error}`) });
   setInterval(freshness, 1000);
 }
