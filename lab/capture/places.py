@@ -76,9 +76,9 @@ def _like(word: str, known: Sequence[str]) -> list[str]:
     return get_close_matches(word, known, n=2)
 
 
-def wanted(places: Iterable[Meant]) -> Mapping[str, Wanted]:
-    """What is captured, by machine."""
-    found: dict[str, Wanted] = {}
+def wanted(places: Iterable[Meant], running: Iterable[str]) -> Mapping[str, Wanted]:
+    """What is captured, by machine: on some that run nothing, but they tell of faults and of leases."""
+    found: dict[str, Wanted] = {name: Wanted() for name in running}
     for place in places:
         had = found.get(place.node, Wanted())
         pods, devices = dict(had.pods), had.devices

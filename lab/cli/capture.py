@@ -68,7 +68,7 @@ def capture_(
     running = [node.name for node in lab.spec.nodes if lab.state(node.name) == "running"]
     if not running:
         raise LabError(f"no machine of the lab {name} runs", hint=f"see: lab status{name_option(name)}")
-    wanted = places.wanted(_meant(lab, words, running))
+    wanted = places.wanted(_meant(lab, words, running), running)
     asked = Asked(compiled(lab, running[0], expression, snaplen), snaplen, seconds, count)
     about = f"lab {name}: {' '.join(words) or 'the underlay and all pods'}"
     about += f"; filter: {expression}" if expression else ""

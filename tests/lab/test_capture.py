@@ -372,20 +372,27 @@ def test_places_are_machines_pods_and_links():
     one = meant("centos-minion01", "tutorial", nodes, PODS_THERE)
     link = meant("centos-minion02/flannel0", "tutorial", nodes, PODS_THERE)
     own = meant("mysql01", "tutorial", nodes, PODS_THERE)
-    found = wanted([one, link, own, meant("centos-minion01/eth0", "tutorial", nodes, PODS_THERE)])
+    found = wanted([one, link, own, meant("centos-minion01/eth0", "tutorial", nodes, PODS_THERE)], nodes)
     on = pod("mysql01").node
     assert found["centos-minion01"].devices is None
     assert found["centos-minion02"].devices == ("flannel0",)
     assert found[on].pods == {"mysql01": "lab-pod-mysql01"}
 
 
+def test_machines_without_a_place_tell_of_faults_and_leases_all_the_same():
+    one = meant("centos-minion01/eth0", "tutorial", [node.name for node in SPEC.nodes], PODS_THERE)
+    found = wanted([one], ["centos-master", "centos-minion01"])
+    assert found == {"centos-master": Wanted(), "centos-minion01": Wanted(("eth0",))}
+
+
 def test_without_a_word_the_underlay_and_the_pods_of_machines_that_run_are_meant():
-    found = wanted(every_place(SPEC, PODS_THERE, ["centos-master", "centos-minion01"]))
+    running = ["centos-master", "centos-minion01"]
+    found = wanted(every_place(SPEC, PODS_THERE, running), running)
     assert found["centos-master"] == Wanted(("eth0",))
     assert found["centos-minion01"].devices == ("eth0",)
     two = spec.load_file(Path(__file__).parents[2] / "examples" / "two-racks.yaml", default_name="x")
     router = next(node for node in two.nodes if node.router)
-    devices = wanted(every_place(two, [], [router.name]))[router.name].devices
+    devices = wanted(every_place(two, [], [router.name]), [router.name])[router.name].devices
     assert devices == tuple(f"eth{number}" for number in range(len(router.attachments)))
 
 
