@@ -12,18 +12,13 @@ from lab.spec import LabSpec
 __all__ = ["Faults", "Leases", "watching"]
 
 
-def watching(spec: LabSpec) -> Mapping[str, Sequence[str]]:
-    """The command that tells of flannel's keys, by machine.
+def watching(spec: LabSpec) -> Mapping[str, Mapping[str, str]]:
+    """Which of flannel's keys are watched, by machine.
 
-    Each member tells of the v3 store, whose revisions show which words are of one change; v2 has none.
+    Each member tells of them, also while others do not answer; revisions show which words are of one change.
     """
-    members = [node.name for node in spec.running("etcd")]
-    if spec.etcd_api == "v2":
-        return {
-            name: ["etcdctl", "watch", "--forever", "--recursive", spec.etcd_prefix] for name in members[:1]
-        }
-    argv = ["etcdctl", "watch", "--prefix", f"{spec.etcd_prefix}/", "--write-out=json"]
-    return dict.fromkeys(members, argv)
+    told = {"api": spec.etcd_api, "prefix": spec.etcd_prefix}
+    return {node.name: told for node in spec.running("etcd")}
 
 
 class Leases:
@@ -32,17 +27,17 @@ class Leases:
     def __init__(self, known: Mapping[str, str]) -> None:
         """`known` are the values of all keys, by key."""
         self._values = dict(known)
-        self._heard: set[tuple[int, str]] = set()
+        self._heard: set[tuple[int, str, str | None]] = set()
 
     def heard(self, text: str) -> Iterator[str]:
         """What is new in what etcdctl has printed."""
-        lines = [Line(0.0, "", ETCD, line) for line in text.splitlines() if line.strip()]
+        lines = [Line(0.0, "", ETCD, line) for line in text.split("\n") if line.strip()]
         for change in changes(lines):
-            if change.revision:
-                if (change.revision, change.key) in self._heard:
-                    continue
-                self._heard.add((change.revision, change.key))
-            yield self._told(change)
+            # The value, too, for the revisions of a store that was set back begin anew.
+            known = change.revision, change.key, change.value
+            if known not in self._heard:
+                self._heard.add(known)
+                yield self._told(change)
 
     def _told(self, change: Change) -> str:
         before, now = self._values.pop(change.key, None), change.value

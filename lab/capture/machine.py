@@ -33,7 +33,7 @@ class Machine:
     """Keeps the program running on one machine, again after each reboot."""
 
     def __init__(
-        self, lab: Lab, name: str, wanted: Wanted, asked: Asked, etcd: Sequence[str] | None, inbox: Inbox
+        self, lab: Lab, name: str, wanted: Wanted, asked: Asked, etcd: Mapping[str, str] | None, inbox: Inbox
     ) -> None:
         self.name = name
         self._lab = lab

@@ -23,6 +23,9 @@ LINK = re.compile(r"\[LINK\](Deleted )?\d+: ([^:@]+)[^<]*<([^>]*)>")
 V2_CHANGE = re.compile(r"\[(\w+)\] (\S+)")
 """The line of `etcdctl watch` before the value, with etcd's v2 API."""
 
+V2_GONE = frozenset({"delete", "expire", "compareAndDelete"})
+"""Its actions after which a key is there no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -34,7 +37,7 @@ class Change:
     value: str | None
     """None: it is gone."""
     revision: int = 0
-    """etcd's; 0 in the v2 store."""
+    """etcd's; 0 where the v2 store's was not asked for."""
 
     @property
     def subnet(self) -> IPv4Address | None:
@@ -80,15 +83,15 @@ def changes(lines: Sequence[Line]) -> list[Change]:
     found: dict[tuple[object, ...], Change] = {}
     for node in dict.fromkeys(line.node for line in lines if line.source == ETCD):
         own = spoken(lines, node, ETCD)
-        for number, change in enumerate([*_of_v3(own), *_of_v2(own)]):
+        for number, change in enumerate([*_of_json(own), *_of_v2(own)]):
             known = (change.revision, change.key) if change.revision else (number, change.key, change.value)
             if known not in found or change.at < found[known].at:
                 found[known] = change
     return sorted(found.values(), key=lambda change: (change.at, change.revision))
 
 
-def _of_v3(lines: Iterable[Line]) -> Iterator[Change]:
-    """`etcdctl watch --write-out=json`: an answer in each line."""
+def _of_json(lines: Iterable[Line]) -> Iterator[Change]:
+    """`etcdctl watch --write-out=json`, and `etcdctl --output=json watch` of v2: an answer in each line."""
     for line in lines:
         try:
             answer = json.loads(line.text or "")
@@ -101,6 +104,9 @@ def _of_v3(lines: Iterable[Line]) -> Iterator[Change]:
             gone = event.get("type") == 1
             value = None if gone else _decoded(pair.get("value", ""))
             yield Change(line.at, _decoded(pair["key"]), value, int(pair["mod_revision"]))
+        match answer:
+            case {"action": action, "node": {"key": str(key), "modifiedIndex": int(index)} as node}:
+                yield Change(line.at, key, None if action in V2_GONE else node.get("value", ""), index)
 
 
 def _of_v2(lines: Sequence[Line]) -> Iterator[Change]:
@@ -108,7 +114,7 @@ def _of_v2(lines: Sequence[Line]) -> Iterator[Change]:
     for line, after in pairwise([*lines, Line(0.0, "", "", "")]):
         if (action := V2_CHANGE.fullmatch(line.text or "")) is None:
             continue
-        gone = action[1] in {"delete", "expire", "compareAndDelete"}
+        gone = action[1] in V2_GONE
         value = after.text if V2_CHANGE.fullmatch(after.text or "") is None else ""
         yield Change(line.at, action[2], None if gone else value)
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import spec
+from lab import spec, wait
 from lab.capture import pcapng
 from lab.capture.happenings import Faults, Leases, watching
 from lab.capture.inside import happenings as inside
@@ -226,20 +227,118 @@ def test_changes_of_leases_are_told_once_and_with_their_holders():
     ]
 
 
-def test_the_v2_store_tells_in_two_lines_and_one_member_is_asked():
-    leases = Leases({})
-    said = f"[set] {FOLDER}/10.2.4.0-24\n{lease('192.168.199.53')}\n"
+def v2_event(action: str, key: str, index: int, **more: str) -> str:
+    """As etcdctl of v2 prints a change, with --output=json."""
+    node = {"key": key, **more, "modifiedIndex": index, "createdIndex": index}
+    return json.dumps({"action": action, "node": node})
+
+
+def test_changes_in_the_v2_store_are_told_once_however_many_members_tell_them():
+    leases, key = Leases({}), f"{FOLDER}/10.2.4.0-24"
+    said = v2_event("set", key, 9, value=lease("192.168.199.53"))
     assert list(leases.heard(said)) == ["lease 10.2.4.0/24 of 192.168.199.53 was created"]
-    assert list(leases.heard(f"[expire] {FOLDER}/10.2.4.0-24\n")) == [
-        "lease 10.2.4.0/24 of 192.168.199.53 was deleted"
+    assert list(leases.heard(said)) == []
+    gone = v2_event("expire", key, 12)
+    assert list(leases.heard(f"{gone}\n{gone}\n")) == ["lease 10.2.4.0/24 of 192.168.199.53 was deleted"]
+
+
+def test_a_store_that_was_set_back_tells_of_other_changes_with_revisions_of_before():
+    leases, key = Leases({}), f"{FOLDER}/10.2.4.0-24"
+    assert len(list(leases.heard(event(key, lease("192.168.199.53"), 9)))) == 1
+    assert list(leases.heard(event(key, lease("192.0.2.1"), 9))) == [
+        "lease 10.2.4.0/24 of 192.168.199.53 was written over: it is 192.0.2.1's now"
     ]
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+def test_every_member_of_etcd_is_watched(api):
     assert watching(SPEC).keys() == {"centos-master"}
     three = LabSpec.model_validate(
-        {**SPEC.model_dump(), "etcd_api": "v2", "nodes": [
+        {**SPEC.model_dump(), "etcd_api": api, "nodes": [
             {**node.model_dump(), "services": ("etcd",)} for node in SPEC.nodes
         ]}
     )  # fmt: skip
-    assert watching(three).keys() == {three.nodes[0].name}
+    assert watching(three) == {node.name: {"api": api, "prefix": SPEC.etcd_prefix} for node in SPEC.nodes}
+
+
+# What is watched from 8 on tells of 9 and ends, and what is watched later on stays; `at` has the store's own.
+ETCDCTL = {
+    "v3": """\
+case "$*" in
+  get*) echo '{"header": {"revision": '$(cat "$AT")'}}' ;;
+  *--rev=8) echo "$NEXT" > "$AT"
+    echo '{"Events": [{"kv": {"key": "", "mod_revision": 9}}], "CompactRevision": 0}' ;;
+  *) echo '{"asked": "'"$*"'"}'; exec sleep 600 ;;
+esac
+""",
+    "v2": """\
+case "$*" in
+  *get*) printf 'Key: /x/config\\nModified-Index: 3\\nTTL: 0\\nIndex: %s\\n\\nIndex: 1\\n' $(cat "$AT") ;;
+  *--after-index=7*) echo "$NEXT" > "$AT"; echo '[set] /x/y'
+    echo '{"action": "set", "node": {"key": "/x/y", "value": "", "modifiedIndex": 9, "createdIndex": 9}}' ;;
+  *) echo '{"asked": "'"$*"'"}'; exec sleep 600 ;;
+esac
+""",
+}
+V3_WATCH = "watch --prefix /x/ --write-out=json --rev="
+V2_WATCH = "--output=json watch --forever --recursive --after-index="
+
+
+@pytest.mark.parametrize(
+    ("api", "after", "asked"),
+    [
+        ("v3", 30, f"{V3_WATCH}10"),
+        ("v3", 3, f"{V3_WATCH}4"),  # the store was set back
+        ("v2", 30, f"{V2_WATCH}9 /x"),
+    ],
+)
+def test_a_watch_that_ends_goes_on_where_it_was(api, after, asked, tmp_path, monkeypatch):
+    etcdctl, at = tmp_path / "etcdctl", tmp_path / "at"
+    etcdctl.write_text(f"#!/bin/sh\n{ETCDCTL[api]}")
+    etcdctl.chmod(0o755)
+    at.write_text("7\n")
+    for name, value in {"AT": at, "NEXT": after, "PATH": f"{tmp_path}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(inside, "AGAIN", 0.01)
+    ready: list[bool] = []
+    etcd = inside.Etcd(api, "/x", lambda: ready.append(True))
+    said = ""
+
+    def heard() -> bool | wait.NotYet:
+        nonlocal said
+        if select.select([etcd], [], [], 0)[0]:
+            said += etcd.take()
+        return "asked" in said or wait.NotYet(said)
+
+    wait.until(heard, what="a watch that goes on", timeout=60)
+    etcd.end()
+    first, second = map(json.loads, said.splitlines())
+    assert "Events" in first or first["node"]["modifiedIndex"] == 9
+    assert second == {"asked": asked}
+    assert ready
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (v2_event("set", "/x/y", 9, value=""), 10),
+        (
+            "Error:  401: The event in requested index is outdated and cleared"
+            " (the requested history has been cleared [2010/11]) [3010]",
+            2010,
+        ),
+        ("Error:  client: etcd cluster is unavailable or misconfigured", None),
+        ("[set] /x/y", None),
+    ],
+)
+def test_where_a_watch_of_the_v2_store_goes_on(said, first):
+    assert inside.V2("/x").following(said) == first
+
+
+def test_a_key_that_is_not_there_tells_the_index_of_the_v2_store_too():
+    found = inside.NO_KEY.search("Error:  100: Key not found (/coreos.com/network/config) [9]\n")
+    assert found is not None
+    assert found[1] == "9"
 
 
 ABOUT = {"fault": "delay", "targets": ["centos-minion01"], "options": {"time": "50ms"}}

@@ -12,6 +12,7 @@ PATH = "/usr/lib/overlay-lab/capture.pyz"
 
 MODULES = {
     "lab.capture.inside": ("devices", "happenings", "main", "pods", "tap"),
+    "lab.soak.inside": ("record",),
     "lab.trace.inside": ("namespaces",),
 }
 

@@ -1,8 +1,9 @@
 """Sees packets on this machine and in its pods, and prints them as they come.
 
 Argument: {"devices": [NAME...] or null, "pods": {NAME: CONTAINER}, "filters": {LINK TYPE: INSTRUCTIONS},
-"etcd": ARGV or null}. What it prints, `lab.capture.wire` says. When its input ends, so does it, after
-all that it has seen was printed; nothing of it is left then, and nothing on the machine was changed.
+"etcd": {"api": v2 or v3, "prefix": PREFIX} or null}. What it prints, `lab.capture.wire` says. When its input
+ends, so does it, after all that it has seen was printed; nothing of it is left then, and nothing on the
+machine was changed.
 """
 
 import json
@@ -33,9 +34,6 @@ TICK = 0.05
 
 SLACK = 2_000_000
 """Nanoseconds from a packet's time until it is in its socket, at most."""
-
-ETCD_AGAIN = 1.0
-"""Seconds until etcdctl is begun anew."""
 
 LOOPBACK = "lo"
 
@@ -96,8 +94,8 @@ class Program:
         self._waited = set(self._pods)
         """Pods of which nothing is known yet."""
         self._faults = Faults()
-        self._etcd = Etcd(asked["etcd"]) if asked["etcd"] else None
-        self._etcd_again = 0.0
+        self._etcd_ready = not asked["etcd"]
+        self._etcd = Etcd(**asked["etcd"], ready=self._is_etcd_ready) if asked["etcd"] else None
         self._spaces: list[Space] = []
         self._numbers: dict[Tap, int] = {}
         self._counts: dict[int, list[int]] = {}
@@ -112,11 +110,15 @@ class Program:
         self._found.append((name, pid))
         os.write(self._wake, b"\0")
 
+    def _is_etcd_ready(self) -> None:
+        """In another thread."""
+        self._etcd_ready = True
+
     def run(self) -> None:
         """Until the input ends."""
         told_ready = False
         while True:
-            if not self._waited and not told_ready:
+            if not self._waited and self._etcd_ready and not told_ready:
                 told_ready = True
                 _say(b"r")
             ready = self._ready()
@@ -137,7 +139,7 @@ class Program:
         waiting = select.poll()
         watched = [INPUT, self._awake, *(space.news.fileno() for space in self._spaces)]
         watched += [tap.fileno() for tap in self._numbers]
-        if self._etcd is not None and time.monotonic() >= self._etcd_again:
+        if self._etcd is not None:
             watched.append(self._etcd.fileno())
         for descriptor in watched:
             waiting.register(descriptor, select.POLLIN)
@@ -208,13 +210,8 @@ class Program:
             _say(b"f", found, at=changed)
 
     def _tell_etcd(self, ready: Mapping[int, int]) -> None:
-        if self._etcd is None or time.monotonic() < self._etcd_again or self._etcd.fileno() not in ready:
-            return
-        if said := self._etcd.take():
-            _say(b"e", {"text": said}, at=time.time_ns())
-        else:
-            self._etcd.begin_anew()
-            self._etcd_again = time.monotonic() + ETCD_AGAIN
+        if self._etcd is not None and self._etcd.fileno() in ready:
+            _say(b"e", {"text": self._etcd.take()}, at=time.time_ns())
 
     def _end(self) -> None:
         while any(not tap.is_empty for tap in self._numbers):

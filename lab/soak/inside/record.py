@@ -21,8 +21,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 EVERY = 0.1
 """Seconds between two looks at a file or a URL, and until a command is begun anew."""
@@ -37,6 +38,13 @@ JSON = "--write-out=json"
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h."""
+
+
+class Heard(Protocol):
+    """What takes what commands print."""
+
+    def write(self, name: str, text: str) -> None:
+        """A line that the command of this name has printed."""
 
 
 class Record:
@@ -66,12 +74,20 @@ def end_with_this() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+Watching = Callable[[int | None], list[str]]
+"""The command that tells what becomes of keys from this revision on, or from now on."""
+
+After = Callable[[str], int | None]
+
+
 class Commands:
     """Those that run."""
 
-    def __init__(self, record: Record, over: threading.Event) -> None:
+    def __init__(self, record: Heard, over: threading.Event, again: float = EVERY) -> None:
+        """`again`: seconds until one that has ended is begun anew."""
         self._record = record
         self._over = over
+        self._again = again
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
 
@@ -81,24 +97,24 @@ class Commands:
             for _ in self._written(name, process):
                 pass
 
-    def watch(self, name: str, prefix: str, first: int | None) -> None:
+    def watch(self, name: str, watching: Watching, first: int | None, after: After) -> None:
         """Write down what becomes of keys from this revision on, or from now on, until it is over.
 
-        A watch ends where its user cannot have another token, as at times while etcd restarts.
+        A watch ends where its user cannot have another token, as at times while etcd restarts. `after` tells
+        the revision that comes after a line; None where it tells none.
         """
-        argv = ["etcdctl", "watch", "--prefix", prefix, JSON]
-        while (process := self._begin(name, [*argv, f"--rev={first}"] if first else argv)) is not None:
+        while (process := self._begin(name, watching(first))) is not None:
             for text in self._written(name, process):
-                first = following(text) or first
+                first = after(text) or first
 
     def _written(self, name: str, process: "subprocess.Popen[str]") -> Iterator[str]:
         """Each line that is written down; at the end there is time for another begin."""
-        for line in process.stdout or ():
-            if text := line.rstrip():
-                self._record.write(name, text)
-                yield text
-        process.wait()
-        self._over.wait(EVERY)
+        with process:
+            for line in process.stdout or ():
+                if text := line.rstrip():
+                    self._record.write(name, text)
+                    yield text
+        self._over.wait(self._again)
 
     def _begin(self, name: str, argv: list[str]) -> "subprocess.Popen[str] | None":
         with self._lock:
@@ -124,10 +140,28 @@ class Commands:
                 process.kill()
 
 
+def watching(prefix: str, first: int | None) -> list[str]:
+    """The command that watches the keys below a prefix."""
+    argv = ["etcdctl", "watch", "--prefix", prefix, JSON]
+    return [*argv, f"--rev={first}"] if first else argv
+
+
+def ended(argv: list[str]) -> "subprocess.CompletedProcess[str]":
+    """A command that has come to its end."""
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        preexec_fn=end_with_this,
+    )
+
+
 def upcoming(prefix: str) -> int | None:
     """The revision that etcd will have next; None where it does not say."""
-    argv = ["etcdctl", "get", "--prefix", "--limit=1", prefix, JSON]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = ended(["etcdctl", "get", "--prefix", "--limit=1", prefix, JSON])
     try:
         return int(json.loads(done.stdout)["header"]["revision"]) + 1
     except (ValueError, LookupError, TypeError):
@@ -180,7 +214,10 @@ def main(asked: Mapping[str, Any]) -> None:
     """Write from the beginning to an empty line."""
     over = threading.Event()
     # Before it is ready: nothing of what follows is to be missed, however long a watch takes to begin.
-    watches = [(name, prefix, upcoming(prefix)) for name, prefix in asked["watches"].items()]
+    watches = [
+        (name, partial(watching, prefix), upcoming(prefix), following)
+        for name, prefix in asked["watches"].items()
+    ]
     with Path(asked["out"]).open("w", encoding="utf-8") as file:
         record = Record(file)
         commands = Commands(record, over)
