@@ -138,7 +138,7 @@ def _action(options: Mapping[str, Any]) -> str:
 
 def _holders(text: str) -> list[Holder]:
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         who = SOCKET.search(line)
         port = words[4].rpartition(":")[2] if len(words) > 4 else ""

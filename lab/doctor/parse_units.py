@@ -20,7 +20,7 @@ GLOG = re.compile(r"[IWEF](\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.\d+ ")
 def parse_units(told: Mapping[str, Any], out: Callable[[str], str]) -> Mapping[str, Unit]:
     """By name; `out` is what a command of that name has printed."""
     blocks = [
-        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
         for block in out("units").split("\n\n")
     ]
     booted = _seconds(out("boot").strip().partition("=")[2])
@@ -58,7 +58,8 @@ def _seconds(microseconds: str) -> float | None:
 
 def _with_log(unit: Unit, log: str, zone: int) -> Unit:
     """A unit with its last lines, and what the last one that its process has written says of its clock."""
-    entries = [json.loads(line) for line in log.splitlines()]
+    # Only there: what else str.splitlines takes for the end of a line may stand in a message, as U+2028.
+    entries = [json.loads(line) for line in log.split("\n") if line]
     told = [(item, item["MESSAGE"]) for item in entries if isinstance(item.get("MESSAGE"), str)]
     ahead = None
     for item, message in told:

@@ -40,7 +40,8 @@ class Line:
 def lines_of(text: str) -> tuple[list[Line], list[str]]:
     """The entries in the output of `journalctl --output=json`, and the lines of it that are none."""
     found, others = [], []
-    for line in text.splitlines():
+    # Only there: what else str.splitlines takes for the end of a line may stand in a message, as U+2028.
+    for line in text.removesuffix("\n").split("\n") if text else ():
         try:
             found.append(_line(json.loads(line)))
         except (ValueError, KeyError, TypeError):

@@ -60,7 +60,7 @@ def _chain(item: Mapping[str, Any], rules: Iterable[Rule]) -> Chain:
 
 def _rules(items: Sequence[Mapping[str, Any]], printed: Mapping[str, str]) -> Mapping[Place, Sequence[Rule]]:
     """By chain."""
-    told = dict(_told(printed.get("words", "").splitlines()))
+    told = dict(_told(printed.get("words", "").split("\n")))
     saved = {
         (family, table, chain): lines
         for command, family in SAVED.items()
@@ -106,7 +106,7 @@ def _saved(text: str) -> Mapping[tuple[str, str], Sequence[str]]:
     """By table and chain, the rules that iptables-save prints."""
     found: dict[tuple[str, str], list[str]] = {}
     table = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a comment may have what else str.splitlines takes for the end of a line
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith("-A "):

@@ -32,12 +32,12 @@ RANDOM = re.compile(r"\b(?=\w*\d)[0-9a-f]{4,}\b|\d+")
 def parse_remains(outputs: Mapping[str, str], subnets: Mapping[str, IPv4Network]) -> Remains:
     """From the output of each command; `subnets` are those of the nodes, which may have others afterwards."""
     devices = (line.split()[0].partition("@")[0] for line in outputs["devices"].splitlines() if line.strip())
-    filters = (line for line in outputs["filters"].splitlines() if line.startswith(("-A ", "table ")))
+    filters = (line for line in outputs["filters"].split("\n") if line.startswith(("-A ", "table ")))
     return Remains(
         devices=tuple(sorted(name for name in devices if not name.startswith("veth"))),
         rules=_named(outputs["rules"].splitlines(), subnets),
         filters=_named((line for line in filters if ENGINES not in line), subnets),
-        processes=tuple(sorted(_commands(outputs["processes"].splitlines(), subnets))),
+        processes=tuple(sorted(_commands(outputs["processes"].split("\n"), subnets))),
     )
 
 

@@ -15,6 +15,7 @@ from lab.bundle.contents import Bundle, bundle_of
 from lab.bundle.model import Entry
 from lab.bundle.page import SHOWN
 from lab.faults.status import InForce, Part, Status, node_fault
+from lab.observe.journal import lines_of
 from tests.lab.bundles import AT, ONE, TWO, bundled_lab, evidence, failing, journal_line
 from tests.lab.examples import FakeLab
 from tests.schemas import problems
@@ -142,6 +143,15 @@ def test_each_container_has_a_log_of_its_own_and_none_leaves_its_folder() -> Non
     assert [path for path in found if ".." in path.split("/")] == []
     assert found[f"{folder}/_.._index.html.log"].startswith("x")
     assert "no answer within 15 s" in found[f"{folder}/incomplete.txt"]
+
+
+def test_an_entry_of_a_journal_may_have_what_python_takes_for_the_end_of_a_line() -> None:
+    """Its JSON leaves these characters as they are."""
+    entry = {"__REALTIME_TIMESTAMP": "1", "__MONOTONIC_TIMESTAMP": "1", "MESSAGE": "one\u2028two\x85three"}
+    found, others = lines_of(json.dumps(entry, ensure_ascii=False) + "\nFailed to read\n")
+    assert [line.message for line in found] == ["one\u2028two\x85three"]
+    assert others == ["Failed to read"]
+    assert lines_of("") == ([], [])
 
 
 def test_a_journal_has_both_clocks_and_all_machines_are_merged_by_the_one_that_they_share() -> None:

@@ -18,7 +18,7 @@ from lab.doctor import inside
 from lab.doctor.gather import gather
 from lab.doctor.inside.look import clock_library, look
 from lab.doctor.parse import parse_look
-from lab.doctor.parse_units import log_time
+from lab.doctor.parse_units import log_time, parse_units
 from lab.doctor.questions import of_node
 from lab.doctor.registry import diagnose
 from lab.doctor.seen import Answer, Filter, Holder, Neighbour, Qdisc
@@ -152,6 +152,19 @@ def test_the_time_of_a_line_is_read_as_etcd_docker_and_flannel_write_it(
     assert (
         log_time(line, 1_796_044_700.0, 3600) == pytest.approx(time) if time else log_time(line, 0, 0) is None
     )
+
+
+def test_a_message_may_have_what_python_takes_for_the_end_of_a_line() -> None:
+    """The JSON of journalctl, and what systemctl shows, leave these characters as they are."""
+    message = "one\u2028two\u2029three\x85four"
+    entry = {"MESSAGE": message, "__REALTIME_TIMESTAMP": "1000000"}
+    printed = {
+        "units": f"Id=flanneld.service\nStatusText={message}\nMainPID=7\n",
+        "log flanneld": json.dumps(entry, ensure_ascii=False) + "\n",
+    }
+    told = {"boot": 1.0, "zone": 0, "processes": {}, "memory_events": {}}
+    unit = parse_units(told, lambda command: printed.get(command, ""))["flanneld"]
+    assert (unit.status, unit.pid, unit.log) == (message, 7, (message,))
 
 
 def test_a_line_without_a_year_is_of_the_nearest_one() -> None:

@@ -217,7 +217,7 @@ COMMIT
 
 
 def rules_of(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("-A")]
+    return [line for line in text.split("\n") if line.startswith("-A")]
 
 
 def test_rules_that_match_are_taken_out_and_all_else_stays():
@@ -230,6 +230,12 @@ def test_rules_that_match_are_taken_out_and_all_else_stays():
 
 def test_all_rules_are_put_back_in_their_order():
     assert rules_of(merged(RULES, without(RULES, ""))) == rules_of(RULES)
+
+
+def test_a_comment_may_have_what_python_takes_for_the_end_of_a_line():
+    rule = '-A FORWARD -m comment --comment "a\u2028b" -j DROP'
+    text = RULES.replace("-A FORWARD -j FLANNEL-FWD", rule)
+    assert rule in rules_of(without(text, "FLANNEL"))
 
 
 def test_what_came_meanwhile_stays_after_what_it_follows():

@@ -529,3 +529,13 @@ def test_a_machine_without_rules_drops_nothing_and_rules_that_nobody_can_read_ar
     assert parse_ruleset({"nft": ""}) == Ruleset()
     with pytest.raises(ValueError, match="cannot be read"):
         parse_ruleset({"nft": '{"nftables": [{"chain": {}}]}'})
+
+
+def test_a_comment_of_a_rule_may_have_what_python_takes_for_the_end_of_a_line() -> None:
+    items = [
+        chain("FORWARD", "forward", policy="accept"),
+        rule("FORWARD", xt("comment"), xt("conntrack"), COUNTER, DROP),
+    ]
+    saved = '*filter\n-A FORWARD -m comment --comment "a\u2028b" -m conntrack --ctstate NEW -j DROP\nCOMMIT\n'
+    (found,) = drops(rules_of(items, iptables=saved), "forward", Facts(family=4, state="new"))
+    assert '"a\u2028b" -m conntrack' in found.words

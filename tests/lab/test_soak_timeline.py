@@ -101,3 +101,8 @@ def test_what_is_left_or_missing_is_told() -> None:
         "more devices: flannel1; more rules: 100:\tfrom <a> lookup 7; "
         "fewer filters: -A POSTROUTING -s <a> ! -o docker0 -j MASQUERADE; more processes: /usr/bin/flanneld"
     )
+
+
+def test_a_process_may_have_what_python_takes_for_the_end_of_a_line_among_its_arguments() -> None:
+    printed = {**BEFORE, "processes": "/usr/bin/x one\u2028two\n"}
+    assert parse_remains(printed, {}).processes == ("/usr/bin/x one\u2028two",)

@@ -24,7 +24,7 @@ def parse(text: str) -> dict[str, Table]:
     """The tables by name."""
     tables: dict[str, Table] = {}
     now = Table("")
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a comment may have what else str.splitlines takes for the end of a line
         if line.startswith("*"):
             now = tables.setdefault(line[1:], Table(line[1:]))
         elif line.startswith(":"):
