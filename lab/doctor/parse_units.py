@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -73,17 +74,23 @@ def _with_log(unit: Unit, log: str, zone: int) -> Unit:
 def log_time(message: str, near: float, zone: int) -> float | None:
     """The time that a line of a log has itself; of one without a year, the one nearest to another time.
 
-    `zone` is how many seconds local time is ahead of UTC.
+    `zone` is how many seconds local time is ahead of UTC. None also for what looks like a time and is none.
     """
-    if found := ISO.search(message):
-        return datetime.fromisoformat(found[0] + found[1].replace("Z", "+00:00")).timestamp()
-    if found := GLOG.match(message):
-        month, day, hour, minute, second = map(int, found.groups())
-        year = datetime.fromtimestamp(near, UTC).year
-        times = [
-            datetime(each, month, day, hour, minute, second, tzinfo=UTC).timestamp() - zone
-            for each in (year - 1, year, year + 1)
-            if (month, day) != (2, 29) or each % 4 == 0
-        ]
-        return min(times, key=lambda time: abs(time - near))
+    with suppress(ValueError):
+        if found := ISO.search(message):
+            return datetime.fromisoformat(found[0] + found[1].replace("Z", "+00:00")).timestamp()
+        if found := GLOG.match(message):
+            return _nearest([int(part) for part in found.groups()], near, zone)
     return None
+
+
+def _nearest(moment: Sequence[int], near: float, zone: int) -> float:
+    """Month, day, hour, minute and second in the year in which they are nearest. Raises `ValueError`."""
+    month, day, hour, minute, second = moment
+    year = datetime.fromtimestamp(near, UTC).year
+    times = [
+        datetime(each, month, day, hour, minute, second, tzinfo=UTC).timestamp() - zone
+        for each in (year - 1, year, year + 1)
+        if (month, day) != (2, 29) or each % 4 == 0
+    ]
+    return min(times, key=lambda time: abs(time - near))

@@ -144,6 +144,10 @@ def test_the_program_runs_on_a_machine_that_has_pythons_library_alone() -> None:
         ("I1130 14:17:48.634362 00050 service.py:45] hello", 1_796_044_668.0),
         ("no time at all", None),
         ("I1130 without a time", None),
+        ('{"ts":"2016-12-31T23:59:60Z","msg":"a leap second"}', None),
+        ("2026-02-30T00:00:00Z no such day", None),
+        ("2026-11-30T13:17:48+99:00 no such zone", None),
+        ("I1399 25:61:61.634362 00050 service.py:45] no such time", None),
     ],
 )
 def test_the_time_of_a_line_is_read_as_etcd_docker_and_flannel_write_it(
