@@ -1,7 +1,6 @@
 """Which places somebody means by a word: a machine, a pod, or a device of a machine. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from lab.capture.model import Wanted
@@ -9,6 +8,7 @@ from lab.errors import Unfit
 from lab.pods import RunningPod
 from lab.pods.containers import infra_name
 from lab.spec import LabSpec
+from lab.suggest import similar, suggest
 
 __all__ = ["devices_named", "every_place", "meant", "wanted"]
 
@@ -43,13 +43,12 @@ def meant(word: str, lab: str, nodes: Sequence[str], pods: Sequence[RunningPod])
     for pod in pods:
         if pod.name == word:
             return Meant(pod.node, pod=word)
-    names = [*nodes, *(pod.name for pod in pods)]
-    close = [f"{name}/{device}" if slash else name for name in _like(node, nodes if slash else names)]
-    there = f"machines: {', '.join(nodes)}; pods: {', '.join(pod.name for pod in pods) or 'none'}"
-    raise Unfit(
-        f"the lab {lab} has no machine, pod or link (MACHINE/DEVICE) {word}",
-        hint=f"Did you mean {' or '.join(close)}?" if close else f"There are these {there}",
-    )
+    if slash:
+        links = [f"{name}/{device}" for name in nodes]
+        maybe = similar(word, links) or suggest(node, nodes, "its machines are")
+    else:
+        maybe = suggest(word, [*nodes, *(pod.name for pod in pods)], "it has")
+    raise Unfit(f"the lab {lab} has no machine, pod or link (MACHINE/DEVICE) {word}{maybe}")
 
 
 def devices_named(places: Iterable[Meant]) -> Mapping[str, Sequence[str]]:
@@ -65,15 +64,7 @@ def require(node: str, named: Iterable[str], there: Sequence[str]) -> None:
     """Raise `Unfit` if a machine that has these devices lacks one that is named."""
     for device in named:
         if device not in there:
-            close = [f"{node}/{name}" for name in _like(device, there)]
-            raise Unfit(
-                f"{node} has no device {device}",
-                hint=f"Did you mean {' or '.join(close)}?" if close else f"It has: {', '.join(there)}",
-            )
-
-
-def _like(word: str, known: Sequence[str]) -> list[str]:
-    return get_close_matches(word, known, n=2)
+            raise Unfit(f"{node} has no device {device}{suggest(device, there, 'it has')}")
 
 
 def wanted(places: Iterable[Meant], running: Iterable[str]) -> Mapping[str, Wanted]:

@@ -143,7 +143,7 @@ def test_without_a_file_each_packet_is_a_line_and_as_many_come_as_are_asked_for(
     assert "-f 'tcp prot 80': tcpdump: can't parse filter expression: syntax error" in done.stderr
     done = run_lab("capture", "--name", lab.name, f"{ONE}/ethO")
     assert done.returncode == 2
-    assert f"Did you mean {ONE}/eth0" in done.stderr
+    assert f"{ONE} has no device ethO; it has: " in done.stderr
 
 
 def test_when_nobody_reads_any_more_it_ends_quietly(lab):
