@@ -16,7 +16,7 @@ from lab.engine import STDERR
 from lab.errors import LabError, Unfit
 from lab.node import Node
 from lab.node.running import Running
-from lab.suggest import similar
+from lab.suggest import suggest
 
 __all__ = ["copy"]
 
@@ -51,8 +51,7 @@ def _end(lab: Lab, where: str, container: str | None) -> tuple[Node, End]:
     if where not in [pod.name for pod in pods]:
         lab.all_pods()  # a machine that cannot be asked may have it: then that is what is told
         known = [*nodes, *(pod.name for pod in pods)]
-        maybe = similar(where, known) or f"; it has: {', '.join(known)}"
-        raise Unfit(f"the lab {lab.name} has no node and no pod {where}{maybe}")
+        raise Unfit(f"the lab {lab.name} has no node and no pod {where}{suggest(where, known, 'it has')}")
     pod = next(pod for pod in pods if pod.name == where)
     return lab.node(pod.node), InPod(pod.container(container))
 

@@ -8,6 +8,8 @@ from lab import spec
 from lab.checks import registry
 from lab.cli import group
 from lab.cluster import Lab, lifecycle
+from lab.copying.control import copy
+from lab.copying.paths import Place
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.suggest import nearest, similar, suggest
@@ -81,6 +83,14 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
             "has no node minion02; did you mean centos-minion02?",
         ),
         (lambda lab: lab.node("x"), f"the lab demo has no node x; it has: {', '.join(NODES)}"),
+        (
+            lambda lab: copy(lab, Place("minion02", "/x"), Place("", "/y")),
+            "the lab demo has no node and no pod minion02; did you mean centos-minion02?",
+        ),
+        (
+            lambda lab: copy(lab, Place("x", "/x"), Place("", "/y")),
+            f"the lab demo has no node and no pod x; it has: {', '.join(NODES)}",
+        ),
         (lambda lab: lab.pod("mysql01"), "the lab demo has no pod mysql01; it has: none"),
         (lambda _: registry.chosen(["lease.value"]), "no check lease.value; did you mean leases.value?"),
     ],
