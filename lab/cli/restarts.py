@@ -2,7 +2,7 @@
 
 import click
 
-from lab import checks, lock, render
+from lab import checks, render
 from lab.bundle.destination import Destination
 from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
@@ -31,7 +31,7 @@ def restart_(nodes: tuple[str, ...], hard: bool, into: Destination | None, name:
     that is paused or down is up then, too. Exits with 1 if a check does not hold afterwards.
     """
     engine = Engine.connect()
-    with lock.held(engine.id, name), on_terminal() as progress:
+    with on_terminal() as progress:
         findings = restart(Lab.get(engine, name), nodes, progress, hard=hard)
     lab = Lab.get(engine, name)
     left_out = checks.left_out(lab.spec)
