@@ -9,13 +9,11 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lab import wait
-from lab.cli import group
 from lab.cluster import Lab
 from lab.errors import CommandError
 from tests.cluster.judging import subnets, wait_until_right
@@ -128,14 +126,12 @@ def test_a_shell_is_offered_the_names_of_what_there_is(lab, line, offered):
     assert done.stdout.split() == [f"plain,{name}" for name in offered]
 
 
-def test_a_machine_that_is_restarted_serves_as_before(lab, monkeypatch, capfd):
+def test_a_machine_that_is_restarted_serves_as_before(lab, run_lab):
     before = subnets(lab)
     booted = lab.node(TWO).run(["stat", "-c", "%Y", "/proc/1"]).text
-    monkeypatch.setattr("lab.cli.restarts.lock.held", lambda *_: nullcontext())  # which who made the lab has
-    status = group.run(["restart", "--name", lab.name, TWO])
-    said = capfd.readouterr()
-    assert status == 0, said.err + said.out
-    assert f"docker on {TWO}" in said.err
+    done = run_lab("restart", "--name", lab.name, TWO)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert f"docker on {TWO}" in done.stderr
     again = Lab.get(lab.engine, lab.name)
     assert again.node(TWO).run(["stat", "-c", "%Y", "/proc/1"]).text != booted
     assert subnets(again) == before
