@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ def warm(engine: Engine, rounds: int) -> None:
             lifecycle.build(engine, spec.tutorial().with_name(NAME), Reporter(phases))
             up.append(time.monotonic() - began)
             if number == rounds - 1:
+                verbs(rounds)
                 daemon(Lab.get(engine, NAME), rounds)
             began = time.monotonic()
             list(remove_all(engine, NAME))
@@ -87,6 +89,29 @@ def ten_minions(engine: Engine, rounds: int) -> None:
             seconds.append(time.monotonic() - began)
             list(remove_all(engine, NAME))
     line("lab up, warm, ten minions without pods", seconds, "s", "target <= 20")
+
+
+VERBS = {
+    ("status",): "target <= 0.3",
+    ("doctor",): "target <= 2",
+    ("trace", "mysql01", "mysql02"): "target <= 3",
+    ("trace", "mysql01", "mysql02", "--port", "3306"): "target <= 3",
+}
+"""What is asked of a lab that is right, from the shell."""
+
+
+def verbs(rounds: int) -> None:
+    """How long those take that look at a lab."""
+    for words, target in VERBS.items():
+        seconds = []
+        for _ in range(rounds):
+            began = time.monotonic()
+            argv = [sys.executable, "-m", "lab", *words, "--name", NAME]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            seconds.append(time.monotonic() - began)
+            if done.returncode != 0:
+                raise click.ClickException(f"{' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
+        line(f"lab {' '.join(words)}", seconds, "s", target)
 
 
 def daemon(lab: Lab, rounds: int) -> None:
