@@ -28,6 +28,11 @@ IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3
 IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE = 23, 3
 """linux/in.h, linux/in6.h: never fragment, and heed no former message that a packet is too big."""
 
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+
+BUFFER = 1 << 24
+"""Bytes of answers that wait for us: on a busy machine all of them may, of 64 KiB each by way of lo."""
+
 HEADER = {4: 20, 6: 40}
 """Bytes of an IP header."""
 
@@ -125,6 +130,7 @@ class Probing:
     def open(self, kind: int, protocol: int = 0) -> socket.socket:
         """A socket that sends from our address, and what it sends is never fragmented."""
         made = socket.socket(self.inet, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         if self.source:
             made.bind((self.source, 0))
         if self.family == 4:
