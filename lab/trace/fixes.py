@@ -32,6 +32,7 @@ __all__ = [
     "no_neighbour",
     "nobody",
     "nobody_behind",
+    "not_forwarding",
     "nothing_decapsulates",
     "of_route",
     "of_rule",
@@ -85,19 +86,22 @@ def no_address(here: Namespace, wanted: Address) -> Fault:
     )
 
 
+def not_forwarding(here: Namespace, into: str, packet: Packet) -> Fault:
+    """The kernel drops what is not for itself."""
+    sysctl = "net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding"
+    return Fault(
+        Reason.NOT_FORWARDING,
+        f"{sysctl} = 1",
+        f"{sysctl} = 0 ({into})",
+        f"{here.title} drops what is not for itself",
+        on(here, "sysctl", "-w", f"{sysctl}=1"),
+    )
+
+
 def of_route(here: Namespace, answer: "Answer", packet: Packet, into: str, ours: bool) -> Fault:
     """The kernel finds no route, or refuses the packet."""
-    family = "ipv4" if packet.family == 4 else "ipv6"
-    forwarding = f"net/{family}/{'ip_forward' if family == 'ipv4' else 'conf/all/forwarding'}"
-    sysctl = forwarding.replace("/", ".")
-    if into and here.setting(f"{family}/conf/*/forwarding", into) == 0:
-        return Fault(
-            Reason.NOT_FORWARDING,
-            f"{sysctl} = 1",
-            f"{sysctl} = 0 ({into})",
-            f"{here.title} drops what is not for itself",
-            on(here, "sysctl", "-w", f"{sysctl}=1"),
-        )
+    if into and here.setting("ipv4/conf/*/forwarding", into) == 0 and packet.family == 4:
+        return not_forwarding(here, into, packet)
     if into and answer.error in ("Invalid cross-device link", "Invalid argument"):
         mode = max(here.setting("ipv4/conf/*/rp_filter", name) or 0 for name in ("all", into))
         return Fault(

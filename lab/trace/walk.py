@@ -359,6 +359,10 @@ class _Walk:
         if route.local:
             self._deliver(here, device, packet)
             return
+        if packet.family == 6 and here.setting("ipv6/conf/*/forwarding", "all") == 0:
+            # Its route is told all the same: ip6_forward (net/ipv6/ip6_output.c) looks at this one.
+            fault = fixes.not_forwarding(here, device, packet)
+            self._at(here, Component.FORWARDING, fault.found, fault)
         self._filter(here, "forward", packet, device, route.device)
         self._out(here, route, packet, device)
 

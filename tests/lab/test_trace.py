@@ -270,6 +270,24 @@ def test_a_rule_of_which_nobody_can_tell_whether_it_applies_is_named_where_packe
     assert "perhaps of limit drop" in found.diagnoses[0].fault.because
 
 
+def test_ipv6_is_forwarded_by_the_setting_of_all_devices_whatever_the_route():
+    it = world("host-gw")
+    for machine, other in ((ONE, "2001:db8:2"), (TWO, "2001:db8:1")):
+        own = "2001:db8:1" if machine == ONE else "2001:db8:2"
+        pod = it.machines[machine].namespaces[it.start.namespace if machine == ONE else it.end.namespace]
+        it.change_link(machine, "eth0", pod.name, addresses=(ip_interface(f"{own}::2/64"),))
+        it.change_link(machine, "docker0", addresses=(ip_interface(f"{own}::1/64"),))
+        it.change_link(machine, "eth0", addresses=(ip_interface(f"2001:db8::{machine[-1]}/64"),))
+        it.change(machine, settings={"ipv6/conf/all/forwarding": int(machine == ONE)}, neighbours=())
+        peer = f"2001:db8::{2 if machine == ONE else 1}"
+        it.routes[machine, ""] = [(f"{own}::/64", "docker0", ""), (f"{other}::/64", "eth0", peer)]
+        it.routes[machine, pod.name] = [(f"{own}::/64", "eth0", ""), ("::/0", "eth0", f"{own}::1")]
+    it.start = replace(it.start, address=ip_address("2001:db8:1::2"))
+    it.end = replace(it.end, address=ip_address("2001:db8:2::2"))
+    there, _ = it.walk()
+    assert [(hop.machine, fault.reason) for hop, fault in there.faults()] == [(TWO, Reason.NOT_FORWARDING)]
+
+
 @pytest.mark.parametrize("backend", ["udp", "host-gw"])
 def test_a_machine_that_says_nothing_is_named_where_packets_would_go_to_it(backend):
     it = world(backend)
