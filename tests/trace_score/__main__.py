@@ -1,4 +1,4 @@
-"""Score `lab trace` and `lab doctor`: start each fault, alone, in labs of each backend: what names it?
+"""Score `lab trace` and `lab doctor`: start each case's fault, alone, in labs of each backend.
 
     make trace-score                     all labs
     python -m tests.trace_score udp ...  labs whose titles have all of these words, or faults of these names
