@@ -25,6 +25,7 @@ __all__ = [
     "labs",
     "loaded",
     "plan",
+    "pod_state",
     "pods",
     "removed",
     "status",
@@ -167,8 +168,8 @@ def pods(running: Iterable[RunningPod]) -> Document:
     return versioned({"pods": [_pod(pod) for pod in running]})
 
 
-def _pod(pod: RunningPod) -> Document:
-    """Its specification as Kubernetes writes it, but for what its variables hold."""
+def pod_state(pod: RunningPod) -> Document:
+    """Where a pod is, and how it does."""
     return {
         "name": pod.name,
         "node": pod.node,
@@ -177,6 +178,13 @@ def _pod(pod: RunningPod) -> Document:
         "status": pod.status,
         "ready": pod.ready,
         "restarts": pod.restarts,
+    }
+
+
+def _pod(pod: RunningPod) -> Document:
+    """Its specification as Kubernetes writes it, but for what its variables hold."""
+    return {
+        **pod_state(pod),
         "created": _time(pod.created),
         "containers": list(pod.containers),
         "infraPid": pod.infra_pid or None,

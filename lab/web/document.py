@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from lab.observe.model import Lease, Observation
-from lab.pods import RunningPod
 from lab.render import faults as render_faults
-from lab.render.documents import Document, status, versioned
+from lab.render.documents import Document, pod_state, status, versioned
 from lab.render.shapes import ShownNode
 from lab.web.links import links
 from lab.web.model import Link, Rate, Seen
@@ -35,7 +34,7 @@ def state(seen: Seen, nodes: Iterable[ShownNode]) -> Document:
             "overlay": _overlay(observation),
             "segments": _segments(observation),
             "nodes": [_node(seen, node, traffic.get(node["name"], {})) for node in told["nodes"]],
-            "pods": [_pod(pod) for pod in seen.pods],
+            "pods": [pod_state(pod) for pod in seen.pods],
             "leases": _leases(observation),
             "leasesAt": _time(seen.leases_at),
             "faults": faults["faults"] if faults is not None else None,
@@ -85,18 +84,6 @@ def _rate(rate: Rate | None) -> Document:
     return {
         "receivedPerSecond": round(rate.received) if rate is not None else None,
         "sentPerSecond": round(rate.sent) if rate is not None else None,
-    }
-
-
-def _pod(pod: RunningPod) -> Document:
-    return {
-        "name": pod.name,
-        "node": pod.node,
-        "address": str(pod.address) if pod.address is not None else None,
-        "address6": str(pod.address6) if pod.address6 is not None else None,
-        "status": pod.status,
-        "ready": pod.ready,
-        "restarts": pod.restarts,
     }
 
 
