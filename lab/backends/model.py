@@ -40,6 +40,8 @@ class BackendConfig:
     """vxlan and ipip: a peer on the same network is reached without a tunnel."""
     mode: str = "separate"
     """wireguard: whether IPv4 and IPv6 have a device each."""
+    port: int | None = None
+    """UDP, that packets come to, where that is not the backend's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,8 @@ class Backend:
     """Whether pods' packets cross the machines' network under the pods' own addresses."""
     delivers: bool = True
     """Whether it carries packets, instead of leaving them to somebody else."""
+    port: int | None = None
+    """UDP, that its packets come to unless another one is configured; None if they come by no datagram."""
     device: Callable[[BackendConfig, int], str] | None = None
     """The name of its device of one family; None for no device, or none that is known."""
     queue: int | None = None

@@ -39,6 +39,7 @@ WIREGUARD = Backend(
     overhead=40 + 8 + 32,  # as flannel reckons: IPv6, UDP, WireGuard
     takes_mtu=True,
     passes_nat=True,
+    port=51820,
     hops=2,  # one for each machine's kernel, which forwards the packet
     device=_wireguard_device,
     forms=_wireguard,

@@ -22,6 +22,7 @@ UDP = Backend(
     overhead=20 + 8,  # IPv4 and UDP
     ipv6=False,
     passes_nat=True,
+    port=8285,
     hops=4,  # one for each machine's kernel, which forwards the packet, and one for each machine's flanneld
     device=_device,
     queue=500,  # TUN_READQ_SIZE in the kernel's drivers/net/tun.c, as the tutorial shows it

@@ -47,6 +47,7 @@ VXLAN = Backend(
     longer=20,  # IPv6's header has 40
     takes_mtu=True,
     passes_nat=True,
+    port=8472,
     hops=2,  # one for each machine's kernel, which forwards the packet
     device=_device,
     forms=_forms,

@@ -16,6 +16,7 @@ def backend_of(config: str) -> BackendConfig:
     if not isinstance(backend, Mapping):
         return BackendConfig("udp")
     keys = lower(backend)
+    port = keys.get("port") or keys.get("listenport")  # wireguard's name for it
     vni, mtu = keys.get("vni", DEFAULT_VNI), keys.get("mtu")
     return BackendConfig(
         type=str(keys.get("type", "")).lower(),
@@ -23,4 +24,5 @@ def backend_of(config: str) -> BackendConfig:
         mtu=mtu if isinstance(mtu, int) and mtu else None,
         direct_routing=keys.get("directrouting") is True,
         mode=str(keys.get("mode") or "separate"),
+        port=port if isinstance(port, int) else None,
     )

@@ -168,6 +168,12 @@ class LabSpec(Model):
         return backend(self.backend_config.type)
 
     @property
+    def tunnel_port(self) -> int | None:
+        """The UDP port that machines receive pods' packets on; None with a backend without datagrams."""
+        own = self.backend.port
+        return None if own is None else self.backend_config.port or own
+
+    @property
     def bare(self) -> bool:
         """Whether packets may cross a segment with addresses that are not its own.
 

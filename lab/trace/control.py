@@ -199,7 +199,7 @@ def _overlay(lab: LabAccess, seen: Observation) -> Overlay:
     return Overlay(
         tuple(found),
         leases_known=leases is not None,
-        port=_port(seen),
+        port=lab.spec.tunnel_port or 0,
         networks=tuple(lab.spec.networks.values()),
         members=frozenset(node.name for node in lab.spec.running("flanneld")),
     )
@@ -211,14 +211,6 @@ def _public(value: str, key: str) -> str:
     except (ValueError, AttributeError):
         return ""
     return str(found) if found else ""
-
-
-def _port(seen: Observation) -> int:
-    """Of udp's datagrams, where the network's configuration names another one (flannel's backends.md)."""
-    try:
-        return int(json.loads(seen.config or "{}").get("Backend", {}).get("Port", 8285))
-    except (ValueError, AttributeError, TypeError):
-        return 8285
 
 
 def _probe(

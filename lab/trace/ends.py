@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
 
 from lab.errors import LabError, Unfit
 from lab.pods import RunningPod
 from lab.suggest import similar
-from lab.trace.packet import Address
+from lab.trace.packet import Address, parse_address
 from lab.trace.world import End
 
 __all__ = ["Container", "Known", "find_end"]
@@ -50,7 +49,7 @@ def find_end(word: str, known: Known, family: Family) -> End:
     for names, end in ends:
         if word in names:
             return end
-    if (wanted := _address(word)) is not None:
+    if (wanted := parse_address(word)) is not None:
         for _, end in [*ends, *_ends(known, 4 if wanted.version == 4 else 6)]:
             if end.address == wanted:
                 return end
@@ -91,10 +90,3 @@ def _ends(known: Known, family: Family) -> Sequence[tuple[tuple[str, ...], End]]
 def _of(addresses: Sequence[Address], family: Family) -> Sequence[Address]:
     """The first of a family."""
     return [it for it in addresses if it.version == family][:1]
-
-
-def _address(word: str) -> Address | None:
-    try:
-        return ip_address(word)
-    except ValueError:
-        return None

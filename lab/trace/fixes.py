@@ -4,7 +4,7 @@ Nothing here knows of the lab's own faults: a rule is a rule, whoever made it.
 """
 
 import shlex
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from lab.packet_filter import Drop
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lab.trace.world import Answer
 
 __all__ = [
-    "address",
     "astray",
     "detour",
     "in_circles",
@@ -45,14 +44,6 @@ __all__ = [
     "wrong_lease",
     "xdp",
 ]
-
-
-def address(text: str) -> Address | None:
-    """An address, if the text is one."""
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
 
 
 def on(here: Namespace, *argv: str) -> str:

@@ -125,8 +125,6 @@ class Way:
 
     packet: Packet
     steps: tuple[Step, ...] = field(default=())
-    arrives: bool = True
-    """Whether its end could be found out, be it past what is broken."""
 
     @property
     def hops(self) -> tuple[Hop, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from lab.trace import fixes
 from lab.trace.machine import Link, Machine, Namespace
 from lab.trace.model import Component, Fault
-from lab.trace.packet import Address
+from lab.trace.packet import Address, parse_address
 
 __all__ = ["across", "behind", "misdirected", "not_behind", "owner", "unresolved"]
 
@@ -33,14 +33,14 @@ def behind(machine: Machine, bridge: Link, address: Address | None) -> tuple[Lin
 
 def not_behind(here: Namespace, bridge: Link, next_hop: str) -> Fault:
     """Why nobody behind a bridge takes a packet."""
-    wanted = fixes.address(next_hop)
+    wanted = parse_address(next_hop)
     known = here.neighbour(bridge.name, wanted) if wanted is not None else None
     return fixes.nobody_behind(here, bridge.name, next_hop, known)
 
 
 def owner(machines: Mapping[str, Machine], address: str, besides: Namespace) -> tuple[Namespace, Link] | None:
     """The machine that has an address in the underlay."""
-    wanted = fixes.address(address)
+    wanted = parse_address(address)
     for machine in machines.values():
         if machine.name != besides.machine and wanted is not None:
             for link in machine.own.links.values():
@@ -53,7 +53,7 @@ def unresolved(
     here: Namespace, link: Link, next_hop: str, there: Namespace
 ) -> tuple[Component, str, Fault] | None:
     """Why the next hop's MAC address is not known, so that nothing is sent; None where that is not so."""
-    wanted = fixes.address(next_hop)
+    wanted = parse_address(next_hop)
     if wanted is None:
         return None
     known = here.neighbour(link.name, wanted)
@@ -70,7 +70,7 @@ def misdirected(
     here: Namespace, link: Link, next_hop: str, there: Namespace
 ) -> tuple[Component, str, Fault] | None:
     """Whether frames are sent to another MAC address than the next hop has."""
-    wanted = fixes.address(next_hop)
+    wanted = parse_address(next_hop)
     known = here.neighbour(link.name, wanted) if wanted is not None else None
     if wanted is None or known is None:
         return None

@@ -2,11 +2,12 @@
 
 import struct
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Literal
 
 from lab.packet_filter import Address, Facts
 
-__all__ = ["HEADER", "Address", "Packet", "Protocol"]
+__all__ = ["HEADER", "Address", "Packet", "Protocol", "parse_address"]
 
 Protocol = Literal["icmp", "udp", "tcp", "ipip"]
 
@@ -26,6 +27,14 @@ ECHO: dict[tuple[int, bool], frozenset[str | int]] = {
     (6, True): frozenset({"echo-reply", 129}),
 }
 """ICMP's type, by version of IP and whether it answers (RFC 792, RFC 4443)."""
+
+
+def parse_address(text: str) -> Address | None:
+    """An address, if the text is one."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 from lab.trace import fixes
 from lab.trace.machine import Link, Machine, Namespace
 from lab.trace.model import Component, Fault
-from lab.trace.packet import HEADER, Address, Packet, Protocol
+from lab.trace.packet import HEADER, Address, Packet, Protocol, parse_address
 from lab.trace.world import Answer, Lease, Overlay
 
 __all__ = ["TUNNELS", "Encapsulation", "encapsulate", "tunnel_of"]
@@ -16,7 +16,6 @@ Noted = tuple[Component, str, Fault | None]
 """A hop that is to be noted."""
 
 IN_IP = ("ipip", "sit", "ip6tnl")
-WIREGUARD_PORT = 51820
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def _vxlan(it: _Tunnel) -> Encapsulation:
     """By the neighbour's MAC address, and the FDB entry of that."""
     before: list[Noted] = []
     after: list[Noted] = []
-    wanted = fixes.address(it.next_hop)
+    wanted = parse_address(it.next_hop)
     known = it.here.neighbour(it.link.name, wanted) if wanted is not None else None
     remote = None
     if known is None or not known.mac:
@@ -92,7 +91,7 @@ def _vxlan(it: _Tunnel) -> Encapsulation:
     else:
         entries = [entry for entry in it.here.fdb if entry[:2] == (it.link.name, known.mac)]
         if entries:
-            remote = fixes.address(entries[0][2])
+            remote = parse_address(entries[0][2])
         else:
             told = f"{known.mac} on {it.link.name}: no FDB entry"
             after.append((Component.ENCAPSULATION, told, fixes.no_fdb(it.here, it.link.name, known.mac)))
@@ -109,7 +108,7 @@ def _vxlan(it: _Tunnel) -> Encapsulation:
 
 def _in_ip(it: _Tunnel) -> Encapsulation:
     why: list[Noted] = []
-    remote = fixes.address(it.next_hop)
+    remote = parse_address(it.next_hop)
     if remote is None or remote == it.packet.destination:
         remote, why = _remote(it)
     if remote is None:
@@ -123,7 +122,7 @@ def _wireguard(it: _Tunnel) -> Encapsulation:
     if remote is None:
         return Encapsulation((), why, None)
     notes = [*why, (Component.ENCAPSULATION, f"WireGuard to {remote}", None)]
-    return Encapsulation((), notes, _outer(it, remote, "udp", 8 + 32, WIREGUARD_PORT, WIREGUARD_PORT))
+    return Encapsulation((), notes, _outer(it, remote, "udp", 8 + 32, it.overlay.port, it.overlay.port))
 
 
 TUNNELS: dict[str, Callable[[_Tunnel], Encapsulation]] = {
@@ -188,7 +187,7 @@ def tunnel_of(machine: Machine, outer: Packet) -> Link | None:
             return link
     if outer.vni:
         return None
-    if outer.port == WIREGUARD_PORT:
-        return next((it for it in links if it.kind == "wireguard"), None)
+    if (wireguard := next((it for it in links if it.kind == "wireguard"), None)) is not None:
+        return wireguard
     listens = any(it.protocol == "udp" and it.port == outer.port for it in machine.own.listeners)
     return next((it for it in links if it.kind == "tun" and it.name in machine.holders and listens), None)

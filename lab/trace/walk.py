@@ -13,7 +13,7 @@ from lab.trace import fixes
 from lab.trace.machine import Link, Machine, Namespace
 from lab.trace.model import Action, Component, Fault, Hop, Point, Reason, Step, Way
 from lab.trace.neighbours import across, behind, misdirected, not_behind, owner, unresolved
-from lab.trace.packet import Address, Packet
+from lab.trace.packet import Address, Packet, parse_address
 from lab.trace.traffic_control import follow, shaping
 from lab.trace.tunnels import TUNNELS, encapsulate, tunnel_of
 from lab.trace.world import Answer, Ask, End, Overlay, Question
@@ -36,7 +36,7 @@ def walk(
     there = _Walk(machines, overlay, start, end, ask, translations).run(packet)
     answer = there.packet.answer()
     if not end.machine:
-        return there, Way(answer, arrives=False)
+        return there, Way(answer)
     return there, _Walk(machines, overlay, end, start, ask, translations).run(answer)
 
 
@@ -65,13 +65,11 @@ class _Walk:
 
     def run(self, packet: Packet) -> Way:
         """The whole way."""
-        arrives = True
         try:
             self._leave(self._namespace(self._start.machine, self._start.namespace), packet)
         except _Dead:
-            arrives = False
             self._resume(packet)
-        return Way(self._arrived or packet, tuple(self._steps), arrives)
+        return Way(self._arrived or packet, tuple(self._steps))
 
     def _resume(self, packet: Packet) -> None:
         """Go on at the machine where it should arrive, as if it had come by the way of the answer."""
@@ -208,7 +206,7 @@ class _Walk:
         """Masquerade: the source is the address that the kernel would take itself (RFC 3022)."""
         answer = self._ask(Question(here.machine, here.name, str(packet.destination), "", ""))
         own = next((it.ip for it in link.addresses if it.version == packet.family), None)
-        new = fixes.address(answer.source) if answer.source else own
+        new = parse_address(answer.source) if answer.source else own
         if new is None or new == packet.source:
             return packet
         self._translations[here.machine] = (new, packet.source)
@@ -266,7 +264,7 @@ class _Walk:
         self, here: Namespace, bridge: Link | None, next_hop: str
     ) -> tuple[Link, Namespace, Link] | None:
         """Where a bridge sends on a frame that is for another port and not for its machine."""
-        wanted = fixes.address(next_hop)
+        wanted = parse_address(next_hop)
         if bridge is None or wanted is None or here.with_address(wanted) is not None:
             return None
         return behind(self._machines[here.machine], bridge, wanted)
@@ -286,7 +284,7 @@ class _Walk:
 
     def _bridged(self, here: Namespace, bridge: Link, next_hop: str, packet: Packet) -> None:
         """Out of a bridge, by the port behind which the neighbour is."""
-        found = behind(self._machines[here.machine], bridge, fixes.address(next_hop))
+        found = behind(self._machines[here.machine], bridge, parse_address(next_hop))
         if found is None:
             self._at(here, Component.BRIDGE, bridge.name, not_behind(here, bridge, next_hop))
             raise _Dead
@@ -350,7 +348,7 @@ class _Walk:
         outcome = self._filter(here, "prerouting", packet, device, "")
         if outcome.rewrites is not None and outcome.target:
             self._at(here, Component.NAT, f"{outcome.rewrites.text}: to {outcome.target}")
-            packet = replace(packet, destination=fixes.address(outcome.target) or packet.destination)
+            packet = replace(packet, destination=parse_address(outcome.target) or packet.destination)
         known = self._translations.get(here.machine)
         if known and packet.answers and packet.inner is None and packet.destination == known[0]:
             self._at(here, Component.NAT, f"to {known[1]} again, from {known[0]}")

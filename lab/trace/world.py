@@ -62,8 +62,8 @@ class Overlay:
 
     leases: tuple[Lease, ...]
     leases_known: bool
-    port: int = 8285
-    """Of udp's datagrams."""
+    port: int = 0
+    """UDP, that machines receive pods' packets on; 0 with a backend without datagrams."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Of IPv4 and of IPv6, as far as it has them."""
     silent: Mapping[str, str] = field(default_factory=dict)

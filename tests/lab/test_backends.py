@@ -473,3 +473,23 @@ def test_direct_routing_leads_past_the_tunnel_only_where_no_router_is_between() 
 def test_without_a_tunnel_nothing_leads_to_a_peer_behind_a_router() -> None:
     # docs/backends.md: host-gw "Requires direct layer2 connectivity between hosts running flannel."
     assert set(forms("host-gw").routes or ()) == {"10.2.7.0/24 via 192.168.200.53 dev eth0"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "port"),
+    [
+        (None, 8285),
+        ({"Type": "udp", "Port": 9999}, 9999),
+        ({"type": "udp", "port": 9999}, 9999),  # keys in any case, as flannel takes them
+        ({"Type": "vxlan"}, 8472),
+        ({"Type": "vxlan", "Port": 4789}, 4789),
+        ({"Type": "vxlan", "Port": 0}, 8472),  # the kernel's own
+        ({"Type": "wireguard", "ListenPort": 1}, 1),
+        ({"Type": "host-gw"}, None),
+    ],
+)
+def test_the_port_of_a_tunnel_is_the_configurations_or_flannels(backend, port):
+    # flannel's Documentation/backends.md.
+    config = {"Network": "10.2.0.0/16", **({"Backend": backend} if backend else {})}
+    lab = tutorial().model_copy(update={"flannel_config": json.dumps(config)})
+    assert lab.tunnel_port == port

@@ -1,13 +1,10 @@
 """What `lab doctor` says of neighbours and FDB entries: the diagnoses that stand on the checks of vxlan."""
 
-from typing import Any
-
 import pytest
 
 from lab.checks.finding import Finding, Kind, Subject
 from lab.checks.values import Items
 from lab.doctor.case import Case
-from lab.doctor.catalog.routes import tunnel_port
 from tests.lab.doctor_cases import LOOKS, ONE, case, found
 
 PEER = "10.2.52.0 02:42:0a:02:34:00"
@@ -35,17 +32,3 @@ def test_what_leads_to_a_peer_and_is_missing_is_named(check: str, identifier: st
 def test_what_is_left_of_a_peer_that_is_gone_is_named() -> None:
     one = found(failing("overlay.fdb", (), (PEER,)))["route.fdb"]
     assert one.evidence == (f"not expected: {PEER}",)
-
-
-@pytest.mark.parametrize(
-    ("config", "backend", "port"),
-    [
-        ('{"Network": "10.2.0.0/16"}', "udp", 8285),
-        ('{"Network": "10.2.0.0/16", "Backend": {"Type": "vxlan"}}', "vxlan", 8472),
-        ('{"Network": "10.2.0.0/16", "Backend": {"Type": "vxlan", "Port": 4789}}', "vxlan", 4789),
-        ('{"Network": "10.2.0.0/16", "Backend": {"Type": "wireguard", "ListenPort": 1}}', "wireguard", 1),
-        ('{"Network": "10.2.0.0/16", "Backend": {"Type": "host-gw"}}', "host-gw", None),
-    ],
-)
-def test_the_port_of_a_tunnel_is_the_configurations_or_flannels(config: str, backend: str, port: Any) -> None:
-    assert tunnel_port(config, backend) == port

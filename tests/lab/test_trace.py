@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from lab.trace.machine import Filter, Holder, Neighbour, Qdisc
+from lab.trace.machine import Filter, Holder, Listener, Neighbour, Qdisc
 from lab.trace.model import Point, Reason
 from lab.trace.verdict import Trace
 from lab.trace.world import End, Lease
@@ -39,7 +39,6 @@ def test_where_nothing_is_wrong_nothing_is_named(backend):
     found = world(backend).trace(sizes=[84] * 20 + [1450] * 4)
     assert found.ok
     assert found.notes == ()
-    assert all(way.arrives for way in (found.there, found.back))
     ends = [hop.action.value for hop in (found.there.hops[-1], found.back.hops[-1])]
     assert ends == ["delivered", "delivered"]
 
@@ -158,6 +157,15 @@ def test_udps_daemon_that_is_gone_or_stands_still_is_named(holder, kills):
     found = it.trace(nothing_after(ONE, "flannel0", "out"))
     assert named(found)[0] == (Reason.NO_DAEMON, ONE)
     assert found.diagnoses[0].fault.kills is kills
+
+
+def test_udps_port_is_the_configurations():
+    it = world("udp")
+    it.overlay = replace(it.overlay, port=9999)
+    assert named(it.trace(nothing_after(TWO, "eth0", "in")))[0] == (Reason.NO_LISTENER, TWO)
+    for machine in (ONE, TWO):
+        it.change(machine, listeners=(Listener("udp", OUTSIDE[machine], 9999),))
+    assert it.trace().ok
 
 
 def test_a_lease_that_is_missing_or_names_another_machine_is_named():

@@ -160,7 +160,9 @@ def world(backend: str = "vxlan") -> World:
     return World(
         machines,
         routes,
-        Overlay(leases, True, networks=(ip_network("10.2.0.0/16"),), members=frozenset((ONE, TWO))),
+        Overlay(
+            leases, True, port=8285, networks=(ip_network("10.2.0.0/16"),), members=frozenset((ONE, TWO))
+        ),
         End("pod web", ONE, PODS[ONE], ip_address(f"{SUBNETS[ONE]}.2")),
         End("pod db", TWO, PODS[TWO], ip_address(f"{SUBNETS[TWO]}.2")),
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lab.doctor.case import Case
-from lab.doctor.catalog.routes import tunnel_port
 from lab.doctor.model import Found, Layer, Severity
 from lab.doctor.registry import diagnosis
 from lab.doctor.seen import Look
@@ -115,7 +114,7 @@ def forward_policy(case: Case) -> Iterator[Found]:
 )
 def underlay(case: Case) -> Iterator[Found]:
     """Datagrams of the tunnel, and the packets of connections to etcd."""
-    port = tunnel_port(case.spec.flannel_config, case.spec.backend.name)
+    port = case.spec.tunnel_port
     for node in case.seen.minions:
         look = case.look(node.name)
         if look is None or look.rules is None:

@@ -1,6 +1,5 @@
 """Routes, neighbours and FDB entries, and ports."""
 
-import json
 from collections.abc import Iterator
 from ipaddress import ip_interface, ip_network
 
@@ -8,16 +7,6 @@ from lab.doctor.case import Case, short, texts
 from lab.doctor.model import Found, Layer, Severity
 from lab.doctor.registry import diagnosis
 from lab.spec.segment import interfaces, routes
-
-PORTS = {"udp": 8285, "vxlan": 8472, "wireguard": 51820}
-"""flannel's own, of the backends that have one."""
-
-
-def tunnel_port(config: str, backend: str) -> int | None:
-    """The UDP port that a backend receives on with this configuration; None if it has none."""
-    found = json.loads(config).get("Backend") or {}
-    port = found.get("Port") or found.get("ListenPort") or PORTS.get(backend)
-    return int(port) if backend in PORTS and port else None
 
 
 @diagnosis(
@@ -28,7 +17,7 @@ def tunnel_port(config: str, backend: str) -> int | None:
 )
 def port_busy(case: Case) -> Iterator[Found]:
     """With vxlan and wireguard it is the kernel's: then no process has it."""
-    port = tunnel_port(case.spec.flannel_config, case.spec.backend.name)
+    port = case.spec.tunnel_port
     for node, look in case.each():
         unit = look.units.get("flanneld")
         if unit is None or port is None:

@@ -10,8 +10,6 @@ from lab.faults.targets import nodes, pair
 
 ETH0 = Option("device", text, "Another device.", "NAME", "eth0")
 FOLLOWED = "Announced again, or flanneld ends with a clear reason; it is right again within 5 s of its end"
-PORTS = {"udp": 8285, "vxlan": 8472, "wireguard": 51820}
-"""flannel's defaults, by backend (docs/backends.md of flannel)."""
 
 FLANNELD = "flanneld.service"
 
@@ -135,7 +133,7 @@ def docker0_wrong_address(ask: Ask) -> Plan:
 def port_busy(ask: Ask) -> Plan:
     """The unit is stopped while the port is taken."""
     backend = ask.setting.spec.backend.name
-    wanted = ask.options["port"] or PORTS.get(backend)
+    wanted = ask.options["port"] or ask.setting.spec.tunnel_port
     if wanted is None:
         raise Unfit(f"flanneld needs no port with the backend {backend}; name one with --port")
     if ask.options["port"] is None and backend != "udp":
@@ -182,7 +180,7 @@ def spoofed_datagram(ask: Ask) -> Plan:
     if sender in {node.name for node in spec.running("flanneld")}:
         raise Unfit("spoofed-datagram is refused: every machine of this lab has a lease")
     vni = spec.backend_config.vni if spec.backend.name == "vxlan" else None
-    given = {**of_store(ask), "port": PORTS[spec.backend.name], "vni": vni}
+    given = {**of_store(ask), "port": spec.tunnel_port, "vni": vni}
 
     def counted(when: str) -> Stage:
         return tuple(OnNode(node, (Step("echo-requests", {"when": when}),)) for node in ask.nodes)
