@@ -45,6 +45,7 @@ def test_it():
 def test_a_test_fails_by_an_error_in(program, tmp_path):
     (tmp_path / "test_it.py").write_text(AS_A_TEST.format(textwrap.indent(program, "    ")))
     argv = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    argv += ["-p", "no:anyio", "-p", "no:hypothesispytest", f"--basetemp={tmp_path / 'tmp'}"]
     done = subprocess.run([*argv, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "1 failed" in done.stdout, done.stdout
     assert "ValueError: unheard" in done.stdout

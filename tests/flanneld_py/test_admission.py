@@ -165,9 +165,9 @@ def test_whatever_comes_and_goes_the_peers_are_those_whose_keys_are_older(steps)
     assert not admission.refusals(9).counts
 
 
-@pytest.mark.parametrize("count", [20_000])
-def test_tens_of_thousands_that_are_refused_for_one_peer_cost_no_more_when_it_goes(count):
-    # Each goes as the one before it has made room: were all judged anew each time, this would take an hour.
+@pytest.mark.parametrize("count", [5_000])
+def test_thousands_that_are_refused_for_one_peer_cost_no_more_when_it_goes(count):
+    # Each goes as the one before it has made room: were all judged anew each time, this would take minutes.
     admission = Admission(LeaseRules(config(pool4("10.0.0.0/8", "10.0.0.0/24", "10.255.255.0/24"))))
     all_of_one = [
         lease(f"10.{number >> 8}.{number & 255}.0/24", "192.168.199.53", number + 1)

@@ -2,13 +2,16 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.forking import run_module
 
 __all__ = ["Run"]
 
 ROOT = Path(__file__).parents[2]
+
+WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "anyio", "hypothesispytest")]
+"""What no test here uses: importing the last two takes longer than the rest of a run."""
 
 CONFTEST = """
 import pytest
@@ -34,14 +37,11 @@ class Run:
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"--rootdir={folder}", *options],
+        done = run_module(
+            "pytest",
+            [*WITHOUT, "-s", f"--basetemp={folder / 'tmp'}", f"--rootdir={folder}", *options],
             cwd=folder,
             env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
         )
         self.output = done.stdout + done.stderr
         self.named = dict(re.findall(r"^lab bundle about (\S+): (.*)$", self.output, re.MULTILINE))

@@ -13,11 +13,6 @@ from lab.errors import LabError
 from lab.spec import LabSpec
 
 
-def lab(*argv: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lab", *argv]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-
 @pytest.mark.parametrize(
     ("argv", "right"),
     [
@@ -25,11 +20,13 @@ def lab(*argv: str) -> subprocess.CompletedProcess[str]:
         (("pod", "exec", "--nmae", "x", "p", "ls"), "lab pod exec POD CMD -x"),
     ],
 )
-def test_an_option_of_the_command_to_run_is_told_its_place(argv: tuple[str, ...], right: str) -> None:
-    done = lab(*argv)
-    assert done.returncode == 2
-    assert "No such option" in done.stderr
-    assert done.stderr.splitlines()[-1].endswith(f"come after its name: {right}")
+def test_an_option_of_the_command_to_run_is_told_its_place(
+    argv: tuple[str, ...], right: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert group.run([*argv]) == 2
+    told = capsys.readouterr().err
+    assert "No such option" in told
+    assert told.splitlines()[-1].endswith(f"come after its name: {right}")
 
 
 @pytest.mark.parametrize(
@@ -69,20 +66,23 @@ def test_a_pods_container_is_named_before_the_command(line: str) -> None:
     assert (read["pod_name"], read["container"], read["command"]) == ("p", "web", ("ls", "-c"))
 
 
-def test_a_dry_run_says_which_flanneld_a_machine_is_going_to_run(tmp_path: Path) -> None:
+def test_a_dry_run_says_which_flanneld_a_machine_is_going_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "flanneld").write_text("#!/bin/sh\n")
     (tmp_path / "lab.yaml").write_text("name: never-made\nflanneld: {binary: flanneld}\n")
-    done = lab("up", "--dry-run", "-f", str(tmp_path / "lab.yaml"))
-    assert done.returncode == 0
-    assert done.stdout.count(f" with {tmp_path}/flanneld as its flanneld ") == 2
+    assert group.run(["up", "--dry-run", "-f", str(tmp_path / "lab.yaml")]) == 0
+    assert capsys.readouterr().out.count(f" with {tmp_path}/flanneld as its flanneld ") == 2
 
 
-def test_a_flanneld_that_is_not_there_is_bad_input_that_starts_nothing(tmp_path: Path) -> None:
+def test_a_flanneld_that_is_not_there_is_bad_input_that_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "lab.yaml"
     file.write_text("flanneld: {binary: flanneld}\n")
-    done = lab("up", "-f", str(file))
+    status = group.run(["up", "-f", str(file)])
     words = f"lab: {file}: flanneld.binary: {tmp_path}/flanneld cannot be read: No such file or directory\n"
-    assert (done.returncode, done.stderr) == (2, words)
+    assert (status, capsys.readouterr().err) == (2, words)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The search for bugs: schedules, what excuses what, the shortest reproduction, the workload's counting."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -12,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import checks, spec
+from lab.cli import group
 from lab.cli import soak as cli
 from lab.cluster import Lab
 from lab.errors import LabError, Unfit
@@ -174,11 +173,11 @@ def test_a_schedule_that_this_lab_cannot_have_is_refused_before_anything_is_done
         (["--for", "10m", "--dry-run"], "--for and --dry-run"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(argv: Sequence[str], words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "soak", *argv], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (2, f"lab: {words} cannot be given together\n")
+def test_options_that_contradict_each_other_are_refused(
+    argv: Sequence[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert group.run(["soak", *argv]) == 2
+    assert capsys.readouterr().err == f"lab: {words} cannot be given together\n"
 
 
 def applied(fault: str, *targets: str, began: float = 2.0, ended: float = 6.0, done: bool = True) -> Applied:
