@@ -19,7 +19,7 @@ from lab.bench import picture
 from lab.errors import Unfit
 from lab.images.build_context import recipe, requirements
 from tests import wheels
-from tests.wheels import ROOT
+from tests.sources import ROOT, SOURCES, module_name, tree
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -58,10 +58,10 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 def test_the_bare_name_brings_all_that_the_laboratory_and_the_daemon_import():
     distributions = packages_distributions()
-    for path in sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")]):
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCES:
+        module = module_name(path)
         allowed = NODE if ".inside." in module else BARE | ELSEWHERE.get(module, set())
-        for name in set(imported(ast.parse(path.read_text()))) - sys.stdlib_module_names:
+        for name in set(imported(tree(path))) - sys.stdlib_module_names:
             if name not in ("lab", "flanneld_py"):
                 owners = {canonical(each) for each in distributions.get(name, [name])}
                 assert owners & allowed, f"{module} imports {name}, which is in {owners}"

@@ -5,16 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lab import labels
-
-ROOT = Path(__file__).parent.parent
-SOURCES = sorted([*ROOT.glob("lab/**/*.py"), *ROOT.glob("flanneld_py/**/*.py")])
+from tests.sources import ROOT, SOURCES, imports, module_name, text, tree
 
 # Modules and whole packages.
 CORE = {
@@ -86,24 +83,6 @@ def run(*argv: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-@cache
-def imports(path: Path) -> tuple[str, ...]:
-    """Every module that a file imports, wherever in the file it does."""
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            assert node.module is not None
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(found)
-
-
 def importers(package: str) -> set[str]:
     return {
         module_name(path)
@@ -167,20 +146,18 @@ def test_no_program_of_this_machine_is_run_without_a_deadline():
     # These start what is to stay: the engine, and the connection to one behind ssh.
     to_stay = {"lab.host", "lab.engine.ssh"}
     assert of_the_lab(importers("subprocess")) == {"lab.programs", *to_stay}
-    ran = {module_name(path) for path in SOURCES if "subprocess.run" in path.read_text()}
+    ran = {module_name(path) for path in SOURCES if "subprocess.run" in text(path)}
     assert ran & to_stay == set()
 
 
 def test_no_thread_of_the_lab_can_fail_unheard():
-    starters = {
-        module_name(path) for path in SOURCES if re.search(r"\bThread(PoolExecutor)?\(", path.read_text())
-    }
+    starters = {module_name(path) for path in SOURCES if re.search(r"\bThread(PoolExecutor)?\(", text(path))}
     assert of_the_lab(starters) == {"lab.threads"}
 
 
 def test_nothing_sleeps():
     sleepers = {module_name(path) for path in SOURCES if "time.sleep" in imports(path)}
-    calls = {module_name(path) for path in SOURCES if "sleep(" in path.read_text()}
+    calls = {module_name(path) for path in SOURCES if "sleep(" in text(path)}
     assert sleepers | calls == set()
 
 
@@ -222,7 +199,7 @@ DOCKER_PROGRAM = re.compile(
 
 def hints(path: Path) -> Iterator[str]:
     """What a file's errors advise: the text of every `hint=` and `.hint =`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)) if "hint" in text(path) else ():
         match node:
             case ast.keyword(arg="hint", value=advice) | ast.Assign([ast.Attribute(attr="hint")], advice):
                 yield " ".join(str(it.value) for it in ast.walk(advice) if isinstance(it, ast.Constant))
@@ -244,7 +221,7 @@ LABEL = re.compile(rf"\blab\.(?:{NAMES})\b")
 
 def test_labels_have_one_home():
     for path in set(SOURCES) - {ROOT / "lab" / "labels.py"}:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)) if LABEL.search(text(path)) else ():
             if (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
@@ -261,8 +238,8 @@ def test_the_images_use_no_label_that_has_no_home():
 
 
 def test_contributing_names_no_file_that_is_not_there():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    paths = re.findall(r"`((?:lab|flanneld_py|tests|docs|images|locks|tools|\.github)/[\w./*-]*)`", text)
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"`((?:lab|flanneld_py|tests|docs|images|locks|tools|\.github)/[\w./*-]*)`", told)
     assert len(paths) > 10
     assert [path for path in paths if not any(ROOT.glob(path))] == []
 

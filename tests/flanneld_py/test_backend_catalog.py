@@ -1,6 +1,5 @@
 """A backend is one package and one line: all that others need to know of it, it declares."""
 
-import ast
 import importlib
 import json
 import re
@@ -26,6 +25,7 @@ from flanneld_py.kernel.devices import Device
 from flanneld_py.options import Options
 from flanneld_py.underlay.interface import Interface
 from tests.flanneld_py.made import addresses
+from tests.sources import imports
 
 ROOT = Path(flanneld_py.backend.__file__).parent.parent
 KINDS = sorted(catalog.KINDS)
@@ -140,14 +140,6 @@ def test_it_is_made_with_the_options_that_it_takes(pigeon):
 
 
 # The backends that there are
-
-
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def importers(module: str) -> set[str]:
