@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test lab-down engine-stop check search fix docs soak kills trace-score bench lock
+.PHONY: help setup lab-up lab-test test-all lab-down engine-stop check search fix docs soak kills trace-score bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +21,11 @@ lab-up:  ## Bring up the tutorial's cluster and prove it: engine, images, nodes,
 	@tools/setup lab
 	@$(BIN)/lab up
 
-lab-test: setup  ## Run all tests: lint, types, unit, kernel, cluster; with PYTHON=python3.13 on that Python
+lab-test: setup  ## Run lint, types, unit tests, and a sample of those that need an engine: a few minutes
+	@$(BIN)/lab images build
+	@$(BIN)/python -m pytest -n $(WORKERS) --sample
+
+test-all: setup  ## Run all tests, each in all its ways: a quarter of an hour; both with PYTHON=python3.13, too
 	@$(BIN)/lab images build
 	@$(BIN)/python -m pytest -n $(WORKERS)
 

@@ -11,7 +11,7 @@ import yaml
 
 from tests.wheels import ROOT
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 

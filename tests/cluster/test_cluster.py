@@ -390,6 +390,7 @@ def with_password(password):
     return spec.load(text.replace("p123456", password), "other-passwords.yaml")
 
 
+@pytest.mark.thorough
 def test_two_labs_stand_side_by_side_also_with_passwords_beyond_ascii(lab, make_lab):
     one, two = lab, make_lab(with_password("größe 密码")).lab
     assert one.underlay != two.underlay

@@ -60,10 +60,16 @@ def test_there_is_nothing_to_mend_in_a_lab_in_which_every_check_holds(lab, run_l
     [
         ("unit-pause", [f"{ONE}/flanneld"], {}, "unit.paused", "state T"),
         ("ip-forward-off", [ONE], {}, "kernel.ip-forward", "net.ipv4.ip_forward = 0"),
-        ("pmtu-blackhole", [ONE], {}, "firewall.packet-too-big", "icmp"),
-        ("disk-read-only", [ONE], {}, "disk.flannel", "Read-only file system"),
+        pytest.param(
+            "pmtu-blackhole", [ONE], {}, "firewall.packet-too-big", "icmp", marks=pytest.mark.thorough
+        ),
+        pytest.param(
+            "disk-read-only", [ONE], {}, "disk.flannel", "Read-only file system", marks=pytest.mark.thorough
+        ),
         ("loss", [ONE], {}, "queue.", "eth0"),
-        ("node-pause", [TWO], {}, "machine.silent", "its container is paused"),
+        pytest.param(
+            "node-pause", [TWO], {}, "machine.silent", "its container is paused", marks=pytest.mark.thorough
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )

@@ -10,7 +10,7 @@ from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 # Nodes with no IPv4 address on any network, so that all of it goes by IPv6: etcd, the tunnel, pods.
 ALONE = """

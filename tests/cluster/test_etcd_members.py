@@ -16,7 +16,7 @@ from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 from tests.unpacked import unpacked
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 FILES = {"cacert": "ca", "cert": "node", "key": "node-key"}
 """etcdctl's options, and the files of a machine."""

@@ -11,7 +11,7 @@ from tests.cluster.examples import FOLDER, example
 from tests.cluster.judging import wait_until_right, wrong
 from tests.cluster.reference import WITHOUT, references
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 TESTED = {
     "behind-nat.yaml": "test_nat.py",

@@ -198,6 +198,7 @@ def test_a_route_that_is_deleted_is_back_at_once_and_the_fault_is_shown_as_ended
     assert shown(lab) == {}
 
 
+@pytest.mark.thorough
 def test_a_port_that_is_taken_a_peer_that_vanishes_and_another_time_cost_no_subnet(lab):
     before = leased(lab)
     with started(lab, "port-busy", ONE):
@@ -254,6 +255,7 @@ def test_machines_are_parted_in_groups_one_way_and_from_etcd_and_nothing_is_left
     reached(lab, ONE, TWO)
 
 
+@pytest.mark.thorough
 def test_a_device_that_flaps_is_up_with_its_routes_in_the_end(lab):
     before = kernel(lab, TWO)
     with started(lab, "flap", TWO, every="200ms"):
@@ -276,6 +278,7 @@ def test_no_packet_that_an_outsider_encapsulates_reaches_a_pod(lab):
     assert len([part for part in told if part.words.startswith("sent 5 echo requests for 10.2.")]) == 2
 
 
+@pytest.mark.thorough
 def test_an_etcd_that_goes_back_to_a_snapshot_gets_the_leases_again_and_a_full_disk_is_as_before(lab):
     before, files = leased(lab), on(lab, ONE, "sh", "-c", "ls -lA /run/flannel; cat /run/flannel/*")
     control.start(lab, "etcd-snapshot")
@@ -334,6 +337,7 @@ def test_what_waits_ends_its_fault_on_sigterm_and_leaves_it_listed_when_it_is_ki
         assert shown(lab) == left
 
 
+@pytest.mark.thorough
 def test_a_lab_with_a_machine_that_stands_still_is_removed_all_the_same(make_lab, left_of):
     small = spec.load('{"pods": []}', "small.yaml")
     made = make_lab(small).lab

@@ -38,6 +38,7 @@ def test_every_check_holds_over_a_slow_network_that_doubles_packets(lab):
     assert wrong(lab) == []
 
 
+@pytest.mark.thorough
 def test_no_flow_notices_that_a_minion_is_cut_from_etcd(lab):
     begin(lab.nodes[ONE], "cut", protocol="tcp", port="2379")
     assert wrong(lab) == []

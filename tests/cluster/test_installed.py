@@ -11,7 +11,7 @@ import pytest
 from tests import wheels
 from tests.cluster.examples import FOLDER
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ CLUSTERS = [
     if backend not in ("wireguard", "ipip") or reference.etcd_api == "v3"
 ] or [pytest.param(None, marks=pytest.mark.skip(reason=WITHOUT))]
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 
 def lab_file(reference: Reference, backend: str) -> str:

@@ -8,7 +8,7 @@ from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.examples import FOLDER, example
 from tests.cluster.judging import wait_until_right, wrong
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from lab.cluster import Lab
 from tests.cluster.examples import example
 from tests.cluster.judging import wait_until_right, wrong
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

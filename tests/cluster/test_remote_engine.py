@@ -13,7 +13,7 @@ import pytest
 from lab.engine import Engine
 from tests.cluster.remote_machine import RemoteMachine, open_remote_machine
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 SETTINGS = (
     "DOCKER_HOST",

@@ -79,6 +79,7 @@ def test_in_a_fixed_round_everything_holds_and_every_fault_is_on_the_time_line(s
     assert all(subnet for subnet in (evidence.subnets_before or {}).values())
 
 
+@pytest.mark.thorough
 def test_what_is_lost_by_a_fault_that_the_schedule_does_not_know_is_a_violation(small):
     quiet = Round(faults=(Entry(at=3, fault="etcd-compact"),))
     control.start(small, "loss", ["a"], {"share": "40%"})  # which the end of the round ends
@@ -118,6 +119,7 @@ def panicking(small):
     node.run(["sh", "-c", 'rm "$0" && systemctl daemon-reload', DROP_IN])
 
 
+@pytest.mark.thorough
 def test_a_search_that_finds_something_leaves_a_bundle_with_all_that_is_known_of_the_round(
     panicking, tmp_path, monkeypatch, capsys
 ):
@@ -164,6 +166,7 @@ def _written(folder, text):
     return path
 
 
+@pytest.mark.thorough
 def test_a_row_that_a_server_forgets_is_told(small):
     def mysql(statements: str) -> str:
         argv = ["mysql", "-uroot", "-pp123456", f"--execute={statements}", "--batch"]
@@ -195,6 +198,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.thorough
 def test_a_round_that_is_called_off_ends_what_is_in_force_and_begins_no_other_fault(small, interruptible):
     planned = Round(
         faults=(

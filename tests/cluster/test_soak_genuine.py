@@ -16,7 +16,7 @@ from lab.soak.play import play
 from lab.soak.schedule import Entry, Round
 from tests.cluster.reference import WITHOUT, Reference, references
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 FOUND = {
     # It never looks at its own key again.

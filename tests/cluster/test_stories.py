@@ -55,6 +55,7 @@ def _runs_again(minion, killed):
     return (pid not in {"0", killed} and state == "active") or wait.NotYet(shown)
 
 
+@pytest.mark.thorough
 def test_a_flanneld_that_systemd_starts_in_vain_is_told_with_its_reason(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion01")
@@ -140,6 +141,7 @@ def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all
     wait_until_right(lab)
 
 
+@pytest.mark.thorough
 def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_looking_leaves_nothing(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion02")
@@ -163,6 +165,7 @@ def test_a_minion_that_forwards_nothing_is_seen_whether_or_not_it_has_a_pod_and_
         assert not [name for name in devices if name.startswith("lab")]
 
 
+@pytest.mark.thorough
 def test_a_pods_image_may_be_named_with_a_registrys_port_a_tag_and_a_digest(worn):
     lab = Lab.get(worn.engine, worn.name)
     program = lab.node("centos-minion01").run(["cat", "/usr/bin/busybox"]).stdout

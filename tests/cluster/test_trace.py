@@ -51,10 +51,12 @@ def test_of_a_lab_that_is_right_a_trace_finds_nothing_wrong(lab, pods, asked):
     ("fault", "target", "options", "reason", "place"),
     [
         ("forward-drop", TWO, {"everything": True}, Reason.FW_RULE, TWO),
-        ("ip-forward-off", ONE, {}, Reason.NOT_FORWARDING, ONE),
+        pytest.param("ip-forward-off", ONE, {}, Reason.NOT_FORWARDING, ONE, marks=pytest.mark.thorough),
         ("device-down", TWO, {"device": "docker0"}, Reason.LINK_DOWN, TWO),
-        ("delay", ONE, {"time": "50ms"}, Reason.TRAFFIC_CONTROL, ONE),
-        ("mtu", TWO, {"device": "docker0", "to": "1400"}, Reason.MTU, TWO),
+        pytest.param("delay", ONE, {"time": "50ms"}, Reason.TRAFFIC_CONTROL, ONE, marks=pytest.mark.thorough),
+        pytest.param(
+            "mtu", TWO, {"device": "docker0", "to": "1400"}, Reason.MTU, TWO, marks=pytest.mark.thorough
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

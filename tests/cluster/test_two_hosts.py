@@ -10,7 +10,7 @@ from lab.engine import FileContent
 from tests.cluster.judging import subnets, wait_until_right
 from tests.wheels import ROOT
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
 PAGE = (ROOT / "docs" / "two-hosts.md").read_text()
 

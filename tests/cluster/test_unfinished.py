@@ -24,7 +24,13 @@ spec:
 
 
 @pytest.mark.parametrize(
-    "moment", ["network", "node centos-minion01", "docker on centos-minion02", "pod mysql01"]
+    "moment",
+    [
+        pytest.param("network", marks=pytest.mark.thorough),
+        pytest.param("node centos-minion01", marks=pytest.mark.thorough),
+        pytest.param("docker on centos-minion02", marks=pytest.mark.thorough),
+        "pod mysql01",
+    ],
 )
 def test_gc_removes_what_an_up_that_was_killed_left(name, moment, tmp_path, run_lab, left_of, only_gc):
     tutorial = Path(spec.__file__).parent.parent / "tutorial"
