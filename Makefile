@@ -34,7 +34,8 @@ lab-down:  ## Remove the tutorial's cluster; images and the engine stay
 	@$(BIN)/lab down
 
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster" \
+		--ignore=tests/kernel --ignore=tests/cluster
 
 search: setup  ## Run the tests that search for faults for longer: 100 times, or SEARCH=500 times, as many examples
 	@SEARCH=$${SEARCH:-100} $(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis or search"

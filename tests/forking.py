@@ -25,17 +25,21 @@ IMPORTED: Final = ("pytest", "lab.cli.entry", "lab.cli.labs", "lab.pytest_plugin
 Not pytest-xdist, which hands on to its workers what the path of imports was when it was imported.
 """
 
-LONGEST: Final = 60.0
-"""Seconds, which LAB_PATIENCE multiplies."""
-
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(list(IMPORTED))
 
 
 def run_module(
-    name: str, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    name: str,
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
 ) -> "subprocess.CompletedProcess[str]":
-    """As `python -m NAME ARGV...` with its outputs apart; one that takes longer than a minute is killed.
+    """As `python -m NAME ARGV...` with its outputs apart; one that takes longer is killed.
+
+    `timeout` is in seconds of an ordinary machine, which LAB_PATIENCE multiplies.
 
     Raises:
         subprocess.TimeoutExpired: it took longer.
@@ -46,7 +50,7 @@ def run_module(
             target=_become, args=(name, list(argv), str(cwd or Path.cwd()), dict(env or os.environ), out, err)
         )
         process.start()
-        process.join(limit := LONGEST * patience())
+        process.join(limit := timeout * patience())
         if late := process.exitcode is None:
             process.kill()
             process.join()

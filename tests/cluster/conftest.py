@@ -1,13 +1,13 @@
 import fcntl
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from lab.engine import Engine
 from lab.labels import NAME
+from tests.forking import run_module
 
 
 @pytest.fixture
@@ -15,9 +15,7 @@ def run_lab() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command line, as its user runs it."""
 
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "lab", *argv], capture_output=True, text=True, check=False
-        )
+        return run_module("lab", argv, timeout=600)
 
     return run
 

@@ -13,6 +13,7 @@ from lab import checks, spec, wait
 from lab.deadlines import patience
 from lab.labels import NAME
 from tests.cluster.judging import wrong
+from tests.forking import run_module
 from tests.lab.labfile import lab_file
 from tests.processes import running
 from tests.schemas import problems
@@ -47,8 +48,8 @@ def link(lab, node, name):
 
 
 def lab_command(lab, *argv):
-    command = [sys.executable, "-m", "lab", *argv[:1], "--name", lab.name, *argv[1:]]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    verb = argv[: 2 if argv[0] == "pod" else 1]
+    return run_module("lab", [*verb, "--name", lab.name, *argv[len(verb) :]])
 
 
 def test_every_check_of_lab_check_holds(lab):
@@ -220,8 +221,7 @@ def test_a_pods_password_stands_in_no_label_and_in_no_report(lab):
     assert len([found for found in labels if "MYSQL_ROOT_PASSWORD" in str(found)]) == 5
     assert "p123456" not in str(labels)
     for verb in (["status"], ["pod", "ls"], ["check"]):
-        command = [sys.executable, "-m", "lab", *verb, "--name", lab.name, "--json"]
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        told = lab_command(lab, *verb, "--json").stdout
         assert "mysql01" in told
         assert "p123456" not in told
 
@@ -244,8 +244,7 @@ def test_exec_takes_what_follows_the_dashes_as_it_is(lab):
 
 
 def test_pod_exec_runs_in_the_pod(lab):
-    command = [sys.executable, "-m", "lab", "pod", "exec", "--name", lab.name, "mysql01", "--", "hostname"]
-    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "mysql01\n"
+    assert lab_command(lab, "pod", "exec", "mysql01", "--", "hostname").stdout == "mysql01\n"
 
 
 @pytest.mark.parametrize("words", [("exec", "centos-minion02"), ("pod", "exec", "mysql01")], ids=" ".join)
@@ -343,8 +342,8 @@ def test_the_log_of_a_unit_that_is_not_there_is_an_error(lab):
 
 
 def test_a_pods_log_is_what_its_container_has_printed(lab):
-    command = [sys.executable, "-m", "lab", "pod", "logs", "--name", lab.name, "mysql01", "--tail", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = lab_command(lab, "pod", "logs", "mysql01", "--tail", "3")
+    assert done.returncode == 0
     assert "mysqld" in done.stderr
     assert len(done.stderr.splitlines() + done.stdout.splitlines()) == 3
 
@@ -369,8 +368,7 @@ def test_the_replay_of_the_tutorial_agrees_in_every_step(lab):
 
 @pytest.mark.parametrize(("verb", "schema"), [("status", "status"), ("pod ls", "pods")])
 def test_what_is_told_of_a_lab_that_stands_follows_its_schema(lab, verb, schema):
-    command = [sys.executable, "-m", "lab", *verb.split(), "--name", lab.name, "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    told = json.loads(lab_command(lab, *verb.split(), "--json").stdout)
     assert problems(schema, told) == []
     assert [pod["name"] for pod in told["pods"]] == ["mysql01", "mysql02"]
 
