@@ -1,13 +1,14 @@
 """The page on top of a bundle, for a person: what is wrong, the machines, and then every file. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from lab.bundle.markup import Markup, document, element
 from lab.bundle.model import Entry, Evidence, Machine
 from lab.bundle.redact import MARK, Redaction
-from lab.bundle.style import STYLE
 from lab.checks.finding import Kind, failed
 from lab.observe.model import Silent
+from lab.page.markup import Markup, Writer, document, element
+from lab.page.parts import table
+from lab.page.style import STYLE
 
 __all__ = ["SHOWN", "index"]
 
@@ -90,8 +91,7 @@ def _checks(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
         [KINDS[item.kind], item.title, str(item.subject), item.expected.text, item.seen.text]
         for item in wrong
     ]
-    hidden = [[redaction.text(cell) for cell in row] for row in rows]
-    yield _table(["", "Check", "On", "Expected", "Seen"], hidden)
+    yield table(Writer(redaction.text), ["", "Check", "On", "Expected", "Seen"], rows)
 
 
 def _faults(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
@@ -112,8 +112,7 @@ def _faults(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
             ]
             for fault in found.faults
         ]
-        hidden = [[redaction.text(cell) for cell in row] for row in rows]
-        yield _table(["Fault", "On", "Since", "State", "Seen"], hidden)
+        yield table(Writer(redaction.text), ["Fault", "On", "Since", "State", "Seen"], rows)
     elif not found.silent:
         yield element("p", "No fault is in force: nothing is broken on purpose.", class_="quiet")
     for node, why in found.silent.items():
@@ -134,17 +133,7 @@ def _machines(evidence: Evidence, redaction: Redaction) -> Iterator[Markup]:
                 f"no: {redaction.text(said.reason)}" if isinstance(said, Silent) else "yes",
             ]
         )
-    yield _table(["Machine", "Services", "Address", "Container", "Has answered"], rows)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """On a narrow screen each row is a paragraph, and each cell says whose it is."""
-    head = element("tr", *(element("th", cell) for cell in header))
-    body = [
-        element("tr", *(element("td", cell, data_of=name) for name, cell in zip(header, row, strict=True)))
-        for row in rows
-    ]
-    return element("table", head, *body)
+    yield table(Writer(), ["Machine", "Services", "Address", "Container", "Has answered"], rows)
 
 
 def _of_machine(machine: Machine, entries: Sequence[Entry]) -> Iterator[Markup]:

@@ -25,7 +25,7 @@ from lab.observe.parse import parse_environment
 from lab.pods import PodSpec
 from lab.spec import LabSpec
 
-__all__ = ["LEAST", "MARK", "Redaction", "redaction_for"]
+__all__ = ["LEAST", "MARK", "Redaction", "redaction_for", "redaction_of"]
 
 MARK: Final = "[redacted]"
 
@@ -154,18 +154,27 @@ def _spellings(value: str) -> Iterator[str]:
 
 def redaction_for(evidence: Evidence) -> Redaction:
     """What is to be replaced in a bundle made from this: above all, what the pods' variables hold."""
-    names: set[str] = set()
-    values: set[str] = set()
-    for pod in _pods(evidence):
-        for container in pod.containers:
-            names |= {variable.name for variable in container.env}
-            values |= {variable.value for variable in container.env} | set(container.environment.values())
+    given = (output.stdout for output in _answers(evidence, CREDENTIALS_PATH))
+    found = redaction_of(evidence.spec, _pods(evidence), given)
+    names, values = set(found.names), set(found.values)
     for variables, pairs in _environments(evidence):
         names |= variables
         values |= {value for name, value in pairs if name in variables or _is_sensitive(name)}
-    values |= set(_of_flannel(evidence.spec))
-    for output in _answers(evidence, CREDENTIALS_PATH):
-        given = parse_environment(output.stdout)
+    return Redaction(frozenset(value for value in values if value), frozenset(names))
+
+
+def redaction_of(spec: LabSpec, pods: Iterable[PodSpec], credentials: Iterable[str] = ()) -> Redaction:
+    """What is to be replaced in what a lab shows: what these pods' variables hold, the secrets in flannel's
+    configuration, and the passwords in files with etcd's credentials.
+    """
+    names: set[str] = set()
+    values = set(_of_flannel(spec))
+    for pod in pods:
+        for container in pod.containers:
+            names |= {variable.name for variable in container.env}
+            values |= {variable.value for variable in container.env} | set(container.environment.values())
+    for text in credentials:
+        given = parse_environment(text)
         values |= {value for name, value in given.items() if name.endswith("PASSWORD")}
     return Redaction(frozenset(value for value in values if value), frozenset(names))
 

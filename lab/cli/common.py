@@ -2,16 +2,27 @@
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from lab import naming, spec
 from lab.cli import complete
-from lab.errors import Unfit
+from lab.errors import LabError, Unfit
 from lab.suggest import similar
 
-__all__ = ["Choice", "as_json", "as_text", "default_lab", "echo", "given", "lab_name", "print_json"]
+__all__ = [
+    "Choice",
+    "as_json",
+    "as_text",
+    "default_lab",
+    "echo",
+    "given",
+    "lab_name",
+    "print_json",
+    "write_text",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,3 +99,11 @@ def print_json(document: Mapping[str, Any]) -> None:
 def as_text(document: Mapping[str, Any]) -> str:
     """The text of a JSON document."""
     return json.dumps(document, indent=2)
+
+
+def write_text(option: str, path: Path, text: str) -> None:
+    """Write what an option wants to its file. Raises `LabError`."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"{option}: {path} cannot be written: {error.strerror}") from error

@@ -210,18 +210,22 @@ def _step(result: ShownStep) -> Document:
         "command": result.command,
         "output": result.output,
         "ok": result.ok,
+        "agreement": result.agreement.value,
+        "commandAgreement": result.command_agreement.value,
         "shown": [_shown(item) for item in result.shown],
-        "why": result.why or None,
+        "why": result.why.en or None,
     }
 
 
 def _shown(item: ShownLine) -> Document:
     return {
-        "what": item.what,
+        "what": item.what.en,
         "document": item.document,
         "expected": item.expected,
         "seen": item.seen,
         "ok": item.ok,
+        "agreement": item.agreement.value,
+        "why": item.why.en or None,
     }
 
 

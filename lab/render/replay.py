@@ -20,7 +20,7 @@ def step(result: ShownStep, *, width: int | None = None) -> str:
     shown = [
         [
             "ok" if item.ok else "FAILED",
-            item.what,
+            item.what.en,
             item.seen if item.ok else f"expected {item.expected}\nseen     {item.seen}",
             "" if item.document == item.seen else f"document: {item.document}",
         ]
@@ -28,8 +28,8 @@ def step(result: ShownStep, *, width: int | None = None) -> str:
     ]
     if shown:
         lines.append(indent(table(shown[0], shown[1:], less(width))))
-    if result.why:
-        lines.append(f"  why it differs: {result.why}")
+    if result.why.en:
+        lines.append(f"  why it differs: {result.why.en}")
     return "\n".join(lines) + "\n"
 
 

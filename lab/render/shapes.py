@@ -6,7 +6,7 @@ from typing import Protocol
 from lab.node.services import Service
 from lab.observe import Silent
 
-__all__ = ["ShownImage", "ShownLab", "ShownLine", "ShownNode", "ShownStep"]
+__all__ = ["ShownAgreement", "ShownImage", "ShownLab", "ShownLine", "ShownNode", "ShownStep", "ShownWords"]
 
 
 class ShownNode(Protocol):
@@ -62,11 +62,25 @@ class ShownImage(Protocol):
     def state(self) -> str: ...
 
 
+class ShownWords(Protocol):
+    """A text in both of the tutorial's languages: `lab.tutorial.words.Words`."""
+
+    @property
+    def en(self) -> str: ...
+
+
+class ShownAgreement(Protocol):
+    """How something stands to the document: `lab.tutorial.Agreement`."""
+
+    @property
+    def value(self) -> str: ...
+
+
 class ShownLine(Protocol):
     """One thing that a step of the tutorial shows: `lab.tutorial.Shown`."""
 
     @property
-    def what(self) -> str: ...
+    def what(self) -> ShownWords: ...
     @property
     def document(self) -> str: ...
     @property
@@ -75,6 +89,10 @@ class ShownLine(Protocol):
     def seen(self) -> str: ...
     @property
     def ok(self) -> bool: ...
+    @property
+    def agreement(self) -> ShownAgreement: ...
+    @property
+    def why(self) -> ShownWords: ...
 
 
 class ShownStep(Protocol):
@@ -89,10 +107,14 @@ class ShownStep(Protocol):
     @property
     def command(self) -> str: ...
     @property
+    def command_agreement(self) -> ShownAgreement: ...
+    @property
     def output(self) -> str: ...
     @property
     def ok(self) -> bool: ...
     @property
+    def agreement(self) -> ShownAgreement: ...
+    @property
     def shown(self) -> Sequence[ShownLine]: ...
     @property
-    def why(self) -> str: ...
+    def why(self) -> ShownWords: ...

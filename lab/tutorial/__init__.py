@@ -1,6 +1,6 @@
 """The tutorial as data: its Pod files, and its steps with the expected output."""
 
 from lab.tutorial.replay import replay
-from lab.tutorial.step import Shown, StepResult
+from lab.tutorial.step import Agreement, Shown, StepResult
 
-__all__ = ["Shown", "StepResult", "replay"]
+__all__ = ["Agreement", "Shown", "StepResult", "replay"]

@@ -20,7 +20,7 @@ __all__ = ["replay"]
 
 
 def replay(lab: LabAccess) -> Iterator[StepResult]:
-    """Run each step and compare. Changes nothing in the lab.
+    """Run each step and compare. Changes nothing in the lab, and writes nothing that is not there already.
 
     Raises `Unfit` if the lab is not the tutorial's cluster, and `LabError` if a node cannot be queried.
     """
@@ -61,7 +61,7 @@ def _other_values(lab: LabAccess) -> list[str]:
 
 
 def _today(lab: LabAccess) -> Today:
-    seen = observe(lab, {Topic.LEASES, Topic.LINKS, Topic.SERVICES})
+    seen = observe(lab, {Topic.CONFIG, Topic.LEASES, Topic.LINKS, Topic.SERVICES})
     for node in seen.nodes.values():
         for silent in node.silences:
             asked = silent.question or "it cannot be asked"
@@ -80,7 +80,7 @@ def _today(lab: LabAccess) -> Today:
     programs = {
         node.name: node.flanneld.program.path for node in lab.spec.nodes if node.flanneld.program is not None
     }
-    return Today(underlay, subnets, lab.spec.etcd_api, programs)
+    return Today(underlay, subnets, lab.spec.etcd_api, programs, seen.config)
 
 
 def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:

@@ -9,6 +9,7 @@ import pytest
 from lab import spec, tutorial
 from lab.cluster import Lab
 from lab.pytest_plugin.labs import temporary_lab
+from lab.tutorial import Agreement
 from tests.cluster.devices import needs
 from tests.cluster.judging import subnets, wait_until_right, wrong
 
@@ -70,5 +71,14 @@ def test_after_a_reboot_of_a_machine_every_check_holds_again(cluster):
 def test_with_the_v2_store_the_tutorials_commands_show_what_the_document_shows(cluster):
     results = list(tutorial.replay(cluster))
     assert [result.document for result in results if not result.ok] == []
-    literal = {result.command for result in results if result.command == result.document}
-    assert "etcdctl ls /coreos.com/network/subnets" in literal
+    commands = {it.document: it for it in results if it.document.startswith("etcdctl ")}
+    told = {command: it.command_agreement for command, it in commands.items()}
+    # Word for word; only leases have the addresses of this lab.
+    assert [command for command, how in told.items() if how is Agreement.SAME] == [
+        'etcdctl set /coreos.com/network/config \'{ "Network": "10.2.0.0/16" }\'',
+        "etcdctl ls /coreos.com/network/subnets",
+        *(command for command, it in commands.items() if " get " in command and it.command == command),
+    ]
+    assert set(told.values()) <= {Agreement.SAME, Agreement.NORMALISED}
+    assert {it.agreement for it in commands.values()} <= {Agreement.SAME, Agreement.NORMALISED}
+    assert wrong(cluster) == []

@@ -3,45 +3,9 @@
 from hypothesis import strategies as st
 
 from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
+from lab.tutorial import document
 
-# The tutorial, section 4.1, to the letter.
-TUTORIAL_POD = """\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: mysql01
-  labels:
-    name: mysql01
-spec:
-  containers:
-  - name: mysql01
-    image: mysql
-    env:
-    - name: MYSQL_ROOT_PASSWORD
-      value: p123456
-    ports:
-    - containerPort: 3306
-"""
-
-# The tutorial, section 3.4, to the letter.
-TUTORIAL_UNIT = """\
-[Unit]
-Description=Flanneld overlay address etcd agent
-After=network.target
-Before=docker.service
-
-[Service]
-Type=notify
-EnvironmentFile=-/etc/sysconfig/flanneld
-EnvironmentFile=-/etc/sysconfig/docker-network
-ExecStart=/usr/bin/flanneld \\
-            -etcd-endpoints=${FLANNEL_ETCD} \\
-            $FLANNEL_OPTIONS
-
-[Install]
-RequiredBy=docker.service
-WantedBy=multi-user.target
-"""
+TUTORIAL_POD, TUTORIAL_UNIT = document.POD, document.UNIT
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)

@@ -13,7 +13,8 @@ from lab.cluster import plan
 from lab.node.services import Service
 from lab.observe import Silent
 from lab.render import documents
-from lab.tutorial import Shown, StepResult
+from lab.tutorial import Agreement, Shown, StepResult
+from lab.tutorial.words import Words
 from tests.lab.examples import AT, CREATED, SPEC, changed, known, minion, observation, pod
 
 
@@ -258,18 +259,19 @@ def test_lab_up_shows_each_check_that_failed() -> None:
 
 
 def result(ok: bool) -> StepResult:
+    docker0 = Agreement.DIFFERENT if ok else Agreement.WRONG
     return StepResult(
         section="3.7",
         node="centos-minion01",
         document="ip a",
         command="ip a",
         output="4: flannel0: mtu 1472\n",
-        ok=ok,
         shown=(
-            Shown("flannel0 MTU", "1472", "1472", "1472", True),
-            Shown("docker0 MTU", "1500", "1472", "1472" if ok else "1500", ok),
+            Shown(Words("flannel0 MTU", ""), "1472", "1472", "1472", Agreement.SAME),
+            Shown(Words("docker0 MTU", ""), "1500", "1472", "1472" if ok else "1500", docker0),
         ),
-        why="because",
+        command_agreement=Agreement.SAME,
+        why=Words("because", ""),
     )
 
 

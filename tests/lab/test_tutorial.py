@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from lab.errors import Unfit
 from lab.pods import RunningPod
+from lab.spec import EtcdApi
 from lab.spec.segment import Subnets
-from lab.tutorial import StepResult, replay
+from lab.tutorial import Agreement, StepResult, document, replay
 from lab.tutorial.step import Expect, Today, TutorialStep, examine, plain
 from lab.tutorial.steps import steps
+from lab.tutorial.words import Words
 from tests.lab.examples import SPEC, FakeLab, etcd_answer, fake_lab, known, master
-from tests.lab.manifests import TUTORIAL_POD, TUTORIAL_UNIT
 
 ONE, TWO = "centos-minion01", "centos-minion02"
 
@@ -26,73 +27,13 @@ DOCUMENT = Today(
     subnets={ONE: IPv4Network("10.2.35.0/24"), TWO: IPv4Network("10.2.52.0/24")},
 )
 
-# What the document prints. Its underlay interface is called eno16777736, a container's eth0; and its device
-# flags are lost: they look like HTML.
-IP_A = """\
-1: lo:  mtu 65536 qdisc noqueue state UNKNOWN
-    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
-    inet 127.0.0.1/8 scope host lo
-       valid_lft forever preferred_lft forever
-2: eth0:  mtu 1500 qdisc pfifo_fast state UP qlen 1000
-    link/ether 00:0c:29:66:c0:bf brd ff:ff:ff:ff:ff:ff
-    inet 192.168.199.52/24 brd 192.168.199.255 scope global eth0
-       valid_lft forever preferred_lft forever
-3: docker0:  mtu 1500 qdisc noqueue state DOWN
-    link/ether 02:42:c8:3e:ab:b3 brd ff:ff:ff:ff:ff:ff
-    inet 10.2.35.1/24 brd 10.2.35.255 scope global docker0
-       valid_lft forever preferred_lft forever
-4: flannel0:  mtu 1472 qdisc pfifo_fast state UNKNOWN qlen 500
-    link/none
-    inet 10.2.35.0/16 scope global flannel0
-       valid_lft forever preferred_lft forever
-"""
-POD_IP_A = """\
-mysql02
-1: lo:  mtu 65536 qdisc noqueue state UNKNOWN group default
-    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
-    inet 127.0.0.1/8 scope host lo
-       valid_lft forever preferred_lft forever
-5: eth0@if6:  mtu 1500 qdisc noqueue state UP group default
-    link/ether 02:42:0a:02:23:02 brd ff:ff:ff:ff:ff:ff
-    inet 10.2.35.2/24 scope global eth0
-       valid_lft forever preferred_lft forever
-"""
-LOGIN = """\
-Enter password:
-Welcome to the MySQL monitor.  Commands end with ; or \\g.
-Your MySQL connection id is 2
-Server version: 5.7.10 MySQL Community Server (GPL)
 
-Copyright (c) 2000, 2015, Oracle and/or its affiliates. All rights reserved.
-
-Type 'help;' or '\\h' for help. Type '\\c' to clear the current input statement.
-
-mysql>
-"""
-PODS = """\
-NAME      READY     STATUS    RESTARTS   AGE       NODE
-mysql01   1/1       Running   0          10m       centos-minion02
-mysql02   1/1       Running   0          7m        centos-minion01
-"""
-SYSCONFIG = """\
-# Flanneld configuration options
-# etcd url location
-FLANNEL_ETCD="http://centos-master:2379"
-
-# etcs config key
-FLANNEL_ETCD_KEY="/coreos.com/network"
-
-# Any additonal options
-#FLANNEL_OPTIONS=
-"""
-
-
-def step(document: str, node: str | None = None) -> TutorialStep:
+def step(command: str, node: str | None = None) -> TutorialStep:
     """The first step for a command of the document."""
     found = [
         item
         for item in steps(DOCUMENT)
-        if document in item.document.splitlines() and node in {None, item.node}
+        if command in item.document.splitlines() and node in {None, item.node}
     ]
     assert found
     return found[0]
@@ -100,35 +41,35 @@ def step(document: str, node: str | None = None) -> TutorialStep:
 
 def wrong(result: StepResult) -> dict[str, tuple[str, str]]:
     """what -> (expected, seen) of all that is not as expected."""
-    return {item.what: (item.expected, item.seen) for item in result.shown if not item.ok}
+    return {item.what.en: (item.expected, item.seen) for item in result.shown if not item.ok}
 
 
 def test_the_documents_devices_are_what_is_expected_but_for_docker0s_mtu() -> None:
-    result = examine(step("ip a", ONE), IP_A, 0, DOCUMENT)
+    result = examine(step("ip a", ONE), document.IP_A, 0, DOCUMENT)
     assert wrong(result) == {"docker0 MTU": ("1472", "1500")}
     assert len(result.shown) == 9
 
 
 def test_an_address_that_is_marked_as_flannelds_own_is_the_documents() -> None:
     # As `ip a` prints it from Linux 5.18 on; older kernels keep no such mark.
-    marked = IP_A.replace("scope global flannel0", "scope global proto 0xf1 flannel0")
+    marked = document.IP_A.replace("scope global flannel0", "scope global proto 0xf1 flannel0")
     assert wrong(examine(step("ip a", ONE), marked, 0, DOCUMENT)) == {"docker0 MTU": ("1472", "1500")}
 
 
 def test_the_documents_pod_is_what_is_expected_but_for_its_mtu() -> None:
     found = step("docker exec -it 309728d3a3f4 /bin/bash")
     assert found.node == ONE
-    assert wrong(examine(found, POD_IP_A, 0, DOCUMENT)) == {"MTU": ("1472", "1500")}
+    assert wrong(examine(found, f"mysql02\n{document.POD_IP_A}", 0, DOCUMENT)) == {"MTU": ("1472", "1500")}
 
 
 @pytest.mark.parametrize(
     ("command", "node", "output"),
     [
-        ("mysql -uroot -p -h10.2.52.2", ONE, LOGIN),
-        ("mysql -uroot -p -h10.2.35.2", TWO, LOGIN),
-        ("kubectl get pods -o wide", "", PODS),
-        ("cat mysqlpod01.yaml", "", TUTORIAL_POD + TUTORIAL_POD.replace("01", "02")),
-        ("edit /usr/lib/systemd/system/flanneld.service", TWO, TUTORIAL_UNIT),
+        ("mysql -uroot -p -h10.2.52.2", ONE, document.LOGIN),
+        ("mysql -uroot -p -h10.2.35.2", TWO, document.LOGIN),
+        ("kubectl get pods -o wide", "", document.PODS),
+        ("cat mysqlpod01.yaml", "", document.POD + document.POD.replace("01", "02")),
+        ("edit /usr/lib/systemd/system/flanneld.service", TWO, document.UNIT),
         (
             "etcdctl ls /coreos.com/network/subnets",
             "centos-master",
@@ -148,7 +89,7 @@ def test_what_the_document_prints_is_what_is_expected(command: str, node: str, o
 
 
 def test_the_documents_settings_are_what_is_expected_but_for_the_options() -> None:
-    result = examine(step("edit /etc/sysconfig/flanneld", ONE), SYSCONFIG, 0, DOCUMENT)
+    result = examine(step("edit /etc/sysconfig/flanneld", ONE), document.SYSCONFIG, 0, DOCUMENT)
     assert wrong(result) == {"options": ('FLANNEL_OPTIONS="-iface=eth0"', "#FLANNEL_OPTIONS=")}
 
 
@@ -214,6 +155,75 @@ def test_the_sections_come_in_the_documents_order_and_none_is_left_out() -> None
     assert first == ["2.1", "2.2", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "4.1", "note"]
 
 
+@pytest.mark.parametrize("api", ["v2", "v3"])
+def test_every_text_is_there_in_both_languages_and_every_difference_has_a_reason(api: EtcdApi) -> None:
+    for item in steps(replace(DOCUMENT, api=api, programs={TWO: "./flanneld-0.5.5"})):
+        said = [item.text, item.why, *(it for expect in item.expects for it in (expect.what, expect.why))]
+        assert item.text
+        assert [it for it in said if bool(it.en) != bool(it.zh)] == []
+        result = examine(item, item.shows, 0, DOCUMENT)
+        assert [it for it in result.shown if it.agreement is not Agreement.SAME and not it.why] == []
+        assert bool(result.command_why) is (item.command != item.document)
+
+
+def test_where_the_document_prints_something_that_is_what_it_is_compared_by() -> None:
+    missing = {
+        (item.document, expect.what.en)
+        for item in steps(DOCUMENT)
+        if item.shows
+        for expect, shown in zip(item.expects, examine(item, item.shows, 0, DOCUMENT).shown, strict=True)
+        if not shown.document_lines or shown.seen != expect.document
+    }
+    # Its prompt, which it does not print, names the pod.
+    assert {what for _, what in missing} == {"host name"}
+
+
+def test_what_differs_is_told_from_what_has_only_other_numbers_and_from_what_is_wrong() -> None:
+    subnets = {ONE: IPv4Network("10.2.7.0/24"), TWO: IPv4Network("10.2.9.0/24")}
+    today = replace(DOCUMENT, subnets=subnets)
+    output = today.translate(document.IP_A).replace("docker0:  mtu 1500", "docker0:  mtu 1472")
+    result = examine(step("ip a", ONE), output.replace("qlen 500", "qlen 1"), 0, today)
+    assert {item.what.en: item.agreement for item in result.shown} == {
+        "underlay address": Agreement.SAME,
+        "underlay MTU": Agreement.SAME,
+        "docker0 address": Agreement.NORMALISED,
+        "docker0 MTU": Agreement.DIFFERENT,
+        "flannel0 address": Agreement.NORMALISED,
+        "flannel0 MTU": Agreement.SAME,
+        "flannel0 state": Agreement.SAME,
+        "flannel0 queue length": Agreement.WRONG,
+        "flannel0 is not Ethernet": Agreement.SAME,
+    }
+    assert (result.agreement, result.command_agreement) == (Agreement.WRONG, Agreement.SAME)
+    (queue,) = [item for item in result.shown if item.what.en == "flannel0 queue length"]
+    assert [output.splitlines()[line].split(":")[1] for line in queue.lines] == [" flannel0"]
+
+
+def test_a_pods_ethernet_address_is_put_in_terms_of_its_subnet() -> None:
+    subnets = {ONE: IPv4Network("10.2.254.0/24"), TWO: IPv4Network("10.2.9.0/24")}
+    today = replace(DOCUMENT, subnets=subnets)
+    assert today.translate("02:42:0a:02:23:02 02:42:0a:02:34:02") == "02:42:0a:02:fe:02 02:42:0a:02:09:02"
+
+
+def literal(today: Today) -> list[str]:
+    return [
+        item.command for item in steps(today) if item.command == item.document and "etcdctl" in item.command
+    ]
+
+
+def test_with_the_v2_api_the_documents_etcdctl_commands_are_run_word_for_word() -> None:
+    today = replace(DOCUMENT, api="v2", config=document.CONFIG)
+    assert literal(today) == [item.document for item in steps(DOCUMENT) if "etcdctl" in item.document]
+    # What v3's etcdctl understands as well.
+    assert {command.split()[1] for command in literal(replace(today, api="v3"))} == {"get"}
+
+
+@pytest.mark.parametrize("config", [None, '{"Network": "10.3.0.0/16"}'])
+def test_the_documents_etcdctl_set_is_not_run_where_it_would_change_anything(config: str | None) -> None:
+    today = replace(DOCUMENT, api="v2", config=config)
+    assert [command for command in literal(today) if " set " in command] == []
+
+
 def test_both_minions_are_set_up_the_same() -> None:
     done: dict[str, list[str]] = {}
     for item in steps(DOCUMENT):
@@ -254,7 +264,7 @@ def test_a_command_that_fails_is_not_what_the_tutorial_shows() -> None:
 
 
 def test_what_is_expected_today_stands_beside_what_the_document_shows() -> None:
-    expect = Expect("a name", "old 10.2.35.1", r"^(\w+) is (\w+)$", today="new")
+    expect = Expect(Words("a name", "名字"), "old 10.2.35.1", r"^(\w+) is (\w+)$", today="new")
     (shown,) = examine(TutorialStep("0", "n", "x", "x", (expect,)), "it\nwho is it\n", 0, DOCUMENT).shown
     assert (shown.document, shown.expected, shown.seen, shown.ok) == ("old 10.2.35.1", "new", "who it", False)
 
@@ -269,7 +279,7 @@ def titles(results: Iterable[StepResult]) -> list[str]:
 
 def test_a_replay_runs_every_step_and_compares_its_output() -> None:
     lab = fake_lab()
-    lab.nodes[ONE].said["ip a"] = IP_A.replace("docker0:  mtu 1500", "docker0:  mtu 1472")
+    lab.nodes[ONE].said["ip a"] = document.IP_A.replace("docker0:  mtu 1500", "docker0:  mtu 1472")
     results = list(replay(lab))
     assert titles(results) == [item.document for item in steps(DOCUMENT)]
     right = {(result.node, result.command) for result in results if result.ok}

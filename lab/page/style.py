@@ -1,12 +1,12 @@
-"""How the page looks: on a wide screen and on a narrow one, by day and by night. Pure."""
+"""How pages look: on a wide screen and on a narrow one, by day and by night. Pure."""
 
 __all__ = ["STYLE"]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fff; --quiet: #63636b; --line: #8885;
-  --shade: #8881; --bad: #b3151d; --good: #1c7a37; --link: #0b57b0; }
+  --shade: #8881; --bad: #b3151d; --good: #1c7a37; --warn: #8a5a00; --link: #0b57b0; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e6e8; --paper: #17181a; --quiet: #a0a0a8;
-  --bad: #ff7b74; --good: #6ccf86; --link: #8ab8ff; } }
+  --bad: #ff7b74; --good: #6ccf86; --warn: #e8b44c; --link: #8ab8ff; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em;
   color: var(--ink); background: var(--paper); overflow-wrap: break-word; }
 h1 { font-size: 1.6em; margin: 0; }
@@ -19,6 +19,11 @@ td, th { text-align: left; vertical-align: top; padding: .25em 1em .25em 0; }
 th { border-bottom: 1px solid var(--quiet); font-weight: 600; }
 td { border-bottom: 1px solid var(--line); white-space: pre-wrap; overflow-wrap: normal; }
 td:last-child { overflow-wrap: anywhere; }
+nav { display: flex; flex-wrap: wrap; gap: .2em 1.2em; margin: .8em 0; }
+.skip { position: absolute; left: -999em; }
+.skip:focus { left: 1em; top: .3em; background: var(--paper); padding: .3em; }
+:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+.wide { overflow-x: auto; }
 pre { overflow: auto; max-height: 40em; padding: .6em; background: var(--shade); font-size: 12.5px;
   overflow-wrap: normal; }
 details { padding: .1em 0; }

@@ -1,8 +1,9 @@
 """HTML, in which every text is escaped: what is not made here is text. Pure."""
 
 import html
+from collections.abc import Callable
 
-__all__ = ["Markup", "document", "element"]
+__all__ = ["Markup", "Writer", "document", "element"]
 
 
 class Markup(str):
@@ -25,16 +26,37 @@ def element(name: str, *children: str, **attributes: str) -> Markup:
 
 
 BLOCKS = frozenset(
-    {"details", "dl", "h1", "h2", "h3", "html", "li", "p", "pre", "section", "table", "tr", "ul"}
-)
+    {
+        "details", "dl", "h1", "h2", "h3", "header", "html", "li", "main", "nav", "p", "pre", "section",
+        "table", "tbody", "thead", "tr", "ul",
+    }
+)  # fmt: skip
 """Elements with a line of their own in the source."""
+
+
+class Writer:
+    """Makes elements in whose texts something is hidden, so that no page can forget to hide it.
+
+    Attributes are the page's own words, and are left alone.
+    """
+
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
+
+    def __call__(self, name: str, *children: str, **attributes: str) -> Markup:
+        """Make one."""
+        return element(name, *map(self.text, children), **attributes)
+
+    def text(self, child: str) -> str:
+        """A text without what is to be hidden."""
+        return child if isinstance(child, Markup) else self._hide(child)
 
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """For the browser: should anything of a log slip into the page as HTML, it loads and runs nothing either."""
 
 
-def document(title: str, style: str, *children: str) -> Markup:
+def document(title: str, style: str, *children: str, lang: str = "en") -> Markup:
     """A whole page, which loads nothing from anywhere."""
     head = [
         Markup('<meta charset="utf-8">'),
@@ -43,5 +65,5 @@ def document(title: str, style: str, *children: str) -> Markup:
         element("title", title),
         element("style", Markup(style)),
     ]
-    whole = element("html", element("head", *head), element("body", *children), lang="en")
+    whole = element("html", element("head", *head), element("body", *children), lang=lang)
     return Markup(f"<!DOCTYPE html>\n{whole}")

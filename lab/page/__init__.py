@@ -1,0 +1,1 @@
+"""Pages for a browser: one file each, which loads nothing and in which every text is escaped."""
