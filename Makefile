@@ -6,6 +6,8 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 # What .venv/ is for: lab, or test, which has all.
 USE ?= test
+# Options of `lab up` for lab-up, such as UP="--events FILE".
+UP ?=
 # Tests mostly wait, for machines to boot say, so three times the cores is a good number of workers.
 WORKERS ?= $(shell expr 3 \* $$(nproc))
 # Those that need no engine compute, and each worker begins by collecting all of them.
@@ -19,7 +21,7 @@ setup:  ## Make .venv/ with lab, flanneld and mk-docker-opts.sh in its bin/; USE
 
 lab-up:  ## Bring up the tutorial's cluster and prove it: engine, images, nodes, pods, logins
 	@tools/setup lab
-	@$(BIN)/lab up
+	@$(BIN)/lab up $(UP)
 
 lab-test: setup  ## Run lint, types, unit tests, and a sample of those that need an engine: a few minutes
 	@$(BIN)/lab images build

@@ -9,22 +9,19 @@ from lab import spec
 from lab.cli import complete
 from lab.cli.common import default_lab, lab_name
 from lab.cluster import Lab
-from lab.deadlines import PACKET
 from lab.engine import Engine
 from lab.errors import Unfit
 from lab.graph.describe import described
 from lab.graph.model import Graph
 from lab.graph.svg import svg
 from lab.graph.text import dot, mermaid
-from lab.observe import Topic, observe
+from lab.topology import graph_of
 
 __all__ = ["COMMANDS"]
 
 FORMATS: Mapping[str, Callable[[Graph], str]] = {"svg": svg, "mermaid": mermaid, "dot": dot}
 
 SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
-
-TOPICS = frozenset({Topic.SERVICES, Topic.SUBNET_ENV, Topic.PODS})
 
 
 @click.command()
@@ -57,9 +54,7 @@ def graph(kind: str | None, output: Path | None, file: Path | None, name: str) -
     if file is not None:
         found = described(spec.load_file(file, default_name=default_lab()))
     else:
-        lab = Lab.get(Engine.connect(), name)
-        topics = TOPICS | ({Topic.LEASES} if lab.spec.running("etcd") else set())
-        found = described(lab.spec, observe(lab, topics, within=PACKET.seconds))
+        found = graph_of(Lab.get(Engine.connect(), name))
     text = FORMATS[kind or SUFFIXES.get(output.suffix if output else "", "svg")](found)
     if output is None or str(output) == "-":
         click.echo(text, nl=False)

@@ -60,6 +60,10 @@ VERBS: Mapping[str, Verb] = {
     "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
     "ls": Verb("labs", "List the labs."),
     "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
+    "report": Verb(
+        "report",
+        "Write a report on a lab as one page: topology, checks, tutorial, timings, soak, bundles, benchmark.",
+    ),
     "restart": Verb(
         "restarts", "Restart machines, and wait until their services and pods run and every check holds."
     ),
