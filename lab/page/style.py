@@ -41,7 +41,7 @@ summary code { font-size: .85em; }
   th { display: none; }
   table, tbody, tr, td { display: block; }
   tr { border-bottom: 1px solid var(--line); padding: .4em 0; }
-  td { border: 0; padding: 0; }
+  td { border: 0; padding: 0; overflow-wrap: anywhere; }
   td[data-of]:not([data-of=""])::before { content: attr(data-of) ": "; color: var(--quiet); }
   td:empty { display: none; }
   summary code { display: none; }

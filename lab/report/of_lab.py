@@ -14,7 +14,11 @@ from lab.tutorial.step import StepResult
 
 __all__ = ["checks", "topology", "tutorial"]
 
-MARKS = {Kind.PASS: ("✓ holds", "good"), Kind.FAIL: ("✗ failed", "bad"), Kind.UNKNOWN: ("? unknown", "bad")}
+MARKS = {
+    Kind.PASS: ("✓ holds", "good number"),
+    Kind.FAIL: ("✗ failed", "bad number"),
+    Kind.UNKNOWN: ("? unknown", "bad number"),
+}
 
 
 def topology(write: Writer, graph: Graph | Absent) -> Iterator[Markup]:

@@ -6,6 +6,8 @@ REPORT_STYLE = """
 .verdicts { list-style: none; padding: 0; }
 .verdicts li { margin: .3em 0; }
 .verdicts .sign { font-weight: 600; }
+.verdicts .good { color: var(--good); }
+.verdicts .bad { color: var(--bad); }
 .absent { border-left: 4px solid var(--line); padding-left: 1em; }
 .bars td:last-child { width: 45%; }
 .bar { background: var(--shade); height: 1em; border-radius: 3px; overflow: hidden; min-width: 6em; }
