@@ -7,7 +7,7 @@ from lab.bundle.redact import MARK
 from lab.page.markup import Markup, Writer, document
 from lab.page.parts import contents, table
 from lab.page.style import STYLE
-from lab.tutorial.step import Agreement, Shown, StepResult
+from lab.tutorial.step import ABSENT, Agreement, Shown, StepResult
 from lab.tutorial.words import Language, Words
 
 __all__ = ["SIGNS", "STEPS_STYLE", "TITLES", "counted", "page", "step"]
@@ -19,6 +19,8 @@ STEPS_STYLE = """
 .pair h4 { margin: .5em 0 .2em; font-size: .9em; color: var(--quiet); font-weight: 600; }
 .pair pre { margin: .2em 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 28em; }
 .sign { display: inline-block; width: 1.6em; color: var(--quiet); user-select: none; }
+.pair pre > span { display: block; padding-left: 1.6em; min-height: 1.5em; }
+.pair pre .sign { float: left; margin-left: -1.6em; }
 .same { color: var(--good); }
 .normalised { color: var(--link); }
 .different { color: var(--warn); }
@@ -85,6 +87,7 @@ HEADER = (
     Words("Seen", "所见"),
     Words("Why", "原因"),
 )
+NO_SUCH_LINE = Words(ABSENT, "没有这一行")
 SECTIONS, SKIP = Words("Sections", "章节"), Words("To the steps", "跳到步骤")
 SECTION = Words("Section {section}", "第 {section} 节")
 
@@ -200,13 +203,14 @@ def _printed(
         yield write("pre", *_lines(result.shows, marks, write, language), tabindex="0")
         return
     yield write("h4", PRINTS_NOTHING.of(language))
-    rows = [write("li", f"{item.what.of(language)}: ", write("code", item.document)) for item in result.shown]
+    rows = [
+        write("li", f"{item.what.of(language)}: ", write("code", _value(item.document, language)))
+        for item in result.shown
+    ]
     yield write("ul", *rows)
 
 
-def _lines(
-    text: str, marks: Mapping[int, Agreement], write: Writer, language: Language
-) -> Iterator[Markup | str]:
+def _lines(text: str, marks: Mapping[int, Agreement], write: Writer, language: Language) -> Iterator[Markup]:
     """Each with its sign. What is hidden is hidden before lines are told apart: a secret may have several."""
     hidden = write.text(text.rstrip("\n")).split("\n")
     for number, line in enumerate(hidden):
@@ -216,15 +220,16 @@ def _lines(
         else:
             sign = write("span", SIGNS[mark], class_="sign", title=TITLES[mark].of(language))
             yield write("span", sign, line, class_=CLASSES[mark])
-        yield "\n"
+
+
+def _value(text: str, language: Language) -> str:
+    return NO_SUCH_LINE.of(language) if text == ABSENT else text
 
 
 def _row(item: Shown, write: Writer, language: Language) -> Sequence[str]:
     return [
         _badge(item.agreement, write, language),
         item.what.of(language),
-        item.document,
-        item.expected,
-        item.seen,
+        *(_value(it, language) for it in (item.document, item.expected, item.seen)),
         item.why.of(language),
     ]
