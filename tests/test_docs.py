@@ -1,16 +1,14 @@
-"""The documentation's tables that are made from the code."""
+"""The documentation: tables that are made from the code, links, and the width of prose."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.docs import PAGES, TABLES, written
 
-ROOT = Path(__file__).parent.parent
-ENGLISH = [
-    page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if not page.name.endswith(".zh.md")
-]
+ENGLISH = [page for page in pages.PAGES if not page.name.endswith(".zh.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -38,3 +36,44 @@ def prose(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", ENGLISH, ids=lambda page: page.name)
 def test_no_line_of_prose_is_longer_than_an_editor_shows(page):
     assert [line for line in prose(page) if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(pages.ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page):
+    found = {link.target: pages.problem(link) for link in pages.links(page)}
+    assert {target: problem for target, problem in found.items() if problem} == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("docs/lab.md#the-lab-file", None),
+        ("#before-you-run-it", None),
+        ("https://example.org/page#place", None),
+        ("docs/nowhere.md", "leads to no file"),
+        ("docs/", "leads to a folder"),
+        ("../elsewhere.md", "leads out of the project"),
+        ("docs/trace.md#nowhere", "names a heading that is not there"),
+        ("LICENSE#nowhere", "names a place in a file that is no page"),
+        ("http://example.org", "is no https address"),
+        ("https:/example.org", "is no https address"),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_said(target, problem):
+    found = pages.problem(pages.Link(pages.ROOT / "README.md", target))
+    assert (found is None) == (problem is None)
+    assert (found or "").startswith(problem or "")
+
+
+def test_headings_have_the_anchors_that_github_gives_them(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# `lab up`, and *what* it does\n\n## Errors\n\n## Errors\n\n### Errors\n\n## 从零开始, 两台主机\n"
+    )
+    assert pages.anchors(page) == {
+        "lab-up-and-what-it-does",
+        "errors",
+        "errors-1",
+        "errors-2",
+        "从零开始-两台主机",
+    }

@@ -10,13 +10,15 @@ from lab.checks.table import table as table_of_checks
 from lab.doctor.table import table as table_of_diagnoses
 from lab.faults.table import table as table_of_faults
 from lab.spec.document import json_schema
-from tests.docs import benchmarks, trace_score
+from tests.docs import benchmarks, decisions, lab_files, trace_score
 
 __all__ = ["LAB_FILE_SCHEMA", "PAGES", "TABLES", "schema_text", "written"]
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "checks": table_of_checks,
+    "decisions": decisions.table,
     "diagnoses": table_of_diagnoses,
+    "examples": lab_files.table,
     "faults": table_of_faults,
     "flags": table_of_flags,
     "machine": benchmarks.machine,
@@ -27,7 +29,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
 """The text between the lines `<!-- NAME: made by make docs -->` and `<!-- end of NAME -->` of a page."""
 
 DOCS: Final = Path(__file__).parent.parent.parent / "docs"
-PAGES: Final = sorted(DOCS.glob("*.md"))
+PAGES: Final = sorted([*DOCS.glob("**/*.md"), *DOCS.parent.glob("examples/*.md")])
 LAB_FILE_SCHEMA: Final = DOCS / "lab-file.schema.json"
 
 
