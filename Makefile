@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test test-all lab-down engine-stop check search fix docs soak kills trace-score bench lock
+.PHONY: help setup lab-up lab-test test-all lab-down engine-stop check search fix docs site soak kills trace-score bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -48,6 +48,9 @@ fix: setup  ## Let ruff correct what it can
 
 docs: setup  ## Write the tables of docs/ that are made from the code and from measurements
 	@$(BIN)/python -m tests.docs
+
+site: setup  ## Build the pages as a site, in build/site/: with SITE_URL=... and REPOSITORY_URL=... in it
+	@$(BIN)/python -m tests.site
 
 soak: setup  ## Search for bugs in our own daemon: SOAK=10m each with udp, vxlan, host-gw, one and three etcds
 	@$(BIN)/lab images build
