@@ -49,7 +49,8 @@ async def live_events(feed: Feed) -> AsyncIterator[str]:
                     line = changes[-1]["number"]
                     yield _event("changes", {"schemaVersion": 1, "events": changes})
             if (error := feed.error) is not None:
-                yield _event("defect", {"schemaVersion": 1, "error": f"{type(error).__name__}: {error}"})
+                words = f"{type(error).__name__}: {error}"
+                yield _event("defect", {"schemaVersion": 1, "error": words, "hint": None, "notes": []})
                 return
             try:
                 await asyncio.wait_for(news.wait(), BEAT)

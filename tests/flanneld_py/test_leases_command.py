@@ -10,6 +10,7 @@ from flanneld_py.options import Options
 from flanneld_py.registry import AccessRefused, Snapshot
 from tests.flanneld_py.made import addresses, attrs, subnet
 from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
+from tests.schemas import problems
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def test_json_has_everything(etcds, capsys):
     both = LeaseAttrs(addresses("192.168.199.52", "fd00:50::11"), "host-gw")
     revision = etcds[""].put(subnet("10.5.4.0/24", "2001:cafe:42:16::/64"), both)
     assert leases.run(Options(json=True)) == 0
-    assert json.loads(capsys.readouterr().out) == [
+    found = json.loads(capsys.readouterr().out)
+    assert problems("flanneld-leases", found) == []
+    assert found == [
         {
             "network": "",
             "subnet": "10.5.4.0/24",
@@ -55,6 +58,16 @@ def test_json_has_everything(etcds, capsys):
             "revision": revision,
         }
     ]
+
+
+def test_json_of_a_reservation_and_of_a_backend_with_data_follows_the_schema(etcds, capsys):
+    mac = {"VNI": 1, "VtepMAC": "52:08:1a:2b:3c:4d"}
+    etcds[""].put(subnet("10.2.35.0/24"), LeaseAttrs(addresses("192.168.199.52"), "vxlan", mac), ttl=math.inf)
+    etcds[""].put(subnet("10.2.52.0/24"), attrs("192.168.199.53"))
+    leases.run(Options(json=True))
+    found = json.loads(capsys.readouterr().out)
+    assert [(held["reservation"], held["backend_data"]) for held in found] == [(True, mac), (False, None)]
+    assert problems("flanneld-leases", found) == []
 
 
 def test_of_several_networks_each_lease_names_its_own(etcds, capsys):

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from lab.cli.common import as_text
@@ -24,6 +26,19 @@ ONE, TWO = MINIONS
 MASTER = "centos-master"
 GUARD = Guard("secret", 7080)
 NOTHING: Mapping[str, str] = {}
+
+SERVED: Mapping[str, str] = {
+    "/api/state": "serve-state",
+    "/api/events": "serve-events",
+    "/api/live": "serve-events",
+    "/api/catalogue": "faults",
+    "/api/logs/{node}/{unit}": "serve-logs",
+    "/api/faults/start": "fault-started",
+    "/api/faults/stop": "faults-ended",
+    "/api/faults/clear": "faults-ended",
+    "/api/trace": "trace",
+}
+"""Which schema what a route answers follows; of `/api/live` it is what there is besides the state."""
 
 
 def watched(*, clock: float = 100.0, broken: Sequence[str] = (), **changes: Any) -> Mapping[str, Watched]:
@@ -195,6 +210,13 @@ class Served:
         self.feed = Feed(self.looks, Seen(AT, "tutorial"), every=0.01, linger=0.0)
         self.app = application(self.feed, self.acts, GUARD, Changing())
         self.client = Client(self.app)
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """What is served, behind the guard."""
+        inner = self.app._app  # type: ignore[attr-defined]
+        assert isinstance(inner, Starlette)
+        return inner.routes
 
     def live(self, count: int) -> list[tuple[str, Any]]:
         """The first events of `/api/live`; then the page goes away."""

@@ -40,6 +40,7 @@ from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.doctor_cases import case
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, pretended_world
+from tests.lab.served import SERVED
 from tests.lab.test_trace import nothing_after
 from tests.schemas import SCHEMAS, problems
 
@@ -76,6 +77,12 @@ VERBS = {
     "images rm": {"removed"},
 }
 
+OF_SERVE = {*SERVED.values(), "serve-error"}
+"""Those of `lab serve`, tried in tests/lab/test_web_documents.py."""
+OF_FLANNELD = {"flanneld-leases"}
+"""Those of the daemon's own, with its keys, tried in tests/flanneld_py/test_leases_command.py."""
+OF_THE_LAB = [name for name in SCHEMAS if name.removesuffix(".json") not in OF_FLANNELD]
+
 
 def verbs_with_json(group: click.Group, before: str = "") -> Iterator[str]:
     context = click.Context(group)
@@ -88,14 +95,16 @@ def verbs_with_json(group: click.Group, before: str = "") -> Iterator[str]:
             yield f"{before}{name}"
 
 
-def test_every_verb_that_reports_has_a_schema_and_every_schema_a_verb() -> None:
+def test_every_verb_that_reports_has_a_schema_and_every_schema_a_verb_or_a_request() -> None:
     assert set(verbs_with_json(cli)) == set(VERBS)
-    assert {f"{name}.json" for names in VERBS.values() for name in names} == set(SCHEMAS)
-    page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
-    assert [name for name in SCHEMAS if f"(schemas/{name})" not in page] == []
+    of_verbs = {name for names in VERBS.values() for name in names}
+    assert {f"{name}.json" for name in {*of_verbs, *OF_SERVE, *OF_FLANNELD}} == set(SCHEMAS)
+    for names, page in ((of_verbs, "lab.md"), (OF_SERVE, "serve.md"), (OF_FLANNELD, "flanneld.md")):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert [name for name in names if f"(schemas/{name}.json)" not in text] == []
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", OF_THE_LAB)
 def test_a_schema_is_one_and_leaves_no_key_out(name: str) -> None:
     schema = SCHEMAS[name]
     Draft202012Validator.check_schema(schema)
@@ -105,7 +114,7 @@ def test_a_schema_is_one_and_leaves_no_key_out(name: str) -> None:
     assert schema["properties"]["schemaVersion"] == {"const": 1}
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", OF_THE_LAB)
 def test_every_key_is_camel_case(name: str) -> None:
     keys = set(re.findall(r'"properties": (\{.*)', json.dumps(SCHEMAS[name])))
     assert keys
@@ -202,7 +211,8 @@ def test_a_document_follows_its_schema(name: str, make: Callable[[], Any]) -> No
 
 def test_a_document_is_tried_for_every_schema() -> None:
     tried = {f"{name}.json" for name, _ in DOCUMENTS.values()}
-    assert tried | {f"{name}.json" for name in test_fault_status.DOCUMENTS} == set(SCHEMAS)
+    elsewhere = {*test_fault_status.DOCUMENTS, *OF_SERVE, *OF_FLANNELD}
+    assert tried | {f"{name}.json" for name in elsewhere} == set(SCHEMAS)
 
 
 def test_a_document_with_a_key_of_another_name_is_noticed() -> None:
