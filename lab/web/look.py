@@ -65,8 +65,11 @@ def document(seen: Seen) -> Mapping[str, object]:
 class Looker:
     """Remembers what is asked for now and then. One look at a time."""
 
-    def __init__(self, name: str, find: Callable[[], Lab]) -> None:
+    def __init__(
+        self, name: str, find: Callable[[], Lab], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._find = find
+        self._clock = clock
         self._last = Seen(datetime.now(UTC), name)
         self._watching = Watching()
         self._asked = self._faults_asked = self._probed = float("-inf")
@@ -100,7 +103,7 @@ class Looker:
         self._watching.end()
 
     def _look(self, lab: Lab) -> Seen:
-        now, last = time.monotonic(), self._last
+        now, last = self._clock(), self._last
         if self._is_expired.is_set():
             self._is_expired.clear()
             self._asked = self._faults_asked = float("-inf")
