@@ -22,6 +22,7 @@ from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
 from lab.spec.source import content
 from lab.trace import inside as trace
+from lab.web import inside as web
 
 __all__ = ["DAEMON", "SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
 
@@ -51,7 +52,7 @@ def node_files(
     """
     credentials = credentials or Credentials()
     files = {**program_files(), **faults.program_files(), **impairment.program_files()}
-    files |= {**trace.program_files(), **capture.program_files()}
+    files |= {**trace.program_files(), **capture.program_files(), **web.program_files()}
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     files |= {**etcd_files(spec, node, credentials), **impaired_files(spec, node)}

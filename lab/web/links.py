@@ -6,7 +6,7 @@ machine itself. Keys of probes: `overlay NODE`, `segment SEGMENT NODE`, `pod POD
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
 from lab.observe.model import Observation, known
@@ -42,19 +42,19 @@ def places(seen: Observation, pods: Sequence[RunningPod]) -> Mapping[str, Place]
         if address is not None:
             found[node.name] = Place(node.name, str(address), own[0].infra_pid)
         elif gateway := _gateway(seen, node.name, family):
-            found[node.name] = Place(node.name, gateway, 0)
+            found[node.name] = Place(node.name, str(gateway.ip), 0)
     return found
 
 
-def _gateway(seen: Observation, node: str, family: int) -> str:
-    """docker0's address: that of the lease, as subnet.env has it; "" where that tells none."""
+def _gateway(seen: Observation, node: str, family: int) -> IPv4Interface | IPv6Interface | None:
+    """docker0's address: that of the lease, as subnet.env has it; None where that tells none."""
     file = known(seen.nodes[node].subnet_env) if node in seen.nodes else None
     told = parse_environment(file.text or "") if file is not None else {}
     subnet = told.get("FLANNEL_SUBNET" if family == 4 else "FLANNEL_IPV6_SUBNET", "")
     try:
-        return str(ip_interface(subnet).ip)
+        return ip_interface(subnet)
     except ValueError:  # anybody on the machine can write the file
-        return ""
+        return None
 
 
 def questions(seen: Observation, pods: Sequence[RunningPod], node: NodeSpec) -> Mapping[str, Any]:
@@ -73,7 +73,17 @@ def questions(seen: Observation, pods: Sequence[RunningPod], node: NodeSpec) -> 
         if pod.node == node.name and pod.status == "Running" and own_address is not None:
             wanted[f"pod {pod.name}"] = {"pid": 0, "to": str(own_address), "source": ""}
     counted = {pod.name: pod.infra_pid for pod in pods if pod.node == node.name and pod.infra_pid}
-    return {"pods": counted, "pings": wanted}
+    return {"pods": counted, "peers": _peers(seen, node), "pings": wanted}
+
+
+def _peers(seen: Observation, node: NodeSpec) -> Mapping[str, Sequence[str]]:
+    """The subnets of the other nodes of the overlay, as their subnet.env has them."""
+    others = [other.name for other in seen.spec.overlay if other.name != node.name]
+    found = {
+        name: [gateway for family in (4, 6) if (gateway := _gateway(seen, name, family))] for name in others
+    }
+    every = {name: [str(it.network) for it in of_node] for name, of_node in found.items() if of_node}
+    return every if node in seen.spec.overlay else {}
 
 
 def _neighbours(seen: Observation, node: NodeSpec) -> Iterator[tuple[str, str, str]]:
@@ -132,7 +142,7 @@ def _words(answers: Mapping[str, Answer | None]) -> str:
 
 
 def _overlay(seen: Seen, observation: Observation) -> Iterator[Link]:
-    names = [node.name for node in observation.spec.overlay]
+    names, between = [node.name for node in observation.spec.overlay], seen.between()
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
             asked = {
@@ -141,8 +151,11 @@ def _overlay(seen: Seen, observation: Observation) -> Iterator[Link]:
                 if observation.is_led(here, there)
             }
             if asked:
-                told = list(asked.values())
-                yield Link("overlay", one, other, _state(told), _words(asked), _slowest(told), _oldest(told))
+                told, rate = list(asked.values()), between.get((one, other))
+                if rate is None and (there := between.get((other, one))) is not None:
+                    rate = there.seen_from_there
+                age = _oldest(told)
+                yield Link("overlay", one, other, _state(told), _words(asked), _slowest(told), age, rate)
 
 
 def _segments(

@@ -36,6 +36,8 @@ class Watched:
     devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Bytes received and sent since a device was made."""
     pods: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    peers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Bytes that its pods have received from those of each other machine, and sent to them."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """By the key of the request: see `lab.web.links`."""
     faults: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ def watched_of(said: Mapping[str, Any]) -> Watched:
             clock=float(said["clock"]),
             devices={name: (int(got), int(sent)) for name, (got, sent) in said["devices"].items()},
             pods={name: (int(got), int(sent)) for name, (got, sent) in said["pods"].items()},
+            peers={name: (int(got), int(sent)) for name, (got, sent) in said["peers"].items()},
             answers={key: Answer(it["ms"], it["age"], it["error"]) for key, it in said["answers"].items()},
             faults=tuple(said["faults"]),
             ready=(int(ready["status"]), str(ready["text"])) if ready else None,
@@ -71,6 +74,11 @@ class Rate:
     def both(self) -> float:
         """In either direction."""
         return self.received + self.sent
+
+    @property
+    def seen_from_there(self) -> "Rate":
+        """The same of the other end."""
+        return Rate(self.sent, self.received)
 
 
 def rates(
@@ -107,7 +115,7 @@ class Link:
     age: float | None = None
     """Seconds since the older of the probes was sent."""
     rate: Rate | None = None
-    """Of the device that it is; None where none stands for it alone."""
+    """Of the device that it is; of the overlay, what pods of both ends exchange. None where nobody knows."""
 
     @property
     def id(self) -> str:
@@ -137,6 +145,15 @@ class Seen:
     """Those seen last, also of machines that do not tell any more."""
     problem: str = ""
     """Why nothing newer is known, where that is so: the lab is gone, or the engine does not answer."""
+
+    def between(self) -> Mapping[tuple[str, str], Rate]:
+        """By two machines: what the first one's pods exchange with the second one's."""
+        return {
+            (name, peer): rate
+            for name, now in self.watched.items()
+            if (old := self.before.get(name)) is not None
+            for peer, rate in rates(old.peers, now.peers, now.clock - old.clock).items()
+        }
 
     def rates(self) -> Iterator[tuple[str, Mapping[str, Rate], Mapping[str, Rate]]]:
         """By node: of its devices, and of its pods."""

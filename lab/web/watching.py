@@ -10,12 +10,11 @@ from contextlib import suppress
 from lab import threads
 from lab.deadlines import LOOK
 from lab.errors import LabError
-from lab.inside import program
 from lab.observe import Observation
 from lab.pods import RunningPod
 from lab.protocols import Conversation, LabAccess
 from lab.spec import NodeSpec
-from lab.web import inside
+from lab.web.inside import command
 from lab.web.links import questions
 from lab.web.model import Watched, watched_of
 
@@ -52,7 +51,7 @@ class Watching:
     def _of(self, lab: LabAccess, node: str, asked: Mapping[str, object]) -> Watched:
         talk = self._talks.get(node)
         if talk is None:
-            talk = self._talks[node] = lab.node(node).converse(program(inside, "watch"))
+            talk = self._talks[node] = lab.node(node).converse(command())
         talk.say(json.dumps(asked))
         while True:
             text = talk.hear(LOOK.seconds)

@@ -54,6 +54,7 @@ def watched(*, clock: float = 100.0, broken: Sequence[str] = (), **changes: Any)
             clock=clock,
             devices={"eth0": (int(clock) * 1000, int(clock) * 500)},
             pods={"mysql01": (int(clock) * 10, 0)} if name == ONE else {},
+            peers={peer: (int(clock) * 30, int(clock) * 20) for peer in MINIONS if MASTER != name != peer},
             answers={key: lost if key in broken else Answer(0.4, 1.0) for key in of_node},
             **changes,
         )

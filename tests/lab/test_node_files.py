@@ -11,6 +11,7 @@ from lab.node.etcd import etcd_conf
 from lab.node.files import SPEC_FILE, daemon_files, node_files, sysconfig
 from lab.node.inside import program_files
 from lab.trace import inside as trace
+from lab.web import inside as web
 
 MINION = spec.tutorial().minions[0]
 (MASTER,) = spec.tutorial().running("etcd")
@@ -64,7 +65,7 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
     programs = {*program_files(), *faults.program_files(), *impairment.program_files()}
-    programs |= trace.program_files().keys() | capture.program_files().keys()
+    programs |= {*trace.program_files(), *capture.program_files(), *web.program_files()}
     of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *programs}
     assert node_files(lab, MASTER, "amd64").keys() == of_master
 

@@ -10,20 +10,20 @@ from typing import Any, cast
 import pytest
 
 from lab.errors import LabError, Unfit
-from lab.inside import program
 from lab.protocols import LabAccess
 from lab.render import trace as rendered
 from lab.spec import Flanneld, Program
 from lab.trace.asked import Asked
-from lab.web import actions, inside
+from lab.web import actions
 from lab.web.actions import Actions
+from lab.web.inside import command, program_files
 from lab.web.inside.watch import checksum
 from lab.web.look import Looker, first
 from lab.web.watching import Watching
 from tests.lab.examples import SPEC, fake_lab, observation
 from tests.lab.served import MASTER, ONE, TWO, seen
 
-TOLD = {"clock": 1.0, "devices": {"eth0": [1, 2]}, "pods": {}, "answers": {}, "faults": []}
+TOLD = {"clock": 1.0, "devices": {"eth0": [1, 2]}, "pods": {}, "peers": {}, "answers": {}, "faults": []}
 
 
 @dataclass
@@ -120,15 +120,25 @@ def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one():
     assert found[ONE].clock == 1.0
 
 
-def test_the_program_counts_bytes_and_ends_with_its_input():
-    asked = {"number": 3, "probe": False, "ready": "", "pods": {"gone": 2**22 + 1}, "pings": {}}
-    argv = [sys.executable, *program(inside, "watch")[1:]]
+def test_the_program_counts_bytes_and_ends_with_its_input(tmp_path):
+    """From the archive that machines have."""
+    ((path, file),) = program_files().items()
+    (tmp_path / "watch.pyz").write_bytes(file.data)
+    assert command()[-1] == path
+    asked = {"number": 3, "probe": False, "ready": "", "pods": {"gone": 2**22 + 1}, "peers": {}, "pings": {}}
+    argv = [sys.executable, *command()[1:-1], str(tmp_path / "watch.pyz")]
     done = subprocess.run(
         argv, input=f"{json.dumps(asked)}\n", capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
-    assert (told["number"], told["pods"], told["answers"], told["ready"]) == (3, {}, {}, None)
+    assert (told["number"], told["pods"], told["peers"], told["answers"], told["ready"]) == (
+        3,
+        {},
+        {},
+        {},
+        None,
+    )
     assert len(told["devices"]["lo"]) == 2
 
 

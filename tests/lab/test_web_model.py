@@ -106,6 +106,22 @@ def test_a_rate_is_of_the_device_over_the_machines_own_clock():
     assert rates({"a": (1, 1)}, {"a": (2, 2)}, 0.0) == {}
 
 
+def test_a_link_of_the_overlay_has_what_pods_of_both_ends_exchange():
+    assert link(seen(), f"overlay {ONE} {TWO}").rate == Rate(30.0, 20.0)
+    without = {name: it for name, it in watched(clock=102.0).items() if name != ONE}
+    assert link(seen(watched=without), f"overlay {ONE} {TWO}").rate == Rate(20.0, 30.0)
+    assert link(seen(watched={}), f"overlay {ONE} {TWO}").rate is None
+
+
+def test_a_machine_counts_what_its_pods_exchange_with_the_subnets_of_the_others():
+    master, one, _ = observation().spec.nodes
+    assert questions(observation(), (), one)["peers"] == {TWO: ["10.2.52.0/24"]}
+    assert questions(observation(), (), master)["peers"] == {}
+    both = File("FLANNEL_SUBNET=10.2.52.1/24\nFLANNEL_IPV6_SUBNET=2001:cafe:42:7::1/64\n")
+    dual = changed(observation(), TWO, subnet_env=both)
+    assert questions(dual, (), one)["peers"] == {TWO: ["10.2.52.0/24", "2001:cafe:42:7::/64"]}
+
+
 def test_an_answer_that_cannot_be_read_is_told():
     with pytest.raises(LabError, match="the program that counts bytes answered with"):
         watched_of({"clock": 1})

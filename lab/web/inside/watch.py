@@ -2,9 +2,10 @@
 
 One process that stays: a command for each number and each second would keep a small machine busy. It reads
 and writes lines of JSON:
-    <- {"number": N, "probe": BOOL, "ready": URL, "pods": {POD: PID},
+    <- {"number": N, "probe": BOOL, "ready": URL, "pods": {POD: PID}, "peers": {NODE: [SUBNET]},
         "pings": {KEY: {"pid": PID, "to": ADDRESS, "source": ADDRESS}}}
     -> {"number": N, "clock": SECONDS, "devices": {NAME: [RECEIVED, SENT]}, "pods": {POD: [RECEIVED, SENT]},
+        "peers": {NODE: [RECEIVED, SENT]},
         "answers": {KEY: {"ms": N or null, "age": SECONDS, "error": WORDS}}, "faults": [ID],
         "ready": {"status": N, "text": TEXT} or null}
 A PID of 0 is this machine's own network namespace. With `probe` echo requests are sent; what became of them
@@ -24,6 +25,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from lab.web.inside.flows import Flows
 
 IDLE = 30.0
 """Seconds without a question after which it ends."""
@@ -194,12 +197,13 @@ def readiness(url: str) -> dict[str, Any]:
         return {"status": 0, "text": str(error)}
 
 
-def look(asked: dict[str, Any], pings: Pings) -> dict[str, Any]:
+def look(asked: dict[str, Any], pings: Pings, flows: Flows) -> dict[str, Any]:
     """Answer one question."""
     pods = {}
     for name, pid in asked["pods"].items():
         with contextlib.suppress(OSError):  # it has ended
             pods[name] = counters(str(pid)).get("eth0", [0, 0])
+    flows.want(asked["peers"])
     faults = sorted(path.stem for path in FAULTS.glob("*.json"))
     answers = pings.told(asked["pings"])
     if asked["probe"]:
@@ -209,18 +213,20 @@ def look(asked: dict[str, Any], pings: Pings) -> dict[str, Any]:
         "clock": time.monotonic(),
         "devices": counters("self"),
         "pods": pods,
+        "peers": flows.told(),
         "answers": answers,
         "faults": faults,
         "ready": readiness(asked["ready"]) if asked["ready"] else None,
     }
 
 
-def main() -> int:
+def main(_arguments: list[str]) -> int:
     """Answer until nobody asks any more."""
-    pings, read, heard = Pings(), b"", time.monotonic()
+    pings, flows, read, heard = Pings(), Flows(), b"", time.monotonic()
     while (left := heard + IDLE - time.monotonic()) > 0:
-        ready: list[Any] = select.select([sys.stdin, *pings.sockets], [], [], left)[0]
+        ready: list[Any] = select.select([sys.stdin, *pings.sockets, *flows.waits_for], [], [], left)[0]
         pings.hear()
+        flows.hear()
         if sys.stdin not in ready:
             continue
         data = os.read(0, 65536)
@@ -229,13 +235,9 @@ def main() -> int:
             line, _, read = read.partition(b"\n")
             if not line.strip():
                 return 0
-            sys.stdout.write(json.dumps(look(json.loads(line), pings)) + "\n")
+            sys.stdout.write(json.dumps(look(json.loads(line), pings, flows)) + "\n")
             sys.stdout.flush()
             heard = time.monotonic()
         if not data:
             return 0
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
