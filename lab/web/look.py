@@ -1,4 +1,4 @@
-"""Asks a lab for what the page shows. Each look asks for what is cheap; the rest every few seconds."""
+"""Asks a lab for what the page shows. Each look asks for what is cheap; the rest when it may have changed."""
 
 import threading
 import time
@@ -27,8 +27,12 @@ NOW_AND_THEN = frozenset({Topic.PODS, Topic.LEASES})
 """What etcd's and Docker's programs tell, which take ten times as long."""
 
 REST = 5.0
-"""Seconds between two looks that ask for those, and at least one for each machine: Docker's program takes a
-tenth of a second of a processor."""
+"""Seconds between two looks that ask for those although nothing shows that they are others, and at least one
+for each machine: Docker's program takes a tenth of a second of a processor."""
+
+AT_ONCE = 5
+"""Machines of a lab that may be asked for those in every look, while they change; of so many more, as many
+times more rarely."""
 
 FAULTS_REST = 5.0, 15.0
 """Seconds after which machines are asked for their faults though nobody has begun or ended one: while there
@@ -77,6 +81,8 @@ class Looker:
         self._is_expired = threading.Event()
         self._marks: object = None
         """What faults depend on, when they were asked for."""
+        self._shown: Mapping[str, tuple[str, ...]] = {}
+        """The marks of each machine before pods and leases were asked for."""
 
     def expire(self) -> None:
         """Have the next look ask for everything, also if one is just under way. In any thread."""
@@ -124,6 +130,12 @@ class Looker:
             fresh = observe(lab, topics, within=LOOK.seconds)
             told = watching.result()
         before = self._told[0] if self._told else {}
+        shown = {**self._shown, **{name: it.marks for name, it in told.items()}}
+        if is_full:  # what came meanwhile may not be in it: then marks differ at the next look
+            self._shown = {**shown, **{name: it.marks for name, it in self._latest().items()}}
+        elif shown != self._shown and now - self._asked >= len(lab.spec.nodes) / AT_ONCE - 0.5:
+            is_full, asked_at, self._shown = True, datetime.now(UTC), shown
+            fresh = observe(lab, topics | NOW_AND_THEN, within=LOOK.seconds)
         self._told.append(told)
         self._asked = now if is_full else self._asked
         self._probed = now if is_probe else self._probed
@@ -149,6 +161,10 @@ class Looker:
             leases_at=asked_at if is_full else last.leases_at,
             pods=_pods(fresh, last.pods) if is_full else last.pods,
         )
+
+    def _latest(self) -> Mapping[str, Watched]:
+        """What machines have told in the look before."""
+        return self._told[-1] if self._told else {}
 
 
 def _with_old(fresh: Observation, old: Observation | None) -> Observation:

@@ -42,6 +42,8 @@ class Watched:
     """By the key of the request: see `lab.web.links`."""
     faults: tuple[str, ...] = ()
     """The faults that were started on it."""
+    marks: tuple[str, ...] = ()
+    """Others when its containers, or what its etcd holds, may have changed."""
     ready: tuple[int, str] | None = None
     """The HTTP status and text of flanneld's /readyz; None without -healthz-port."""
 
@@ -57,6 +59,7 @@ def watched_of(said: Mapping[str, Any]) -> Watched:
             peers={name: (int(got), int(sent)) for name, (got, sent) in said["peers"].items()},
             answers={key: Answer(it["ms"], it["age"], it["error"]) for key, it in said["answers"].items()},
             faults=tuple(said["faults"]),
+            marks=tuple(said["marks"]),
             ready=(int(ready["status"]), str(ready["text"])) if ready else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -40,6 +40,8 @@ class Watching:
         def of(node: NodeSpec) -> tuple[str, Watched | None]:
             ready = lab.spec.readyz_url(node)
             asked = {**questions(seen, pods, node), "number": self._number, "probe": probe, "ready": ready}
+            # The v2 store has its log written twice a second while a key has an end, as leases have.
+            asked["etcd"] = lab.spec.etcd_api == "v3"
             try:
                 return node.name, self._of(lab, node.name, asked)
             except LabError:

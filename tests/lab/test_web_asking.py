@@ -23,7 +23,15 @@ from lab.web.watching import Watching
 from tests.lab.examples import SPEC, fake_lab, observation
 from tests.lab.served import MASTER, ONE, TWO, seen
 
-TOLD = {"clock": 1.0, "devices": {"eth0": [1, 2]}, "pods": {}, "peers": {}, "answers": {}, "faults": []}
+TOLD = {
+    "clock": 1.0,
+    "devices": {"eth0": [1, 2]},
+    "pods": {},
+    "peers": {},
+    "answers": {},
+    "faults": [],
+    "marks": [],
+}
 
 
 @dataclass
@@ -125,7 +133,15 @@ def test_the_program_counts_bytes_and_ends_with_its_input(tmp_path):
     ((path, file),) = program_files().items()
     (tmp_path / "watch.pyz").write_bytes(file.data)
     assert command()[-1] == path
-    asked = {"number": 3, "probe": False, "ready": "", "pods": {"gone": 2**22 + 1}, "peers": {}, "pings": {}}
+    asked = {
+        "number": 3,
+        "probe": False,
+        "ready": "",
+        "etcd": True,
+        "pods": {"gone": 2**22 + 1},
+        "peers": {},
+        "pings": {},
+    }
     argv = [sys.executable, *command()[1:-1], str(tmp_path / "watch.pyz")]
     done = subprocess.run(
         argv, input=f"{json.dumps(asked)}\n", capture_output=True, text=True, check=False, timeout=30

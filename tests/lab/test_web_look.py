@@ -141,6 +141,44 @@ def test_after_five_seconds_everything_is_asked_for_again(page):
     assert again.leases_at > first.leases_at
 
 
+def marked(page: Page, node: str, *marks: str) -> None:
+    page.world.told = {**page.world.told, node: replace(page.world.told[node], marks=marks)}
+
+
+def test_what_shows_that_pods_or_leases_are_others_has_them_asked_for_in_the_same_look(page):
+    first, _ = page.look()
+    marked(page, MASTER, "the log of etcd has grown")
+    page.world.seen = changed(observation(), MASTER, leases=())
+    seen, asked = page.look()
+    assert asked == {"each", "bytes", "everything"}
+    assert seen.observation.leases == ()
+    assert seen.leases_at > first.leases_at
+    assert page.look()[1] == {"each", "probes"}
+
+
+def test_what_changes_while_everything_is_asked_for_has_it_asked_for_once_more(page):
+    page.look()
+    marked(page, ONE, "a container has come")
+    assert "everything" in page.look(after=5.0)[1]
+    assert "everything" in page.look()[1]
+    assert "everything" not in page.look()[1]
+
+
+def test_a_machine_that_does_not_tell_shows_nothing(page):
+    marked(page, ONE, "a container")
+    page.look()
+    page.world.told = {name: it for name, it in page.world.told.items() if name != ONE}
+    assert "everything" not in page.look()[1]
+
+
+def test_a_larger_lab_is_asked_more_rarely_also_while_it_changes(page):
+    page.world.spec = SPEC.model_copy(update={"nodes": SPEC.nodes * 5})
+    page.look()
+    for number, expected in enumerate((False, False, True, False, False, True)):
+        marked(page, ONE, f"container {number}")
+        assert ("everything" in page.look()[1]) == expected, number
+
+
 def test_of_a_larger_lab_as_many_seconds_later_as_it_has_machines(page):
     page.world.spec = MANY
     page.look()

@@ -2,14 +2,17 @@
 
 One process that stays: a command for each number and each second would keep a small machine busy. It reads
 and writes lines of JSON:
-    <- {"number": N, "probe": BOOL, "ready": URL, "pods": {POD: PID}, "peers": {NODE: [SUBNET]},
+    <- {"number": N, "probe": BOOL, "ready": URL, "etcd": BOOL, "pods": {POD: PID}, "peers": {NODE: [SUBNET]},
         "pings": {KEY: {"pid": PID, "to": ADDRESS, "source": ADDRESS}}}
     -> {"number": N, "clock": SECONDS, "devices": {NAME: [RECEIVED, SENT]}, "pods": {POD: [RECEIVED, SENT]},
         "peers": {NODE: [RECEIVED, SENT]},
-        "answers": {KEY: {"ms": N or null, "age": SECONDS, "error": WORDS}}, "faults": [ID],
+        "answers": {KEY: {"ms": N or null, "age": SECONDS, "error": WORDS}}, "faults": [ID], "marks": [TEXT],
         "ready": {"status": N, "text": TEXT} or null}
 A PID of 0 is this machine's own network namespace. With `probe` echo requests are sent; what became of them
 is told when it is decided. An empty line, the end of input, or half a minute without a question ends it.
+
+Marks are any texts that become others when a container has come, started, ended or gone here, and, with
+`etcd`, when this machine's etcd has written: then it is worth asking Docker and etcd.
 """
 
 import contextlib
@@ -47,6 +50,14 @@ ECHO, ECHO_REPLY, ECHO6, ECHO_REPLY6 = 8, 0, 128, 129
 """Types of RFC 792 and RFC 4443."""
 
 FAULTS = Path("/var/lib/overlay-lab/faults")
+
+RUNNING = Path("/run/docker/runtime-runc/moby")
+"""Has a folder for each container that runs."""
+
+CONTAINERS = Path("/var/lib/docker/containers")
+"""Has one for each."""
+
+ETCD = Path("/var/lib/etcd")
 
 
 def counters(pid: str) -> dict[str, list[int]]:
@@ -197,6 +208,16 @@ def readiness(url: str) -> dict[str, Any]:
         return {"status": 0, "text": str(error)}
 
 
+def marks(*, etcd: bool) -> list[str]:
+    """What changes with the containers of this machine, and with what its etcd holds."""
+    found = sorted(str(path) for path in CONTAINERS.glob("*"))
+    changing = sorted((*RUNNING.glob("*"), *(ETCD.glob("*/member/wal/*.wal") if etcd else ())))
+    for path in changing:
+        with contextlib.suppress(OSError):  # it has just gone
+            found.append(f"{path} {path.stat().st_mtime_ns}")
+    return found
+
+
 def look(asked: dict[str, Any], pings: Pings, flows: Flows) -> dict[str, Any]:
     """Answer one question."""
     pods = {}
@@ -216,6 +237,7 @@ def look(asked: dict[str, Any], pings: Pings, flows: Flows) -> dict[str, Any]:
         "peers": flows.told(),
         "answers": answers,
         "faults": faults,
+        "marks": marks(etcd=asked["etcd"]),
         "ready": readiness(asked["ready"]) if asked["ready"] else None,
     }
 
