@@ -63,6 +63,23 @@ def wait_for(page: Any, place: str, words: str) -> None:
     page.locator(place).filter(has_text=words).first.wait_for()
 
 
+def see_a_part_of_the_time(page: Any) -> None:
+    """Drag over the marks, which are at the end, and over where there are none; and back to the whole."""
+    picture = page.locator("#event-picture svg")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    for begin, end, has_lines in ((0.5, 1.0, True), (0.02, 0.4, False)):
+        page.mouse.move(box["x"] + begin * box["width"], box["y"] + 10)
+        page.mouse.down()
+        page.mouse.move(box["x"] + end * box["width"] - 1, box["y"] + 12, steps=4)
+        page.mouse.up()
+        page.locator("#events-table tr").first.wait_for(state="visible" if has_lines else "detached")
+        assert page.get_by_role("button", name="Whole span").is_visible()
+        page.get_by_role("button", name="Whole span").click()
+        assert page.get_by_role("button", name="Whole span").is_hidden()
+    assert page.locator("#events-table tr").count() > 0
+
+
 def test_a_fault_by_button_makes_a_link_red_and_its_end_makes_it_green_again(lab, page):
     wait_for(page, "#health", "all links answer")
     assert page.locator("#picture canvas").count() > 0
@@ -81,4 +98,5 @@ def test_a_fault_by_button_makes_a_link_red_and_its_end_makes_it_green_again(lab
     page.get_by_role("button", name="Clear all").click()
     wait_for(page, "#health", "all links answer")
     wait_for(page, "#events-table", "ok, was broken")
+    see_a_part_of_the_time(page)
     wait_until_right(lab)
