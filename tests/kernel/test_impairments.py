@@ -33,7 +33,8 @@ def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
         yield made
 
 
-@pytest.fixture(params=["line", "netem"])
+# The kernel's own way is not in every kernel.
+@pytest.fixture(params=["line", pytest.param("netem", marks=pytest.mark.thorough)])
 def way(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
     needs_way(sandbox, request.param)
     return str(request.param)
