@@ -15,7 +15,7 @@ from lab.engine import Engine, EngineUnavailable, remedy_elsewhere
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
 
-__all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "stop_engine"]
+__all__ = ["Facts", "Remedy", "ensure_engine", "is_debian_like", "remedy", "start_engine", "stop_engine"]
 
 LOG = Path("/var/log/overlay-lab-dockerd.log")
 PIDFILE = Path("/var/run/docker.pid")
@@ -116,10 +116,11 @@ def ensure_engine(progress: Reporter) -> Engine:
             apparmor = APPARMOR.read_text() if APPARMOR.exists() else ""
             apt.install(*packages(apparmor), busy=within.note)
     with progress.step("start the Docker engine"):
-        return _start(plan.start)
+        return start_engine(plan.start)
 
 
-def _start(argv: tuple[str, ...]) -> Engine:
+def start_engine(argv: tuple[str, ...]) -> Engine:
+    """One that is started so, once it answers. Raises `Unfit` with its last words where it ends."""
     if argv[0] == "systemctl":
         done = programs.run(argv, within=ENGINE_STARTS.seconds)
         if done.returncode != 0:

@@ -140,6 +140,11 @@ class Network:
         listed = self.list()
         return listed if listed.cursor < cursor or not ahead else self.since(cursor)
 
+    @property
+    def waiting(self) -> int:
+        """How many clients wait for news."""
+        return len(self._waiting)
+
     @contextmanager
     def news(self) -> Iterator[int]:
         """A descriptor (eventfd(2)) that is readable whenever `since` may say something new."""

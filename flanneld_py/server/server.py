@@ -86,6 +86,11 @@ class Server:
         for network in list(self._networks.values()):
             network.close()
 
+    @property
+    def waiting(self) -> int:
+        """How many clients wait for news, of all networks."""
+        return sum(network.waiting for network in list(self._networks.values()))
+
     def close(self) -> None:
         """Free everything, once `run` has ended."""
         self.stop()

@@ -53,7 +53,7 @@ class MemoryEtcd:
         self.revision = 1
         self._clock = clock
         self._stored: dict[str, Stored] = {}
-        self._watchers: list[_Watcher] = []
+        self.watchers: list[_Watcher] = []
         self._history: list[tuple[int, _Happened]] = []
         self._compacted = 0
         self._reader = LeaseReader("/memory/subnets/")
@@ -90,7 +90,7 @@ class MemoryEtcd:
 
     def break_watches(self, reason: str = "the connection broke") -> None:
         """End every watch, as a restart of etcd does."""
-        watchers, self._watchers = self._watchers, []
+        watchers, self.watchers = self.watchers, []
         for watcher in watchers:
             watcher.deliver(Reset(reason))
 
@@ -147,11 +147,11 @@ class MemoryEtcd:
         for happened, what in self._history:
             if happened > revision:
                 watcher.hear(what)
-        self._watchers.append(watcher)
+        self.watchers.append(watcher)
 
     def unwatch(self, deliver: Callable[[WatchMessage], None]) -> None:
         """Deliver no more."""
-        self._watchers = [item for item in self._watchers if item.deliver is not deliver]
+        self.watchers = [item for item in self.watchers if item.deliver is not deliver]
 
     def _expire(self) -> None:
         """Remove what has run out, as etcd would have done by now, and what was said beside it."""
@@ -166,7 +166,7 @@ class MemoryEtcd:
         if what is not None:
             happened = _Happened(what, kind)
             self._history.append((self.revision, happened))
-            for watcher in list(self._watchers):
+            for watcher in list(self.watchers):
                 watcher.hear(happened)
 
 

@@ -172,14 +172,10 @@ def poll(served: Served, cursor: int) -> socket.socket:
     return connection
 
 
-def waiting(served: Served) -> int:
-    return len(served.server._networks[""]._waiting)
-
-
 def test_a_client_that_waits_is_told_at_once(served):
     etcd = served.etcds[""]
     with poll(served, etcd.revision) as connection:
-        until(lambda: waiting(served) == 1 and etcd._watchers != [], "a client and its server to wait")
+        until(lambda: served.server.waiting == 1 and etcd.watchers != [], "a client and its server to wait")
         etcd.put(OURS, attrs("192.168.199.52"))
         answer = connection.recv(1 << 16)
     assert b"200 OK" in answer
@@ -189,8 +185,8 @@ def test_a_client_that_waits_is_told_at_once(served):
 def test_many_clients_share_one_watch(served):
     etcd = served.etcds[""]
     clients = [poll(served, etcd.revision) for _ in range(20)]
-    until(lambda: waiting(served) == 20 and etcd._watchers != [], "20 clients and their server to wait")
-    assert len(etcd._watchers) == 1
+    until(lambda: served.server.waiting == 20 and etcd.watchers != [], "20 clients and their server to wait")
+    assert len(etcd.watchers) == 1
     etcd.put(OURS, attrs("192.168.199.52"))
     for client in clients:
         with client:
@@ -201,7 +197,7 @@ def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(served):
     before = threading.active_count()
     for _ in range(5):
         poll(served, served.etcds[""].revision).close()
-    until(lambda: waiting(served) == 0 and threading.active_count() <= before, "the threads to end")
+    until(lambda: served.server.waiting == 0 and threading.active_count() <= before, "the threads to end")
 
 
 def test_a_client_with_a_cursor_of_a_server_before_us_gets_all_leases(served):
@@ -215,7 +211,7 @@ def test_a_client_with_a_cursor_of_a_server_before_us_gets_all_leases(served):
 def test_a_client_that_waits_is_let_go_when_the_server_ends(serve):
     served = serve()
     with poll(served, served.etcds[""].revision) as connection:
-        until(lambda: waiting(served) == 1, "a client to wait")
+        until(lambda: served.server.waiting == 1, "a client to wait")
         served.stop()
         assert connection.recv(100) == b""
 
@@ -305,10 +301,10 @@ def test_a_client_that_waits_for_news_is_no_slow_one(monkeypatch, serve):
     served = serve()
     revision = served.etcds[""].revision
     with poll(served, revision), poll(served, revision):
-        until(lambda: waiting(served) == 2, "both to wait")
+        until(lambda: served.server.waiting == 2, "both to wait")
         with served.connect() as third:
             assert third.recv(100) == b""
-        assert waiting(served) == 2
+        assert served.server.waiting == 2
 
 
 def test_requests_are_logged_as_flannel_does_and_what_is_asked_again_and_again_only_once(served, caplog):
@@ -456,8 +452,8 @@ def test_a_client_waits_over_tls_too_and_leaves_nothing_behind(serve, files):
     context.load_cert_chain(files.client.certfile, files.client.keyfile)
     with context.wrap_socket(served.connect(), server_hostname="127.0.0.1") as connection:
         connection.sendall(b"GET /v1/_/leases?next=%d HTTP/1.1\r\n\r\n" % served.etcds[""].revision)
-        until(lambda: waiting(served) == 1, "a client to wait")
-    until(lambda: waiting(served) == 0 and threading.active_count() <= before, "the thread to end")
+        until(lambda: served.server.waiting == 1, "a client to wait")
+    until(lambda: served.server.waiting == 0 and threading.active_count() <= before, "the thread to end")
 
 
 def test_a_connection_that_is_no_handshake_hurts_nobody(serve, files):

@@ -107,7 +107,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, flo
         monkeypatch.setattr(host, "LOG", tmp_path / "log")
         monkeypatch.setattr(host, "_process_name", lambda _: owner)
         monkeypatch.setattr(Engine, "connect", connect)
-        return host._start(("sh", "-c", "echo it cannot >&2; exit 3"))
+        return host.start_engine(("sh", "-c", "echo it cannot >&2; exit 3"))
 
     return start
 
