@@ -4,9 +4,11 @@ Otherwise whoever knows the MAC of a vxlan device, and reaches its port, could i
 with any source. An nft set holds the allowed addresses. The check applies to our VNI only, because other
 devices may share the port. The udp backend checks sources itself.
 
-In addition, a container that may send raw packets, as Docker's containers may, could send to a peer with
-another peer's source address. Such a packet is dropped on its way out by a reverse-path check: the route back
-to its source does not lead to the interface that it came from.
+In addition, this machine's containers could send to a peer's overlay port themselves. Masqueraded, such a
+packet has this machine's address, and passes the peer's check with whatever is in it; a container that may
+send raw packets, as Docker's may, can give it another peer's address. Both are dropped on their way out: the
+source must be a machine that holds a lease, and the route back to it must lead to the interface that the
+packet came from (a reverse-path check).
 
 The table is separate from those of the other rules; like a vxlan device it stays when flanneld exits.
 """
@@ -27,6 +29,7 @@ __all__ = ["SourceCheckSpec", "SourceSet", "remove", "remove_all", "text", "text
 logger = logging.getLogger(__name__)
 
 COUNTER: Final = "dropped"
+INJECTED: Final = "injected"
 FORGED: Final = "forged"
 
 _SETS: Final[dict[int, tuple[str, str]]] = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
@@ -59,11 +62,20 @@ def text(guarded: SourceCheckSpec, addresses: Iterable[Address] = ()) -> str:
     lines = [
         f"add table {table}",
         f"add counter {table} {COUNTER}",
+        f"add counter {table} {INJECTED}",
         f"add counter {table} {FORGED}",
         *(f"add set {table} {name} {{ type {name}_addr ; }}" for name, _ in _SETS.values()),
     ]
     for name, members in _by_set(addresses).items():
         lines.append(f"add element {table} {name} {{ {', '.join(map(str, members))} }}")
+    lines.append(f"add chain {table} forward {{ type filter hook forward priority -10 ; policy accept ; }}")
+    lines.append(f"flush chain {table} forward")
+    for version in guarded.versions:
+        name, family = _SETS[version]
+        which = f"iif != {guarded.under} {_of_ours(guarded)} {family} daddr @{name} {family} saddr != @{name}"
+        lines.append(
+            f"add rule {table} forward meta nfproto ipv{version} {which} counter name {INJECTED} drop"
+        )
     if guarded.vni is None:
         return "".join(f"{line}\n" for line in lines)
     # Before all other rules, after the kernel has reassembled fragments.
@@ -71,25 +83,30 @@ def text(guarded: SourceCheckSpec, addresses: Iterable[Address] = ()) -> str:
     lines.append(f"flush chain {table} input")
     for version in guarded.versions:
         name, family = _SETS[version]
-        # RFC 7348: the VNI follows the UDP header (8 bytes), flags (1) and reserved bits (3).
-        which = f"udp dport {guarded.port} @th,96,24 {guarded.vni} {family} saddr != @{name}"
+        which = f"{_of_ours(guarded)} {family} saddr != @{name}"
         lines.append(f"add rule {table} input meta nfproto ipv{version} {which} counter name {COUNTER} drop")
     return "".join(f"{line}\n" for line in lines)
 
 
 def text_of_forged(guarded: SourceCheckSpec) -> str:
-    """Write the nft input for the reverse-path check; separate, as some kernels lack CONFIG_NFT_FIB_INET."""
+    """Write the nft input for the reverse-path check, to be added to that of `text`.
+
+    It is separate, as some kernels lack CONFIG_NFT_FIB_INET.
+    """
     table = f"inet {guarded.table}"
-    lines = [
-        f"add chain {table} forward {{ type filter hook forward priority -10 ; policy accept ; }}",
-        f"flush chain {table} forward",
-    ]
+    lines = []
     for version in guarded.versions:
         name, family = _SETS[version]
         which = f"meta nfproto ipv{version} udp dport {guarded.port} {family} daddr @{name}"
         away = f"iif != {guarded.under} fib saddr . iif oif missing counter name {FORGED} drop"
         lines.append(f"add rule {table} forward {which} {away}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _of_ours(guarded: SourceCheckSpec) -> str:
+    """Select the overlay's packets by their UDP header, and by the VNI where there is one."""
+    # RFC 7348: the VNI follows the UDP header (8 bytes), flags (1) and reserved bits (3).
+    return f"udp dport {guarded.port}" + (f" @th,96,24 {guarded.vni}" if guarded.vni is not None else "")
 
 
 class SourceSet:
@@ -148,7 +165,10 @@ class SourceSet:
         """Return dropped packets by reason since the table was created. For any thread."""
         if not self._active:
             return {}
-        reasons = {FORGED: "forged in a peer's name on this machine"}
+        reasons = {
+            INJECTED: "sent to a peer's overlay port by no machine of the overlay",
+            FORGED: "forged in a peer's name on this machine",
+        }
         if self._guarded.vni is not None:
             reasons[COUNTER] = "the sending node holds no lease"
         try:
@@ -193,7 +213,7 @@ class SourceSet:
         return True
 
     def _print(self) -> str:
-        chains = ["input"] * (self._guarded.vni is not None) + ["forward"] * (not self._reported_forged)
+        chains = ["input"] * (self._guarded.vni is not None) + ["forward"]
         return "".join(
             run(["nft", "-t", "list", "chain", "inet", self._guarded.table, chain]) for chain in chains
         )

@@ -1,11 +1,14 @@
-"""Sends, as a container with CAP_NET_RAW can, a UDP datagram to a peer in another peer's name."""
+"""Sends, as a container with CAP_NET_RAW can, a UDP datagram to a peer in whoever's name.
+
+It has the header of VNI 1 (RFC 7348) and nothing in it.
+"""
 
 import socket
 import struct
 import sys
 
 source, destination, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-udp = struct.pack("!HHHH", port, port, 16, 0) + b"8 bytes."
+udp = struct.pack("!HHHH", port, port, 16, 0) + struct.pack("!II", 1 << 27, 1 << 8)
 head = struct.pack(
     "!BBHHHBBH4s4s",
     0x45,
