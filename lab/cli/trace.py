@@ -51,7 +51,8 @@ def trace_(
     """Follow packets from one pod or machine to another, and name the hop that they do not get past.
 
     SRC and DST are pods, machines, containers (MACHINE/NAME), or addresses. Each hop is told by what the
-    machines' tables say, and by where probes were seen. Exits with 1 if anything is wrong.
+    machines' tables say, and by where probes were seen; where some are lost, by what the kernel says of the
+    rules that they meet. Exits with 1 if anything is wrong.
     """
     if icmp and (udp or port):
         raise Unfit("--icmp goes with neither --udp nor --port")

@@ -72,6 +72,15 @@ class Chain:
         """For a person."""
         return f"{self.family} {self.table} {self.name}"
 
+    @property
+    def of_a_device(self) -> bool:
+        """Whether each device has its hook for itself."""
+        return self.hook in OF_A_DEVICE
+
+    def at_device(self, device: str) -> bool:
+        """Whether it is at the hook of this one."""
+        return any(device == it or (it.endswith("*") and device.startswith(it[:-1])) for it in self.devices)
+
     def sees(self, family: int, device: str | None) -> bool:
         """Whether packets of a family come through it, at a device where its hook is a device's.
 
@@ -79,9 +88,7 @@ class Chain:
         """
         if self.family not in FAMILIES[family]:
             return False
-        if self.hook not in OF_A_DEVICE or device is None:
-            return True
-        return any(device == it or (it.endswith("*") and device.startswith(it[:-1])) for it in self.devices)
+        return not self.of_a_device or device is None or self.at_device(device)
 
 
 @dataclass(frozen=True, slots=True)

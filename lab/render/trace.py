@@ -1,13 +1,13 @@
 """A trace for a person, and for a program."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lab.render.documents import versioned
 from lab.render.text import indent, table
 from lab.trace.asked import Asked
 from lab.trace.evidence import Evidence, Gap
-from lab.trace.model import Hop, Point, Way
+from lab.trace.model import Hop, Point, Reason, Way
 from lab.trace.verdict import Diagnosis, Trace
 from lab.trace.world import End
 
@@ -20,7 +20,7 @@ def trace(asked: Asked, start: End, end: End, found: Trace, *, width: int | None
     """One line a hop, then what is wrong, first of all what packets do not get past."""
     parts = [_title(asked, start, end)]
     for leg, way, seen in zip(("there", "back"), (found.there, found.back), found.evidence, strict=True):
-        parts.append(f"{LEGS[leg]}\n{indent(_way(way, seen, width))}")
+        parts.append(f"{LEGS[leg]}\n{indent(_way(way, seen, found.diagnoses, width))}")
     parts.append(_sum(found))
     parts += [
         _diagnosis(number, item, len(found.diagnoses)) for number, item in enumerate(found.diagnoses, 1)
@@ -40,9 +40,10 @@ def _end(end: End) -> str:
     return f"{end.title} ({end.address}{where})" if end.title != str(end.address) else end.title
 
 
-def _way(way: Way, seen: Evidence, width: int | None) -> str:
+def _way(way: Way, seen: Evidence, diagnoses: Iterable[Diagnosis], width: int | None) -> str:
     """The hops, each with the packets that were seen where it begins."""
     counts = {id(hop): gap for gap in seen.gaps for hop in gap.hops}
+    named = {id(it.hop): it for it in diagnoses if it.fault.reason is Reason.FW_RULE}
     rows, number = [], 0
     for step in way.steps:
         if isinstance(step, Point):
@@ -50,15 +51,24 @@ def _way(way: Way, seen: Evidence, width: int | None) -> str:
         number += 1
         gap = counts.get(id(step))
         rows.append(
-            (str(number), step.place, str(step.component), step.told, _action(step, gap), _count(gap))
+            (
+                str(number),
+                step.place,
+                str(step.component),
+                step.told,
+                _action(step, gap, named.get(id(step))),
+                _count(gap),
+            )
         )
     return table(
         ("", "WHERE", "COMPONENT", "WHAT", "ACTION", "SEEN"), rows, None if width is None else width - 2
     )
 
 
-def _action(hop: Hop, gap: Gap | None) -> str:
+def _action(hop: Hop, gap: Gap | None, named: Diagnosis | None) -> str:
     if hop.fault is None:
+        if named is not None:  # by the kernel's own trace: state alone does not show it
+            return f"{'dropped' if named.fault.kills else 'forwarded'} {named.fault.reason}"
         return hop.action.value if gap is None or gap.came else "not reached"
     return f"{hop.action.value} {hop.fault.reason}"
 

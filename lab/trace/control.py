@@ -1,14 +1,13 @@
 """A trace from beginning to end: probes are sent and watched, then the machines are asked, then judged."""
 
 import json
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any, Literal
 
 from lab import threads
-from lab.deadlines import LOOK, patience
+from lab.deadlines import LOOK
 from lab.errors import LabError, Unfit
 from lab.naming import name_option
 from lab.observe import Observation, Silent, Topic, observe
@@ -17,58 +16,18 @@ from lab.protocols import LabAccess
 from lab.suggest import suggest
 from lab.trace.asked import Asked
 from lab.trace.ends import Container, Known, find_end
-from lab.trace.evidence import Probes, evidence
-from lab.trace.gather import Machines, asking
+from lab.trace.evidence import evidence
+from lab.trace.gather import asking
 from lab.trace.machine import Machine
-from lab.trace.marks import Marks, Sighting
-from lab.trace.packet import HEADER, Packet
-from lab.trace.verdict import Trace, diagnose, unexplained
+from lab.trace.model import Way
+from lab.trace.packet import Packet
+from lab.trace.probing import Heard, Probing
+from lab.trace.verdict import Trace, diagnose, doubtful, is_explained, words_of
 from lab.trace.walk import walk
+from lab.trace.witness import Kernel, of_rules
 from lab.trace.world import End, Lease, Overlay
 
 __all__ = ["trace"]
-
-LARGEST = 65535
-
-LARGE = 4
-"""Probes of the largest size besides."""
-
-SMALL = {"icmp": 84, "udp": 84, "tcp": 0}
-"""Bytes of an ordinary probe: ping's; of a segment without data (0: its headers alone)."""
-
-INTERVAL = 0.01
-"""Seconds between two probes."""
-
-ANSWER = 2.0
-"""Seconds for the last answer, on an ordinary machine."""
-
-FROM_PORT = 61000
-"""Above what the kernel gives by itself (net.ipv4.ip_local_port_range): an answer is for nobody else."""
-
-UNREACHABLE: Mapping[tuple[int, int], str] = {
-    (3, 0): "net unreachable",
-    (3, 1): "host unreachable",
-    (3, 2): "protocol unreachable",
-    (3, 3): "port unreachable",
-    (3, 4): "fragmentation needed",
-    (3, 9): "administratively prohibited",
-    (3, 10): "administratively prohibited",
-    (3, 13): "administratively prohibited",
-    (11, 0): "TTL exceeded",
-    (11, 1): "reassembly time exceeded",
-}
-"""By type and code: RFC 792, RFC 1812."""
-
-UNREACHABLE6: Mapping[tuple[int, int], str] = {
-    (1, 0): "no route",
-    (1, 1): "administratively prohibited",
-    (1, 3): "address unreachable",
-    (1, 4): "port unreachable",
-    (2, 0): "packet too big",
-    (3, 0): "hop limit exceeded",
-}
-"""RFC 4443."""
-
 
 PUBLIC: Mapping[Literal[4, 6], str] = {4: "PublicIP", 6: "PublicIPv6"}
 """The keys of a lease that name its machine."""
@@ -88,54 +47,65 @@ def trace(lab: LabAccess, asked: Asked) -> tuple[End, End, Trace]:
             )
         if start.machine in machines.silent:
             raise LabError(f"{start.machine}: {machines.silent[start.machine]}", hint="see: lab status")
-        round_ = _Round(lab, machines, seen, known, start, end, asked)
-        found = round_.trace()
-        if (lost := unexplained(found)) is None:
-            return start, end, found
-        # What a daemon puts right, it puts right while the machines are asked for their tables.
-        again = round_.trace()
-        if unexplained(again) is not None:
-            return start, end, again
-        note = f"in a first round {lost}, which has been put right since"
-        return start, end, replace(again, notes=(note, *again.notes))
+        probing = Probing(machines, known, start, end, asked)
+        return start, end, _Tracing(lab, seen, probing).trace()
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    """Probes, tables, a judgement: what a trace does once, and sometimes twice."""
+class _Tracing:
+    """Probes, tables, a judgement; and a second look where the first one leaves doubt."""
 
     lab: LabAccess
-    machines: Machines
     seen: Observation
-    known: Known
-    start: End
-    end: End
-    asked: Asked
-
-    def _overlay(self) -> Overlay:
-        silent = {str(it): name for name in self.machines.silent for it in self.known.machines.get(name, ())}
-        return replace(_overlay(self.lab, self.seen), silent=silent)
+    probing: Probing
 
     def trace(self) -> Trace:
         """Do it."""
-        asked, start, end = self.asked, self.start, self.end
-        inside = _inside(self.known, start, end)
-        sent, sightings = _probe(self.machines, self.known, start, end, inside, asked)
-        tables = self.machines.state(inside)
-        from_port = FROM_PORT if asked.protocol != "icmp" else 0
+        heard = self.probing.first()
+        tables = self._tables()
+        first = self._judge(heard, tables)
+        gap = doubtful(first)
+        if gap is None:
+            return first
+        heard = self.probing.again(heard, tables)
+        found = self._judge(heard, tables)
+        if is_explained(found) and not found.delivered:
+            return found
+        # What a daemon puts right, it puts right while the machines are asked for their tables.
+        found = self._judge(heard, self._tables())
+        if not found.delivered:
+            more = () if is_explained(found) else _unheard(heard)
+            return replace(found, notes=(*found.notes, *more))
+        if gap.is_the_end:
+            note = f"in a first round {words_of(gap)}, which has been put right since"
+            return replace(found, notes=(note, *found.notes))
+        return replace(first, notes=(*first.notes, "in a second round no probe was lost"))
+
+    def _tables(self) -> Mapping[str, Machine]:
+        return self.probing.machines.state(self.probing.inside)
+
+    def _judge(self, heard: Heard, tables: Mapping[str, Machine]) -> Trace:
+        machines, start, end = self.probing.machines, self.probing.start, self.probing.end
+        asked, sent, arrived = self.probing.asked, heard.probes, heard.arrived
+        from_port = heard.from_port if asked.protocol != "icmp" else 0
         packet = Packet(start.address, end.address, asked.protocol, sent.largest, asked.port, from_port)
-        there, back = walk(tables, self._overlay(), packet, start, end, self.machines.route)
-        arrived = _arrived(sent, sightings, end, asked)
+        there, back = walk(tables, self._overlay(), packet, start, end, machines.route)
         clocks = {name: machine.boot for name, machine in tables.items()}
-        probed = [it for it in sightings if it.kind == "probe"]
-        answers = [it for it in sightings if it.kind == "answer"]
+        probed = [it for it in heard.sightings if it.kind == "probe"]
+        answers = [it for it in heard.sightings if it.kind == "answer"]
         ways = (
             evidence(there, probed, sent.sizes.keys(), arrived, clocks),
             evidence(back, answers, arrived, sent.answered.keys(), clocks),
         )
         taken = arrived if asked.protocol == "udp" else frozenset()
-        notes = _notes(tables, self.machines.silent)
-        return diagnose(there, back, sent, ways, notes, taken, name_option(self.lab.spec.name))
+        notes = _notes(tables, machines.silent)
+        kernel = _kernel(heard, tables, there, back)
+        return diagnose(there, back, sent, ways, notes, taken, name_option(self.lab.spec.name), kernel)
+
+    def _overlay(self) -> Overlay:
+        machines, known = self.probing.machines, self.probing.known
+        silent = {str(it): name for name in machines.silent for it in known.machines.get(name, ())}
+        return replace(_overlay(self.lab, self.seen), silent=silent)
 
 
 def _topics(lab: LabAccess) -> frozenset[Topic]:
@@ -179,15 +149,6 @@ def _container(lab: LabAccess, machine: str, name: str) -> Container:
     return Container(name, machine, told["State"]["Pid"], tuple(ip_address(word) for word in words if word))
 
 
-def _inside(known: Known, *ends: End) -> Mapping[str, Mapping[str, int]]:
-    """The containers whose namespaces matter, by machine: a process in each."""
-    found: dict[str, dict[str, int]] = {}
-    for end in ends:
-        if end.namespace:
-            found.setdefault(end.machine, {})[end.namespace] = known.process(end)
-    return found
-
-
 def _overlay(lab: LabAccess, seen: Observation) -> Overlay:
     leases = seen.leases
     found = [
@@ -213,78 +174,6 @@ def _public(value: str, key: str) -> str:
     return str(found) if found else ""
 
 
-def _probe(
-    machines: Machines,
-    known: Known,
-    start: End,
-    end: End,
-    inside: Mapping[str, Mapping[str, int]],
-    asked: Asked,
-) -> tuple[Probes, Sequence[Sighting]]:
-    """Send the probes; what came of them, and where they were seen."""
-    sizes = _sizes(machines, known, start, end, asked)
-    family: Literal[4, 6] = end.address.version
-    headers = HEADER[family] + (20 if asked.protocol == "tcp" else 8)
-    marks = Marks(secrets.randbits(32) | 1 << 31, asked.protocol, family, FROM_PORT, max(sizes) - headers)
-    machines.watch(inside, marks)
-    told = machines.send(
-        start.machine,
-        known.process(start),
-        {
-            "protocol": asked.protocol, "to": str(end.address), "source": str(start.address),
-            "port": asked.port, "fromPort": FROM_PORT, "mark": marks.mark, "sizes": sizes,
-            "interval": INTERVAL, "patience": ANSWER * patience(),
-        },
-    )  # fmt: skip
-    probes = Probes(
-        sizes={number: sizes[number] for number in told["sent"]},
-        answered={int(number): seconds for number, seconds in told["answered"].items()},
-        refused={int(number): why for number, why in told["refused"].items()},
-        errors=tuple((item["number"], _error(item, family)) for item in told["errors"]),
-        kinds={int(number): kind for number, kind in told["kinds"].items()},
-    )
-    return probes, machines.seen(marks)
-
-
-def _sizes(machines: Machines, known: Known, start: End, end: End, asked: Asked) -> list[int]:
-    """Bytes of each probe."""
-    headers = HEADER[end.address.version] + (20 if asked.protocol == "tcp" else 8)
-    if asked.size:
-        if asked.size < headers + 6:
-            raise Unfit(f"--size {asked.size}: a probe has at least {headers + 6} bytes")
-        return [asked.size] * asked.count
-    # A device may take more than a packet can have (lo: 65536; an IPv4 packet's length is of 16 bits).
-    mtu = min(machines.mtu(start.machine, known.process(start), str(end.address)), LARGEST)
-    small = max(headers, SMALL[asked.protocol])
-    return [small] * asked.count + [mtu] * (LARGE if mtu > small else 0)
-
-
-def _error(item: Mapping[str, Any], family: int) -> str:
-    words = (UNREACHABLE if family == 4 else UNREACHABLE6).get((item["type"], item["code"]))
-    told = words or f"type {item['type']} code {item['code']}"
-    is_mtu = (item["type"], item["code"]) == ((3, 4) if family == 4 else (2, 0))
-    return f"{item['from']} says: {told}" + (f" (MTU {item['mtu']})" if is_mtu else "")
-
-
-def _arrived(sent: Probes, sightings: Sequence[Sighting], end: End, asked: Asked) -> frozenset[int]:
-    """The probes that their destination has acted on: those that it answered, whether or not that came back.
-
-    Of a destination outside of the lab nothing can be seen but its answers.
-    """
-    answers = {
-        it.number
-        for it in sightings
-        if it.kind == "answer" and (it.machine == end.machine or not end.machine)
-    }
-    if asked.protocol == "udp":  # who gets a datagram need not answer
-        there = (end.machine, end.namespace, "in")
-        answers |= {
-            it.number for it in sightings if (it.machine, it.namespace, it.way) == there and it.outer is None
-        }
-    closed = {number for number, kind in sent.kinds.items() if kind == "closed"}
-    return frozenset(answers | set(sent.answered) | closed)
-
-
 def _notes(tables: Mapping[str, Machine], silent: Mapping[str, str]) -> tuple[str, ...]:
     unread = [
         f"{space.title}: {table} could not be read: {why}"
@@ -294,3 +183,18 @@ def _notes(tables: Mapping[str, Machine], silent: Mapping[str, str]) -> tuple[st
         if table not in COMMANDS or table == "nft"  # the others name rules, and decide little
     ]
     return tuple(unread + [f"{name} does not answer: {why}" for name, why in silent.items()])
+
+
+def _kernel(heard: Heard, tables: Mapping[str, Machine], there: Way, back: Way) -> Kernel:
+    if not heard.followed:
+        return Kernel()
+    spaces = {(name, inside) for name, machine in tables.items() for inside in machine.namespaces}
+    said = tuple(of_rules(heard.ended, tables, there, back))
+    return Kernel(said, frozenset(spaces - heard.refused.keys()))
+
+
+def _unheard(heard: Heard) -> Iterator[str]:
+    """Where the kernel would not say what has become of packets."""
+    for (machine, inside), why in heard.refused.items():
+        where = f"{machine}/{inside}" if inside else machine
+        yield f"{where}: the kernel does not tell which rules packets meet: {why}"

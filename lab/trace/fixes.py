@@ -158,13 +158,13 @@ def in_circles(here: Namespace, packet: Packet) -> Fault:
     )
 
 
-def of_rule(here: Namespace, hook: str, drop: Drop, packet: Packet) -> Fault:
-    """A rule of the firewall drops it, or a chain's policy does."""
+def of_rule(here: Namespace, hook: str, drop: Drop, what: object, how: str = "drops") -> Fault:
+    """A rule of the firewall drops a packet, or a chain's policy does."""
     return Fault(
         Reason.FW_RULE,
-        f"{packet} to be accepted",
+        f"{what} to be accepted",
         f"{drop.text} in chain {drop.chain.title}",
-        f"the firewall of {here.title} drops it at the hook {hook}",
+        f"the firewall of {here.title} {how} it at the hook {hook}",
         on(here, *drop.fix),
     )
 

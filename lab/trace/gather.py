@@ -13,6 +13,7 @@ from lab.protocols import Conversation, LabAccess
 from lab.trace.inside import command
 from lab.trace.machine import Machine, parse_machine
 from lab.trace.marks import Marks, Sighting
+from lab.trace.rule_trace import Ended, read, scripts
 from lab.trace.world import Answer, Question
 
 __all__ = ["Machines", "asking"]
@@ -29,6 +30,8 @@ class Machines:
         """By machine: why nothing is known of it."""
         self._routes: dict[Question, Answer] = {}
         self._pids: dict[tuple[str, str], int] = {}
+        self._followed: Sequence[str] = ()
+        """The machines whose kernel tells of rules."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -71,6 +74,34 @@ class Machines:
             for sighting in marks.read(name, inside, items)
         ]
 
+    def follow(self, tables: Mapping[str, Machine], marks: Marks) -> Mapping[tuple[str, str], str]:
+        """Have the kernel tell which rules marked packets meet; where it will not, and why."""
+        wanted: dict[str, dict[str, Any]] = {}
+        for name, machine in tables.items():
+            for inside, space in machine.namespaces.items():
+                if texts := scripts(space.ruleset, space.links, marks):
+                    about = {"pid": self._pids.get((name, inside), 0), "scripts": texts}
+                    wanted.setdefault(name, {})[inside] = about
+        self._followed = tuple(name for name in wanted if name in self._talks)
+        found = self._try_each("follow", self._followed, lambda name: {"namespaces": wanted[name]})
+        refused: dict[tuple[str, str], str] = {}
+        for name, told in found.items():
+            silent = {inside: [told.message] for inside in wanted[name]} if isinstance(told, LabError) else {}
+            whys = silent or told["refused"]
+            refused |= {(name, inside): "; ".join(why) for inside, why in whys.items() if why}
+        return refused
+
+    def met(self, marks: Marks) -> Sequence[Ended]:
+        """Where rules have ended packets, as the kernel has told it since `follow`; it tells no more then."""
+        found = self._try_each("met", self._followed, lambda _: {})
+        return [
+            ended
+            for name, told in found.items()
+            if not isinstance(told, LabError)
+            for inside, messages in told["met"].items()
+            for ended in read(name, inside, messages, marks)
+        ]
+
     def route(self, question: Question) -> Answer:
         """What a kernel would do with a packet; asked once."""
         if question not in self._routes:
@@ -99,6 +130,15 @@ class Machines:
 
     def _each(self, verb: str, given: Any) -> Mapping[str, Any]:
         """Ask all at the same time. One that fails, or hangs, is silent from then on."""
+        found = self._try_each(verb, self.names, given)
+        for name, told in found.items():
+            if isinstance(told, LabError):
+                self.silent[name] = told.message
+                self._ended.append(self._talks.pop(name))
+        return {name: told for name, told in found.items() if not isinstance(told, LabError)}
+
+    def _try_each(self, verb: str, names: Sequence[str], given: Any) -> Mapping[str, Any]:
+        """Ask some at the same time: what each answers, or its `LabError`."""
 
         def ask(name: str) -> Any:
             try:
@@ -106,12 +146,7 @@ class Machines:
             except LabError as error:
                 return error
 
-        found = dict(zip(self.names, threads.each(ask, self.names), strict=True))
-        for name, told in found.items():
-            if isinstance(told, LabError):
-                self.silent[name] = told.message
-                self._ended.append(self._talks.pop(name))
-        return {name: told for name, told in found.items() if not isinstance(told, LabError)}
+        return dict(zip(names, threads.each(ask, names), strict=True))
 
     def _ask(self, machine: str, asked: Mapping[str, Any], seconds: float) -> Any:
         if machine not in self._talks:

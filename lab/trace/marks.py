@@ -14,7 +14,7 @@ from typing import Literal
 
 from lab.trace.packet import HEADER, Address, Protocol
 
-__all__ = ["Marks", "Sighting"]
+__all__ = ["Kind", "Marks", "Sighting"]
 
 ENCAPSULATIONS = (0, 8, 16 + 14)
 """Bytes between an outer IP header and what may follow it: nothing in IP in IP; UDP; UDP, VXLAN, Ethernet."""
@@ -94,6 +94,17 @@ class Marks:
                     ends = packet.source, packet.destination
                     yield Sighting(*place, at, kind, number, *ends, packet.size, outer, whole)
                     break
+
+    def known(self, data: bytes) -> tuple[Address, Address, int, tuple[Kind, int] | None] | None:
+        """Of the first bytes of a packet: its ends, its protocol, and which one of ours it is, if it is one.
+
+        None if it is no IP packet.
+        """
+        packet = _ip(data)
+        if packet is None:
+            return None
+        found = self._probe(packet)
+        return packet.source, packet.destination, packet.protocol, found[:2] if found is not None else None
 
     def _probe(self, packet: "_Read") -> tuple[Kind, int, bool] | None:
         """What a packet is of our own; None if it is nothing."""

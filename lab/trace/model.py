@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from typing import Literal
 
 from lab.trace.packet import Packet
 
-__all__ = ["Action", "Component", "Fault", "Hop", "Point", "Reason", "Step", "Way"]
+__all__ = ["Action", "Component", "Fault", "Hop", "Leg", "Point", "Reason", "Step", "Way"]
+
+Leg = Literal["there", "back"]
 
 
 class Component(StrEnum):

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from lab.trace.evidence import LATE, Evidence, Gap, Probes
-from lab.trace.model import Fault, Hop, Reason, Way
+from lab.trace.model import Component, Fault, Hop, Leg, Reason, Way
+from lab.trace.witness import Kernel, Witness
 
-__all__ = ["Diagnosis", "Trace", "diagnose", "unexplained"]
+__all__ = ["Diagnosis", "Trace", "diagnose", "doubtful", "is_explained", "words_of"]
 
-Leg = Literal["there", "back"]
+NOTHING_SAID = Kernel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +64,39 @@ def diagnose(
     notes: tuple[str, ...] = (),
     arrived: frozenset[int] = frozenset(),
     lab: str = "",
+    kernel: Kernel = NOTHING_SAID,
 ) -> Trace:
     """What is wrong, and in which order it is told.
 
     First what ends all packets, where evidence shows it; then what state alone says, in the order of the way.
-    `lab` is the option that names the lab in a command, with a blank before it.
+    `lab` is the option that names the lab in a command, with a blank before it; `kernel` is what that has
+    itself said of these probes.
     """
     found: list[Diagnosis] = []
     ways: tuple[tuple[Leg, Way, Evidence], ...] = (("there", there, seen[0]), ("back", back, seen[1]))
     for leg, way, shown in ways:
-        found += _of_state(leg, way, shown, probes.numbers(large=True))
-    told = {(item.leg, item.hop) for item in found if item.seen}
+        found += _of_state(leg, way, shown, probes.numbers(large=True), kernel)
     for leg, _, shown in ways:
-        found += [item for item in _of_evidence(leg, shown, probes, lab) if (item.leg, item.hop) not in told]
-    unexplained = [*notes, *_disagreements(ways, probes)]
+        found += _of_kernel(leg, shown, kernel)
+        found += _of_evidence(leg, shown, probes, lab, kernel)
+    unexplained = [*notes, *_disagreements(ways, probes), *_of_two_minds(ways, kernel)]
     ordered = _causes_first(sorted(found, key=lambda item: _rank(item, probes)))
     return Trace(there, back, probes, seen, tuple(_once(ordered)), arrived, tuple(unexplained))
 
 
-def unexplained(found: Trace) -> str | None:
-    """What became of packets that were all lost where no table says why; None where there are none."""
-    lost = (it for it in found.diagnoses if it.fault.reason is Reason.LOST and it.fault.kills)
-    return next((item.evidence for item in lost), None)
+def doubtful(found: Trace) -> Gap | None:
+    """Where packets are lost, and no table says why or a rule of a firewall alone: the kernel may know."""
+    for shown in found.evidence:
+        for gap in shown.gaps:
+            if gap.lost and {hop.fault.reason for hop in gap.hops if hop.fault} <= {Reason.FW_RULE}:
+                return gap
+    return None
+
+
+def is_explained(found: Trace) -> bool:
+    """Whether for all that is lost there is a reason."""
+    of_evidence = (it for it in found.diagnoses if it.hop is None or it.hop.fault is None)
+    return not any(it.fault.reason in (Reason.LOST, Reason.MTU) for it in of_evidence)
 
 
 def _causes_first(found: list[Diagnosis]) -> list[Diagnosis]:
@@ -128,7 +139,9 @@ def _once(found: list[Diagnosis]) -> Iterator[Diagnosis]:
             yield item
 
 
-def _of_state(leg: Leg, way: Way, shown: Evidence, large: frozenset[int]) -> Iterator[Diagnosis]:
+def _of_state(
+    leg: Leg, way: Way, shown: Evidence, large: frozenset[int], kernel: Kernel
+) -> Iterator[Diagnosis]:
     gaps = {id(hop): gap for gap in shown.gaps for hop in gap.hops}
     for hop, fault in way.faults():
         gap = gaps.get(id(hop))
@@ -137,14 +150,35 @@ def _of_state(leg: Leg, way: Way, shown: Evidence, large: frozenset[int]) -> Ite
         if gap is None or not gap.came:
             yield Diagnosis(leg, hop.place, hop, fault, "no packet came as far as that", seen=False)
         else:
-            yield Diagnosis(leg, hop.place, hop, fault, _words(gap), seen=_suffers(gap))
+            same = sum(count for item, count in kernel.of(leg, gap) if item.fault.fix == fault.fix)
+            agrees = f"; so says the kernel's own trace of {same}" if same else ""
+            yield Diagnosis(leg, hop.place, hop, fault, words_of(gap) + agrees, seen=_suffers(gap))
 
 
 def _suffers(gap: Gap) -> bool:
     return bool(gap.lost or gap.doubled or gap.changed or (gap.delay is not None and gap.delay >= LATE))
 
 
-def _words(gap: Gap) -> str:
+def _of_kernel(leg: Leg, shown: Evidence, kernel: Kernel) -> Iterator[Diagnosis]:
+    """What the kernel says has ended packets, and no state does."""
+    for gap in shown.gaps:
+        known = {hop.fault.fix for hop in gap.hops if hop.fault is not None}
+        for item, count in kernel.of(leg, gap):
+            if item.fault.fix not in known:
+                words = f"{words_of(gap)}; the kernel's own trace: {count} of them by this"
+                fault = replace(item.fault, kills=gap.is_the_end)
+                yield Diagnosis(leg, item.place, _firewall(gap, item), fault, words, seen=True)
+
+
+def _firewall(gap: Gap, item: Witness) -> Hop | None:
+    """The hop of a firewall that a rule is of; the last one of its namespace where none is told."""
+    there = [hop for hop in gap.hops if (hop.machine, hop.namespace) == (item.machine, item.namespace)]
+    rules = [hop for hop in there if hop.component is Component.FIREWALL and hop.fault is None]
+    suspects = [hop for hop in rules if any(words in item.fault.found for words in hop.perhaps)]
+    return next(iter([*suspects, *rules, *reversed(there)]), None)
+
+
+def words_of(gap: Gap) -> str:
     """What became of the packets between two points."""
     after = gap.after.place if gap.after is not None else "the sender"
     before = gap.before.place if gap.before is not None else "the receiver"
@@ -161,10 +195,13 @@ def _words(gap: Gap) -> str:
     return "; ".join(words)
 
 
-def _of_evidence(leg: Leg, shown: Evidence, probes: Probes, lab: str) -> Iterator[Diagnosis]:
-    """What the probes show and no state explains."""
+def _of_evidence(leg: Leg, shown: Evidence, probes: Probes, lab: str, kernel: Kernel) -> Iterator[Diagnosis]:
+    """What the probes show and nothing explains."""
     for gap in shown.suffers():
         if any(hop.fault is not None for hop in gap.hops):
+            continue
+        known = sum(count for _, count in kernel.of(leg, gap))
+        if gap.lost and known >= len(gap.lost):
             continue
         large = probes.numbers(large=True)
         only_large = bool(gap.lost) and gap.lost <= large
@@ -182,6 +219,8 @@ def _of_evidence(leg: Leg, shown: Evidence, probes: Probes, lab: str) -> Iterato
         look = f"lab exec{lab} {machine} -- nstat -a  # what its kernel has counted as dropped, and why"
         suspects = [words for each in gap.hops for words in each.perhaps] if gap.lost else []
         why = f"perhaps of {'; '.join(suspects)}" if suspects else "no table that was read says why"
+        if known:
+            why += f"; rules, as the kernel says, have dropped {known} of them"
         yield Diagnosis(
             leg,
             place,
@@ -195,7 +234,7 @@ def _of_evidence(leg: Leg, shown: Evidence, probes: Probes, lab: str) -> Iterato
                 kills=gap.is_the_end,
                 large_only=only_large,
             ),
-            _words(gap),
+            words_of(gap),
             seen=True,
         )
 
@@ -216,3 +255,17 @@ def _disagreements(ways: tuple[tuple[Leg, Way, Evidence], ...], probes: Probes) 
         yield f"the sender's kernel refused {count} probes: {words}"
     for words, count in Counter(words for _, words in probes.errors).items():
         yield f"{count} ICMP errors: {words}"
+
+
+def _of_two_minds(ways: tuple[tuple[Leg, Way, Evidence], ...], kernel: Kernel) -> Iterator[str]:
+    """Where state has a rule drop what the kernel says another one does, or none."""
+    for leg, _, shown in ways:
+        for gap in shown.gaps:
+            by_state = [hop.fault for hop in gap.hops if hop.fault and hop.fault.reason is Reason.FW_RULE]
+            said = [item.fault for item, _ in kernel.of(leg, gap)]
+            if not (gap.lost and by_state and kernel.has_followed(gap)):
+                continue
+            if not {it.fix for it in by_state} & {it.fix for it in said}:
+                other = f"it is {said[0].found}" if said else "no rule drops one"
+                state = f"by state packets are dropped by {by_state[0].found}"
+                yield f"{leg}: {state}; the kernel's own trace: {other}"

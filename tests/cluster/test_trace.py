@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import wait
 from lab.cluster import Lab
 from lab.trace.asked import Asked
 from lab.trace.control import trace
+from lab.trace.gather import asking
+from lab.trace.marks import Marks
 from lab.trace.model import Reason
 from lab.trace.verdict import Trace
 from tests.cluster.judging import wait_until_right
@@ -85,6 +88,62 @@ def test_two_faults_are_both_named(lab, pods):
         found = traced(lab, *pods)
     named = [(item.fault.reason, item.place) for item in found.diagnoses]
     assert named[:2] == [(Reason.TRAFFIC_CONTROL, ONE), (Reason.NOT_FORWARDING, TWO)]
+
+
+HALF = ["-p", "icmp", "--icmp-type", "echo-request", "-m", "statistic", "--mode", "random"]
+RULES = {
+    "iptables": (
+        ["iptables", "-w", "-I", "FORWARD", *HALF, "--probability", "0.5", "-j", "DROP"],
+        ["iptables", "-w", "-D", "FORWARD", *HALF, "--probability", "0.5", "-j", "DROP"],
+        "-m statistic --mode random --probability 0.5",
+    ),
+    "nftables": (
+        ["nft", "table inet odd { chain c { type filter hook forward priority 0; policy accept;\n"
+         "icmp type echo-request limit rate over 1/hour burst 3 packets drop\n}\n}"],
+        ["nft", "delete", "table", "inet", "odd"],
+        "icmp type echo-request limit rate over 1/hour burst 3 packets drop in chain inet odd c",
+    ),
+    "a device's": (
+        ["nft", "table netdev odd { chain c { type filter hook ingress device docker0 priority 0\n"
+         "icmp type echo-request numgen random mod 2 0 drop\n}\n}"],
+        ["nft", "delete", "table", "netdev", "odd"],
+        "icmp type echo-request numgen random mod 2 0 drop in chain netdev odd c",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_rule_of_which_only_the_kernel_can_tell_is_named_by_the_kernels_own_trace(lab, pods, kind):
+    begins, ends, text = RULES[kind]
+    node = lab.node(ONE)
+    tables = node.run(["nft", "list", "tables"]).text
+    node.run(begins)
+    try:
+        found = traced(lab, *pods)
+    finally:
+        node.run(ends)
+    (first, *_) = found.diagnoses
+    assert (first.fault.reason, first.place, first.seen) == (Reason.FW_RULE, ONE, True)
+    assert text in first.fault.found
+    assert "the kernel's own trace: " in first.evidence
+    assert first.fault.fix.startswith(f"lab exec --name {lab.name} {ONE} -- nft delete rule ")
+    assert node.run(["nft", "list", "tables"]).text == tables
+
+
+def test_of_a_trace_that_is_killed_nothing_is_left(lab):
+    def ours() -> list[str]:
+        return [line for line in node.run(["nft", "list", "tables"]).text.split("\n") if "lab-trace-" in line]
+
+    node = lab.node(ONE)
+    with asking(Lab.get(lab.engine, lab.name)) as machines:
+        tables = machines.state({})
+        assert machines.follow(tables, Marks(0x8BADF00D, "icmp", 4)) == {}
+        assert ours() == ["table inet lab-trace-8badf00d"]
+        program = node.run(["pgrep", "--full", "/overlay-lab/trace.pyz"]).text.split()
+        node.run(["kill", "-KILL", *program])
+        wait.until(
+            lambda: not ours() or wait.NotYet(f"there is {ours()}"), what="the table to be gone", timeout=10
+        )
 
 
 def test_what_a_trace_prints_for_programs_follows_its_schema_and_the_status_says_whether_all_is_well(

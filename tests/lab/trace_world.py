@@ -11,6 +11,7 @@ from lab.trace.model import Point, Way
 from lab.trace.packet import Packet
 from lab.trace.verdict import Trace, diagnose
 from lab.trace.walk import walk
+from lab.trace.witness import Kernel
 from lab.trace.world import Answer, End, Lease, Overlay, Question
 
 __all__ = ["BACKENDS", "World", "world"]
@@ -75,9 +76,13 @@ class World:
         self,
         stops: Callable[[str, Point, int], bool] = lambda *_: False,
         sizes: Sequence[int] = (84,) * 20,
+        kernel: Kernel = Kernel(),  # noqa: B008 - frozen
         **asked: object,
     ) -> Trace:
-        """A whole trace; `stops` says of a leg, a point and a probe whether it does not get there."""
+        """A whole trace; `stops` says of a leg, a point and a probe whether it does not get there.
+
+        `kernel` is what that has said itself.
+        """
         there, back = self.walk(max(sizes), **asked)  # type: ignore[arg-type]
         probes = dict(enumerate(sizes))
         arrived, seen_there = self._seen("there", there, probes, stops)
@@ -88,7 +93,7 @@ class World:
             evidence(back, seen_back, arrived, answered, clocks),
         )
         told = Probes(probes, dict.fromkeys(answered, 0.001))
-        return diagnose(there, back, told, found)
+        return diagnose(there, back, told, found, kernel=kernel)
 
     @staticmethod
     def _seen(

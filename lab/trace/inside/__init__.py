@@ -12,7 +12,7 @@ PATH = "/usr/lib/overlay-lab/trace.pyz"
 
 MODULES = {
     "lab.packet_filter": ("questions",),
-    "lab.trace.inside": ("main", "namespaces", "probes", "state", "taps"),
+    "lab.trace.inside": ("main", "namespaces", "probes", "rules", "state", "taps"),
 }
 
 

@@ -8,6 +8,9 @@ It reads lines of JSON and answers each with one, which has `error` where it fai
     {"ask": "watch", "namespaces": {NAME: PID}, "values": [WORD...], "offsets": [N...]}
     {"ask": "send", "pid": PID, ...}                as `probes.send` takes it
     {"ask": "seen"}                                 what the taps have seen since `watch`
+    {"ask": "follow", "namespaces": {NAME: {"pid": PID, "scripts": [TEXT...]}}}
+                                                    have the kernel tell which rules packets meet
+    {"ask": "met"}                                  what it has told, and no more from now on
 
 PID is a process in a network namespace; 0 stands for the machine's own. An empty line, or the end of input,
 ends it; nothing of it is left then.
@@ -21,6 +24,7 @@ from typing import Any
 
 from lab.trace.inside.namespaces import in_each
 from lab.trace.inside.probes import send
+from lab.trace.inside.rules import RuleTap
 from lab.trace.inside.state import machine, mtu, namespace, route
 from lab.trace.inside.taps import Tap
 
@@ -35,6 +39,7 @@ class Program:
 
     def __init__(self) -> None:
         self._taps: dict[str, Tap] = {}
+        self._rules: dict[str, RuleTap] = {}
 
     def state(self, namespaces: Mapping[str, int]) -> dict[str, Any]:
         """The tables."""
@@ -60,6 +65,20 @@ class Program:
     def seen(self) -> dict[str, Any]:
         """What was seen, by namespace."""
         return {"seen": {name: list(tap.seen()) for name, tap in self._taps.items()}}
+
+    def follow(self, namespaces: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Begin to hear which rules packets meet; what was refused, by namespace."""
+        pids = {name: asked["pid"] for name, asked in namespaces.items()}
+        self._rules = in_each(pids, lambda name: RuleTap(namespaces[name]["scripts"]))
+        return {"refused": {name: tap.refused for name, tap in self._rules.items()}}
+
+    def met(self) -> dict[str, Any]:
+        """What was heard, by namespace; the machine is then as it was."""
+        told = {name: [message.hex() for message in tap.told()] for name, tap in self._rules.items()}
+        for tap in self._rules.values():
+            tap.close()
+        self._rules = {}
+        return {"met": told}
 
 
 def main(_: Sequence[str]) -> int:
