@@ -17,7 +17,7 @@ from tests.sources import ROOT, SOURCES, imports, module_name, text, tree
 CORE = {
     "lab": {
         "backends", "bench.figures", "bench.plan", "bench.reading", "bench.report", "bench.targets",
-        "bench.topology", "bench.ways", "bundle.answers", "bundle.archive", "bundle.contents",
+        "bench.topology", "bench.ways", "bpf.code", "bundle.answers", "bundle.archive", "bundle.contents",
         "bundle.model", "bundle.page", "bundle.plan", "bundle.questions",
         "bundle.redact", "bundle.timeline", "capture.happenings", "capture.merge",
         "capture.model", "capture.order", "capture.pcapng", "capture.places", "capture.summary",
@@ -39,7 +39,8 @@ CORE = {
         "soak.evidence", "soak.history",
         "soak.invariants", "soak.outcome", "soak.recipes", "soak.records", "soak.remains", "soak.schedule",
         "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec", "suggest",
-        "trace.asked", "trace.evidence", "trace.fixes", "trace.machine", "trace.marks", "trace.model",
+        "trace.asked", "trace.drop_reasons", "trace.evidence", "trace.fixes", "trace.inside.btf",
+        "trace.inside.drop_program", "trace.machine", "trace.marks", "trace.model",
         "trace.neighbours", "trace.packet", "trace.rule_trace", "trace.traffic_control", "trace.tunnels",
         "trace.verdict", "trace.walk", "trace.witness", "trace.world",
         "tutorial.document", "tutorial.install", "tutorial.numbers", "tutorial.page", "tutorial.proof",

@@ -1,7 +1,7 @@
 """A trace from beginning to end: probes are sent and watched, then the machines are asked, then judged."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from lab.trace.packet import Packet
 from lab.trace.probing import Heard, Probing
 from lab.trace.verdict import Trace, diagnose, doubtful, is_explained, words_of
 from lab.trace.walk import walk
-from lab.trace.witness import Kernel, of_rules
+from lab.trace.witness import Kernel, of_reasons, of_rules
 from lab.trace.world import End, Lease, Overlay
 
 __all__ = ["trace"]
@@ -74,8 +74,8 @@ class _Tracing:
         # What a daemon puts right, it puts right while the machines are asked for their tables.
         found = self._judge(heard, self._tables())
         if not found.delivered:
-            more = () if is_explained(found) else _unheard(heard)
-            return replace(found, notes=(*found.notes, *more))
+            unheard = heard.followed.notes if heard.followed is not None else ()
+            return found if is_explained(found) else replace(found, notes=(*found.notes, *unheard))
         if gap.is_the_end:
             note = f"in a first round {words_of(gap)}, which has been put right since"
             return replace(found, notes=(note, *found.notes))
@@ -186,15 +186,8 @@ def _notes(tables: Mapping[str, Machine], silent: Mapping[str, str]) -> tuple[st
 
 
 def _kernel(heard: Heard, tables: Mapping[str, Machine], there: Way, back: Way) -> Kernel:
-    if not heard.followed:
+    if heard.followed is None:
         return Kernel()
     spaces = {(name, inside) for name, machine in tables.items() for inside in machine.namespaces}
-    said = tuple(of_rules(heard.ended, tables, there, back))
-    return Kernel(said, frozenset(spaces - heard.refused.keys()))
-
-
-def _unheard(heard: Heard) -> Iterator[str]:
-    """Where the kernel would not say what has become of packets."""
-    for (machine, inside), why in heard.refused.items():
-        where = f"{machine}/{inside}" if inside else machine
-        yield f"{where}: the kernel does not tell which rules packets meet: {why}"
+    rules = tuple(of_rules(heard.ended, tables, there, back))
+    return Kernel(rules, frozenset(spaces - heard.followed.rules.keys()), of_reasons(heard.dropped, tables))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from lab import threads
@@ -10,13 +11,41 @@ from lab.deadlines import LOOK, QUESTION
 from lab.errors import LabError
 from lab.naming import name_option
 from lab.protocols import Conversation, LabAccess
+from lab.trace import drop_reasons
+from lab.trace.drop_reasons import Dropped
 from lab.trace.inside import command
 from lab.trace.machine import Machine, parse_machine
 from lab.trace.marks import Marks, Sighting
 from lab.trace.rule_trace import Ended, read, scripts
 from lab.trace.world import Answer, Question
 
-__all__ = ["Machines", "asking"]
+__all__ = ["Followed", "Machines", "asking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Where a kernel will not tell what becomes of packets, and why."""
+
+    rules: Mapping[tuple[str, str], str]
+    """By machine and namespace: which rules they meet."""
+    reasons: Mapping[str, str]
+    """By the machine that asked: for what reasons it drops them."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """For a person whose packets are lost, and nothing explains it."""
+        rules = [
+            f"{'/'.join(filter(None, place))}: the kernel does not tell which rules packets meet: {why}"
+            for place, why in self.rules.items()
+        ]
+        needs = "it takes an engine that may load BPF programs, and a kernel with BTF"
+        return [
+            *rules,
+            *(
+                f"{name}: the kernel does not tell why it drops packets: {why}; {needs}"
+                for name, why in self.reasons.items()
+            ),
+        ]
 
 
 class Machines:
@@ -74,33 +103,49 @@ class Machines:
             for sighting in marks.read(name, inside, items)
         ]
 
-    def follow(self, tables: Mapping[str, Machine], marks: Marks) -> Mapping[tuple[str, str], str]:
-        """Have the kernel tell which rules marked packets meet; where it will not, and why."""
-        wanted: dict[str, dict[str, Any]] = {}
+    def follow(self, tables: Mapping[str, Machine], marks: Marks) -> Followed:
+        """Have the kernels tell which rules marked packets meet, and why they drop them."""
+        kernels = {machine.boot: name for name, machine in tables.items()}
+        wanted: dict[str, dict[str, Any]] = {name: {} for name in kernels.values()}
         for name, machine in tables.items():
             for inside, space in machine.namespaces.items():
                 if texts := scripts(space.ruleset, space.links, marks):
                     about = {"pid": self._pids.get((name, inside), 0), "scripts": texts}
                     wanted.setdefault(name, {})[inside] = about
         self._followed = tuple(name for name in wanted if name in self._talks)
-        found = self._try_each("follow", self._followed, lambda name: {"namespaces": wanted[name]})
-        refused: dict[tuple[str, str], str] = {}
+        of_marks = {"values": list(marks.values()), "offsets": list(marks.offsets())}
+        found = self._try_each(
+            "follow",
+            self._followed,
+            lambda name: {"namespaces": wanted[name], "drops": name in kernels.values(), **of_marks},
+        )
+        rules: dict[tuple[str, str], str] = {}
+        reasons: dict[str, str] = {}
         for name, told in found.items():
-            silent = {inside: [told.message] for inside in wanted[name]} if isinstance(told, LabError) else {}
-            whys = silent or told["refused"]
-            refused |= {(name, inside): "; ".join(why) for inside, why in whys.items() if why}
-        return refused
+            failed = told.message if isinstance(told, LabError) else ""
+            refused = {inside: [failed] for inside in wanted[name]} if failed else told["refused"]
+            rules |= {(name, inside): "; ".join(why) for inside, why in refused.items() if why}
+            if why := failed or told["noReasons"]:
+                reasons[name] = why
+        return Followed(rules, reasons)
 
-    def met(self, marks: Marks) -> Sequence[Ended]:
-        """Where rules have ended packets, as the kernel has told it since `follow`; it tells no more then."""
+    def met(self, marks: Marks) -> tuple[Sequence[Ended], Sequence[Dropped]]:
+        """Where rules have ended packets, and why the kernels have dropped some, since `follow`.
+
+        They tell no more from then on.
+        """
         found = self._try_each("met", self._followed, lambda _: {})
-        return [
-            ended
-            for name, told in found.items()
-            if not isinstance(told, LabError)
+        answers = {name: told for name, told in found.items() if not isinstance(told, LabError)}
+        ended = [
+            item
+            for name, told in answers.items()
             for inside, messages in told["met"].items()
-            for ended in read(name, inside, messages, marks)
+            for item in read(name, inside, messages, marks)
         ]
+        dropped = [
+            item for name, told in answers.items() for item in drop_reasons.read(name, told["dropped"], marks)
+        ]
+        return ended, dropped
 
     def route(self, question: Question) -> Answer:
         """What a kernel would do with a packet; asked once."""

@@ -149,6 +149,8 @@ class Namespace:
     """The tables that could not be read, and why."""
     pid: int = 0
     """A process of a container in it; 0 for a machine's own."""
+    inode: int = 0
+    """By which the kernel tells it from others."""
     lab: str = ""
     """The option that names the lab in a command, with a blank before it; empty where none is needed."""
 
@@ -228,6 +230,7 @@ def _namespace(machine: str, name: str, tables: Mapping[str, Any]) -> Namespace:
         settings=tables["settings"],
         listeners=tuple(Listener(it["protocol"], it["address"], it["port"]) for it in tables["listeners"]),
         missing=tables["missing"],
+        inode=tables["inode"],
     )
 
 

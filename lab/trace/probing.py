@@ -2,15 +2,16 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lab.deadlines import patience
 from lab.errors import Unfit
 from lab.trace.asked import Asked
+from lab.trace.drop_reasons import Dropped
 from lab.trace.ends import Known
 from lab.trace.evidence import Probes
-from lab.trace.gather import Machines
+from lab.trace.gather import Followed, Machines
 from lab.trace.machine import Machine
 from lab.trace.marks import Marks, Sighting
 from lab.trace.packet import HEADER
@@ -80,12 +81,12 @@ class Heard:
     """Those that the destination has acted on."""
     from_port: int = FROM_PORT
     """Of the first probe, where its protocol has ports."""
-    followed: bool = False
-    """Whether the kernel was asked which rules they meet."""
+    followed: Followed | None = None
+    """Where the kernels would not tell what becomes of them; None if they were not asked."""
     ended: Sequence[Ended] = ()
-    """Where rules have ended them, as the kernel itself says."""
-    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """The namespaces, by machine and name, of whose rules the kernel does not tell, and why."""
+    """Where rules have ended them, as the kernels say."""
+    dropped: Sequence[Dropped] = ()
+    """For what reasons the kernels have dropped them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,12 @@ class Probing:
         sizes = [*before.probes.sizes.values()]
         marks = self._marks(sizes, FROM_PORT_AGAIN)
         slowest = max(before.probes.answered.values(), default=0.0)
-        refused = self.machines.follow(tables, marks)
+        followed = self.machines.follow(tables, marks)
         try:
             heard = self._send(sizes, marks, min(ANSWER, max(AGAIN, TIMES * slowest)))
         finally:
-            ended = self.machines.met(marks)
-        return replace(heard, followed=True, ended=ended, refused=refused)
+            ended, dropped = self.machines.met(marks)
+        return replace(heard, followed=followed, ended=ended, dropped=dropped)
 
     def _marks(self, sizes: Sequence[int], from_port: int) -> Marks:
         asked, family = self.asked, self.end.address.version

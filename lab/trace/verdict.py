@@ -221,6 +221,9 @@ def _of_evidence(leg: Leg, shown: Evidence, probes: Probes, lab: str, kernel: Ke
         why = f"perhaps of {'; '.join(suspects)}" if suspects else "no table that was read says why"
         if known:
             why += f"; rules, as the kernel says, have dropped {known} of them"
+        if reasons := kernel.why(leg, gap):
+            told = ", ".join(f"{reason} (of {count})" for reason, count in reasons)
+            why += f"; the kernel's own reason: {told}"
         yield Diagnosis(
             leg,
             place,

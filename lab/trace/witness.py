@@ -1,16 +1,18 @@
 """What the kernel itself says of packets that are lost, against the hops that they are lost at. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.trace import fixes
+from lab.trace.drop_reasons import Dropped
 from lab.trace.evidence import Gap
 from lab.trace.machine import Machine
 from lab.trace.model import Fault, Leg, Way
 from lab.trace.packet import Address
 from lab.trace.rule_trace import Ended, drop_of
 
-__all__ = ["Kernel", "Witness", "of_rules"]
+__all__ = ["Kernel", "Why", "Witness", "of_reasons", "of_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,30 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """A reason of the kernel's to drop a packet, and where."""
+
+    reason: str
+    space: tuple[str, str] | None
+    """The network namespace, as machine and name; None where it is none of those, or not known."""
+    outside: bool = False
+    """Whether it is none of the machines': where their host connects them, perhaps."""
+
+    def __str__(self) -> str:
+        if self.space is not None:
+            return f"{self.reason} on {'/'.join(filter(None, self.space))}"
+        return f"{self.reason} outside of the machines" if self.outside else self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """All that it has said, and where it has been asked."""
 
     witnesses: tuple[Witness, ...] = ()
     followed: frozenset[tuple[str, str]] = field(default=frozenset())
     """The namespaces whose rules it has told of, as machine and name."""
+    reasons: Mapping[tuple[Leg, int], "Why"] = field(default_factory=dict)
+    """For what reasons it has dropped packets, by their way and number."""
 
     def of(self, leg: Leg, gap: Gap) -> Sequence[tuple[Witness, int]]:
         """What has ended packets that are lost between two points, each once, and how many; most first."""
@@ -49,6 +69,12 @@ class Kernel:
         most_first = sorted(found.values(), key=lambda items: -len(items))
         # A carrier's number is not known: it may be of one that is lost elsewhere.
         return [(items[0], min(len(items), len(gap.lost))) for items in most_first]
+
+    def why(self, leg: Leg, gap: Gap) -> Sequence[tuple["Why", int]]:
+        """For what reasons packets that are lost between two points were dropped there; most first."""
+        there = _spaces(gap)
+        known = [self.reasons[leg, number] for number in gap.lost if (leg, number) in self.reasons]
+        return Counter(it for it in known if it.space is None or it.space in there).most_common()
 
     def has_followed(self, gap: Gap) -> bool:
         """Whether it would have told of a rule there."""
@@ -77,6 +103,22 @@ def of_rules(
         what = way.packet if item.kind else f"what carries {way.packet}"
         fault = fixes.of_rule(here, hook, drop, what, item.how)
         yield Witness(leg, item.machine, item.namespace, item.number, fault)
+
+
+def of_reasons(dropped: Iterable[Dropped], tables: Mapping[str, Machine]) -> Mapping[tuple[Leg, int], Why]:
+    """The reason for each packet: the last one, as copies of it may have been dropped before."""
+    spaces = {
+        (machine.boot, space.inode): (name, inside)
+        for name, machine in tables.items()
+        for inside, space in machine.namespaces.items()
+    }
+    legs: Mapping[str, Leg] = {"probe": "there", "answer": "back"}
+    found: dict[tuple[Leg, int], Why] = {}
+    for it in dropped:
+        if it.kind in legs and it.machine in tables:
+            space = spaces.get((tables[it.machine].boot, it.inode))
+            found[legs[it.kind], it.number] = Why(it.reason, space, it.inode != 0 and space is None)
+    return found
 
 
 def _leg(item: Ended, tables: Mapping[str, Machine], there: Way, back: Way) -> Leg | None:

@@ -130,6 +130,21 @@ def test_a_rule_of_which_only_the_kernel_can_tell_is_named_by_the_kernels_own_tr
     assert node.run(["nft", "list", "tables"]).text == tables
 
 
+def test_what_no_table_explains_has_the_kernels_own_reason(lab, pods):
+    node = lab.node(ONE)
+    # A policy of IPsec: neither routes nor the firewall know of it.
+    policy = ["dir", "fwd", "src", "10.2.0.0/16", "dst", "10.2.0.0/16"]
+    node.run(["ip", "xfrm", "policy", "add", *policy, "action", "block"])
+    try:
+        found = traced(lab, *pods)
+    finally:
+        node.run(["ip", "xfrm", "policy", "delete", *policy])
+    (first, *_) = found.diagnoses
+    assert (first.fault.reason, first.place) == (Reason.LOST, ONE)
+    assert f"the kernel's own reason: XFRM_POLICY on {ONE} (of 24)" in first.fault.because
+    assert found.notes == ()
+
+
 def test_of_a_trace_that_is_killed_nothing_is_left(lab):
     def ours() -> list[str]:
         return [line for line in node.run(["nft", "list", "tables"]).text.split("\n") if "lab-trace-" in line]
@@ -137,7 +152,7 @@ def test_of_a_trace_that_is_killed_nothing_is_left(lab):
     node = lab.node(ONE)
     with asking(Lab.get(lab.engine, lab.name)) as machines:
         tables = machines.state({})
-        assert machines.follow(tables, Marks(0x8BADF00D, "icmp", 4)) == {}
+        assert machines.follow(tables, Marks(0x8BADF00D, "icmp", 4)).rules == {}
         assert ours() == ["table inet lab-trace-8badf00d"]
         program = node.run(["pgrep", "--full", "/overlay-lab/trace.pyz"]).text.split()
         node.run(["kill", "-KILL", *program])

@@ -16,7 +16,7 @@ from lab.trace.witness import Kernel, of_rules
 from tests.lab.rulesets import ACCEPT, COUNTER, DROP, chain, match, rule, rules_of
 from tests.lab.trace_world import ONE, OUTSIDE, TWO, World, world
 
-RECORDED = json.loads((Path(__file__).parent / "rule_trace.json").read_text())
+RECORDED = json.loads((Path(__file__).parent / "kernel_told.json").read_text())["rules"]
 """What Linux 6.18 has told on NFNLGRP_NFTRACE of probes between two pods, of one each, in its order.
 
 `iptables`: a rule of `-m statistic` drops a probe, or the next answer is dropped by none. `carrier`: a rule

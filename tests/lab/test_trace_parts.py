@@ -23,7 +23,7 @@ from tests.lab.trace_world import ONE, TWO, world
 
 def tables(**given: object) -> dict[str, object]:
     empty = {"links": "[]", "neighbours": "[]", "fdb": "[]", "qdiscs": "[]", "nft": ""}
-    rest: dict[str, object] = {"filters": [], "settings": {}, "listeners": [], "missing": {}}
+    rest: dict[str, object] = {"filters": [], "settings": {}, "listeners": [], "missing": {}, "inode": 1}
     return {**empty, **rest, **given}
 
 

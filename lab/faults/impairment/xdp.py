@@ -6,10 +6,9 @@ taken by then. Generic XDP comes before tcx, and the kernel does not show it wha
 """
 
 import hashlib
-import struct
-import sys
 from collections.abc import Iterable
 
+from lab.bpf.code import R0, R1, R2, R3, R4, R5, as_loaded, instruction
 from lab.faults.impairment.selector import Selector
 
 __all__ = ["NAME_PREFIX", "program", "program_name"]
@@ -31,24 +30,10 @@ BPF_CALL, BPF_EXIT = 0x85, 0x95
 BPF_FUNC_REDIRECT = 23  # linux/bpf.h: bpf_redirect(ifindex, flags)
 XDP_DROP, XDP_PASS = 1, 2  # linux/bpf.h, enum xdp_action
 
-R0, R1, R2, R3, R4, R5 = range(6)
-"""R1 is the context on entry, R2 then the packet's begin, R3 its end; R4 and R5 are for the moment."""
+# R1 is the context on entry, R2 then the packet's begin, R3 its end; R4 and R5 are for the moment.
 
 DATA, DATA_END = 0, 4
 """Offsets in struct xdp_md."""
-
-
-def _instruction(
-    code: int, destination: int = 0, source: int = 0, offset: int = 0, immediate: int = 0
-) -> bytes:
-    """struct bpf_insn: the registers are bit fields, whose order is that of the machine's bytes."""
-    first, second = (destination, source) if sys.byteorder == "little" else (source, destination)
-    return struct.pack("=BBhI", code, second << 4 | first, offset, immediate & 0xFFFFFFFF)
-
-
-def _as_loaded(value: int, size: int) -> int:
-    """A number of the network as a load from the packet has it in a register."""
-    return int.from_bytes(value.to_bytes(size, "big"), sys.byteorder)
 
 
 def _test(selector: Selector, action: bytes) -> bytes:
@@ -59,37 +44,37 @@ def _test(selector: Selector, action: bytes) -> bytes:
         [(BPF_LDX_MEM_H, ETHERTYPE_AT, selector.ethertype, 0xFFFF, 2), *words]
     ):
         behind = (
-            _instruction(load, R5, R2, at)
-            + _instruction(BPF_ALU_AND_K, R5, immediate=_as_loaded(mask, size))
-            + _instruction(BPF_JMP32_JNE_K, R5, offset=len(behind) // 8, immediate=_as_loaded(value, size))
+            instruction(load, R5, R2, at)
+            + instruction(BPF_ALU_AND_K, R5, immediate=as_loaded(mask, size))
+            + instruction(BPF_JMP32_JNE_K, R5, offset=len(behind) // 8, immediate=as_loaded(value, size))
             + behind
         )
     longest = max([ETH_HLEN, *(ETH_HLEN + key.offset + 4 for key in selector.keys)])
     return (
-        _instruction(BPF_ALU64_MOV_X, R4, R2)
-        + _instruction(BPF_ALU64_ADD_K, R4, immediate=longest)
-        + _instruction(BPF_JMP_JGT_X, R4, R3, offset=len(behind) // 8)
+        instruction(BPF_ALU64_MOV_X, R4, R2)
+        + instruction(BPF_ALU64_ADD_K, R4, immediate=longest)
+        + instruction(BPF_JMP_JGT_X, R4, R3, offset=len(behind) // 8)
         + behind
     )
 
 
 def program(drop: Iterable[Selector], take: Iterable[Selector], ifindex: int) -> bytes:
     """Drop what the first match, move what the others match to a device, and leave everything else."""
-    dropped = _instruction(BPF_ALU64_MOV_K, R0, immediate=XDP_DROP) + _instruction(BPF_EXIT)
+    dropped = instruction(BPF_ALU64_MOV_K, R0, immediate=XDP_DROP) + instruction(BPF_EXIT)
     taken = (
-        _instruction(BPF_ALU64_MOV_K, R1, immediate=ifindex)
-        + _instruction(BPF_ALU64_MOV_K, R2, immediate=0)
-        + _instruction(BPF_CALL, immediate=BPF_FUNC_REDIRECT)
-        + _instruction(BPF_EXIT)
+        instruction(BPF_ALU64_MOV_K, R1, immediate=ifindex)
+        + instruction(BPF_ALU64_MOV_K, R2, immediate=0)
+        + instruction(BPF_CALL, immediate=BPF_FUNC_REDIRECT)
+        + instruction(BPF_EXIT)
     )
     return b"".join(
         [
-            _instruction(BPF_LDX_MEM_W, R2, R1, DATA),
-            _instruction(BPF_LDX_MEM_W, R3, R1, DATA_END),
+            instruction(BPF_LDX_MEM_W, R2, R1, DATA),
+            instruction(BPF_LDX_MEM_W, R3, R1, DATA_END),
             *(_test(selector, dropped) for selector in drop),
             *(_test(selector, taken) for selector in take),
-            _instruction(BPF_ALU64_MOV_K, R0, immediate=XDP_PASS),
-            _instruction(BPF_EXIT),
+            instruction(BPF_ALU64_MOV_K, R0, immediate=XDP_PASS),
+            instruction(BPF_EXIT),
         ]
     )
 

@@ -12,8 +12,11 @@ PATH = "/usr/lib/overlay-lab/trace.pyz"
 
 MODULES = {
     "lab.packet_filter": ("questions",),
-    "lab.trace.inside": ("main", "namespaces", "probes", "rules", "state", "taps"),
-}
+    "lab.bpf": ("call", "code"),
+    "lab.trace.inside": (
+        "btf", "drop_program", "drops", "main", "namespaces", "probes", "rules", "state", "taps",
+    ),
+}  # fmt: skip
 
 
 def command() -> list[str]:

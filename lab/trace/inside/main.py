@@ -8,8 +8,10 @@ It reads lines of JSON and answers each with one, which has `error` where it fai
     {"ask": "watch", "namespaces": {NAME: PID}, "values": [WORD...], "offsets": [N...]}
     {"ask": "send", "pid": PID, ...}                as `probes.send` takes it
     {"ask": "seen"}                                 what the taps have seen since `watch`
-    {"ask": "follow", "namespaces": {NAME: {"pid": PID, "scripts": [TEXT...]}}}
-                                                    have the kernel tell which rules packets meet
+    {"ask": "follow", "namespaces": {NAME: {"pid": PID, "scripts": [TEXT...]}}, "drops": BOOL,
+     "values": [WORD...], "offsets": [N...]}
+                                                    have the kernel tell which rules packets meet, and why
+                                                    it drops them
     {"ask": "met"}                                  what it has told, and no more from now on
 
 PID is a process in a network namespace; 0 stands for the machine's own. An empty line, or the end of input,
@@ -22,6 +24,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lab.trace.inside.drops import DropTap
 from lab.trace.inside.namespaces import in_each
 from lab.trace.inside.probes import send
 from lab.trace.inside.rules import RuleTap
@@ -40,6 +43,7 @@ class Program:
     def __init__(self) -> None:
         self._taps: dict[str, Tap] = {}
         self._rules: dict[str, RuleTap] = {}
+        self._drops: DropTap | None = None
 
     def state(self, namespaces: Mapping[str, int]) -> dict[str, Any]:
         """The tables."""
@@ -66,11 +70,23 @@ class Program:
         """What was seen, by namespace."""
         return {"seen": {name: list(tap.seen()) for name, tap in self._taps.items()}}
 
-    def follow(self, namespaces: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Begin to hear which rules packets meet; what was refused, by namespace."""
+    def follow(
+        self,
+        namespaces: Mapping[str, Mapping[str, Any]],
+        drops: bool,
+        values: list[int],
+        offsets: list[int],
+    ) -> dict[str, Any]:
+        """Begin to hear which rules packets meet, and why they are dropped; what was refused."""
+        why = ""
+        if drops:
+            try:
+                self._drops = DropTap(values, offsets)
+            except (OSError, ValueError) as error:
+                why = str(error)
         pids = {name: asked["pid"] for name, asked in namespaces.items()}
         self._rules = in_each(pids, lambda name: RuleTap(namespaces[name]["scripts"]))
-        return {"refused": {name: tap.refused for name, tap in self._rules.items()}}
+        return {"refused": {name: tap.refused for name, tap in self._rules.items()}, "noReasons": why}
 
     def met(self) -> dict[str, Any]:
         """What was heard, by namespace; the machine is then as it was."""
@@ -78,7 +94,12 @@ class Program:
         for tap in self._rules.values():
             tap.close()
         self._rules = {}
-        return {"met": told}
+        dropped = []
+        if self._drops is not None:
+            dropped = list(self._drops.dropped())
+            self._drops.close()
+            self._drops = None
+        return {"met": told, "dropped": dropped}
 
 
 def main(_: Sequence[str]) -> int:

@@ -45,7 +45,11 @@ TUN = "/dev/net/tun"
 def namespace() -> dict[str, Any]:
     """Of the calling thread's."""
     started = {name: _start(argv) for name, argv in TABLES.items()}
-    found: dict[str, Any] = {"settings": dict(_settings()), "listeners": list(_listeners())}
+    found: dict[str, Any] = {
+        "settings": dict(_settings()),
+        "listeners": list(_listeners()),
+        "inode": Path("/proc/thread-self/ns/net").stat().st_ino,
+    }
     missing = {}
     for name, process in started.items():
         out, why = _end(process)

@@ -14,6 +14,7 @@ CORE = ("evidence", "line", "model", "pipeline", "plan", "seen", "selector", "st
 INSIDE = ("bpf", "delay_line", "impair", "kernel", "perform", "records", "tap", "verbs")
 MODULES = {
     "lab": ("errors", "suggest"),
+    "lab.bpf": ("call", "code"),
     "lab.faults.impairment": CORE,
     "lab.faults.impairment.inside": INSIDE,
 }

@@ -1,16 +1,15 @@
 """Loading a program for XDP, and attaching it to a device so that it stays: bpf(2) and rtnetlink(7)."""
 
 import ctypes
+import errno
 import os
-import platform
 import socket
 import struct
 
+from lab.bpf.call import bpf
 from lab.errors import LabError
 
 __all__ = ["attach", "detach", "load"]
-
-SYS_BPF = {"x86_64": 321, "aarch64": 280}  # the kernel's syscall tables
 
 # linux/bpf.h.
 BPF_PROG_LOAD = 5
@@ -29,9 +28,6 @@ XDP_FLAGS_SKB_MODE = 1 << 1
 
 def load(code: bytes, name: str) -> int:
     """Load a program; its descriptor. Raises `LabError`."""
-    number = SYS_BPF.get(platform.machine())
-    if number is None:
-        raise LabError(f"cannot load an XDP program on a {platform.machine()}", hint="impair what goes out")
     instructions = ctypes.create_string_buffer(code, len(code))
     licence = ctypes.create_string_buffer(b"Apache-2.0")
     log = ctypes.create_string_buffer(LOG_SIZE)
@@ -43,16 +39,17 @@ def load(code: bytes, name: str) -> int:
         BPF_PROG_TYPE_XDP, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(licence),
         1, LOG_SIZE, ctypes.addressof(log), 0, 0, name.encode(), 0, BPF_XDP,
     )  # fmt: skip
-    given = ctypes.create_string_buffer(attributes, len(attributes))
-    library = ctypes.CDLL(None, use_errno=True)
-    descriptor = int(library.syscall(number, BPF_PROG_LOAD, given, len(attributes)))
-    if descriptor < 0:
-        why = os.strerror(ctypes.get_errno())
+    try:
+        return bpf(BPF_PROG_LOAD, attributes)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            raise LabError(
+                f"cannot load an XDP program: {error.strerror}", hint="impair what goes out"
+            ) from error
         said = log.value.decode(errors="replace").strip().splitlines()
         hint = "what comes in needs an engine that may load BPF programs, which a rootless one may not"
-        words = "; ".join([f"cannot load the XDP program for incoming packets: {why}", *said[-3:]])
-        raise LabError(words, hint=hint)
-    return descriptor
+        words = "; ".join([f"cannot load the XDP program for incoming packets: {error.strerror}", *said[-3:]])
+        raise LabError(words, hint=hint) from error
 
 
 def attach(ifindex: int, descriptor: int) -> None:
