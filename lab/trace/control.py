@@ -93,11 +93,14 @@ class _Tracing:
         clocks = {name: machine.boot for name, machine in tables.items()}
         probed = [it for it in heard.sightings if it.kind == "probe"]
         answers = [it for it in heard.sightings if it.kind == "answer"]
+        is_udp = asked.protocol == "udp"  # who takes a datagram need not answer
         ways = (
             evidence(there, probed, sent.sizes.keys(), arrived, clocks),
-            evidence(back, answers, arrived, sent.answered.keys(), clocks),
+            evidence(
+                back, answers, sent.answered.keys() if is_udp else arrived, sent.answered.keys(), clocks
+            ),
         )
-        taken = arrived if asked.protocol == "udp" else frozenset()
+        taken = arrived if is_udp else frozenset()
         notes = _notes(tables, machines.silent)
         kernel = _kernel(heard, tables, there, back)
         return diagnose(there, back, sent, ways, notes, taken, name_option(self.lab.spec.name), kernel)

@@ -79,6 +79,16 @@ def test_a_sender_whose_address_has_gone_is_named_though_it_cannot_send(lab):
     assert (found.diagnoses[0].fault.reason, found.diagnoses[0].place) == (Reason.WRONG_ADDRESS, ONE)
 
 
+def test_datagrams_that_are_taken_need_no_answer(lab):
+    takes = "import signal, socket as s; a = s.socket(type=s.SOCK_DGRAM); a.bind(('', 7777)); signal.pause()"
+    with lab.node(TWO).open(["python3", "-c", takes]):
+        wait.until(
+            lambda: traced(lab, ONE, TWO, protocol="udp", port=7777).ok or wait.NotYet("it is not"),
+            what="the trace to be well",
+            timeout=30,
+        )
+
+
 def test_a_machine_reaches_itself(lab):
     assert traced(lab, ONE, ONE).ok
 
