@@ -55,7 +55,11 @@ class Etcd2Registry(EtcdStore[Etcd2Client]):
         return () if answer.error else ((node.name, node.value) for node in answer.node.nodes)
 
     def _write_announcement(self, client: Etcd2Client, held: StoredLease, text: bytes) -> None:
-        """It lives as long as the lease has left; v2 has nothing that would tie it to the lease."""
+        """It lives as long as the lease has left; v2 has nothing that would tie it to the lease.
+
+        It may be there for a moment longer, as long as the two requests take: of a lease that is gone nobody
+        reads what was said of it.
+        """
         name = key(held.lease.subnet)
         lease = client.ask("GET", f"{self._directory}/{name}", QUORUM)
         if lease.error or lease.node.modified != held.revision:
