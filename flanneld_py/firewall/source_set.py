@@ -247,13 +247,14 @@ class SourceSet:
             logger.info(text, error)
 
     def _warn(self, error: OSError) -> None:
-        if self._guarded.vni is None:
-            self._report_forged(error)
-            return
         if str(error) == self._told:
             return
         self._told = str(error)
         remedy = "install the package nftables" if isinstance(error, ProgramMissing) else "fix that"
+        if self._guarded.vni is None:
+            text = "What local containers send to peers' UDP port %d themselves is not dropped: %s; %s"
+            logger.info(text, self._guarded.port, error, remedy)
+            return
         logger.warning(
             "The VXLAN port accepts packets from anyone who knows our MAC, not only from peers: %s; %s, "
             "or accept this with -vxlan-source-check=off",

@@ -91,8 +91,9 @@ def test_behind_a_nat_the_check_is_turned_off_and_leaves_nothing(sandbox: Sandbo
     heard.says("behind a NAT")
 
 
-def test_without_nft_that_is_said_once_and_peers_are_reached(sandbox: Sandbox) -> None:
-    configure(sandbox, "vxlan")
+@pytest.mark.parametrize("kind", ["udp", "vxlan"])
+def test_without_nft_that_is_said_once_and_peers_are_reached(sandbox: Sandbox, kind: str) -> None:
+    configure(sandbox, kind)
     with sandbox.without("nft"):
         daemon = sandbox.host("a").flanneld()
         daemon.says("nft was not found; install the package nftables")
