@@ -18,6 +18,7 @@ __all__ = [
     "as_text",
     "default_lab",
     "echo",
+    "file_option",
     "given",
     "lab_name",
     "print_json",
@@ -37,6 +38,11 @@ def lab_name(function: F) -> F:
         shell_complete=complete.labs,
         help=f"Which lab  [default: ${naming.VARIABLE}, or {spec.TUTORIAL}]",
     )(function)
+
+
+def file_option(*names: str, what: str, metavar: str = "FILE") -> Callable[[F], F]:
+    """An option whose value is a path, which the shell completes; `what` is its line of help."""
+    return click.option(*names, type=Path, metavar=metavar, shell_complete=complete.files, help=what)
 
 
 def given(

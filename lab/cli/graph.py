@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from lab import spec
-from lab.cli import complete
-from lab.cli.common import default_lab, lab_name
+from lab.cli.common import default_lab, file_option, lab_name
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
@@ -28,21 +27,16 @@ SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot
 @click.option(
     "--format", "kind", type=click.Choice(list(FORMATS)), help="[default: as FILE's name ends, else svg]"
 )
-@click.option(
+@file_option(
     "-o",
     "--output",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Write it there  [default: standard output]",
+    what="Write it there  [default: standard output]",
 )
-@click.option(
+@file_option(
     "-f",
     "--file",
-    type=Path,
     metavar="LABFILE",
-    shell_complete=complete.files,
-    help="Of this lab file; no engine is asked.",
+    what="Of this lab file; no engine is asked.",
 )
 @lab_name
 def graph(kind: str | None, output: Path | None, file: Path | None, name: str) -> int:

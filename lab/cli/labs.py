@@ -12,7 +12,7 @@ from lab import checks, host, render, spec, status
 from lab.bundle.destination import Destination
 from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain, witness_for
-from lab.cli.common import as_json, default_lab, echo, given, lab_name, print_json
+from lab.cli.common import as_json, default_lab, echo, file_option, given, lab_name, print_json
 from lab.cli.explaining import tell_why, tell_why_checks_fail, telling_why
 from lab.cli.watch import watch
 from lab.cluster import Lab, lifecycle
@@ -28,14 +28,11 @@ __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.option(
+@file_option(
     "-f",
     "--file",
     "file",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="A lab file; without it, the tutorial's cluster.",
+    what="A lab file; without it, the tutorial's cluster.",
 )
 @click.option(
     "--name",
@@ -55,12 +52,9 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--retain", is_flag=True, help="When something fails, leave everything as it is for inspection."
 )
-@click.option(
+@file_option(
     "--events",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Write each event to a file at once, a JSON object per line.",
+    what="Write each event to a file at once, a JSON object per line.",
 )
 @bundle_option
 @as_json

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from lab.bundle.destination import VARIABLE, destination
-from lab.cli import complete
-from lab.cli.common import echo, lab_name, write_text
+from lab.cli.common import echo, file_option, lab_name, write_text
 from lab.errors import LabError, Unfit
 from lab.naming import our_version
 from lab.page.markup import Writer
@@ -22,48 +21,31 @@ __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.option(
+@file_option(
     "-o",
     "--output",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Write the page there; -: to standard output, as without --summary.",
+    what="Write the page there; -: to standard output, as without --summary.",
 )
-@click.option(
+@file_option(
     "--summary",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Append a few lines of Markdown to this file, such as $GITHUB_STEP_SUMMARY; -: print them.",
+    what="Append a few lines of Markdown to this file, such as $GITHUB_STEP_SUMMARY; -: print them.",
 )
-@click.option(
+@file_option(
     "--events",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="What lab up --events has written: timings.",
+    what="What lab up --events has written: timings.",
 )
-@click.option(
+@file_option(
     "--soak",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="What lab soak --json has printed: the time line.",
+    what="What lab soak --json has printed: the time line.",
 )
-@click.option(
+@file_option(
     "--bundles",
-    type=Path,
     metavar="DIR",
-    shell_complete=complete.files,
-    help=f"A folder with bundles, of which there will be an index  [default: ${VARIABLE}, if that is set]",
+    what=f"A folder with bundles, of which there will be an index  [default: ${VARIABLE}, if that is set]",
 )
-@click.option(
+@file_option(
     "--bench",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="What lab bench has left, bench.json: the benchmark.",
+    what="What lab bench has left, bench.json: the benchmark.",
 )
 @lab_name
 def report(

@@ -14,7 +14,7 @@ from lab.bundle.destination import Destination
 from lab.bundle.recording import recording
 from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
-from lab.cli.common import as_json, echo, given, lab_name, print_json
+from lab.cli.common import as_json, echo, file_option, given, lab_name, print_json
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
@@ -54,20 +54,14 @@ ROUNDS = 5
     callback=given("--faults", generate.weights),
     help="Only these faults; one with the weight 3 comes as often as three with 1.",
 )
-@click.option(
+@file_option(
     "--replay",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Play the schedule in this file instead.",
+    what="Play the schedule in this file instead.",
 )
-@click.option(
+@file_option(
     "-o",
     "--output",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Write the shortest failing schedule there.",
+    what="Write the shortest failing schedule there.",
 )
 @click.option(
     "--tries",

@@ -10,7 +10,7 @@ from lab.bundle.destination import Destination
 from lab.bundle.secrets import secrets_of
 from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain
-from lab.cli.common import Choice, as_json, echo, lab_name, print_json, write_text
+from lab.cli.common import Choice, as_json, echo, file_option, lab_name, print_json, write_text
 from lab.cluster import Lab
 from lab.engine import Engine
 from lab.errors import Unfit
@@ -55,12 +55,9 @@ def check(name: str, failures: bool, only: tuple[str, ...], into: Destination | 
 
 
 @click.command(name="tutorial")
-@click.option(
+@file_option(
     "--report",
-    type=Path,
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="Also write a page that shows the document's text, commands and output beside the real ones.",
+    what="Also write a page that shows the document's text, commands and output beside the real ones.",
 )
 @click.option(
     "--language",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from lab.bench.figures import Metric
 from lab.page.markup import Markup, Writer
 from lab.page.parts import scrolling, table
 from lab.report.documents import Bench, Round, Soak, Target
@@ -15,7 +16,7 @@ __all__ = ["bench", "bundles", "soak", "timings"]
 EVENTS = 400
 """Of a round's time line that the page shows."""
 
-SHOWN_FIRST = "TCP, 1 stream"
+SHOWN_FIRST = Metric.TCP1.value
 """The metric that is drawn as bars."""
 
 

@@ -7,7 +7,7 @@ from lab.bundle.plan import OUTCOMES
 from lab.errors import Unfit
 from lab.report.documents import Happening, read
 
-__all__ = ["Phase", "StepTime", "Timings", "happenings", "timed"]
+__all__ = ["PHASES", "Phase", "StepTime", "Timings", "happenings", "timed"]
 
 PHASES = {
     "images": "images",

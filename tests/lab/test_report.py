@@ -17,6 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from lab import spec
 from lab.bundle.archive import pack
 from lab.bundle.contents import bundle_of
 from lab.bundle.redact import MARK, Redaction
@@ -24,16 +25,17 @@ from lab.checks import judge
 from lab.cli.common import as_text
 from lab.cli.report import report as verb
 from lab.cluster import Lab
+from lab.cluster.plan import plan_up
 from lab.engine import Engine, EngineUnavailable
 from lab.errors import LabError, Unfit
 from lab.graph.describe import described
 from lab.page.markup import Writer
 from lab.page.style import STYLE
 from lab.render.soak import document as soak_document
-from lab.report.documents import Bench, Soak, read
+from lab.report.documents import Bench, Happening, Soak, read
 from lab.report.model import Absent, Checked, Indexed, Report
 from lab.report.page import SECTIONS, page
-from lab.report.phases import happenings, timed
+from lab.report.phases import PHASES, happenings, timed
 from lab.report.read import bundles_in
 from lab.report.style import REPORT_STYLE
 from lab.report.summary import LONGEST, ROWS, summary
@@ -203,6 +205,14 @@ def test_steps_of_a_phase_may_overlap_and_parts_of_a_step_are_not_counted() -> N
     assert told == {"images": (1, 0.0, 1.0, True), "machines": (2, 1.0, 3.5, False)}
     assert found.seconds == 4.5
     assert [step.error for step in found.failed] == ["no space left"]
+
+
+def test_every_step_of_a_plan_is_of_a_phase_with_a_name() -> None:
+    steps = plan_up(spec.tutorial())
+    events = [
+        Happening(event="step-began", at=AT, step=number, name=step.name) for number, step in enumerate(steps)
+    ]
+    assert {phase.title for phase in timed(events).phases} == {*PHASES.values()} - {"flanneld"}
 
 
 def test_a_step_that_was_not_over_lasts_until_the_last_event() -> None:
