@@ -13,9 +13,10 @@ from urllib.parse import unquote, urlsplit
 from markdown_it import MarkdownIt  # which rich brings
 from markdown_it.token import Token
 
-__all__ = ["PAGES", "ROOT", "Link", "anchors", "links", "problem", "title"]
+from tests.sources import ROOT
 
-ROOT: Final = Path(__file__).parent.parent
+__all__ = ["PAGES", "Link", "anchors", "links", "problem", "title"]
+
 PAGES: Final = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")],
 )

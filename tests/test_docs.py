@@ -7,6 +7,7 @@ import pytest
 
 from tests import pages
 from tests.docs import PAGES, TABLES, written
+from tests.sources import ROOT
 
 ENGLISH = [page for page in pages.PAGES if not page.name.endswith(".zh.md")]
 
@@ -38,7 +39,7 @@ def test_no_line_of_prose_is_longer_than_an_editor_shows(page):
     assert [line for line in prose(page) if len(line) > 120] == []
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(pages.ROOT)))
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_of_a_page_leads_somewhere(page):
     found = {link.target: pages.problem(link) for link in pages.links(page)}
     assert {target: problem for target, problem in found.items() if problem} == {}
@@ -60,7 +61,7 @@ def test_every_link_of_a_page_leads_somewhere(page):
     ],
 )
 def test_what_is_wrong_with_a_link_is_said(target, problem):
-    found = pages.problem(pages.Link(pages.ROOT / "README.md", target))
+    found = pages.problem(pages.Link(ROOT / "README.md", target))
     assert (found is None) == (problem is None)
     assert (found or "").startswith(problem or "")
 

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from tests.longest_first import TOGETHER, Case, Seconds, longest_first
-from tests.wheels import ROOT
+from tests.sources import ROOT
 
 
 def many(file: str, number: int, *markers: str) -> list[Case]:

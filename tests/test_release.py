@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flanneld_py import __version__
-from tests.wheels import ROOT
+from tests.sources import ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

@@ -14,7 +14,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests import site
-from tests.pages import PAGES, ROOT
+from tests.pages import PAGES
+from tests.sources import ROOT
 
 ADDRESS = "https://example.org/overlay-lab/"
 LOADED = {("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src"), ("object", "data")}

@@ -7,7 +7,8 @@ import sysconfig
 import tarfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.sources import ROOT
+
 LEFT_OUT = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.o")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.wheels import ROOT
+from tests.sources import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 

@@ -8,7 +8,7 @@ import pytest
 from lab import spec
 from lab.engine import FileContent
 from tests.cluster.judging import subnets, wait_until_right
-from tests.wheels import ROOT
+from tests.sources import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 

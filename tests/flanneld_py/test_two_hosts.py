@@ -6,7 +6,7 @@ from flanneld_py.backend.udp.config import Udp
 from flanneld_py.backend.wireguard.config import Wireguard
 from flanneld_py.kernel.devices import VXLAN_PORT
 from flanneld_py.options import flags
-from tests.wheels import ROOT
+from tests.sources import ROOT
 
 PAGE = (ROOT / "docs" / "two-hosts.md").read_text()
 

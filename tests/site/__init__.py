@@ -11,7 +11,8 @@ from typing import Any, Final
 import yaml
 
 from tests.docs.decisions import decisions
-from tests.pages import PAGES, ROOT, links, title
+from tests.pages import PAGES, links, title
+from tests.sources import ROOT
 
 __all__ = ["SETTINGS", "Failed", "build", "nav", "page_of", "sources"]
 

@@ -4,8 +4,8 @@ import os
 import sys
 from typing import Final
 
-from tests.pages import ROOT
 from tests.site import Failed, build
+from tests.sources import ROOT
 
 FOLDER: Final = ROOT / "build" / "site"
 
