@@ -54,7 +54,7 @@ def run_module(
         if late := process.exitcode is None:
             process.kill()
             process.join()
-        told = [path.read_text(errors="replace") if path.exists() else "" for path in (out, err)]
+        told = [path.read_text("utf-8", "replace") if path.exists() else "" for path in (out, err)]
         command = [sys.executable, "-m", name, *argv]
         if late:
             raise subprocess.TimeoutExpired(command, limit, *told)
