@@ -11,12 +11,12 @@ from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.lease_store import LeaseStore
 from flanneld_py.subnet import parse_key
-from lab.deadlines import patience
 from tests.flanneld_py.announcements_conformance import BesideContract
 from tests.flanneld_py.fake_etcd import FakeEtcd
 from tests.flanneld_py.fake_etcd2 import FakeEtcd2
 from tests.flanneld_py.memory_registry import MemoryEtcd, MemoryRegistry
 from tests.flanneld_py.registry_conformance import (
+    ANSWERED,
     DAY,
     OURS,
     PREFIX,
@@ -38,7 +38,7 @@ class Memory:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
-    def connect(self) -> LeaseStore:
+    def connect(self, timeout: float = ANSWERED) -> LeaseStore:  # noqa: ARG002 (answers at once)
         return MemoryRegistry(self.etcd)
 
     def configure(self, text: bytes) -> None:
@@ -110,8 +110,8 @@ class EtcdInProcess:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b","PublicIPv6":null}' % address.encode()
 
-    def connect(self) -> LeaseStore:
-        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=patience()))
+    def connect(self, timeout: float = ANSWERED) -> LeaseStore:
+        self.connected.append(EtcdRegistry([self.etcd.endpoint], PREFIX, timeout=timeout))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:
@@ -182,8 +182,8 @@ class Etcd2InProcess:
     def value(self, address: str) -> bytes:
         return b'{"PublicIP":"%b"}' % address.encode()
 
-    def connect(self) -> LeaseStore:
-        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=patience()))
+    def connect(self, timeout: float = ANSWERED) -> LeaseStore:
+        self.connected.append(Etcd2Registry([self.etcd.endpoint], PREFIX, timeout=timeout))
         return self.connected[-1]
 
     def configure(self, text: bytes) -> None:

@@ -11,9 +11,17 @@ from flanneld_py.registry import AccessRefused, LeaseAdded, RegistryUnavailable,
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials
 from flanneld_py.registry.etcd import EtcdRegistry
 from flanneld_py.registry.etcd.library import etcdrpc
-from lab.deadlines import patience
 from tests.flanneld_py.fake_etcd import FakeEtcd
-from tests.flanneld_py.registry_conformance import OURS, PREFIX, THEIRS, THEM, US, Watched
+from tests.flanneld_py.registry_conformance import (
+    ANSWERED,
+    OURS,
+    PREFIX,
+    THEIRS,
+    THEM,
+    UNANSWERED,
+    US,
+    Watched,
+)
 
 KEY = f"{PREFIX}/subnets/10.2.35.0-24"
 VALUE = b'{"PublicIP":"192.168.199.52","PublicIPv6":null}'
@@ -40,8 +48,10 @@ def other() -> Iterator[FakeEtcd]:
 def connect() -> Iterator[Callable[..., EtcdRegistry]]:
     made: list[EtcdRegistry] = []
 
-    def connect(*endpoints: str, credentials: Credentials = NO_CREDENTIALS) -> EtcdRegistry:
-        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=patience()))
+    def connect(
+        *endpoints: str, credentials: Credentials = NO_CREDENTIALS, timeout: float = ANSWERED
+    ) -> EtcdRegistry:
+        made.append(EtcdRegistry(endpoints, PREFIX, credentials, timeout=timeout))
         return made[-1]
 
     yield connect
@@ -164,7 +174,7 @@ def test_the_next_endpoint_is_asked_when_one_does_not_listen(etcd, connect, dead
 def test_the_next_endpoint_is_asked_when_one_does_not_answer_and_stays_in_use(etcd, other, connect):
     other.hang()
     etcd.put(f"{PREFIX}/config", b"{}")
-    registry = connect(other.endpoint, etcd.endpoint)
+    registry = connect(other.endpoint, etcd.endpoint, timeout=UNANSWERED)
     assert registry.config() == b"{}"
     other.running.set()
     registry.config()
@@ -173,7 +183,7 @@ def test_the_next_endpoint_is_asked_when_one_does_not_answer_and_stays_in_use(et
 
 def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, connect):
     other.put(f"{PREFIX}/config", b"{}")
-    registry = connect(etcd.endpoint, other.endpoint)
+    registry = connect(etcd.endpoint, other.endpoint, timeout=UNANSWERED)
     watched = begun(etcd, registry)
     etcd.hang()
     with pytest.raises(RegistryUnavailable, match=etcd.endpoint):
@@ -185,7 +195,7 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
 def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dead, etcd):
     etcd.hang()
     with pytest.raises(RegistryUnavailable) as caught:
-        connect(dead, etcd.endpoint).config()
+        connect(dead, etcd.endpoint, timeout=UNANSWERED).config()
     refused, silent = str(caught.value).split("; http")
     assert refused.startswith(f"{dead}: unavailable: ")
     assert f"http{silent}".startswith(f"{etcd.endpoint}: deadline exceeded")

@@ -34,13 +34,14 @@ from flanneld_py.registry.etcd2 import Etcd2Registry, watch
 from flanneld_py.registry.etcd2.client import Etcd2Client, Etcd2Response, LongPoll
 from flanneld_py.subnet import Subnet
 from lab import wait
-from lab.deadlines import patience
 from tests.flanneld_py.fake_etcd2 import Asked, FakeEtcd2
 from tests.flanneld_py.registry_conformance import (
+    ANSWERED,
     DUAL,
     OURS,
     PREFIX,
     THEIRS,
+    UNANSWERED,
     US,
     Watched,
     following,
@@ -97,8 +98,10 @@ def other() -> Iterator[FakeEtcd2]:
 def connect() -> Iterator[Callable[..., Etcd2Registry]]:
     made: list[Etcd2Registry] = []
 
-    def connect(*endpoints: str, credentials: Credentials = NO_CREDENTIALS) -> Etcd2Registry:
-        made.append(Etcd2Registry(endpoints, PREFIX, credentials, timeout=patience()))
+    def connect(
+        *endpoints: str, credentials: Credentials = NO_CREDENTIALS, timeout: float = ANSWERED
+    ) -> Etcd2Registry:
+        made.append(Etcd2Registry(endpoints, PREFIX, credentials, timeout=timeout))
         return made[-1]
 
     yield connect
@@ -309,7 +312,7 @@ def test_the_next_endpoint_is_asked_when_one_does_not_listen(etcd, connect, dead
 def test_the_next_endpoint_is_asked_when_one_does_not_answer_and_stays_in_use(etcd, other, connect):
     other.hang()
     etcd.write(f"{PREFIX}/config", "{}")
-    registry = connect(other.endpoint, etcd.endpoint)
+    registry = connect(other.endpoint, etcd.endpoint, timeout=UNANSWERED)
     assert registry.config() == b"{}"
     other.running.set()
     registry.config()
@@ -318,7 +321,7 @@ def test_the_next_endpoint_is_asked_when_one_does_not_answer_and_stays_in_use(et
 
 def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, connect, world):
     other.write(f"{PREFIX}/config", "{}")
-    registry = connect(etcd.endpoint, other.endpoint)
+    registry = connect(etcd.endpoint, other.endpoint, timeout=UNANSWERED)
     watched = following(registry, world)
     etcd.hang()
     with pytest.raises(RegistryUnavailable, match=etcd.endpoint):
@@ -330,9 +333,9 @@ def test_a_probe_that_fails_ends_the_watch_and_leaves_the_endpoint(etcd, other, 
 def test_when_nobody_answers_each_endpoint_is_named_with_its_reason(connect, dead, etcd):
     etcd.hang()
     with pytest.raises(RegistryUnavailable) as caught:
-        connect(dead, etcd.endpoint).config()
+        connect(dead, etcd.endpoint, timeout=UNANSWERED).config()
     assert str(caught.value) == (
-        f"{dead}: [Errno 111] Connection refused; {etcd.endpoint}: no answer within 1 s"
+        f"{dead}: [Errno 111] Connection refused; {etcd.endpoint}: no answer within {UNANSWERED:g} s"
     )
 
 

@@ -18,7 +18,7 @@ from flanneld_py.registry.remote import RemoteRegistry
 from flanneld_py.registry.remote.client import RemoteClient
 from lab.deadlines import patience
 from tests.flanneld_py.made import attrs, held, subnet
-from tests.flanneld_py.registry_conformance import Watched
+from tests.flanneld_py.registry_conformance import ANSWERED, UNANSWERED, Watched
 from tests.flanneld_py.v055_server import V055Server
 
 US, THEM = "192.168.199.52", "192.168.199.53"
@@ -33,7 +33,7 @@ def server() -> Iterator[V055Server]:
 
 @pytest.fixture
 def registry(server: V055Server) -> Iterator[RemoteRegistry]:
-    registry = RemoteRegistry(server.place, timeout=patience())
+    registry = RemoteRegistry(server.place, timeout=ANSWERED)
     yield registry
     registry.close()
 
@@ -179,7 +179,7 @@ def test_an_answer_that_is_none_is_unavailable(answer):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        registry = RemoteRegistry(f"127.0.0.1:{listening.getsockname()[1]}", timeout=patience())
+        registry = RemoteRegistry(f"127.0.0.1:{listening.getsockname()[1]}", timeout=UNANSWERED)
         with pytest.raises(RegistryUnavailable):
             registry.snapshot()
         registry.close()

@@ -21,7 +21,7 @@ from flanneld_py.registry.etcd.library import etcd3
 from flanneld_py.registry.etcd2 import Etcd2Registry
 from flanneld_py.registry.lease_store import LeaseStore
 from tests.flanneld_py.announcements_conformance import BesideContract
-from tests.flanneld_py.registry_conformance import DAY, DualStackContract, StoreContract, Stored
+from tests.flanneld_py.registry_conformance import ANSWERED, DAY, DualStackContract, StoreContract, Stored
 
 PORT = 22379
 
@@ -97,8 +97,8 @@ class Etcd:
         for registry in self.connected:
             registry.close()
 
-    def connect(self) -> LeaseStore:
-        self.connected.append(self.kind([f"http://127.0.0.1:{PORT}"], self.prefix, timeout=1))
+    def connect(self, timeout: float = ANSWERED) -> LeaseStore:
+        self.connected.append(self.kind([f"http://127.0.0.1:{PORT}"], self.prefix, timeout=timeout))
         return self.connected[-1]
 
     def value(self, address: str) -> bytes:
