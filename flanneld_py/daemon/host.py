@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from flanneld_py.daemon.protected_addresses import AddressLookup, hosts
 from flanneld_py.daemon.reservations import Reservations
 from flanneld_py.errors import Exit, Fatal
 from flanneld_py.firewall import Firewall
+from flanneld_py.firewall.pod_sources import PodSources
 from flanneld_py.firewall.resync import Resync
 from flanneld_py.kernel import blackhole
 from flanneld_py.kernel.desired import KernelNotice
@@ -82,6 +83,7 @@ class Host:
             rules=_HostRules(
                 self._firewall,
                 self._resync,
+                PodSources(check=self._options.pod_source_check),
                 network,
                 self._subnets,
                 StaleRemoval(self._subnet_file(network)),
@@ -150,6 +152,7 @@ class _HostRules:
         self,
         firewall: Firewall,
         resync: Resync,
+        pod_sources: PodSources,
         network: str,
         subnets: dict[str, Subnet] | None,
         stale: StaleRemoval,
@@ -159,6 +162,7 @@ class _HostRules:
         """`subnets` are those of all networks with a blackhole route; None without -ip-blackhole-route."""
         self._firewall = firewall
         self._resync = resync
+        self._pod_sources = pod_sources
         self._network = network
         self._subnets = subnets
         self._stale = stale
@@ -173,6 +177,7 @@ class _HostRules:
     ) -> None:
         """See `HostRules`."""
         self._firewall.set(network, subnet, self._network)
+        self._pod_sources.set(network.overlay, subnet, self._underlay.index)
         self._own = subnet
         with suppress(OSError):  # `sync` logs it, and retries
             self._diverting.put_right(subnet, self._underlay.index)
@@ -190,9 +195,14 @@ class _HostRules:
     def sync(self) -> int:
         """See `HostRules`. In threads of its own: the caller has a lease to renew."""
         self._stale.look()
-        repaired = self._resync() + (self._blackholes() if self._subnets else 0)
+        repaired = self._resync() + self._pod_sources.sync(self._underlay.index)
+        repaired += self._blackholes() if self._subnets else 0
         self._diverting.put_right(self._own, self._underlay.index)
         return repaired
+
+    def dropped(self) -> Mapping[str, int]:
+        """See `HostRules`."""
+        return self._pod_sources.dropped()
 
     def _have_blackholes(self) -> int:
         """One for each subnet, if wanted, and no former ones; returns how many things changed."""

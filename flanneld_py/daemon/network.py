@@ -91,7 +91,8 @@ class NetworkDaemon:
         kept = network.backend.routes_whole_network
         if warning := too_wide(LeaseRules(network, public=public, needs=self._needs()), kept):
             logger.warning("%s", warning)
-        self.status.statistics, self.status.oldest = backend.statistics, self._event_queue.oldest
+        self.status.statistics = lambda: backend.statistics().with_dropped(self._rules.dropped())
+        self.status.oldest = self._event_queue.oldest
         self.status.peers = lambda: listed(view.peers)
         fence = self._fence = Fence(backend, self._time, self.status)
         pick = picker(self._options.subnet_allocation, public, self._randrange)

@@ -66,6 +66,9 @@ class HostRules(Protocol):
     def sync(self) -> int:
         """Repair what other programs changed; returns the number of repairs."""
 
+    def dropped(self) -> Mapping[str, int]:
+        """Packets that the rules drop, by reason. For any thread."""
+
 
 class NoHostRules:
     """A `HostRules` that does nothing."""
@@ -78,6 +81,10 @@ class NoHostRules:
     def sync(self) -> int:
         """See `HostRules`."""
         return 0
+
+    def dropped(self) -> Mapping[str, int]:
+        """See `HostRules`."""
+        return {}
 
 
 class Reconciler:

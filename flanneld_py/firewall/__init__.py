@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.errors import Exit, Fatal
-from flanneld_py.firewall import source_set
+from flanneld_py.firewall import pod_sources, source_set
 from flanneld_py.firewall.iptables import Iptables
 from flanneld_py.firewall.nftables import Nftables
-from flanneld_py.firewall.program import ProgramFailed, ProgramMissing
+from flanneld_py.firewall.program import ProgramFailed, ProgramMissing, run
 from flanneld_py.firewall.rules import FAMILIES, Family, Overlay, Wanted, wanted
 from flanneld_py.subnet import Subnet
 
@@ -175,7 +175,7 @@ def remove_all() -> Iterator[str]:
     tools: list[_Tool] = [Iptables(family, kind) for kind in _KINDS for family in FAMILIES]
     failures: list[str] = []
     try:
-        yield from source_set.remove_all()
+        yield from _remove_tables()
     except ProgramMissing:
         pass
     except ProgramFailed as error:
@@ -192,3 +192,12 @@ def remove_all() -> Iterator[str]:
                 failures.append(str(error))
     if failures:
         raise ProgramFailed("; ".join(failures))
+
+
+def _remove_tables() -> Iterator[str]:
+    """Remove the tables of source checks; yield their names. Raises `ProgramFailed`."""
+    for line in run(["nft", "list", "tables", "inet"]).splitlines():
+        name = line.split()[-1]
+        if any(names.fullmatch(name) for names in (source_set.TABLES, pod_sources.TABLES)):
+            run(["nft", "delete", "table", "inet", name])
+            yield f"nft inet {name}"

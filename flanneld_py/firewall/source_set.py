@@ -15,16 +15,16 @@ The table is separate from those of the other rules; like a vxlan device it stay
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from flanneld_py.firewall.nft_table import NftTable, remove_table
 from flanneld_py.firewall.program import ProgramFailed, ProgramMissing, run
 from flanneld_py.firewall.resync import Resync
-from flanneld_py.kernel.nft_sets import NftSets
 from flanneld_py.subnet import Address
 
-__all__ = ["SourceCheckSpec", "SourceSet", "remove", "remove_all", "text", "text_of_forged"]
+__all__ = ["TABLES", "SourceCheckSpec", "SourceSet", "remove", "text", "text_of_forged"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ FORGED: Final = "forged"
 
 _SETS: Final[dict[int, tuple[str, str]]] = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
 
-_TABLES: Final = re.compile(r"flannel-(vxlan|udp)\.[0-9]+")
+TABLES: Final = re.compile(r"flannel-(vxlan|udp)\.[0-9]+")
 """Names of these tables."""
 
 
@@ -114,13 +114,13 @@ class SourceSet:
 
     def __init__(self, guarded: SourceCheckSpec) -> None:
         self._guarded = guarded
-        self._sets = NftSets(guarded.table)
+        chains = ["input"] * (guarded.vni is not None) + ["forward"]
+        self._table = NftTable(guarded.table, chains)
+        self._sets = self._table.sets
         self._wanted: set[Address] = set()
         self._active = False
         self._told = ""
         self._reported_forged = False
-        self._generation = -1
-        self._printed = ""
         self._resync = Resync(self._repair_rules)
 
     def begin(self) -> None:
@@ -144,21 +144,15 @@ class SourceSet:
             self._sets.change(_by_set(new), _by_set(gone))
         except OSError as error:
             logger.debug("Cannot update the set of allowed senders: %s; comparing all of it", error)
-            self._generation = -1
+            self._table.look_again()
             self._compare()
 
     def repair(self) -> int:
         """Repair what others changed; return the number of addresses. Rules are repaired in a thread."""
         if not self._active:
             return 0
-        try:
-            generation = self._sets.generation()
-        except OSError as error:
-            logger.debug("Cannot read the generation of nftables: %s", error)
+        if not self._table.may_have_changed():
             return 0
-        if generation == self._generation:
-            return 0
-        self._generation = generation
         return self._resync() + self._compare()
 
     def dropped(self) -> dict[str, int]:
@@ -180,15 +174,12 @@ class SourceSet:
     def close(self) -> None:
         """Close; the table stays."""
         self._active = False
-        self._sets.close()
+        self._table.close()
 
     def _repair_rules(self) -> int:
         """Recreate the table if changed, in one transaction: no allowed sender is dropped meanwhile."""
-        try:
-            if self._printed and self._print() == self._printed:
-                return 0
-        except ProgramFailed as error:
-            logger.debug("Cannot list the rules for the VXLAN port: %s", error)
+        if self._table.is_unchanged():
+            return 0
         return int(self._make())
 
     def _make(self) -> bool:
@@ -206,17 +197,8 @@ class SourceSet:
             run(["nft", "-f", "-"], text_of_forged(self._guarded))
         except ProgramFailed as error:
             self._report_forged(error)
-        try:
-            self._printed = self._print()
-        except ProgramFailed as error:  # an old nft does not support -t: then it is recreated each time
-            logger.debug("Cannot list the rules for the VXLAN port: %s", error)
+        self._table.remember()
         return True
-
-    def _print(self) -> str:
-        chains = ["input"] * (self._guarded.vni is not None) + ["forward"]
-        return "".join(
-            run(["nft", "-t", "list", "chain", "inet", self._guarded.table, chain]) for chain in chains
-        )
 
     def _compare(self) -> int:
         """Make the sets contain exactly the wanted addresses; return how many differed."""
@@ -233,7 +215,7 @@ class SourceSet:
             )
         except OSError as error:  # for example, the table is gone: `repair` recreates it
             logger.debug("Cannot compare the set of allowed senders: %s", error)
-            self._generation = -1
+            self._table.look_again()
             return 0
         return sum(map(len, (*more.values(), *less.values())))
 
@@ -272,16 +254,4 @@ def _by_set(addresses: Iterable[Address]) -> Mapping[str, list[Address]]:
 
 def remove(guarded: SourceCheckSpec) -> None:
     """Remove such a table, if nft works here: most machines have none."""
-    try:
-        run(["nft", "-f", "-"], f"add table inet {guarded.table}\ndelete table inet {guarded.table}\n")
-    except ProgramFailed as error:
-        logger.debug("Cannot look for rules of an earlier run: %s", error)
-
-
-def remove_all() -> Iterator[str]:
-    """Remove all such tables; yield what there was. Raises `ProgramFailed`."""
-    for line in run(["nft", "list", "tables", "inet"]).splitlines():
-        name = line.split()[-1]
-        if _TABLES.fullmatch(name):
-            run(["nft", "delete", "table", "inet", name])
-            yield f"nft inet {name}"
+    remove_table(guarded.table)

@@ -1,7 +1,7 @@
 """Statistics of a backend, as reported in metrics and state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 __all__ = ["OTHERS", "Flow", "Statistics"]
@@ -33,3 +33,7 @@ class Statistics:
     dropped: Mapping[str, int] = field(default_factory=dict)
     repairs: int = 0
     ways: Mapping[str, str] = field(default_factory=dict)
+
+    def with_dropped(self, dropped: Mapping[str, int]) -> "Statistics":
+        """These and more dropped packets, by other reasons."""
+        return replace(self, dropped={**self.dropped, **dropped})

@@ -210,6 +210,14 @@ class Options:
         docs="vxlan: accept packets only from machines that hold a lease, and let none leave that a container"
         " sends in a peer's name; use `off` behind a NAT.",
     )
+    pod_source_check: bool = option(
+        "let no packet leave the pods' bridge with an address that is no pod's",
+        choices=("on", "off"),
+        read=values.on_or_off,
+        only_here=True,
+        docs="Let no packet leave the pods' bridge with an address that is no pod's"
+        " ([which](#what-containers-may-send)).",
+    )
     vxlan_tx_checksum: str = option(
         "vxlan: leave transmit checksums to the network card",
         choices=("auto", "on", "off"),

@@ -157,6 +157,9 @@ class RecordedFilters:
         self.calls.append("sync")
         return 1
 
+    def dropped(self) -> Mapping[str, int]:
+        return {"by a rule": 7}
+
 
 class World:
     """A daemon and all around it."""

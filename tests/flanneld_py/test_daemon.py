@@ -173,6 +173,12 @@ def test_filter_rules_are_those_of_our_subnet_and_are_put_right_every_few_second
     assert world.status.filter_repairs == world.rules.calls.count("sync")
 
 
+def test_what_the_filter_rules_drop_is_told_beside_what_the_backend_drops(world):
+    world.script.at(10, lambda: None)
+    world.run()
+    assert world.status.statistics().dropped == {**world.backend.statistics().dropped, "by a rule": 7}
+
+
 def test_a_configuration_that_changes_while_we_run_is_warned_of_once(world, caplog):
     def change() -> None:
         world.etcd.config = b'{ "Network": "10.2.0.0/16", "SubnetLen": 26 }'

@@ -218,7 +218,7 @@ class UdpBackend:
         """See `Backend`."""
         tunnel = self._tunnel  # which may be made anew meanwhile
         found = Statistics() if tunnel is None else tunnel.statistics()
-        return replace(found, dropped={**found.dropped, **self._source_check.dropped()})
+        return found.with_dropped(self._source_check.dropped())
 
     def close(self) -> None:
         """See `Backend`."""

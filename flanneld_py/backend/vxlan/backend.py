@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -166,8 +165,7 @@ class VxlanBackend(KernelBackend):
 
     def statistics(self) -> Statistics:
         """See `Backend`. Adds what the source check drops before it reaches the device."""
-        found = super().statistics()
-        return replace(found, dropped={**found.dropped, **self._source_check.dropped()})
+        return super().statistics().with_dropped(self._source_check.dropped())
 
     def close(self) -> None:
         """See `Backend`."""
