@@ -83,6 +83,9 @@ ENGINE_ENDS = Deadline(90)
 ENGINE_ANSWERS = Deadline(300)
 """For any one answer of the engine; a long one may pause so long."""
 
+ANOTHER_ENGINE = Deadline(10)
+"""For one of several engines of a lab to answer at all: the others go on without it."""
+
 SSH_LOGIN = Deadline(60)
 """Until ssh has logged in where the engine is."""
 

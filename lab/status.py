@@ -38,6 +38,8 @@ class NodeStatus:
     """Which one it runs: flanneld_py or the path that the lab file gives, and what `-version` says."""
     silences: tuple[Silent, ...] = ()
     """What it did not tell although it runs."""
+    engine: str = ""
+    """Of a lab on several engines, the name of the one that it is on."""
 
     @property
     def ok(self) -> bool:
@@ -83,6 +85,7 @@ def _node(seen: Observation, node: NodeObservation) -> NodeStatus:
         subnet6=told.get("FLANNEL_IPV6_SUBNET", ""),
         flanneld=f"{program} {version}" if version else "",
         silences=node.silences if node.state == "running" else (),
+        engine=spec.engine,
     )
 
 

@@ -26,7 +26,7 @@ CORE = {
         "checks.values", "cluster.plan", "confinement", "copying.ends", "copying.paths", "doctor.case",
         "doctor.catalog", "doctor.host_seen",
         "doctor.model", "doctor.parse", "doctor.parse_units", "doctor.questions", "doctor.registry",
-        "doctor.seen", "doctor.table", "errors", "faults.catalog",
+        "doctor.seen", "doctor.table", "engine.endpoint", "engine.swarm", "errors", "faults.catalog",
         "faults.impairment.evidence", "faults.impairment.line",
         "faults.impairment.model", "faults.impairment.pipeline", "faults.impairment.plan",
         "faults.impairment.seen", "faults.impairment.selector", "faults.impairment.status",

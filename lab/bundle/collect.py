@@ -68,7 +68,7 @@ def collect(
         with progress.step("ask every machine"):
             asking = threads.start(partial(_in_force, lab))
             found = ask_machines(lab)
-            machines = threads.each(partial(_with_container, engine, lab), found)
+            machines = threads.each(partial(_with_container, lab), found)
             faults = asking.result()
         if findings is None and lab.has_its_networks:
             with progress.step("run the checks"), suppress(LabError):  # None says that they could not be run
@@ -118,11 +118,11 @@ def _argv(question: Question) -> Sequence[str]:
     return program(inside, question.program, *question.argv) if question.program else question.argv
 
 
-def _with_container(engine: Engine, lab: Lab, machine: Machine) -> Machine:
+def _with_container(lab: Lab, machine: Machine) -> Machine:
     """With what the engine knows of it, which is all that there is of one that does not run."""
     if machine.name not in lab.nodes:
         return machine
-    identifier = lab.nodes[machine.name].container.id
+    engine, identifier = lab.nodes[machine.name].engine, lab.nodes[machine.name].container.id
     try:
         container, console = (
             _data(engine.inspect(identifier)),

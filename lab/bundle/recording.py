@@ -89,10 +89,10 @@ class _Recorder:
         """The machine, if it runs."""
         wanted = {labels.NAME: self._lab.name, labels.NODE: self._node.name}
         try:
-            found = self._lab.engine.containers(wanted)
+            found = self._lab.fleet.containers(wanted)
         except LabError as error:
             return wait.NotYet(error.message)
-        for container in found:
+        for engine, container in found:
             if container.state == "running":
-                return Node(self._lab.engine, container, self._lab.nodes[self._node.name].address)
-        return wait.NotYet([container.state for container in found])
+                return Node(engine, container, self._lab.nodes[self._node.name].address)
+        return wait.NotYet([container.state for _, container in found])

@@ -147,7 +147,7 @@ def _look(lab: Lab, inbox: Inbox, over: threading.Event) -> None:
     with suppress(wait.Cancelled):
         while True:
             with suppress(LabError):  # an engine that is busy
-                found = lab.engine.containers({labels.NAME: lab.name})
+                found = [item for _, item in lab.fleet.containers({labels.NAME: lab.name})]
                 states = [
                     (item.labels[labels.NODE], item.state, item.status)
                     for item in found

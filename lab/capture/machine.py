@@ -93,13 +93,13 @@ class Machine:
         """The machine, if it runs."""
         wanted = {labels.NAME: self._lab.name, labels.NODE: self.name}
         try:
-            found = self._lab.engine.containers(wanted)
+            found = self._lab.fleet.containers(wanted)
         except LabError as error:
             return wait.NotYet(error.message)
-        for container in found:
+        for engine, container in found:
             if container.state == "running":
-                return Node(self._lab.engine, container, self._lab.nodes[self.name].address)
-        return wait.NotYet([container.state for container in found])
+                return Node(engine, container, self._lab.nodes[self.name].address)
+        return wait.NotYet([container.state for _, container in found])
 
     def _hand_on(self, records: Sequence[Record]) -> None:
         packets: list[Packet] = []

@@ -40,9 +40,11 @@ def lab_name(function: F) -> F:
     )(function)
 
 
-def file_option(*names: str, what: str, metavar: str = "FILE") -> Callable[[F], F]:
+def file_option(*names: str, what: str, metavar: str = "FILE", required: bool = False) -> Callable[[F], F]:
     """An option whose value is a path, which the shell completes; `what` is its line of help."""
-    return click.option(*names, type=Path, metavar=metavar, shell_complete=complete.files, help=what)
+    return click.option(
+        *names, type=Path, metavar=metavar, shell_complete=complete.files, help=what, required=required
+    )
 
 
 def given(

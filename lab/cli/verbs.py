@@ -46,6 +46,10 @@ VERBS: Mapping[str, Verb] = {
     ),
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
     "engine": Verb("images", "The Docker engine, if the lab started it."),
+    "engines": Verb(
+        "engines",
+        "The Docker engines of a lab that is spread over several: see them, and make them one swarm.",
+    ),
     "exec": Verb("nodes", "Run a command on a machine."),
     "fault": Verb("faults", "Break a lab on purpose, see what is in force, and make it right again."),
     "gc": Verb(

@@ -1,12 +1,13 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from lab import labels, threads
+from lab.cluster.fleet import Fleet
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
 from lab.labels import HOST, NAME, NODE, SEGMENT, SPEC, USER, VERSION
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from lab.faults.control import Started
 
 __all__ = ["NOWHERE", "Lab", "Unreadable", "maker_of", "names", "remove_all"]
+
+UNREACHED = "unreached"
+"""The state of a machine whose engine does not answer."""
 
 NOWHERE = IPv4Network("0.0.0.0/24")
 """Stands for the subnet of a segment that an unfinished lab does not have; no node is on it."""
@@ -52,6 +56,8 @@ class Lab:
     engines: Mapping[str, IPv4Network]
     """The subnet that the engine has for each of the underlay's segments, the first of the lab file first."""
     nodes: Mapping[str, Node]
+    fleet: Fleet
+    """The engines that its machines are on; `engine` is its home."""
 
     @classmethod
     def find(cls, engine: Engine, name: str) -> "Lab | None":
@@ -71,15 +77,16 @@ class Lab:
         }
         segments = spec.subnets_of(engines)
         hosts = {node.name: interfaces(node, segments)[0].ip for node in spec.nodes}
+        fleet = Fleet.of(engine, spec.engines)
         containers = {
-            item.labels[NODE]: item for item in engine.containers({NAME: name}) if NODE in item.labels
+            item.labels[NODE]: (of, item)
+            for of, item in fleet.containers({NAME: name})
+            if NODE in item.labels
         }
         nodes = {
-            node: Node(engine, containers[node], address)
-            for node, address in hosts.items()
-            if node in containers
+            node: Node(*containers[node], address) for node, address in hosts.items() if node in containers
         }
-        return cls(engine, spec, networks[0], engines, nodes)
+        return cls(engine, spec, networks[0], engines, nodes, fleet)
 
     @classmethod
     def get(cls, engine: Engine, name: str) -> "Lab":
@@ -124,17 +131,19 @@ class Lab:
     @property
     def missing(self) -> tuple[str, ...]:
         """The machines that do not run, with the state that each is in."""
-        states = {name: node.container.state for name, node in self.nodes.items()}
-        return tuple(
-            f"{node.name} ({states.get(node.name, 'absent')})"
-            for node in self.spec.nodes
-            if states.get(node.name) != "running"
-        )
+        states = {node.name: self.state(node.name) for node in self.spec.nodes}
+        return tuple(f"{name} ({state})" for name, state in states.items() if state != "running")
 
     def state(self, name: str) -> str:
         """A machine's container, in the engine's word; absent where there is none."""
         found = self.nodes.get(name)
-        return found.container.state if found is not None else "absent"
+        if found is not None:
+            return found.container.state
+        return UNREACHED if self.engine_of(name) in self.fleet.silent else "absent"
+
+    def engine_of(self, name: str) -> str:
+        """The name of the engine that a machine is on; empty where there is one alone."""
+        return next((node.engine for node in self.spec.nodes if node.name == name), "")
 
     def node(self, name: str) -> Node:
         """A machine that runs, by its host name. Raises `LabError`."""
@@ -142,6 +151,11 @@ class Lab:
             maybe = suggest(name, (node.name for node in self.spec.nodes), "it has")
             raise Unfit(f"the lab {self.name} has no node {name}{maybe}")
         found = self.nodes.get(name)
+        if found is None and (silent := self.fleet.silent.get(self.engine_of(name))) is not None:
+            raise LabError(
+                f"the engine {self.engine_of(name)}, which the node {name} is on, does not answer",
+                hint=silent.message,
+            )
         if found is None or found.container.state != "running":
             raise LabError(f"the node {name} does not run: its container is {self.state(name)}")
         return found
@@ -215,17 +229,19 @@ def _pods_if_known(node: Node) -> Sequence[RunningPod]:
 
 
 def remove_all(engine: Engine, name: str) -> Iterator[str]:
-    """Remove everything that carries a lab's name; answers what was removed, in words."""
-    # The mark of completeness goes first: what a killed removal leaves must look unfinished to `lab gc`.
-    for volume in engine.volumes({NAME: name}):
-        engine.remove_volume(volume.name)
-        yield f"volume {volume.name}"
-    containers = engine.containers({NAME: name})
-    threads.each(engine.remove, [item.id for item in containers])
-    yield from (f"container {item.name}" for item in containers)
+    """Remove everything that carries a lab's name, on all its engines; answers what was removed, in words.
+
+    Raises `LabError` as `Fleet.remove` does.
+    """
+    yield from _fleet(engine, name).remove(name)
+
+
+def _fleet(engine: Engine, name: str) -> Fleet:
+    """The engines of a lab, whoever made it, as far as its networks tell."""
     for network in engine.networks({NAME: name}):
-        engine.remove_network(network.id)
-        yield f"network {network.name}"
+        with suppress(LabError):  # another version's, which says what only that knows
+            return Fleet.of(engine, LabSpec.from_json(network.labels.get(SPEC, "")).engines)
+    return Fleet.of(engine, ())
 
 
 def names(engine: Engine) -> Iterable[str]:

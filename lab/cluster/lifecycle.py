@@ -123,6 +123,7 @@ def build(
     credentials = make_credentials(spec)
     files = {node.name: node_files(spec, node, engine.arch, credentials) for node in spec.nodes}
     making = Making(engine, spec, files)
+    making.fleet.require_whole()
     with shielded() as signals:
         try:
             perform(

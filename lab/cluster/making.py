@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from lab import checks, images, labels, wait
 from lab.cluster import underlay
+from lab.cluster.fleet import Fleet
 from lab.cluster.lab import Lab
 from lab.cluster.plan import (
     Action,
@@ -44,6 +45,7 @@ class Making:
         files: Mapping[str, Mapping[str, FileContent]],
     ) -> None:
         self.engine = engine
+        self.fleet = Fleet.of(engine, spec.engines)
         self.spec = spec
         self.files = files
         self.cancel = threading.Event()
@@ -64,6 +66,7 @@ class Making:
             case MakeImages():
                 with self._asked("images"):
                     self.images = images.ensure(self.engine, progress)
+                    images.carry(self.engine, self.fleet.others, self.images, progress)
             case MakeNetwork(segment):
                 with self._asked(f"network {segment.name}"):
                     self.networks[segment.name] = self._make_network(action)
@@ -112,12 +115,14 @@ class Making:
             carried,
             internal=not action.bare,
             mtu=segment.mtu,
+            swarm=self.fleet.is_several,
         )
 
     def _make_node(self, node: NodeSpec) -> None:
         carried = labels.of_machine(self.spec.name, node.name, node.watched)
         self._go_on()
-        container = self.engine.create(
+        engine = self.fleet.engine(node.engine)
+        container = engine.create(
             node_config(
                 self.spec,
                 node,
@@ -129,19 +134,19 @@ class Making:
             )
         )
         self._go_on()
-        self.engine.put_files(container, self.files[node.name])
+        engine.put_files(container, self.files[node.name])
         self._go_on()
         try:
-            self.engine.start(container)
+            engine.start(container)
         except LabError as error:
             if self.spec.privileged:
                 error.hint = (
                     "The lab file says privileged: true; an engine that may not give it works without."
                 )
             raise
-        (running,) = self.engine.containers(carried)
+        (running,) = engine.containers(carried)
         subnets = self.spec.subnets_of({name: item.underlay for name, item in self.networks.items()})
-        self.nodes[node.name] = Node(self.engine, running, interfaces(node, subnets)[0].ip)
+        self.nodes[node.name] = Node(engine, running, interfaces(node, subnets)[0].ip)
 
     def _wait_for_unit(self, node: Node, unit: str) -> None:
         try:

@@ -81,6 +81,7 @@ class MakeNode:
         runs = ", ".join(self.node.services) or "no services"
         kind = f"the {self.node.role} {self.node.name}" if self.node.role else f"{self.node.name} ({runs})"
         start = f"start {kind} at host address .{self.node.host}"
+        start += f" on the engine {self.node.engine}" if self.node.engine else ""
         program = self.node.flanneld.program
         return f"{start} with {program.path} as its flanneld" if program else start
 

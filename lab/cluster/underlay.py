@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.engine import Engine, Network, SubnetTaken
 from lab.errors import LabError
+from lab.spec.engine import FIRST_OF_ENGINES
 
 __all__ = ["Taken", "make", "of_networks", "of_routes", "refusal", "who_has"]
 
@@ -68,6 +69,11 @@ def refusal(candidates: Sequence[IPv4Network], taken: Sequence[Taken]) -> str:
     return f"the lab's network {candidates[0]} is taken: {told}"
 
 
+def of_engines(network: IPv4Network) -> str:
+    """The part of a swarm's network, a /24, from which each engine takes an address for itself."""
+    return f"{network[FIRST_OF_ENGINES]}/28"
+
+
 def make(
     engine: Engine,
     name: str,
@@ -76,8 +82,11 @@ def make(
     *,
     internal: bool,
     mtu: int | None = None,
+    swarm: bool = False,
 ) -> Network:
-    """Make the first of these networks that nobody has. Raises `LabError`.
+    """Make the first of these networks that nobody has: a bridge, or with `swarm` one of all its engines.
+
+    Raises `LabError`.
 
     This machine's routes count where the engine runs on it: a second one would take the other's packets.
     """
@@ -87,6 +96,9 @@ def make(
     for candidate in candidates:
         if who_has(candidate, taken) is None:
             try:
+                if swarm:
+                    ours = of_engines(candidate)
+                    return engine.create_overlay(name, str(candidate), labels, engines=ours, mtu=mtu)
                 return engine.create_network(name, str(candidate), labels, internal=internal, mtu=mtu)
             except SubnetTaken:
                 continue  # another lab was quicker

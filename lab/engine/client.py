@@ -19,9 +19,10 @@ from docker.utils import parse_repository_tag
 
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
-from lab.engine import inside
+from lab.engine import inside, swarm
 from lab.engine.agent import Agent, Command, Ended, Gone
-from lab.engine.endpoint import Endpoint, choose, is_here
+from lab.engine.beside import Beside
+from lab.engine.endpoint import Endpoint
 from lab.engine.failures import attempt, reason, remedy_elsewhere, remedy_there
 from lab.engine.model import (
     Container,
@@ -35,6 +36,7 @@ from lab.engine.model import (
     Volume,
     tar,
 )
+from lab.engine.selection import choose, is_here
 from lab.engine.session import STDERR, Exec
 from lab.engine.transport import Transport, transport_to
 from lab.engine.transport import client as client_of
@@ -67,6 +69,8 @@ class Engine:
         self._client = client
         self._transport = transport
         self._api = client.api
+        self.endpoint = endpoint
+        self._beside = Beside(Engine.at)
         self._agents: dict[str, Agent] = {}
         self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.id: str = info["ID"]
@@ -84,7 +88,11 @@ class Engine:
         See `lab.engine.endpoint`. A `docker` command in the PATH does not imply an engine, so this queries
         the API.
         """
-        endpoint = choose(os.environ)
+        return cls.at(choose(os.environ))
+
+    @classmethod
+    def at(cls, endpoint: Endpoint) -> "Engine":
+        """Connect to an engine. Raises `EngineUnavailable`."""
         transport = transport_to(endpoint)
         try:
             client = client_of(transport, timeout=ENGINE_ANSWERS.seconds)
@@ -99,8 +107,16 @@ class Engine:
                 named=endpoint.named,
             ) from error
 
+    def beside(self, host: str, name: str) -> "Engine":
+        """Another engine of the same lab, by its DOCKER_HOST; closed with this one.
+
+        `name` is what the lab file calls it. Raises `EngineUnavailable`.
+        """
+        return self._beside.engine(host, name)
+
     def close(self) -> None:
         """Close all connections."""
+        self._beside.close()
         for agent in list(self._agents.values()):
             agent.close()
         self._client.close()
@@ -245,6 +261,54 @@ class Engine:
                     raise SubnetTaken(f"another network of the engine overlaps {subnet}") from error
                 raise
             return _network(made.attrs)
+
+    def create_overlay(
+        self, name: str, subnet: str, labels: Mapping[str, str], *, engines: str, mtu: int | None = None
+    ) -> Network:
+        """Create an internal network that reaches all engines of the swarm. Raises `SubnetTaken`.
+
+        `engines` is the part of the subnet from which each engine has an address of its own.
+        """
+        options = {} if mtu is None else {"com.docker.network.driver.mtu": str(mtu + swarm.OVERHEAD)}
+        with attempt(f"creating the swarm's network {name} ({subnet})"):
+            made = self._client.networks.create(
+                name,
+                driver="overlay",
+                attachable=True,
+                internal=True,
+                options=options,
+                ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet, iprange=engines)]),
+                labels=dict(labels),
+            )
+            # Of one that overlaps another the swarm makes a network without a driver, and says nothing.
+            found = self._api.inspect_network(str(made.id))
+            if not found.get("Driver") or not (found.get("IPAM") or {}).get("Config"):
+                self._api.remove_network(str(made.id))
+                raise SubnetTaken(f"another network of the swarm overlaps {subnet}")
+            return _network(found)
+
+    def swarm(self) -> swarm.Member:
+        """Return what the engine says of the swarm that it is in."""
+        with attempt("asking the engine for its swarm"):
+            told = self._client.info().get("Swarm") or {}
+            nodes = self._api.nodes() if told.get("ControlAvailable") else ()
+            return swarm.member(told, nodes)
+
+    def begin_swarm(self, address: str) -> None:
+        """Make the engine the manager of a new swarm; the others reach it at `address`, if it has several."""
+        with attempt("beginning a swarm"):
+            self._client.swarm.init(
+                advertise_addr=address or None,
+                listen_addr="0.0.0.0:2377",
+                default_addr_pool=[swarm.NETWORKS],
+            )
+
+    def join_swarm(self, manager: "Engine") -> None:
+        """Make the engine a worker of the swarm that another one manages."""
+        with attempt("joining a swarm"):
+            token = manager._api.inspect_swarm()["JoinTokens"]["Worker"]
+            address = manager._client.info()["Swarm"]["NodeAddr"]
+            self._client.swarm.join(remote_addrs=[f"{address}:2377"], join_token=token)
 
     def remove_network(self, network: str) -> None:
         """Remove a network, if it exists."""

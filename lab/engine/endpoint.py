@@ -1,17 +1,13 @@
-"""Choice of the engine by the rules of Docker's client: DOCKER_HOST, DOCKER_CONTEXT, current context."""
+"""The address of a Docker engine, as DOCKER_HOST has it. Pure."""
 
-import hashlib
-import json
-import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from lab.errors import Unfit
 
-__all__ = ["SOCKET", "Endpoint", "Tls", "choose", "is_here", "parse"]
+__all__ = ["SOCKET", "Endpoint", "Tls", "parse"]
 
 SOCKET = "/var/run/docker.sock"
 
@@ -55,36 +51,6 @@ class Endpoint:
         )
 
 
-def choose(environment: Mapping[str, str]) -> Endpoint:
-    """Return the engine that this environment, and the configuration of Docker's client in it, select.
-
-    Raises `Unfit` if that is malformed, or a context that does not exist.
-    """
-    if host := environment.get("DOCKER_HOST"):
-        return parse(host, _tls_of(environment), named=f"DOCKER_HOST is {host}")
-    home = Path(environment.get("HOME") or "/")
-    folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
-    if context := environment.get("DOCKER_CONTEXT"):
-        named = f"DOCKER_CONTEXT is {context}"
-    else:
-        config = folder / "config.json"
-        context = _read(config).get("currentContext") or "default"
-        named = f"{config} has the current context {context}"
-    if context == "default":
-        return Endpoint("unix")
-    return _in_context(folder / "contexts", context, named)
-
-
-def is_here(endpoint: Endpoint, info: Mapping[str, Any]) -> bool:
-    """Whether an engine's networks are on this very machine; `info` is its own description.
-
-    An engine behind a local socket may be on another machine (a virtual machine of Docker Desktop, or the
-    host of a container that has the socket), and a rootless one has a network namespace of its own.
-    """
-    rootless = any("name=rootless" in option for option in info.get("SecurityOptions") or ())
-    return endpoint.scheme == "unix" and info.get("Name") == socket.gethostname() and not rootless
-
-
 def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:
     """Parse a DOCKER_HOST; `tls` is used if it is TCP. Raises `Unfit`."""
     # Docker accepts plain HOST:PORT as TCP.
@@ -106,50 +72,3 @@ def parse(text: str, tls: Tls | None = None, *, named: str) -> Endpoint:
         default = TLS_PORT if tls else PORT
         return Endpoint("tcp", url.hostname or "127.0.0.1", port or default, tls=tls, named=named)
     raise Unfit(f"{named}: expected unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT][/SOCKET]")
-
-
-def _tls_of(environment: Mapping[str, str]) -> Tls | None:
-    """Return TLS settings if any of these is set. Only the first enables verification of the engine."""
-    names = ("DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH")
-    if not any(environment.get(name) for name in names):
-        return None
-    given = environment.get("DOCKER_CERT_PATH")
-    folder = Path(given) if given else Path(environment.get("HOME") or "/") / ".docker"
-    return _tls_in(folder, verify=bool(environment.get("DOCKER_TLS_VERIFY")))
-
-
-def _tls_in(folder: Path, *, verify: bool) -> Tls:
-    def there(name: str) -> Path | None:
-        return folder / name if (folder / name).is_file() else None
-
-    return Tls(there("ca.pem"), there("cert.pem"), there("key.pem"), verify)
-
-
-def _in_context(contexts: Path, name: str, named: str) -> Endpoint:
-    """Read a context from the files of Docker's client."""
-    identifier = hashlib.sha256(name.encode()).hexdigest()
-    meta = contexts / "meta" / identifier / "meta.json"
-    if not meta.is_file():
-        raise Unfit(f"{named}, but there is no such context", hint=f"Contexts are kept in {contexts}")
-    try:
-        docker = _read(meta)["Endpoints"]["docker"]
-        host, verify = docker.get("Host") or f"unix://{SOCKET}", not docker.get("SkipTLSVerify")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Unfit(f"{named}, but {meta} contains no Docker engine") from error
-    certificates = contexts / "tls" / identifier / "docker"
-    tls = _tls_in(certificates, verify=verify) if certificates.is_dir() or not verify else None
-    return replace(parse(host, tls, named=named), named=f"{named}, which means {host}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unfit(f"{path}, the configuration of Docker's client, cannot be read: {error}") from error
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise Unfit(f"{path}, the configuration of Docker's client, is not JSON: {error}") from error
-    return found if isinstance(found, dict) else {}

@@ -75,24 +75,25 @@ def call(
 
 
 def _on_engine(lab: Lab, action: OnEngine) -> None:
-    container = lab.node(action.node).container.id
+    node = lab.node(action.node)
+    engine, container = node.engine, node.container.id
     match action.verb:
         case "pause":
-            lab.engine.pause(container)
+            engine.pause(container)
         case "stop":
-            lab.engine.stop(container, timeout=round(SHUTDOWN.seconds))
+            engine.stop(container, timeout=round(SHUTDOWN.seconds))
         case "kill":
-            lab.engine.kill(container)
+            engine.kill(container)
         case "restart":
-            lab.engine.restart(container, timeout=round(SHUTDOWN.seconds))
+            engine.restart(container, timeout=round(SHUTDOWN.seconds))
         case "reset":
-            lab.engine.restart(container, timeout=AT_ONCE)
+            engine.restart(container, timeout=AT_ONCE)
 
 
 def run_again(lab: Lab, node: str) -> None:
     """Let a machine that is paused go on, and boot one that is down."""
-    container = lab.nodes[node].container
+    engine, container = lab.nodes[node].engine, lab.nodes[node].container
     if container.state == "paused":
-        lab.engine.unpause(container.id)
+        engine.unpause(container.id)
     else:
-        lab.engine.start(container.id)
+        engine.start(container.id)

@@ -194,6 +194,6 @@ def _bring_image(engine: Engine, node: Node, image: str) -> None:
             )
     # Carried by its identifier, and named there: no name is made on the engine that runs the lab.
     load, archive = ["sh", "-c", LOAD, "sh", local], engine.save_image(found.id)
-    result = engine.exec(node.container.id, load, stdin=archive, within=IMAGE_CARRIED.seconds)
+    result = node.engine.exec(node.container.id, load, stdin=archive, within=IMAGE_CARRIED.seconds)
     if result.exit_code != 0:
         raise node.failure(load, result, stdin=True, doing=f"loading the image {image}")

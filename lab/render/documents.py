@@ -138,6 +138,7 @@ def _node(node: ShownNode) -> Document:
         "role": node.role,
         "address": node.address,
         "state": node.state,
+        "engine": node.engine or None,
         "ok": node.ok,
         "services": [
             {

@@ -21,10 +21,12 @@ def labs(found: Sequence[ShownLab], *, width: int | None = None) -> str:
 
 def status(nodes: Sequence[ShownNode], running: Sequence[RunningPod], *, width: int | None = None) -> str:
     """`lab status`: machines with their services and leases, then the pods."""
+    several = any(node.engine for node in nodes)
     rows = [
         [
             node.name,
             node.role or "-",
+            *([node.engine] if several else []),
             node.address,
             node.state,
             "\n".join(_services(node)) or "-",
@@ -33,7 +35,8 @@ def status(nodes: Sequence[ShownNode], running: Sequence[RunningPod], *, width: 
         ]
         for node in nodes
     ]
-    header = ["NODE", "ROLE", "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"]
+    where = ["ENGINE"] if several else []
+    header = ["NODE", "ROLE", *where, "ADDRESS", "STATE", "SERVICES", "FLANNEL_SUBNET", "FLANNELD"]
     machines = table(header, rows, width)
     return f"{machines}\n\n{pods(running, wide=True, width=width)}"
 

@@ -10,6 +10,7 @@ from lab.errors import Unfit
 from lab.pods import PodSpec, from_document, parse
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
+from lab.spec.engine import EngineSpec, engine_problems, spread
 from lab.spec.interface import no_interface
 from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
 from lab.spec.nat import hidden_problems, nat_problems
@@ -86,6 +87,9 @@ def load(
         wrong += more
     nodes, more = nodes_of(file, source, program)
     wrong += more
+    engines = tuple(EngineSpec(name=item.name, host=item.host or "") for item in file.engines)
+    if is_right("nodes") and is_right("engines"):
+        wrong += [f"{source}: {problem}" for problem in engine_problems(engines, nodes)]
     if is_right("nodes"):
         wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
         if is_right("segments"):
@@ -109,7 +113,8 @@ def load(
     return LabSpec(
         name=name,
         segments=segments,
-        nodes=nodes,
+        engines=engines,
+        nodes=spread(nodes, engines),
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
         etcd_api=file.flannel.etcd_api,

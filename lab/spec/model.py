@@ -12,6 +12,7 @@ from lab.flannel import EtcdApi, monitor_url
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
+from lab.spec.engine import EngineSpec
 from lab.spec.network import networks_of
 from lab.spec.node import EVERY_SERVICE, NodeSpec, ServiceName
 from lab.spec.segment import FAMILIES, Family, Segment, Subnets
@@ -95,6 +96,8 @@ class LabSpec(Model):
     name: str
     segments: tuple[Segment, ...] = (Segment(),)
     """Of the underlay; eth0 of a node that does not say otherwise is on the first."""
+    engines: tuple[EngineSpec, ...] = ()
+    """Those that the nodes are spread over; none: all are on the one that the environment selects."""
     nodes: tuple[NodeSpec, ...]
     flannel_config: str
     etcd_prefix: str

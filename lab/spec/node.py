@@ -100,6 +100,8 @@ class NodeSpec(Model):
     name: HostName
     host: HostPart
     """Of eth0: 51 for 192.168.199.51."""
+    engine: str = ""
+    """Of a lab on several engines, the name of the one that it is on."""
     segment: str = "underlay"
     """That eth0 is on."""
     also_on: tuple[Attachment, ...] = ()

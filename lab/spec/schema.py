@@ -21,6 +21,7 @@ from pydantic import (
 
 from lab.errors import Unfit
 from lab.flannel import EtcdApi
+from lab.spec.engine import host_problem
 from lab.spec.model import NOWHERE, lab_name, underlay_network
 from lab.spec.network import config_text
 from lab.spec.node import (
@@ -37,7 +38,7 @@ from lab.spec.node import (
 from lab.spec.segment import OnLink
 from lab.validation import Model, short
 
-__all__ = ["CheckKey", "File", "FileKey", "FlannelKey", "FlanneldKey", "NodeKey"]
+__all__ = ["CheckKey", "EngineKey", "File", "FileKey", "FlannelKey", "FlanneldKey", "NodeKey"]
 
 UNIT = re.compile(r"(?!-)[\w:.-]+(@[\w:.-]+)?\.(service|socket|path|timer|target|mount)", re.ASCII)
 """Names of systemd units (systemd.unit(5)), of the types that make sense in a container."""
@@ -143,6 +144,23 @@ class DockerKey(Model):
                 f"expected {FROM_SUBNET_ENV}, {NO_BIP}, or an address with its length such as 10.9.1.1/24; "
                 f"got {short(value)}"
             )
+        return value
+
+
+class EngineKey(Model):
+    """One of several Docker engines, all of one swarm."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+    """What `engine` of a node refers to."""
+    host: str | None = None
+    """`ssh://USER@HOST`, `tcp://HOST:PORT` or `unix:///PATH`, as in DOCKER_HOST. Left out, as for one:
+    the engine that the environment selects, which has to be a manager of the swarm."""
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str | None) -> str | None:
+        if value is not None and (problem := host_problem(value)):
+            raise ValueError(problem)
         return value
 
 
@@ -285,6 +303,8 @@ class NodeKey(Model):
     """Instead of `role`: what it runs, any of etcd, flanneld and docker; `[]`: none of them."""
     host: HostPart
     """The last octet of its address."""
+    engine: str | None = None
+    """Which of `engines` it is on. If left out: each in turn."""
     segment: str | None = None
     """Which of `segments` it is on with eth0. If left out: the first."""
     also_on: tuple[AttachmentKey, ...] = ()
@@ -465,6 +485,9 @@ class File(Model):
     name."""
     segments: Mapping[SegmentName, SegmentKey] = {}
     """Instead of `underlay`: several networks, by name, which nodes with `router: true` join."""
+    engines: tuple[EngineKey, ...] = ()
+    """The Docker engines that the nodes are spread over; their networks are a swarm's. If left out: the one
+    that the environment selects."""
     nodes: Annotated[tuple[NodeKey, ...], Field(json_schema_extra={"minItems": 1})] = TUTORIAL_NODES
     """The nodes. If left out: the tutorial's three."""
     flannel: FlannelKey = FlannelKey()

@@ -26,9 +26,10 @@ FROM ${BASE}
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openssh-server
 """
 
-# An engine may use a cgroup v2 tree only below whose root no process is.
+# An engine may use a cgroup v2 tree only below whose root no process is. One of a swarm writes to /sys.
 START = """
 umount /proc/sys
+mount -o remount,rw /sys
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir /sys/fs/cgroup/init /run/sshd
@@ -46,6 +47,8 @@ class RemoteMachine:
     """The machine, and what reaches it from here."""
 
     address: str
+    container: str
+    """Its container, on the engine of the tests."""
     certificates: Path
     """The client's, as DOCKER_CERT_PATH wants them."""
     programs: Path
@@ -53,8 +56,13 @@ class RemoteMachine:
 
 
 @contextmanager
-def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]:
-    """A machine for as long as the context is open; its engine has the lab's images."""
+def open_remote_machine(
+    engine: Engine, folder: Path, authority: Authority | None = None
+) -> Iterator[RemoteMachine]:
+    """A machine for as long as the context is open; its engine has the lab's images.
+
+    Machines with the same authority let in whoever has a certificate for one of them.
+    """
     made = images.ensure(engine, Reporter())
     name = f"test-{secrets.token_hex(4)}"
     labels = {NAME: name}
@@ -72,7 +80,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
             )
             engine.start(machine)
             address = engine.exec(machine, ["hostname", "-i"]).text.split()[0]
-            _give_keys(engine, machine, address, folder)
+            _give_keys(engine, machine, address, folder, authority or Authority("its makers"))
             engine.put_files(machine, {"/start": FileContent(START.encode(), 0o755)})
             engine.exec(machine, ["setsid", "--fork", "sh", "-e", "/start"])
 
@@ -85,7 +93,7 @@ def open_remote_machine(engine: Engine, folder: Path) -> Iterator[RemoteMachine]
             for image in (made.node, made.mysql):
                 loaded = engine.exec(machine, ["docker", "load", "--quiet"], stdin=engine.save_image(image))
                 assert loaded.exit_code == 0, loaded.output
-            yield RemoteMachine(address, folder / "certificates", folder / "programs")
+            yield RemoteMachine(address, machine, folder / "certificates", folder / "programs")
         finally:
             list(remove_all(engine, name))
 
@@ -98,11 +106,10 @@ def _image(engine: Engine, node: str) -> str:
     return tag
 
 
-def _give_keys(engine: Engine, machine: str, address: str, folder: Path) -> None:
+def _give_keys(engine: Engine, machine: str, address: str, folder: Path, authority: Authority) -> None:
     certificates, programs = folder / "certificates", folder / "programs"
     certificates.mkdir()
     programs.mkdir()
-    authority = Authority("its makers")
     server, client = authority.issue("remote", address), authority.issue("client")
     for name, content in {"ca.pem": authority.pem, "cert.pem": client.pem, "key.pem": client.key}.items():
         (certificates / name).write_bytes(content)

@@ -14,6 +14,7 @@ from lab.engine import (
     ContainerConfig,
     Ended,
     Engine,
+    EngineUnavailable,
     Exec,
     ExecResult,
     FileContent,
@@ -21,6 +22,7 @@ from lab.engine import (
     Network,
     Volume,
 )
+from lab.engine import swarm as swarms
 from lab.errors import LabError
 from lab.labels import IMAGE
 from lab.node import kubelet
@@ -46,6 +48,10 @@ class PretendedEngine(OneByOne):
         self.during: Hook = lambda _call: None
         """Called in the middle of each call, before it has its effect; may raise."""
         self.calls: list[str] = []
+        self.others: dict[str, PretendedEngine | EngineUnavailable] = {}
+        """Those beside it, by their DOCKER_HOST."""
+        self.member = swarms.Member()
+        self.endpoint = f"pretended:{self.id}"
 
     @property
     def engine(self) -> Engine:
@@ -56,6 +62,23 @@ class PretendedEngine(OneByOne):
     def left(self) -> list[str]:
         """Everything that is there."""
         return sorted([*self.networks_, *self.volumes_, *self.containers_])
+
+    def beside(self, host: str, _name: str) -> Engine:
+        other = self.others[host]
+        if isinstance(other, EngineUnavailable):
+            raise other
+        return other.engine
+
+    def swarm(self) -> swarms.Member:
+        return self.member
+
+    def create_overlay(self, name: str, subnet: str, labels: Mapping[str, str], **given: Any) -> Network:
+        self._asked(f"create overlay {name} {sorted(given.items())}")
+        made = Network(name, name, dict(labels), (str(IPv4Network(subnet)),))
+        for engine in (self, *self.others.values()):  # all of them can use it
+            if isinstance(engine, PretendedEngine):
+                engine.networks_[name] = made
+        return made
 
     def _asked(self, call: str) -> None:
         self.calls.append(call)
@@ -162,6 +185,7 @@ def pretended_world(patch: pytest.MonkeyPatch) -> PretendedEngine:
     They are the caller's, as what is patched twice is right again only if the last patch is undone first.
     """
     patch.setattr(images, "ensure", lambda *_: images.Images("lab-node:1", "lab-mysql:1", "lab-seed-1"))
+    patch.setattr(images, "carry", lambda *_: None)
     patch.setattr(kubelet, "run_pod", lambda *_, **__: None)
     patch.setattr(checks, "run_all", lambda *_, **__: [])
     return PretendedEngine()

@@ -9,6 +9,7 @@ from typing import Any, cast
 from lab import labels, wait
 from lab.bundle.recording import recording
 from lab.cluster import Lab
+from lab.cluster.fleet import Fleet
 from lab.engine import STDERR, Container, Engine, Exec, Network
 from lab.errors import LabError
 from lab.events import Kept, Reporter
@@ -77,7 +78,7 @@ class Machines:
         engine = cast(Engine, self)
         nodes = {name: Node(engine, self.container(name), IPv4Address("192.0.2.1")) for name in NAMES}
         network = Network("n", "n", {labels.NAME: SPEC.name}, (str(UNDERLAY),))
-        return Lab(engine, SPEC, network, {}, nodes)
+        return Lab(engine, SPEC, network, {}, nodes, Fleet.of(engine, ()))
 
     def runs(self, name: str, times: int) -> Callable[[], bool | wait.NotYet]:
         return lambda: len(self.sessions[name]) == times or wait.NotYet(self.sessions)

@@ -12,6 +12,7 @@ import pytest
 from lab import labels, naming, spec
 from lab.cluster import Lab, perform
 from lab.cluster.create_pods import create_pods
+from lab.cluster.fleet import Fleet
 from lab.engine import Container, Engine, ExecResult, Network
 from lab.errors import LabError
 from lab.events import Event, Noted, Reporter
@@ -63,7 +64,7 @@ def lab(machines: Machines) -> Lab:
         container = Container(node.name, node.name, own, "running", "Up")
         nodes[node.name] = Node(engine, container, UNDERLAY[node.host])
     network = Network("n", "lab-demo", carried, (str(UNDERLAY),))
-    return Lab(engine, SPEC, network, {ONLY: UNDERLAY}, nodes)
+    return Lab(engine, SPEC, network, {ONLY: UNDERLAY}, nodes, Fleet.of(engine, ()))
 
 
 def notes(error: BaseException) -> str:

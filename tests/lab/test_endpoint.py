@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.endpoint import Endpoint, Tls, choose, parse
+from lab.engine.endpoint import Endpoint, Tls, parse
+from lab.engine.selection import choose
 from lab.engine.ssh import argv
 from lab.errors import Unfit
 

@@ -64,6 +64,7 @@ class Machine:
     folder: Path
     container: Container
     hangs: bool = False
+    engine: "World | None" = None
 
     def run(self, argv: Sequence[str], *, within: float) -> ExecResult:
         assert argv[:2] == ["/usr/bin/python3", "-IS"]
@@ -140,6 +141,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         for node in SPEC.nodes
     }
     made = World(nodes)
+    for machine in nodes.values():
+        machine.engine = made
     # One machine after the other, since the program on a machine is in this process.
     monkeypatch.setattr("lab.threads.each", lambda act, items: [act(item) for item in items])
     monkeypatch.setattr(Lab, "get", lambda *_: made.lab)

@@ -141,6 +141,7 @@ class FakeNode:
     flanneld: str = "/somewhere/flanneld-0.5.5 0.5.5"
     silences: tuple[Silent, ...] = ()
     ok: bool = False
+    engine: str = ""
 
 
 def test_a_lab_is_listed_with_its_state() -> None:
@@ -162,6 +163,13 @@ def test_the_status_shows_what_a_machine_did_not_tell() -> None:
     assert "pods: no answer within 10 s" in render.status([silent], [])
     hangs = replace(silent, silences=(Silent("did not answer in 15 s", AT),))
     assert " running   did not answer in 15 s   " in render.status([hangs], [])
+
+
+def test_of_a_lab_on_several_engines_the_status_names_each_machines() -> None:
+    shown = render.status([replace(FakeNode(), engine="far")], []).splitlines()
+    assert shown[0].split()[:4] == ["NODE", "ROLE", "ENGINE", "ADDRESS"]
+    assert shown[1].split()[:4] == ["centos-minion01", "minion", "far", "192.168.199.52"]
+    assert "ENGINE" not in render.status([FakeNode()], [])
 
 
 def test_a_plan_shows_what_comes_after_what() -> None:

@@ -10,7 +10,8 @@ import pytest
 from lab.cluster import underlay
 from lab.cluster.underlay import Taken, of_routes
 from lab.engine import Engine, Network, SubnetTaken
-from lab.engine.endpoint import Endpoint, is_here
+from lab.engine.endpoint import Endpoint
+from lab.engine.selection import is_here
 from lab.errors import LabError
 
 CANDIDATES = tuple(IPv4Network(f"192.168.{third}.0/24") for third in (200, 201, 202))

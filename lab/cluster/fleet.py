@@ -1,0 +1,110 @@
+"""The engines of one lab: the environment's own, the home, and those beside it that its lab file names.
+
+The home has the lab's networks, with their labels, and the mark of completeness. Each engine has the
+containers of its own machines.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lab import threads
+from lab.engine import Container, Engine, EngineUnavailable, swarm
+from lab.errors import LabError, Unfit
+from lab.labels import NAME
+from lab.spec.engine import EngineSpec
+
+__all__ = ["Fleet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Those that answer, by the lab file's names, and why others do not."""
+
+    home: Engine
+    engines: Mapping[str, Engine]
+    silent: Mapping[str, EngineUnavailable] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, home: Engine, specs: Sequence[EngineSpec]) -> "Fleet":
+        """Connect to all of them at the same time; one that does not answer is silent."""
+
+        def reach(spec: EngineSpec) -> Engine | EngineUnavailable:
+            try:
+                return home.beside(spec.host, spec.name) if spec.host else home
+            except EngineUnavailable as error:
+                return error
+
+        found = dict(zip((spec.name for spec in specs), threads.each(reach, specs), strict=True))
+        silent = {name: item for name, item in found.items() if isinstance(item, EngineUnavailable)}
+        answering = {name: item for name, item in found.items() if not isinstance(item, EngineUnavailable)}
+        return cls(home, answering or {"": home}, silent)
+
+    @property
+    def is_several(self) -> bool:
+        """Whether a network has to reach from one engine to another."""
+        return len(self.engines) + len(self.silent) > 1
+
+    @property
+    def others(self) -> Mapping[str, Engine]:
+        """Those that answer, without the home."""
+        return {name: engine for name, engine in self.engines.items() if engine is not self.home}
+
+    def __iter__(self) -> Iterator[Engine]:
+        """Those that answer."""
+        return iter(self.engines.values())
+
+    def engine(self, name: str) -> Engine:
+        """One of them. Raises `EngineUnavailable` if it does not answer."""
+        if name in self.silent:
+            raise self.silent[name]
+        return self.engines[name]
+
+    def containers(self, labels: Mapping[str, str]) -> Sequence[tuple[Engine, Container]]:
+        """Every container with these labels on those that answer, with its engine."""
+        found = threads.each(lambda engine: [(engine, item) for item in engine.containers(labels)], [*self])
+        return [pair for pairs in found for pair in pairs]
+
+    @property
+    def name_of_home(self) -> str:
+        """What the lab file calls the home."""
+        return next(name for name, engine in self.engines.items() if engine is self.home)
+
+    def members(self) -> Mapping[str, swarm.Member]:
+        """What each engine says of its swarm. Raises `LabError` unless all answer, and are different ones."""
+        for error in self.silent.values():
+            raise error
+        identifiers = [engine.id for engine in self]
+        if len(set(identifiers)) < len(identifiers):
+            raise Unfit("two of the engines of the lab file are one and the same")
+        return dict(zip(self.engines, threads.each(lambda engine: engine.swarm(), [*self]), strict=True))
+
+    def require_whole(self) -> None:
+        """Raise `LabError` unless all answer, and are of one swarm where there are several."""
+        if self.is_several and (found := list(swarm.problems(self.name_of_home, self.members()))):
+            raise Unfit(
+                f"the engines are not of one swarm: {'; '.join(found)}",
+                hint="What can be joined joins with: lab engines join -f FILE",
+            )
+
+    def remove(self, name: str) -> Iterator[str]:
+        """Remove a lab's volumes, containers and networks; yield what was removed, in words.
+
+        The networks stay, and with them all that is known of the lab, while an engine that may have some of
+        its machines does not answer. Raises `LabError` then, having removed everything else.
+        """
+        # The mark of completeness goes first: what a killed removal leaves must look unfinished to `lab gc`.
+        for volume in self.home.volumes({NAME: name}):
+            self.home.remove_volume(volume.name)
+            yield f"volume {volume.name}"
+        containers = self.containers({NAME: name})
+        threads.each(lambda pair: pair[0].remove(pair[1].id), containers)
+        yield from (f"container {item.name}" for _, item in containers)
+        if self.silent:
+            who = "; ".join(f"{engine}: {error.message}" for engine, error in self.silent.items())
+            raise LabError(
+                f"what the lab {name} has on engines that do not answer stays, and its networks: {who}",
+                hint="Once they answer: lab gc",
+            )
+        for network in self.home.networks({NAME: name}):
+            self.home.remove_network(network.id)
+            yield f"network {network.name}"

@@ -1,0 +1,68 @@
+"""The engines that a lab's machines are spread over. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+from lab.engine.endpoint import parse
+from lab.errors import Unfit
+from lab.spec.node import NodeSpec
+from lab.suggest import suggest
+from lab.validation import Model
+
+__all__ = ["FIRST_OF_ENGINES", "EngineSpec", "engine_problems", "host_problem", "spread"]
+
+
+FIRST_OF_ENGINES = 240
+"""In a network of several engines each has an address for itself, from this host part up."""
+
+
+class EngineSpec(Model):
+    """A Docker engine, by a name of the lab file's."""
+
+    name: str
+    host: str = ""
+    """As DOCKER_HOST has it; empty for the engine that the environment selects, which is the home."""
+
+
+def host_problem(host: str) -> str:
+    """What is wrong with the address of an engine, or ""."""
+    try:
+        parse(host, named=f"host: {host}")
+    except Unfit as error:
+        return error.message
+    return ""
+
+
+def engine_problems(engines: Sequence[EngineSpec], nodes: Sequence[NodeSpec]) -> Iterator[str]:
+    """Yield what is wrong with a lab file's engines, and with the nodes' places on them."""
+    names = [engine.name for engine in engines]
+    for index, node in enumerate(nodes):
+        if node.engine and node.engine not in names:
+            maybe = suggest(node.engine, names, "engines") if names else "; the file has no `engines`"
+            yield f"nodes[{index}].engine: there is no engine {node.engine}{maybe}"
+    if not engines:
+        return
+    for node in nodes:
+        for place in node.attachments:
+            if place.host >= FIRST_OF_ENGINES:
+                yield f"{node.name}: expected a host below {FIRST_OF_ENGINES}, where the engines' own begin"
+    if len(engines) == 1:
+        yield "engines: expected two or more; a lab on one is on that of DOCKER_HOST, without this key"
+    for name, number in Counter(names).items():
+        if number > 1:
+            yield f"engines: two are called {name}"
+    homes = [engine.name for engine in engines if not engine.host]
+    if len(homes) != 1:
+        has = f"{', '.join(homes)} have none" if homes else "each has one"
+        yield f"engines: expected one without `host`, that of the environment (DOCKER_HOST); {has}"
+    hosts = Counter(engine.host for engine in engines if engine.host)
+    for host, number in hosts.items():
+        if number > 1:
+            yield f"engines: two have the host {host}; a machine's engine is named once"
+
+
+def spread(nodes: Sequence[NodeSpec], engines: Sequence[EngineSpec]) -> tuple[NodeSpec, ...]:
+    """Return the nodes with an engine each: those that name none in turn, where there are several."""
+    turns = cycle(engine.name for engine in engines) if engines else cycle([""])
+    return tuple(node if node.engine else node.model_copy(update={"engine": next(turns)}) for node in nodes)

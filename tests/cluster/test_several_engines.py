@@ -1,0 +1,149 @@
+"""One lab on two engines: a swarm carries the machines' network from one to the other."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.engine import Engine
+from tests.cluster.remote_machine import RemoteMachine, open_remote_machine
+from tests.flanneld_py.certificates import Authority
+
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
+
+RunLab = Callable[..., "subprocess.CompletedProcess[str]"]
+SETTINGS = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS")
+
+
+@pytest.fixture(scope="module")
+def machines(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RemoteMachine, RemoteMachine]]:
+    """Two machines with an engine each, that let in the same client."""
+    if any(name in os.environ for name in SETTINGS):
+        pytest.skip("the engine of these tests is not this machine's own")
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("no ssh here (openssh-client)")
+    made, authority = tmp_path_factory.mktemp, Authority("its makers")
+    with (
+        open_remote_machine(engine, made("home"), authority) as home,
+        open_remote_machine(engine, made("far"), authority) as far,
+    ):
+        yield home, far
+
+
+@pytest.fixture
+def settings(machines: tuple[RemoteMachine, RemoteMachine], monkeypatch: pytest.MonkeyPatch) -> None:
+    home, _ = machines
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://{home.address}:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(home.certificates))
+
+
+def lab_file(name: str, far: RemoteMachine, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "name": name,
+        "engines": [{"name": "home"}, {"name": "far", "host": f"tcp://{far.address}:2376"}],
+        "nodes": [
+            {"name": "master", "role": "master", "host": 51, "engine": "home"},
+            {"name": "near", "role": "minion", "host": 52, "engine": "home"},
+            {"name": "away", "role": "minion", "host": 53, "engine": "far"},
+        ],
+        "flannel": {"config": {"Network": "10.2.0.0/16", **config}},
+    }
+
+
+def docker(engine: Engine, machine: RemoteMachine, *argv: str) -> str:
+    done = engine.exec(machine.container, ["docker", *argv])
+    assert done.exit_code == 0, done.output
+    return done.text.strip()
+
+
+@pytest.fixture
+def name(run_lab: RunLab, settings: None) -> Iterator[str]:
+    made = f"story-{secrets.token_hex(4)}"
+    yield made
+    down = run_lab("down", "--name", made)
+    assert down.returncode == 0, down.stdout + down.stderr
+
+
+def test_engines_that_are_of_no_swarm_are_named_and_have_nothing_made_on_them(
+    machines, run_lab, name, tmp_path, engine
+):
+    _, far = machines
+    for machine in machines:
+        engine.exec(machine.container, ["docker", "swarm", "leave", "--force"])
+    file = tmp_path / "lab.yaml"
+    file.write_text(yaml.safe_dump(lab_file(name, far, {})))
+    told = run_lab("up", "-f", str(file))
+    assert told.returncode == 2, told.stderr
+    assert "the engines are not of one swarm: home is in no swarm; far is in no swarm" in told.stderr
+    assert "lab engines join -f FILE" in told.stderr
+    assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
+
+
+@pytest.mark.parametrize("backend", ["udp", "vxlan", "host-gw"])
+def test_pods_of_machines_on_two_engines_log_in_to_each_other(
+    machines, run_lab, name, tmp_path, engine, backend
+):
+    _, far = machines
+    file = tmp_path / "lab.yaml"
+    file.write_text(yaml.safe_dump(lab_file(name, far, {"Backend": {"Type": backend}})))
+    assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
+    up = run_lab("up", "-f", str(file), "--json")
+    assert up.returncode == 0, up.stdout + up.stderr
+    shown = json.loads(run_lab("status", "--json", "--name", name).stdout)
+    assert {node["name"]: node["engine"] for node in shown["nodes"]} == {
+        "master": "home", "near": "home", "away": "far"
+    }  # fmt: skip
+    findings = json.loads(run_lab("check", "--json", "--name", name).stdout)["findings"]
+    logins = [item for item in findings if item["id"].startswith("login.")]
+    assert len(logins) == 4  # both ways, with two clients
+    assert {item["kind"] for item in findings} == {"pass"}
+    # RFC 7348: the swarm's own vxlan takes 50 of 1500 bytes.
+    link = run_lab("exec", "--name", name, "away", "--", "cat", "/sys/class/net/eth0/mtu").stdout
+    assert link.strip() == "1450"
+    trace = run_lab("trace", "--name", name, "mysql01", "mysql02", "--icmp")
+    assert trace.returncode == 0, trace.stdout + trace.stderr
+    assert "eth0 to away eth0" in trace.stdout
+
+
+def test_when_an_engine_is_gone_the_rest_goes_on_and_gc_finishes_what_down_could_not(
+    machines, run_lab, name, tmp_path, engine
+):
+    _, far = machines
+    file = tmp_path / "lab.yaml"
+    file.write_text(yaml.safe_dump(lab_file(name, far, {})))
+    assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
+    assert run_lab("up", "-f", str(file)).returncode == 0
+    stop_engine(engine, far)
+    try:
+        shown = json.loads(run_lab("status", "--json", "--name", name).stdout)
+        assert {node["name"]: node["state"] for node in shown["nodes"]} == {
+            "master": "running", "near": "running", "away": "unreached"
+        }  # fmt: skip
+        told = run_lab("exec", "--name", name, "away", "--", "true")
+        assert "the engine far, which the node away is on, does not answer" in told.stderr
+        down = run_lab("down", "--name", name)
+        assert down.returncode == 1
+        assert f"tcp://{far.address}:2376" in down.stderr
+    finally:
+        start_engine(engine, far)
+    assert f"container lab-{name}-away" in run_lab("gc").stdout
+    assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
+    assert docker(engine, far, "ps", "-aq") == ""
+
+
+def stop_engine(engine: Engine, machine: RemoteMachine) -> None:
+    """As a machine that is cut off: the processes of its engine stand still, and answer nobody."""
+    engine.pause(machine.container)
+
+
+def start_engine(engine: Engine, machine: RemoteMachine) -> None:
+    engine.unpause(machine.container)

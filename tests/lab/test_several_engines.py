@@ -1,0 +1,159 @@
+"""A lab whose machines are spread over several engines."""
+
+import pytest
+
+from lab import spec, status
+from lab.cluster import Lab, lifecycle
+from lab.cluster.fleet import Fleet
+from lab.engine import EngineUnavailable
+from lab.engine.swarm import Member
+from lab.errors import LabError, Unfit
+from lab.events import Reporter
+from lab.soak.search import require_one_clock
+from tests.lab.pretended import PretendedEngine, pretended_world
+
+TEXT = """
+name: demo
+engines:
+- {name: home}
+- {name: far, host: 'tcp://192.0.2.2:2376'}
+nodes:
+- {name: m, role: master, host: 51}
+- {name: a, role: minion, host: 52}
+- {name: b, role: minion, host: 53, engine: far}
+pods: []
+"""
+GONE = EngineUnavailable("no Docker engine answers at tcp://192.0.2.2:2376: No route to host")
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> PretendedEngine:
+    made, far = pretended_world(monkeypatch), PretendedEngine()
+    made.member = Member("n1", manages=True, nodes={"n1": "ready", "n2": "ready"})
+    far.member = Member("n2")
+    made.others["tcp://192.0.2.2:2376"] = far
+    return made
+
+
+def far_of(home: PretendedEngine) -> PretendedEngine:
+    (far,) = home.others.values()
+    assert isinstance(far, PretendedEngine)
+    return far
+
+
+def load(text: str = TEXT) -> spec.LabSpec:
+    return spec.load(text, "lab.yaml")
+
+
+def up(home: PretendedEngine) -> Lab:
+    return lifecycle.up(home.engine, load(), Reporter()).lab
+
+
+def placed(text: str) -> dict[str, str]:
+    return {node.name: node.engine for node in load(text).nodes}
+
+
+def test_nodes_that_name_no_engine_are_on_each_in_turn():
+    assert placed(TEXT) == {"m": "home", "a": "far", "b": "far"}
+    assert placed(TEXT.replace(", engine: far", "")) == {"m": "home", "a": "far", "b": "home"}
+
+
+def test_a_lab_without_engines_names_none():
+    assert {node.engine for node in spec.tutorial().nodes} == {""}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("engine: far", "engine: fra", "nodes[2].engine: there is no engine fra"),
+        ("- {name: home}\n", "", "engines: expected two or more"),
+        ("{name: home}", "{name: far}", "engines: two are called far"),
+        ("{name: home}", "{name: home, host: 'tcp://192.0.2.1:2375'}", "each has one"),
+        (", host: 'tcp://192.0.2.2:2376'", "", "home, far have none"),
+        ("host: 53", "host: 240", "b: expected a host below 240"),
+        ("tcp://192.0.2.2:2376", "http//192.0.2.2", "expected unix:///PATH"),
+    ],
+)
+def test_what_is_wrong_with_engines_is_told_before_anything_is_made(old, new, told):
+    with pytest.raises(Unfit) as caught:
+        load(TEXT.replace(old, new))
+    assert told in caught.value.message
+
+
+def test_each_engine_has_its_own_machines_and_the_home_has_the_network(home):
+    lab = up(home)
+    assert sorted(home.containers_) == ["lab-demo-m"]
+    assert sorted(far_of(home).containers_) == ["lab-demo-a", "lab-demo-b"]
+    assert next(call for call in home.calls if call.startswith("create ")) == (
+        # Each engine takes an address from the end of the subnet, none of a machine's.
+        "create overlay lab-demo [('engines', '192.168.200.240/28'), ('mtu', None)]"
+    )
+    assert not any(call.startswith("create network") for call in home.calls)
+    assert {name: node.engine for name, node in lab.nodes.items()} == {
+        "m": home.engine, "a": far_of(home).engine, "b": far_of(home).engine
+    }  # fmt: skip
+    assert lab.complete
+
+
+def test_a_lab_is_found_again_with_all_its_engines_without_its_file(home):
+    up(home)
+    found = Lab.get(home.engine, "demo")
+    assert sorted(found.nodes) == ["a", "b", "m"]
+    assert lifecycle.down(home.engine, "demo")
+    assert (home.left, far_of(home).containers_) == ([], {})
+
+
+def test_nothing_is_made_where_the_engines_are_not_of_one_swarm(home):
+    far_of(home).member = Member()
+    with pytest.raises(Unfit, match="far is in no swarm") as caught:
+        up(home)
+    assert "lab engines join" in caught.value.hint
+    assert home.left == far_of(home).left == []
+
+
+def test_nothing_is_made_where_an_engine_does_not_answer(home):
+    home.others["tcp://192.0.2.2:2376"] = GONE
+    with pytest.raises(EngineUnavailable, match=r"192\.0\.2\.2"):
+        up(home)
+    assert home.left == []
+
+
+def test_while_an_engine_does_not_answer_the_rest_is_there_and_its_machines_are_named(home):
+    up(home)
+    home.others["tcp://192.0.2.2:2376"] = GONE
+    lab = Lab.get(home.engine, "demo")
+    assert [lab.state(name) for name in ("m", "a", "b")] == ["running", "unreached", "unreached"]
+    assert lab.missing == ("a (unreached)", "b (unreached)")
+    with pytest.raises(LabError, match="the engine far, which the node b is on, does not answer") as caught:
+        lab.node("b")
+    assert caught.value.hint == GONE.message
+    (listed,) = status.labs(home.engine)
+    assert listed.state == "not whole: a (unreached), b (unreached)"
+
+
+def test_what_cannot_be_removed_is_told_and_a_later_gc_finishes(home):
+    up(home)
+    far = far_of(home)
+    home.others["tcp://192.0.2.2:2376"] = GONE
+    with pytest.raises(LabError, match="far: no Docker engine answers") as caught:
+        lifecycle.down(home.engine, "demo")
+    assert "lab gc" in caught.value.hint
+    # The network says which engines the lab is on.
+    assert (home.left, sorted(far.containers_)) == (["lab-demo"], ["lab-demo-a", "lab-demo-b"])
+    home.others["tcp://192.0.2.2:2376"] = far
+    removed = lifecycle.gc(home.engine)
+    assert {"container lab-demo-a", "container lab-demo-b", "network lab-demo"} <= set(removed)
+    assert (home.left, far.containers_) == ([], {})
+
+
+def test_a_search_refuses_machines_without_a_common_clock():
+    require_one_clock(spec.tutorial())
+    with pytest.raises(Unfit, match="the machines of demo are on several engines, home and far"):
+        require_one_clock(load())
+
+
+def test_two_names_of_one_engine_are_refused(home):
+    far_of(home).id = home.id
+    fleet = Fleet.of(home.engine, load().engines)
+    with pytest.raises(Unfit, match="one and the same"):
+        fleet.require_whole()
