@@ -177,7 +177,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(make, tmp_path, caplog
         # Gone, or dead and not yet reaped by whoever inherited it.
         return not stat.exists() or ") Z " in stat.read_text() or wait.NotYet(stat.read_text())
 
-    wait.until(probe, what="the command's child to end", timeout=5, interval=0.01)
+    wait.until(probe, what="the command's child to end", timeout=30, interval=0.01)
 
 
 def written(pid_file: Path) -> int:

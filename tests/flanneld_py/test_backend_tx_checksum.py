@@ -88,7 +88,7 @@ class Trials:
 
     def __call__(self, _device: str, _source: object, peers: tuple[object, ...], _hangup: int) -> TrialAnswer:
         self.tried.append(peers)
-        return self.outcomes.get(timeout=5)
+        return self.outcomes.get(timeout=30)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_new_peer_is_tried_at_once_while_nothing_is_known(trials):
     for outcome in (SILENCE, SILENCE):
         trials.outcomes.put(outcome)
     examiner.meet(PEER)
-    wait.until(lambda: len(trials.tried) == 2 or wait.NotYet(trials.tried), what="two attempts", timeout=5)
+    wait.until(lambda: len(trials.tried) == 2 or wait.NotYet(trials.tried), what="two attempts", timeout=30)
     trials.outcomes.put(ARRIVED)
     examiner.meet(OTHER)
     ended(examiner)

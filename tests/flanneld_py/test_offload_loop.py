@@ -41,7 +41,7 @@ class Wire:
             end.bind(("127.0.0.1", 0))
         self.near.setblocking(False)
         for end in (self.kernel, self.peer):
-            end.settimeout(5)
+            end.settimeout(30)
         self.trains = sockets.receive_trains(self.near)
         self.traffic = Traffic()
         self.traffic.know("127.0.0.1")
@@ -63,7 +63,7 @@ class Wire:
         def probe() -> bool | wait.NotYet:
             return self.traffic.dropped[reason] >= least or wait.NotYet(str(self.traffic.dropped))
 
-        wait.until(probe, what=f"{least} packets dropped for {reason!r}", timeout=5, interval=0.01)
+        wait.until(probe, what=f"{least} packets dropped for {reason!r}", timeout=30, interval=0.01)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_packets_by_themselves_go_in_their_order_whatever_their_lengths(wire):
         size = sum(len(packet.built()) for packet in sent)
         return seen == {"127.0.0.1": Flow(len(sent), size)} or wait.NotYet(str(seen))
 
-    wait.until(probe, what="all to be counted", timeout=5, interval=0.01)
+    wait.until(probe, what="all to be counted", timeout=30, interval=0.01)
 
 
 def test_a_checksum_that_was_left_to_the_device_is_right_when_it_leaves(wire):
@@ -176,7 +176,7 @@ def test_a_defect_ends_the_loop_and_is_told_so_that_the_daemon_begins_another(mo
     def probe() -> OSError | wait.NotYet:
         return wire.loop.failure or wait.NotYet("no failure")
 
-    failure = wait.until(probe, what="the loop to fail", timeout=5, interval=0.01)
+    failure = wait.until(probe, what="the loop to fail", timeout=30, interval=0.01)
     assert failure.strerror == "unexpected ZeroDivisionError: division by zero"
     wire.close()
 
@@ -198,7 +198,7 @@ def test_towards_a_peer_that_announces_nothing_a_train_waits_for_the_one_before(
     wire.peer.settimeout(0.05)
     with pytest.raises(TimeoutError):
         wire.peer.recv(2000)
-    wire.peer.settimeout(5)
+    wire.peer.settimeout(30)
     wire.time += 1
     assert [wire.peer.recv(2000) for _ in range(60)] == wanted
 

@@ -44,7 +44,7 @@ class Wire:
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.peer.bind(("127.0.0.1", 0))
         for end in (self.kernel, self.peer):
-            end.settimeout(5)
+            end.settimeout(30)
         self.seconds = 0.0
         self.traffic = Traffic()
         self.loop = PlainLoop(self.device.fileno(), self.near, 1472, self.traffic, now=lambda: self.seconds)
@@ -63,7 +63,7 @@ class Wire:
         def probe() -> bool | wait.NotYet:
             return bool(self.traffic.dropped[reason]) or wait.NotYet(str(self.traffic.dropped))
 
-        wait.until(probe, what=f"a packet dropped for {reason!r}", timeout=5, interval=0.01)
+        wait.until(probe, what=f"a packet dropped for {reason!r}", timeout=30, interval=0.01)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_device_that_is_gone_ends_the_loop_and_is_told():
     def probe() -> OSError | wait.NotYet:
         return loop.failure or wait.NotYet("no failure")
 
-    wait.until(probe, what="the loop to notice", timeout=5, interval=0.01)
+    wait.until(probe, what="the loop to notice", timeout=30, interval=0.01)
     loop.close()
     os.close(writer)
     wire.close()
@@ -165,7 +165,7 @@ def test_packets_and_bytes_are_counted_by_peer(wire):
         seen = wire.traffic.statistics()
         return seen if seen.received else wait.NotYet(str(seen))
 
-    seen = wait.until(probe, what="two packets to be counted", timeout=5, interval=0.01)
+    seen = wait.until(probe, what="two packets to be counted", timeout=30, interval=0.01)
     assert seen.sent == {"127.0.0.1": Flow(1, 28)}
     assert seen.received == {"127.0.0.1": Flow(1, 28)}
 

@@ -18,7 +18,7 @@ def test_the_service_manager_is_told_in_one_datagram(address, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address.replace("@", "\0", 1))
-        manager.settimeout(5)
+        manager.settimeout(30)
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"
 
