@@ -52,6 +52,7 @@ def test_every_check_holds_logins_among_them(cluster):
     assert wrong(cluster) == []
 
 
+@pytest.mark.thorough
 def test_after_a_restart_of_flanneld_all_is_as_before(cluster):
     before = subnets(cluster)
     cluster.node("centos-minion01").run(["systemctl", "restart", "flanneld"])

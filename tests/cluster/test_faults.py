@@ -87,6 +87,7 @@ def test_a_daemon_that_stands_still_is_seen_by_the_state_of_its_processes_and_go
             control.start(lab, "unit-pause", [f"{MASTER}/etcd"])
 
 
+@pytest.mark.thorough
 def test_a_unit_that_is_killed_once_or_again_and_again_comes_back_and_keeps_its_subnet(lab):
     before = leased(lab)
     pid = on(lab, TWO, "systemctl", "show", "--property=MainPID", "--value", "flanneld").strip()

@@ -41,6 +41,7 @@ def benches(engine: Engine) -> Sequence[str]:
     return [item.name for item in engine.containers([NAME]) if item.name.startswith("lab-bench-")]
 
 
+@pytest.mark.thorough
 def test_two_ways_are_measured_to_the_end_and_one_that_is_not_here_says_why(tmp_path, engine):
     flanneld = tmp_path / "flanneld"
     flanneld.write_text(REFUSES)

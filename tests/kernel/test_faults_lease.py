@@ -11,6 +11,7 @@ from tests.kernel.harness import PREFIX
 pytestmark = pytest.mark.kernel
 
 
+@pytest.mark.thorough
 def test_a_clock_that_is_hours_off_neither_ends_a_lease_early_nor_gives_it_to_two(sandbox):
     here, there, heir = full(sandbox, "udp", skews=(7200, -7200))
     flow = Flow.begin(here.inside, there.inside.address)

@@ -76,6 +76,7 @@ def test_a_lease_that_was_taken_away_is_fenced_at_once_while_iptables_hangs(here
     assert "proto 241" not in here.host.run("ip", "route").text
 
 
+@pytest.mark.thorough
 def test_it_is_told_once_that_it_hangs_and_what_was_changed_meanwhile_is_put_right(here, sandbox):
     here.host.run("iptables", "-F", "FLANNEL-FWD")
     here.daemon.says("The packet filter rules cannot be installed: ", timeout=40)
