@@ -15,6 +15,7 @@ from lab.naming import Maker, name_option, our_version
 from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
+from lab.spec.engine import UNREACHED
 from lab.spec.segment import ONLY, Subnets, interfaces
 from lab.suggest import suggest
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from lab.faults.control import Started
 
 __all__ = ["NOWHERE", "Lab", "Unreadable", "maker_of", "names", "remove_all"]
-
-UNREACHED = "unreached"
-"""The state of a machine whose engine does not answer."""
 
 NOWHERE = IPv4Network("0.0.0.0/24")
 """Stands for the subnet of a segment that an unfinished lab does not have; no node is on it."""

@@ -29,9 +29,9 @@ RIGHT = 60.0
 def require_one_clock(spec: LabSpec) -> None:
     """Raise `Unfit` where machines have no clock in common, by which they write down what happens."""
     if spec.engines:
-        names = " and ".join(engine.name for engine in spec.engines)
+        names = ", ".join(engine.name for engine in spec.engines)
         raise Unfit(
-            f"the machines of {spec.name} are on several engines, {names}, and have no common clock",
+            f"the machines of {spec.name} are on several engines ({names}) and have no common clock",
             hint="A search needs a lab on one engine: the file without `engines`.",
         )
 

@@ -10,11 +10,15 @@ from lab.spec.node import NodeSpec
 from lab.suggest import suggest
 from lab.validation import Model
 
-__all__ = ["FIRST_OF_ENGINES", "EngineSpec", "engine_problems", "host_problem", "spread"]
+__all__ = ["FIRST_OF_ENGINES", "UNREACHED", "EngineSpec", "engine_problems", "host_problem", "spread"]
 
 
 FIRST_OF_ENGINES = 240
 """In a network of several engines each has an address for itself, from this host part up."""
+
+
+UNREACHED = "unreached"
+"""The state of a machine whose engine does not answer, beside those that engines have words for."""
 
 
 class EngineSpec(Model):

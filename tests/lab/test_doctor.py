@@ -12,6 +12,7 @@ from lab.doctor.questions import FLANNEL_FOLDER, of_node
 from lab.doctor.registry import cluster_rules, diagnose, diagnosis, every_rule
 from lab.doctor.seen import Answer, Etcd, Filter, Holder, Neighbour, Process, Qdisc
 from lab.observe import File, Lease, Observation, Silent
+from lab.spec.engine import UNREACHED, EngineSpec
 from lab.spec.segment import Segment
 from tests.lab.doctor_cases import LOOKS, MASTER, ONE, TWO, case, devices, found, of, unit
 from tests.lab.examples import AT, FOLDER, SPEC, changed, known, master, minion, observation, pod, silent
@@ -471,6 +472,18 @@ def test_a_machine_that_stands_still_is_down_or_does_not_answer_is_one_finding(
     ]
     assert diagnoses[0].what.startswith(what)
     assert diagnoses[0].fix[0] == fix
+
+
+def test_of_a_machine_whose_engine_does_not_answer_the_engine_is_what_is_to_be_looked_at() -> None:
+    engines = (EngineSpec(name="home"), EngineSpec(name="far", host="tcp://192.0.2.2:2376"))
+    spread = [node.model_copy(update={"engine": "far"}) for node in observation().spec.nodes]
+    wanted = observation().spec.model_copy(update={"engines": engines, "nodes": tuple(spread)})
+    node = replace(silent(minion(ONE), "the engine far does not answer"), state=UNREACHED)
+    seen = replace(observation(), spec=wanted, nodes={**observation().nodes, ONE: node})
+    told = {**LOOKS, ONE: Silent("the engine far does not answer", AT)}
+    (diagnosis,) = [it for it in diagnose(of(seen, told)) if it.id == "machine.silent"]
+    assert diagnosis.what.startswith("its engine does not answer")
+    assert diagnosis.fix[0] == "DOCKER_HOST=tcp://192.0.2.2:2376 lab doctor"
 
 
 @pytest.mark.parametrize(

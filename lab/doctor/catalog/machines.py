@@ -7,6 +7,7 @@ from lab.doctor.case import Case, short
 from lab.doctor.model import Found, Layer, Severity
 from lab.doctor.questions import FLANNEL_FOLDER
 from lab.doctor.registry import diagnosis
+from lab.spec.engine import UNREACHED
 
 SKEW = 1.0
 """Seconds by which two clocks may differ besides what asking takes."""
@@ -27,7 +28,7 @@ STANDS_STILL = {"paused": "node-pause", "exited": "node-stop", "dead": "node-sto
 @diagnosis(
     "machine.silent",
     Layer.MACHINE,
-    finds="A machine whose container is paused, has ended or is gone; or that does not answer",
+    finds="A machine whose container is paused, has ended or is gone; that does not answer, or its engine",
 )
 def silent(case: Case) -> Iterator[Found]:
     """The container's state, in the engine's word."""
@@ -43,6 +44,11 @@ def silent(case: Case) -> Iterator[Found]:
         elif node.state == "absent":
             fix = [case.lab("down"), case.lab("up")]
             yield Found(node.name, "there is no such machine any more", evidence, fix)
+        elif node.state == UNREACHED:
+            engine = case.seen.node_spec(node.name).engine
+            (host,) = [item.host for item in case.spec.engines if item.name == engine]
+            fix = [f"DOCKER_HOST={host} lab doctor"]
+            yield Found(node.name, "its engine does not answer, and so it does not", evidence, fix)
         else:
             fix = [case.lab("logs", node.name), f"LAB_PATIENCE=3 {case.lab('doctor')}"]
             yield Found(node.name, "it runs, and does not answer", evidence, fix)
