@@ -42,7 +42,12 @@ class Model(BaseModel):
     """A frozen value. In a document its keys are camelCase; a key that it does not have is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        defer_build=True,  # most verbs read no lab file, and none of its many models is worth their time
     )
 
     ignored: ClassVar[Mapping[str, tuple[object, ...]]] = {}

@@ -1,4 +1,4 @@
-"""Verbs about whole labs: up, down, ls, status, gc."""
+"""Verbs that make and remove whole labs: up, down, gc."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from lab import checks, host, render, spec, status
+from lab import checks, host, render, spec
 from lab.bundle.destination import Destination
 from lab.cli import complete
 from lab.cli.bundles import bundle_option, explain, witness_for
 from lab.cli.common import as_json, default_lab, echo, file_option, given, lab_name, print_json
 from lab.cli.explaining import tell_why, tell_why_checks_fail, telling_why
-from lab.cli.watch import watch
-from lab.cluster import Lab, lifecycle
+from lab.cluster import lifecycle
 from lab.engine import Engine, EngineUnavailable
 from lab.errors import LabError, Unfit
 from lab.events import JsonLines, Kept, Listener, Reporter
@@ -163,47 +162,6 @@ def down(name: str, force: bool, json_: bool) -> int:
 
 @click.command()
 @as_json
-def ls(json_: bool) -> int:
-    """List the labs."""
-    found = status.labs(Engine.connect())
-    print_json(documents.labs(found)) if json_ else echo(render.labs(found, width=width()))
-    return 0
-
-
-@click.command(name="status")
-@click.option("-w", "--watch", "again", is_flag=True, help="Draw it anew on the terminal until Ctrl-C.")
-@lab_name
-@as_json
-def status_(again: bool, name: str, json_: bool) -> int:
-    """Show a lab's machines with their services and leases, and its pods."""
-    engine = Engine.connect()
-    if again:
-        if json_:
-            raise Unfit("--watch and --json cannot be given together")
-        watch(lambda: _status(engine, name))
-    lab = Lab.get(engine, name)
-    seen = status.look(lab)
-    nodes, pods = status.nodes(seen), seen.pods
-    if json_:
-        print_json(documents.status(name, lab.complete, nodes, pods))
-    else:
-        echo(render.status(nodes, pods, width=width()))
-    if not lab.complete:
-        raise LabError(
-            f"the lab {name} is not finished", hint="It is being made, or its maker was killed: lab gc"
-        )
-    return 0 if all(node.ok for node in nodes) else 1
-
-
-def _status(engine: Engine, name: str) -> str:
-    lab = Lab.get(engine, name)
-    seen = status.look(lab)
-    text = render.status(status.nodes(seen), seen.pods, width=width())
-    return text if lab.complete else f"{text}\n\nThe lab {name} is not finished."
-
-
-@click.command()
-@as_json
 def gc(json_: bool) -> int:
     """Remove what a killed run left behind, and list it. A lab that is up, or being made, is not touched."""
     removed = lifecycle.gc(Engine.connect())
@@ -214,4 +172,4 @@ def gc(json_: bool) -> int:
     return 0
 
 
-COMMANDS = (up, down, ls, status_, gc)
+COMMANDS = (up, down, gc)

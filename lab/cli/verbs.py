@@ -62,7 +62,7 @@ VERBS: Mapping[str, Verb] = {
         "lab_files", "Write a lab file to start from: the tutorial's cluster, with every key explained."
     ),
     "logs": Verb("nodes", "Show a machine's log, or that of one unit (flanneld, docker, etcd)."),
-    "ls": Verb("labs", "List the labs."),
+    "ls": Verb("status", "List the labs."),
     "pod": Verb("pods", "Create, list and remove pods, run commands in them, show their logs."),
     "report": Verb(
         "report",
@@ -78,7 +78,7 @@ VERBS: Mapping[str, Verb] = {
         "soak",
         "Search for bugs in a lab that is up: random faults in rounds, and what must hold all the same.",
     ),
-    "status": Verb("labs", "Show a lab's machines with their services and leases, and its pods."),
+    "status": Verb("status", "Show a lab's machines with their services and leases, and its pods."),
     "trace": Verb(
         "trace",
         "Follow packets from one pod or machine to another, and name the hop that they do not get past.",

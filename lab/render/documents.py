@@ -6,14 +6,16 @@ Each has a JSON schema of its name in docs/schemas/. A key that goes, or means s
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.bundle.model import Entry, Evidence
 from lab.checks import Finding, Kind, LeftOut, failed, left_out
 from lab.observe.model import Silent
 from lab.pods import RunningPod, to_document
 from lab.render.shapes import ShownImage, ShownLab, ShownLine, ShownNode, ShownStep
 from lab.spec import LabSpec
+
+if TYPE_CHECKING:
+    from lab.bundle.model import Entry, Evidence
 
 __all__ = [
     "Document",
@@ -252,7 +254,7 @@ def loaded(names: Iterable[str]) -> Document:
     return versioned({"loaded": list(names)})
 
 
-def bundle(evidence: Evidence, entries: Iterable[Entry], file: str | None = None) -> Document:
+def bundle(evidence: "Evidence", entries: "Iterable[Entry]", file: str | None = None) -> Document:
     """`lab bundle`, and the list in the bundle itself: `file` is where it is; sizes are bytes."""
     return versioned(
         {

@@ -1,12 +1,15 @@
 """Lists: labs, machines, images, and the steps of a plan."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from lab.cluster.plan import Step
 from lab.pods import RunningPod
 from lab.render.pods import pods
 from lab.render.shapes import ShownImage, ShownLab, ShownNode
 from lab.render.text import table
+
+if TYPE_CHECKING:
+    from lab.cluster.plan import Step
 
 __all__ = ["images", "labs", "plan", "status"]
 
@@ -60,13 +63,13 @@ def images(found: Sequence[ShownImage], *, width: int | None = None) -> str:
     return table(["NAME", "KIND", "SIZE", "STATE"], rows, width)
 
 
-def plan(steps: Sequence[Step], *, width: int | None = None) -> str:
+def plan(steps: "Sequence[Step]", *, width: int | None = None) -> str:
     """`lab up --dry-run`."""
     rows = [[item.name, item.action.describe(), _after(item, len(steps))] for item in steps]
     return table(["STEP", "DOES", "AFTER"], rows, width)
 
 
-def _after(step: Step, count: int) -> str:
+def _after(step: "Step", count: int) -> str:
     if len(step.needs) == count - 1:
         return "all others"
     return ", ".join(sorted(step.needs)) or "-"

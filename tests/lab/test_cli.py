@@ -145,6 +145,16 @@ def test_a_command_on_a_machine_loads_nothing_that_measures_or_draws() -> None:
     assert not {"rich", "lab.bench", "lab.tutorial", "lab.checks"} & set(loaded)
 
 
+@pytest.mark.parametrize("verb", ["ls", "status"])
+def test_what_shows_labs_loads_nothing_that_makes_breaks_or_explains_one(verb: str) -> None:
+    script = f"import sys; from lab.cli.group import run; run(['{verb}', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "lab.status" in loaded
+    heavy = {"rich", "lab.bundle", "lab.cluster.lifecycle", "lab.doctor", "lab.faults", "lab.images"}
+    assert not heavy & set(loaded)
+
+
 def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
