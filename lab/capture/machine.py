@@ -39,7 +39,7 @@ class Machine:
         self._lab = lab
         self._inbox = inbox
         filters = {str(link_type): instructions for link_type, instructions in asked.filters.items()}
-        told = {"devices": wanted.devices, "pods": dict(wanted.pods), "filters": filters, "etcd": etcd}
+        told = {"devices": wanted.devices, "pods": wanted.pods, "filters": filters, "etcd": etcd}
         self._argv = command(json.dumps(told))
         self._over = threading.Event()
         self._running: Running | None = None

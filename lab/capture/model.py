@@ -1,7 +1,7 @@
 """What a capture is made of, as frozen values. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 __all__ = [
@@ -86,8 +86,8 @@ class Wanted:
 
     devices: tuple[str, ...] | None = ()
     """None: every one, also those that come; but for the loopback device."""
-    pods: Mapping[str, str] = field(default_factory=dict)
-    """By name, the container that has its network."""
+    pods: tuple[str, ...] | None = ()
+    """By their names. None: every one, also those that come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
 """Which places somebody means by a word: a machine, a pod, or a device of a machine. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lab.capture.model import Wanted
 from lab.errors import Unfit
 from lab.pods import RunningPod
-from lab.pods.containers import infra_name
 from lab.spec import LabSpec
 from lab.suggest import similar, suggest
 
-__all__ = ["devices_named", "every_place", "meant", "wanted"]
+__all__ = ["devices_named", "everything", "meant", "wanted"]
 
 
 class Meant(NamedTuple):
@@ -22,15 +21,16 @@ class Meant(NamedTuple):
     pod: str = ""
 
 
-def every_place(spec: LabSpec, pods: Sequence[RunningPod], running: Iterable[str]) -> list[Meant]:
-    """What is meant without a word: the underlay's devices of machines that run, and all pods."""
-    found = [
-        Meant(node.name, f"eth{number}")
+def everything(spec: LabSpec, running: Collection[str]) -> Mapping[str, Wanted]:
+    """What is captured without a word, by machine that runs: the underlay's devices, and every pod."""
+    return {
+        node.name: Wanted(
+            devices=tuple(f"eth{number}" for number in range(len(node.attachments))),
+            pods=None if node.runs("docker") else (),
+        )
         for node in spec.nodes
-        if node.name in set(running)
-        for number in range(len(node.attachments))
-    ]
-    return found + [Meant(pod.node, pod=pod.name) for pod in pods]
+        if node.name in running
+    }
 
 
 def meant(word: str, lab: str, nodes: Sequence[str], pods: Sequence[RunningPod]) -> Meant:
@@ -72,9 +72,9 @@ def wanted(places: Iterable[Meant], running: Iterable[str]) -> Mapping[str, Want
     found: dict[str, Wanted] = {name: Wanted() for name in running}
     for place in places:
         had = found.get(place.node, Wanted())
-        pods, devices = dict(had.pods), had.devices
+        pods, devices = had.pods or (), had.devices
         if place.pod:
-            pods[place.pod] = infra_name(place.pod)
+            pods = tuple(dict.fromkeys((*pods, place.pod)))
         elif not place.device or devices is None:
             devices = None
         elif place.device not in devices:

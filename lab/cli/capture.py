@@ -59,8 +59,9 @@ def capture_(
     """Capture packets at several places at once, in the order of time: as lines, or with -w as pcapng.
 
     A place is a machine (all its devices but lo), a pod, or a device of a machine; without any it is the
-    underlay's devices of all machines, and every pod. Faults and leases that come and go meanwhile are
-    comments of the packets that follow. Ctrl-C ends it, and the file is whole.
+    underlay's devices of all machines, and every pod, also those that are created meanwhile. Faults and
+    leases that come and go meanwhile are comments of the packets that follow. Ctrl-C ends it, and the file
+    is whole.
     """
     if path == "-" and sys.stdout.isatty():
         raise Unfit("-w -: standard output is a terminal", hint="Pipe it: lab capture -w - | tshark -r -")
@@ -68,7 +69,7 @@ def capture_(
     running = [node.name for node in lab.spec.nodes if lab.state(node.name) == "running"]
     if not running:
         raise LabError(f"no machine of the lab {name} runs", hint=f"see: lab status{name_option(name)}")
-    wanted = places.wanted(_meant(lab, words, running), running)
+    wanted = places.wanted(_meant(lab, words), running) if words else places.everything(lab.spec, running)
     asked = Asked(compiled(lab, running[0], expression, snaplen), snaplen, seconds, count)
     about = f"lab {name}: {' '.join(words) or 'the underlay and all pods'}"
     about += f"; filter: {expression}" if expression else ""
@@ -95,11 +96,9 @@ def _say_ready(number: int) -> None:
     click.echo(f"capturing at {number} place{'' if number == 1 else 's'}; Ctrl-C ends it", err=True)
 
 
-def _meant(lab: Lab, words: Sequence[str], running: Sequence[str]) -> Sequence[places.Meant]:
+def _meant(lab: Lab, words: Sequence[str]) -> Sequence[places.Meant]:
     """What is to be captured. Raises `LabError`."""
     pods = lab.pods()
-    if not words:
-        return places.every_place(lab.spec, pods, running)
     names = [node.name for node in lab.spec.nodes]
     found = [places.meant(word, lab.name, names, pods) for word in words]
     for node in dict.fromkeys(place.node for place in found):

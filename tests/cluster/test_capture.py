@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from lab import wait
 from lab.cluster import Lab
+from lab.cluster.create_pods import create_pods
+from lab.events import Reporter
+from lab.pods import ContainerSpec, PodSpec
 from tests.cluster.judging import wait_until_right
 from tests.lab.pcapng_blocks import Block, blocks, moment, number
 from tests.processes import running
@@ -60,8 +64,9 @@ def read(path: Path) -> tuple[list[str], list[Block]]:
 
 
 def nothing_left(lab: Lab) -> None:
+    ours = "capture.py[z]|etcdctl watc[h]|docker event[s]"
     for node in lab.nodes.values():
-        assert node.run(["pgrep", "--full", "capture.py[z]|etcdctl watc[h]"], check=False).text == ""
+        assert node.run(["pgrep", "--full", ours], check=False).text == ""
 
 
 def test_a_ping_is_found_at_pods_machines_and_links_in_the_order_of_its_way(lab, pods, tmp_path):
@@ -90,6 +95,54 @@ def test_a_ping_is_found_at_pods_machines_and_links_in_the_order_of_its_way(lab,
     # flannel's own device sees the packet or not, as the datapath has it.
     seen = [step for step in way if "/flannel" not in step[0]]
     assert seen == there + back
+    nothing_left(lab)
+
+
+FIRST_WORD = "good morning"
+
+
+def speaker(to: str) -> PodSpec:
+    """A pod that says something to an address, first of all."""
+    command = ("bash", "-c", f"echo -n '{FIRST_WORD}' > /dev/udp/{to}/9; exec sleep infinity")
+    container = ContainerSpec(name="speaker", image="mysql", command=command)
+    return PodSpec(name="late", node=ONE, containers=(container,))
+
+
+def heard(path: Path, place: str, words: bytes) -> int:
+    """How many packets with these words a place has seen."""
+    names, packets = read(path)
+    at = [names[number(block.body, 0)] for block in packets if words in block.body]
+    return at.count(place)
+
+
+def test_a_pod_that_is_created_meanwhile_is_captured_from_its_first_word_on(lab, pods, tmp_path):
+    file, link = tmp_path / "all.pcapng", tmp_path / "machine.pcapng"
+    said = ("-f", "udp dst port 9")  # and not what is answered, with the same words in it
+    with (
+        capturing(lab, *said, "-w", str(file)) as everything,
+        capturing(lab, ONE, *said, "-w", str(link)) as machine,
+    ):
+        create_pods(lab, [speaker(str(pods[TWO].address))], Reporter())
+        try:
+            wait.until(
+                lambda: heard(file, "pod late", FIRST_WORD.encode()) or wait.NotYet(read(file)[0]),
+                what="the pod's first word",
+                timeout=60,
+            )
+            lab.node(ONE).run(["docker", "restart", "--time=0", "lab-pod-late", "late_speaker"])
+            wait.until(
+                lambda: heard(file, "pod late", FIRST_WORD.encode()) == 2 or wait.NotYet(read(file)[0]),
+                what="its first word after another start",
+                timeout=60,
+            )
+        finally:
+            lab.remove_pod("late")
+        for program in (everything, machine):
+            ended(program)
+    words = FIRST_WORD.encode()
+    assert heard(file, "pod late", words) == 2
+    ports = {name for name in read(link)[0] if name.startswith(f"{ONE}/veth")}
+    assert sorted(heard(link, port, words) for port in ports if heard(link, port, words)) == [1, 1]
     nothing_left(lab)
 
 

@@ -7,7 +7,7 @@ import select
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,13 @@ from lab.capture import pcapng
 from lab.capture.happenings import Faults, Leases, watching
 from lab.capture.inside import happenings as inside
 from lab.capture.inside import main as inside_main
+from lab.capture.inside import pods as inside_pods
 from lab.capture.inside import program_files
 from lab.capture.merge import Item, Progress, commented, due, settled
 from lab.capture.model import ETHERNET, RAW, Counts, Happening, Packet, Place, Said, Wanted
 from lab.capture.order import Order
 from lab.capture.output import File, Lines, Sink
-from lab.capture.places import every_place, meant, require, wanted
+from lab.capture.places import everything, meant, require, wanted
 from lab.capture.summary import summary
 from lab.capture.wire import HEAD, Reader
 from lab.errors import Unfit
@@ -318,6 +319,42 @@ def test_a_watch_that_ends_goes_on_where_it_was(api, after, asked, tmp_path, mon
     assert ready
 
 
+# One runs, another starts, one that has ended again is told of, and then Docker itself ends, which says so.
+DOCKER = """\
+case "$1" in
+  ps) printf '%064d\\n' 1 ;;
+  inspect) for id; do case $id in *1) echo one 101 ;; *2) echo two 202 ;; *3) echo three 0 ;; esac; done ;;
+  events) echo "$*" >> "$ASKED"; printf '%064d\\n' 1 2 3; echo 'Cannot connect to the Docker daemon' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"), [(None, [("one", 101), ("two", 202)]), (["two"], [("two", 202)]), (["six"], [])]
+)
+def test_pods_that_run_and_that_start_are_told_once_also_while_docker_restarts(
+    wanted, found, tmp_path, monkeypatch
+):
+    docker, asked = tmp_path / "docker", tmp_path / "asked"
+    docker.write_text(f"#!/bin/sh\n{DOCKER}")
+    docker.chmod(0o755)
+    for name, value in {"ASKED": asked, "PATH": f"{tmp_path}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(inside_pods, "AGAIN", 0.01)
+    told: list[tuple[str, int]] = []
+    ready: list[int] = []
+    began = datetime.now(UTC).timestamp()
+    pods = inside_pods.Pods(wanted, lambda *pod: told.append(pod), lambda: ready.append(len(told)))
+    wait.until(
+        lambda: len(ready) > 2 or wait.NotYet(ready), what="Docker to be asked a third time", timeout=60
+    )
+    pods.end()
+    assert told == found
+    assert ready[0] == len([name for name, _ in found if name == "one"])  # all that run, before any start
+    since = [float(line.split()[-1]) for line in asked.read_text().splitlines()]
+    assert began <= since[0] < since[1] <= datetime.now(UTC).timestamp()
+
+
 @pytest.mark.parametrize(
     ("said", "first"),
     [
@@ -475,7 +512,7 @@ def test_places_are_machines_pods_and_links():
     on = pod("mysql01").node
     assert found["centos-minion01"].devices is None
     assert found["centos-minion02"].devices == ("flannel0",)
-    assert found[on].pods == {"mysql01": "lab-pod-mysql01"}
+    assert found[on].pods == ("mysql01",)
 
 
 def test_machines_without_a_place_tell_of_faults_and_leases_all_the_same():
@@ -484,14 +521,12 @@ def test_machines_without_a_place_tell_of_faults_and_leases_all_the_same():
     assert found == {"centos-master": Wanted(), "centos-minion01": Wanted(("eth0",))}
 
 
-def test_without_a_word_the_underlay_and_the_pods_of_machines_that_run_are_meant():
-    running = ["centos-master", "centos-minion01"]
-    found = wanted(every_place(SPEC, PODS_THERE, running), running)
-    assert found["centos-master"] == Wanted(("eth0",))
-    assert found["centos-minion01"].devices == ("eth0",)
+def test_without_a_word_the_underlay_and_all_pods_that_machines_have_or_will_have_are_meant():
+    found = everything(SPEC, ["centos-master", "centos-minion01"])
+    assert found == {"centos-master": Wanted(("eth0",)), "centos-minion01": Wanted(("eth0",), None)}
     two = spec.load_file(Path(__file__).parents[2] / "examples" / "two-racks.yaml", default_name="x")
     router = next(node for node in two.nodes if node.router)
-    devices = wanted(every_place(two, [], [router.name]), [router.name])[router.name].devices
+    devices = everything(two, [router.name])[router.name].devices
     assert devices == tuple(f"eth{number}" for number in range(len(router.attachments)))
 
 
@@ -557,7 +592,7 @@ def test_the_program_is_an_archive_that_python_runs(tmp_path):
     assert path.endswith(".pyz")
     program = tmp_path / "capture.pyz"
     program.write_bytes(content.data)
-    asked = json.dumps({"devices": [], "pods": {}, "filters": {}, "etcd": None})
+    asked = json.dumps({"devices": [], "pods": [], "filters": {}, "etcd": None})
     done = subprocess.run(
         ["python3", "-IS", str(program), asked], input=b"", capture_output=True, check=True, timeout=60
     )

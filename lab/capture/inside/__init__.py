@@ -11,6 +11,7 @@ PATH = "/usr/lib/overlay-lab/capture.pyz"
 """On a machine."""
 
 MODULES = {
+    "lab": ("labels",),
     "lab.capture.inside": ("devices", "happenings", "main", "pods", "tap"),
     "lab.soak.inside": ("record",),
     "lab.trace.inside": ("namespaces",),

@@ -1,24 +1,25 @@
 """Sees packets on this machine and in its pods, and prints them as they come.
 
-Argument: {"devices": [NAME...] or null, "pods": {NAME: CONTAINER}, "filters": {LINK TYPE: INSTRUCTIONS},
-"etcd": {"api": v2 or v3, "prefix": PREFIX} or null}. What it prints, `lab.capture.wire` says. When its input
-ends, so does it, after all that it has seen was printed; nothing of it is left then, and nothing on the
-machine was changed.
+Argument: {"devices": [NAME...] or null, "pods": [NAME...] or null, "filters": {LINK TYPE: INSTRUCTIONS},
+"etcd": {"api": v2 or v3, "prefix": PREFIX} or null}, where null devices or pods are all of them, also those
+that come later. What it prints, `lab.capture.wire` says. When its input ends, so does it, after all that it
+has seen was printed; nothing of it is left then, and nothing on the machine was changed.
 """
 
 import json
 import os
+import queue
 import select
 import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
 from lab.capture.inside.devices import Device, News, devices
 from lab.capture.inside.happenings import Etcd, Faults
-from lab.capture.inside.pods import follow
+from lab.capture.inside.pods import Pods
 from lab.capture.inside.tap import Tap
 from lab.trace.inside.namespaces import in_each
 
@@ -42,7 +43,7 @@ class Space:
     """A network namespace, and the taps on its devices."""
 
     def __init__(self, pod: str, pid: int, wanted: Sequence[str] | None, filters: Mapping[str, Any]) -> None:
-        """`wanted` are the devices; None: all of them."""
+        """`wanted` are the devices; None: all of them. Raises `OSError` where the process has ended."""
         self.pod = pod
         self._pid = pid
         self._wanted = wanted
@@ -52,6 +53,8 @@ class Space:
         self.missing: Sequence[int] = ()
         """Those on devices that are there no more."""
         self.news = in_each({"": pid}, lambda _: News())[""]
+        self.process = os.pidfd_open(pid or os.getpid())
+        """A descriptor that can be read once the process has ended."""
 
     def look(self) -> list[tuple[Device, Tap]]:
         """Begin with devices that have come; answers them. Those that have gone are `missing` then."""
@@ -81,6 +84,7 @@ class Space:
         for _, tap in self.taps.values():
             tap.close()
         self.news.close()
+        os.close(self.process)
 
 
 class Program:
@@ -88,11 +92,8 @@ class Program:
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
         self._filters = asked["filters"]
-        self._pods: Mapping[str, str] = asked["pods"]
-        self._found: list[tuple[str, int]] = []
+        self._found: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._awake, self._wake = os.pipe()
-        self._waited = set(self._pods)
-        """Pods of which nothing is known yet."""
         self._faults = Faults()
         self._etcd_ready = not asked["etcd"]
         self._etcd = Etcd(**asked["etcd"], ready=self._is_etcd_ready) if asked["etcd"] else None
@@ -102,13 +103,18 @@ class Program:
         self._next = 0
         if asked["devices"] is None or asked["devices"]:
             self._enter(Space("", 0, asked["devices"], self._filters))
-        for name, container in self._pods.items():
-            follow(container, partial(self._tell, name))
+        wanted = asked["pods"]
+        self._pods_ready = wanted == []
+        self._pods = None if wanted == [] else Pods(wanted, self._pod_found, self._are_pods_ready)
 
-    def _tell(self, name: str, pid: int) -> None:
+    def _pod_found(self, name: str, pid: int) -> None:
         """In another thread."""
-        self._found.append((name, pid))
+        self._found.put((name, pid))
         os.write(self._wake, b"\0")
+
+    def _are_pods_ready(self) -> None:
+        """In another thread."""
+        self._pods_ready = True
 
     def _is_etcd_ready(self) -> None:
         """In another thread."""
@@ -118,16 +124,18 @@ class Program:
         """Until the input ends."""
         told_ready = False
         while True:
-            if not self._waited and self._etcd_ready and not told_ready:
+            if not told_ready and self._pods_ready and self._etcd_ready and self._found.empty():
                 told_ready = True
                 _say(b"r")
             ready = self._ready()
             before = time.time_ns()
-            if ready.get(self._awake):
-                self._follow_pods()
-            for space in self._spaces:
-                if space.news.fileno() in ready:
+            for space in list(self._spaces):
+                if space.process in ready:
+                    self._leave(space)
+                elif space.news.fileno() in ready:
                     self._look(space)
+            if self._awake in ready:
+                self._enter_pods()
             self._tell_faults()
             self._tell_etcd(ready)
             self._tell_packets(before)
@@ -137,7 +145,9 @@ class Program:
 
     def _ready(self) -> dict[int, int]:
         waiting = select.poll()
-        watched = [INPUT, self._awake, *(space.news.fileno() for space in self._spaces)]
+        watched = [INPUT, self._awake]
+        for space in self._spaces:
+            watched += [space.process, space.news.fileno()]
         watched += [tap.fileno() for tap in self._numbers]
         if self._etcd is not None:
             watched.append(self._etcd.fileno())
@@ -146,18 +156,13 @@ class Program:
         full = any(not tap.is_empty for tap in self._numbers)
         return dict(waiting.poll(0 if full else TICK * 1000))
 
-    def _follow_pods(self) -> None:
-        os.read(self._awake, 1024)
-        while self._found:
-            name, pid = self._found.pop(0)
-            self._waited.discard(name)
+    def _enter_pods(self) -> None:
+        for _ in os.read(self._awake, 1024):
+            name, pid = self._found.get()
             for space in [space for space in self._spaces if space.pod == name]:
                 self._leave(space)
-            if pid:
-                try:
-                    self._enter(Space(name, pid, ["eth0"], self._filters))
-                except OSError:  # it has ended again
-                    continue
+            with suppress(OSError):  # it has ended again
+                self._enter(Space(name, pid, ["eth0"], self._filters))
 
     def _enter(self, space: Space) -> None:
         self._spaces.append(space)
@@ -218,8 +223,9 @@ class Program:
             self._tell_packets(time.time_ns())
         for space in list(self._spaces):
             self._leave(space)
-        if self._etcd is not None:
-            self._etcd.end()
+        for watcher in (self._etcd, self._pods):
+            if watcher is not None:
+                watcher.end()
         _say(b"x", self._counts)
 
 
