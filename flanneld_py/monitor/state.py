@@ -11,6 +11,9 @@ from flanneld_py.monitor.status import NetworkStatus
 
 __all__ = ["health", "readiness", "state"]
 
+SCHEMA_VERSION = 1
+"""Of docs/schemas/flanneld-state.json: another one when a key goes, or means something else."""
+
 
 def health() -> tuple[HTTPStatus, str]:
     """Report that the process is alive, in flannel's own words."""
@@ -34,7 +37,8 @@ def readiness(statuses: Sequence[NetworkStatus], now: float) -> tuple[HTTPStatus
 
 def state(statuses: Sequence[NetworkStatus], now: float, version: str) -> dict[str, object]:
     """Return the whole state as JSON data; `now` is in the statuses' seconds."""
-    return {"version": version, "networks": [_network(status, now) for status in statuses]}
+    networks = [_network(status, now) for status in statuses]
+    return {"schema_version": SCHEMA_VERSION, "version": version, "networks": networks}
 
 
 def _title(status: NetworkStatus) -> str:

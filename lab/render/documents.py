@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.bundle.model import Entry, Evidence
 
 __all__ = [
+    "SCHEMA_VERSION",
     "Document",
     "built",
     "bundle",

@@ -14,7 +14,7 @@ from lab.render import trace as render_trace
 from lab.render.documents import Document, versioned
 from lab.trace.asked import Asked
 from lab.trace.control import trace
-from lab.web.words import choice, flag, number, text, texts
+from lab.web.words import choice, flag, number, require, text, texts, values
 
 __all__ = ["Actions", "catalogue"]
 
@@ -37,24 +37,25 @@ class Actions:
 
     def start(self, body: Mapping[str, Any]) -> Document:
         """`lab fault start`. Raises `LabError`."""
-        options = body.get("options") or {}
-        if not isinstance(options, dict):
-            raise Unfit("options: expected an object of names and values")
-        done = control.start(self._find(), text(body, "fault"), texts(body, "targets"), options)
+        require(body, "fault", "targets", "options")
+        name, targets, options = text(body, "fault"), texts(body, "targets"), values(body, "options")
+        done = control.start(self._find(), name, targets, options)
         return render.document_of_started(done.fault, done.id, done.targets, done.options, done.told)
 
     def stop(self, body: Mapping[str, Any]) -> Document:
         """`lab fault stop`. Raises `LabError`."""
-        return render.document_of_ended(
-            control.stop(self._find(), text(body, "what"), texts(body, "targets"))
-        )
+        require(body, "what", "targets")
+        what, targets = text(body, "what"), texts(body, "targets")
+        return render.document_of_ended(control.stop(self._find(), what, targets))
 
-    def clear(self, _body: Mapping[str, Any]) -> Document:
+    def clear(self, body: Mapping[str, Any]) -> Document:
         """`lab fault clear`. Raises `LabError`."""
+        require(body)
         return render.document_of_ended(control.clear(self._find()))
 
     def trace(self, body: Mapping[str, Any]) -> Document:
         """`lab trace`. Raises `LabError`."""
+        require(body, "source", "destination", "protocol", "port", "ipv6")
         port = number(body, "port", 0, 65535)
         protocol = choice(body, "protocol", PROTOCOLS)
         if protocol == "icmp" and port:

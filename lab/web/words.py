@@ -1,13 +1,25 @@
-"""Reading the members of a request's body. Pure."""
+"""Reading the members of a request's body, each of which has a JSON schema in docs/schemas/. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from lab.errors import Unfit
+from lab.render.documents import SCHEMA_VERSION
+from lab.suggest import suggest
 
-__all__ = ["choice", "flag", "number", "text", "texts"]
+__all__ = ["choice", "flag", "number", "require", "text", "texts", "values"]
 
 T = TypeVar("T")
+
+
+def require(body: Mapping[str, Any], *names: str) -> None:
+    """Raise `Unfit` where there are other members than these, or those of another version."""
+    version = body.get("schemaVersion", SCHEMA_VERSION)
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
+        raise Unfit(f"schemaVersion: expected {SCHEMA_VERSION}; got {version!r}")
+    for name in body:
+        if name not in ("schemaVersion", *names):
+            raise Unfit(f"the request has no member {name}{suggest(name, names, 'it has')}")
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
@@ -23,6 +35,14 @@ def texts(body: Mapping[str, Any], name: str) -> Sequence[str]:
     value = body.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise Unfit(f"{name}: expected a list of texts; got {value!r}")
+    return value
+
+
+def values(body: Mapping[str, Any], name: str) -> Mapping[str, str | int | float]:
+    """Texts, numbers, true and false by name; none if it is left out. Raises `Unfit`."""
+    value = body.get(name, {})
+    if not isinstance(value, dict) or not all(isinstance(item, str | int | float) for item in value.values()):
+        raise Unfit(f"{name}: expected an object of names and values; got {value!r}")
     return value
 
 

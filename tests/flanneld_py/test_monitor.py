@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from flanneld_py.backend.counters import device_statistics
@@ -25,14 +27,24 @@ from flanneld_py.datapath.fast_path import FastPath, layouts
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.tunnel import Tunnel
 from flanneld_py.errors import Exit, Fatal
+from flanneld_py.lease.admission import Refusals
 from flanneld_py.monitor.http import CLIENTS, Monitor
 from flanneld_py.monitor.statistics import Flow, Statistics
 from flanneld_py.monitor.status import NetworkStatus, ServerStatus, listed, waiting_on
 from flanneld_py.runtime import http_limits
 from lab import wait
 from tests.flanneld_py.made import lease, subnet
+from tests.schemas import SCHEMAS, problems
 
 NOW = 5000.0
+PEER = {
+    "subnet": "10.2.52.0/24",
+    "ipv6_subnet": None,
+    "public_ip": "192.168.199.53",
+    "public_ipv6": None,
+    "backend_type": "",
+}
+"""Of `/state`, the other minion of the tutorial."""
 
 
 def network_status() -> NetworkStatus:
@@ -155,15 +167,7 @@ def test_state_is_json_of_everything(monitor):
         "reservation": False,
         "seconds_left": 3600.0,
     }
-    assert network["peers"] == [
-        {
-            "subnet": "10.2.52.0/24",
-            "ipv6_subnet": None,
-            "public_ip": "192.168.199.53",
-            "public_ipv6": None,
-            "backend_type": "",
-        }
-    ]
+    assert network["peers"] == [PEER]
     assert network["traffic"]["sent"] == {"192.168.199.53": {"packets": 7, "bytes": 700}}
 
 
@@ -382,8 +386,54 @@ def test_everything_is_told_in_every_state_of_every_backend(monitor, statuses, m
     status, _, text = get(monitor, "/state")
     assert status == 200
     # RFC 8259 knows neither infinity nor NaN.
-    first, second = json.loads(text, parse_constant=pytest.fail)["networks"]
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert problems("flanneld-state", told) == []
+    assert told["schema_version"] == 1
+    first, second = told["networks"]
     assert (first["ready"], second["ready"]) == (of_a_kind.ready, True)
+
+
+def test_refused_leases_are_told_as_the_schema_of_state_says(monitor, statuses):
+    held = lease("10.2.60.0/24", "192.168.199.60")
+    statuses[0].refusals = Refusals({"its subnet is ours": 25}, ((held, "10.2.60.0/24 is ours"),))
+    told = json.loads(get(monitor, "/state")[2])
+    assert problems("flanneld-state", told) == []
+    assert told["networks"][0]["refused_leases"] == {
+        "by_fault": {"its subnet is ours": 25},
+        "some": [
+            {
+                **PEER,
+                "subnet": "10.2.60.0/24",
+                "public_ip": "192.168.199.60",
+                "reason": "10.2.60.0/24 is ours",
+            }
+        ],
+    }
+
+
+def test_the_schema_of_state_leaves_no_key_out_and_allows_no_other(monitor):
+    told = json.loads(get(monitor, "/state")[2])
+    Draft202012Validator.check_schema(SCHEMAS["flanneld-state.json"])
+
+    def objects(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            yield value
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from objects(item)
+
+    by_name = ("sent", "received", "dropped", "ways", "by_fault")
+    keyed = [id(each[key]) for each in objects(told) for key in by_name if key in each]
+    for found in objects(told):
+        if id(found) in keyed:
+            continue
+        for key, value in list(found.items()):
+            del found[key]
+            assert problems("flanneld-state", told), key
+            found[key] = value
+        found["more"] = 1
+        assert problems("flanneld-state", told)
+        del found["more"]
+    assert problems("flanneld-state", told) == []
 
 
 def test_what_the_fast_path_has_dropped_is_told(monitor, statuses):

@@ -40,6 +40,14 @@ SERVED: Mapping[str, str] = {
 }
 """Which schema what a route answers follows; of `/api/live` it is what there is besides the state."""
 
+REQUESTS: Mapping[str, str] = {
+    "/api/faults/start": "serve-fault-start",
+    "/api/faults/stop": "serve-fault-stop",
+    "/api/faults/clear": "serve-fault-clear",
+    "/api/trace": "serve-trace",
+}
+"""Which schema the body of what is posted follows."""
+
 
 def watched(*, clock: float = 100.0, broken: Sequence[str] = (), **changes: Any) -> Mapping[str, Watched]:
     """What the tutorial's three machines tell when all is right, but for the probes with these keys."""

@@ -1,6 +1,7 @@
 """What `lab serve` answers: every route's document follows its schema in docs/schemas/."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,7 @@ from lab.web.actions import Actions
 from lab.web.document import state
 from lab.web.model import Seen
 from tests.lab.examples import AT, changed, observation, silent
-from tests.lab.served import MASTER, ONE, SERVED, TWO, FakeActs, FakeLooks, Served, seen, watched
+from tests.lab.served import MASTER, ONE, REQUESTS, SERVED, TWO, FakeActs, FakeLooks, Served, seen, watched
 from tests.schemas import problems
 
 FAULT = InForce("ab12", "mtu", AT, (ONE,), (ONE,), {}, (Part(ONE, True, "eth0 has 1300"),))
@@ -83,6 +84,115 @@ def test_a_log_follows_its_schema() -> None:
     told = acts.logs(ONE, "flanneld")
     assert [item["message"] for item in told["lines"]] == ["hello"]
     assert problems("serve-logs", json.loads(json.dumps(told))) == []
+
+
+BODIES: Mapping[str, Sequence[Any]] = {
+    "/api/faults/start": [
+        {},
+        {"fault": ""},
+        {"fault": 7},
+        {"fault": "mtu"},
+        {
+            "fault": "mtu",
+            "targets": [ONE],
+            "options": {"to": "1300", "port": 8285, "once": True, "loss": 1.5},
+        },
+        {"fault": "mtu", "targets": ONE},
+        {"fault": "mtu", "targets": [7]},
+        {"fault": "mtu", "targets": [""]},
+        {"fault": "mtu", "options": [1]},
+        {"fault": "mtu", "options": None},
+        {"fault": "mtu", "options": {"to": [1300]}},
+        {"fault": "mtu", "options": {"to": None}},
+        {"fault": "mtu", "target": [ONE]},
+    ],
+    "/api/faults/stop": [
+        {},
+        {"what": "mtu"},
+        {"what": "0a1b", "targets": []},
+        {"what": "mtu", "targets": [ONE, TWO]},
+        {"what": "mtu", "targets": [None]},
+        {"what": ["mtu"]},
+        {"what": "mtu", "target": [ONE]},
+    ],
+    "/api/faults/clear": [{}, {"what": "mtu"}],
+    "/api/trace": [
+        {},
+        {"source": "a"},
+        {"source": "a", "destination": ""},
+        {"source": "a", "destination": "b"},
+        {"source": "a", "destination": "b", "protocol": "icmp", "port": 0, "ipv6": True},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": 80},
+        {"source": "a", "destination": "b", "protocol": "udp", "port": 65535, "ipv6": False},
+        {"source": "a", "destination": "b", "protocol": "udp"},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": 0},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": 65536},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": -1},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": True},
+        {"source": "a", "destination": "b", "protocol": "tcp", "port": "80"},
+        {"source": "a", "destination": "b", "protocol": "icmp", "port": 80},
+        {"source": "a", "destination": "b", "port": 80},
+        {"source": "a", "destination": "b", "protocol": "sctp", "port": 80},
+        {"source": "a", "destination": "b", "protocol": None},
+        {"source": "a", "destination": "b", "protocol": ["tcp"], "port": 80},
+        {"source": "a", "destination": "b", "ipv6": 1},
+        {"source": "a", "destination": "b", "ip6": True},
+    ],
+}
+"""Of each route some that are right, and some that are not."""
+REQUESTED = [(path, body) for path, bodies in BODIES.items() for body in bodies]
+VERSIONS: Sequence[Any] = [{}, {"schemaVersion": 1}, {"schemaVersion": 2}, {"schemaVersion": True}]
+
+
+class LookedFor(Exception):
+    """The request was understood, and the lab that it is about is looked for."""
+
+
+def is_understood(path: str, body: Mapping[str, Any]) -> bool:
+    """Whether it comes to that."""
+
+    def find() -> Any:
+        raise LookedFor
+
+    acts = Actions(find)
+    act = {
+        "/api/faults/start": acts.start,
+        "/api/faults/stop": acts.stop,
+        "/api/faults/clear": acts.clear,
+        "/api/trace": acts.trace,
+    }[path]
+    try:
+        act(body)
+    except Unfit:
+        return False
+    except LookedFor:
+        return True
+    pytest.fail("nobody has looked for the lab")
+
+
+def test_every_route_that_does_something_has_a_schema_of_what_it_takes() -> None:
+    routes = [route for route in Served().routes if isinstance(route, Route)]
+    assert {route.path for route in routes if "POST" in (route.methods or ())} == set(REQUESTS)
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+@pytest.mark.parametrize(("path", "body"), REQUESTED, ids=str)
+def test_what_follows_its_schema_is_understood_and_nothing_else(path: str, body: Any, version: Any) -> None:
+    asked = {**version, **body}
+    assert is_understood(path, asked) is (problems(REQUESTS[path], asked) == [])
+
+
+def test_of_what_is_posted_something_is_understood_and_something_refused() -> None:
+    for path in BODIES:
+        assert {is_understood(path, body) for body in BODIES[path]} == {True, False}
+
+
+def test_a_member_that_a_request_does_not_have_is_told_with_the_one_that_was_meant() -> None:
+    acts = Actions(lambda: pytest.fail("the lab was looked for"))
+    with pytest.raises(Unfit, match=r"^the request has no member target; did you mean targets\?$"):
+        acts.stop({"what": "mtu", "target": [ONE]})
+    with pytest.raises(Unfit, match=r"^schemaVersion: expected 1; got 2$"):
+        acts.clear({"schemaVersion": 2})
 
 
 @pytest.mark.parametrize("error", [Unfit("no"), Unfit("no", hint="See: lab fault ls")])

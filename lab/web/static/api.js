@@ -33,7 +33,7 @@ const headers = { "X-Lab-Token": token };
 export const get = (path) => answer(fetch(path, { headers, cache: "no-store" }));
 
 export const post = (path, body) =>
-  answer(fetch(path, { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+  answer(fetch(path, { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ schemaVersion: 1, ...body }) }));
 
 // Why this page is not served, in the server's own words; "" where it is, or where nobody answers.
 async function refusal() {
