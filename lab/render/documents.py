@@ -216,6 +216,7 @@ def _step(result: ShownStep) -> Document:
         "ok": result.ok,
         "agreement": result.agreement.value,
         "commandAgreement": result.command_agreement.value,
+        "commandWhy": result.command_why.en or None,
         "shown": [_shown(item) for item in result.shown],
         "why": result.why.en or None,
     }

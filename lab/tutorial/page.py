@@ -144,7 +144,7 @@ def step(result: StepResult, write: Writer, language: Language = "en") -> Markup
     where = ON.of(language).format(node=result.node) if result.node else HOST.of(language)
     shown = {line: item.agreement for item in result.shown for line in item.document_lines}
     seen = {line: item.agreement for item in result.shown for line in item.lines}
-    reason = result.command_why.of(language)
+    reasons = [write("p", why.of(language), class_="quiet") for why in result.reasons]
     return write(
         "section",
         write(
@@ -163,7 +163,7 @@ def step(result: StepResult, write: Writer, language: Language = "en") -> Markup
             write(
                 "div",
                 write("h4", HERE.of(language)),
-                write("p", reason or "", class_="quiet"),
+                *reasons,
                 write("h4", f"{COMMAND.of(language)} ", _badge(result.command_agreement, write, language)),
                 write("pre", result.command, tabindex="0"),
                 write("h4", PRINTS.of(language)),

@@ -29,6 +29,11 @@ NUMBERS = re.compile(r"192\.168\.199\.|10\.2\.(?:35|52)\.|02:42:0a:02:(?:23|34):
 """Docker's Ethernet addresses have a container's IPv4 address in them."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\r\a]")
 
+UNDERLAY = "192.168.199."
+ELSEWHERE = Words(
+    "The document's numbers, put in terms of this lab's, whose machines are on another network.",
+    "原文的数字换成本实验室的数字后相同：本实验室的主机在另一个网段。",
+)
 CHOSEN = Words(
     "The document's numbers, put in terms of this lab's: flannel chooses subnets at random.",
     "原文的数字换成本实验室的数字后相同：子网由 flannel 随机选取。",
@@ -79,7 +84,7 @@ class Today:
         """Replace the tutorial's addresses in a text by this lab's."""
         one, two = self.subnets["centos-minion01"], self.subnets["centos-minion02"]
         numbers = {
-            "192.168.199.": _stem(self.underlay),
+            UNDERLAY: _stem(self.underlay),
             "10.2.35.": _stem(one),
             "10.2.52.": _stem(two),
             "02:42:0a:02:23:": _ethernet_stem(one),
@@ -178,8 +183,18 @@ class StepResult:
         if self.command_agreement is Agreement.SAME:
             return NOTHING
         if self.command_agreement is Agreement.NORMALISED:
-            return CHOSEN
+            return _why_numbers(self.document)
         return self.why or READ_BACK
+
+    @property
+    def reasons(self) -> tuple[Words, ...]:
+        """Why it is another command, and why what it shows is something else on purpose; each once."""
+        different = [item.why for item in self.shown if item.agreement is Agreement.DIFFERENT]
+        found: list[Words] = []
+        for why in filter(None, (self.command_why, *different)):
+            if not any(why.en in before.en for before in found):
+                found.append(why)
+        return tuple(found)
 
 
 def examine(step: TutorialStep, output: str, exit_code: int, today: Today) -> StepResult:
@@ -210,7 +225,7 @@ def _look(step: TutorialStep, expect: Expect, output: str, today: Today) -> Show
     agreement = _agreement(expect.document, expected, seen, today)
     why = {
         Agreement.SAME: NOTHING,
-        Agreement.NORMALISED: CHOSEN,
+        Agreement.NORMALISED: _why_numbers(expect.document),
         Agreement.DIFFERENT: expect.why or step.why,
         Agreement.WRONG: WRONG,
     }
@@ -222,8 +237,17 @@ def _look(step: TutorialStep, expect: Expect, output: str, today: Today) -> Show
         agreement=agreement,
         why=why[agreement],
         lines=_lines(match, output),
-        document_lines=_lines(re.search(expect.pattern, step.shows, re.MULTILINE), step.shows),
+        document_lines=_lines(
+            re.search(expect.pattern, step.shows, re.MULTILINE)
+            or re.search(f"({re.escape(expect.document)})", step.shows),  # a pattern with this lab's numbers
+            step.shows,
+        ),
     )
+
+
+def _why_numbers(document: str) -> Words:
+    """Why this lab has others than these."""
+    return ELSEWHERE if set(NUMBERS.findall(document)) == {UNDERLAY} else CHOSEN
 
 
 def _agreement(document: str, expected: str, seen: str, today: Today) -> Agreement:

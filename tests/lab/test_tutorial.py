@@ -14,7 +14,7 @@ from lab.pods import RunningPod
 from lab.spec import EtcdApi
 from lab.spec.segment import Subnets
 from lab.tutorial import Agreement, StepResult, document, replay
-from lab.tutorial.step import Expect, Today, TutorialStep, examine, plain
+from lab.tutorial.step import CHOSEN, ELSEWHERE, Expect, Today, TutorialStep, examine, plain
 from lab.tutorial.steps import steps
 from lab.tutorial.words import Words
 from tests.lab.examples import SPEC, FakeLab, etcd_answer, fake_lab, known, master
@@ -164,6 +164,31 @@ def test_every_text_is_there_in_both_languages_and_every_difference_has_a_reason
         result = examine(item, item.shows, 0, DOCUMENT)
         assert [it for it in result.shown if it.agreement is not Agreement.SAME and not it.why] == []
         assert bool(result.command_why) is (item.command != item.document)
+
+
+def test_a_step_gives_each_reason_once_for_its_command_and_for_what_it_shows() -> None:
+    found = {(it.section, it.node, it.document): examine(it, it.shows, 0, DOCUMENT) for it in steps(DOCUMENT)}
+    for result in found.values():
+        words = [why.en for why in result.reasons]
+        different = [item.why for item in result.shown if item.agreement is Agreement.DIFFERENT]
+        assert all(
+            any(why.en in said for said in words) for why in filter(None, (result.command_why, *different))
+        )
+        assert len(set(words)) == len(words)
+    assert found["3.7", ONE, "ip a"].command_agreement is Agreement.SAME
+
+
+def test_numbers_of_the_machines_network_are_others_for_another_reason_than_those_of_subnets() -> None:
+    today = Today(IPv4Network("192.168.203.0/24"), dict(DOCUMENT.subnets))
+    (step,) = [it for it in steps(today) if (it.section, it.node) == ("3.7", ONE)]
+    shown = examine(step, today.translate(step.shows), 0, today).shown
+    whys = {item.what.en: item.why for item in shown if item.agreement is Agreement.NORMALISED}
+    assert whys == {"underlay address": ELSEWHERE}
+    other = replace(today, subnets={ONE: IPv4Network("10.2.7.0/24"), TWO: IPv4Network("10.2.8.0/24")})
+    (leases,) = [it for it in steps(other) if it.section == "3.7" and it.command.endswith("/subnets")]
+    result = examine(leases, other.translate(leases.shows), 0, other)
+    assert [item.why for item in result.shown] == [CHOSEN, CHOSEN]
+    assert [item.document_lines for item in result.shown] == [(0,), (1,)]  # marked on both sides
 
 
 def test_where_the_document_prints_something_that_is_what_it_is_compared_by() -> None:

@@ -82,6 +82,13 @@ def test_each_step_says_how_it_stands_to_the_document_and_why(results: list[Step
     assert [item for item in every if item.agreement is not Agreement.SAME and not item.why] == []
 
 
+def test_a_reason_is_read_without_unfolding_anything(results: list[StepResult]) -> None:
+    for result in results:
+        beside = page([result], "demo", AT, Writer()).partition("<details")[0]
+        for why in result.reasons:
+            assert Writer()("p", why.en, class_="quiet") in beside
+
+
 def test_signs_stand_before_the_lines_that_are_compared(results: list[StepResult]) -> None:
     (master,) = [it for it in results if it.section == "2.1"]
     marked = tuple(replace(it, lines=(1,)) for it in master.shown)
