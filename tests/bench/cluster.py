@@ -62,7 +62,7 @@ def warm(engine: Engine, rounds: int) -> None:
     with lock.held(engine.id, NAME):
         for number in range(rounds):
             began = time.monotonic()
-            lifecycle.build(engine, spec.tutorial().with_name(NAME), Reporter(phases))
+            lifecycle.build(engine, spec.tutorial().with_name(NAME), Reporter(phases), finish=True)
             up.append(time.monotonic() - began)
             if number == rounds - 1:
                 verbs(rounds)
