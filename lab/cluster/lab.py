@@ -51,7 +51,7 @@ class Lab:
     spec: LabSpec
     """As the engine's label has it: without what the pods' variables hold."""
     network: Network
-    engines: Mapping[str, IPv4Network]
+    given: Mapping[str, IPv4Network]
     """The subnet that the engine has for each of the underlay's segments, the first of the lab file first."""
     nodes: Mapping[str, Node]
     fleet: Fleet
@@ -70,10 +70,10 @@ class Lab:
         except LabError as error:
             raise Unreadable(networks[0], error.message) from error
         there = {network.labels.get(SEGMENT, ONLY): network for network in networks}
-        engines = {
+        given = {
             item.name: there[item.name].underlay if item.name in there else NOWHERE for item in spec.segments
         }
-        segments = spec.subnets_of(engines)
+        segments = spec.subnets_of(given)
         hosts = {node.name: interfaces(node, segments)[0].ip for node in spec.nodes}
         fleet = Fleet.of(engine, spec.engines)
         containers = {
@@ -84,7 +84,7 @@ class Lab:
         nodes = {
             node: Node(*containers[node], address) for node, address in hosts.items() if node in containers
         }
-        return cls(engine, spec, networks[0], engines, nodes, fleet)
+        return cls(engine, spec, networks[0], given, nodes, fleet)
 
     @classmethod
     def get(cls, engine: Engine, name: str) -> "Lab":
@@ -104,17 +104,17 @@ class Lab:
     @property
     def segments(self) -> Mapping[str, Subnets]:
         """The subnets of the underlay's segments, as nodes have addresses of them."""
-        return self.spec.subnets_of(self.engines)
+        return self.spec.subnets_of(self.given)
 
     @property
     def underlay(self) -> IPv4Network:
         """The first segment's subnet, as the engine has it."""
-        return next(iter(self.engines.values()))
+        return next(iter(self.given.values()))
 
     @property
     def has_its_networks(self) -> bool:
         """Whether every segment is there; an unfinished lab may lack some."""
-        return NOWHERE not in self.engines.values()
+        return NOWHERE not in self.given.values()
 
     @property
     def maker(self) -> Maker:

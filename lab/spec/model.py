@@ -190,9 +190,9 @@ class LabSpec(Model):
         """The subnet of the first segment; None for the next free one."""
         return self.segments[0].subnet
 
-    def subnets_of(self, engines: Mapping[str, IPv4Network]) -> Mapping[str, Subnets]:
-        """What nodes have addresses of on each segment, where the engine's subnets are these."""
-        return {segment.name: segment.subnets(engines[segment.name]) for segment in self.segments}
+    def subnets_of(self, given: Mapping[str, IPv4Network]) -> Mapping[str, Subnets]:
+        """What nodes have addresses of on each segment, where the engine has given these subnets."""
+        return {segment.name: segment.subnets(given[segment.name]) for segment in self.segments}
 
     def impairments(self, node: NodeSpec) -> Mapping[str, str]:
         """What is done to all that a node sends, by its interface."""

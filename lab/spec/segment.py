@@ -67,9 +67,9 @@ class Segment(Model):
     impairment: str = ""
     """What is done to all that nodes send on it, as `lab.faults.impairment` reads it; empty for nothing."""
 
-    def subnets(self, engines: IPv4Network | None) -> "Subnets":
-        """Those that its nodes have addresses of, where the engine's subnet is this."""
-        return Subnets(engines if self.ipv4 else None, self.ipv6, self.on_link)
+    def subnets(self, given: IPv4Network | None) -> "Subnets":
+        """Those that its nodes have addresses of, where the engine has given it this subnet."""
+        return Subnets(given if self.ipv4 else None, self.ipv6, self.on_link)
 
     @property
     def as_the_engine_gives(self) -> bool:

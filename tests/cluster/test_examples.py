@@ -105,7 +105,7 @@ def test_on_a_network_of_small_packets_every_device_is_as_small_as_it_has_to_be(
 
 def test_a_flanneld_that_is_told_to_take_the_second_network_announces_its_address_there(two_networks):
     assert wrong(two_networks) == []
-    data = two_networks.engines["data"]
+    data = two_networks.given["data"]
     found = {
         item.id: item.seen.text for item in checks.run_all(two_networks, ["overlay.mtu", "leases.value"])
     }
