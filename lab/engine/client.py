@@ -19,7 +19,7 @@ from docker.utils import parse_repository_tag
 
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
-from lab.engine import inside, swarm
+from lab.engine import inside, swarm, swarm_calls
 from lab.engine.agent import Agent, Command, Ended, Gone
 from lab.engine.beside import Beside
 from lab.engine.endpoint import Endpoint
@@ -34,6 +34,7 @@ from lab.engine.model import (
     Network,
     SubnetTaken,
     Volume,
+    network_of,
     tar,
 )
 from lab.engine.selection import choose, is_here
@@ -225,7 +226,7 @@ class Engine:
     def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
         """Return the networks with all of these labels."""
         with attempt("listing networks"):
-            return tuple(_network(item) for item in self._api.networks(filters=_filters(labels)))
+            return tuple(network_of(item) for item in self._api.networks(filters=_filters(labels)))
 
     def create_network(
         self,
@@ -260,7 +261,7 @@ class Engine:
                 if "overlap" in str(error.explanation).lower():
                     raise SubnetTaken(f"another network of the engine overlaps {subnet}") from error
                 raise
-            return _network(made.attrs)
+            return network_of(made.attrs)
 
     def create_overlay(
         self, name: str, subnet: str, labels: Mapping[str, str], *, engines: str, mtu: int | None = None
@@ -269,46 +270,23 @@ class Engine:
 
         `engines` is the part of the subnet from which each engine has an address of its own.
         """
-        options = {} if mtu is None else {"com.docker.network.driver.mtu": str(mtu + swarm.OVERHEAD)}
         with attempt(f"creating the swarm's network {name} ({subnet})"):
-            made = self._client.networks.create(
-                name,
-                driver="overlay",
-                attachable=True,
-                internal=True,
-                options=options,
-                ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet, iprange=engines)]),
-                labels=dict(labels),
-            )
-            # Of one that overlaps another the swarm makes a network without a driver, and says nothing.
-            found = self._api.inspect_network(str(made.id))
-            if not found.get("Driver") or not (found.get("IPAM") or {}).get("Config"):
-                self._api.remove_network(str(made.id))
-                raise SubnetTaken(f"another network of the swarm overlaps {subnet}")
-            return _network(found)
+            return swarm_calls.create(self._client, name, subnet, labels, engines=engines, mtu=mtu)
 
     def swarm(self) -> swarm.Member:
         """Return what the engine says of the swarm that it is in."""
         with attempt("asking the engine for its swarm"):
-            told = self._client.info().get("Swarm") or {}
-            nodes = self._api.nodes() if told.get("ControlAvailable") else ()
-            return swarm.member(told, nodes)
+            return swarm_calls.look(self._client)
 
     def begin_swarm(self, address: str) -> None:
         """Make the engine the manager of a new swarm; the others reach it at `address`, if it has several."""
         with attempt("beginning a swarm"):
-            self._client.swarm.init(
-                advertise_addr=address or None,
-                listen_addr="0.0.0.0:2377",
-                default_addr_pool=[swarm.NETWORKS],
-            )
+            swarm_calls.begin(self._client, address)
 
     def join_swarm(self, manager: "Engine") -> None:
         """Make the engine a worker of the swarm that another one manages."""
         with attempt("joining a swarm"):
-            token = manager._api.inspect_swarm()["JoinTokens"]["Worker"]
-            address = manager._client.info()["Swarm"]["NodeAddr"]
-            self._client.swarm.join(remote_addrs=[f"{address}:2377"], join_token=token)
+            swarm_calls.join(self._client, manager._client)
 
     def remove_network(self, network: str) -> None:
         """Remove a network, if it exists."""
@@ -534,11 +512,4 @@ def _filters(labels: Mapping[str, str] | Iterable[str]) -> dict[str, Any]:
 def _image(attrs: Mapping[str, Any]) -> ImageInfo:
     return ImageInfo(
         attrs["Id"], tuple(attrs.get("RepoTags") or ()), attrs["Config"].get("Labels") or {}, attrs["Size"]
-    )
-
-
-def _network(attrs: Mapping[str, Any]) -> Network:
-    pools = (attrs.get("IPAM") or {}).get("Config") or ()
-    return Network(
-        attrs["Id"], attrs["Name"], attrs.get("Labels") or {}, tuple(pool["Subnet"] for pool in pools)
     )

@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from typing import Any
 
 from lab.errors import LabError, Unfit
 
@@ -19,6 +20,7 @@ __all__ = [
     "Network",
     "SubnetTaken",
     "Volume",
+    "network_of",
     "tar",
 ]
 
@@ -121,6 +123,14 @@ class Network:
     def underlay(self) -> IPv4Network:
         """Its first subnet."""
         return IPv4Network(self.subnets[0])
+
+
+def network_of(attrs: Mapping[str, Any]) -> Network:
+    """Read a network as the engine describes it."""
+    pools = (attrs.get("IPAM") or {}).get("Config") or ()
+    return Network(
+        attrs["Id"], attrs["Name"], attrs.get("Labels") or {}, tuple(pool["Subnet"] for pool in pools)
+    )
 
 
 @dataclass(frozen=True, slots=True)
