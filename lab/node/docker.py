@@ -1,11 +1,12 @@
 """How a machine's own Docker is started where that differs from the tutorial: the files that say so. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from lab.engine import FileContent
 from lab.node.services import UNIT_FOLDER
 from lab.spec import NodeSpec
 from lab.spec.node import FROM_SUBNET_ENV
+from lab.spec.segment import Family
 
 __all__ = ["docker_files"]
 
@@ -65,6 +66,13 @@ ExecStart=/bin/sh -ec ' \\
     exec systemctl --no-block try-restart docker'
 """
 
+# Docker remembers its network, and sets up a route of IPv6 to the former subnet before it moves on.
+# The kernel's own route, which it makes with the address, stays.
+NO_FORMER_ROUTES = """\
+[Service]
+ExecStartPost=/bin/sh -c '[ ! -e /sys/class/net/docker0 ] || exec ip -6 route flush dev docker0 proto boot'
+"""
+
 AFTER_SUBNET_ENV = """\
 [Unit]
 Requires=lab-subnet-env.service
@@ -72,8 +80,11 @@ After=lab-subnet-env.service
 """
 
 
-def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
-    """What a machine that runs docker has beside its image because of that, by path."""
+def docker_files(node: NodeSpec, families: Collection[Family]) -> Mapping[str, FileContent]:
+    """What a machine that runs docker has beside its image because of that, by path.
+
+    `families` are the versions of IP in which pods have addresses.
+    """
     files = {}
     if node.docker.options:
         files["/etc/sysconfig/docker"] = f'OPTIONS="{" ".join(node.docker.options)}"\n'
@@ -84,6 +95,8 @@ def docker_files(node: NodeSpec) -> Mapping[str, FileContent]:
     else:
         # An empty file masks the dependency of that name which the image has (systemd.unit(5)).
         files[f"{UNIT_FOLDER}/docker.service.requires/flanneld.service"] = ""
+    if node.docker.bip == FROM_SUBNET_ENV and 6 in families:
+        files[f"{UNIT_FOLDER}/docker.service.d/former-routes.conf"] = NO_FORMER_ROUTES
     if node.docker.bip != FROM_SUBNET_ENV:
         address = node.docker.address
         bip = f"Environment=DOCKER_OPT_BIP=--bip={address}\n" if address is not None else ""

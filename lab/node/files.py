@@ -62,7 +62,7 @@ def node_files(
         if program is not None:
             files["/usr/bin/flanneld"] = FileContent(program_bytes(program, arch), 0o755)
     if node.runs("docker"):
-        files |= docker_files(node)
+        files |= docker_files(node, spec.families)
     if node.runs("flanneld") or node.in_overlay:  # mk-docker-opts.sh is a part of it
         files |= daemon_files()
     files |= {f"{UNIT_FOLDER}/{name}": FileContent(text.encode()) for name, text in node.units.items()}

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from lab import checks, spec
+from lab import checks, spec, wait
 from lab.cluster import Lab
 from lab.pytest_plugin.labs import temporary_lab
 from tests.cluster.examples import example
-from tests.cluster.judging import wait_until_right, wrong
+from tests.cluster.judging import subnets, wait_until_right, wrong
 
 pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
@@ -81,6 +81,17 @@ def test_a_minion_that_reboots_is_reached_by_both_families_again(dual_stack):
     node = dual_stack.node("minion2")
     dual_stack.engine.restart(node.container.id)
     wait_until_right(dual_stack)
+
+
+def test_a_minion_that_moves_to_another_subnet_leaves_no_route_of_the_former_one(dual_stack):
+    before = subnets(dual_stack)["minion1"]
+    with dual_stack.fault("lease-steal", "minion1"):
+        wait.until(
+            lambda: subnets(dual_stack)["minion1"] != before or wait.NotYet("it has not moved"),
+            what="minion1 to move to another subnet",
+            timeout=30,
+        )
+    wait_until_right(dual_stack)  # Docker follows, and no route too many is left
 
 
 def test_minions_that_are_parted_are_parted_by_both_families(dual_stack):

@@ -150,6 +150,16 @@ def test_the_tutorials_docker_is_the_images_and_is_started_with_flanneld():
     assert with_docker == "[Unit]\nWants=docker.service lab-docker-follows.path\n"
 
 
+def test_with_ipv6_docker_leaves_no_route_of_a_former_subnet():
+    described = {"underlay": {"ipv6": True}, "flannel": {"config": {
+        "Network": "10.2.0.0/16", "EnableIPv6": True, "IPv6Network": "2001:cafe:42::/56",
+        "Backend": {"Type": "vxlan"},
+    }}}  # fmt: skip
+    files = node_files(spec.load(json.dumps(described), "six.yaml"), MINION, "amd64")
+    drop_in = files["/etc/systemd/system/docker.service.d/former-routes.conf"].data.decode()
+    assert "exec ip -6 route flush dev docker0 proto boot" in drop_in
+
+
 def test_a_lab_files_own_files_and_units_are_on_the_machine(tmp_path):
     (tmp_path / "run.sh").write_text("#!/bin/sh\n")
     files = [
