@@ -7,6 +7,7 @@ from lab import packet_filter
 from lab.node.etcd import CLIENT_PORT
 from lab.observe import Topic
 from lab.spec import LabSpec, NodeSpec
+from lab.spec.node import FROM_SUBNET_ENV
 
 __all__ = [
     "FLANNEL_FOLDER",
@@ -95,11 +96,12 @@ def of_node(spec: LabSpec, node: NodeSpec, seconds: float) -> Mapping[str, Any]:
         commands["etcd status"] = [*ETCD, patience, "endpoint", "status", "--write-out=json"]
         commands["etcd alarms"] = [*ETCD, patience, "alarm", "list"]
     flanneld = node.runs("flanneld")
+    follows = node.runs("docker") and node.docker.bip == FROM_SUBNET_ENV
     return {
         "commands": commands,
         "sysctls": SYSCTLS,
         "units": node.watched,
-        "folders": [*([FLANNEL_FOLDER] if flanneld else []), "/", "/var"],
+        "folders": [*([FLANNEL_FOLDER] if flanneld or follows else []), "/", "/var"],
         "reach": _members(spec) if flanneld else {},
         "readyz": spec.readyz_url(node),
         "seconds": seconds,

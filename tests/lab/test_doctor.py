@@ -13,6 +13,7 @@ from lab.doctor.registry import cluster_rules, diagnose, diagnosis, every_rule
 from lab.doctor.seen import Answer, Etcd, Filter, Holder, Neighbour, Process, Qdisc
 from lab.observe import File, Lease, Observation, Silent
 from lab.spec.engine import UNREACHED, EngineSpec
+from lab.spec.node import Docker
 from lab.spec.segment import Segment
 from tests.lab.doctor_cases import LOOKS, MASTER, ONE, TWO, case, devices, found, of, unit
 from tests.lab.examples import AT, FOLDER, SPEC, changed, known, master, minion, observation, pod, silent
@@ -530,6 +531,15 @@ def test_a_lease_is_judged_by_the_margin_that_its_flanneld_was_started_with() ->
     assert "renewed when 86340 s" in found(case(seen))["lease.near-expiry"].evidence[0]
 
 
+def test_a_device_that_is_down_is_told_and_not_the_addresses_that_have_gone_with_it() -> None:
+    tun = devices(ONE)["flannel0"]
+    looks = {**devices(ONE), "flannel0": replace(tun, up=False, addresses=())}
+    told = diagnose(case(link("flannel0", up=False, addresses=()), one={"devices": looks}))
+    assert [it.id for it in told if it.layer is Layer.DEVICE] == ["device.down"]
+    up = {**devices(ONE), "flannel0": replace(tun, addresses=())}
+    assert "device.address" in found(case(link("flannel0", addresses=()), one={"devices": up}))
+
+
 def test_machines_whose_clocks_agree_with_each_other_and_not_with_ours_are_not_blamed() -> None:
     later = {"wall": LOOKS[ONE].wall + 7200}
     assert diagnose(case(one=later, two=later, master=later)) == []
@@ -558,7 +568,10 @@ def test_a_node_without_flanneld_is_not_asked_for_what_flanneld_does() -> None:
     )
     spec = SPEC.model_copy(update={"nodes": nodes})
     asked = of_node(spec, spec.nodes[1], 6.0)
-    assert (asked["reach"], asked["readyz"], FLANNEL_FOLDER in asked["folders"]) == ({}, "", False)
+    assert (asked["reach"], asked["readyz"]) == ({}, "")
+    assert FLANNEL_FOLDER in asked["folders"]  # Docker reads there what another daemon has written
+    fixed = spec.nodes[1].model_copy(update={"docker": Docker(bip="none")})
+    assert FLANNEL_FOLDER not in of_node(spec, fixed, 6.0)["folders"]
     seen = replace(leased(SECOND), spec=spec)
     told = {
         "units": {"docker": unit("docker", 41)},

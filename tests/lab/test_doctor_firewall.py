@@ -53,6 +53,18 @@ def test_a_policy_that_drops_is_worth_knowing_while_flannels_rules_accept() -> N
     assert one["firewall.forward-policy"].fix == (fix,)
 
 
+def test_of_a_docker_whose_rules_are_gone_that_is_worth_knowing() -> None:
+    """As after `iptables -F`: flannel makes its own again, and Docker does not."""
+    items = [item for item in items_of(SUBNET) if item.get("rule", {}).get("chain") != "FORWARD"]
+    told = case(one={"rules": rules_of(items, iptables=SAVED)})
+    gone = found(told)["firewall.docker"]
+    assert (gone.subject, gone.severity) == (ONE, Severity.NOTE)
+    assert gone.fix == (f"lab exec {ONE} -- systemctl restart docker",)
+    stopped = {"docker": replace(LOOKS[ONE].units["docker"], active="inactive")}
+    looks = {"rules": rules_of(items, iptables=SAVED), "units": {**LOOKS[ONE].units, **stopped}}
+    assert "firewall.docker" not in found(case(one=looks))
+
+
 def test_a_policy_that_drops_is_to_be_mended_where_no_rule_accepts() -> None:
     """As Docker 1.13 with a flannel 0.5.5, which makes no rules."""
     items = [item for item in items_of(SUBNET) if item.get("rule", {}).get("chain") != "FLANNEL-FWD"]

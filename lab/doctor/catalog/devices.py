@@ -65,9 +65,9 @@ def down(case: Case) -> Iterator[Found]:
     finds="A device without its address: `ethN` that of the lab, flannel's and docker0 those of the lease",
 )
 def address(case: Case) -> Iterator[Found]:
-    """As the checks compare it."""
+    """As the checks compare it. Those of IPv6 go when a device goes down: then that is what is told."""
     for finding in case.failing("underlay.address", "overlay.address", "docker0.address"):
-        if not _is_there(case, finding):
+        if not _is_up(case, finding):
             continue
         (name,), device = finding.subject.names, finding.subject.part
         if finding.id == "underlay.address":
@@ -90,6 +90,13 @@ def _is_there(case: Case, finding: Finding) -> bool:
     """Whether the device of a finding exists; that it does not is another diagnosis."""
     look = case.look(finding.subject.names[0])
     return look is None or look.devices is None or look.device(finding.subject.part) is not None
+
+
+def _is_up(case: Case, finding: Finding) -> bool:
+    """Whether the device of a finding is there and up, as far as that is known."""
+    look = case.look(finding.subject.names[0])
+    device = look.device(finding.subject.part) if look is not None else None
+    return _is_there(case, finding) and (device is None or device.up)
 
 
 @diagnosis(

@@ -140,15 +140,15 @@ def process_clocks(case: Case) -> Iterator[Found]:
     "disk.flannel",
     Layer.MACHINE,
     start=True,
-    finds=f"`{FLANNEL_FOLDER}`, the folder of subnet.env, is full or cannot be written: flanneld cannot say "
-    "which subnet it holds",
+    finds=f"`{FLANNEL_FOLDER}`, the folder of subnet.env, is full or cannot be written: flanneld, or a "
+    "daemon in its place, cannot say which subnet its machine holds",
 )
 def flannel_folder(case: Case) -> Iterator[Found]:
-    """Where flanneld runs."""
+    """Where flanneld runs, or Docker is started with what stands there."""
     for node, look in case.each():
         folder = look.folders.get(FLANNEL_FOLDER)
         if folder is None or not folder.there:
-            continue  # flanneld makes it
+            continue  # its daemon makes it
         if folder.read_only:
             fix = (case.on(node.name, "findmnt", "--target", FLANNEL_FOLDER),)
             mend = case.shell(node.name, f"mount -o remount,rw {FLANNEL_FOLDER} || umount {FLANNEL_FOLDER}")
