@@ -67,19 +67,26 @@ class _Tracing:
         gap = doubtful(first)
         if gap is None:
             return first
-        heard = self.probing.again(heard, tables)
-        found = self._judge(heard, tables)
-        if is_explained(found) and not found.delivered:
-            return found
-        # What a daemon puts right, it puts right while the machines are asked for their tables.
-        found = self._judge(heard, self._tables())
+        heard, found = self._again(heard, tables)
+        late = doubtful(found)
+        if late is not None and late.is_mended:  # in the midst of this round, as the next one shows
+            gap, (heard, found) = late, self._again(heard, self._tables())
         if not found.delivered:
             unheard = heard.followed.notes if heard.followed is not None else ()
             return found if is_explained(found) else replace(found, notes=(*found.notes, *unheard))
-        if gap.is_the_end:
-            note = f"in a first round {words_of(gap)}, which has been put right since"
+        if gap.is_the_end or gap.is_mended:
+            note = f"in a round before {words_of(gap)}, which has been put right since"
             return replace(found, notes=(note, *found.notes))
         return replace(first, notes=(*first.notes, "in a second round no probe was lost"))
+
+    def _again(self, before: Heard, tables: Mapping[str, Machine]) -> tuple[Heard, Trace]:
+        """Another round, in which the kernels tell; and the tables once more where these explain nothing."""
+        heard = self.probing.again(before, tables)
+        found = self._judge(heard, tables)
+        if is_explained(found) and not found.delivered:
+            return heard, found
+        # What a daemon puts right, it puts right while the machines are asked for their tables.
+        return heard, self._judge(heard, self._tables())
 
     def _tables(self) -> Mapping[str, Machine]:
         return self.probing.machines.state(self.probing.inside)

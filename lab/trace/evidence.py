@@ -81,6 +81,15 @@ class Gap:
         """Whether nothing at all came through."""
         return bool(self.came) and self.came == self.lost
 
+    @property
+    def is_mended(self) -> bool:
+        """Whether nothing came through at first, and from some moment on everything has.
+
+        That the first one alone is lost may be chance.
+        """
+        passed = self.came - self.lost
+        return len(self.lost) > 1 and bool(passed) and max(self.lost) < min(passed)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -46,6 +46,8 @@ class Link:
     vni: int = 0
     port: int = 0
     """vxlan: of the outer datagrams."""
+    carried: int = 0
+    """vxlan: the version of IP that carries them; 0 where the device has no address for that."""
 
     def has(self, address: Address) -> bool:
         """Whether an address is one of its own."""
@@ -262,6 +264,7 @@ def _link(item: Mapping[str, Any]) -> Link:
         xdp="" if program is None else program.get("name", "?"),
         vni=data.get("id", 0),
         port=data.get("port", 0),
+        carried=4 if "local" in data else 6 if "local6" in data else 0,
     )
 
 

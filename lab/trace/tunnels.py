@@ -183,7 +183,8 @@ def tunnel_of(machine: Machine, outer: Packet) -> Link | None:
     if outer.protocol == "ipip":
         return next((it for it in links if it.kind in IN_IP and it.addresses), None)
     for link in links:
-        if link.kind == "vxlan" and link.vni and (link.port, link.vni) == (outer.port, outer.vni):
+        takes = link.carried in (0, outer.family)  # each version of IP has its own socket for the port
+        if link.kind == "vxlan" and link.vni and takes and (link.port, link.vni) == (outer.port, outer.vni):
             return link
     if outer.vni:
         return None

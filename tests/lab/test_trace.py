@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
+from lab.trace.evidence import Gap
 from lab.trace.machine import Filter, Holder, Listener, Neighbour, Qdisc
 from lab.trace.model import Point, Reason
 from lab.trace.verdict import Trace
@@ -294,6 +295,34 @@ def test_ipv6_is_forwarded_by_the_setting_of_all_devices_whatever_the_route():
     it.end = replace(it.end, address=ip_address("2001:db8:2::2"))
     there, _ = it.walk()
     assert [(hop.machine, fault.reason) for hop, fault in there.faults()] == [(TWO, Reason.NOT_FORWARDING)]
+
+
+def test_of_two_tunnels_with_one_number_each_takes_what_its_own_version_of_ip_carries():
+    for first in (4, 0):  # one without an address of its own takes both
+        it = world("vxlan")
+        own = it.machines[TWO].own.links
+        tunnel = replace(own["flannel.1"], carried=first)
+        # The other one was made first.
+        links = {
+            "flannel-v6.1": replace(tunnel, index=6, name="flannel-v6.1", carried=6),
+            **own,
+            "flannel.1": tunnel,
+        }
+        it.change(TWO, links=links)
+        outer = next(hop for hop in it.walk()[0].hops if hop.component.value == "decapsulation")
+        assert outer.told.startswith("flannel.1, from ")
+
+
+def test_what_passes_from_some_moment_on_has_been_mended():
+    def gap(lost: set[int]) -> Gap:
+        return Gap(None, None, frozenset(range(20)), frozenset(lost), ())
+
+    assert gap({0, 1, 2, 3}).is_mended
+    assert not gap({0, 1, 2, 9}).is_mended
+    assert not gap({0}).is_mended  # of one nobody can tell
+    assert not gap({16, 17, 18, 19}).is_mended
+    assert not gap(set(range(20))).is_mended
+    assert not gap(set()).is_mended
 
 
 @pytest.mark.parametrize("backend", ["udp", "host-gw"])
