@@ -1,58 +1,81 @@
-"""Score `lab trace` and `lab doctor`: start each case's fault, alone, in labs of each backend.
+"""Score `lab trace` and `lab doctor`: start each case's fault, alone or two at once, in labs of each kind.
 
     make trace-score                     all labs
     python -m tests.trace_score udp ...  labs whose titles have all of these words, or faults of these names
+    python -m tests.trace_score pairs    two at once alone; none: healthy labs alone
+
+Labs of genuine flannels are made of those that FLANNELD_REFERENCE names (tests/cluster/reference.py).
 
 Healthy labs are traced TRACES times (50), while as many processes as the machine has cores keep it busy:
 nothing may be named. The result of each lab goes into docs/trace-score.json, from which `make docs`
-makes the table.
+makes the tables; with names of faults, nothing is written.
 """
 
 import json
 import multiprocessing
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import spec
 from lab.cluster import Lab
 from lab.doctor.gather import gather
 from lab.doctor.registry import diagnose
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.faults import control
+from lab.faults.registry import fault_named
 from lab.naming import name_option
 from lab.progress import on_terminal
 from lab.pytest_plugin.labs import temporary_lab
 from lab.trace.asked import Asked
 from lab.trace.control import trace
 from tests.cluster.judging import wait_until_right
-from tests.trace_score.cases import CASES, ETCD, ONE, TWO, Case
+from tests.cluster.reference import references
+from tests.trace_score.cases import CASES, PAIRS, Case, Pair
+from tests.trace_score.ways import PODS, WAYS, Way, of_genuine
 
 TRACES = int(os.environ.get("TRACES", "50"))
 RESULT = Path(__file__).parents[2] / "docs" / "trace-score.json"
-PODS = ("mysql02", "mysql01")
-"""The first is on the first minion."""
 
 REPAIRED = "repaired before anybody looked"
 
-NOTHING_TO_BREAK = ("has no neighbours", "names no machine")
-"""What a fault says where the backend has nothing of the kind."""
+NOTHING_TO_BREAK = (
+    "has no neighbours",
+    "names no machine",
+    "there is no masquerading rule",
+    "Cannot find device",
+)
+"""What a fault says where the lab has nothing of the kind."""
 
-WAYS: Mapping[str, tuple[Mapping[str, Any], str, int]] = {
-    "udp": ({}, "auto", 4),
-    "udp, no fast path": ({}, "off", 4),
-    "vxlan": ({"Backend": {"Type": "vxlan"}}, "", 4),
-    "host-gw": ({"Backend": {"Type": "host-gw"}}, "", 4),
-    "vxlan, IPv6": ({"Backend": {"Type": "vxlan"}}, "", 6),
-    "host-gw, IPv6": ({"Backend": {"Type": "host-gw"}}, "", 6),
-}
-"""Flannel's configuration, `-udp-fast-path`, and the version of IP that is traced."""
+HEALTHY, TWO_AT_ONCE = "none", "pairs"
+"""Words of the command line besides names of faults: which of the looks."""
+
+AGO = re.compile(r"(\d+) s ago")
+
+
+@dataclass(frozen=True)
+class Named:
+    """One thing that is told."""
+
+    by: str
+    """trace or doctor."""
+    name: str
+    place: str
+    what: str = field(default="", compare=False)
+    """The doctor's words."""
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.name} at {self.place}"
+
+    def is_of(self, case: Case) -> bool:
+        """Whether it is this case's right name."""
+        return self.name in case.names and (not case.at or any(at in self.place for at in case.at))
 
 
 @dataclass(frozen=True)
@@ -74,63 +97,90 @@ class Score:
         }  # fmt: skip
 
 
-def lab_of(way: str) -> spec.LabSpec:
-    config, fast_path, family = WAYS[way]
-    options = ["-iface=eth0", "-healthz-port=8290", *([f"-udp-fast-path={fast_path}"] if fast_path else [])]
-    network: dict[str, Any] = {"Network": "10.2.0.0/16", **config}
-    if family == 6:
-        network |= {"EnableIPv6": True, "IPv6Network": "2001:cafe:42::/56"}
-    nodes = [{"name": ETCD, "role": "master", "host": 51}]
-    nodes += [{"name": name, "role": "minion", "host": 52 + number} for number, name in enumerate((ONE, TWO))]
-    flannel = {"config": network, "options": options}
-    described = {"name": "score", "underlay": {"ipv6": family == 6}, "nodes": nodes, "flannel": flannel}
-    return spec.load(json.dumps(described), "score.yaml")
-
-
 def current(lab: Lab) -> Lab:
     return Lab.get(lab.engine, lab.name)
 
 
-def by_trace(lab: Lab, family: int) -> Iterator[tuple[str, str]]:
+def by_trace(lab: Lab, way: Way) -> Sequence[Named]:
     """What a trace names, in its order."""
-    ask = Asked(*PODS, family=6 if family == 6 else 4)
     try:
-        found = trace(current(lab), ask)[2]
+        found = trace(current(lab), Asked(*PODS, family=way.family))[2]
     except LabError:
-        return  # a pod or a machine is not there: the doctor's
-    yield from ((str(item.fault.reason), item.place) for item in found.diagnoses)
+        return []  # a pod or a machine is not there: the doctor's
+    return [Named("trace", str(item.fault.reason), item.place) for item in found.diagnoses]
 
 
-def by_doctor(lab: Lab) -> Iterator[tuple[str, str]]:
-    """What the doctor names, in its order."""
-    yield from ((item.id, item.subject) for item in diagnose(gather(current(lab), name_option(lab.name))))
+def by_doctor(lab: Lab, known: Sequence[Named] = ()) -> Sequence[Named]:
+    """What the doctor names, in its order, but for what he has already said before.
+
+    That is notes that stay after another fault, such as that a device has lost its carrier.
+    """
+    found = diagnose(gather(current(lab), name_option(lab.name)))
+    told = [Named("doctor", item.id, item.subject, item.what) for item in found]
+    return [item for item in told if item not in known or _is_again(item, known)]
 
 
-def judge(lab: Lab, case: Case, way: str, family: int) -> Score:
+def _is_again(item: Named, known: Sequence[Named]) -> bool:
+    """Whether it tells of what has happened since: of the same unit's start, less long ago."""
+    ago = AGO.search(item.what)
+    unit = item.what.split()[0]
+    same = [it.what for it in known if it == item and it.what.split()[0] == unit]
+    before = [found for what in same if (found := AGO.search(what))]
+    return ago is not None and all(int(ago[1]) < int(it[1]) for it in before)
+
+
+def in_force(lab: Lab) -> bool:
+    """Whether a fault still does its harm: an event does none, nor does what a daemon has repaired."""
+    return any(fault.state not in ("ended", "unknown") for fault in control.status(current(lab)).faults)
+
+
+def judge(lab: Lab, case: Case, way: Way) -> Score:
     """Start a fault, see what is named first, and end it."""
-
-    def is_right(name: str, place: str) -> bool:
-        return name in case.names and (not case.at or any(at in place for at in case.at))
-
-    known = set(
-        by_doctor(lab)
-    )  # notes that stay after another fault, such as that a device has lost its carrier
+    known = by_doctor(lab)
     with lab.fault(case.fault, *case.targets, **case.options):
         for _ in range(case.looks):
             began = time.monotonic()
-            found = list(by_trace(lab, family))
-            named = [f"trace: {name} at {place}" for name, place in found[:1]]
-            right = bool(found) and is_right(*found[0])
-            told = [it for it in by_doctor(lab) if it not in known] if not right else []
+            named = by_trace(lab, way)[:1]
+            right = any(item.is_of(case) for item in named)
             if not right:
-                named += [f"doctor: {name} at {place}" for name, place in told[:1]]
-                right = bool(told) and is_right(*told[0])
+                named = [*named, *by_doctor(lab, known)[:1]]
+                right = any(item.is_of(case) for item in named)
             took = time.monotonic() - began
             if right:
                 break
-        if not found and not told and case.repaired:
-            named, right = [REPAIRED], True
-    return Score(case.title, way, named[-1] if named else "nothing", right, took)
+        if not named and case.repaired and (case.learned or not in_force(lab)):
+            return Score(case.title, way.title, REPAIRED, right=True, seconds=took)
+    return Score(case.title, way.title, str(named[-1]) if named else "nothing", right, took)
+
+
+def judge_both(lab: Lab, pair: Pair, way: Way) -> Score:
+    """Start two faults: both are named, and those that the trace names in the order of the way."""
+    known = by_doctor(lab)
+    cases = (pair.first, pair.second)
+    # A daemon stands still before the other one comes, which it would repair.
+    in_turn = sorted(cases, key=lambda it: it.fault != "daemon-pause")
+    with ExitStack() as stack:
+        for case in in_turn:
+            stack.enter_context(lab.fault(case.fault, *case.targets, **case.options))
+        for _ in range(max(case.looks for case in cases)):
+            began = time.monotonic()
+            told = by_trace(lab, way)
+            if not all(any(item.is_of(case) for item in told) for case in cases):
+                told = [*told, *by_doctor(lab, known)]
+            took = time.monotonic() - began
+            found = [next((item for item in told if item.is_of(case)), None) for case in cases]
+            if all(found):
+                break
+    first, second = found
+    in_order = (
+        first is not None
+        and second is not None
+        and (first.by != second.by or told.index(first) <= told.index(second))
+    )
+    words = " + ".join(str(item) if item is not None else "nothing" for item in found)
+    if not in_order:
+        words += f", of: {', '.join(map(str, told)) or 'nothing'}"
+    return Score(pair.title, way.title, words, in_order, took)
 
 
 def burn() -> None:
@@ -152,65 +202,88 @@ def busy() -> Iterator[None]:
             process.join()
 
 
-def healthy(lab: Lab, way: str, family: int) -> Score:
+def healthy(lab: Lab, way: Way) -> Score:
     """Trace a lab that is right, again and again."""
-    wrong = [f"doctor: {name} at {place}" for name, place in by_doctor(lab)]
+    wrong = [*by_doctor(lab)]
     began = time.monotonic()
     with busy():
         for _ in range(TRACES):
-            wrong += [f"trace: {name} at {place}" for name, place in by_trace(lab, family)]
+            wrong += by_trace(lab, way)
     took = (time.monotonic() - began) / max(1, TRACES)
     named = f"nothing in {TRACES} traces" if not wrong else f"{len(wrong)} false alarms, such as {wrong[0]}"
-    return Score("none", way, named, not wrong, took)
+    return Score(HEALTHY, way.title, named, not wrong, took)
 
 
-def scores(lab: Lab, way: str, words: Sequence[str], note: Any) -> Iterator[Score]:
-    family = WAYS[way][2]
-    chosen = [case for case in CASES if not words or case.fault in words]
-    if not words:
-        yield healthy(lab, way, family)
+def begin_again(lab: Lab, case: Case | Pair) -> None:
+    """A genuine flanneld does not claim a lease again, nor make again what others have taken away."""
+    cases = (case.first, case.second) if isinstance(case, Pair) else (case,)
+    if {fault_named(it.fault).subject for it in cases} & {"leases", "etcd", "device"}:
+        for node in lab.minions:
+            node.run(["systemctl", "restart", "flanneld"])
+
+
+def is_for(case: Case, way: Way) -> bool:
+    """Whether a case is for this kind of lab; one with members of etcd is made for its own cases alone."""
+    return all(word in way.title for word in case.ways) and (bool(case.ways) or not way.members)
+
+
+def scores(lab: Lab, way: Way, words: Sequence[str], note: Any) -> Iterator[Score]:
+    everything = not words
+    if HEALTHY in words or (everything and not way.members):
+        yield healthy(lab, way)
+    chosen: list[Case | Pair] = [
+        case for case in CASES if is_for(case, way) and (everything or case.fault in words)
+    ]
+    if TWO_AT_ONCE in words or (everything and not way.members):
+        chosen += PAIRS
     for case in chosen:
         try:
-            yield judge(lab, case, way, family)
+            yield judge_both(lab, case, way) if isinstance(case, Pair) else judge(lab, case, way)
         except Unfit as error:
-            note(f"{way}: {case.title}: {error.message}")  # this backend has nothing that it could break
+            note(f"{way.title}: {case.title}: {error.message}")  # this lab has nothing that it could break
         except LabError as error:
-            note(f"{way}: {case.title}: {error.message}")
-            if "is not in force" in error.message and case.repaired:
-                yield Score(case.title, way, REPAIRED, right=True, seconds=0)
+            note(f"{way.title}: {case.title}: {error.message}")
+            if "is not in force" in error.message and isinstance(case, Case) and case.repaired:
+                yield Score(case.title, way.title, REPAIRED, right=True, seconds=0)
             elif not any(words in error.message for words in NOTHING_TO_BREAK):
                 raise
         control.clear(current(lab))
+        if way.binary is not None:
+            begin_again(lab, case)
         wait_until_right(lab)
 
 
-def keep(way: str, scores: Sequence[Score]) -> None:
+def keep(way: Way, scores: Sequence[Score], ways: Sequence[Way]) -> None:
     """Put the scores of a way in the place of those that there were."""
+    order = {it.title: place for place, it in enumerate(ways)}
     known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else []
-    others = [item for item in known if item["way"] != way]
+    others = [item for item in known if item["way"] != way.title]
     every = sorted(
-        [*others, *(score.document for score in scores)], key=lambda item: list(WAYS).index(item["way"])
+        [*others, *(score.document for score in scores)],
+        key=lambda item: (order.get(item["way"], len(order)), item["way"]),
     )
     RESULT.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
 
 
 def main(words: Sequence[str]) -> int:
-    faults = {case.fault for case in CASES} & set(words)
-    titles = [word for word in words if word not in faults]
+    looks = {case.fault for case in CASES} | {HEALTHY, TWO_AT_ONCE}
+    chosen = [word for word in words if word in looks]
+    titles = [word for word in words if word not in looks]
+    ways = [*WAYS, *(way for reference in references() for way in of_genuine(reference))]
     found: list[Score] = []
     with closing(Engine.connect()) as engine, on_terminal() as progress:
-        for way in WAYS:
-            if not all(word in way for word in titles):
+        for way in ways:
+            if not all(word in way.title for word in titles):
                 continue
-            with temporary_lab(engine, lab_of(way)) as outcome:
+            with temporary_lab(engine, way.lab) as outcome:
                 of_way = []
-                for score in scores(outcome.lab, way, sorted(faults), progress.note):
-                    progress.note(f"{way}: {score.fault}: {score.named} ({score.seconds:.1f} s)"
+                for score in scores(outcome.lab, way, chosen, progress.note):
+                    progress.note(f"{way.title}: {score.fault}: {score.named} ({score.seconds:.1f} s)"
                                   + ("" if score.right else "  WRONG"))  # fmt: skip
                     of_way.append(score)
             found += of_way
-            if not faults:
-                keep(way, of_way)
+            if not chosen:
+                keep(way, of_way, ways)
     wrong = [score for score in found if not score.right]
     for score in wrong:
         sys.stdout.write(f"{score.way}: {score.fault}: named {score.named}\n")
