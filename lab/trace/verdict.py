@@ -68,7 +68,8 @@ def diagnose(
 ) -> Trace:
     """What is wrong, and in which order it is told.
 
-    First what ends all packets, where evidence shows it; then what state alone says, in the order of the way.
+    First what ends all packets, where evidence shows it; then what else does by state, then what only some
+    suffer from: each in the order of the way.
     `lab` is the option that names the lab in a command, with a blank before it; `kernel` is what that has
     itself said of these probes.
     """
@@ -118,15 +119,14 @@ def _causes_first(found: list[Diagnosis]) -> list[Diagnosis]:
 
 
 def _rank(item: Diagnosis, probes: Probes) -> int:
-    """What kills, and is seen to, comes first; then what kills; then what only some suffer from.
+    """What kills, and is seen to, comes first; then what kills; then what only some suffer from, seen or not.
 
     What no state explains may be the work of what one does, further up: one that is changed is dropped later.
     """
     kills = item.fault.kills or (item.seen and not probes.answered)
     if kills:
         return 0 if item.seen else 1
-    explained = item.fault.reason is not Reason.LOST
-    return 2 if item.seen and explained else 3 if explained else 4
+    return 2 if item.fault.reason is not Reason.LOST else 3
 
 
 def _once(found: list[Diagnosis]) -> Iterator[Diagnosis]:

@@ -245,6 +245,19 @@ def test_two_faults_are_both_named_in_the_order_of_the_way(backend):
     assert [item.seen for item in found.diagnoses[:2]] == [True, False]
 
 
+def test_what_only_some_suffer_from_is_named_in_the_order_of_the_way_though_chance_may_not_show_the_first():
+    it = world("vxlan")
+    it.change(ONE, qdiscs=(Qdisc("eth0", "netem", {"loss-random": {"loss": 0.1}}),))
+    it.change_link(TWO, "docker0", mtu=1400)
+
+    def stops(leg: str, point: Point, number: int) -> bool:
+        return leg == "there" and number >= 20 and (point.machine, point.device) == (TWO, "docker0")
+
+    found = it.trace(stops, sizes=[84] * 20 + [1450] * 4)
+    assert named(found) == [(Reason.TRAFFIC_CONTROL, ONE), (Reason.MTU, TWO)]
+    assert [item.seen for item in found.diagnoses] == [False, True]
+
+
 def test_what_state_forbids_and_probes_do_all_the_same_is_told():
     it = world("host-gw")
     dropped(it)
