@@ -7,8 +7,8 @@
 Labs of genuine flannels are made of those that FLANNELD_REFERENCE names (tests/cluster/reference.py).
 
 Healthy labs are traced TRACES times (50), while as many processes as the machine has cores keep it busy:
-nothing may be named. The result of each lab goes into docs/trace-score.json, from which `make docs`
-makes the tables; with names of faults, nothing is written.
+nothing may be named. What is found goes into docs/trace-score.json, in the place of what was there of the
+same fault and lab; `make docs` makes the tables of it.
 """
 
 import json
@@ -75,7 +75,9 @@ class Named:
 
     def is_of(self, case: Case) -> bool:
         """Whether it is this case's right name."""
-        return self.name in case.names and (not case.at or any(at in self.place for at in case.at))
+        return self.name in case.names and (
+            not case.at or any(at in f"{self.name} at {self.place}" for at in case.at)
+        )
 
 
 @dataclass(frozen=True)
@@ -254,13 +256,15 @@ def scores(lab: Lab, way: Way, words: Sequence[str], note: Any) -> Iterator[Scor
 
 
 def keep(way: Way, scores: Sequence[Score], ways: Sequence[Way]) -> None:
-    """Put the scores of a way in the place of those that there were."""
-    order = {it.title: place for place, it in enumerate(ways)}
+    """Put the scores of a way in the place of those that there were of the same faults."""
+    places = {it.title: place for place, it in enumerate(ways)}
+    rows = {title: row for row, title in enumerate([HEALTHY, *(it.title for it in (*CASES, *PAIRS))])}
     known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else []
-    others = [item for item in known if item["way"] != way.title]
+    new = {(score.fault, way.title) for score in scores}
+    others = [item for item in known if (item["fault"], item["way"]) not in new and item["fault"] in rows]
     every = sorted(
         [*others, *(score.document for score in scores)],
-        key=lambda item: (order.get(item["way"], len(order)), item["way"]),
+        key=lambda item: (places.get(item["way"], len(places)), item["way"], rows[item["fault"]]),
     )
     RESULT.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
 
@@ -282,8 +286,7 @@ def main(words: Sequence[str]) -> int:
                                   + ("" if score.right else "  WRONG"))  # fmt: skip
                     of_way.append(score)
             found += of_way
-            if not chosen:
-                keep(way, of_way, ways)
+            keep(way, of_way, ways)
     wrong = [score for score in found if not score.right]
     for score in wrong:
         sys.stdout.write(f"{score.way}: {score.fault}: named {score.named}\n")

@@ -18,7 +18,7 @@ class Case:
     names: frozenset[str]
     """Reasons of `lab trace`, and identifiers of `lab doctor`: one of them has to come first."""
     at: tuple[str, ...]
-    """Where: a machine, or for a doctor's finding also a key or a pod."""
+    """Where: a machine, or for a doctor's finding also a key or a pod; or with a name, `LOST at a`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     repaired: bool = False
     """Whether a daemon may have put it right before anybody looks."""
@@ -59,7 +59,7 @@ def case(
 QUEUES = "TRAFFIC_CONTROL"
 GONE = "unit.down unit.crashes machine.silent"
 LEASES = "lease.another-owner lease.value lease.permanent lease.missing lease.bad-value lease.overlap"
-WITHDRAWN = f"{LEASES} NO_LEASE NO_ROUTE route.overlay"
+WITHDRAWN = f"{LEASES} lease.near-expiry NO_LEASE NO_ROUTE route.overlay"
 """A lease that is not there for a moment, or what other machines make of that."""
 ANEW = f"unit.restarted {GONE}"
 TUNNEL6 = "flannel-v6.1"
@@ -129,7 +129,13 @@ CASES = (
     case("port-busy", "port.busy", ONE),
     case("unit-stop", GONE, f"{ONE}/flanneld"),
     case("crash-loop", f"unit.crashes {GONE}", f"{ONE}/flanneld", looks=5),
-    case("peer-vanished", "NO_LEASE NO_ROUTE unit.down", ONE, TWO),
+    case(
+        "peer-vanished",
+        "NO_LEASE NO_ROUTE unit.down",
+        *(ONE, TWO),
+        at=(f"NO_LEASE at {ONE}", f"NO_ROUTE at {ONE}", f"unit.down at {TWO}"),
+        looks=5,
+    ),
     case("etcd-member-loss", f"{GONE} etcd.health etcd.unreachable", TWO, ways=SEVERAL),
     # Events: they are done when one looks, and what is named is what they have left.
     case("etcd-leader-change", "", anywhere=True, repaired=True, ways=SEVERAL),
