@@ -13,7 +13,7 @@ from lab.faults.inside.kinds import STATES, Failed, Refused, Saved, Seen, State
 from lab.faults.inside.leases import free_subnets, lease_of
 from lab.faults.inside.records import Records
 from lab.faults.inside.rulesets import merged, missing, without
-from lab.faults.inside.spoof import echo_request, ethernet, vxlan
+from lab.faults.inside.spoof import echo_request, ethernet, subnet_of_key, vxlan
 from lab.faults.inside.store import Entry
 
 NOW, LATER = "boot 1", "boot 2"
@@ -286,6 +286,13 @@ def test_a_spoofed_packet_has_the_checksums_that_a_kernel_accepts():
         words = sum(int.from_bytes(part[place : place + 2]) for place in range(0, len(part), 2))
         assert words % 0xFFFF == 0  # RFC 1071: the sum with the checksum is all ones
     assert int.from_bytes(packet[2:4]) == len(packet)
+
+
+def test_a_leases_key_may_name_a_subnet_of_ipv6_too():
+    for key in ("/f/subnets/10.2.35.0-24", "/f/subnets/10.2.35.0-24&2001:cafe:42:4c::-64"):
+        assert str(subnet_of_key(key)) == "10.2.35.0/24"
+    with pytest.raises(Failed, match="names no IPv4 subnet"):
+        subnet_of_key("/f/subnets/2001:cafe:42:4c::-64")
 
 
 def test_a_spoofed_frame_is_vxlans():

@@ -64,7 +64,7 @@ def spoof(given: Given) -> str:
     leases = store.listing(f"{given['prefix']}/subnets")
     lease = lease_of(leases, given["address"])
     others = [entry for entry in leases if entry.key != lease.key] or [lease]
-    subnet, other = (_subnet(entry.key) for entry in (lease, others[0]))
+    subnet, other = (subnet_of_key(entry.key) for entry in (lease, others[0]))
     # What Docker gives to the first container, and what another machine's first container has.
     to, source = subnet[2], other[2]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -78,9 +78,10 @@ def spoof(given: Given) -> str:
     return f"sent {COUNT} echo requests for {to} in datagrams to {given['address']} port {given['port']}"
 
 
-def _subnet(key: str) -> IPv4Network:
+def subnet_of_key(key: str) -> IPv4Network:
+    """Of a lease's key; with IPv6 it is followed by `&` and the other one. Raises `Failed`."""
     try:
-        return IPv4Network(key.rpartition("/")[2].replace("-", "/"))
+        return IPv4Network(key.rpartition("/")[2].partition("&")[0].replace("-", "/"))
     except ValueError:
         raise Failed(f"{key} names no IPv4 subnet") from None
 
