@@ -15,7 +15,7 @@ from lab.packet_filter import COMMANDS
 from lab.protocols import LabAccess
 from lab.suggest import suggest
 from lab.trace.asked import Asked
-from lab.trace.ends import Container, Known, find_end
+from lab.trace.ends import Container, Known, as_sent, find_end
 from lab.trace.evidence import evidence
 from lab.trace.gather import asking
 from lab.trace.machine import Machine
@@ -47,6 +47,8 @@ def trace(lab: LabAccess, asked: Asked) -> tuple[End, End, Trace]:
             )
         if start.machine in machines.silent:
             raise LabError(f"{start.machine}: {machines.silent[start.machine]}", hint="see: lab status")
+        if asked.source == start.machine:
+            start = as_sent(start, end, machines.route)
         probing = Probing(machines, known, start, end, asked)
         return start, end, _Tracing(lab, seen, probing).trace()
 

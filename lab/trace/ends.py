@@ -1,16 +1,16 @@
 """Where a trace begins and ends: what the words of its command line stand for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.errors import LabError, Unfit
 from lab.pods import RunningPod
 from lab.suggest import similar
 from lab.trace.packet import Address, parse_address
-from lab.trace.world import End
+from lab.trace.world import Answer, Ask, End, Question
 
-__all__ = ["Container", "Known", "find_end"]
+__all__ = ["Container", "Known", "as_sent", "find_end"]
 
 Family = Literal[4, 6]
 
@@ -70,6 +70,20 @@ def find_end(word: str, known: Known, family: Family) -> End:
         f"{word} is no pod, no machine, no container and no address of this lab{similar(word, there)}",
         hint=f"there is: {', '.join(there)}; a container is named MACHINE/NAME",
     )
+
+
+def as_sent(start: End, end: End, ask: Ask) -> End:
+    """A machine with the address that its kernel sends from: into the overlay, that of flannel's device.
+
+    One that does not have the address that the lab has given it keeps that: it cannot send from there, and
+    a trace says so.
+    """
+
+    def asked(to: Address) -> Answer:
+        return ask(Question(start.machine, "", str(to), "", ""))
+
+    chosen = parse_address(asked(end.address).source)
+    return replace(start, address=chosen) if chosen and asked(start.address).local else start
 
 
 def _ends(known: Known, family: Family) -> Sequence[tuple[tuple[str, ...], End]]:

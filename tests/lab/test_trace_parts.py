@@ -2,7 +2,7 @@
 
 import json
 import struct
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 import pytest
@@ -10,15 +10,16 @@ import pytest
 from lab.errors import LabError, Unfit
 from lab.render.trace import trace as rendered
 from lab.trace.asked import Asked
-from lab.trace.ends import Container, Known, find_end
+from lab.trace.ends import Container, Known, as_sent, find_end
 from lab.trace.inside.taps import BPF_JEQ, BPF_LD_W_ABS, BPF_RET, accepting
 from lab.trace.machine import Machine, parse_machine
 from lab.trace.marks import Marks
 from lab.trace.packet import Packet
 from lab.trace.traffic_control import follow, shaping
+from lab.trace.world import End
 from tests.lab.examples import pod
 from tests.lab.test_trace import nothing_after
-from tests.lab.trace_world import ONE, TWO, world
+from tests.lab.trace_world import ONE, OUTSIDE, SUBNETS, TWO, world
 
 
 def tables(**given: object) -> dict[str, object]:
@@ -192,6 +193,16 @@ def test_ends_are_pods_machines_containers_and_addresses():
     assert own == find_end(str(own.address), there, 4)
     assert find_end("fd00::11", there, 4).machine == ONE
     assert find_end("8.8.8.8", there, 4).machine == ""
+
+
+def test_a_machine_sends_from_the_address_that_its_kernel_takes():
+    it = world("vxlan")
+    machine = End(ONE, ONE, "", ip_address(OUTSIDE[ONE]))
+    assert as_sent(machine, it.end, it.ask).address == ip_address(f"{SUBNETS[ONE]}.0")  # flannel.1's
+    other = End(TWO, TWO, "", ip_address(OUTSIDE[TWO]))
+    assert as_sent(machine, other, it.ask) == machine
+    it.change_link(ONE, "eth0", addresses=(ip_interface("192.168.50.99/24"),))
+    assert as_sent(machine, other, it.ask) == machine  # it has that address no more
 
 
 def test_what_is_no_end_says_what_there_is():
