@@ -60,7 +60,7 @@ kills: setup  ## Kill runs of pytest that have a lab, KILLS=50 of them at random
 	@$(BIN)/lab images build
 	@$(BIN)/python -m tests.kills
 
-trace-score: setup  ## Start some fifty faults, each alone: does lab trace or lab doctor name it first?
+trace-score: setup  ## Start every fault, alone and two at once: do lab trace and lab doctor name them first?
 	@$(BIN)/lab images build
 	@$(BIN)/python -m tests.trace_score
 
