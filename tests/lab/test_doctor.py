@@ -540,6 +540,19 @@ def test_a_device_that_is_down_is_told_and_not_the_addresses_that_have_gone_with
     assert "device.address" in found(case(link("flannel0", addresses=()), one={"devices": up}))
 
 
+def test_a_pod_has_a_moment_to_run_again_once_its_docker_was_started() -> None:
+    stopped = seen_with(pods=(replace(pod("mysql02"), status="Exited"),))
+    on = pod("mysql02").node
+    assert on == ONE
+    for up, severity in ((2.0, Severity.NOTE), (30.0, Severity.MEND)):
+        units = {**LOOKS[ONE].units, "docker": unit("docker", 41, up=up)}
+        told = found(case(stopped, one={"units": units}))["pod.down"]
+        assert told.severity is severity
+    again = seen_with(pods=(replace(pod("mysql02"), status="Exited", restarts=4),))
+    units = {**LOOKS[ONE].units, "docker": unit("docker", 41, up=2.0)}
+    assert found(case(again, one={"units": units}))["pod.down"].severity is Severity.MEND
+
+
 def test_machines_whose_clocks_agree_with_each_other_and_not_with_ours_are_not_blamed() -> None:
     later = {"wall": LOOKS[ONE].wall + 7200}
     assert diagnose(case(one=later, two=later, master=later)) == []

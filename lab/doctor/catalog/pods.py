@@ -8,6 +8,7 @@ from lab.checks.finding import Finding
 from lab.doctor.case import Case, texts
 from lab.doctor.model import Found, Layer, Severity
 from lab.doctor.registry import diagnosis
+from lab.pods import RunningPod
 
 EXPLAINED = {
     "node.answers", "service.active", "config.value", "leases.key", "leases.value", "leases.owner",
@@ -20,8 +21,16 @@ EXPLAINED = {
 OFTEN = 3
 """Restarts of a pod's containers."""
 
+STARTING = 10.0
+"""Seconds that a Docker that was started takes to run its pods again."""
 
-@diagnosis("pod.down", Layer.POD, finds="A pod that does not run, is not ready, or is not where it is to be")
+
+@diagnosis(
+    "pod.down",
+    Layer.POD,
+    finds="A pod that does not run, is not ready, or is not where it is to be (worth knowing while its "
+    "machine's Docker has just been started)",
+)
 def down(case: Case) -> Iterator[Found]:
     """As the check compares it."""
     for finding in case.failing("pod.running"):
@@ -29,7 +38,19 @@ def down(case: Case) -> Iterator[Found]:
         pod = case.seen.pod(name)
         restarts = (f"restarted {pod.restarts} times",) if pod is not None and pod.restarts else ()
         fix = (case.lab("pod", "logs", name), case.lab("status"))
-        yield Found(name, "the pod does not run as it should", (*texts(finding), *restarts), fix)
+        young = _young(case, pod) if pod is not None else None
+        docker = (f"docker on {pod.node} was started {young:.0f} s ago",) if pod and young is not None else ()
+        evidence = (*texts(finding), *restarts, *docker)
+        severity = Severity.MEND if young is None else Severity.NOTE
+        yield Found(name, "the pod does not run as it should", evidence, fix, severity)
+
+
+def _young(case: Case, pod: RunningPod) -> float | None:
+    """Seconds since the Docker of a pod's machine was started, where that is why the pod does not run yet."""
+    look = case.look(pod.node)
+    unit = look.units.get("docker") if look is not None else None
+    up = unit.up if unit is not None else None
+    return up if up is not None and up < STARTING and pod.restarts < OFTEN else None
 
 
 @diagnosis(
