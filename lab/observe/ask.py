@@ -61,6 +61,9 @@ ACROSS = frozenset({Topic.POD_LINKS, Topic.PINGS, Topic.LOGINS, Topic.PROBES})
 KILLED = 137
 """The exit status of timeout(1) when it had to kill the command."""
 
+NO_KEY = "100: Key not found"
+"""What etcd says by its v2 API (EcodeKeyNotFound)."""
+
 LEASE_PARSERS = {"v2": parse_leases_v2, "v3": parse_leases}
 
 
@@ -116,7 +119,7 @@ def _look(lab: LabAccess, node: NodeSpec, *, topics: Collection[Topic], seconds:
         at=now,
         services=read.answer(Topic.SERVICES, partial(parse_services, node.watched)),
         version=_version(read, min(seconds, PACKET.seconds)),
-        config=read.answer(Topic.CONFIG, lambda text: text.removesuffix("\n")),
+        config=read.output(Topic.CONFIG, _config),
         leases=read.answer(Topic.LEASES, LEASE_PARSERS[lab.spec.etcd_api]),
         links=read.answer(Topic.LINKS, parse_links),
         routes=read.answer(Topic.ROUTES, parse_routes),
@@ -236,6 +239,13 @@ def _commands(spec: LabSpec, node: str, read: _Reading) -> Told[Mapping[str, Out
     """How the commands of the lab file's checks on this node ended; None if there are none."""
     own = [item.name for item in spec.checks if item.node == node]
     return read.outputs({name: questions.of_check(name) for name in own}) if own else None
+
+
+def _config(output: Output) -> str:
+    """A key that is missing is an empty answer of the v3 API, and an error of the v2 API."""
+    if output.exit_code != 0 and NO_KEY not in output.error:
+        raise LabError(output.error)
+    return output.stdout.removesuffix("\n") if output.exit_code == 0 else ""
 
 
 def _file(output: Output) -> File:

@@ -97,6 +97,19 @@ def test_a_check_needs_no_more_than_it_says(check: checks.Check) -> None:
     assert checks.judge(at_one_time(alone), [check]) == checks.judge(at_one_time(everything), [check])
 
 
+def test_a_configuration_that_is_gone_is_an_answer_by_either_api() -> None:
+    lab = fake_lab()
+    # etcdctl, of a key that is missing: nothing by the v3 API, and this by the v2 API.
+    told = "Error:  100: Key not found (/coreos.com/network/config) [12]"
+    for answer, expected in ((("", "", 0), ""), (("", told, 4), "")):
+        master = replace(lab.master, answers={**lab.master.answers, "config": answer})
+        assert observe(replace(lab, master=master), {Topic.CONFIG}).config == expected
+    dead = replace(
+        lab.master, answers={**lab.master.answers, "config": ("", "Error:  client: etcd cluster is", 4)}
+    )
+    assert observe(replace(lab, master=dead), {Topic.CONFIG}).config is None
+
+
 def hanging(name: str) -> FakeLab:
     lab = fake_lab()
     minions = tuple(replace(node, hangs=node.name == name) for node in lab.minions)

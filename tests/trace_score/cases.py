@@ -87,7 +87,14 @@ CASES = (
     case("device-down", "LINK_DOWN", TWO, device="docker0"),
     case("mtu", "MTU device.mtu", ONE),
     case("mtu", "MTU device.mtu", TWO, device="docker0"),
-    case("peer-replaced", "ARP_FAIL", ONE, at=(ONE, TWO), repaired=True, learned=True),
+    case(
+        "peer-replaced",
+        "ARP_FAIL route.stale-neighbour",
+        ONE,
+        at=(ONE, TWO, ETCD),
+        repaired=True,
+        learned=True,
+    ),
     case(
         "address-change",
         "SOURCE_CHECK FW_RULE ARP_FAIL WRONG_ADDRESS NO_ROUTE device.address",
