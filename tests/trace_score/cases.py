@@ -209,7 +209,10 @@ PAIRS = (
     Pair(case("device-down", "LINK_DOWN device.down", ONE), case(DROPS, "FW_RULE", TWO, everything=True)),
     Pair(case("pmtu-blackhole", "firewall.packet-too-big", ONE), case("ip-forward-off", NOT_FORWARDING, TWO)),
     Pair(case("daemon-pause", "NO_DAEMON unit.paused", ONE), case(DROPS, "FW_RULE", TWO, everything=True)),
-    Pair(case("route-delete", "NO_ROUTE", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
+    Pair(
+        case("route-delete", "NO_ROUTE route.overlay", ONE),
+        case("daemon-pause", "NO_DAEMON unit.paused", ONE),
+    ),
     Pair(case("neighbour-delete", "ARP_FAIL", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
     Pair(case("fdb-delete", "FDB_MISS", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
     Pair(
