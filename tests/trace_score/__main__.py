@@ -226,6 +226,8 @@ def begin_again(lab: Lab, case: Case | Pair) -> None:
 
 def is_for(case: Case, way: Way) -> bool:
     """Whether a case is for this kind of lab; one with members of etcd is made for its own cases alone."""
+    if not way.flannel and any(target.endswith("/flanneld") for target in case.targets):
+        return False
     return all(word in way.title for word in case.ways) and (bool(case.ways) or not way.members)
 
 
@@ -280,13 +282,15 @@ def main(words: Sequence[str]) -> int:
             if not all(word in way.title for word in titles):
                 continue
             with temporary_lab(engine, way.lab) as outcome:
-                of_way = []
-                for score in scores(outcome.lab, way, chosen, progress.note):
-                    progress.note(f"{way.title}: {score.fault}: {score.named} ({score.seconds:.1f} s)"
-                                  + ("" if score.right else "  WRONG"))  # fmt: skip
-                    of_way.append(score)
+                of_way: list[Score] = []
+                try:
+                    for score in scores(outcome.lab, way, chosen, progress.note):
+                        progress.note(f"{way.title}: {score.fault}: {score.named} ({score.seconds:.1f} s)"
+                                      + ("" if score.right else "  WRONG"))  # fmt: skip
+                        of_way.append(score)
+                finally:
+                    keep(way, of_way, ways)
             found += of_way
-            keep(way, of_way, ways)
     wrong = [score for score in found if not score.right]
     for score in wrong:
         sys.stdout.write(f"{score.way}: {score.fault}: named {score.named}\n")
