@@ -50,6 +50,7 @@ NOTHING_TO_BREAK = (
     "names no machine",
     "there is no masquerading rule",
     "Cannot find device",
+    "does not exist",
 )
 """What a fault says where the lab has nothing of the kind."""
 

@@ -213,8 +213,11 @@ PAIRS = (
         case("route-delete", "NO_ROUTE route.overlay", ONE),
         case("daemon-pause", "NO_DAEMON unit.paused", ONE),
     ),
-    Pair(case("neighbour-delete", "ARP_FAIL", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
-    Pair(case("fdb-delete", "FDB_MISS", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
+    Pair(
+        case("neighbour-delete", "ARP_FAIL route.neighbours", ONE),
+        case("daemon-pause", "NO_DAEMON unit.paused", ONE),
+    ),
+    Pair(case("fdb-delete", "FDB_MISS route.fdb", ONE), case("daemon-pause", "NO_DAEMON unit.paused", ONE)),
     Pair(
         case("lease-expire", WITHDRAWN, TWO, anywhere=True, looks=5),
         case("daemon-pause", "NO_DAEMON unit.paused", TWO),
