@@ -5,6 +5,7 @@ import pytest
 from lab.engine import Engine
 from tests.kernel.container import open_container
 from tests.kernel.harness import Host, Sandbox
+from tests.kernel.impairments import needs_way
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,11 @@ def pair(sandbox: Sandbox) -> tuple[Host, Host]:
     for daemon in [host.flanneld() for host in hosts]:
         daemon.says("Subnet added: 10.2.")
     return hosts
+
+
+# The kernel's own way is not in every kernel.
+@pytest.fixture(params=["line", pytest.param("netem", marks=pytest.mark.thorough)])
+def way(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
+    """What is to impair packets, other than by a rate or a cut: each that this kernel can do."""
+    needs_way(sandbox, request.param)
+    return str(request.param)

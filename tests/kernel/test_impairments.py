@@ -20,7 +20,6 @@ from tests.kernel.impairments import (
     flow,
     is_delayed,
     machine_and_peer,
-    needs_way,
     within,
 )
 
@@ -31,13 +30,6 @@ pytestmark = pytest.mark.kernel
 def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
     with machine_and_peer(sandbox) as made:
         yield made
-
-
-# The kernel's own way is not in every kernel.
-@pytest.fixture(params=["line", pytest.param("netem", marks=pytest.mark.thorough)])
-def way(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
-    needs_way(sandbox, request.param)
-    return str(request.param)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -117,9 +109,9 @@ def test_a_rate_is_one(pair, direction):
     assert came.overtaken == 0
 
 
-def test_a_rate_and_a_delay_go_together(pair):
+def test_a_rate_and_a_delay_go_together(pair, way):
     here, there = pair
-    with here.impaired("rate 8mbit delay 50ms", there.address, direction="both"):
+    with here.impaired("rate 8mbit delay 50ms", there.address, direction="both", way=way):
         assert is_delayed(here.host, there, 0.05)
         assert is_delayed(there, here.host, 0.05)
 
@@ -139,29 +131,29 @@ def test_a_cut_is_one_way_where_that_was_asked_for(pair, direction, out, back, f
 
 
 @pytest.mark.parametrize("what", ["cut", "loss 100%", "rate 8kbit", "rate 8kbit delay 5ms"])
-def test_a_sender_does_not_hear_of_what_is_lost(pair, what):
+def test_a_sender_does_not_hear_of_what_is_lost(pair, way, what):
     here, there = pair
-    with here.impaired(what, there.address):
+    with here.impaired(what, there.address, way=way):
         ping = here.host.run("ping", "-c30", "-i0.01", "-s1400", "-W1", there.address, check=False)
     assert "100% packet loss" in ping.output or what.startswith("rate")
     assert " 0% packet loss" not in ping.output
     assert "No buffer space" not in ping.output
 
 
-def test_tcp_keeps_its_content_and_its_super_packets_under_a_delay(pair):
+def test_tcp_keeps_its_content_and_its_super_packets_under_a_delay(pair, way):
     here, there = pair
-    here.impair("x", "delay 5ms", there.address, direction="both")
+    here.impair("x", "delay 5ms", there.address, direction="both", way=way)
     gets_all(here.host, there, there.address, 32)
-    (link,) = json.loads(here.host.run("ip", "-json", "-stats", "link", "show", "dev", "imp40o-line").text)
+    (link,) = json.loads(here.host.run("ip", "-json", "-stats", "link", "show", "dev", f"imp40o-{way}").text)
     sent = link["stats64"]["tx"]
     assert sent["bytes"] / sent["packets"] > 3000, "more than two full frames at once"
     here.stop("x")
 
 
 @pytest.mark.parametrize("what", ["loss 5%", "corrupt 2%", "duplicate 5%", "delay 2ms reorder 20%"])
-def test_tcp_keeps_its_content_whatever_befalls_its_packets(pair, what):
+def test_tcp_keeps_its_content_whatever_befalls_its_packets(pair, way, what):
     here, there = pair
-    with here.impaired(what, there.address, direction="both"):
+    with here.impaired(what, there.address, direction="both", way=way):
         gets_all(here.host, there, there.address, 2)
         gets_all(there, here.host, here.host.address, 2)
 

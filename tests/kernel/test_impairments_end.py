@@ -32,7 +32,7 @@ def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
 def test_a_stop_lets_what_is_under_way_arrive(pair):
     here, there = pair
     before = state(here.host)
-    here.impair("x", "delay 800ms", there.address)
+    here.impair("x", "delay 800ms", there.address, way="line")
     sending = here.host.spawn(
         "/usr/bin/python3", "-I", "/usr/local/lib/test-programs/flow_between.py",
         here.name, here.host.address, there.name, there.address, str(PORT), "50", "0.02", "200",
@@ -47,7 +47,7 @@ def test_a_stop_lets_what_is_under_way_arrive(pair):
 def test_a_delay_line_that_dies_is_told_and_stop_removes_all(pair):
     here, there = pair
     before = state(here.host)
-    here.impair("x", "delay 50ms", there.address, direction="both")
+    here.impair("x", "delay 50ms", there.address, direction="both", way="line")
     lines = here.host.sandbox.run("pgrep", "-f", r"impair\.pyz").text.split()
     assert len(lines) == 2
     here.host.run("kill", "-STOP", *lines)
@@ -63,10 +63,10 @@ def test_a_delay_line_that_dies_is_told_and_stop_removes_all(pair):
     assert flow(here.host, there).is_whole()
 
 
-def test_what_others_have_removed_is_told_and_stop_removes_the_rest(pair):
+def test_what_others_have_removed_is_told_and_stop_removes_the_rest(pair, way):
     here, there = pair
     before = state(here.host)
-    here.impair("x", "delay 50ms", there.address, direction="both")
+    here.impair("x", "delay 50ms", there.address, direction="both", way=way)
     here.host.run("tc", "qdisc", "delete", "dev", "eth0", "clsact")
     here.host.run("ip", "link", "set", "dev", "eth0", "xdpgeneric", "off")
     missing = here.standing("x").missing
@@ -77,15 +77,15 @@ def test_what_others_have_removed_is_told_and_stop_removes_the_rest(pair):
     assert state(here.host) == before
 
 
-def test_what_belongs_to_no_rule_is_told_and_clear_removes_it(pair):
+def test_what_belongs_to_no_rule_is_told_and_clear_removes_it(pair, way):
     here, there = pair
     before = state(here.host)
-    here.impair("x", "delay 50ms", there.address, direction="both")
+    here.impair("x", "delay 50ms", there.address, direction="both", way=way)
     here.host.run("sh", "-ec", "rm -r /run/overlay-lab/impairments")
     status = impairment.status(here)
     assert not status.rules
     assert "filters on eth0 at egress" in status.strays
-    assert "the device imp40o-line" in status.strays
+    assert f"the device imp40o-{way}" in status.strays
     impairment.clear(here)
     assert impairment.status(here).strays == ()
     assert state(here.host) == before
@@ -133,7 +133,7 @@ def test_a_start_that_fails_leaves_nothing(pair):
     here.host.run("mv", "/dev/net/tun", "/dev/net/away")
     try:
         with pytest.raises(LabError, match="cannot open /dev/net/tun") as failed:
-            here.impair("y", "rate 1mbit delay 5ms", there.address, direction="both")
+            here.impair("y", "rate 1mbit delay 5ms", there.address, direction="both", way="line")
     finally:
         here.host.run("mv", "/dev/net/away", "/dev/net/tun")
     assert "tun driver" in failed.value.hint
@@ -141,16 +141,17 @@ def test_a_start_that_fails_leaves_nothing(pair):
     assert is_delayed(there, here.host, 0.03)
 
 
-def beginning(identifier: str, what: str) -> str:
+def beginning(identifier: str, what: str, way: str) -> str:
     """A shell's command that starts a rule."""
     document = json.dumps(Rule(identifier, parse_impairment(what)).as_document())
-    return f"echo {shlex.quote(document)} | {shlex.join(command('start'))}"
+    return f"echo {shlex.quote(document)} | {shlex.join(command('start', way))}"
 
 
-def test_two_that_start_at_the_same_time_do_not_disturb_each_other(pair):
+def test_two_that_start_at_the_same_time_do_not_disturb_each_other(pair, way):
     here, there = pair
     before = state(here.host)
-    here.host.run("sh", "-ec", f"{beginning('x', 'delay 20ms')} & {beginning('y', 'rate 50mbit')}; wait")
+    one, other = beginning("x", "delay 20ms", way), beginning("y", "rate 50mbit", way)
+    here.host.run("sh", "-ec", f"{one} & {other}; wait")
     status = impairment.status(here)
     assert {item.rule.identifier for item in status.rules if item.in_force} == {"x", "y"}
     assert is_delayed(here.host, there, 0.02)
@@ -159,10 +160,11 @@ def test_two_that_start_at_the_same_time_do_not_disturb_each_other(pair):
 
 
 @pytest.mark.parametrize("wait", range(4, 40, 5))
-def test_what_a_start_has_left_that_was_killed_at_any_moment_is_cleared(pair, wait):
+def test_what_a_start_has_left_that_was_killed_at_any_moment_is_cleared(pair, way, wait):
     here, there = pair
     before = state(here.host)
-    started = beginning("x", "rate 1mbit delay 5ms").replace("| ", f"| timeout --signal=KILL 0.{wait:02} ")
+    started = beginning("x", "rate 1mbit delay 5ms", way)
+    started = started.replace("| ", f"| timeout --signal=KILL 0.{wait:02} ")
     here.host.run("sh", "-c", started, check=False)
     status = impairment.status(here)
     for item in status.rules:

@@ -29,11 +29,11 @@ def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
 
 @pytest.mark.parametrize("what", ["cut", "delay 300ms"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_other_ports_protocols_peers_and_families_are_left_alone(sandbox, pair, what, direction):
+def test_other_ports_protocols_peers_and_families_are_left_alone(sandbox, pair, way, what, direction):
     here, there = pair
     third = sandbox.host("c")
     before = state(here.host)
-    here.impair("x", what, there.address, protocol="udp", port=PORT, direction=direction)
+    here.impair("x", what, there.address, protocol="udp", port=PORT, direction=direction, way=way)
     source, sink = ends(here, there, direction)
     hit = flow(source, sink, 20)
     assert min(hit.took, default=0.3) >= 0.3
@@ -57,11 +57,11 @@ RULES: Sequence[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 3, 0, 2)], ids=str)
-def test_impairments_nest_and_each_is_removed_exactly(pair, order):
+def test_impairments_nest_and_each_is_removed_exactly(pair, way, order):
     here, there = pair
     whole = state(here.host)
     for identifier, what, protocol in RULES:
-        here.impair(identifier, what, protocol=protocol, direction="both")
+        here.impair(identifier, what, protocol=protocol, direction="both", way=way)
     expected = {"wide": 0.04, "narrow": 0.06, "slow": 0, "none": 0}
     # Of what goes out, and of what comes in.
     for source, sink in ((here.host, there), (there, here.host)):

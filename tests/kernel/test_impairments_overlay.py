@@ -55,16 +55,16 @@ def ends(here: Node, there: Node, direction: str) -> tuple[Host, Host]:
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
-def test_pods_packets_are_delayed_lost_and_cut_in_that_direction_alone(overlay, direction):
+def test_pods_packets_are_delayed_lost_and_cut_in_that_direction_alone(overlay, way, direction):
     here, there = overlay
     machine, before = Machine(here.host), state(here.host)
     source, sink = ends(here, there, direction)
 
-    machine.impair("slow", "delay 100ms", *peers(there), direction=direction)
+    machine.impair("slow", "delay 100ms", *peers(there), direction=direction, way=way)
     assert is_delayed(source, sink, 0.1)
     machine.stop("slow")
 
-    machine.impair("lossy", "loss 20%", *peers(there), direction=direction)
+    machine.impair("lossy", "loss 20%", *peers(there), direction=direction, way=way)
     assert within(flow(source, sink, 500, 0.001).lost, 500, 0.2)
     assert flow(sink, source, 100).is_whole()
     machine.stop("lossy")
@@ -78,12 +78,12 @@ def test_pods_packets_are_delayed_lost_and_cut_in_that_direction_alone(overlay, 
     assert state(here.host) == before
 
 
-def test_pods_connections_keep_their_content_beside_an_impairment_and_under_one(overlay):
+def test_pods_connections_keep_their_content_beside_an_impairment_and_under_one(overlay, way):
     here, there = overlay
     machine, before = Machine(here.host), state(here.host)
     for what, protocol, port in (("cut", "tcp", 2379), ("delay 2ms", "", 0)):
         whom = peers(there) if what != "cut" else ()
-        machine.impair("x", what, *whom, protocol=protocol, port=port, direction="both")
+        machine.impair("x", what, *whom, protocol=protocol, port=port, direction="both", way=way)
         gets_all(here.inside, there.inside, there.inside.address, 4)
         gets_all(there.inside, here.inside, here.inside.address, 4)
         for source, sink in ((here.inside, there.inside), (there.inside, here.inside)):
