@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +170,12 @@ class Arrivals:
     def doubled(self) -> int:
         return len(self.numbers) - len(set(self.numbers))
 
+    def befallen(self, late: float = 0.0) -> set[int]:
+        """The numbers of those that did not arrive once, or that took less than `late` seconds."""
+        times = Counter(self.numbers)
+        early = {number for number, took in zip(self.numbers, self.took, strict=True) if took < late}
+        return {number for number in range(self.sent) if times[number] != 1} | early
+
     @property
     def overtaken(self) -> int:
         return sum(later < earlier for earlier, later in itertools.pairwise(self.numbers))
@@ -191,11 +198,15 @@ def flow(
     *,
     port: int = PORT,
     size: int = SIZE,
+    together: int = 1,
     addresses: tuple[str, str] | None = None,
 ) -> Arrivals:
-    """Send so many datagrams, one every `interval` seconds, of so many bytes."""
+    """Send so many datagrams, one every `interval` seconds on average, of so many bytes.
+
+    So many `together` are handed to the kernel as one super-packet.
+    """
     from_address, to_address = addresses or (source.address, sink.address)
-    words = [source.name, from_address, sink.name, to_address, port, number, interval, size]
+    words = [source.name, from_address, sink.name, to_address, port, number, interval, size, together]
     sandbox = source.sandbox
     done = sandbox.run("/usr/bin/python3", "-I", program("flow_between"), *map(str, words))
     return Arrivals.read(number, done.text)

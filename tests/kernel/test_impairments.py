@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -95,6 +96,19 @@ def test_what_is_corrupted_is_seen_by_checksums_and_reaches_nobody(pair, way, di
     assert -1 not in came.numbers
     assert within(came.lost, 1000, 0.2)
     assert any("Udp: InCsumErrors" in line for line in wrong_checksums(sink))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("what", ["loss 20%", "duplicate 20%", "corrupt 20%", "delay 100ms reorder 20%"])
+def test_chance_meets_each_packet_of_a_super_packet_and_not_all_of_them(pair, way, what, direction):
+    here, there = pair
+    with here.impaired(what, there.address, direction=direction, way=way):
+        came = flow(*ends(here, there, direction), 1000, 0.001, size=1200, together=10)
+    befallen = came.befallen(0.09 if "reorder" in what else 0)
+    assert within(len(befallen), 1000, 0.2)
+    of_super_packet = Counter(number // 10 for number in befallen)
+    some = sum(0 < number < 10 for number in of_super_packet.values())
+    assert within(some, 100, 1 - 0.8**10 - 0.2**10)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -114,6 +114,7 @@ def test_a_packet_passes_what_it_matches_once_and_in_order_and_nothing_else(rule
     expected = []
     for stage in sorted(meant, key=lambda stage: stage.slot):
         kinds = ["tbf"] if stage.rule.impairment.rate else []
+        kinds += ["seg"] if how is Way.NETEM and stage.rule.impairment.loss else []
         kinds += [how.value] if stage.rule.impairment.without_rate() else []
         expected += [f"imp{stage.slot}{'o' if outgoing else 'i'}-{kind}" for kind in kinds]
     junction = f"imp-{'out' if outgoing else 'in'}3"
@@ -132,9 +133,9 @@ def test_a_rule_that_goes_takes_all_of_its_own_and_nothing_of_the_others(rules, 
         assert item.slot == gone.slot or item.device.startswith(f"imp{gone.slot}") or shared
 
 
-@given(RULES)
-def test_what_is_made_has_names_that_the_kernel_takes_and_that_are_known_as_ours(rules):
-    whole = planned(stages(*rules))
+@given(RULES, st.sampled_from(list(Way)))
+def test_what_is_made_has_names_that_the_kernel_takes_and_that_are_known_as_ours(rules, how):
+    whole = planned(stages(*rules, way=how))
     for name in whole.links:
         assert len(name) < 16  # IFNAMSIZ of linux/if.h
         assert is_ours(name)
@@ -202,13 +203,22 @@ def test_a_burst_of_tbf_holds_a_full_packet_at_any_rate():
     assert int(burst.removesuffix("b")) >= 1514
 
 
-def test_packets_are_counted_one_by_one_where_something_befalls_each():
-    out = parse_match(direction="out")
-    (tap,) = planned(stages(("delay 100ms jitter 1ms", out))).taps
-    assert tap.offloads
-    for text in ("loss 1%", "duplicate 1%", "delay 1ms reorder 1%", "delay 1ms corrupt 1%"):
-        (tap,) = planned(stages((text, out))).taps
-        assert not tap.offloads
+@pytest.mark.parametrize(
+    ("text", "one_by_one"),
+    [
+        ("delay 100ms jitter 1ms", False),
+        ("loss 1%", True),
+        ("duplicate 1%", True),
+        ("delay 1ms reorder 1%", True),
+        ("delay 1ms corrupt 1%", True),
+    ],
+)
+def test_packets_are_counted_one_by_one_where_something_befalls_each(text, one_by_one):
+    rule = (text, parse_match(direction="out"))
+    (tap,) = planned(stages(rule)).taps
+    assert tap.offloads != one_by_one
+    by_netem = planned(stages(rule, way=Way.NETEM))
+    assert [pair.name for pair in by_netem.pairs if pair.segments] == ["imp40o-seg"] * one_by_one
 
 
 def test_two_devices_have_their_rules_side_by_side():

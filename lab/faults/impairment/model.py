@@ -64,7 +64,7 @@ class Impairment:
     reorder: float = _share()
     """The probability that a packet is not delayed, and so overtakes those that are."""
     corrupt: float = _share()
-    """The probability that one bit behind the Ethernet header is another one."""
+    """The probability that one bit is another one, behind the Ethernet header; by sch_netem, anywhere."""
     rate: int = field(default=0, metadata={"read": rate, "write": rate_text})
     """Bits a second, of frames with their Ethernet headers."""
     cut: bool = False
@@ -90,6 +90,11 @@ class Impairment:
         if 0 < self.rate < SLOWEST:
             return "the rate is too low", f"give at least {rate_text(SLOWEST)}; cut lets nothing pass"
         return None
+
+    @property
+    def befalls_single_packets(self) -> bool:
+        """Whether chance is to meet each packet of a wire, not the super-packet that it may still be in."""
+        return bool(self.loss or self.duplicate or self.reorder or self.corrupt)
 
     def without_rate(self) -> "Impairment | None":
         """What else it is; None if it is nothing else."""

@@ -20,7 +20,7 @@ PROBE = "imp-probe"
 EXIT = "-x"
 """How the name of a pair's second device ends."""
 
-OURS = re.compile(r"imp(\d+[oi]-(tbf|netem|line)|-(in|out)\d+|-hole|-probe)(-x)?")
+OURS = re.compile(r"imp(\d+[oi]-(tbf|seg|netem|line)|-(in|out)\d+|-hole|-probe)(-x)?")
 
 RETURNING = "pass "
 """How the target of a filter begins that lets pass what comes from a device of ours."""
@@ -47,6 +47,8 @@ class Pair:
     """The second's, for what comes in: that of the impaired device, or it would be for somebody else."""
     qdisc: str = ""
     """The first's queueing discipline, as tc(8) takes it."""
+    segments: bool = False
+    """Whether super-packets leave it as the packets that they become on a wire."""
 
     @property
     def exit(self) -> str:
@@ -65,12 +67,8 @@ class Tap:
 
     @property
     def offloads(self) -> bool:
-        """Whether it takes super-packets, which the kernel segments later.
-
-        Where something is to befall each packet of a wire, it takes those.
-        """
-        what = self.impairment
-        return not (what.loss or what.duplicate or what.reorder or what.corrupt)
+        """Whether it takes super-packets, which the kernel segments later."""
+        return not self.impairment.befalls_single_packets
 
     @property
     def exit(self) -> str:

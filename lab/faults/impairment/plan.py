@@ -7,9 +7,10 @@ impairment after the other, and is put back where it was taken:
     in:   eth0, generic XDP ---> imp-inN --> step ... step -> eth0's ingress, which XDP does not see again
 
 The junctions, imp-outN and imp-inN for the device of number N, are pairs of veth devices, and so is a step,
-whose first device has a queueing discipline (tbf, netem); or a step is a tap with a process behind it, the
-delay line. Where a packet leaves an impairment, filters choose the next one. Both places see what udp's fast
-path carries, and neither is a root qdisc, whose exchange would lose packets.
+whose first device has a queueing discipline (tbf, netem), or has the kernel segment super-packets; or a step
+is a tap with a process behind it, the delay line. Where a packet leaves an impairment, filters choose the
+next one. Both places see what udp's fast path carries, and neither is a root qdisc, whose exchange would lose
+packets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,6 +140,8 @@ def _steps(stage: Stage, name: str, address: str) -> Iterable[Pair | Tap]:
     if rest is None:
         return
     if stage.way is Way.NETEM:
+        if rest.befalls_single_packets:  # netem takes a super-packet for one
+            yield Pair(f"{name}-seg", address, segments=True)
         yield Pair(f"{name}-netem", address, _netem(rest))
     else:
         yield Tap(f"{name}-line", address, rest)

@@ -20,6 +20,12 @@ COMMAND = 30.0
 ENDS = 5.0
 """Seconds that a delay line has to let everything arrive; one that hangs is killed."""
 
+SINGLE = 512
+"""Bytes: super-packets of more are segmented before a device with this `gso_max_size` gets them.
+
+Of some, such as those from a tap, the kernel does not know of how many packets they are (`gso_max_segs`).
+"""
+
 QUEUE = 10_000
 """Packets that wait for a delay line to read them."""
 
@@ -104,6 +110,8 @@ def make_pairs(pairs: Iterable[Pair]) -> None:
     for pair in pairs:
         address = f" address {pair.address}" if pair.address else ""
         commands.append(f"link add {pair.name} type veth peer name {pair.exit}{address}")
+        if pair.segments:
+            commands.append(f"link set {pair.name} gso_max_segs 1 gso_max_size {SINGLE}")
         for end in (pair.name, pair.exit):
             commands.append(f"link set {end} addrgenmode none mtu {VETH_MTU} txqueuelen {QUEUE}")
             if end != f"{HOLE}{EXIT}":
