@@ -29,18 +29,32 @@ def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
         yield made
 
 
-def test_a_stop_lets_what_is_under_way_arrive(pair):
-    here, there = pair
-    before = state(here.host)
-    here.impair("x", "delay 800ms", there.address, way="line")
+def all_arrive(here: Machine, there: Host, number: int, interval: float) -> bool:
+    """Whether so many datagrams do, of which some are under way when a rule, x, is stopped."""
     sending = here.host.spawn(
         "/usr/bin/python3", "-I", "/usr/local/lib/test-programs/flow_between.py",
-        here.name, here.host.address, there.name, there.address, str(PORT), "50", "0.02", "200",
+        here.name, here.host.address, there.name, there.address, str(PORT), str(number), str(interval), "200",
     )  # fmt: skip
     sending.says("[0,")
     here.stop("x")
     assert sending.ends(10) == 0
-    assert len(sending.log.splitlines()) == 50
+    return len(sending.log.splitlines()) == number
+
+
+def test_a_stop_lets_what_is_under_way_arrive(pair, way):
+    here, there = pair
+    before = state(here.host)
+    here.impair("x", "delay 800ms", there.address, way=way)
+    assert all_arrive(here, there, 50, 0.02)
+    assert state(here.host) == before
+
+
+def test_a_stop_lets_what_waits_for_its_turn_arrive(pair):
+    here, there = pair
+    before = state(here.host)
+    here.impair("x", "rate 8kbit", there.address)
+    # Of 242 bytes each: twelve leave at once, those behind them wait for a quarter of a second each.
+    assert all_arrive(here, there, 20, 0)
     assert state(here.host) == before
 
 

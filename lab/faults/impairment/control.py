@@ -23,7 +23,7 @@ def start(node: Runs, rule: Rule, way: str = "") -> None:
 
 
 def stop(node: Runs, identifier: str) -> None:
-    """End a rule; what was under way arrives. Raises `LabError`."""
+    """End a rule; what was under way arrives, if that takes a few seconds at most. Raises `LabError`."""
     _ask(node, ["stop", identifier])
 
 

@@ -13,7 +13,7 @@ PATH = "/usr/lib/overlay-lab/impair.pyz"
 CORE = ("evidence", "line", "model", "pipeline", "plan", "seen", "selector", "status", "units", "xdp")
 INSIDE = ("bpf", "delay_line", "impair", "kernel", "perform", "records", "tap", "verbs")
 MODULES = {
-    "lab": ("errors", "suggest"),
+    "lab": ("errors", "suggest", "wait"),
     "lab.bpf": ("call", "code"),
     "lab.faults.impairment": CORE,
     "lab.faults.impairment.inside": INSIDE,

@@ -1,24 +1,28 @@
 """Asking and changing this node's kernel, by ip(8) and tc(8)."""
 
+import json
 import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from lab import wait
 from lab.errors import CommandError, LabError
 from lab.faults.impairment.inside.tap import holders
 from lab.faults.impairment.pipeline import EXIT, HOLE, PROBE, TAP_MTU, VETH_MTU, Pair, Tap, is_ours
 from lab.faults.impairment.seen import Held, Link, Seen, Signature, parse_filters, parse_links, parse_qdiscs
 
-__all__ = ["end_lines", "has_netem", "ip", "make_pairs", "observe", "observe_links", "set_up_taps", "tc"]
+__all__ = [
+    "drain", "end_lines", "has_netem", "ip", "make_pairs", "observe", "observe_links", "set_up_taps", "tc",
+]  # fmt: skip
 
 COMMAND = 30.0
 """Seconds that ip(8) or tc(8) may take."""
 
 ENDS = 5.0
-"""Seconds that a delay line has to let everything arrive; one that hangs is killed."""
+"""Seconds that a queue, or a delay line, has to let everything arrive; a line that hangs is killed."""
 
 SINGLE = 512
 """Bytes: super-packets of more are segmented before a device with this `gso_max_size` gets them.
@@ -127,6 +131,21 @@ def set_up_taps(taps: Iterable[Tap]) -> None:
         settings = f"{address}addrgenmode none mtu {TAP_MTU} txqueuelen {QUEUE}"
         commands.append(f"link set {tap.name} {settings} up")
     ip(commands)
+
+
+def drain(devices: Collection[str]) -> None:
+    """Wait until nothing is held by the queueing disciplines of these: what was under way has arrived."""
+
+    def probe() -> bool | wait.NotYet:
+        told = json.loads(_run("tc", "-statistics", "-json", "qdisc", "show"))
+        held = {item["dev"]: item["qlen"] for item in told if item["dev"] in devices and item["qlen"]}
+        return not held or wait.NotYet(held)
+
+    if not devices:
+        return
+    # What waits for longer is lost, as with a delay line that is killed: an end is not to take a minute.
+    with suppress(wait.TimedOut):
+        wait.until(probe, what="queues to be empty", timeout=ENDS)
 
 
 def end_lines(lines: Sequence[Held]) -> None:

@@ -7,7 +7,15 @@ from dataclasses import replace
 from lab.faults.impairment.evidence import expected_code, expected_program, unwanted
 from lab.faults.impairment.inside import bpf
 from lab.faults.impairment.inside.delay_line import fork_line
-from lab.faults.impairment.inside.kernel import end_lines, ip, make_pairs, observe_links, set_up_taps, tc
+from lab.faults.impairment.inside.kernel import (
+    drain,
+    end_lines,
+    ip,
+    make_pairs,
+    observe_links,
+    set_up_taps,
+    tc,
+)
 from lab.faults.impairment.inside.records import Records
 from lab.faults.impairment.inside.tap import open_tap
 from lab.faults.impairment.pipeline import EXIT, HOLE, RETURNING, Pipeline, Xdp, impaired, is_ours
@@ -15,6 +23,9 @@ from lab.faults.impairment.seen import Seen, Signature
 from lab.faults.impairment.xdp import NAME_PREFIX, program_name
 
 __all__ = ["establish", "remove"]
+
+QUEUES = frozenset({"netem", "tbf"})
+"""Queueing disciplines of ours, which hold packets."""
 
 
 def establish(new: Pipeline, seen: Seen) -> None:
@@ -63,9 +74,13 @@ def remove(records: Records, before: Pipeline, after: Pipeline, seen: Seen) -> N
     comes_back = [item for item in outer if item.target.startswith(RETURNING)]
     tc(_deletion(item) for item in outer if item not in comes_back)
     _change_programs(after, seen)
-    end_lines([held for name, held in seen.held.items() if is_ours(name) and name not in after.links])
-    tc(_deletion(item) for item in comes_back)
     left = seen.links.keys() - seen.held.keys() - after.links
+    queues = {name for name in left if is_ours(name) and QUEUES & seen.qdiscs.get(name, frozenset())}
+    drain(queues)
+    if lines := [held for name, held in seen.held.items() if is_ours(name) and name not in after.links]:
+        end_lines(lines)
+        drain(queues)  # of another rule, behind these
+    tc(_deletion(item) for item in comes_back)
     ip(f"link delete {name}" for name in sorted(left) if is_ours(name) and not name.endswith(EXIT))
     concerned = impaired(before) | {item.device for item in outer if not is_ours(item.device)}
     for device in sorted(concerned - impaired(after)):
