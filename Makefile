@@ -1,6 +1,6 @@
 # Two commands: make lab-up, make lab-test. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab-up lab-test test-all lab-down engine-stop check search fix docs site soak kills trace-score bench lock
+.PHONY: help setup lab-up lab-test test-all lab-down engine-stop check browser-test search fix docs site soak kills trace-score bench lock
 BIN := .venv/bin
 # Or each of the tests' workers compiles every file anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,6 +38,11 @@ lab-down:  ## Remove the tutorial's cluster; images and the engine stay
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster" \
 		--ignore=tests/kernel --ignore=tests/cluster
+
+browser-test: setup  ## Run the test of `lab serve` in a browser, which has to be there: chromium or google-chrome
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/browser.txt
+	@$(BIN)/lab images build
+	@$(BIN)/python -m pytest tests/cluster/test_serve.py
 
 search: setup  ## Run the tests that search for faults for longer: 100 times, or SEARCH=500 times, as many examples
 	@SEARCH=$${SEARCH:-100} $(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis or search"
