@@ -33,12 +33,14 @@ TOGETHER: Sequence[Sequence[str]] = (
     (
         "tests/cluster/test_doctor.py",
         "tests/cluster/test_trace.py",
-        "tests/cluster/test_stories.py",
         "tests/cluster/test_serve.py",
+    ),
+    (
+        "tests/cluster/test_stories.py",
         "tests/cluster/test_faults.py",
     ),
 )
-"""Files that have the tutorial's cluster from `lab`, in two parts: neither is what all others wait for."""
+"""Files that have the tutorial's cluster from `lab`, in three parts: none is what all others wait for."""
 
 USUALLY: Mapping[str, float] = {"cluster": 20.0, "kernel": 2.0}
 """Seconds that a test with such a marker takes, where no run has told."""

@@ -211,6 +211,8 @@ class Reconciler:
     def _look(self, claim: Claim, _: Mapping[Subnet, Lease]) -> None:
         """Check the devices if that is due, and decide which other checks are due."""
         now, heard = self._time.now(), self._take()
+        if heard.many or any(notice.route.destination in claim.subnet.networks for notice in heard.routes):
+            self._sync_at = now  # the pods' bridge has come or gone, and there are rules about it
         if now >= self._repair_at:
             self._repair_at = now + FULL_INTERVAL
             self._check_entries = self._check_file = True

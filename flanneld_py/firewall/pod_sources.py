@@ -42,12 +42,13 @@ def table_name(network: Network) -> str:
 def text(network: Network, bridge: int) -> str:
     """Write nft input that creates the table, or its chain anew; `bridge` is the pods' interface's index."""
     table = f"inet {table_name(network)}"
-    # Packets between two pods of the bridge pass here, too, where br_netfilter is on.
+    # After `source_set`, which says more of what is for the overlay's own port. Packets between two pods of
+    # the bridge pass here, too, where br_netfilter is on.
     which = f"meta nfproto ipv{network.version} iif {bridge} oif != {bridge}"
     return (
         f"add table {table}\n"
         f"add counter {table} {COUNTER}\n"
-        f"add chain {table} forward {{ type filter hook forward priority -10 ; policy accept ; }}\n"
+        f"add chain {table} forward {{ type filter hook forward priority -9 ; policy accept ; }}\n"
         f"flush chain {table} forward\n"
         f"add rule {table} forward {which} fib saddr . iif oif missing counter name {COUNTER} drop\n"
     )

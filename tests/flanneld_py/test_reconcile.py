@@ -29,6 +29,16 @@ LINKS: Final = KernelNotice(links=True)
 PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
 
 
+class Counted(NoHostRules):
+    """Rules that count how often they are looked at."""
+
+    synced = 0
+
+    def sync(self) -> int:
+        self.synced += 1
+        return 0
+
+
 class Looks:
     """A reconciler, with a stand-in for the kernel that finds what it is told to find, and counts."""
 
@@ -43,8 +53,9 @@ class Looks:
         file = SubnetFile(self.path, subnet("10.2.0.0/16"), ip_masq=False)
         file.write(subnet("10.2.35.0/24"), 1472)
         self.claim = Claim(held("10.2.35.0/24", "192.168.199.52"), 0.0)
+        self.rules = Counted()
         self.reconciler = Reconciler(
-            self.backend, NoHostRules(), file, self.time, self.status,
+            self.backend, self.rules, file, self.time, self.status,
             resync=5, underlay=underlay, wake=self._woken, keep=self._keep,
         )  # fmt: skip
         self.reconciler.begin()
@@ -101,6 +112,21 @@ def test_a_route_of_ours_that_is_taken_away_leads_to_a_look_at_the_entries_and_o
     world.reconciler.hear(KernelNotice(routes=(RouteNotice(PEERS, gone=True),)))
     world.tend(0.2)
     assert (world.looks, world.backend.repairs) == (1, 1)
+
+
+def test_when_the_way_to_our_own_subnet_comes_or_goes_the_rules_are_looked_at_at_once(world):
+    ours = Route(subnet("10.2.35.0/24").networks[0], 9)
+    world.reconciler.hear(KernelNotice(routes=(RouteNotice(PEERS),)))
+    world.tend(0.1)
+    assert world.rules.synced == 0
+    for gone in (False, True):
+        world.reconciler.hear(KernelNotice(routes=(RouteNotice(ours, gone=gone),)))
+        world.tend()
+    assert world.rules.synced == 2
+    world.tend(4.9)  # and after that as often as ever
+    assert world.rules.synced == 2
+    world.tend(5.2)
+    assert world.rules.synced == 3
 
 
 def test_a_device_that_was_put_right_may_have_lost_its_entries_so_these_are_looked_at(world):

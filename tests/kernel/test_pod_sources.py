@@ -60,7 +60,8 @@ def send(here: Node, there: Node, source: str) -> None:
 def test_a_container_sends_as_no_other_machines_pod_and_as_nobody_from_elsewhere(sandbox: Sandbox, way: str):
     kind, options = WAYS[way]
     configure(sandbox, kind)
-    here, there, third = nodes(sandbox, 3, *options)
+    # The bridge is noticed when it comes, not when all rules are looked at again.
+    here, there, third = nodes(sandbox, 3, *options, "-iptables-resync=3600")
     unfiltered(here.host, there.host)
     checked(here)
     there.inside.run("nft", COUNT)
