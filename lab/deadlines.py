@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lab.errors import Unfit
 
 __all__ = [
+    "ALL_KNOW",
     "ANOTHER_BUILD",
     "APT_LOCK",
     "BUNDLED",
@@ -29,6 +30,7 @@ __all__ = [
     "JOINED",
     "LOOK",
     "NAMES_OFFERED",
+    "NOTHING_CHANGES",
     "PACKET",
     "PODS_OFFERED",
     "POD_ANSWERS",
@@ -166,3 +168,9 @@ PODS_OFFERED = Deadline(0.3)
 
 WAY_STARTS = Deadline(30)
 """In a measurement, for each thing that has to be there before: a lease, a ping, a server that listens."""
+
+ALL_KNOW = Deadline(600)
+"""For hundreds of nodes on one machine to hear of all that has happened; 200 needed 84 to start."""
+
+NOTHING_CHANGES = Deadline(30)
+"""The same, while nothing changes on any of them: what is lacking then is not to be expected any more."""

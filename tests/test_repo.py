@@ -36,6 +36,7 @@ CORE = {
         "observe.model", "observe.parse", "observe.questions", "packet_filter", "page", "pods", "protocols",
         "queueing", "render", "report.documents", "report.model", "report.of_files", "report.of_lab",
         "report.page", "report.parts", "report.phases", "report.style", "report.summary", "report.verdict",
+        "scale.figures", "scale.plan", "scale.report",
         "soak.evidence", "soak.history",
         "soak.invariants", "soak.outcome", "soak.recipes", "soak.records", "soak.remains", "soak.schedule",
         "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec", "suggest",

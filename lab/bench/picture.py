@@ -28,11 +28,11 @@ HEIGHT = 0.38
 """Of one bar. Each way has two side by side, and ways are 1 apart."""
 
 
-def require_picture() -> None:
+def require_picture(verb: str = "lab bench") -> None:
     """Raise `Unfit` if matplotlib, which only the extra `bench` brings, is not installed."""
     if find_spec("matplotlib") is None:
         raise Unfit(
-            "lab bench draws its picture with matplotlib, which is not installed",
+            f"{verb} draws its picture with matplotlib, which is not installed",
             hint="pip install 'overlay-lab[bench]'; in a clone: make setup",
         )
 

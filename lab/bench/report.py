@@ -9,7 +9,7 @@ from lab.bench.ways import Settings, Way
 from lab.render import table
 from lab.render.documents import versioned
 
-__all__ = ["document", "text"]
+__all__ = ["camel", "document", "members", "short", "text"]
 
 
 def bases(results: Results, metric: Metric) -> Sequence[Way]:
@@ -103,7 +103,7 @@ def document(results: Results, settings: Settings) -> Mapping[str, object]:
     """The same as one JSON document, every single value included (docs/schemas/bench.json)."""
     return versioned(
         {
-            "machine": {_camel(name): value for name, value in results.machine.items()},
+            "machine": {camel(name): value for name, value in results.machine.items()},
             "rounds": settings.rounds,
             "seconds": settings.seconds,
             "offered": OFFERED,
@@ -125,7 +125,7 @@ def document(results: Results, settings: Settings) -> Mapping[str, object]:
                     "place": item.target.place.value,
                     "metric": item.target.metric.value,
                     "atLeast" if item.target.at_least else "atMost": item.target.limit,
-                    "seen": {**_members(item.seen), "count": item.seen.count},
+                    "seen": {**members(item.seen), "count": item.seen.count},
                     "met": item.met,
                 }
                 for item in judge(results)
@@ -152,31 +152,32 @@ def _figure(results: Results, metric: Metric, place: Place, way: Way) -> Mapping
         "unit": metric.unit,
         "place": place.value,
         "way": way.name,
-        **_members(spread(found.values())),
-        "values": {number + 1: _short(value) for number, value in found.items()},
+        **members(spread(found.values())),
+        "values": {number + 1: short(value) for number, value in found.items()},
         "ratios": {
-            base.name: _members(spread(ratios(results.samples, way.name, base.name, place, metric)))
+            base.name: members(spread(ratios(results.samples, way.name, base.name, place, metric)))
             for base in bases(results, metric)
         },
     }
 
 
-def _members(found: Spread | None) -> Mapping[str, object]:
+def members(found: Spread | None) -> Mapping[str, object]:
+    """A spread in a document."""
     if found is None:
         return {}
     return {
-        "median": _short(found.median),
-        "least": _short(found.low),
-        "greatest": _short(found.high),
+        "median": short(found.median),
+        "least": short(found.low),
+        "greatest": short(found.high),
     }
 
 
-def _camel(words: str) -> str:
+def camel(words: str) -> str:
     """`congestion control` as a key."""
     first, *others = words.split()
     return first + "".join(word.capitalize() for word in others)
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Six digits: no measurement here has more."""
     return float(f"{value:.6g}")

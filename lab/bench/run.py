@@ -106,12 +106,9 @@ def _start_etcd(box: Box) -> None:
 
 def _machine(box: Box, settings: Settings, load: str) -> Mapping[str, str]:
     """The machine that the figures were measured on."""
-    cpus = box.must("cat", "/proc/cpuinfo").splitlines()
-    models = [line.partition(":")[2].strip() for line in cpus if line.startswith("model name")]
     congestion = settings.congestion or box.must("cat", "/proc/sys/net/ipv4/tcp_congestion_control").strip()
     return {
-        "kernel": box.must("uname", "-sr").strip(),
-        "processors": f"{box.must('nproc').strip()} x {models[0] if models else 'unknown'}",
+        **box.machine(),
         "congestion control": congestion,
         "iperf3": box.must("iperf3", "--version").split()[1],
         "load before": load,

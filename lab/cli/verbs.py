@@ -71,6 +71,10 @@ VERBS: Mapping[str, Verb] = {
     "restart": Verb(
         "restarts", "Restart machines, and wait until their services and pods run and every check holds."
     ),
+    "scale": Verb(
+        "scale",
+        "Measure how clusters of so many nodes start, and what they take when something happens to them.",
+    ),
     "schema": Verb("lab_files", "Print the JSON schema of lab files, for editors and other programs."),
     "serve": Verb("serve", "Show a lab in a browser, live: links, leases, faults, traces, logs."),
     "shell": Verb("nodes", "Open a shell on a machine."),

@@ -156,6 +156,15 @@ class Box:
         text = self.ask(read=path)["text"]
         return None if text is None else str(text)
 
+    def machine(self) -> Mapping[str, str]:
+        """The machine that it is on, for whoever measures: kernel and processors."""
+        cpus = self.must("cat", "/proc/cpuinfo").splitlines()
+        models = [line.partition(":")[2].strip() for line in cpus if line.startswith("model name")]
+        return {
+            "kernel": self.must("uname", "-sr").strip(),
+            "processors": f"{self.must('nproc').strip()} x {models[0] if models else 'unknown'}",
+        }
+
     def end(self) -> None:
         """End the conversation, and with it the agent."""
         self._talk.end(SANDBOX_COMMAND.seconds)

@@ -10,7 +10,7 @@ from lab.checks.table import table as table_of_checks
 from lab.doctor.table import table as table_of_diagnoses
 from lab.faults.table import table as table_of_faults
 from lab.spec.document import json_schema
-from tests.docs import benchmarks, decisions, lab_files, trace_score
+from tests.docs import benchmarks, decisions, lab_files, scale, trace_score
 
 __all__ = ["LAB_FILE_SCHEMA", "PAGES", "TABLES", "schema_text", "written"]
 
@@ -23,6 +23,9 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "flags": table_of_flags,
     "machine": benchmarks.machine,
     "overlays": benchmarks.overlays,
+    "scale-curve": scale.curve,
+    "scale-machine": scale.machine,
+    "scale-targets": scale.targets,
     "targets": benchmarks.targets,
     "trace-score": trace_score.table,
 }

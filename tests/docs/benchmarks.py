@@ -1,41 +1,23 @@
 """The tables of docs/benchmarks.md, made from what `lab bench` wrote into docs/bench/."""
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
+
+from tests.docs.measured import read, short, table, words
 
 __all__ = ["machine", "overlays", "targets"]
-
-FOLDER: Final = Path(__file__).parent.parent.parent / "docs" / "bench"
-
-
-def _read(name: str) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads((FOLDER / name).read_text())
-    return content
-
-
-def _words(key: str) -> str:
-    """`congestionControl` for a person."""
-    return re.sub("[A-Z]", lambda letter: f" {letter[0].lower()}", key)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def machine() -> str:
     """What `lab bench` ran on, and how."""
-    run = _read("bench.json")
-    facts = [[_words(key), str(value)] for key, value in run["machine"].items()]
-    return _table(["", ""], [*facts, ["rounds", f"{run['rounds']} of {run['seconds']} s each"]])
+    run = read("bench/bench.json")
+    facts = [[words(key), str(value)] for key, value in run["machine"].items()]
+    return table(["", ""], [*facts, ["rounds", f"{run['rounds']} of {run['seconds']} s each"]])
 
 
 def overlays() -> str:
     """A row for each way, a column for each figure: medians."""
-    run = _read("bench.json")
+    run = read("bench/bench.json")
     places = [("host to host", "hosts"), ("container to container", "containers")]
     metrics = ["TCP, 1 stream", "64-byte UDP received", "1200-byte UDP received", "round trip, median"]
     found = {(item["way"], item["place"], item["metric"]): item for item in run["figures"]}
@@ -50,12 +32,12 @@ def overlays() -> str:
         for way in run["ways"]
         if way["absent"] is None
     ]
-    return _table(["way", *(title for _, _, title in columns)], rows)
+    return table(["way", *(title for _, _, title in columns)], rows)
 
 
 def targets() -> str:
     """What the udp backend is to reach, and what was seen."""
-    run = _read("bench.json")
+    run = read("bench/bench.json")
     titles = {way["name"]: way["title"] for way in run["ways"]}
     rows = []
     for item in run["targets"]:
@@ -71,15 +53,8 @@ def targets() -> str:
                 "met" if item["met"] else "**missed**",
             ]
         )
-    return _table(["way", "figure", "in terms of", "median (range)", "target", ""], rows)
+    return table(["way", "figure", "in terms of", "median (range)", "target", ""], rows)
 
 
 def _median(item: Mapping[str, Any] | None) -> str:
-    return "-" if item is None else _short(item["median"])
-
-
-def _short(value: float) -> str:
-    """Three digits, and thousands with commas."""
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return "-" if item is None else short(item["median"])

@@ -28,6 +28,7 @@ from lab.render import documents
 from lab.render.doctor import document as doctor_document
 from lab.render.soak import document as soak_document
 from lab.render.trace import document as trace_document
+from lab.scale import document as scale_document
 from lab.soak.evidence import Evidence
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Round
@@ -40,6 +41,7 @@ from tests.lab.bundles import bundled_lab, evidence
 from tests.lab.doctor_cases import case
 from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observation, pod, seen_of, silent
 from tests.lab.pretended import PretendedEngine, pretended_world
+from tests.lab.scale_results import scale_results
 from tests.lab.served import REQUESTS, SERVED
 from tests.lab.test_trace import nothing_after
 from tests.schemas import SCHEMAS, problems
@@ -61,6 +63,7 @@ VERBS = {
     "doctor": {"doctor"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
+    "scale": {"scale"},
     "soak": {"soak"},
     "validate": {"validated"},
     "pod create": {"created"},
@@ -202,6 +205,7 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
         lambda: bundle_of(evidence(bundled_lab(), findings=None, machines=())).document,
     ),
     "bench": ("bench", lambda: bench_document(RESULTS, Settings(rounds=2))),
+    "scale": ("scale", lambda: scale_document(scale_results())),
 }
 
 
@@ -249,6 +253,7 @@ def test_a_verb_prints_its_document_and_nothing_else(
     assert problems(name, json.loads(capsys.readouterr().out)) == []
 
 
-def test_the_measurement_that_the_documentation_shows_follows_the_schema() -> None:
-    read = json.loads((ROOT / "docs" / "bench" / "bench.json").read_text(encoding="utf-8"))
-    assert problems("bench", read) == []
+@pytest.mark.parametrize("name", ["bench", "scale"])
+def test_the_measurement_that_the_documentation_shows_follows_the_schema(name: str) -> None:
+    read = json.loads((ROOT / "docs" / name / f"{name}.json").read_text(encoding="utf-8"))
+    assert problems(name, read) == []

@@ -1,0 +1,219 @@
+"""A cluster of many nodes in one container: making it, and what is done to it."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab import wait
+from lab.deadlines import ALL_KNOW, NOTHING_CHANGES, SANDBOX_COMMAND, UNIT_STARTS
+from lab.errors import LabError
+from lab.images.build_context import PYTHON
+from lab.sandbox import Box
+from lab.scale.figures import Usage
+from lab.scale.inside import LOOK
+from lab.scale.plan import (
+    ETCD_READY,
+    OVERLAY,
+    PREFIX,
+    Member,
+    Node,
+    Program,
+    config,
+    lease_of_a_stranger,
+    make_switch,
+    members,
+)
+
+__all__ = ["Cluster", "Unsettled"]
+
+NAMED = 5
+"""Nodes that an error names."""
+
+LINES = 3
+"""Of a log that an error shows."""
+
+TAIL = 600
+"""Characters of a program's output that an error shows."""
+
+ASKED_OF_ONE = 0.05
+"""Seconds for a look at one node, at least; on top of `SANDBOX_COMMAND` for all of them."""
+
+
+class Unsettled(LabError):
+    """Nodes do not know what they should; the message says which, and what they lack."""
+
+
+class Cluster:
+    """etcd's members and the nodes; `running` are those whose daemons run, in the order of their start."""
+
+    def __init__(self, box: Box, program: Program, backend: str, count: int) -> None:
+        self._box = box
+        self._program = program
+        self._backend = backend
+        self._members = members(count)
+        self._etcd: dict[Member, tuple[int, str]] = {}
+        self._starts = 0
+        self._strangers: list[str] = []
+        self.running: dict[Node, tuple[int, str]] = {}
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """By which `usage` names etcd's members."""
+        return [each.name for each in self._members]
+
+    # Making it
+
+    def begin(self, nodes: Sequence[Node]) -> None:
+        """Make the switch, etcd with the network's configuration, and machines without daemons."""
+        box = self._box
+        box.script(make_switch(self._members))
+        for member in self._members:
+            self._etcd[member] = box.spawn(*member.argv(self._members))
+        self._await_etcd()
+        box.must(
+            "etcdctl", f"--endpoints={self._members[0].client_url}",
+            "put", f"{PREFIX}/config", config(self._backend),
+        )  # fmt: skip
+        plugged = "\n".join(command for node in nodes for command in node.plug())
+        done = box.run("ip", "-batch", "-", given=plugged, timeout=self._patience(len(nodes)))
+        if done.exit != 0:
+            raise LabError(f"making {len(nodes)} network namespaces: {done.said.strip()[-TAIL:]}")
+        for node in nodes:
+            done = box.run("sh", "-e", netns=node.name, given=node.set_up(self._members))
+            if done.exit != 0:
+                raise LabError(f"setting up node {node.name}: {done.said.strip()[-TAIL:]}")
+        if self._program.forks:
+            if self._backend == "udp":
+                box.load("elftools.elf", f"/usr/local/lib/python{PYTHON}/dist-packages")  # of its fast path
+            box.load("flanneld_py", "/usr/lib/flanneld")
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Start their daemons."""
+        for node in nodes:
+            argv = node.argv(self._program, self._backend, self._members)
+            self.running[node] = (
+                self._box.fork(*argv, netns=node.name) if self._program.forks else self._box.spawn(*argv)
+            )
+
+    def _await_etcd(self) -> None:
+        self._starts += 1
+        for member, (_, log) in self._etcd.items():
+            said = self._box.says(log, ETCD_READY, self._starts, UNIT_STARTS.seconds)
+            if said is not None:
+                raise wait.TimedOut(
+                    f"waited {UNIT_STARTS.seconds:.0f} s for etcd's member {member.name}; last seen: "
+                    + said[-TAIL:]
+                )
+
+    # Looking at it
+
+    def settled(self, what: str) -> Mapping[str, float]:
+        """Wait until all know all, and no others: `at`, and when the first daemon `began`.
+
+        Raises `Unsettled`, and `LabError` where a daemon has ended by itself.
+        """
+        began = time.monotonic()
+        answer = self._look(
+            "await",
+            timeout=ALL_KNOW.seconds,
+            still=NOTHING_CHANGES.seconds,
+            more=self._strangers,
+            longest=ALL_KNOW.seconds,
+        )
+        seconds = time.monotonic() - began
+        logs = {node.name: log for node, (_, log) in self.running.items()}
+        if ended := answer.get("ended"):
+            name = next(iter(ended))
+            raise LabError(
+                f"{what}: the daemons of {_some(list(ended))} have ended; the last words of {name}'s: "
+                + _tail(self._box.read(logs[name]))
+            )
+        if lacking := answer.get("lacking"):
+            name = next(iter(lacking))
+            listed = _some([f"{name} ({text})" for name, text in lacking.items()])
+            raise Unsettled(
+                f"{what}: after {seconds:.0f} s {len(lacking)} of {len(self.running)} nodes lack something: "
+                f"{listed}; the last words of {name}'s daemon: {_tail(self._box.read(logs[name]))}",
+                hint="On a busy machine LAB_PATIENCE=3 lets everything take three times as long.",
+            )
+        return {key: float(value) for key, value in answer.items()}
+
+    def usage(self) -> tuple[Mapping[str, Usage], int]:
+        """What every process takes, by its node's or member's name.
+
+        And how many entries the kernel's table of neighbours has had no room for since the machine's start.
+        """
+        etcd = [{"pid": self._etcd[member][0], "metrics": [member.address, 2379]} for member in self._members]
+        answer = self._look("usage", etcd=etcd)
+        names = [*(node.name for node in self.running), *self.member_names]
+        found = [Usage(**item) for item in (*answer["nodes"], *answer["etcd"])]
+        return dict(zip(names, found, strict=True)), int(answer["neighbours"]["refused"])
+
+    def _look(self, what: str, *, longest: float = 0.0, **more: Any) -> Any:
+        """Have the program in the container do one thing. `longest`: seconds that it may wait."""
+        request = {
+            "do": what,
+            "nodes": [
+                {"name": node.name, "pid": pid, "file": node.subnet_file}
+                for node, (pid, _) in self.running.items()
+            ],
+            "backend": self._backend,
+            **more,
+        }
+        return self._ask(request, longest)
+
+    def _ask(self, request: Mapping[str, Any], longest: float = 0.0) -> Any:
+        timeout = longest + self._patience(len(self.running))
+        done = self._box.run("python3", "-I", LOOK, given=json.dumps(request), timeout=timeout)
+        if done.exit != 0:
+            raise LabError(f"looking at {len(self.running)} nodes: {done.said.strip()[-TAIL:]}")
+        return json.loads(done.out)
+
+    @staticmethod
+    def _patience(nodes: int) -> float:
+        """Seconds for something that has to be done for each of so many nodes."""
+        return SANDBOX_COMMAND.seconds * (1 + nodes * ASKED_OF_ONE)
+
+    # What is done to it
+
+    def kill(self, nodes: Sequence[Node]) -> None:
+        """Kill their daemons, all at once. Their leases stay."""
+        self._box.clear([self.running.pop(node)[0] for node in nodes])
+
+    def expire(self, nodes: Sequence[Node]) -> float:
+        """End the leases of nodes whose daemons were killed; when, in seconds of the container's clock."""
+        files = [{"name": node.name, "pid": 0, "file": node.subnet_file} for node in nodes]
+        return float(self._ask({"do": "expire", "nodes": files, **self._store()})["at"])
+
+    def announce(self) -> float:
+        """Write the lease of a machine that does not exist into etcd; when."""
+        lease = lease_of_a_stranger(self._backend)
+        answer = self._ask(
+            {"do": "announce", "nodes": [], "lease": lease, "network": str(OVERLAY), **self._store()}
+        )
+        self._strangers.append(str(answer["subnet"]))
+        return float(answer["at"])
+
+    def restart_etcd(self) -> None:
+        """Kill all its members and start them again at once; wait until they serve."""
+        for member, (pid, log) in self._etcd.items():
+            new, _ = self._box.replace(pid, log, *member.argv(self._members))
+            self._etcd[member] = (new, log)
+        self._await_etcd()
+
+    def _store(self) -> Mapping[str, Any]:
+        return {"etcd": [self._members[0].address, 2379], "prefix": PREFIX}
+
+    def now(self) -> float:
+        """Seconds of the container's clock."""
+        return float(self._ask({"do": "clock", "nodes": []})["at"])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _tail(log: str) -> str:
+    return " | ".join(log.strip().splitlines()[-LINES:]) or "nothing"

@@ -1,0 +1,239 @@
+"""What a run with so many nodes is made of: machines, addresses, command lines. Pure.
+
+container:  etcd's members 198.18.0.1, 198.18.0.2, ... --- br0 ---+--- eth0 of node n1, 198.18.1.2
+                                                                  +--- eth0 of node n2, 198.18.1.3
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+__all__ = [
+    "DAEMON",
+    "ETCD_READY",
+    "KINDS",
+    "MEMBERS",
+    "MOST",
+    "OVERLAY",
+    "PREFIX",
+    "Member",
+    "Node",
+    "Program",
+    "Settings",
+    "config",
+    "lease_of_a_stranger",
+    "make_switch",
+    "members",
+    "nodes",
+    "rate",
+]
+
+KINDS: Sequence[str] = ("vxlan", "host-gw", "udp")
+"""The backends that can be measured, by flannel's names."""
+
+MEMBERS: Sequence[int] = (1, 3, 5)
+"""How many members etcd can have: of an even number no more can fail than of one less."""
+
+MOST = 1000
+"""Nodes at most. A bridge of the kernel has 1,024 ports (BR_PORT_BITS of br_private.h)."""
+
+DAEMON = "/usr/bin/flanneld"
+"""Where the node image has ours."""
+
+PREFIX = "/coreos.com/network"
+
+UNDERLAY = IPv4Network("198.18.0.0/16")  # from RFC 2544's block for benchmarks
+OVERLAY = IPv4Network("10.32.0.0/12")
+SUBNET_LENGTH = 24  # of OVERLAY, that is 4,096 subnets
+IN_A_BLOCK = 250
+"""Nodes with the same third octet."""
+
+ETCD_READY = "ready to serve client requests"
+MONITOR_PORT = 9000
+SWITCH_MAC = "02:00:c6:12:00:00"
+
+RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def rate(text: str) -> float:
+    """Happenings a second, of 1/s, 0.5/s or 30/m. Raises `ValueError`."""
+    found = RATE.fullmatch(text)
+    if found is None or float(found[1]) == 0:
+        raise ValueError(f"expected a rate such as 1/s or 30/m; got {text!r}")
+    return float(found[1]) / SECONDS[found[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured."""
+
+    numbers: tuple[int, ...]
+    """Of nodes: a cluster of its own for each."""
+    backend: str = "vxlan"
+    members: int = 1
+    """Of etcd."""
+    churn: float = 0.0
+    """Nodes a second that are replaced by new ones; 0 for none."""
+    lasting: float = 30.0
+    """Seconds of churn."""
+    idle: float = 10.0
+    """Seconds in which nothing happens, for the processor time of a node that has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The flanneld that nodes run."""
+
+    path: str = DAEMON
+    """In the container."""
+    title: str = "flanneld_py"
+    forks: bool = True
+    """Whether it is a fork of a process that has imported it; a genuine one is a program that is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of etcd, on an address of the switch's."""
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        """By which the others know it."""
+        return f"m{self.number}"
+
+    @property
+    def address(self) -> str:
+        """In the underlay."""
+        return str(UNDERLAY[self.number])
+
+    @property
+    def client_url(self) -> str:
+        """Where nodes find it."""
+        return f"http://{self.address}:2379"
+
+    @property
+    def peer_url(self) -> str:
+        """Where the other members do."""
+        return f"http://{self.address}:2380"
+
+    def argv(self, together: "Sequence[Member]") -> tuple[str, ...]:
+        """Its command line as one of these. Its data are in memory: no disk is waited for."""
+        return (
+            "etcd", f"--name={self.name}", f"--data-dir=/run/etcd/{self.name}",
+            f"--listen-client-urls={self.client_url}", f"--advertise-client-urls={self.client_url}",
+            f"--listen-peer-urls={self.peer_url}", f"--initial-advertise-peer-urls={self.peer_url}",
+            f"--initial-cluster={','.join(f'{each.name}={each.peer_url}' for each in together)}",
+        )  # fmt: skip
+
+
+def members(count: int) -> tuple[Member, ...]:
+    """So many."""
+    return tuple(Member(number) for number in range(1, count + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine: a network namespace with eth0 on the bridge."""
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Its namespace."""
+        return f"n{self.number}"
+
+    @property
+    def address(self) -> str:
+        """In the underlay."""
+        block, place = divmod(self.number - 1, IN_A_BLOCK)
+        return str(UNDERLAY[(block + 1) * 256 + place + 2])
+
+    @property
+    def mac(self) -> str:
+        """Of eth0, known beforehand: see `neighbours`."""
+        return "02:00:" + ":".join(f"{octet:02x}" for octet in IPv4Address(self.address).packed)
+
+    @property
+    def subnet_file(self) -> str:
+        """Where its daemon writes the lease."""
+        return f"/run/scale/{self.name}/subnet.env"
+
+    def plug(self) -> tuple[str, ...]:
+        """Commands of ip(8), in the container's own namespace, that make it and plug it in."""
+        port = f"{self.name}-port"
+        return (
+            f"netns add {self.name}",
+            f"link add name {port} type veth peer name eth0 address {self.mac} netns {self.name}",
+            f"link set {port} master br0 up",
+            f"neighbour add {self.address} lladdr {self.mac} dev br0 nud permanent",
+        )
+
+    def set_up(self, etcd: Sequence[Member]) -> str:
+        """A shell script to be run in its namespace.
+
+        All namespaces of a kernel share one table of neighbours, which takes 1,024 that were found by ARP
+        (gc_thresh3, arp(7)) and any number of permanent ones. What is to be measured is the daemons, so
+        nobody here has to find anybody.
+        """
+        commands = [
+            "link set lo up",
+            "link set eth0 up",
+            f"address add {self.address}/{UNDERLAY.prefixlen} dev eth0",
+            *(f"neighbour add {each.address} lladdr {SWITCH_MAC} dev eth0 nud permanent" for each in etcd),
+        ]
+        lines = "\n".join(commands)
+        return (
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 "
+            f"net.ipv4.ip_forward=1\nip -batch - <<.\n{lines}\n.\n"
+        )
+
+    def argv(self, program: Program, backend: str, etcd: Sequence[Member]) -> tuple[str, ...]:
+        """The command line of its daemon. Of several members each node begins with another one."""
+        turn = self.number % len(etcd)
+        urls = ",".join(each.client_url for each in (*etcd[turn:], *etcd[:turn]))
+        options = (
+            f"-etcd-endpoints={urls}", f"-etcd-prefix={PREFIX}", "-iface=eth0",
+            f"-subnet-file={self.subnet_file}",
+        )  # fmt: skip
+        # udp's peers are in no table of the kernel's that every way of it has: the daemon itself is asked.
+        asked = ("-healthz-ip=127.0.0.1", f"-healthz-port={MONITOR_PORT}") if backend == "udp" else ()
+        before = () if program.forks else ("ip", "netns", "exec", self.name)
+        return (*before, program.path, *options, *asked)
+
+
+def nodes(count: int) -> tuple[Node, ...]:
+    """So many."""
+    return tuple(Node(number) for number in range(1, count + 1))
+
+
+def make_switch(etcd: Sequence[Member]) -> str:
+    """A shell script for the container's own namespace: the bridge that everything is plugged into."""
+    addresses = "\n".join(f"ip address add {each.address}/{UNDERLAY.prefixlen} dev br0" for each in etcd)
+    # br_netfilter, where the kernel has it, would pass frames through our packet filter.
+    return f"""
+        ! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0
+        sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+        ip link add br0 address {SWITCH_MAC} type bridge
+        {addresses}
+        ip link set lo up
+        ip link set br0 up
+    """
+
+
+def config(backend: str) -> str:
+    """The network's configuration, as etcd has it."""
+    return json.dumps({"Network": str(OVERLAY), "SubnetLen": SUBNET_LENGTH, "Backend": {"Type": backend}})
+
+
+def lease_of_a_stranger(backend: str) -> str:
+    """The lease of a machine that does not exist, as flannel would write it."""
+    lease: dict[str, object] = {"PublicIP": str(UNDERLAY[-2]), "PublicIPv6": None}
+    if backend != "udp":
+        lease["BackendType"] = backend
+    if backend == "vxlan":
+        lease["BackendData"] = {"VNI": 1, "VtepMAC": "02:00:c6:12:ff:fe"}
+    return json.dumps(lease)

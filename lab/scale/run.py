@@ -1,0 +1,183 @@
+"""A run from beginning to end."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lab import images, wait
+from lab.engine import Engine, FileContent
+from lab.errors import Unfit
+from lab.events import Reporter
+from lab.flannel import etcd_api_of, parse_version
+from lab.sandbox import Box, open_box
+from lab.scale.cluster import Cluster, Unsettled
+from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
+from lab.scale.inside import programs
+from lab.scale.plan import Node, Program, Settings, nodes
+from lab.spec import program_bytes
+from lab.spec.program import read_program
+
+__all__ = ["run"]
+
+GIVEN = "/usr/local/lib/lab-scale/flanneld"
+"""Where a flanneld that was named is in the container."""
+
+DYING = 10
+"""One of so many nodes dies, those that were started first."""
+
+
+def run(
+    engine: Engine,
+    settings: Settings,
+    binary: Path | None,
+    progress: Reporter,
+    found: Callable[[Results], None] = lambda _: None,
+) -> Results:
+    """Measure a cluster of each number of nodes, in a container of its own.
+
+    `found` is told of all that is known whenever one has been measured. Raises `LabError`. However it ends,
+    everything that it made is removed.
+    """
+    files = dict(programs())
+    if binary is not None:
+        files[GIVEN] = FileContent(_read(binary, engine.arch), 0o755)
+    image = images.ensure(engine, progress).node
+    program, machine, measured = Program(), dict[str, str](), list[Measured]()
+    results = Results(settings, program, ())
+    for number in settings.numbers:
+        with progress.step(f"{number} nodes") as inner, open_box(engine, image, "scale", files) as box:
+            if not machine:
+                machine |= _machine(box)
+                program = Program() if binary is None else _given(box)
+            measured.append(_Run(box, settings, program, number, inner).measured())
+        results = Results(settings, program, tuple(measured), machine)
+        found(results)
+    return results
+
+
+def _read(path: Path, arch: str) -> bytes:
+    try:
+        return program_bytes(read_program(path.expanduser()), arch)
+    except ValueError as error:
+        raise Unfit(f"--binary: {error}") from error
+
+
+def _given(box: Box) -> Program:
+    said = box.run(GIVEN, "-version").said.strip().splitlines()
+    version = parse_version(said[-1]) if said else None
+    if version is None:
+        raise Unfit("--binary: it prints no version for -version, so it is not a flanneld")
+    if etcd_api_of(version) != "v3":
+        raise Unfit(f"--binary: flannel {said[-1]} keeps leases in etcd's v2 store; 0.18 and later use v3")
+    return Program(GIVEN, f"flannel {said[-1].removeprefix('v')}", forks=False)
+
+
+def _machine(box: Box) -> Mapping[str, str]:
+    """The machine that the figures were measured on."""
+    return {
+        **box.machine(),
+        "etcd": box.must("etcd", "--version").splitlines()[0].rpartition(" ")[2],
+        "load before": box.read("/proc/loadavg").split()[0],
+    }
+
+
+class _Run:
+    """One cluster's life."""
+
+    def __init__(
+        self, box: Box, settings: Settings, program: Program, number: int, progress: Reporter
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._number = number
+        self._cluster = Cluster(box, program, settings.backend, settings.members)
+        self._before: Mapping[str, Usage] = {}
+        self._refused = 0
+
+    def measured(self) -> Measured:
+        """All of it, as far as the nodes come to know what they should."""
+        *first, last = nodes(self._number + 1)
+        with self._progress.step("make the machines and etcd"):
+            self._cluster.begin([*first, last])
+        self._before, refused = self._cluster.usage()
+        phases: list[Phase] = []
+        usage: Mapping[str, Usage] = {}
+        failure = ""
+        try:
+            phases.append(self._start(first))
+            usage = self._before
+            phases.extend(self._others(last))
+        except Unsettled as error:
+            failure = error.message
+            self._progress.note(f"failed: {failure}")
+            usage = usage or self._cluster.usage()[0]
+        etcd = self._cluster.member_names
+        return Measured(
+            self._number,
+            tuple(phases),
+            usage=tuple(item for name, item in usage.items() if name not in etcd),
+            etcd=tuple(usage[name] for name in etcd),
+            failure=failure,
+            refused=self._refused - refused,
+        )
+
+    def _start(self, first: Sequence[Node]) -> Phase:
+        with self._progress.step(Moment.START.value):
+            self._cluster.start(first)
+            seen = self._cluster.settled(Moment.START.value)
+        return self._phase(Moment.START, seen["at"] - seen["began"])
+
+    def _others(self, last: Node) -> Iterator[Phase]:
+        """What comes after the start, one thing after the other."""
+        cluster = self._cluster
+        if self._settings.idle:
+            with self._progress.step(f"{Moment.IDLE.value} for {self._settings.idle:g} s"):
+                wait.passing(self._settings.idle)
+            yield self._phase(Moment.IDLE, self._settings.idle)
+        with self._progress.step(Moment.JOIN.value):
+            began = cluster.now()
+            cluster.start([last])
+            seen = cluster.settled(Moment.JOIN.value)
+        yield self._phase(Moment.JOIN, seen["at"] - began)
+        with self._progress.step(Moment.RESTART.value):
+            began = cluster.now()
+            cluster.restart_etcd()
+            serves = cluster.announce()
+            seen = cluster.settled(Moment.RESTART.value)
+        parts = {"seconds until etcd served": serves - began}
+        yield self._phase(Moment.RESTART, seen["at"] - began, parts)
+        dying = list(cluster.running)[: max(1, self._number // DYING)]
+        with self._progress.step(Moment.DEATH.value):
+            cluster.kill(dying)
+            began = cluster.expire(dying)
+            seen = cluster.settled(Moment.DEATH.value)
+        yield self._phase(Moment.DEATH, seen["at"] - began, {"nodes that died": len(dying)})
+        if self._settings.churn:
+            yield self._churn()
+
+    def _churn(self) -> Phase:
+        """One node after another dies, its lease ends, and it starts anew, with another subnet."""
+        settings, cluster = self._settings, self._cluster
+        count = max(1, round(settings.churn * settings.lasting))
+        with self._progress.step(f"{Moment.CHURN.value}: {count} nodes, {settings.churn:g} a second"):
+            began = time.monotonic()
+            for number in range(count):
+                node = next(iter(cluster.running))  # the one that has run for the longest time
+                cluster.kill([node])
+                cluster.expire([node])
+                cluster.start([node])
+                wait.passing(max(0.0, began + (number + 1) / settings.churn - time.monotonic()))
+            lasted, ended = time.monotonic() - began, cluster.now()
+            seen = cluster.settled(Moment.CHURN.value)
+        parts = {"nodes replaced": count, "seconds of churn": lasted}
+        return self._phase(Moment.CHURN, max(0.0, seen["at"] - ended), parts)
+
+    def _phase(self, moment: Moment, seconds: float, parts: Mapping[str, float] | None = None) -> Phase:
+        before = self._before
+        self._before, self._refused = self._cluster.usage()
+        done = phase(moment, seconds, before, self._before, etcd=self._cluster.member_names, parts=parts)
+        self._progress.note(
+            f"{moment.value}: {seconds:.2f} s, {done.cpu:.3f} s of processor time a node, "
+            f"{done.etcd_cpu:.2f} s etcd"
+        )
+        return done

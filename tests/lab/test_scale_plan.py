@@ -1,0 +1,119 @@
+import json
+import re
+import shlex
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from lab.scale.plan import (
+    KINDS,
+    MOST,
+    OVERLAY,
+    Program,
+    config,
+    lease_of_a_stranger,
+    make_switch,
+    members,
+    nodes,
+    rate,
+)
+
+GENUINE = Program("/opt/flanneld", "flannel 0.20.2", forks=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"), [("1/s", 1.0), ("0.5/s", 0.5), ("30/m", 0.5), ("36/h", 0.01)]
+)
+def test_a_rate_is_happenings_in_a_unit_of_time(text, per_second):
+    assert rate(text) == pytest.approx(per_second)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/s", "-1/s", "1/d", "1 / s", "x/s"])
+def test_what_is_no_rate_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match="1/s or 30/m"):
+        rate(text)
+
+
+def test_no_two_machines_share_an_address_a_mac_or_a_name():
+    those, etcd = nodes(MOST + 1), members(5)
+    addresses = [each.address for each in those] + [each.address for each in etcd]
+    assert len(set(addresses)) == len(addresses)
+    assert len({each.mac for each in those}) == len({each.name for each in those}) == len(those)
+    network = ip_network("198.18.0.0/16")
+    assert all(ip_address(each) in network for each in addresses)
+    assert not {str(network[0]), str(network[-1]), str(network[-2])} & set(addresses)
+    assert json.loads(lease_of_a_stranger("vxlan"))["PublicIP"] not in addresses
+
+
+def test_names_of_network_devices_are_short_enough():
+    # IFNAMSIZ of linux/if.h: 16 bytes with the zero at the end.
+    (port,) = re.findall(r"link set (\S+) master", "\n".join(nodes(MOST + 1)[-1].plug()))
+    assert len(port) < 16
+
+
+def test_as_many_nodes_as_there_can_be_have_room_for_their_subnets():
+    read = json.loads(config("vxlan"))
+    assert read["Backend"] == {"Type": "vxlan"}
+    assert ip_network(read["Network"]) == OVERLAY
+    assert 2 ** (read["SubnetLen"] - OVERLAY.prefixlen) > 2 * MOST
+
+
+def test_nobody_has_to_find_anybody_by_arp():
+    (node,) = nodes(1)
+    etcd = members(3)
+    (mac,) = re.findall(r"link add br0 address (\S+) ", make_switch(etcd))
+    for member in etcd:
+        assert f"neighbour add {member.address} lladdr {mac} dev eth0 nud permanent" in node.set_up(etcd)
+    assert f"neighbour add {node.address} lladdr {node.mac} dev br0 nud permanent" in node.plug()
+
+
+def test_nodes_begin_with_different_members_of_etcd_and_know_all_of_them():
+    etcd = members(3)
+    asked = []
+    for node in nodes(6):
+        (option,) = [word for word in node.argv(Program(), "vxlan", etcd) if "-etcd-endpoints=" in word]
+        asked.append(option.partition("=")[2].split(","))
+    assert all(sorted(urls) == sorted(each.client_url for each in etcd) for urls in asked)
+    firsts = [urls[0] for urls in asked]
+    assert {url: firsts.count(url) for url in firsts} == {each.client_url: 2 for each in etcd}
+
+
+def test_every_member_of_etcd_is_told_of_all_of_them():
+    etcd = members(3)
+    for member in etcd:
+        words = member.argv(etcd)
+        (cluster,) = [word for word in words if word.startswith("--initial-cluster=")]
+        assert cluster == (
+            "--initial-cluster=m1=http://198.18.0.1:2380,m2=http://198.18.0.2:2380,m3=http://198.18.0.3:2380"
+        )
+        assert f"--listen-client-urls={member.client_url}" in words
+
+
+def test_a_genuine_flanneld_is_started_in_its_namespace_with_flags_that_it_has():
+    (node,) = nodes(1)
+    assert node.argv(GENUINE, "vxlan", members(1)) == (
+        "ip", "netns", "exec", "n1", "/opt/flanneld", "-etcd-endpoints=http://198.18.0.1:2379",
+        "-etcd-prefix=/coreos.com/network", "-iface=eth0", "-subnet-file=/run/scale/n1/subnet.env",
+    )  # fmt: skip
+
+
+def test_a_daemon_is_asked_for_its_peers_where_the_kernel_cannot_be():
+    (node,) = nodes(1)
+    asked = {
+        kind: any("healthz" in word for word in node.argv(Program(), kind, members(1))) for kind in KINDS
+    }
+    assert asked == {"vxlan": False, "host-gw": False, "udp": True}
+
+
+def test_scripts_are_whole_commands():
+    (node,) = nodes(1)
+    for script in (make_switch(members(5)), node.set_up(members(5)), *node.plug()):
+        for line in script.splitlines():
+            shlex.split(line)  # raises where a quotation does not end
+
+
+def test_the_lease_of_a_machine_that_does_not_exist_is_as_flannel_writes_it():
+    assert json.loads(lease_of_a_stranger("udp")) == {"PublicIP": "198.18.255.254", "PublicIPv6": None}
+    assert json.loads(lease_of_a_stranger("host-gw"))["BackendType"] == "host-gw"
+    vxlan = json.loads(lease_of_a_stranger("vxlan"))
+    assert vxlan["BackendData"] == {"VNI": 1, "VtepMAC": "02:00:c6:12:ff:fe"}

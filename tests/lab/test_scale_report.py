@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from lab.cli.common import as_text
+from lab.scale import Settings, document, draw, text
+from lab.scale.figures import Measured, Moment, judge, phase
+from tests.lab.scale_results import measured, scale_results, usage
+from tests.schemas import problems
+
+
+def test_a_phase_has_what_was_taken_meanwhile_a_node_and_by_all_of_etcd():
+    before = {"n1": usage(cpu=1.0), "n2": usage(cpu=2.0), "m1": usage(cpu=5.0, sent=100, requests=10)}
+    after = {"n1": usage(cpu=1.25), "n2": usage(cpu=2.75), "m1": usage(cpu=6.0, sent=400, requests=14)}
+    found = phase(Moment.IDLE, 10.0, before, after, etcd=["m1"])
+    assert (found.cpu, found.etcd_cpu, found.sent, found.requests) == (0.5, 1.0, 300, 4)
+
+
+def test_a_node_that_is_new_had_taken_nothing_and_one_that_is_gone_does_not_count():
+    before = {"n1": usage(cpu=1.0), "m1": usage()}
+    after = {"n2": usage(cpu=0.25), "m1": usage()}
+    assert phase(Moment.JOIN, 1.0, before, after, etcd=["m1"]).cpu == 0.25
+
+
+def test_a_process_that_was_started_anew_counts_from_its_start():
+    before = {"m1": usage(cpu=9.0, sent=1000, requests=50)}
+    after = {"m1": usage(cpu=0.5, sent=200, requests=8)}
+    found = phase(Moment.RESTART, 1.0, before, after, etcd=["m1"])
+    assert (found.etcd_cpu, found.sent, found.requests) == (0.5, 200, 8)
+
+
+def test_targets_are_for_two_hundred_forked_nodes_and_one_member_of_etcd():
+    assert not judge(scale_results(measured(100)))
+    assert [item.met for item in judge(scale_results(measured(200)))] == [True, True, True]
+    slow = measured(200, seconds=25.1, cpu=0.16, pss=12.1e6)
+    assert [item.met for item in judge(scale_results(slow))] == [False, False, False]
+    assert not judge(scale_results(slow, forks=False))
+    assert not judge(scale_results(slow, settings=Settings((200,), members=3)))
+
+
+def test_the_report_has_every_number_of_nodes_and_what_was_seen():
+    printed = text(scale_results(measured(10, seconds=1.5), measured(200, seconds=22.5)), None)
+    (start,) = [line for line in printed.splitlines() if line.startswith("200 ") and "22.50" in line]
+    assert start.count("22.50") == len(Moment) - 1
+    assert "10 " in printed
+    assert "at most 25 s" in printed
+
+
+def test_a_run_that_was_not_measured_to_its_end_says_why_and_is_not_sound():
+    found = scale_results()
+    assert not found.sound
+    printed = text(found, None)
+    assert "FAILED with 4 nodes: n2 lacks a lease" in printed
+    assert "table of neighbours was full 7 times" in printed
+    (failed,) = [run for run in document(found)["runs"] if run["failure"]]  # type: ignore[attr-defined]
+    assert failed["nodes"] == 4
+    assert failed["node"]["pss"]["median"] == 11e6
+
+
+def test_a_document_of_a_run_without_any_phase_follows_the_schema():
+    nothing = Measured(5, (), usage=(), etcd=(), failure="etcd has ended")
+    assert problems("scale", json.loads(as_text(document(scale_results(nothing))))) == []
+
+
+@pytest.mark.parametrize("found", [(), (measured(10), measured(200))], ids=["one failed", "two"])
+def test_the_same_results_make_the_same_pictures(found, tmp_path):
+    for name in ("a", "b"):
+        draw(scale_results(*found), tmp_path / name)
+    for suffix in (".svg", ".png"):
+        first, second = ((tmp_path / name).with_suffix(suffix).read_bytes() for name in ("a", "b"))
+        assert first == second
+    assert b"Memory of one node" in (tmp_path / "a.svg").read_bytes()
