@@ -1,13 +1,26 @@
-"""What the watch delivers, on its way to the lease loop: changes of our own key come first."""
+"""What the watch delivers, on its way to the lease loop: our own key comes first, a burst comes together."""
 
+import math
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from flanneld_py.registry import Announcement, LeaseChanges, LeaseEvent, Reset, WatchMessage
 
-__all__ = ["EventQueue"]
+__all__ = ["BATCH", "EventQueue"]
+
+BATCH: Final = 256
+"""Changes that are handed over at once; our own lease is checked in between."""
+
+FIRST_HOLD: Final = 0.05
+LONGEST_HOLD: Final = 0.5
+"""Seconds for which peers' changes are held back after the last ones, see `EventQueue`."""
+
+
+SHORTEST_WAIT: Final = 0.001
+"""Seconds. Less is not waited for: after it the clock may not have advanced."""
 
 
 class EventQueue:
@@ -15,10 +28,16 @@ class EventQueue:
 
     A change of our own key is in it twice: in its place among the others, and in `own`, which the loop checks
     before anything else. So a lost lease is not held for as long as peers' changes take.
+
+    A change that comes alone is handed over at once. What follows soon is held back for a moment, and then
+    handed over together with all that has come meanwhile: the longer the burst, the longer the moments. Where
+    hundreds of machines start, each hears of all others one by one, and most of what a change costs is the
+    same for one as for many: waking the loop, asking the kernel, hearing from the kernel that it was done.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+        self._hold, self._held_until = FIRST_HOLD, -math.inf
         self._filled = threading.Condition()
         self._watch = 0  # the number of the current watch; what an older one still delivers does not count
         self._is_own: Callable[[LeaseEvent], bool] = lambda _: False
@@ -42,7 +61,8 @@ class EventQueue:
             with self._filled:
                 if number == self._watch:
                     self._put(message)
-                    self._filled.notify()
+                    if not self.empty():  # who waits for what is held back wakes by itself
+                        self._filled.notify()
 
         return arrived
 
@@ -66,6 +86,7 @@ class EventQueue:
         self._own.clear()
         self._waiting.clear()
         self._reset = self._taken_at = None
+        self._hold, self._held_until = FIRST_HOLD, -math.inf
 
     # For the loop
 
@@ -78,7 +99,12 @@ class EventQueue:
 
     def empty(self) -> bool:
         """Whether `get` would wait."""
-        return not (self._awake or self._own or self._reset or self._waiting)
+        return not (self._awake or self._own or self._reset or (self._waiting and not self.held()))
+
+    def held(self) -> float:
+        """Seconds for which peers' changes are still held back; 0 if they are not."""
+        left = self._held_until - self._now()
+        return left if left > SHORTEST_WAIT else 0.0
 
     def get_nowait(self) -> WatchMessage | None:
         """The next message; None if something has happened to our own key, or after `wake`.
@@ -92,22 +118,46 @@ class EventQueue:
             if self._reset is not None:
                 reset, self._reset = self._reset, None
                 return reset
-            if not self._waiting:
+            if not self._waiting or self.held():
                 raise queue.Empty
             # Before it is removed, so that whoever asks for the oldest sees either.
             self._taken_at = self._waiting[0][0]
-            return self._waiting.popleft()[1]
+            return self._together(self._waiting.popleft()[1])
+
+    def _together(self, first: LeaseChanges | Announcement) -> LeaseChanges | Announcement:
+        """The message, and with changes all changes that come directly after it, up to a batch."""
+        if not isinstance(first, LeaseChanges):
+            return first
+        events = list(first.events)
+        while self._waiting:
+            following = self._waiting[0][1]
+            if not isinstance(following, LeaseChanges) or len(events) + len(following.events) > BATCH:
+                break
+            events += following.events
+            self._waiting.popleft()
+        return LeaseChanges(tuple(events))
 
     def get(self, *, timeout: float) -> WatchMessage | None:
         """The same, after waiting up to `timeout` seconds."""
+        deadline = self._now() + timeout
         with self._filled:
-            self._filled.wait_for(lambda: not self.empty(), timeout)
+            while self.empty() and (left := deadline - self._now()) > 0:
+                held = self.held()
+                self._filled.wait(min(left, held) if held else left)
         return self.get_nowait()
 
     def done(self) -> float:
         """What was taken last has taken effect; seconds since it came, 0 if that was before `begin`."""
-        taken_at, self._taken_at = self._taken_at, None
-        return 0.0 if taken_at is None else self._now() - taken_at
+        with self._filled:
+            taken_at, self._taken_at = self._taken_at, None
+            if taken_at is None:
+                return 0.0
+            now = self._now()
+            if not self._waiting:
+                in_a_burst = taken_at <= self._held_until
+                self._hold = min(2 * self._hold, LONGEST_HOLD) if in_a_burst else FIRST_HOLD
+                self._held_until = now + self._hold
+            return now - taken_at
 
     # For any thread
 

@@ -10,7 +10,7 @@ from flanneld_py.config import ConfigError, changes
 from flanneld_py.config.model import NetworkConfig
 from flanneld_py.daemon.announcer import Announcer
 from flanneld_py.daemon.claim import Claim, Lost, PeerView, words
-from flanneld_py.daemon.event_queue import EventQueue
+from flanneld_py.daemon.event_queue import BATCH, EventQueue
 from flanneld_py.daemon.reconcile import Reconciler
 from flanneld_py.errors import Stopped
 from flanneld_py.lease.admission import Admission
@@ -41,9 +41,6 @@ MAX_LISTED_REFUSALS = 20
 
 MIN_WAIT = 0.01
 """Minimum wait in seconds: after a shorter one the clock may not have advanced, and the loop would spin."""
-
-BATCH = 256
-"""Changes passed to the backend per batch; our own lease is checked between batches."""
 
 MAX_LOGGED_CHANGES = 100
 """If more peers than this are added or removed at once, only their number is logged."""

@@ -1,5 +1,6 @@
 """A daemon in virtual time, with an etcd in memory and a backend that writes down what it is asked."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ import pytest
 
 from flanneld_py.backend import Backend
 from flanneld_py.config.model import NetworkConfig
+from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.daemon.network import NetworkDaemon
 from flanneld_py.kernel.desired import DesiredDevice
 from flanneld_py.kernel.entries import Entry, Slot
@@ -58,14 +60,22 @@ class Script(Time):
             raise Stop
 
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
-        if not event_queue.empty():
-            return event_queue.get_nowait()
         end = self.second + seconds
-        while self.actions and self.actions[0][0] <= end:
-            self.second, action = self.actions.pop(0)
-            action()
-            if not event_queue.empty():
-                return event_queue.get_nowait()
+        while event_queue.empty():
+            acts_at = self.actions[0][0] if self.actions else math.inf
+            # Nothing tells of the moment from which changes are no longer held back.
+            held_until = math.inf
+            if isinstance(event_queue, EventQueue) and event_queue.oldest() is not None:
+                held_until = self.second + event_queue.held()
+            if min(acts_at, held_until) > end:
+                break
+            if acts_at <= held_until:
+                self.second, action = self.actions.pop(0)
+                action()
+            else:
+                self.second = held_until
+        else:
+            return event_queue.get_nowait()
         self.second = end
         if not self.actions:
             raise Stop

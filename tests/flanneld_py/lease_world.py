@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from flanneld_py.daemon.event_queue import EventQueue
 from flanneld_py.daemon.network import NetworkDaemon
 from flanneld_py.errors import Stopped
 from flanneld_py.kernel.desired import DesiredDevice
@@ -69,8 +70,11 @@ class Clock(Time):
         self._node.wait(seconds, lambda: False)
 
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
-        if event_queue.empty():
-            self._node.wait(seconds, lambda: not event_queue.empty())
+        end = self.now() + seconds
+        while event_queue.empty() and (left := end - self.now()) > 0 and not self.stopping.is_set():
+            # Nothing tells of the moment from which changes are no longer held back.
+            held = event_queue.held() if isinstance(event_queue, EventQueue) else 0.0
+            self._node.wait(min(left, held) or left, lambda: not event_queue.empty())
         return None if event_queue.empty() else event_queue.get_nowait()
 
 

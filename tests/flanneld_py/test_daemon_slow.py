@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from flanneld_py.daemon.lease_loop import BATCH
+from flanneld_py.daemon.event_queue import BATCH
 from flanneld_py.lease.model import PeerEvent
 from flanneld_py.monitor.statistics import Statistics
 from flanneld_py.registry import LeaseAdded, LeaseChanges
@@ -105,7 +105,13 @@ def test_how_long_changes_wait_can_be_seen_while_they_do_and_is_told(world, slow
     slow.meanwhile = lambda: seen.append(
         (world.status.lag(world.script.second), world.status.degraded(world.script.second))
     )
-    world.script.at(10, lambda: peers_come(world, 10))
+    many = crowd(world)
+
+    def ten_messages() -> None:
+        for first in range(0, 2000, 200):  # any two are more than a batch
+            world.registry._deliver(LeaseChanges(many[first : first + 200]))
+
+    world.script.at(10, ten_messages)
     world.script.at(60, lambda: None)
     world.run()
     assert [lag for lag, _ in seen] == list(range(10))
