@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -10,6 +11,7 @@ import pytest
 
 from flanneld_py.backend.vxlan import tx_checksum
 from flanneld_py.backend.vxlan.tx_checksum import ChecksumVerdict, Examiner, TrialAnswer, examine, exchange
+from flanneld_py.subnet import Address
 from lab import wait
 
 ARRIVED, SILENCE, NO_WAY = TrialAnswer.ARRIVED, TrialAnswer.SILENCE, TrialAnswer.NO_WAY
@@ -77,6 +79,39 @@ def test_a_peer_that_does_not_answer_is_silent(hangup, monkeypatch):
 
 def test_one_of_many_that_answers_is_enough(hangup):
     assert exchange("lo", US, [ip_address("192.0.2.1"), US], hangup[0]) is ARRIVED
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[socket.socket]:
+    """The sockets of attempts."""
+    sockets: list[socket.socket] = []
+
+    def bound(device: str, source: Address) -> socket.socket:
+        sockets.append(real(device, source))
+        return sockets[-1]
+
+    real = tx_checksum._bound
+    monkeypatch.setattr(tx_checksum, "_bound", bound)
+    return sockets
+
+
+def test_where_the_first_peer_answers_no_other_is_tried(hangup, made):
+    assert exchange("lo", US, [US, *[ip_address("192.0.2.1")] * 7], hangup[0]) is ARRIVED
+    assert len(made) == 1
+
+
+def test_where_the_first_peer_does_not_answer_all_others_are_tried(hangup, made, monkeypatch):
+    monkeypatch.setattr(tx_checksum, "HEAD_START", 0.01)
+    monkeypatch.setattr(tx_checksum, "TIMEOUT", 0.05)
+    assert exchange("lo", US, [ip_address("192.0.2.1")] * 8, hangup[0]) is SILENCE
+    assert len(made) == 8
+
+
+def test_where_the_first_peer_has_no_way_the_others_are_tried_at_once(hangup, made, monkeypatch):
+    monkeypatch.setattr(tx_checksum, "HEAD_START", 60.0)
+    # To a group of machines there is no connection (tcp(7)).
+    assert exchange("lo", US, [ip_address("224.0.0.1"), US], hangup[0]) is ARRIVED
+    assert len(made) == 2
 
 
 class Trials:

@@ -35,6 +35,13 @@ says nothing of the peer's own card, because the kernel computes the checksum of
 TIMEOUT: Final = 3.5
 """Seconds; the kernel sends a SYN again after 1 and after 3 (TCP_TIMEOUT_INIT of net/tcp.h)."""
 
+HEAD_START: Final = 1.5
+"""Seconds for the first peer's answer, before others are tried: it may have to hear of us first.
+
+Each peer that is tried takes an entry in the kernel's table of neighbours, here and there. Machines that are
+network namespaces of one kernel share that table: a hundred that start at once would fill it.
+"""
+
 MAX_TRIED: Final = 8
 """Maximum number of peers to try; an answer from one of them holds for all."""
 
@@ -156,24 +163,34 @@ BAD: Final = (
 
 
 def exchange(device: str, source: Address, peers: Sequence[Address], hangup: int) -> TrialAnswer:
-    """Connect to all peers at once, by this device and no other; whether any of them answers.
+    """Connect to the first peer, and unless it soon answers to all, by this device and no other.
 
-    Ends early, with `NO_WAY`, when `hangup` is hung up.
+    Returns whether any of them answers. Ends early, with `NO_WAY`, when `hangup` is hung up.
     """
     with ExitStack() as stack:
         waiting: dict[int, socket.socket] = {}
         poll = select.poll()
         poll.register(hangup, 0)  # POLLHUP is always reported
-        for peer in peers:
-            sock = stack.enter_context(_bound(device, source))
-            if sock.connect_ex((str(peer), PORT)) == errno.EINPROGRESS:
-                waiting[sock.fileno()] = sock
-                poll.register(sock, select.POLLOUT)
+
+        def connect(peers: Sequence[Address]) -> None:
+            for peer in peers:
+                sock = stack.enter_context(_bound(device, source))
+                if sock.connect_ex((str(peer), PORT)) == errno.EINPROGRESS:
+                    waiting[sock.fileno()] = sock
+                    poll.register(sock, select.POLLOUT)
+
         silent = False
+        connect(peers[:1])
+        others = peers[1:]
+        others_at = now() + HEAD_START
         deadline = now() + TIMEOUT
-        while waiting:
-            ready = poll.poll(max(0.0, deadline - now()) * 1000)
-            if not ready:
+        while waiting or others:
+            if others and (not waiting or now() >= others_at):
+                connect(others)
+                others, deadline = (), now() + TIMEOUT
+                continue
+            ready = poll.poll(max(0.0, (others_at if others else deadline) - now()) * 1000)
+            if not ready and not others:
                 return TrialAnswer.SILENCE
             for descriptor, _ in ready:
                 if descriptor == hangup:
