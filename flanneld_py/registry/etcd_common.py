@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from flanneld_py.kernel.neighbour_tables import NeighbourTables
 from flanneld_py.lease.model import StoredLease
 from flanneld_py.options import Options
 from flanneld_py.registry import Announcement, Reset, Snapshot, WatchMessage, misplaced_config
@@ -43,7 +44,9 @@ class EtcdStore(LeaseStore, Generic[C]):
         self._timeout = timeout
         places = endpoints(urls)
         tls = client_tls(places, credentials)
-        self._failover = Failover(places, lambda endpoint: self._connect(endpoint, tls))
+        self._failover = Failover(
+            places, lambda endpoint: self._connect(endpoint, tls), NeighbourTables().filled
+        )
 
     @abstractmethod
     def _connect(self, endpoint: Endpoint, tls: Tls | None) -> C:

@@ -35,11 +35,18 @@ class Failover(Generic[C]):
     """Tries each request with one endpoint after another.
 
     There may be one watch, which belongs to the endpoint in use: it is cut when that endpoint is given up.
+    `explain` says what of this machine's may have kept an endpoint from answering; "" if nothing is known.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], connect: Callable[[Endpoint], C]) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        connect: Callable[[Endpoint], C],
+        explain: Callable[[], str] = str,
+    ) -> None:
         self._endpoints = list(endpoints)
         self._connect = connect
+        self._explain = explain
         self._connection: C | None = None
         self._watch: RunningWatch | None = None
         self._closed = False
@@ -80,7 +87,8 @@ class Failover(Generic[C]):
                 watch.cut()
             self._disconnect()
             self._endpoints.append(self._endpoints.pop(0))
-            raise type(error)(f"{endpoint.url}: {error}") from error
+            why = "" if isinstance(error, AccessRefused) else self._explain()
+            raise type(error)(f"{endpoint.url}: {error}" + (f" ({why})" if why else "")) from error
 
     def watch(self, begin: Callable[[C], RunningWatch]) -> None:
         """Begin this watch; a previous one delivers nothing from then on. Raises as `call`."""
