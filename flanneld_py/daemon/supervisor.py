@@ -46,7 +46,7 @@ class Countdown:
 
 
 def run(members: Sequence[Member], names: Sequence[str] = ("",)) -> None:
-    """Run all of them, each in a thread of its own; when one ends, all do.
+    """Run all of them, the first in this thread and each other in one of its own; when one ends, all do.
 
     Raises what ended the first one, after all were closed. `names` are the members' networks; a `Fatal` names
     its network, unless that has no name.
@@ -64,12 +64,11 @@ def run(members: Sequence[Member], names: Sequence[str] = ("",)) -> None:
         for other in members:
             other.stop()
 
-    threads = [
-        threading.Thread(target=work, args=(member, name), name="network", daemon=True)
-        for member, name in zip(members, names, strict=True)
-    ]
+    first, *others = zip(members, names, strict=True)
+    threads = [threading.Thread(target=work, args=other, name="network", daemon=True) for other in others]
     for thread in threads:
         thread.start()
+    work(*first)
     for thread in threads:
         thread.join()
     # `Stopped` is what the others end with because of the first.

@@ -69,3 +69,16 @@ def test_it_is_ready_once_all_are_and_says_so_once():
     second()
     first()
     assert said == ["READY=1"]
+
+
+def test_a_thread_is_taken_for_each_network_but_the_first():
+    class Seen(Member):
+        def run(self) -> None:
+            seen.append(threading.current_thread())
+            raise Stopped
+
+    seen: list[threading.Thread] = []
+    with pytest.raises(Stopped):
+        supervisor.run([Seen(), Seen(), Seen()], ["red", "green", "blue"])
+    assert seen.count(threading.current_thread()) == 1
+    assert len(set(seen)) == 3

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from importlib import import_module
 
 # We log ourselves what gRPC's C core would log about connections.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -14,5 +15,9 @@ with warnings.catch_warnings():
     import etcd3
     import grpc
     from etcd3 import etcdrpc
+
+    # What protobuf imports when the first message is written. Processes that are forked from one that has
+    # imported us share it so: 2 MB for each.
+    import_module("google.protobuf.descriptor_pb2")
 
 __all__ = ["etcd3", "etcdrpc", "grpc"]
