@@ -131,7 +131,7 @@ class LeaseLoop:
                 self._complain(backoff, f"Watch subnets{trouble}", str(error))
                 if lost := self._lost() or self._tend():
                     return lost
-                self._time.rest(self._capped_by_expiry(backoff.delay()))
+                self._time.rest(self._capped_by_expiry(self._time.spread(backoff.delay())))
                 self._raise_if_stopping()
                 if lost := self._lost():
                     return lost

@@ -184,7 +184,7 @@ class NetworkDaemon:
                         reason = f"Bad network config in {key}: {error}"
                     self.status.doing = f"waiting for another network configuration: {reason}"
                     logger.error("%s. Waiting until it is fixed", reason)
-            self._rest(backoff.delay())
+            self._rest(self._time.spread(backoff.delay()))
 
     def _open(self, text: bytes) -> tuple[NetworkConfig, Backend]:
         """The network and backend of this configuration. Raises `ConfigError`, and `Fatal`."""
@@ -238,7 +238,7 @@ class NetworkDaemon:
                     self.status.acquired += 1
                     return Claim(held, asked_at), known
                 continue  # somebody was quicker: look again at once
-            self._rest(backoff.delay())
+            self._rest(self._time.spread(backoff.delay()))
             fence.look()
 
     def _looked_at_again(self, claim: Claim, snapshot: Snapshot) -> tuple[Claim, Snapshot] | Lost:

@@ -1,6 +1,7 @@
 """Time, as the daemon knows it."""
 
 import queue
+import random
 import threading
 import time
 from typing import Protocol, TypeVar
@@ -45,6 +46,13 @@ class Time:
     def rest(self, seconds: float) -> None:
         """Wait that long, or until we are to stop."""
         self.stopping.wait(seconds)
+
+    def spread(self, seconds: float) -> float:
+        """That long, or up to half of it less, at random: those who wait for the same come one by one.
+
+        When an etcd with hundreds of machines is back, each of them lists all leases.
+        """
+        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - nobody gains by foretelling it
 
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
         """The next item of the queue, or None if none comes in that time."""

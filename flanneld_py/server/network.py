@@ -222,7 +222,7 @@ class Network:
             backoff = self._watchdog.ended(self._time.now())
             if backoff.worth_saying("watch", self._time.now()):
                 logger.error("Watch subnets: %s", reason)
-            self._time.rest(backoff.delay())
+            self._time.rest(self._time.spread(backoff.delay()))
 
     def _watch(self) -> str:
         """List and watch until the watch ends; returns why it did."""

@@ -59,6 +59,9 @@ class Script(Time):
         if not self.actions:
             raise Stop
 
+    def spread(self, seconds: float) -> float:
+        return seconds
+
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
         end = self.second + seconds
         while event_queue.empty():

@@ -69,6 +69,9 @@ class Clock(Time):
     def rest(self, seconds: float) -> None:
         self._node.wait(seconds, lambda: False)
 
+    def spread(self, seconds: float) -> float:
+        return seconds
+
     def receive(self, event_queue: Queue[T], seconds: float) -> T | None:
         end = self.now() + seconds
         while event_queue.empty() and (left := end - self.now()) > 0 and not self.stopping.is_set():

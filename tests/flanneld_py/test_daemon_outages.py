@@ -184,3 +184,24 @@ def test_a_machine_that_was_suspended_for_longer_than_its_lease_gives_that_up_fi
     world.run()
     before, at_the_release, *_ = woken
     assert at_the_release == before
+
+
+def test_a_machine_comes_back_at_another_moment_than_others_and_after_delays_that_only_double(
+    world, monkeypatch
+):
+    def outage() -> None:
+        world.etcd.reachable = False
+        world.etcd.break_watches()
+        monkeypatch.setattr(world.script, "spread", lambda seconds: seconds * 0.7)
+        monkeypatch.setattr(world.script, "rest", resting)
+
+    def resting(seconds: float) -> None:
+        rests.append(seconds)
+        rest(seconds)
+
+    rests: list[float] = []
+    rest = world.script.rest
+    world.script.at(10, outage)
+    world.script.at(40, lambda: None)
+    world.run()
+    assert rests[:8] == pytest.approx([0.7 * delay for delay in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)])
