@@ -36,6 +36,9 @@ Also the minimum time between rewrites of our key when another writer keeps over
 ADDRESS_CHECK_INTERVAL = 10.0
 """Seconds between checks of the addresses that no lease may cover: our own, gateways, the registry's."""
 
+TENDING = 2.0
+"""Seconds between looks at this machine while the registry is not to be asked for longer than usual."""
+
 MAX_LISTED_REFUSALS = 20
 """Maximum number of refused leases listed in /state."""
 
@@ -117,10 +120,11 @@ class LeaseLoop:
         logger.info("Watching for new subnet leases")
         steps = (self._renew_if_due, self._announce, self._receive, self._recheck_leases, self._tend)
         while True:
+            began = self._time.now()
             try:
                 if lost := self._list_and_watch():
                     return lost
-                self._watchdog.begun(self._time.now())
+                self._watchdog.begun(self._time.now(), self._time.now() - began)
                 while True:
                     for step in steps:
                         if lost := self._lost() or step():
@@ -129,12 +133,19 @@ class LeaseLoop:
                 backoff = self._watchdog.ended(self._time.now())
                 trouble = f": {error.trouble}" if isinstance(error, RegistryUnavailable) else ""
                 self._complain(backoff, f"Watch subnets{trouble}", str(error))
-                if lost := self._lost() or self._tend():
+                if lost := self._rest(backoff.delay()):
                     return lost
-                self._time.rest(self._capped_by_expiry(self._time.spread(backoff.delay())))
-                self._raise_if_stopping()
-                if lost := self._lost():
-                    return lost
+
+    def _rest(self, delay: float) -> str:
+        """Wait until the next attempt, and look after this machine; returns why our lease was lost, or ""."""
+        left = self._time.spread(self._watchdog.rest(self._time.now(), delay))
+        while left > 0:
+            if lost := self._lost() or self._tend():
+                return lost
+            step = min(left, max(delay, TENDING))
+            self._time.rest(self._capped_by_expiry(step))
+            left -= step
+        return self._lost()
 
     def _lost(self) -> str:
         """Why our lease is now lost, or "". Called before each step, since any step may take long."""

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from flanneld_py.lease.model import LeaseAttrs, StoredLease
-from flanneld_py.registry import RegistryUnavailable, WatchMessage
+from flanneld_py.registry import RegistryUnavailable, Snapshot, WatchMessage
 from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS, Stop
 from tests.flanneld_py.made import attrs, subnet
 from tests.flanneld_py.memory_registry import MemoryRegistry
@@ -205,3 +206,30 @@ def test_a_machine_comes_back_at_another_moment_than_others_and_after_delays_tha
     world.script.at(40, lambda: None)
     world.run()
     assert rests[:8] == pytest.approx([0.7 * delay for delay in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)])
+
+
+def test_where_lists_take_long_and_watches_end_soon_most_of_the_time_is_not_spent_on_lists(
+    world, monkeypatch
+):
+    """As on a machine that cannot keep up: each attempt would be the next one's trouble."""
+    lists: list[float] = []
+    snapshot = world.registry.snapshot
+
+    def slow() -> Snapshot:
+        lists.append(world.script.second)
+        world.script.second += 2.0
+        world.script.at(world.script.second + 3.0, world.etcd.break_watches)
+        found: Snapshot = snapshot()
+        return found
+
+    def trouble() -> None:
+        monkeypatch.setattr(world.registry, "snapshot", slow)
+        world.etcd.break_watches()
+
+    world.script.at(10, trouble)
+    world.script.at(110, lambda: None)
+    world.run()
+    waits = [later - earlier - 2.0 for earlier, later in pairwise(lists)]
+    assert len(waits) >= 4
+    assert all(17.9 <= wait <= 21.0 for wait in waits)
+    assert "release" not in world.backend.calls

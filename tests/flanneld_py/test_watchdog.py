@@ -1,6 +1,6 @@
 """When a watched endpoint is asked whether it still answers, and how attempts follow each other."""
 
-from flanneld_py.registry.watchdog import PROBE, PROBE_ANYWAY, Watchdog
+from flanneld_py.registry.watchdog import LONGEST_REST, PROBE, PROBE_ANYWAY, Watchdog
 from flanneld_py.runtime.backoff import FIRST_DELAY
 
 
@@ -49,3 +49,20 @@ def test_after_a_watch_that_lasted_the_next_attempt_comes_quickly():
         watchdog.ended(100).delay()
     watchdog.begun(100)
     assert watchdog.ended(100.1 + PROBE).delay() == FIRST_DELAY
+
+
+def test_after_a_list_that_took_long_the_next_one_has_to_wait_where_the_watch_ended_soon():
+    watchdog = Watchdog(100)
+    watchdog.begun(100, took=2.0)
+    assert watchdog.rest(104, 0.05) == 14  # nine times as long as the list took, since it ended
+    assert watchdog.rest(118, 0.05) == 0.05
+    watchdog.begun(200, took=60.0)
+    assert watchdog.rest(200, 0.05) == LONGEST_REST
+    watchdog.begun(300, took=0.001)
+    assert watchdog.rest(300, 0.05) == 0.05
+
+
+def test_a_list_that_failed_keeps_nobody_from_trying_again():
+    watchdog = Watchdog(100)
+    watchdog.ended(160)
+    assert watchdog.rest(160, 2.0) == 2.0
