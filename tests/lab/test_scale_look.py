@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,20 @@ def test_a_subnet_is_read_from_what_the_daemon_has_written(tmp_path):
     assert look.own_subnet(node) is None
     file.write_text("FLANNEL_NETWORK=10.32.0.0/12\nFLANNEL_SUBNET=10.35.7.1/24\nFLANNEL_MTU=1450\n")
     assert look.own_subnet(node) == "10.35.7.0/24"
+
+
+# A node's of three, as the kernel shows them; eth0's own network is no subnet of a peer's.
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+flannel.1\t00CE240A\t00CE240A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
+flannel.1\t00AB2A0A\t00AB2A0A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
+eth0\t000012C6\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+"""
+
+
+def test_routes_to_subnets_are_read_as_the_kernel_shows_them(monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda _: ROUTES.encode())
+    assert look.routes(1) == {"10.36.206.0/24", "10.42.171.0/24"}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ import ctypes
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import sys
@@ -31,7 +32,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from functools import partial
+from functools import cache, partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300  # linux/netlink.h
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 AF_BRIDGE = 7  # linux/socket.h
 NUD_PERMANENT = 0x80  # linux/neighbour.h
-NDA_DST = 1
+HAS_IPV4 = struct.pack("=HH", 8, 1)  # what an attribute NDA_DST with an IPv4 address begins with
 NDTA_NAME, NDTA_THRESH3, NDTA_CONFIG, NDTA_STATS = 1, 4, 5, 7
+# Interface, destination, gateway, flags, three numbers, mask.
+OF_24 = re.compile(rb"^\S+\t([0-9A-F]{8})\t[0-9A-F]{8}(?:\t\w+){4}\t00FFFFFF\t", re.MULTILINE)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 PAUSE = 0.02  # seconds between looks, at least; and ten times what a look takes
@@ -101,12 +104,13 @@ def own_subnet(node: Node) -> str | None:
 
 def routes(pid: int) -> set[str]:
     """The subnets of length 24 that a process' namespace has routes to, from /proc/PID/net/route."""
-    found = set()
-    for line in Path(f"/proc/{pid}/net/route").read_text().splitlines():
-        fields = line.split()
-        if fields[7:8] == ["00FFFFFF"]:
-            found.add(f"{socket.inet_ntoa(struct.pack('=I', int(fields[1], 16)))}/24")
-    return found
+    return {subnet(found) for found in OF_24.findall(Path(f"/proc/{pid}/net/route").read_bytes())}
+
+
+@cache
+def subnet(digits: bytes) -> str:
+    """As 10.32.5.0/24."""
+    return f"{socket.inet_ntoa(struct.pack('=I', int(digits, 16)))}/24"
 
 
 def told(node: Node) -> set[str]:
@@ -160,8 +164,9 @@ def permanent(family: int) -> int:
     device, count = socket.if_nametoindex(DEVICE), 0
     for body in dump(family, RTM_GETNEIGH, RTM_NEWNEIGH):
         index, state = struct.unpack_from("=iH", body, 4)
-        has_destination = any(kind == NDA_DST for kind, _ in attributes(body[12:]))
-        count += index == device and bool(state & NUD_PERMANENT) and has_destination
+        if index == device and state & NUD_PERMANENT:
+            # Without one are addresses of the device's own, in the FDB.
+            count += HAS_IPV4 in body
     return count
 
 
