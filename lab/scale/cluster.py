@@ -41,7 +41,7 @@ ASKED_OF_ONE = 0.05
 
 
 class Unsettled(LabError):
-    """Nodes do not know what they should; the message says which, and what they lack."""
+    """Nodes do not know what they should, or have ended; the message says which, and what they lack."""
 
 
 class Cluster:
@@ -111,7 +111,7 @@ class Cluster:
     def settled(self, what: str) -> Mapping[str, float]:
         """Wait until all know all, and no others: `at`, and when the first daemon `began`.
 
-        Raises `Unsettled`, and `LabError` where a daemon has ended by itself.
+        Raises `Unsettled`, also where daemons have ended by themselves, which are no longer among ours then.
         """
         began = time.monotonic()
         answer = self._look(
@@ -125,7 +125,8 @@ class Cluster:
         logs = {node.name: log for node, (_, log) in self.running.items()}
         if ended := answer.get("ended"):
             name = next(iter(ended))
-            raise LabError(
+            self.running = {node: run for node, run in self.running.items() if node.name not in ended}
+            raise Unsettled(
                 f"{what}: the daemons of {_some(list(ended))} have ended; the last words of {name}'s: "
                 + _tail(self._box.read(logs[name]))
             )
@@ -140,15 +141,16 @@ class Cluster:
         return {key: float(value) for key, value in answer.items()}
 
     def usage(self) -> tuple[Mapping[str, Usage], int]:
-        """What every process takes, by its node's or member's name.
+        """What every process takes that has not ended, by its node's or member's name.
 
         And how many entries the kernel's table of neighbours has had no room for since the machine's start.
         """
         etcd = [{"pid": self._etcd[member][0], "metrics": [member.address, 2379]} for member in self._members]
         answer = self._look("usage", etcd=etcd)
         names = [*(node.name for node in self.running), *self.member_names]
-        found = [Usage(**item) for item in (*answer["nodes"], *answer["etcd"])]
-        return dict(zip(names, found, strict=True)), int(answer["neighbours"]["refused"])
+        found = zip(names, (*answer["nodes"], *answer["etcd"]), strict=True)
+        running = {name: Usage(**item) for name, item in found if item is not None}
+        return running, int(answer["neighbours"]["refused"])
 
     def _look(self, what: str, *, longest: float = 0.0, **more: Any) -> Any:
         """Have the program in the container do one thing. `longest`: seconds that it may wait."""

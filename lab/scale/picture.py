@@ -90,7 +90,7 @@ def _panel(axes: "Axes", measured: Sequence[Measured], curves: Sequence[Curve]) 
         points = [(found.nodes, value) for found in measured if (value := curve(found)) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=name or None)
-    if any(name for name, _ in curves):
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)

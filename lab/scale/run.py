@@ -100,6 +100,7 @@ class _Run:
         with self._progress.step("make the machines and etcd"):
             self._cluster.begin([*first, last])
         self._before, refused = self._cluster.usage()
+        self._refused = refused
         phases: list[Phase] = []
         usage: Mapping[str, Usage] = {}
         failure = ""
@@ -110,7 +111,8 @@ class _Run:
         except Unsettled as error:
             failure = error.message
             self._progress.note(f"failed: {failure}")
-            usage = usage or self._cluster.usage()[0]
+            last_seen, self._refused = self._cluster.usage()
+            usage = usage or last_seen
         etcd = self._cluster.member_names
         return Measured(
             self._number,

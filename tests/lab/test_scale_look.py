@@ -121,6 +121,11 @@ def test_our_own_process_is_measured_as_the_kernel_has_it():
     assert found["threads"] >= 1
 
 
+def test_of_a_daemon_that_has_ended_nothing_is_measured():
+    assert look.used_if_it_runs(2**22 + 1) is None  # above the greatest that there can be (PID_MAX_LIMIT)
+    assert look.used_if_it_runs(os.getpid()) is not None
+
+
 def test_the_kernel_tells_of_its_table_of_neighbours():
     found = look.table()
     assert found["limit"] > 0

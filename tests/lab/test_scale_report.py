@@ -62,7 +62,12 @@ def test_a_document_of_a_run_without_any_phase_follows_the_schema():
     assert problems("scale", json.loads(as_text(document(scale_results(nothing))))) == []
 
 
-@pytest.mark.parametrize("found", [(), (measured(10), measured(200))], ids=["one failed", "two"])
+FAILED = Measured(5, (), usage=(usage(),) * 5, etcd=(usage(),), failure="n2 lacks a lease")
+
+
+@pytest.mark.parametrize(
+    "found", [(), (measured(10), measured(200)), (FAILED,)], ids=["one failed", "two", "all failed"]
+)
 def test_the_same_results_make_the_same_pictures(found, tmp_path):
     for name in ("a", "b"):
         draw(scale_results(*found), tmp_path / name)

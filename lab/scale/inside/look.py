@@ -8,8 +8,8 @@ writes its subnet to, and "backend". Times are seconds of CLOCK_BOOTTIME, which 
     when the first of the nodes' processes began, `looked` how much processor time this has taken. Where it is
     not so in time, or nothing has changed for `still` seconds, {"lacking": {NAME: TEXT}}; where a daemon has
     ended, {"ended": {NAME: PID}}.
-{"do": "usage", "etcd": [{"pid": PID, "metrics": [HOST, PORT]}]} -> {"nodes": [USAGE], "etcd": [USAGE and
-    "sent" and "requests"], "neighbours": {"entries": N, "limit": N, "refused": N}}
+{"do": "usage", "etcd": [{"pid": PID, "metrics": [HOST, PORT]}]} -> {"nodes": [USAGE or null],
+    "etcd": [USAGE and "sent" and "requests"], "neighbours": {"entries": N, "limit": N, "refused": N}}
     USAGE is {"cpu": S with that of programs it has run, "pss": BYTES, "rss": BYTES, "sockets": N,
     "descriptors": N, "threads": N}
 {"do": "announce", "etcd": [HOST, PORT], "prefix": P, "lease": TEXT} -> {"at": S, "subnet": SUBNET}
@@ -279,10 +279,18 @@ def await_all(request: dict[str, Any]) -> dict[str, Any]:
 def usage(request: dict[str, Any]) -> dict[str, Any]:
     """What they all take."""
     return {
-        "nodes": [used(node["pid"]) for node in request["nodes"]],
+        "nodes": [used_if_it_runs(node["pid"]) for node in request["nodes"]],
         "etcd": [used(each["pid"]) | counted(*each["metrics"]) for each in request["etcd"]],
         "neighbours": table(),
     }
+
+
+def used_if_it_runs(pid: int) -> dict[str, float] | None:
+    """The same of a daemon, which may have ended."""
+    try:
+        return used(pid) if runs(pid) else None
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def used(pid: int) -> dict[str, float]:
