@@ -8,6 +8,7 @@ import click
 
 from lab import spec
 from lab.cluster import Lab
+from lab.deadlines import patience
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
@@ -17,6 +18,7 @@ from lab.pytest_plugin.labs import temporary_lab
 from lab.soak.generate import draw_round
 from lab.soak.play import play
 from lab.soak.schedule import Entry, Round
+from lab.soak.settle import settle
 from tests.bench.report import line
 
 __all__ = ["measure"]
@@ -34,6 +36,9 @@ OPTIONS = {"port-busy": {"port": "9999"}}
 
 MACHINES = "node"
 """The subject whose faults are a machine's own end or boot: that is not a fault's time."""
+
+RIGHT = 30.0
+"""Seconds that the lab has to be right again before the next fault."""
 
 ALL = 20
 """Faults in the round."""
@@ -67,6 +72,7 @@ def _faults(lab: Lab, rounds: int) -> None:
                 break
             started[fault.subject].append(took[0])
             ended[fault.subject].append(took[1])
+            settle(lab, RIGHT * patience())  # a lease that was taken comes back a moment later
     for subject, seconds in started.items():
         line(f"a fault of {subject} starts", seconds, "s", "target <= 0.3")
         line(f"a fault of {subject} ends", ended[subject], "s", "target <= 0.5")
