@@ -195,10 +195,14 @@ class _HostRules:
     def sync(self) -> int:
         """See `HostRules`. In threads of its own: the caller has a lease to renew."""
         self._stale.look()
-        repaired = self._resync() + self._pod_sources.sync(self._underlay.index)
+        repaired = self._resync() + self.follow_pods()
         repaired += self._blackholes() if self._subnets else 0
         self._diverting.put_right(self._own, self._underlay.index)
         return repaired
+
+    def follow_pods(self) -> int:
+        """See `HostRules`. In a thread of its own, too."""
+        return self._pod_sources.sync(self._underlay.index)
 
     def dropped(self) -> Mapping[str, int]:
         """See `HostRules`."""

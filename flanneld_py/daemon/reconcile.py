@@ -66,6 +66,9 @@ class HostRules(Protocol):
     def sync(self) -> int:
         """Repair what other programs changed; returns the number of repairs."""
 
+    def follow_pods(self) -> int:
+        """Follow the pods' bridge, which has come or gone, without a look at other rules; returns repairs."""
+
     def dropped(self) -> Mapping[str, int]:
         """Packets that the rules drop, by reason. For any thread."""
 
@@ -79,6 +82,10 @@ class NoHostRules:
         """See `HostRules`."""
 
     def sync(self) -> int:
+        """See `HostRules`."""
+        return 0
+
+    def follow_pods(self) -> int:
         """See `HostRules`."""
         return 0
 
@@ -119,7 +126,7 @@ class Reconciler:
         self._look_at = self._repair_at = self._sync_at = float("-inf")
         self._pending_move: UnderlayChange | None = None
         self._entries_missing = False  # a recreated device has no entries yet
-        self._check_entries = self._check_file = False
+        self._check_entries = self._check_file = self._pods_moved = False
         self._repair_count, self._devices_checked = 0, False
         self._log_backoff = Backoff()
         self._recreate_log = Backoff()
@@ -131,7 +138,7 @@ class Reconciler:
         now = self._time.now()
         self._look_at, self._repair_at = now + DEVICE_INTERVAL, now + FULL_INTERVAL
         self._sync_at = now + self._resync
-        self._entries_missing = self._check_entries = self._check_file = False
+        self._entries_missing = self._check_entries = self._check_file = self._pods_moved = False
         self._pending_move = None
         self._status.lacking = ""
         self._take()
@@ -212,7 +219,7 @@ class Reconciler:
         """Check the devices if that is due, and decide which other checks are due."""
         now, heard = self._time.now(), self._take()
         if heard.many or any(notice.route.destination in claim.subnet.networks for notice in heard.routes):
-            self._sync_at = now  # the pods' bridge has come or gone, and there are rules about it
+            self._pods_moved = True
         if now >= self._repair_at:
             self._repair_at = now + FULL_INTERVAL
             self._check_entries = self._check_file = True
@@ -306,10 +313,13 @@ class Reconciler:
             self._say(logging.ERROR, f"{error}. Retrying")
 
     def _sync(self, _: Claim, __: Mapping[Subnet, Lease]) -> None:
-        now = self._time.now()
+        now, moved = self._time.now(), self._pods_moved
+        self._pods_moved = False
         if now >= self._sync_at:
             self._sync_at = now + self._resync
             self._status.filter_repairs += self._rules.sync()
+        elif moved:
+            self._status.filter_repairs += self._rules.follow_pods()
 
     def _clear_lacking(self) -> None:
         self._recreate_log = Backoff()

@@ -170,6 +170,10 @@ class RecordedFilters:
         self.calls.append("sync")
         return 1
 
+    def follow_pods(self) -> int:
+        self.calls.append("follow pods")
+        return 0
+
     def dropped(self) -> Mapping[str, int]:
         return {"by a rule": 7}
 

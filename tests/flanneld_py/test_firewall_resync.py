@@ -45,6 +45,18 @@ def test_who_asks_does_not_wait_and_only_one_runs_at_a_time(hanging):
     told(resync)
 
 
+def test_what_happens_during_a_run_is_seen_by_another_that_follows(hanging):
+    resync = Resync(hanging)
+    resync()
+    assert hanging.begun.acquire(timeout=10)
+    for _ in range(3):
+        resync()
+    hanging.go_on.release(2)
+    assert hanging.begun.acquire(timeout=10)  # though nobody has asked since
+    assert wait.until(lambda: resync() or wait.NotYet("0"), what="both to be told", timeout=10) in (2, 4)
+    hanging.go_on.release(50)
+
+
 def test_what_was_put_right_is_told_the_next_time_and_once(hanging):
     resync = Resync(hanging)
     resync()

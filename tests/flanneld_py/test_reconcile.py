@@ -29,13 +29,18 @@ LINKS: Final = KernelNotice(links=True)
 PEERS: Final = Route(subnet("10.2.52.0/24").networks[0], 7)
 
 
-class Counted(NoHostRules):
-    """Rules that count how often they are looked at."""
+class Asked(NoHostRules):
+    """Rules that write down what they are asked for."""
 
-    synced = 0
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
     def sync(self) -> int:
-        self.synced += 1
+        self.asked.append("sync")
+        return 0
+
+    def follow_pods(self) -> int:
+        self.asked.append("follow pods")
         return 0
 
 
@@ -53,7 +58,7 @@ class Looks:
         file = SubnetFile(self.path, subnet("10.2.0.0/16"), ip_masq=False)
         file.write(subnet("10.2.35.0/24"), 1472)
         self.claim = Claim(held("10.2.35.0/24", "192.168.199.52"), 0.0)
-        self.rules = Counted()
+        self.rules = Asked()
         self.reconciler = Reconciler(
             self.backend, self.rules, file, self.time, self.status,
             resync=5, underlay=underlay, wake=self._woken, keep=self._keep,
@@ -114,19 +119,19 @@ def test_a_route_of_ours_that_is_taken_away_leads_to_a_look_at_the_entries_and_o
     assert (world.looks, world.backend.repairs) == (1, 1)
 
 
-def test_when_the_way_to_our_own_subnet_comes_or_goes_the_rules_are_looked_at_at_once(world):
+def test_when_the_way_to_our_own_subnet_comes_or_goes_the_pods_bridge_is_followed_at_once(world):
     ours = Route(subnet("10.2.35.0/24").networks[0], 9)
     world.reconciler.hear(KernelNotice(routes=(RouteNotice(PEERS),)))
     world.tend(0.1)
-    assert world.rules.synced == 0
+    assert world.rules.asked == []
     for gone in (False, True):
         world.reconciler.hear(KernelNotice(routes=(RouteNotice(ours, gone=gone),)))
         world.tend()
-    assert world.rules.synced == 2
-    world.tend(4.9)  # and after that as often as ever
-    assert world.rules.synced == 2
-    world.tend(5.2)
-    assert world.rules.synced == 3
+        world.tend()
+    assert world.rules.asked == ["follow pods"] * 2
+    world.reconciler.hear(KernelNotice(routes=(RouteNotice(ours),)))
+    world.tend(5.2)  # all rules are due, and that is one of them
+    assert world.rules.asked == ["follow pods", "follow pods", "sync"]
 
 
 def test_a_device_that_was_put_right_may_have_lost_its_entries_so_these_are_looked_at(world):
