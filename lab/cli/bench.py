@@ -6,7 +6,7 @@ import click
 
 from lab import bench as bench_
 from lab import host
-from lab.cli.common import Choice, as_json, as_text, echo
+from lab.cli.common import Choice, as_json, as_text, echo, output_option
 from lab.progress import on_terminal
 from lab.streams import width
 
@@ -31,14 +31,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--congestion", metavar="NAME", default="", help="TCP's congestion control  [default: this machine's]"
 )
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    default="build/bench",
-    show_default=True,
-    help="Where bench.json, bench.svg and bench.png go.",
-)
+@output_option("build/bench", "Where bench.json, bench.svg and bench.png go.")
 @as_json
 def bench(
     rounds: int, seconds: int, only: tuple[str, ...], verify: bool, congestion: str, output: Path, json_: bool

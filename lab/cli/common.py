@@ -21,6 +21,7 @@ __all__ = [
     "file_option",
     "given",
     "lab_name",
+    "output_option",
     "print_json",
     "write_text",
 ]
@@ -44,6 +45,18 @@ def file_option(*names: str, what: str, metavar: str = "FILE", required: bool = 
     """An option whose value is a path, which the shell completes; `what` is its line of help."""
     return click.option(
         *names, type=Path, metavar=metavar, shell_complete=complete.files, help=what, required=required
+    )
+
+
+def output_option(default: str, what: str) -> Callable[[F], F]:
+    """The option `--output`, a folder for what was measured; `what` is its line of help."""
+    return click.option(
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        default=default,
+        show_default=True,
+        help=what,
     )
 
 

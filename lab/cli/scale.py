@@ -7,7 +7,7 @@ import click
 from lab import host
 from lab import scale as scale_
 from lab.bench import require_picture
-from lab.cli.common import Choice, as_json, as_text, echo, file_option, given
+from lab.cli.common import Choice, as_json, as_text, echo, file_option, given, output_option
 from lab.faults.options import duration
 from lab.progress import on_terminal
 from lab.streams import width
@@ -49,14 +49,7 @@ __all__ = ["COMMANDS"]
     help="How long there is churn.",
 )
 @file_option("--binary", what="Measure a genuine flanneld, 0.18 or later, or another program.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    default="build/scale",
-    show_default=True,
-    help="Where scale.json, scale.svg and scale.png go.",
-)
+@output_option("build/scale", "Where scale.json, scale.svg and scale.png go.")
 @as_json
 def scale(
     numbers: tuple[int, ...],
