@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
-from lab import labels, threads, wait
+from lab import threads, wait
 from lab.bundle import inside, questions
 from lab.cluster import Lab
 from lab.deadlines import RECORDING_ENDS
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.inside import program
-from lab.node import Node
 from lab.node.running import Running
 from lab.spec import NodeSpec
 
@@ -74,7 +74,8 @@ class _Recorder:
     def _once(self) -> str:
         """Run it to its end; why it cannot be run, or nothing where that came from outside."""
         what = f"{self._node.name} to run"
-        node = wait.until(self._found, what=what, timeout=math.inf, interval=LOOK, cancel=self._over)
+        look = partial(self._lab.look_for, self._node.name)
+        node = wait.until(look, what=what, timeout=math.inf, interval=LOOK, cancel=self._over)
         said = b""
         with suppress(LabError, OSError), node.open(self._argv) as running:  # it goes down just now
             self._running = running
@@ -84,15 +85,3 @@ class _Recorder:
                 said += data
         words = said.decode(errors="replace").strip().splitlines()
         return words[-1] if words else ""
-
-    def _found(self) -> Node | wait.NotYet:
-        """The machine, if it runs."""
-        wanted = {labels.NAME: self._lab.name, labels.NODE: self._node.name}
-        try:
-            found = self._lab.fleet.containers(wanted)
-        except LabError as error:
-            return wait.NotYet(error.message)
-        for engine, container in found:
-            if container.state == "running":
-                return Node(engine, container, self._lab.nodes[self._node.name].address)
-        return wait.NotYet([container.state for _, container in found])

@@ -6,16 +6,16 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from lab import labels, wait
+from lab import wait
 from lab.capture.inside import command
 from lab.capture.model import Asked, Counts, Packet, Place, Said, Wanted
 from lab.capture.wire import Reader, Record
 from lab.cluster import Lab
 from lab.engine import STDERR
 from lab.errors import LabError
-from lab.node import Node
 from lab.node.running import Running
 
 __all__ = ["Inbox", "Machine"]
@@ -72,7 +72,8 @@ class Machine:
     def _once(self) -> str:
         """Run it to its end; why it cannot be run, or nothing where that came from outside."""
         what = f"{self.name} to run"
-        node = wait.until(self._found, what=what, timeout=math.inf, interval=LOOK, cancel=self._over)
+        look = partial(self._lab.look_for, self.name)
+        node = wait.until(look, what=what, timeout=math.inf, interval=LOOK, cancel=self._over)
         said, reader = b"", Reader()
         with (
             suppress(LabError, OSError),
@@ -88,18 +89,6 @@ class Machine:
                     self._hand_on(list(reader.read(data)))
         words = said.decode(errors="replace").strip().splitlines()
         return words[-1] if words else ""
-
-    def _found(self) -> Node | wait.NotYet:
-        """The machine, if it runs."""
-        wanted = {labels.NAME: self._lab.name, labels.NODE: self.name}
-        try:
-            found = self._lab.fleet.containers(wanted)
-        except LabError as error:
-            return wait.NotYet(error.message)
-        for engine, container in found:
-            if container.state == "running":
-                return Node(engine, container, self._lab.nodes[self.name].address)
-        return wait.NotYet([container.state for _, container in found])
 
     def _hand_on(self, records: Sequence[Record]) -> None:
         packets: list[Packet] = []

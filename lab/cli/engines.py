@@ -28,21 +28,21 @@ def engines() -> None:
 def ls(file: Path) -> int:
     """List a lab file's engines with the swarm that each is in."""
     fleet = _fleet(file)
+    members = fleet.members()
     rows = []
-    for name, engine in fleet.engines.items():
-        found = engine.swarm()
+    for name, found in members.items():
         kind = ("manager" if found.manages else "worker") if found.node else "in none"
-        rows.append([name, str(engine.endpoint), kind, found.address or "-", found.node or "-"])
+        rows.append([name, str(fleet.engine(name).endpoint), kind, found.address or "-", found.node or "-"])
     rows += [
         [name, "-", f"does not answer: {error.message}", "-", "-"] for name, error in fleet.silent.items()
     ]
     echo(table(["ENGINE", "HOST", "SWARM", "ADDRESS", "NODE"], rows, width()))
-    return 1 if fleet.silent or list(swarm.problems(fleet.name_of_home, fleet.members())) else 0
+    return 1 if fleet.silent or list(swarm.problems(fleet.name_of_home, members)) else 0
 
 
 @engines.command()
 @FILE
-@click.option("--address", default="", help="Of the first engine, for the others, where it has several.")
+@click.option("--address", default="", help="The manager's, by which the others reach it, if it has several.")
 @click.option("--yes", is_flag=True, help="Without asking.")
 def join(file: Path, address: str, yes: bool) -> int:
     """Make a lab file's engines one swarm, after asking. One that is in another swarm is left in it.
@@ -51,6 +51,7 @@ def join(file: Path, address: str, yes: bool) -> int:
     by Docker's own means.
     """
     fleet = _fleet(file)
+    fleet.require_all()
     members, home = fleet.members(), fleet.name_of_home
     names = swarm.to_join(home, members)
     if not names:

@@ -70,16 +70,20 @@ class Fleet:
         return next(name for name, engine in self.engines.items() if engine is self.home)
 
     def members(self) -> Mapping[str, swarm.Member]:
-        """What each engine says of its swarm. Raises `LabError` unless all answer, and are different ones."""
-        for error in self.silent.values():
-            raise error
+        """What each engine that answers says of its swarm. Raises `Unfit` unless they are different ones."""
         identifiers = [engine.id for engine in self]
         if len(set(identifiers)) < len(identifiers):
             raise Unfit("two of the engines of the lab file are one and the same")
         return dict(zip(self.engines, threads.each(lambda engine: engine.swarm(), [*self]), strict=True))
 
+    def require_all(self) -> None:
+        """Raise `EngineUnavailable` unless all answer."""
+        for error in self.silent.values():
+            raise error
+
     def require_whole(self) -> None:
         """Raise `LabError` unless all answer, and are of one swarm where there are several."""
+        self.require_all()
         if self.is_several and (found := list(swarm.problems(self.name_of_home, self.members()))):
             raise Unfit(
                 f"the engines are not of one swarm: {'; '.join(found)}",

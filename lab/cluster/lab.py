@@ -1,12 +1,12 @@
 """A lab that stands: its machines and its pods, found by the engine's labels alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from lab import labels, threads
+from lab import labels, threads, wait
 from lab.cluster.fleet import Fleet
 from lab.engine import Engine, Network
 from lab.errors import LabError, Unfit
@@ -15,7 +15,7 @@ from lab.naming import Maker, name_option, our_version
 from lab.node import Node, kubelet
 from lab.pods import RunningPod
 from lab.spec import LabSpec, ServiceName
-from lab.spec.engine import UNREACHED
+from lab.spec.engine import UNREACHED, engines_in
 from lab.spec.segment import ONLY, Subnets, interfaces
 from lab.suggest import suggest
 
@@ -158,6 +158,18 @@ class Lab:
             raise LabError(f"the node {name} does not run: its container is {self.state(name)}")
         return found
 
+    def look_for(self, name: str) -> Node | wait.NotYet:
+        """A machine, if it runs right now: its container may have been started again."""
+        try:
+            engine = self.fleet.engine(self.engine_of(name))
+            found = engine.containers({NAME: self.name, NODE: name})
+        except LabError as error:
+            return wait.NotYet(error.message)
+        for container in found:
+            if container.state == "running":
+                return Node(engine, container, self.nodes[name].address)
+        return wait.NotYet([container.state for container in found])
+
     def running(self, service: ServiceName) -> Sequence[Node]:
         """The machines that run a service, in the lab file's order. Raises `LabError` if one does not run."""
         return [self.node(node.name) for node in self.spec.running(service)]
@@ -236,10 +248,8 @@ def remove_all(engine: Engine, name: str) -> Iterator[str]:
 
 def _fleet(engine: Engine, name: str) -> Fleet:
     """The engines of a lab, whoever made it, as far as its networks tell."""
-    for network in engine.networks({NAME: name}):
-        with suppress(LabError):  # another version's, which says what only that knows
-            return Fleet.of(engine, LabSpec.from_json(network.labels.get(SPEC, "")).engines)
-    return Fleet.of(engine, ())
+    networks = engine.networks({NAME: name})
+    return Fleet.of(engine, engines_in(networks[0].labels.get(SPEC, "")) if networks else ())
 
 
 def names(engine: Engine) -> Iterable[str]:

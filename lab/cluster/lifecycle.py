@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lab import checks, images, labels, lock, threads
+from lab.cluster.fleet import Fleet
 from lab.cluster.lab import Lab, maker_of, names, remove_all
 from lab.cluster.making import Making
 from lab.cluster.perform import perform
@@ -77,6 +78,8 @@ def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:
     except EngineUnavailable as error:
         return steps, f"An engine first: {error.message}"
     there = Lab.find(engine, spec.name)
+    if there is None or not there.complete:
+        Fleet.of(engine, spec.engines).require_whole()
     if there is None:
         return steps, ""
     if there.complete:

@@ -28,35 +28,46 @@ class Beside:
         self._connect = connect
         self._lock = threading.Lock()
         self._engines: dict[str, Engine] = {}
+        self._lost: list[Engine] = []
         self._failed: dict[str, tuple[float, EngineUnavailable]] = {}
 
     def engine(self, host: str, name: str) -> "Engine":
-        """The engine at a DOCKER_HOST that the lab file calls `name`. Raises `EngineUnavailable`."""
+        """The engine at a DOCKER_HOST that the lab file calls `name`, which answers right now.
+
+        Raises `EngineUnavailable`.
+        """
         with self._lock:
-            if host in self._engines:
-                return self._engines[host]
+            known = self._engines.get(host)
             when, error = self._failed.get(host, (-AGAIN, None))
             if error is not None and time.monotonic() < when + AGAIN:
                 raise error
         named = f"the engine {name}, {host}"
         endpoint = of_host(host, os.environ, named=named)
+
+        def answering() -> "Engine":
+            if known is None:
+                return self._connect(endpoint)
+            known.ping()
+            return known
+
         try:
-            made = threads.start(lambda: self._connect(endpoint), name=f"engine {name}").result(
-                ANOTHER_ENGINE.seconds
-            )
+            found = threads.start(answering, name=f"engine {name}").result(ANOTHER_ENGINE.seconds)
         except (EngineUnavailable, threads.Late) as error:
             told = error if isinstance(error, EngineUnavailable) else _late(named)
             with self._lock:
                 self._failed[host] = time.monotonic(), told
+                if known is not None and self._engines.pop(host, None) is known:
+                    self._lost.append(known)
             raise told from error
         with self._lock:
-            return self._engines.setdefault(host, made)
+            return self._engines.setdefault(host, found)
 
     def close(self) -> None:
         """Close all of them."""
         with self._lock:
-            engines, self._engines = self._engines, {}
-        for engine in engines.values():
+            engines = [*self._engines.values(), *self._lost]
+            self._engines, self._lost = {}, []
+        for engine in engines:
             engine.close()
 
 

@@ -115,6 +115,11 @@ class Engine:
         """
         return self._beside.engine(host, name)
 
+    def ping(self) -> None:
+        """Raise `EngineUnavailable` unless it still answers."""
+        with attempt("asking whether it still answers"):
+            self._client.ping()
+
     def close(self) -> None:
         """Close all connections."""
         self._beside.close()

@@ -1,5 +1,6 @@
 """The engines that a lab's machines are spread over. Pure."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -10,7 +11,15 @@ from lab.spec.node import NodeSpec
 from lab.suggest import suggest
 from lab.validation import Model
 
-__all__ = ["FIRST_OF_ENGINES", "UNREACHED", "EngineSpec", "engine_problems", "host_problem", "spread"]
+__all__ = [
+    "FIRST_OF_ENGINES",
+    "UNREACHED",
+    "EngineSpec",
+    "engine_problems",
+    "engines_in",
+    "host_problem",
+    "spread",
+]
 
 
 FIRST_OF_ENGINES = 240
@@ -27,6 +36,15 @@ class EngineSpec(Model):
     name: str
     host: str = ""
     """As DOCKER_HOST has it; empty for the engine that the environment selects, which is the home."""
+
+
+def engines_in(label: str) -> tuple[EngineSpec, ...]:
+    """The engines that a lab's label names, whichever version wrote it: what they have is to be removed."""
+    try:
+        given = json.loads(label)
+        return tuple(EngineSpec.model_validate(item) for item in given.get("engines", ()))
+    except (ValueError, AttributeError, TypeError):  # not as any version writes it
+        return ()
 
 
 def host_problem(host: str) -> str:

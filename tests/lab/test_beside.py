@@ -17,7 +17,13 @@ class Connected:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.closed = False
+        self.closed = self.is_gone = False
+        self.asked = 0
+
+    def ping(self) -> None:
+        self.asked += 1
+        if self.is_gone:
+            raise EngineUnavailable("it does not answer any more")
 
     def close(self) -> None:
         self.closed = True
@@ -36,6 +42,26 @@ def test_each_is_connected_to_once_and_closed_with_the_first():
     assert [(item.endpoint.host, item.endpoint.port) for item in made] == [("192.0.2.2", 2375)]
     beside.close()
     assert made[0].closed
+
+
+def test_one_that_answered_before_is_asked_whether_it_still_does_and_connected_to_anew_later(monkeypatch):
+    made: list[Connected] = []
+
+    def connect(endpoint: Endpoint) -> Engine:
+        made.append(Connected(endpoint))
+        return cast(Engine, made[-1])
+
+    beside = Beside(connect)
+    for _ in range(3):
+        beside.engine("tcp://192.0.2.2:2375", "far")
+    assert (len(made), made[0].asked) == (1, 2)
+    made[0].is_gone = True
+    with pytest.raises(EngineUnavailable, match="does not answer any more"):
+        beside.engine("tcp://192.0.2.2:2375", "far")
+    monkeypatch.setattr(module, "AGAIN", 0.0)
+    assert beside.engine("tcp://192.0.2.2:2375", "far") is not cast(Engine, made[0])
+    beside.close()
+    assert [item.closed for item in made] == [True, True]
 
 
 def test_one_that_does_not_answer_is_not_asked_again_at_once():

@@ -1,5 +1,8 @@
 """A lab whose machines are spread over several engines."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from lab import spec, status
@@ -9,7 +12,9 @@ from lab.engine import EngineUnavailable
 from lab.engine.swarm import Member
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
+from lab.labels import SPEC, VERSION
 from lab.soak.search import require_one_clock
+from lab.spec.engine import engines_in
 from tests.lab.pretended import PretendedEngine, pretended_world
 
 TEXT = """
@@ -150,6 +155,31 @@ def test_a_search_refuses_machines_without_a_common_clock():
     require_one_clock(spec.tutorial())
     with pytest.raises(Unfit, match="the machines of demo are on several engines \\(home, far\\)"):
         require_one_clock(load())
+
+
+def test_what_would_be_done_is_told_only_where_the_engines_are_of_one_swarm(home, monkeypatch):
+    monkeypatch.setattr("lab.cluster.lifecycle.Engine.connect", lambda: home.engine)
+    steps, told = lifecycle.foresee(load())
+    assert "on the engine far" in next(step.action.describe() for step in steps if step.name == "node b")
+    assert told == ""
+    far_of(home).member = Member()
+    with pytest.raises(Unfit, match="far is in no swarm"):
+        lifecycle.foresee(load())
+
+
+def test_what_another_version_has_made_is_removed_from_all_its_engines(home):
+    up(home)
+    (network,) = home.networks_.values()
+    spec_of_another = {**json.loads(network.labels[SPEC]), "fromTheFuture": True}
+    labels = {**network.labels, SPEC: json.dumps(spec_of_another), VERSION: "9.0"}
+    home.networks_[network.name] = replace(network, labels=labels)
+    assert {"container lab-demo-a", "container lab-demo-b"} <= set(lifecycle.down(home.engine, "demo"))
+    assert (home.left, far_of(home).containers_) == ([], {})
+
+
+@pytest.mark.parametrize("label", ["", "[]", "7", '{"engines": 7}', '{"engines": [{"nam": "a"}]}'])
+def test_a_label_that_names_no_engines_has_none(label):
+    assert engines_in(label) == ()
 
 
 def test_two_names_of_one_engine_are_refused(home):
