@@ -60,6 +60,8 @@ def draw(results: Results, settings: Settings, path: Path) -> None:
             f" whiskers: least and greatest.  {results.machine.get('kernel', '')}, {cpu}",
             fontsize=8,
         )
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it is laid out now, and each file would do so again
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
 

@@ -8,10 +8,10 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -62,6 +62,10 @@ OPTION = re.compile(
 )
 
 
+SHORT: Final = 100
+"""Characters of a text of which it is remembered what becomes of it."""
+
+
 @dataclass(frozen=True)
 class Redaction:
     """What is to be replaced: values, and what follows the names of variables."""
@@ -84,6 +88,14 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """A text without secrets."""
+        return self._short(text) if len(text) <= SHORT else self._without_secrets(text)
+
+    @cached_property
+    def _short(self) -> Callable[[str], str]:
+        """The same keys and values stand in JSON again and again."""
+        return lru_cache(maxsize=10_000)(self._without_secrets)
+
+    def _without_secrets(self, text: str) -> str:
         if self._values is not None:
             text = self._values.sub(MARK, text)
         text = _without_keys(text)

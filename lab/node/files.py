@@ -5,6 +5,7 @@ same, so a change to the daemon needs no image build.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,8 +52,7 @@ def node_files(
     replace any other. Raises `Unfit`.
     """
     credentials = credentials or Credentials()
-    files = {**program_files(), **faults.program_files(), **impairment.program_files()}
-    files |= {**trace.program_files(), **capture.program_files(), **web.program_files()}
+    files = dict(_programs())
     if node.name == spec_keeper(spec):
         files[SPEC_FILE] = FileContent(spec.to_json().encode(), 0o600)
     files |= {**etcd_files(spec, node, credentials), **impaired_files(spec, node)}
@@ -69,6 +69,19 @@ def node_files(
     return files | {item.path: FileContent(_content(item), item.mode) for item in node.files}
 
 
+@cache
+def _programs() -> Mapping[str, FileContent]:
+    """The laboratory's own on every machine; they are the same on all, and take a while to be packed."""
+    return {
+        **program_files(),
+        **faults.program_files(),
+        **impairment.program_files(),
+        **trace.program_files(),
+        **capture.program_files(),
+        **web.program_files(),
+    }
+
+
 def _content(item: NodeFile) -> bytes:
     return (item.text or "").encode() if item.source is None else content(item.source)
 
@@ -83,6 +96,11 @@ def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
                 hint="pip install overlay-lab; in a clone: make setup",
             )
         package = Path(spec.origin).parent
+    return _sources(package)
+
+
+@cache
+def _sources(package: Path) -> Mapping[str, FileContent]:
     return {
         f"{DAEMON}/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())
         for path in sorted(package.rglob("*"))

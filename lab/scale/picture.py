@@ -81,6 +81,8 @@ def draw(results: Results, path: Path) -> None:
             f"Nodes; etcd of {members}.  {machine.get('kernel', '')}, {machine.get('processors', '')}",
             fontsize=8,
         )
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it is laid out now, and each file would do so again
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
 

@@ -1,6 +1,7 @@
 """Reader of lab files: YAML in, a `LabSpec` out. Keys left out have the tutorial's values."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.resources import files
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -220,10 +221,15 @@ def _tutorial_pods(hosts: Sequence[str]) -> tuple[PodSpec, ...]:
     """Return the tutorial's pods; in a lab with other nodes they are placed where there is room, if any."""
     if not hosts:
         return ()
+    pods = _pods_of_the_tutorial()
+    return tuple(pod if pod.node in hosts else pod.model_copy(update={"node": None}) for pod in pods)
+
+
+@cache
+def _pods_of_the_tutorial() -> Sequence[PodSpec]:
     folder = files("lab").joinpath("tutorial")
     names = ("mysqlpod01.yaml", "mysqlpod02.yaml")
-    pods = [pod for name in names for pod in parse(folder.joinpath(name).read_text(encoding="utf-8"), name)]
-    return tuple(pod if pod.node in hosts else pod.model_copy(update={"node": None}) for pod in pods)
+    return [pod for name in names for pod in parse(folder.joinpath(name).read_text(encoding="utf-8"), name)]
 
 
 def _pods(

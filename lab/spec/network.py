@@ -7,6 +7,7 @@ flannel. A backend's own keys are left to flannel.
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -74,6 +75,7 @@ def lower(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key.lower(): value for key, value in document.items()}
 
 
+@lru_cache(maxsize=64)  # the checks ask for those of one lab thousands of times
 def networks_of(config: str) -> tuple[IPv4Network | None, IPv6Network | None]:
     """Return the overlay networks of a valid configuration: None for a family that is not enabled."""
     fields = _fields(config)

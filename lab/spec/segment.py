@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -139,6 +140,7 @@ class Interface:
         return next((found.ip for found in self.every if found.version == family), None)
 
 
+@lru_cache(maxsize=1024)  # the checks ask for those of a lab's nodes thousands of times
 def _interface(
     network: IPv4Network | IPv6Network, host: int, *, single: bool
 ) -> IPv4Interface | IPv6Interface:
