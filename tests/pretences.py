@@ -30,4 +30,5 @@ def _of(module: ModuleType) -> Iterator[str]:
 
 
 def _is_of_a_test(value: object) -> bool:
-    return str(getattr(value, "__module__", "")).partition(".")[0] == "tests"
+    home = getattr(value, "__module__", None)
+    return isinstance(home, str) and (home == "tests" or home.startswith("tests."))

@@ -1,8 +1,9 @@
 """What `make lab-test` runs of the tests that need an engine: a sample, `pytest --sample`, of a few minutes.
 
-- Of a kernel test that is done in several ways (backends, families, directions) one is in the sample. Which
-  one follows from the test's name, so that it stays the same and every way is taken by some test.
-- Tests marked `thorough` are not: the same once more, for another kind of cluster, of engine or of harm.
+- Of a test that is done in several ways (backends, families, directions, kinds of harm) one is in the sample.
+  Which one follows from the test's name, so that it stays the same and every way is taken by some test.
+- Tests marked `thorough` are not: the same once more, for another kind of cluster, of engine or of harm;
+  what is seldom met, such as a second daemon on the same machine; and what takes thousands of entries.
 
 `make test-all` runs all, and so does the workflow.
 """
@@ -15,6 +16,10 @@ from zlib import crc32
 import pytest
 
 __all__ = ["Candidate", "sample"]
+
+
+NEEDS_ENGINE = frozenset({"kernel", "cluster"})
+"""Markers of the tests that a sample is taken of; of all others each is run."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def sample(tests: Sequence[Candidate]) -> list[int]:
     ways: dict[str, list[int]] = defaultdict(list)
     for place, test in enumerate(tests):
         if "thorough" not in test.markers:
-            ways[test.function if "kernel" in test.markers else test.identifier].append(place)
+            ways[test.function if NEEDS_ENGINE & set(test.markers) else test.identifier].append(place)
     return sorted(places[crc32(name.encode()) % len(places)] for name, places in ways.items())
 
 

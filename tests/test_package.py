@@ -21,6 +21,7 @@ from lab.images.build_context import recipe, requirements
 from tests import wheels
 from tests.sources import ROOT, SOURCES, module_name, tree
 
+pytestmark = pytest.mark.package
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -1,6 +1,8 @@
-"""The sample of `make lab-test` has each kernel test in one of its ways, and every way in some test."""
+"""The sample has each test that needs an engine in one of its ways, and every way in some test."""
 
 from collections.abc import Sequence
+
+import pytest
 
 from tests.sampling import Candidate, sample
 
@@ -15,10 +17,11 @@ def in_all_ways(name: str, *markers: str) -> Sequence[Candidate]:
     return [Candidate(f"{name}[{way}]", markers) for way in WAYS]
 
 
-def test_of_a_kernel_test_one_way_is_in_it_and_every_time_the_same():
-    tests = in_all_ways("test_a", "kernel")
+@pytest.mark.parametrize("marker", ["kernel", "cluster"])
+def test_of_a_test_that_needs_an_engine_one_way_is_in_it_and_every_time_the_same(marker):
+    tests = in_all_ways("test_a", marker)
     (chosen,) = names(*tests)
-    assert names(*tests, *in_all_ways("test_b", "kernel"))[0] == chosen
+    assert names(*tests, *in_all_ways("test_b", marker))[0] == chosen
 
 
 def test_every_way_is_in_it_with_some_test():
@@ -28,8 +31,8 @@ def test_every_way_is_in_it_with_some_test():
     assert {name.partition("[")[2] for name in chosen} == {f"{way}]" for way in WAYS}
 
 
-def test_unit_and_cluster_tests_are_in_it_in_all_their_ways():
-    tests = [*in_all_ways("test_a"), *in_all_ways("test_b", "cluster")]
+def test_unit_tests_are_in_it_in_all_their_ways():
+    tests = in_all_ways("test_a")
     assert names(*tests) == [test.identifier for test in tests]
 
 

@@ -17,6 +17,7 @@ from tests import site
 from tests.pages import PAGES
 from tests.sources import ROOT
 
+pytestmark = pytest.mark.package
 ADDRESS = "https://example.org/overlay-lab/"
 LOADED = {("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src"), ("object", "data")}
 STRUCTURE = ("h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "td", "pre", "img", "blockquote")

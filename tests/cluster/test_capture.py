@@ -115,6 +115,7 @@ def heard(path: Path, place: str, words: bytes) -> int:
     return at.count(place)
 
 
+@pytest.mark.thorough
 def test_a_pod_that_is_created_meanwhile_is_captured_from_its_first_word_on(lab, pods, tmp_path):
     file, link = tmp_path / "all.pcapng", tmp_path / "machine.pcapng"
     said = ("-f", "udp dst port 9")  # and not what is answered, with the same words in it
@@ -199,6 +200,7 @@ def test_without_a_file_each_packet_is_a_line_and_as_many_come_as_are_asked_for(
     assert f"{ONE} has no device ethO; it has: " in done.stderr
 
 
+@pytest.mark.thorough
 def test_when_nobody_reads_any_more_it_ends_quietly(lab):
     with capturing(lab, "-w", "-", "-f", "icmp", stdout=subprocess.PIPE) as program:
         program.stdout.close()

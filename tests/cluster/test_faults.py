@@ -157,6 +157,7 @@ def test_what_happens_to_a_lease_is_told_with_its_key_and_the_node_holds_one_aga
     assert leased(lab) == before
 
 
+@pytest.mark.thorough
 def test_the_configuration_and_a_lease_without_an_end_are_restored_to_the_letter(lab):
     config = etcd_get(lab, f"{PREFIX}/config")
     with started(lab, "config-change", set="Network=10.9.0.0/16"), started(lab, "config-break"):
@@ -172,6 +173,7 @@ def test_the_configuration_and_a_lease_without_an_end_are_restored_to_the_letter
     assert failing(lab, "leases.*") == set()
 
 
+@pytest.mark.thorough
 def test_what_leads_to_other_machines_is_as_it_was_when_devices_addresses_and_rules_are_back(lab):
     before = kernel(lab, TWO)
     own = f"{lab.node(TWO).address}/24"
@@ -295,6 +297,7 @@ def test_an_etcd_that_goes_back_to_a_snapshot_gets_the_leases_again_and_a_full_d
     assert leased(lab) == before
 
 
+@pytest.mark.thorough
 def test_a_machine_without_power_is_shown_and_what_its_boot_has_ended_is_only_forgotten(lab):
     before, config = leased(lab), etcd_get(lab, f"{PREFIX}/config")
     mtu = control.start(lab, "mtu", [TWO])
@@ -315,6 +318,7 @@ def test_a_machine_without_power_is_shown_and_what_its_boot_has_ended_is_only_fo
     assert leased(now) == before
 
 
+@pytest.mark.thorough
 def test_what_waits_ends_its_fault_on_sigterm_and_leaves_it_listed_when_it_is_killed(lab):
     command = [
         sys.executable,

@@ -50,6 +50,7 @@ def test_what_is_between_two_minions_fails_when_they_are_cut_from_each_other_and
     assert {"ping", "login"} <= failing <= {"ping", "login", "source"}
 
 
+@pytest.mark.thorough
 def test_a_reboot_ends_what_was_in_force(lab):
     begin(lab.nodes[ONE], "delay 300ms")
     lab.engine.restart(lab.nodes[ONE].container.id)

@@ -63,6 +63,7 @@ def small(engine):
         yield outcome.lab
 
 
+@pytest.mark.thorough
 def test_in_a_fixed_round_everything_holds_and_every_fault_is_on_the_time_line(small):
     evidence = play(small, FIXED, Reporter())
     assert [item.describe() for item in violations(small.spec, evidence)] == []

@@ -39,6 +39,7 @@ def test_a_restarted_flanneld_keeps_its_subnet_and_the_pods_come_back(worn):
     assert subnets(lab) == before
 
 
+@pytest.mark.thorough
 def test_a_flanneld_that_was_killed_comes_back_by_itself_with_its_subnet(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion, before = lab.node("centos-minion01"), subnets(lab)

@@ -60,6 +60,7 @@ def test_left_alone_ping_works_and_tcp_does_not(hosts):
     assert offload(hosts[0])
 
 
+@pytest.mark.thorough
 def test_told_so_it_is_off_from_the_start(hosts):
     start(hosts, "-vxlan-tx-checksum=off")
     source, destination = serve(hosts)
@@ -82,6 +83,7 @@ def test_the_trouble_is_found_and_worked_around(hosts):
     hosts[0].run_python("ask_back", destination, source)
 
 
+@pytest.mark.thorough
 def test_a_peer_that_does_not_answer_is_not_taken_for_the_fault(hosts):
     here, there = hosts
     # Whatever comes to the peer is lost.

@@ -64,6 +64,7 @@ def test_two_clients_hold_leases_and_reach_each_other(sandbox, server):
     server.says("POST /v1/_/leases - 200", times=2)
 
 
+@pytest.mark.thorough
 def test_a_client_and_a_machine_that_speaks_with_etcd_are_peers(sandbox, server):
     here, there = sandbox.host("a"), sandbox.host("b")
     client(here).says("Subnet lease acquired")
@@ -81,6 +82,7 @@ def test_a_client_whose_lease_is_deleted_takes_another_and_says_so(sandbox, serv
     assert len(sandbox.leases()) == 1
 
 
+@pytest.mark.thorough
 def test_a_configuration_that_is_missing_is_looked_for_at_the_server_and_not_under_a_prefix(sandbox):
     sandbox.spawn(*SERVER).says("running as server")
     daemon = client(sandbox.host("a"), "-etcd-prefix=/not/the/servers")
@@ -109,6 +111,7 @@ def test_clients_outlive_their_server_and_follow_the_next_one(sandbox, server):
     first.says("Subnet added: 10.2.0.0/24")
 
 
+@pytest.mark.thorough
 def test_an_etcd_that_dies_for_a_while_is_followed_again_by_all(sandbox, server):
     here, there = sandbox.host("a"), sandbox.host("b")
     first = client(here)
@@ -125,16 +128,19 @@ def test_an_etcd_that_dies_for_a_while_is_followed_again_by_all(sandbox, server)
     first.says("Subnet added: 10.2.0.0/24")
 
 
+@pytest.mark.thorough
 def test_a_port_that_is_taken_is_told(sandbox, server):
     second = sandbox.spawn(*SERVER)
     assert second.ends(10) == 6
     assert "another process has the port" in second.log
 
 
+@pytest.mark.thorough
 def test_it_is_ready_once_it_listens(sandbox):
     sandbox.start("notified", "/nonexistent", *SERVER).says("NOTIFY READY=1")
 
 
+@pytest.mark.thorough
 def test_systemd_may_have_opened_the_socket(sandbox):
     sandbox.configure()
     sandbox.spawn("python3", "-c", ACTIVATE, SERVER[0], "-listen=fd://", f"-etcd-endpoints={ETCD}")
@@ -146,6 +152,7 @@ def test_systemd_may_have_opened_the_socket(sandbox):
     }
 
 
+@pytest.mark.thorough
 def test_its_readiness_is_degraded_while_etcd_does_not_answer(sandbox):
     server = sandbox.spawn(*SERVER, "-healthz-ip=127.0.0.1", f"-healthz-port={HEALTH}")
     server.says("running as server")

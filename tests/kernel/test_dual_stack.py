@@ -121,6 +121,7 @@ def test_the_mtu_for_pods_fits_both_devices(hosts):
     assert "FLANNEL_MTU=1430" in hosts[0].subnet_env
 
 
+@pytest.mark.thorough
 def test_the_device_of_ipv6_is_flannels(hosts):
     host = hosts[0]
     details = " ".join(shown(host, "ip", "-d", "link", "show", "flannel-v6.1"))
@@ -163,6 +164,7 @@ def test_a_killed_daemon_that_starts_again_loses_no_packet_of_ipv6(hosts, sandbo
     assert flow.end().lost == ()
 
 
+@pytest.mark.thorough
 def test_what_is_deleted_of_ipv6_comes_back_and_what_vanished_goes(hosts, sandbox):
     here, there = hosts
     subnet, mac = subnet6(there), mac_of(there, "flannel-v6.1")
@@ -185,6 +187,7 @@ def test_what_is_deleted_of_ipv6_comes_back_and_what_vanished_goes(hosts, sandbo
     has(here, [])
 
 
+@pytest.mark.thorough
 def test_a_device_of_ipv6_that_goes_comes_back_with_all_that_it_had(hosts):
     here, there = hosts
     wanted = way(subnet6(there), mac_of(there, "flannel-v6.1"), address6(there))
@@ -210,6 +213,7 @@ def test_an_overlay_of_ipv6_alone(sandbox):
     here.run("ping", "-c1", destination)
 
 
+@pytest.mark.thorough
 def test_host_gw_of_both_families(sandbox):
     hosts = configured(sandbox, DUAL, Type="host-gw")
     here, there = hosts

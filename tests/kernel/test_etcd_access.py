@@ -118,6 +118,7 @@ def test_a_daemon_with_certificates_gets_its_lease_and_learns_of_others(host, se
     daemon.says("Subnet added: 10.2.0.0/24")
 
 
+@pytest.mark.thorough
 def test_a_certificate_that_is_not_trusted_is_told_now_and_then(host, secured):
     wrong = CLIENT | {"etcd-cafile": f"{PKI}/other-ca.pem"}
     daemon = host.flanneld(*options(wrong), endpoints=secured.endpoint)
@@ -125,6 +126,7 @@ def test_a_certificate_that_is_not_trusted_is_told_now_and_then(host, secured):
     assert daemon.log.count("not trusted") < 4
 
 
+@pytest.mark.thorough
 def test_an_etcd_that_wants_a_certificate_is_told_as_that(host, secured):
     daemon = host.flanneld(f"-etcd-cafile={PKI}/ca.pem", endpoints=secured.endpoint)
     daemon.says("it requires a client certificate: give -etcd-certfile and -etcd-keyfile")
@@ -156,6 +158,7 @@ def guarded(sandbox: Sandbox, host: Host) -> Member:
     return member
 
 
+@pytest.mark.thorough
 def test_a_users_token_that_ends_is_nothing_that_anybody_sees(host, guarded):
     daemon = host.flanneld(*options(USER), endpoints=guarded.endpoint)
     daemon.says(READY)
@@ -194,6 +197,7 @@ def restarted(sandbox: Sandbox, member: Member) -> Member:
     return again
 
 
+@pytest.mark.thorough
 def test_a_restart_of_etcd_that_forgets_all_tokens_is_survived(sandbox, host, guarded):
     daemon = host.flanneld(*options(USER), endpoints=guarded.endpoint)
     daemon.says(READY)
@@ -203,6 +207,7 @@ def test_a_restart_of_etcd_that_forgets_all_tokens_is_survived(sandbox, host, gu
     assert "lost" not in daemon.log
 
 
+@pytest.mark.thorough
 def test_a_user_that_may_not_read_beside_the_leases_does_without_until_it_may(sandbox, host, guarded):
     other = sandbox.host("b")
     daemons = [machine.flanneld(*options(USER), endpoints=guarded.endpoint) for machine in (host, other)]
@@ -274,6 +279,7 @@ def test_a_member_of_three_that_is_lost_costs_no_packet_and_no_lease(sandbox, ho
     assert " 0% packet loss" in pinging.log
 
 
+@pytest.mark.thorough
 def test_a_member_that_hangs_is_left_for_another(host, members):
     daemon = host.flanneld(endpoints=",".join(member.endpoint for member in members))
     daemon.says(READY)
@@ -308,6 +314,7 @@ def test_the_tutorials_own_etcdctl_works_with_the_v2_api(host, old):
     assert old.ctl("ls", f"{PREFIX}/subnets", api=2) == f"{key}\n"
 
 
+@pytest.mark.thorough
 def test_what_is_said_beside_a_lease_is_kept_by_the_v2_api_too(host, old):
     old.ctl("set", f"{PREFIX}/config", TUTORIAL, api=2)
     daemon = host.flanneld("-etcd-api=v2", endpoints=old.endpoint)
@@ -344,6 +351,7 @@ def test_an_etcd_without_the_v2_api_is_told_what_it_needs(sandbox, host):
     daemon.says("it has no v2 API: etcd needs --enable-v2=true")
 
 
+@pytest.mark.thorough
 def test_an_etcd_v2_that_restarts_or_hangs_is_survived(sandbox, host, old):
     old.ctl("set", f"{PREFIX}/config", TUTORIAL, api=2)
     daemon = host.flanneld("-etcd-api=v2", endpoints=old.endpoint)
@@ -358,6 +366,7 @@ def test_an_etcd_v2_that_restarts_or_hangs_is_survived(sandbox, host, old):
     assert "lost" not in daemon.log
 
 
+@pytest.mark.thorough
 def test_a_user_of_the_v2_api_is_let_in(host, old):
     old.ctl("set", f"{PREFIX}/config", TUTORIAL, api=2)
     for words in (

@@ -40,6 +40,7 @@ def carried(of: Node) -> dict[tuple[str, str], int]:
     return found
 
 
+@pytest.mark.thorough
 def test_what_was_counted_of_a_peer_that_has_left_stays_in_one_sum(sandbox):
     here, there = pair(sandbox)
     key, address = f"{PREFIX}/subnets/{there.host.subnet}.0-24", there.host.address
@@ -99,6 +100,7 @@ def test_tcp_of_a_peer_without_the_fast_path_is_joined_by_the_daemon_and_all_els
     assert "ConnectionRefusedError" in tried.output  # nobody listens there
 
 
+@pytest.mark.thorough
 def test_tcp_that_programs_have_sent_is_never_for_the_daemon_whoever_its_source_is(sandbox):
     here, there = pair(sandbox, *FAST, "-udp-source-check=off")
     here.inside.reaches(there.inside.address, here.inside.address)
@@ -151,6 +153,7 @@ def test_what_is_attached_ends_with_the_daemon_and_traffic_is_back_with_the_next
     assert attached(here.host, "eth0") == [1, 0]
 
 
+@pytest.mark.thorough
 def test_a_peer_that_comes_back_without_it_is_sent_to_as_a_genuine_one(sandbox):
     here, there = pair(sandbox)
     goes_on_without(here.inside, there.inside, here, there)
@@ -184,6 +187,7 @@ def test_a_lease_that_is_lost_ends_the_fast_path_at_once(sandbox):
     flow.stands_still()
 
 
+@pytest.mark.thorough
 def test_two_networks_of_one_machine_have_a_fast_path_each(sandbox):
     for number, name in enumerate(("blue", "green")):
         backend = {"Type": "udp", "Port": 8285 + number}
@@ -205,6 +209,7 @@ def without_bpf(host: Host, *options: str) -> Process:
     )
 
 
+@pytest.mark.thorough
 def test_where_the_kernel_refuses_log_and_metrics_say_why_and_the_loop_serves(sandbox):
     configure(sandbox, "udp")
     hosts = sandbox.host("a"), sandbox.host("b")
@@ -217,6 +222,7 @@ def test_where_the_kernel_refuses_log_and_metrics_say_why_and_the_loop_serves(sa
     here.inside.reaches(there.inside.address, here.inside.address)
 
 
+@pytest.mark.thorough
 def test_a_fast_path_that_is_required_and_refused_ends_the_daemon(sandbox):
     configure(sandbox, "udp")
     daemon = without_bpf(sandbox.host("a"), *FAST)

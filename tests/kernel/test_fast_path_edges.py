@@ -43,6 +43,7 @@ def test_what_a_machine_hands_on_to_a_third_arrives(sandbox, way, to):
     assert wrong_checksums(*(node.host for node in (here, between, there))) == []
 
 
+@pytest.mark.thorough
 def test_tcp_that_a_machine_hands_on_to_a_third_needs_no_daemon_in_between(sandbox):
     configure(sandbox, "udp")
     here, between, there = nodes(sandbox, 3, *UDP_WAYS["fast path"])
@@ -56,6 +57,7 @@ def test_tcp_that_a_machine_hands_on_to_a_third_needs_no_daemon_in_between(sandb
     taker.says(here.inside.run_python("send_hashed", target, "4").text.strip())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bytes_", [65467, 65468, 65495])
 def test_a_super_packet_is_carried_however_long(sandbox, bytes_):
     """IPv4 ends at 65535 bytes: 65467 and 40 fit a datagram of 28 more, and 65495 and 40 a packet alone."""
@@ -134,6 +136,7 @@ def test_a_damaged_datagram_is_not_taken_though_nothing_within_has_a_checksum(sa
     assert heard(hearer) == [99]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", UDP_WAYS)
 def test_what_is_sent_to_a_subnets_broadcast_address_reaches_nobody_and_is_counted(sandbox, way):
     configure(sandbox, "udp")
@@ -150,6 +153,7 @@ def test_what_is_sent_to_a_subnets_broadcast_address_reaches_nobody_and_is_count
     here.has_dropped("the destination is a broadcast or multicast address")
 
 
+@pytest.mark.thorough
 def test_where_no_route_leads_to_a_node_the_daemon_is_told_so(sandbox):
     """Asked for a way by a certain interface alone, the kernel takes the node to be on the link."""
     here, there = pair(sandbox)

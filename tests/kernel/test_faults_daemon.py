@@ -58,6 +58,7 @@ def test_a_subnet_that_moves_to_another_machine_is_reached_there_within_two_seco
     flow.goes_on(timeout=2)
 
 
+@pytest.mark.thorough
 def test_the_last_of_too_many_waits_and_the_others_are_untouched(sandbox):
     configure(sandbox, "vxlan", Network="10.2.0.0/22", SubnetLen=24)  # three, as flannel leaves the first out
     here, there, third = nodes(sandbox, 3)
@@ -88,6 +89,7 @@ def test_ten_daemons_that_start_at_once_hold_ten_subnets(sandbox):
         daemon.says("Subnet added: ", times=9, timeout=60)
 
 
+@pytest.mark.thorough
 def test_of_two_machines_one_alone_acts_on_a_subnet_that_changes_hands(sandbox):
     """A stranger writes another's name over a key, back and forth.
 
@@ -168,6 +170,7 @@ def test_a_daemon_that_was_paused_past_its_lease_checks_before_it_forwards(sandb
     assert here.inside.address not in sniffer.log.removeprefix(before)
 
 
+@pytest.mark.thorough
 def test_a_daemon_that_was_paused_past_its_lease_withdraws_its_routes_at_once(sandbox):
     here, there, heir = full(sandbox, "vxlan")
     lost = here.host.subnet

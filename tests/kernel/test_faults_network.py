@@ -43,6 +43,7 @@ def test_a_machine_that_cannot_reach_etcd_is_degraded_and_carries_all_the_same(s
     assert "lost: " not in here.daemon.log
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "way"),
     [("udp", "both ways"), ("udp", "one way"), ("vxlan", "one way"), ("host-gw", "both ways")],
@@ -92,6 +93,7 @@ def narrow(host: Host) -> Host:
     return host
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["udp", "vxlan"])
 def test_a_path_narrower_than_both_ends_that_tells_nobody_is_no_black_hole(sandbox, kind):
     """Encapsulated packets may be fragmented on their way, so a path MTU that is not told does no harm."""

@@ -133,6 +133,7 @@ def test_iptables_keeps_to_the_side_of_a_rule_that_refuses_everything(table):
     assert table.call("repair") == ""
 
 
+@pytest.mark.thorough
 def test_iptables_is_left_as_it_was_before(table):
     before = table.saved()
     table.call("start")
@@ -225,6 +226,7 @@ def test_nft_repairs(host, family, ip, damage):
     assert table.call("repair") == ""
 
 
+@pytest.mark.thorough
 def test_nft_keeps_others_rules_when_it_repairs_and_is_left_as_it_was_before(host, family, ip):
     table = Table(host, "nft", family)
     forward = "{ type filter hook forward priority 1 ; }"
@@ -272,6 +274,7 @@ def test_a_pod_is_seen_from_outside_with_its_machines_address(world):
     assert outside.sees(machine.pod()) == machine.address
 
 
+@pytest.mark.thorough
 def test_a_pod_sees_the_own_address_of_a_client_that_comes_by_its_machine(world):
     machine, _, outside = world
     pod = machine.pod()
@@ -279,6 +282,7 @@ def test_a_pod_sees_the_own_address_of_a_client_that_comes_by_its_machine(world)
     assert pod.sees(outside) == outside.address
 
 
+@pytest.mark.thorough
 def test_what_enters_the_overlay_by_another_machine_can_be_answered_by_that(world):
     machine, other, outside = world
     pod = other.pod()
@@ -302,6 +306,7 @@ def comes_back(host: Host, listing: list[str], before: str) -> None:
     eventually(probe, "the rules to be as they were")
 
 
+@pytest.mark.thorough
 def test_rules_that_somebody_deletes_come_back(host, daemon):
     listings = [["iptables", "-S"], ["iptables", "-t", "nat", "-S"]]
     before = [host.run(*listing).text for listing in listings]
@@ -354,6 +359,7 @@ def test_rules_stay_when_the_daemon_ends_and_the_other_programs_go_when_it_start
     assert "FLANNEL-POSTRTG" not in host.run("iptables-save").text
 
 
+@pytest.mark.thorough
 def test_cleanup_finds_the_rules_of_every_program(host):
     tables = [Table(host, kind, family) for kind in ("-nft", "-legacy", "nft") for family in NETWORKS]
     for table in tables:

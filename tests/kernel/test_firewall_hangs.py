@@ -57,6 +57,7 @@ def hanging(host: Host) -> Process:
 # `firewall.program` waits 15 seconds for it, and a lease lives 6 for its holder here.
 
 
+@pytest.mark.thorough
 def test_the_lease_is_renewed_while_iptables_hangs(here):
     so_far = here.daemon.log.count("Lease renewed: ")
     here.daemon.says("Lease renewed: ", times=so_far + 3, timeout=3 * TTL)
@@ -85,6 +86,7 @@ def test_it_is_told_once_that_it_hangs_and_what_was_changed_meanwhile_is_put_rig
     assert "10.2.0.0/16" in here.host.run("iptables", "-S", "FLANNEL-FWD").text
 
 
+@pytest.mark.thorough
 def test_the_users_last_command_is_run_though_the_daemon_waits_for_iptables(sandbox):
     commands = {"PostStartupCommand": "true", "ShutdownCommand": "ip link add name farewell type bridge"}
     sandbox.configure(json.dumps({"Network": "10.2.0.0/16", "Backend": {"Type": "extension", **commands}}))

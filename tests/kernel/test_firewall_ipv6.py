@@ -73,6 +73,7 @@ def test_pods_see_each_others_own_addresses_in_both_families(world):
         assert server.host.sees(client.host, server.ipv4) == client.ipv4
 
 
+@pytest.mark.thorough
 def test_a_pod_is_seen_from_outside_with_its_machines_address_of_the_same_family(world):
     machine, _, outside = world
     pod = pod_of(machine)
@@ -80,6 +81,7 @@ def test_a_pod_is_seen_from_outside_with_its_machines_address_of_the_same_family
     assert outside.sees(pod.host, outside.address) == machine.address
 
 
+@pytest.mark.thorough
 def test_a_pod_sees_the_own_ipv6_address_of_a_client_that_comes_by_its_machine(world):
     machine, _, outside = world
     pod = pod_of(machine)
@@ -87,6 +89,7 @@ def test_a_pod_sees_the_own_ipv6_address_of_a_client_that_comes_by_its_machine(w
     assert pod.host.sees(outside, pod.ipv6) == address6(outside)
 
 
+@pytest.mark.thorough
 def test_what_enters_the_overlay_of_ipv6_by_another_machine_can_be_answered_by_that(world):
     machine, other, outside = world
     pod = pod_of(other)
@@ -95,6 +98,7 @@ def test_what_enters_the_overlay_of_ipv6_by_another_machine_can_be_answered_by_t
     assert pod.host.sees(outside, pod.ipv6) == str(subnet6(machine).network_address)
 
 
+@pytest.mark.thorough
 def test_a_packet_of_the_full_mtu_leaves_the_overlay_masqueraded_and_whole(world):
     machine, _, outside = world
     pod = pod_of(machine)
@@ -111,6 +115,7 @@ def test_where_the_policy_is_drop_only_flannels_rules_let_ipv6_through(sandbox):
     here.host.run("ping", "-c1", there.ipv4)  # each family has its own
 
 
+@pytest.mark.thorough
 def test_without_masquerading_a_pod_is_seen_from_outside_with_its_own_ipv6_address(sandbox):
     machine, _ = machines(sandbox, nftables=False, dropping=True)
     outside, pod = outside_of(sandbox), pod_of(machine)

@@ -83,6 +83,7 @@ def test_routes_of_a_backend_that_we_had_before_do_not_stand_in_the_way(host, sa
     has(host)
 
 
+@pytest.mark.thorough
 def test_routes_of_both_families_go(host, sandbox):
     host.run(
         "sh",
@@ -143,6 +144,7 @@ def test_two_daemons_of_one_machine_leave_each_others_alone_also_those_of_one_th
     has(host, "10.2.99.0/24", "10.5.99.0/24")
 
 
+@pytest.mark.thorough
 def test_networks_of_one_daemon_leave_each_others_alone(host, sandbox):
     for name, network in (("blue", "10.9"), ("green", "10.5")):
         configure(sandbox, network, "host-gw", prefix=f"{PREFIX}/{name}")
@@ -156,6 +158,7 @@ def test_networks_of_one_daemon_leave_each_others_alone(host, sandbox):
     has(host, "10.2.99.0/24", "10.5.99.0/24")
 
 
+@pytest.mark.thorough
 def test_cleanup_takes_what_every_life_left(host, sandbox):
     configure(sandbox, "10.9", "vxlan")
     end(run(host, "-ip-blackhole-route"))

@@ -44,6 +44,7 @@ def test_a_delay_of_100_ms_is_one_in_its_direction_alone(pair, way, direction, f
         assert is_delayed(sink, source, 0, addresses=(of(sink), of(source)))
 
 
+@pytest.mark.thorough
 def test_jitter_spreads_what_is_delayed_and_packets_overtake_each_other(pair, way):
     here, there = pair
     with here.impaired("delay 40ms jitter 20ms", there.address, way=way):
@@ -69,6 +70,7 @@ def test_a_loss_of_5_percent_is_one(pair, way, direction):
     assert back.is_whole()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_tenth_arrives_twice_where_that_was_asked_for(pair, way, direction):
     here, there = pair
@@ -78,6 +80,7 @@ def test_a_tenth_arrives_twice_where_that_was_asked_for(pair, way, direction):
     assert within(came.doubled, 2000, 0.1)
 
 
+@pytest.mark.thorough
 def test_a_quarter_overtakes_where_that_was_asked_for(pair, way):
     here, there = pair
     with here.impaired("delay 100ms reorder 25%", there.address, way=way):
@@ -87,6 +90,7 @@ def test_a_quarter_overtakes_where_that_was_asked_for(pair, way):
     assert came.overtaken > 100
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_what_is_corrupted_is_seen_by_checksums_and_reaches_nobody(pair, way, direction):
     here, there = pair
@@ -98,6 +102,7 @@ def test_what_is_corrupted_is_seen_by_checksums_and_reaches_nobody(pair, way, di
     assert any("Udp: InCsumErrors" in line for line in wrong_checksums(sink))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("what", ["loss 20%", "duplicate 20%", "corrupt 20%", "delay 100ms reorder 20%"])
 def test_chance_meets_each_packet_of_a_super_packet_and_not_all_of_them(pair, way, what, direction):
@@ -123,6 +128,7 @@ def test_a_rate_is_one(pair, direction):
     assert came.overtaken == 0
 
 
+@pytest.mark.thorough
 def test_a_rate_and_a_delay_go_together(pair, way):
     here, there = pair
     with here.impaired("rate 8mbit delay 50ms", there.address, direction="both", way=way):
@@ -144,6 +150,7 @@ def test_a_cut_is_one_way_where_that_was_asked_for(pair, direction, out, back, f
     assert flow(here.host, there, addresses=(mine, yours)).is_whole()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["cut", "loss 100%", "rate 8kbit", "rate 8kbit delay 5ms"])
 def test_a_sender_does_not_hear_of_what_is_lost(pair, way, what):
     here, there = pair
@@ -164,6 +171,7 @@ def test_tcp_keeps_its_content_and_its_super_packets_under_a_delay(pair, way):
     here.stop("x")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["loss 5%", "corrupt 2%", "duplicate 5%", "delay 2ms reorder 20%"])
 def test_tcp_keeps_its_content_whatever_befalls_its_packets(pair, way, what):
     here, there = pair

@@ -49,6 +49,7 @@ def test_a_stop_lets_what_is_under_way_arrive(pair, way):
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 def test_a_stop_lets_what_waits_for_its_turn_arrive(pair):
     here, there = pair
     before = state(here.host)
@@ -77,6 +78,7 @@ def test_a_delay_line_that_dies_is_told_and_stop_removes_all(pair):
     assert flow(here.host, there).is_whole()
 
 
+@pytest.mark.thorough
 def test_what_others_have_removed_is_told_and_stop_removes_the_rest(pair, way):
     here, there = pair
     before = state(here.host)
@@ -91,6 +93,7 @@ def test_what_others_have_removed_is_told_and_stop_removes_the_rest(pair, way):
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 def test_what_belongs_to_no_rule_is_told_and_clear_removes_it(pair, way):
     here, there = pair
     before = state(here.host)
@@ -105,6 +108,7 @@ def test_what_belongs_to_no_rule_is_told_and_clear_removes_it(pair, way):
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 def test_a_qdisc_that_was_there_before_stays(pair):
     here, there = pair
     here.host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
@@ -140,6 +144,7 @@ def test_what_is_not_ours_is_not_touched_and_the_reason_is_told(pair, made, word
     assert flow(here.host, there).is_whole()
 
 
+@pytest.mark.thorough
 def test_a_start_that_fails_leaves_nothing(pair):
     here, there = pair
     here.impair("x", "delay 30ms", protocol="udp", direction="in")
@@ -161,6 +166,7 @@ def beginning(identifier: str, what: str, way: str) -> str:
     return f"echo {shlex.quote(document)} | {shlex.join(command('start', way))}"
 
 
+@pytest.mark.thorough
 def test_two_that_start_at_the_same_time_do_not_disturb_each_other(pair, way):
     here, there = pair
     before = state(here.host)
@@ -189,6 +195,7 @@ def test_what_a_start_has_left_that_was_killed_at_any_moment_is_cleared(pair, wa
     assert flow(here.host, there).is_whole()
 
 
+@pytest.mark.thorough
 def test_a_rule_is_started_once_and_only_on_a_device_that_is_there(pair):
     here, _ = pair
     here.impair("x", "cut", protocol="icmp")
@@ -203,6 +210,7 @@ def test_a_rule_is_started_once_and_only_on_a_device_that_is_there(pair):
     here.stop("x")
 
 
+@pytest.mark.thorough
 def test_a_device_whose_address_has_changed_is_told(pair):
     here, there = pair
     before = state(here.host)

@@ -56,6 +56,7 @@ RULES: Sequence[tuple[str, str, str]] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 3, 0, 2)], ids=str)
 def test_impairments_nest_and_each_is_removed_exactly(pair, way, order):
     here, there = pair
@@ -78,6 +79,7 @@ def test_impairments_nest_and_each_is_removed_exactly(pair, way, order):
     assert state(here.host) == whole
 
 
+@pytest.mark.thorough
 def test_two_devices_of_a_machine_are_impaired_apart(sandbox, pair):
     here, there = pair
     script = f"""

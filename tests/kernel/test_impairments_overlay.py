@@ -78,6 +78,7 @@ def test_pods_packets_are_delayed_lost_and_cut_in_that_direction_alone(overlay, 
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 def test_pods_connections_keep_their_content_beside_an_impairment_and_under_one(overlay, way):
     here, there = overlay
     machine, before = Machine(here.host), state(here.host)
@@ -92,6 +93,7 @@ def test_pods_connections_keep_their_content_beside_an_impairment_and_under_one(
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 @NEEDS_FAST_PATH
 def test_only_the_overlays_port_is_cut_and_the_machines_still_reach_each_other(sandbox):
     configure(sandbox, "udp")

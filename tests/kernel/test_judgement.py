@@ -84,6 +84,7 @@ def test_a_lease_that_is_no_peers_is_refused_with_its_reason_and_changes_nothing
     here.daemon.says("Subnet added: 10.2.254.0/24")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lease_that_covers_what_the_machine_needs_is_refused_until_it_is_needed_no_more(sandbox, kind):
     # A machine whose network, and whose etcd, are inside the overlay's network.
@@ -116,6 +117,7 @@ def test_a_lease_that_covers_what_the_machine_needs_is_refused_until_it_is_neede
     node.daemon.says("Subnet added: 192.168.77.0/24", timeout=30)
 
 
+@pytest.mark.thorough
 def test_with_one_route_for_the_network_what_it_covers_keeps_routes_of_its_own(sandbox):
     # etcd and a peer are behind a router, and the overlay's network covers both of them.
     sandbox.configure(

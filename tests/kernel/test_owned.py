@@ -141,6 +141,7 @@ def test_a_program_that_is_detached_is_attached_again(sandbox):
 # The file, and what is others'
 
 
+@pytest.mark.thorough
 def test_a_blackhole_route_that_is_deleted_comes_back(sandbox):
     configure(sandbox, "vxlan")
     (node,) = nodes(sandbox, 1, "-ip-blackhole-route", pods=False)
@@ -173,6 +174,7 @@ def test_a_subnet_file_that_is_deleted_or_changed_is_written_again(sandbox):
     ready(node)
 
 
+@pytest.mark.thorough
 def test_addresses_that_others_gave_the_device_stay_also_over_a_restart(sandbox):
     here, there = pair(sandbox, "vxlan")
     host = here.host
@@ -193,6 +195,7 @@ def test_addresses_that_others_gave_the_device_stay_also_over_a_restart(sandbox)
     reach(here, there)
 
 
+@pytest.mark.thorough
 def test_where_addresses_may_be_bound_that_the_machine_lacks_a_lost_one_is_seen_all_the_same(sandbox):
     """keepalived's net.ipv4.ip_nonlocal_bind."""
     here, _ = pair(sandbox, "vxlan")

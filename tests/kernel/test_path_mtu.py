@@ -76,6 +76,7 @@ def test_nodes_with_long_and_with_short_frames_reach_each_other_on_one_network(
     gets_all(there.inside, here.inside, here.inside.address, 10)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", UDP_WAYS)
 def test_tcp_flows_over_an_underlay_of_the_longest_frames(sandbox: Sandbox, way: str) -> None:
     """Of 65520 bytes, as InfiniBand's connected mode has (RFC 4755): a single segment is longer than what the

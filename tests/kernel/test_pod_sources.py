@@ -88,6 +88,7 @@ def test_a_container_that_is_a_router_sends_what_the_machine_has_a_route_back_to
     assert here.dropped(FORGED) == 0
 
 
+@pytest.mark.thorough
 def test_a_bridge_that_is_made_anew_is_followed_and_the_table_is_kept_until_cleanup(
     sandbox: Sandbox,
 ):

@@ -322,6 +322,7 @@ def test_a_failure_is_told_of_the_change_that_failed_and_stops_no_other(machine)
     assert len(machine.says("ip", "-6", "route", "show", "proto", "241")) == 1
 
 
+@pytest.mark.thorough
 def test_when_all_of_thousands_fail_each_of_them_is_told(machine):
     result = machine.python("""
         routes = [Route(ip_network((0x0A000000 + n * 256, 24)), eth0, ip_address("203.0.113.7"))
@@ -360,6 +361,7 @@ def peers(count, remote=0):
 """
 
 
+@pytest.mark.thorough
 def test_twelve_thousand_entries_are_all_there_and_all_go(machine):
     result = machine.python(f"""{THOUSANDS}
 everything = list(peers(4000))
@@ -372,6 +374,7 @@ result = reconcile(*everything), reconcile(*everything), reconcile(*peers(4000, 
     assert machine.routes("proto", "241") == []
 
 
+@pytest.mark.thorough
 def test_what_is_there_is_seen_while_other_things_change(machine):
     result = machine.python(f"""{THOUSANDS}
 mine = list(peers(1000))

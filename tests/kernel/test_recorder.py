@@ -98,6 +98,7 @@ def test_a_device_that_goes_down_and_comes_up_again_is_followed(hosts: tuple[Hos
     assert process.log == ""
 
 
+@pytest.mark.thorough
 def test_of_two_that_want_to_record_the_second_waits_for_the_end_of_the_first(
     hosts: tuple[Host, Host],
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_small_cluster_is_measured_to_its_end(tmp_path, backend, members):
         assert (tmp_path / name).stat().st_size > 0
 
 
+@pytest.mark.thorough
 def test_daemons_that_end_by_themselves_are_named_with_their_last_words(tmp_path):
     program = tmp_path / "flanneld"
     program.write_text(
@@ -79,6 +80,7 @@ def test_daemons_that_end_by_themselves_are_named_with_their_last_words(tmp_path
     assert "no such device" in said
 
 
+@pytest.mark.thorough
 def test_nodes_that_do_not_know_what_they_should_are_named(tmp_path):
     program = tmp_path / "flanneld"
     program.write_text('#!/bin/sh\ntest "$1" = -version && echo v0.20.99 && exit\nexec sleep infinity\n')
@@ -92,6 +94,7 @@ def test_nodes_that_do_not_know_what_they_should_are_named(tmp_path):
     assert run["node"]["threads"]["median"] == 1
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_interrupted_leaves_nothing_behind(tmp_path, engine):
     before = set(left(engine))
     with scale(tmp_path, "3") as measuring:

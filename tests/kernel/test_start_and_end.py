@@ -44,6 +44,7 @@ def test_without_a_configuration_it_says_so_once_and_waits_for_it(host, sandbox)
     assert daemon.log.count("has no key") == 1
 
 
+@pytest.mark.thorough
 def test_without_etcd_it_says_so_and_waits_for_it(host, sandbox):
     sandbox.configure()
     sandbox.etcd.signal("TERM")
@@ -65,6 +66,7 @@ def test_it_ends_soon_when_told_to(host, sandbox, signal):
     assert "flannel0" not in host.links()
 
 
+@pytest.mark.thorough
 def test_it_ends_soon_while_etcd_does_not_answer(host, sandbox):
     sandbox.configure()
     daemon = host.flanneld()
@@ -75,6 +77,7 @@ def test_it_ends_soon_while_etcd_does_not_answer(host, sandbox):
     assert daemon.ends(5) == 0
 
 
+@pytest.mark.thorough
 def test_it_ends_soon_while_it_waits_for_its_first_answer(host, sandbox):
     sandbox.etcd.signal("STOP")
     daemon = host.flanneld()
@@ -104,11 +107,13 @@ def test_without_a_default_route_the_interface_must_be_named(host):
     assert "-iface" in line
 
 
+@pytest.mark.thorough
 def test_an_interface_can_be_named_by_its_address(host, sandbox):
     sandbox.configure()
     host.flanneld(iface="192.168.50.11").says("Subnet lease acquired")
 
 
+@pytest.mark.thorough
 def test_the_default_routes_interface_is_the_default(host, sandbox):
     sandbox.configure()
     host.run("ip", "route", "add", "default", "via", "192.168.50.1")
@@ -149,6 +154,7 @@ def test_without_the_privilege_to_make_devices_it_says_so(host):
     assert "CAP_NET_ADMIN" in refusal(unprivileged, Exit.KERNEL)
 
 
+@pytest.mark.thorough
 def test_a_file_that_cannot_be_written_is_named(host, sandbox):
     sandbox.configure()
     sandbox.run("touch", "/run/flat")

@@ -138,6 +138,7 @@ def test_an_etcd_that_stops_answering_is_noticed_and_survived(host, sandbox):
     assert "lost" not in daemon.log
 
 
+@pytest.mark.thorough
 def test_a_compaction_while_disconnected_is_survived(host, sandbox):
     sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.0.0-24", stranger(99))
     daemon = host.flanneld()
@@ -157,6 +158,7 @@ def test_a_compaction_while_disconnected_is_survived(host, sandbox):
     assert f"Subnet removed: {host.subnet}" not in daemon.log
 
 
+@pytest.mark.thorough
 def test_everything_expiring_at_once_removes_every_peer(host, sandbox):
     for number in (209, 210):
         sandbox.etcdctl("put", f"{PREFIX}/subnets/10.2.{number}.0-24", stranger(number))

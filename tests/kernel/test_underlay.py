@@ -47,6 +47,7 @@ def announces(sandbox: Sandbox, wanted: dict[str, str]) -> None:
     eventually(probe, f"the leases to name {wanted}", 20)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_mtu_that_is_lowered_on_both_machines_stops_no_connection(sandbox, kind):
     here, there = pair(sandbox, kind)
@@ -92,6 +93,7 @@ def test_an_address_that_is_replaced_is_announced_and_the_subnet_stays(sandbox, 
     here.daemon.says("eth0 has the address 192.168.50.77 instead of 192.168.50.11: following")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["plain", "vxlan", "host-gw"])
 def test_where_the_address_is_lost_for_good_another_of_the_interface_is_taken(sandbox, kind):
     configure(sandbox, "udp" if kind in UDP_WAYS else kind)
@@ -143,6 +145,7 @@ def test_an_interface_that_is_deleted_is_waited_for_and_followed_when_it_is_made
     assert "lost: " not in here.daemon.log
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["plain", "vxlan"])
 def test_an_interface_that_is_deleted_for_good_ends_the_daemon_with_the_reason(sandbox, kind):
     here, _ = pair(sandbox, kind, "-iface-wait=3")
@@ -154,6 +157,7 @@ def test_an_interface_that_is_deleted_for_good_ends_the_daemon_with_the_reason(s
     replug(here.host, sandbox)  # for the sandbox to take away
 
 
+@pytest.mark.thorough
 def test_without_an_interface_a_daemon_ends_at_once_when_told_to(sandbox):
     here, _ = pair(sandbox, "vxlan")
     here.host.run("ip", "link", "delete", "eth0")

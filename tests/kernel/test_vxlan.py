@@ -133,6 +133,7 @@ def test_the_very_first_packet_arrives(hosts):
     assert "1 received" in ping.text
 
 
+@pytest.mark.thorough
 def test_the_very_first_syn_is_answered(hosts):
     here, there = (host.pod() for host in hosts)
     server = there.start("give_back", there.address)
@@ -158,6 +159,7 @@ def test_a_packet_of_the_full_mtu_crosses_whole_and_a_larger_one_does_not(hosts)
     assert "mtu = 1450" in larger.text  # the machine's answer: "Frag needed and DF set"
 
 
+@pytest.mark.thorough
 def test_on_an_underlay_of_1400_bytes_pods_have_1350(sandbox):
     configure(sandbox)
     made = [sandbox.host("a"), sandbox.host("b")]
@@ -189,6 +191,7 @@ def test_the_device_is_as_the_configuration_says(sandbox, backend, device, detai
     assert details in " ".join(shown(host, "ip", "-d", "link", "show", device))
 
 
+@pytest.mark.thorough
 def test_a_device_that_learns_is_made_where_the_configuration_says_so(sandbox):
     configure(sandbox, Learning=True)
     host = sandbox.host("a")
@@ -289,6 +292,7 @@ def test_a_peer_that_is_replaced_is_reached_anew_within_two_seconds(hosts, sandb
     has(here, other + way("10.2.250", mac, f"192.168.50.{number}"), timeout=2)
 
 
+@pytest.mark.thorough
 def test_a_machine_with_two_leases_is_reached_when_the_older_one_goes(hosts, sandbox):
     here, there = hosts
     value = sandbox.leases()[f"{there.subnet}.0-24"]
@@ -303,6 +307,7 @@ def test_a_machine_with_two_leases_is_reached_when_the_older_one_goes(hosts, san
     has(here, way("10.2.250", mac_of(there), there.address), timeout=2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("value", "warning"),
     [
@@ -351,6 +356,7 @@ def test_what_is_deleted_or_changed_comes_back(hosts):
     has(here, wanted)
 
 
+@pytest.mark.thorough
 def test_what_others_made_on_the_device_stays(hosts, sandbox):
     here, there = hosts
     script = """
@@ -402,6 +408,7 @@ def test_an_address_that_is_taken_from_the_device_comes_back(hosts):
     eventually(probe, "the address of flannel.1", timeout=12)
 
 
+@pytest.mark.thorough
 def test_a_mac_that_somebody_changes_is_announced_and_peers_follow(hosts, sandbox):
     here, there = hosts
     here.run("ip", "link", "set", "flannel.1", "address", "52:08:00:00:00:55")
@@ -411,6 +418,7 @@ def test_a_mac_that_somebody_changes_is_announced_and_peers_follow(hosts, sandbo
     here.reaches(destination, source)
 
 
+@pytest.mark.thorough
 def test_after_a_lost_lease_the_device_has_the_address_of_the_next_one_alone(hosts, sandbox):
     here, _ = hosts
     stolen = here.subnet
@@ -455,6 +463,7 @@ def test_without_a_lease_nothing_is_sent_to_any_peer(sandbox, kind):
 # What is in the way
 
 
+@pytest.mark.thorough
 def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_free(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
@@ -470,6 +479,7 @@ def test_a_port_that_another_program_has_is_told_and_is_no_trouble_once_it_is_fr
     host.flanneld().says("Watching for new subnet leases")
 
 
+@pytest.mark.thorough
 def test_another_device_with_the_vni_is_told(sandbox):
     configure(sandbox)
     host = sandbox.host("a")
@@ -489,6 +499,7 @@ def second(host: Host, vni: int) -> Process:
     return host.flanneld("-etcd-prefix=/other", f"-subnet-file=/run/flannel-{host.name}/second.env")
 
 
+@pytest.mark.thorough
 def test_a_second_flanneld_of_the_same_vni_is_refused_and_the_first_is_not_disturbed(hosts):
     here, there = hosts
     here.reaches(f"{there.subnet}.0", f"{here.subnet}.0")
@@ -507,6 +518,7 @@ def test_a_second_flanneld_of_the_same_vni_is_refused_and_the_first_is_not_distu
     second(here, vni=1).says("Watching for new subnet leases")
 
 
+@pytest.mark.thorough
 def test_a_second_flanneld_of_another_vni_stands_beside_the_first(hosts):
     here, there = hosts
     second(here, vni=2).says("Watching for new subnet leases")
