@@ -25,6 +25,7 @@ __all__ = [
     "SPEC",
     "USER",
     "VERSION",
+    "mark",
     "of_lab",
     "of_machine",
     "of_mark",
@@ -105,8 +106,13 @@ def services(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(labels[SERVICES].split())
 
 
+def mark(lab: str) -> str:
+    """The name of the volume that says that a lab is complete."""
+    return f"lab-{lab}-complete"
+
+
 def of_mark(lab: str) -> dict[str, str]:
-    """Those of the volume that says that a lab is complete."""
+    """Those of that volume."""
     return {NAME: lab, COMPLETE: "yes"}
 
 

@@ -124,7 +124,7 @@ class Lab:
     @property
     def complete(self) -> bool:
         """Whether `lab up` had finished it."""
-        return bool(self.engine.volumes(labels.of_mark(self.name)))
+        return self.engine.volume(labels.mark(self.name)) is not None
 
     @property
     def missing(self) -> tuple[str, ...]:

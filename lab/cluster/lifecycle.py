@@ -140,7 +140,7 @@ def build(
             outcome = Outcome(making.lab, making.findings, made=True)
             if finish:
                 signals.heed()
-                engine.create_volume(f"lab-{spec.name}-complete", labels.of_mark(spec.name))
+                engine.create_volume(labels.mark(spec.name), labels.of_mark(spec.name))
         except BaseException as error:
             if witness is not None and isinstance(error, Exception):
                 _call(witness, error, progress, signals)
@@ -240,4 +240,4 @@ def _is_left(engine: Engine, name: str) -> bool:
     networks = engine.networks({NAME: name})
     if any(item.labels.get(HOST) != socket.gethostname() for item in networks):
         return False
-    return not (networks and engine.volumes(labels.of_mark(name)))
+    return not (networks and engine.volume(labels.mark(name)))

@@ -307,6 +307,15 @@ class Engine:
             found = self._api.volumes(filters=_filters(labels))["Volumes"] or ()
             return tuple(Volume(item["Name"], item.get("Labels") or {}) for item in found)
 
+    def volume(self, name: str) -> Volume | None:
+        """Return the volume of this name, without waiting for what becomes of others, as a list does."""
+        with attempt(f"looking for volume {name}"):
+            try:
+                item = self._api.inspect_volume(name)
+            except NotFound:
+                return None
+            return Volume(item["Name"], item.get("Labels") or {})
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume; an existing one of that name is left unchanged."""
         with attempt(f"creating volume {name}"):

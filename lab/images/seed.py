@@ -27,9 +27,10 @@ def _proof(volume: str) -> str:
 
 def is_complete(engine: Engine, volume: str) -> bool:
     """Whether that seed volume is there, and was filled to its end."""
-    numbers = [found.labels.get(labels.SEED) for found in engine.volumes(KIND) if found.name == volume]
-    proof = engine.image(_proof(volume))
-    return proof is not None and numbers == [proof.labels.get(labels.SEED)]
+    found, proof = engine.volume(volume), engine.image(_proof(volume))
+    if found is None or proof is None:
+        return False
+    return found.labels.get(labels.SEED) == proof.labels.get(labels.SEED)
 
 
 def remove_makers(engine: Engine) -> list[str]:

@@ -92,6 +92,10 @@ class PretendedEngine(OneByOne):
         self._asked("list volumes")
         return tuple(item for item in list(self.volumes_.values()) if _carries(item.labels, labels))
 
+    def volume(self, name: str) -> Volume | None:
+        self._asked(f"look for volume {name}")
+        return self.volumes_.get(name)
+
     def containers(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Container, ...]:
         self._asked("list containers")
         return tuple(item for item in list(self.containers_.values()) if _carries(item.labels, labels))

@@ -53,6 +53,9 @@ class FakeEngine:
         found = [image for image in self.images_.values() if key in image.labels]
         return tuple(image for image in found if not value or image.labels[key] == value)
 
+    def volume(self, name: str) -> Volume | None:
+        return self.volumes_.get(name)
+
     def volumes(self, labels: Mapping[str, str]) -> tuple[Volume, ...]:
         return tuple(volume for volume in self.volumes_.values() if labels.items() <= volume.labels.items())
 

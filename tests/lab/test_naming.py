@@ -38,6 +38,9 @@ class FakeEngine(OneByOne):
     def volumes(self, _labels):
         return ()
 
+    def volume(self, _name):
+        return None
+
     def exec(self, _container, argv, **_):
         assert argv[-2:] == ["cat", SPEC_FILE]
         return ExecResult(0, SHARED.to_json().encode(), b"")
@@ -94,7 +97,7 @@ def test_up_does_not_clear_away_what_another_is_making(maker):
 
 def test_up_tells_who_has_made_a_lab_that_is_in_its_way(monkeypatch):
     theirs = engine(OTHERS[0])
-    monkeypatch.setattr(theirs, "volumes", lambda _labels: (Volume("v", {}),))
+    monkeypatch.setattr(theirs, "volume", lambda name: Volume(name, {}))
     with pytest.raises(LabError, match="is up, but not whole") as refusal:
         lifecycle.up(theirs, SHARED, Reporter())
     assert str(OTHERS[0]) in refusal.value.hint
@@ -154,7 +157,7 @@ def foreseen(monkeypatch):
 
 def test_a_dry_run_on_a_lab_that_is_up_plans_no_more_than_to_look(foreseen, monkeypatch):
     there = engine(OURS)
-    monkeypatch.setattr(there, "volumes", lambda _labels: (Volume("v", {}),))
+    monkeypatch.setattr(there, "volume", lambda name: Volume(name, {}))
     monkeypatch.setattr(Lab, "missing", ())
     assert foreseen(there) == (["checks"], "The lab shared is up already.")
     with pytest.raises(LabError, match="was made from another lab file"):
