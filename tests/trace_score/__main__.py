@@ -70,6 +70,8 @@ class Named:
     place: str
     what: str = field(default="", compare=False)
     """The doctor's words."""
+    loses: bool = field(default=True, compare=False)
+    """Whether packets were seen to suffer from it: a paused daemon's fast path carries them for a while."""
 
     def __str__(self) -> str:
         return f"{self.by}: {self.name} at {self.place}"
@@ -110,7 +112,7 @@ def by_trace(lab: Lab, way: Way) -> Sequence[Named]:
         found = trace(current(lab), Asked(*PODS, family=way.family))[2]
     except LabError:
         return []  # a pod or a machine is not there: the doctor's
-    return [Named("trace", str(item.fault.reason), item.place) for item in found.diagnoses]
+    return [Named("trace", str(item.fault.reason), item.place, loses=item.seen) for item in found.diagnoses]
 
 
 def by_doctor(lab: Lab, known: Sequence[Named] = ()) -> Sequence[Named]:
@@ -157,7 +159,10 @@ def judge(lab: Lab, case: Case, way: Way) -> Score:
 
 
 def judge_both(lab: Lab, pair: Pair, way: Way) -> Score:
-    """Start two faults: both are named, and those that the trace names in the order of the way."""
+    """Start two faults: both are named, and those that the trace names in the order of the way.
+
+    But what loses packets comes before what they were seen to pass.
+    """
     known = by_doctor(lab)
     cases = (pair.first, pair.second)
     # A daemon stands still before the other one comes, which it would repair.
@@ -178,7 +183,11 @@ def judge_both(lab: Lab, pair: Pair, way: Way) -> Score:
     in_order = (
         first is not None
         and second is not None
-        and ("doctor" in (first.by, second.by) or told.index(first) <= told.index(second))
+        and (
+            "doctor" in (first.by, second.by)
+            or told.index(first) <= told.index(second)
+            or (second.loses and not first.loses)
+        )
     )
     words = " + ".join(str(item) if item is not None else "nothing" for item in found)
     if not in_order:
@@ -260,14 +269,16 @@ def scores(lab: Lab, way: Way, words: Sequence[str], note: Any) -> Iterator[Scor
 
 def keep(way: Way, scores: Sequence[Score], ways: Sequence[Way]) -> None:
     """Put the scores of a way in the place of those that there were of the same faults."""
-    places = {it.title: place for place, it in enumerate(ways)}
     rows = {title: row for row, title in enumerate([HEALTHY, *(it.title for it in (*CASES, *PAIRS))])}
     known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else []
+    # Labs of genuine flannels that this run has not got stay as they were.
+    titles = dict.fromkeys([*(it.title for it in ways), *(item["way"] for item in known)])
+    places = {title: place for place, title in enumerate(titles)}
     new = {(score.fault, way.title) for score in scores}
     others = [item for item in known if (item["fault"], item["way"]) not in new and item["fault"] in rows]
     every = sorted(
         [*others, *(score.document for score in scores)],
-        key=lambda item: (places.get(item["way"], len(places)), item["way"], rows[item["fault"]]),
+        key=lambda item: (places[item["way"]], rows[item["fault"]]),
     )
     RESULT.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
 
