@@ -13,12 +13,12 @@ from pydantic.alias_generators import to_camel
 
 from lab.errors import Unfit
 from lab.suggest import similar
-from lab.yamltext import Misread
 
 __all__ = [
     "ANYTHING",
     "DNS_LABEL",
     "DNS_LABEL_WORDS",
+    "Misread",
     "Model",
     "parts",
     "problems",
@@ -36,6 +36,12 @@ ANYTHING: tuple[object, ...] = ()
 
 M = TypeVar("M", bound="Model")
 NOT_A_MAPPING = frozenset({"model_type", "model_attributes_type", "dict_type"})
+
+
+class Misread(str):
+    """The text of a scalar that YAML 1.1 makes something else of; that was told already."""
+
+    __slots__ = ()
 
 
 class Model(BaseModel):

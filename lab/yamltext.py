@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from lab.errors import Unfit
+from lab.validation import Misread
 
-__all__ = ["LIMIT", "Document", "Misread", "decode", "load", "read"]
+__all__ = ["LIMIT", "Document", "decode", "load", "read"]
 
 LIMIT = 1 << 20
 """Bytes of a file: what is larger was not written by a person."""
@@ -33,12 +34,6 @@ PLAIN = {
 
 TEXT = {TAG + kind for kind in ("timestamp", "value")}
 """What is text here though YAML 1.1 makes something else of it: dates, and `=`."""
-
-
-class Misread(str):
-    """The text of a scalar that YAML 1.1 makes something else of; that was told already."""
-
-    __slots__ = ()
 
 
 class Number(float):

@@ -16,7 +16,8 @@ from lab.engine import Engine
 from lab.exec_streams import connect
 from lab.node.inside import VARIABLE
 from lab.observe import Topic, observe
-from lab.pods import PodSpec, parse
+from lab.pods import PodSpec
+from lab.pods.manifest import parse
 from lab.progress import on_terminal
 from lab.render import documents
 from lab.streams import width

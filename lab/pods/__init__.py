@@ -9,7 +9,7 @@ from lab.pods.containers import INFRA_IMAGE, SEEDED_IMAGE, container_name, docke
 from lab.pods.placement import place
 from lab.pods.reference import ImageName, image_name, name_on_machine
 from lab.pods.running import RunningPod, list_argv, parse_inspect
-from lab.pods.spec import ContainerSpec, EnvVar, PodSpec, Port, from_document, parse, to_document
+from lab.pods.spec import ContainerSpec, EnvVar, PodSpec, Port
 
 __all__ = [
     "INFRA_IMAGE",
@@ -22,14 +22,11 @@ __all__ = [
     "RunningPod",
     "container_name",
     "docker_argv",
-    "from_document",
     "image_name",
     "infra_argv",
     "infra_name",
     "list_argv",
     "name_on_machine",
-    "parse",
     "parse_inspect",
     "place",
-    "to_document",
 ]

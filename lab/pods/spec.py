@@ -1,16 +1,14 @@
-"""Kubernetes Pod YAML, parsed once into frozen types."""
+"""A Pod, as a frozen value; its manifest, in YAML, is `lab.pods.manifest`'s."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, field_validator
 
-from lab import yamltext
-from lab.errors import Unfit
 from lab.pods import ignored as harmless
 from lab.pods.reference import image_name
-from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model, short, validate
+from lab.validation import DNS_LABEL, DNS_LABEL_WORDS, Model
 
 __all__ = [
     "ContainerSpec",
@@ -18,10 +16,8 @@ __all__ = [
     "PodSpec",
     "Port",
     "RestartPolicy",
+    "dns_label",
     "expand",
-    "from_document",
-    "parse",
-    "to_document",
 ]
 
 DNS_NAME = re.compile(DNS_LABEL)
@@ -36,7 +32,8 @@ def _image_name(value: str) -> str:
     return value
 
 
-def _dns_label(value: str) -> str:
+def dns_label(value: str) -> str:
+    """A name as Kubernetes has it. Raises `ValueError`."""
     if not DNS_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not a name: {DNS_LABEL_WORDS}")
     return value
@@ -79,7 +76,7 @@ class ContainerSpec(Model):
 
     ignored = harmless.CONTAINER
 
-    _name = field_validator("name")(_dns_label)
+    _name = field_validator("name")(dns_label)
     _image = field_validator("image")(_image_name)
 
     @property
@@ -105,6 +102,17 @@ class PodSpec(Model):
         """The variables of all its containers."""
         return {name: value for container in self.containers for name, value in container.environment.items()}
 
+    def to_document(self) -> dict[str, Any]:
+        """Its manifest, without default values; `lab.pods.manifest.from_document` reads it back."""
+        spec = {"nodeName": self.node} if self.node else {}
+        dump = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {key: dump[key] for key in ("name", "labels") if key in dump},
+            "spec": spec | {key: dump[key] for key in ("restartPolicy", "containers") if key in dump},
+        }
+
     def without_values(self) -> "PodSpec":
         """Return the Pod without the values of its variables, which may be passwords."""
         return self._with_env(lambda _container, variable: EnvVar(name=variable.name))
@@ -127,114 +135,6 @@ class PodSpec(Model):
         return self.model_copy(update={"containers": containers})
 
 
-class _Metadata(Model):
-    name: str
-    labels: dict[str, str] = Field(default_factory=dict)
-
-    ignored = harmless.METADATA
-
-    _name = field_validator("name")(_dns_label)
-
-
-class _Body(Model):
-    node_name: str | None = None
-    restart_policy: RestartPolicy = "Always"
-    containers: tuple[ContainerSpec, ...]
-
-    ignored = harmless.SPEC
-
-    @field_validator("containers")
-    @classmethod
-    def _some(cls, value: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:
-        if not value:
-            raise ValueError("a Pod has at least one container")
-        return value
-
-
-class _Document(Model):
-    """A Pod as kubectl reads it.
-
-    See https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/.
-    """
-
-    api_version: Literal["v1"]
-    kind: Literal["Pod"]
-    metadata: _Metadata
-    spec: _Body
-
-    ignored = harmless.POD
-
-
-def parse(text: str, source: str) -> tuple[PodSpec, ...]:
-    """Parse the Pods in a YAML text of one or more documents.
-
-    Raises `Unfit` with a line `source: path: what is wrong` for each error.
-    """
-    read = yamltext.load(text, source)
-    documents = read.items
-    if not documents:
-        raise Unfit("\n".join([*read.problems, f"{source}: it contains no Pod"]))
-    names = (
-        [source] if len(documents) == 1 else [f"{source}, document {n}" for n in range(1, len(documents) + 1)]
-    )
-    pods, wrong = [], read.problems
-    for document, name in zip(documents, names, strict=True):
-        try:
-            pods.append(from_document(document, name))
-        except Unfit as error:
-            wrong.append(error.message)
-    wrong += [f"{source}: two Pods are called {name}" for name in _doubles([pod.name for pod in pods])]
-    if wrong:
-        raise Unfit("\n".join(wrong))
-    return tuple(pods)
-
-
-def from_document(document: object, source: str, at: str = "") -> PodSpec:
-    """Parse one Pod from loaded YAML, at the path `at` of `source`. Raises `Unfit`."""
-    kind = document.get("kind") if isinstance(document, dict) else None
-    if isinstance(kind, str) and kind != "Pod":
-        path = f"{at}.kind" if at else "kind"
-        raise Unfit(f"{source}: {path}: the lab runs only Pods; got {short(kind)}")
-    wrong = []
-    if double := _doubles(_container_names(document)):
-        path = f"{at}.spec.containers" if at else "spec.containers"
-        wrong.append(f"{source}: {path}: two containers are called {', '.join(double)}")
-    try:
-        pod = validate(_Document, document, source, at)
-    except Unfit as error:
-        raise Unfit("\n".join([error.message, *wrong])) from error
-    if wrong:
-        raise Unfit("\n".join(wrong))
-    return PodSpec(
-        name=pod.metadata.name,
-        labels=pod.metadata.labels,
-        node=pod.spec.node_name,
-        restart_policy=pod.spec.restart_policy,
-        containers=pod.spec.containers,
-    )
-
-
-def _container_names(document: object) -> list[str]:
-    """Return the container names of a document that may be invalid."""
-    body = document.get("spec") if isinstance(document, dict) else None
-    containers = body.get("containers") if isinstance(body, dict) else None
-    entries = containers if isinstance(containers, list) else []
-    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-    return [name for name in names if isinstance(name, str)]
-
-
-def to_document(pod: PodSpec) -> dict[str, Any]:
-    """Write the Pod as Kubernetes does, without default values; `from_document` reads it back."""
-    spec = {"nodeName": pod.node} if pod.node else {}
-    dump = pod.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {key: dump[key] for key in ("name", "labels") if key in dump},
-        "spec": spec | {key: dump[key] for key in ("restartPolicy", "containers") if key in dump},
-    }
-
-
 def expand(text: str, values: Mapping[str, str]) -> str:
     """Expand Kubernetes' `$(NAME)` in command, args and env: unknown names stay as they are, `$$` is `$`."""
 
@@ -242,7 +142,3 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return "$" if match[0] == "$$" else values.get(match[1], match[0])
 
     return REFERENCE.sub(replacement, text)
-
-
-def _doubles(names: Sequence[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})

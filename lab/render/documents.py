@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.checks import Finding, Kind, LeftOut, failed, left_out
 from lab.observe.model import Silent
-from lab.pods import RunningPod, to_document
+from lab.pods import RunningPod
 from lab.render.shapes import ShownImage, ShownLab, ShownLine, ShownNode, ShownStep
 from lab.spec import LabSpec
 
@@ -192,7 +192,7 @@ def _pod(pod: RunningPod) -> Document:
         "created": _time(pod.created),
         "containers": list(pod.containers),
         "infraPid": pod.infra_pid or None,
-        "spec": to_document(pod.spec.without_values()),
+        "spec": pod.spec.without_values().to_document(),
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lab import yamltext
 from lab.errors import Unfit
-from lab.pods import PodSpec, from_document, parse
+from lab.pods import PodSpec
+from lab.pods.manifest import from_document, parse
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
 from lab.spec.engine import EngineSpec, engine_problems, spread

@@ -16,7 +16,8 @@ from lab.errors import LabError
 from lab.events import Reporter
 from lab.labels import CACHE, NAME
 from lab.node.kubelet import DockerDown
-from lab.pods import from_document, name_on_machine
+from lab.pods import name_on_machine
+from lab.pods.manifest import from_document
 from tests.cluster.judging import subnets, wait_until_right, wrong
 from tests.cluster.pausing import paused
 from tests.cluster.registry import registry

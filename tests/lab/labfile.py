@@ -4,7 +4,6 @@ from typing import Any
 
 import yaml
 
-from lab.pods import to_document
 from lab.spec import Flanneld, LabSpec, NodeSpec
 from lab.spec.segment import ONLY, Segment
 
@@ -24,7 +23,7 @@ def lab_file(spec: LabSpec) -> str:
             "options": list(spec.flanneld_options),
         },
         "etcd": spec.etcd.model_dump(),
-        "pods": [to_document(pod) for pod in spec.pods],
+        "pods": [pod.to_document() for pod in spec.pods],
         "checks": [item.model_dump() | {"run": list(item.run)} for item in spec.checks],
         "privileged": spec.privileged,
     }

@@ -151,7 +151,7 @@ def test_what_shows_labs_loads_nothing_that_makes_breaks_or_explains_one(verb: s
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()
     assert "lab.status" in loaded
-    heavy = {"rich", "lab.bundle", "lab.cluster.lifecycle", "lab.doctor", "lab.faults", "lab.images"}
+    heavy = {"rich", "yaml", "lab.bundle", "lab.cluster.lifecycle", "lab.doctor", "lab.faults", "lab.images"}
     assert not heavy & set(loaded)
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from lab import pods
 from lab.cli.common import as_text
 from lab.errors import LabError, Unfit
-from lab.pods import ContainerSpec, EnvVar, PodSpec, Port
+from lab.pods import ContainerSpec, EnvVar, PodSpec, Port, manifest
 from lab.render.documents import pods as as_documents
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 
 def one(text: str = TUTORIAL_POD) -> PodSpec:
-    (pod,) = pods.parse(text, "mysqlpod01.yaml")
+    (pod,) = manifest.parse(text, "mysqlpod01.yaml")
     return pod
 
 
@@ -30,7 +30,7 @@ def changed(old: str, new: str) -> str:
 
 def refused(text: str) -> list[str]:
     with pytest.raises(Unfit) as error:
-        pods.parse(text, "mysqlpod01.yaml")
+        manifest.parse(text, "mysqlpod01.yaml")
     return error.value.message.splitlines()
 
 
@@ -53,7 +53,7 @@ def test_the_tutorials_pod_is_read_as_it_stands() -> None:
 
 def test_several_documents_are_several_pods_and_empty_ones_are_none() -> None:
     text = f"---\n{TUTORIAL_POD}---\n{TUTORIAL_POD.replace('01', '02')}---\n"
-    assert [pod.name for pod in pods.parse(text, "f")] == ["mysql01", "mysql02"]
+    assert [pod.name for pod in manifest.parse(text, "f")] == ["mysql01", "mysql02"]
 
 
 def test_a_key_with_nothing_after_it_means_its_absence() -> None:
@@ -84,7 +84,7 @@ def test_what_a_pods_variables_hold_is_read_from_its_containers_and_stands_in_no
 
 @given(pod_specs)
 def test_a_pod_written_as_yaml_is_read_back_the_same(pod: PodSpec) -> None:
-    assert pods.parse(yaml.safe_dump(pods.to_document(pod), allow_unicode=True), "f") == (pod,)
+    assert manifest.parse(yaml.safe_dump(pod.to_document(), allow_unicode=True), "f") == (pod,)
 
 
 @given(pod_specs)
@@ -268,13 +268,13 @@ documents = st.recursive(
 @given(documents)
 def test_any_document_is_a_pod_or_is_refused(document: object) -> None:
     with suppress(Unfit):
-        pods.from_document(document, "f.yaml")
+        manifest.from_document(document, "f.yaml")
 
 
 @given(st.text("ab:-[]{}&*!?'\"|>#% \n\t0.1é\x00"))
 def test_any_text_is_a_pod_or_is_refused(text: str) -> None:
     with pytest.raises(Unfit, match=r"f\.yaml"):
-        pods.parse(text, "f.yaml")
+        manifest.parse(text, "f.yaml")
 
 
 def test_two_pods_or_two_containers_of_one_name_are_refused() -> None:
