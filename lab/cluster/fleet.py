@@ -4,16 +4,20 @@ The home has the lab's networks, with their labels, and the mark of completeness
 containers of its own machines.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab import threads
 from lab.engine import Container, Engine, EngineUnavailable, swarm
+from lab.engine.endpoint import Endpoint
+from lab.engine.selection import address_in, of_host
 from lab.errors import LabError, Unfit
 from lab.labels import NAME
+from lab.spec import LabSpec
 from lab.spec.engine import EngineSpec
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "addressed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Fleet:
 
         def reach(spec: EngineSpec) -> Engine | EngineUnavailable:
             try:
-                return home.beside(spec.host, spec.name) if spec.host else home
+                return home if spec.is_home else home.beside(_endpoint(spec))
             except EngineUnavailable as error:
                 return error
 
@@ -112,3 +116,26 @@ class Fleet:
         for network in self.home.networks({NAME: name}):
             self.home.remove_network(network.id)
             yield f"network {network.name}"
+
+
+def addressed(spec: LabSpec) -> LabSpec:
+    """A lab whose engines have their addresses, also those named by a context. Raises `Unfit`.
+
+    So a lab that stands is found again without the contexts, and after they have changed.
+    """
+    engines = (
+        item if item.is_home else item.model_copy(update={"host": _host(item)}) for item in spec.engines
+    )
+    return spec.model_copy(update={"engines": tuple(engines)})
+
+
+def _host(engine: EngineSpec) -> str:
+    try:
+        return engine.host or address_in(engine.context, os.environ)
+    except Unfit as error:
+        raise Unfit(f"the engine {engine.name}: {error.message}", hint=error.hint) from error
+
+
+def _endpoint(engine: EngineSpec) -> Endpoint:
+    host = _host(engine)
+    return of_host(host, os.environ, named=f"the engine {engine.name}, {host}", context=engine.context)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lab import checks, images, labels, lock, threads
-from lab.cluster.fleet import Fleet
+from lab.cluster.fleet import Fleet, addressed
 from lab.cluster.lab import Lab, maker_of, names, remove_all
 from lab.cluster.making import Making
 from lab.cluster.perform import perform
@@ -52,6 +52,7 @@ def up(
     that was made is removed again, unless `retain`; what could not be is told in notes of the exception.
     Of a step that fails the witness is told before. Raises `LabError`.
     """
+    spec = addressed(spec)
     with lock.held(engine.id, spec.name):
         there = Lab.find(engine, spec.name)
         if there is not None and there.complete:
@@ -77,6 +78,7 @@ def foresee(spec: LabSpec) -> tuple[tuple[Step, ...], str]:
         engine = Engine.connect()
     except EngineUnavailable as error:
         return steps, f"An engine first: {error.message}"
+    spec = addressed(spec)
     there = Lab.find(engine, spec.name)
     if there is None or not there.complete:
         Fleet.of(engine, spec.engines).require_whole()
@@ -123,6 +125,7 @@ def build(
     is. Signals are heeded while steps are waited for, and at no other moment: what is left is the whole lab,
     or nothing, or told in a note of the exception.
     """
+    spec = addressed(spec)
     credentials = make_credentials(spec)
     files = {node.name: node_files(spec, node, engine.arch, credentials) for node in spec.nodes}
     making = Making(engine, spec, files)

@@ -1,6 +1,5 @@
 """Connections to engines beside the one that the environment selects."""
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from lab import threads
 from lab.deadlines import ANOTHER_ENGINE
 from lab.engine.endpoint import Endpoint
 from lab.engine.model import EngineUnavailable
-from lab.engine.selection import of_host
 
 if TYPE_CHECKING:
     from lab.engine.client import Engine
@@ -27,22 +25,20 @@ class Beside:
     def __init__(self, connect: "Callable[[Endpoint], Engine]") -> None:
         self._connect = connect
         self._lock = threading.Lock()
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[Endpoint, Engine] = {}
         self._lost: list[Engine] = []
-        self._failed: dict[str, tuple[float, EngineUnavailable]] = {}
+        self._failed: dict[Endpoint, tuple[float, EngineUnavailable]] = {}
 
-    def engine(self, host: str, name: str) -> "Engine":
-        """The engine at a DOCKER_HOST that the lab file calls `name`, which answers right now.
+    def engine(self, endpoint: Endpoint) -> "Engine":
+        """The engine there, which answers right now.
 
         Raises `EngineUnavailable`.
         """
         with self._lock:
-            known = self._engines.get(host)
-            when, error = self._failed.get(host, (-AGAIN, None))
+            known = self._engines.get(endpoint)
+            when, error = self._failed.get(endpoint, (-AGAIN, None))
             if error is not None and time.monotonic() < when + AGAIN:
                 raise error
-        named = f"the engine {name}, {host}"
-        endpoint = of_host(host, os.environ, named=named)
 
         def answering() -> "Engine":
             if known is None:
@@ -51,16 +47,16 @@ class Beside:
             return known
 
         try:
-            found = threads.start(answering, name=f"engine {name}").result(ANOTHER_ENGINE.seconds)
+            found = threads.start(answering, name=endpoint.named).result(ANOTHER_ENGINE.seconds)
         except (EngineUnavailable, threads.Late) as error:
-            told = error if isinstance(error, EngineUnavailable) else _late(named)
+            told = error if isinstance(error, EngineUnavailable) else _late(endpoint.named)
             with self._lock:
-                self._failed[host] = time.monotonic(), told
-                if known is not None and self._engines.pop(host, None) is known:
+                self._failed[endpoint] = time.monotonic(), told
+                if known is not None and self._engines.pop(endpoint, None) is known:
                     self._lost.append(known)
             raise told from error
         with self._lock:
-            return self._engines.setdefault(host, found)
+            return self._engines.setdefault(endpoint, found)
 
     def close(self) -> None:
         """Close all of them."""

@@ -108,12 +108,9 @@ class Engine:
                 named=endpoint.named,
             ) from error
 
-    def beside(self, host: str, name: str) -> "Engine":
-        """Another engine of the same lab, by its DOCKER_HOST; closed with this one.
-
-        `name` is what the lab file calls it. Raises `EngineUnavailable`.
-        """
-        return self._beside.engine(host, name)
+    def beside(self, endpoint: Endpoint) -> "Engine":
+        """Another engine of the same lab; closed with this one. Raises `EngineUnavailable`."""
+        return self._beside.engine(endpoint)
 
     def ping(self) -> None:
         """Raise `EngineUnavailable` unless it still answers."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from lab.engine.endpoint import SOCKET, Endpoint, Tls, parse
 from lab.errors import Unfit
+from lab.suggest import suggest
 
-__all__ = ["choose", "is_here", "of_host"]
+__all__ = ["address_in", "choose", "is_here", "of_host"]
 
 
 def choose(environment: Mapping[str, str]) -> Endpoint:
@@ -21,8 +22,7 @@ def choose(environment: Mapping[str, str]) -> Endpoint:
     """
     if host := environment.get("DOCKER_HOST"):
         return parse(host, _tls_of(environment), named=f"DOCKER_HOST is {host}")
-    home = Path(environment.get("HOME") or "/")
-    folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+    folder = _folder(environment)
     if context := environment.get("DOCKER_CONTEXT"):
         named = f"DOCKER_CONTEXT is {context}"
     else:
@@ -34,8 +34,23 @@ def choose(environment: Mapping[str, str]) -> Endpoint:
     return _in_context(folder / "contexts", context, named)
 
 
-def of_host(host: str, environment: Mapping[str, str], *, named: str) -> Endpoint:
-    """Return the engine at this DOCKER_HOST, with the environment's certificates if it is TCP."""
+def address_in(context: str, environment: Mapping[str, str]) -> str:
+    """Return the engine of a context of Docker's client as a DOCKER_HOST. Raises `Unfit`."""
+    if context == "default":
+        return f"unix://{SOCKET}"
+    return str(_in_context(_folder(environment) / "contexts", context, f"its context is {context}"))
+
+
+def of_host(host: str, environment: Mapping[str, str], *, named: str, context: str = "") -> Endpoint:
+    """Return the engine at this DOCKER_HOST, with the environment's certificates if it is TCP.
+
+    If it was found by a context, that has the certificates, as long as it is there and has the same engine.
+    """
+    contexts = _folder(environment) / "contexts"
+    if context and context in _known(contexts):
+        found = _in_context(contexts, context, named)
+        if str(found) == host:
+            return replace(found, named=named)
     return parse(host, _tls_of(environment), named=named)
 
 
@@ -66,12 +81,25 @@ def _tls_in(folder: Path, *, verify: bool) -> Tls:
     return Tls(there("ca.pem"), there("cert.pem"), there("key.pem"), verify)
 
 
+def _folder(environment: Mapping[str, str]) -> Path:
+    """Where Docker's client has its configuration."""
+    home = Path(environment.get("HOME") or "/")
+    return Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+
+
+def _known(contexts: Path) -> tuple[str, ...]:
+    """The names of the contexts that are kept there."""
+    every = (_read(meta).get("Name") for meta in contexts.glob("meta/*/meta.json"))
+    return tuple(sorted(name for name in every if isinstance(name, str)))
+
+
 def _in_context(contexts: Path, name: str, named: str) -> Endpoint:
     """Read a context from the files of Docker's client."""
     identifier = hashlib.sha256(name.encode()).hexdigest()
     meta = contexts / "meta" / identifier / "meta.json"
     if not meta.is_file():
-        raise Unfit(f"{named}, but there is no such context", hint=f"Contexts are kept in {contexts}")
+        there = suggest(name, ["default", *_known(contexts)], "there are")
+        raise Unfit(f"{named}, but {contexts} has no such context{there}")
     try:
         docker = _read(meta)["Endpoints"]["docker"]
         host, verify = docker.get("Host") or f"unix://{SOCKET}", not docker.get("SkipTLSVerify")

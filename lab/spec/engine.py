@@ -35,7 +35,15 @@ class EngineSpec(Model):
 
     name: str
     host: str = ""
-    """As DOCKER_HOST has it; empty for the engine that the environment selects, which is the home."""
+    """As DOCKER_HOST has it."""
+    context: str = ""
+    """The context of Docker's client that says the host, and has the certificates, if there are any. A lab
+    that stands has the host as well, so that it is found where the context is not known."""
+
+    @property
+    def is_home(self) -> bool:
+        """Whether it is the one that the environment selects."""
+        return not self.host and not self.context
 
 
 def engines_in(label: str) -> tuple[EngineSpec, ...]:
@@ -74,14 +82,20 @@ def engine_problems(engines: Sequence[EngineSpec], nodes: Sequence[NodeSpec]) ->
     for name, number in Counter(names).items():
         if number > 1:
             yield f"engines: two are called {name}"
-    homes = [engine.name for engine in engines if not engine.host]
+    homes = [engine.name for engine in engines if engine.is_home]
     if len(homes) != 1:
         has = f"{', '.join(homes)} have none" if homes else "each has one"
-        yield f"engines: expected one without `host`, that of the environment (DOCKER_HOST); {has}"
+        yield (
+            f"engines: expected one without `host` or `context`, that of the environment (DOCKER_HOST); {has}"
+        )
     hosts = Counter(engine.host for engine in engines if engine.host)
     for host, number in hosts.items():
         if number > 1:
             yield f"engines: two have the host {host}; a machine's engine is named once"
+    contexts = Counter(engine.context for engine in engines if engine.context)
+    for context, number in contexts.items():
+        if number > 1:
+            yield f"engines: two have the context {context}; a machine's engine is named once"
 
 
 def spread(nodes: Sequence[NodeSpec], engines: Sequence[EngineSpec]) -> tuple[NodeSpec, ...]:

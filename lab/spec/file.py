@@ -89,7 +89,9 @@ def load(
         wrong += more
     nodes, more = nodes_of(file, source, program)
     wrong += more
-    engines = tuple(EngineSpec(name=item.name, host=item.host or "") for item in file.engines)
+    engines = tuple(
+        EngineSpec(name=item.name, host=item.host or "", context=item.context or "") for item in file.engines
+    )
     if is_right("nodes") and is_right("engines"):
         wrong += [f"{source}: {problem}" for problem in engine_problems(engines, nodes)]
     if is_right("nodes"):

@@ -153,8 +153,10 @@ class EngineKey(Model):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
     """What `engine` of a node refers to."""
     host: str | None = None
-    """`ssh://USER@HOST`, `tcp://HOST:PORT` or `unix:///PATH`, as in DOCKER_HOST. Left out, as for one:
-    the engine that the environment selects, which has to be a manager of the swarm."""
+    """`ssh://USER@HOST`, `tcp://HOST:PORT` or `unix:///PATH`, as in DOCKER_HOST. Left out with `context`, as
+    for one: the engine that the environment selects, which has to be a manager of the swarm."""
+    context: str | None = None
+    """Instead of `host`: a context of Docker's client, such as `docker context ls` shows."""
 
     @field_validator("host")
     @classmethod
@@ -162,6 +164,12 @@ class EngineKey(Model):
         if value is not None and (problem := host_problem(value)):
             raise ValueError(problem)
         return value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "EngineKey":
+        if self.host is not None and self.context is not None:
+            raise ValueError("expected one of host and context")
+        return self
 
 
 class FileKey(Model):

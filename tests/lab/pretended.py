@@ -23,6 +23,7 @@ from lab.engine import (
     Volume,
 )
 from lab.engine import swarm as swarms
+from lab.engine.endpoint import Endpoint
 from lab.errors import LabError
 from lab.labels import IMAGE
 from lab.node import kubelet
@@ -63,8 +64,8 @@ class PretendedEngine(OneByOne):
         """Everything that is there."""
         return sorted([*self.networks_, *self.volumes_, *self.containers_])
 
-    def beside(self, host: str, _name: str) -> Engine:
-        other = self.others[host]
+    def beside(self, endpoint: Endpoint) -> Engine:
+        other = self.others[str(endpoint)]
         if isinstance(other, EngineUnavailable):
             raise other
         return other.engine

@@ -9,7 +9,9 @@ from lab.deadlines import Deadline
 from lab.engine import Engine, EngineUnavailable
 from lab.engine import beside as module
 from lab.engine.beside import Beside
-from lab.engine.endpoint import Endpoint
+from lab.engine.endpoint import Endpoint, parse
+
+FAR = parse("tcp://192.0.2.2:2375", named="the engine far, tcp://192.0.2.2:2375")
 
 
 class Connected:
@@ -37,8 +39,8 @@ def test_each_is_connected_to_once_and_closed_with_the_first():
         return cast(Engine, made[-1])
 
     beside = Beside(connect)
-    first = beside.engine("tcp://192.0.2.2:2375", "far")
-    assert beside.engine("tcp://192.0.2.2:2375", "far") is first
+    first = beside.engine(FAR)
+    assert beside.engine(FAR) is first
     assert [(item.endpoint.host, item.endpoint.port) for item in made] == [("192.0.2.2", 2375)]
     beside.close()
     assert made[0].closed
@@ -53,13 +55,13 @@ def test_one_that_answered_before_is_asked_whether_it_still_does_and_connected_t
 
     beside = Beside(connect)
     for _ in range(3):
-        beside.engine("tcp://192.0.2.2:2375", "far")
+        beside.engine(FAR)
     assert (len(made), made[0].asked) == (1, 2)
     made[0].is_gone = True
     with pytest.raises(EngineUnavailable, match="does not answer any more"):
-        beside.engine("tcp://192.0.2.2:2375", "far")
+        beside.engine(FAR)
     monkeypatch.setattr(module, "AGAIN", 0.0)
-    assert beside.engine("tcp://192.0.2.2:2375", "far") is not cast(Engine, made[0])
+    assert beside.engine(FAR) is not cast(Engine, made[0])
     beside.close()
     assert [item.closed for item in made] == [True, True]
 
@@ -74,7 +76,7 @@ def test_one_that_does_not_answer_is_not_asked_again_at_once():
     beside = Beside(refuse)
     for _ in range(3):
         with pytest.raises(EngineUnavailable, match="no Docker engine answers there"):
-            beside.engine("tcp://192.0.2.2:2375", "far")
+            beside.engine(FAR)
     assert asked == ["tcp://192.0.2.2:2375"]
 
 
@@ -87,5 +89,5 @@ def test_one_that_says_nothing_holds_nobody_up(monkeypatch):
         raise AssertionError
 
     with pytest.raises(EngineUnavailable, match=r"the engine far, ssh://192\.0\.2\.2 did not answer within"):
-        Beside(hang).engine("ssh://192.0.2.2", "far")
+        Beside(hang).engine(parse("ssh://192.0.2.2", named="the engine far, ssh://192.0.2.2"))
     never.set()

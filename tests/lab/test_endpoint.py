@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.endpoint import Endpoint, Tls, parse
-from lab.engine.selection import choose
+from lab.engine.selection import address_in, choose, of_host
 from lab.engine.ssh import argv
 from lab.errors import Unfit
 
@@ -130,8 +130,37 @@ def test_a_contexts_engine_is_not_verified_when_it_says_so(home):
 
 
 def test_a_context_that_is_not_there_is_an_error_and_not_the_local_engine(home):
-    with pytest.raises(Unfit, match="DOCKER_CONTEXT is nowhere, but there is no such context"):
+    context(home / ".docker", "far", "ssh://me@far")
+    with pytest.raises(Unfit) as caught:
         chosen(home, DOCKER_CONTEXT="nowhere")
+    there = home / ".docker" / "contexts"
+    assert caught.value.message == (
+        f"DOCKER_CONTEXT is nowhere, but {there} has no such context; there are: default, far"
+    )
+
+
+def test_a_context_says_where_an_engine_is_without_any_credentials(home):
+    environment = {"HOME": str(home), "DOCKER_HOST": "tcp://another:2375"}
+    context(home / ".docker", "far", "tcp://far:2376", files=("ca.pem", "key.pem"))
+    assert address_in("far", environment) == "tcp://far:2376"
+    assert address_in("default", environment) == "unix:///var/run/docker.sock"
+    with pytest.raises(Unfit, match=r"its context is faar, but .* has no such context; did you mean far\?"):
+        address_in("faar", environment)
+
+
+def test_an_engine_that_a_context_names_has_the_certificates_of_it_and_not_the_environments(home, tmp_path):
+    folder = context(home / ".docker", "far", "tcp://far:2376", files=("ca.pem", "cert.pem", "key.pem"))
+    environment = {"HOME": str(home), "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path / "own")}
+    own, its = Tls(), Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+
+    def tls(host: str, name: str) -> Tls | None:
+        return of_host(host, environment, named="the engine far", context=name).tls
+
+    assert tls("tcp://far:2376", "far") == its
+    assert tls("tcp://far:2376", "") == own
+    # The lab stands, and the context is of another engine by now, or not known where one looks.
+    assert tls("tcp://before:2376", "far") == own
+    assert tls("tcp://far:2376", "gone") == own
 
 
 def test_a_configuration_that_is_no_json_is_an_error(home):

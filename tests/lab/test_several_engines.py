@@ -1,5 +1,6 @@
 """A lab whose machines are spread over several engines."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -75,6 +76,13 @@ def test_a_lab_without_engines_names_none():
         ("{name: home}", "{name: far}", "engines: two are called far"),
         ("{name: home}", "{name: home, host: 'tcp://192.0.2.1:2375'}", "each has one"),
         (", host: 'tcp://192.0.2.2:2376'", "", "home, far have none"),
+        ("host: 'tcp://192.0.2.2:2376'", "host: 'tcp://b', context: b", "expected one of host and context"),
+        ("{name: home}", "{name: home, context: a}", "expected one without `host` or `context`"),
+        (
+            "- {name: home}",
+            "- {name: home}\n- {name: b, context: a}\n- {name: c, context: a}",
+            "two have the context a",
+        ),
         ("host: 53", "host: 240", "b: expected a host below 240"),
         ("tcp://192.0.2.2:2376", "http//192.0.2.2", "expected unix:///PATH"),
     ],
@@ -104,6 +112,27 @@ def test_a_lab_is_found_again_with_all_its_engines_without_its_file(home):
     up(home)
     found = Lab.get(home.engine, "demo")
     assert sorted(found.nodes) == ["a", "b", "m"]
+    assert lifecycle.down(home.engine, "demo")
+    assert (home.left, far_of(home).containers_) == ([], {})
+
+
+BY_CONTEXT = TEXT.replace("host: 'tcp://192.0.2.2:2376'", "context: there")
+
+
+def test_an_engine_may_be_a_context_of_dockers_client_whose_address_the_lab_keeps(
+    home, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(Unfit, match=r"the engine far: its context is there, but .* has no such context"):
+        lifecycle.up(home.engine, load(BY_CONTEXT), Reporter())
+    assert home.left == []
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"there").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    host = {"Host": "tcp://192.0.2.2:2376"}
+    meta.write_text(json.dumps({"Name": "there", "Endpoints": {"docker": host}}))
+    lifecycle.up(home.engine, load(BY_CONTEXT), Reporter())
+    meta.unlink()  # as on another machine
+    assert Lab.get(home.engine, "demo").missing == ()
     assert lifecycle.down(home.engine, "demo")
     assert (home.left, far_of(home).containers_) == ([], {})
 

@@ -46,8 +46,9 @@ def silent(case: Case) -> Iterator[Found]:
             yield Found(node.name, "there is no such machine any more", evidence, fix)
         elif node.state == UNREACHED:
             engine = case.seen.node_spec(node.name).engine
-            (host,) = [item.host for item in case.spec.engines if item.name == engine]
-            fix = [f"DOCKER_HOST={host} lab doctor"]
+            (which,) = [item for item in case.spec.engines if item.name == engine]
+            named = f"DOCKER_CONTEXT={which.context}" if which.context else f"DOCKER_HOST={which.host}"
+            fix = [f"{named} lab doctor"]
             yield Found(node.name, "its engine does not answer, and so it does not", evidence, fix)
         else:
             fix = [case.lab("logs", node.name), f"LAB_PATIENCE=3 {case.lab('doctor')}"]
