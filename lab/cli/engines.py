@@ -1,5 +1,6 @@
 """Verbs about the engines of a lab that is spread over several."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from lab.cluster.fleet import Fleet
 from lab.engine import Engine, swarm
 from lab.errors import LabError, Unfit
 from lab.render.text import table
+from lab.spec.engine import EngineSpec, label_words
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -26,17 +28,21 @@ def engines() -> None:
 @engines.command()
 @FILE
 def ls(file: Path) -> int:
-    """List a lab file's engines with the swarm that each is in."""
-    fleet = _fleet(file)
+    """List a lab file's engines with their labels, and the swarm that each is in."""
+    wanted = _wanted(file)
+    fleet = Fleet.of(Engine.connect(), wanted)
     members = fleet.members()
+    labels = {engine.name: label_words(engine.labels) or "-" for engine in wanted}
     rows = []
     for name, found in members.items():
         kind = ("manager" if found.manages else "worker") if found.node else "in none"
-        rows.append([name, str(fleet.engine(name).endpoint), kind, found.address or "-", found.node or "-"])
+        host = str(fleet.engine(name).endpoint)
+        rows.append([name, host, labels[name], kind, found.address or "-", found.node or "-"])
     rows += [
-        [name, "-", f"does not answer: {error.message}", "-", "-"] for name, error in fleet.silent.items()
+        [name, "-", labels[name], f"does not answer: {error.message}", "-", "-"]
+        for name, error in fleet.silent.items()
     ]
-    echo(table(["ENGINE", "HOST", "SWARM", "ADDRESS", "NODE"], rows, width()))
+    echo(table(["ENGINE", "HOST", "LABELS", "SWARM", "ADDRESS", "NODE"], rows, width()))
     return 1 if fleet.silent or list(swarm.problems(fleet.name_of_home, members)) else 0
 
 
@@ -50,7 +56,7 @@ def join(file: Path, address: str, yes: bool) -> int:
     A swarm opens TCP 2377, TCP and UDP 7946 and UDP 4789 on each engine's machine. An engine leaves it again
     by Docker's own means.
     """
-    fleet = _fleet(file)
+    fleet = Fleet.of(Engine.connect(), _wanted(file))
     fleet.require_all()
     members, home = fleet.members(), fleet.name_of_home
     names = swarm.to_join(home, members)
@@ -68,11 +74,11 @@ def join(file: Path, address: str, yes: bool) -> int:
     return 0
 
 
-def _fleet(file: Path) -> Fleet:
+def _wanted(file: Path) -> Sequence[EngineSpec]:
     wanted = spec.load_file(file, default_name=default_lab())
     if not wanted.engines:
         raise Unfit(f"{file} names no engines", hint="What they are: docs/lab.md, Several engines")
-    return Fleet.of(Engine.connect(), wanted.engines)
+    return wanted.engines
 
 
 COMMANDS = (engines,)

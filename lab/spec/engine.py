@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 from lab.engine.endpoint import parse
@@ -15,9 +15,11 @@ __all__ = [
     "FIRST_OF_ENGINES",
     "UNREACHED",
     "EngineSpec",
+    "Wanted",
     "engine_problems",
     "engines_in",
     "host_problem",
+    "label_words",
     "spread",
 ]
 
@@ -30,6 +32,10 @@ UNREACHED = "unreached"
 """The state of a machine whose engine does not answer, beside those that engines have words for."""
 
 
+Wanted = str | Mapping[str, str]
+"""What a node wants of its engine: its name, or labels; none: any."""
+
+
 class EngineSpec(Model):
     """A Docker engine, by a name of the lab file's."""
 
@@ -39,6 +45,8 @@ class EngineSpec(Model):
     context: str = ""
     """The context of Docker's client that says the host, and has the certificates, if there are any. A lab
     that stands has the host as well, so that it is found where the context is not known."""
+    labels: Mapping[str, str] = {}
+    """By which nodes choose it."""
 
     @property
     def is_home(self) -> bool:
@@ -64,13 +72,21 @@ def host_problem(host: str) -> str:
     return ""
 
 
-def engine_problems(engines: Sequence[EngineSpec], nodes: Sequence[NodeSpec]) -> Iterator[str]:
-    """Yield what is wrong with a lab file's engines, and with the nodes' places on them."""
+def engine_problems(
+    engines: Sequence[EngineSpec], nodes: Sequence[NodeSpec], wanted: Sequence[Wanted]
+) -> Iterator[str]:
+    """Yield what is wrong with a lab file's engines, and with what the nodes want, each in its place."""
     names = [engine.name for engine in engines]
-    for index, node in enumerate(nodes):
-        if node.engine and node.engine not in names:
-            maybe = suggest(node.engine, names, "engines") if names else "; the file has no `engines`"
-            yield f"nodes[{index}].engine: there is no engine {node.engine}{maybe}"
+    for index, engine in enumerate(wanted):
+        if not engine or _fitting(engine, engines):
+            continue
+        if isinstance(engine, str):
+            maybe = suggest(engine, names, "engines") if names else "; the file has no `engines`"
+            yield f"nodes[{index}].engine: there is no engine {engine}{maybe}"
+        else:
+            every = (f"{item.name}: {label_words(item.labels) or 'none'}" for item in engines)
+            has = "; ".join(every) or "the file has no `engines`"
+            yield f"nodes[{index}].engine: no engine has the labels {label_words(engine)}; {has}"
     if not engines:
         return
     for node in nodes:
@@ -98,7 +114,32 @@ def engine_problems(engines: Sequence[EngineSpec], nodes: Sequence[NodeSpec]) ->
             yield f"engines: two have the context {context}; a machine's engine is named once"
 
 
-def spread(nodes: Sequence[NodeSpec], engines: Sequence[EngineSpec]) -> tuple[NodeSpec, ...]:
-    """Return the nodes with an engine each: those that name none in turn, where there are several."""
-    turns = cycle(engine.name for engine in engines) if engines else cycle([""])
-    return tuple(node if node.engine else node.model_copy(update={"engine": next(turns)}) for node in nodes)
+def spread(
+    nodes: Sequence[NodeSpec], wanted: Sequence[Wanted], engines: Sequence[EngineSpec]
+) -> tuple[NodeSpec, ...]:
+    """Return the nodes with an engine each, where there are several.
+
+    Nodes that want the same of it, or nothing, are on each engine that has that in turn.
+    """
+    turns: dict[str, Iterator[str]] = {}
+
+    def next_of(engine: Wanted) -> str:
+        fitting = _fitting(engine, engines) or [""]
+        return next(turns.setdefault(repr(engine), cycle(fitting)))
+
+    return tuple(
+        node.model_copy(update={"engine": next_of(engine)})
+        for node, engine in zip(nodes, wanted, strict=True)
+    )
+
+
+def _fitting(wanted: Wanted, engines: Sequence[EngineSpec]) -> list[str]:
+    """The names of the engines that are what a node wants."""
+    if isinstance(wanted, str):
+        return [engine.name for engine in engines if wanted in ("", engine.name)]
+    return [engine.name for engine in engines if wanted.items() <= engine.labels.items()]
+
+
+def label_words(labels: Mapping[str, str]) -> str:
+    """Labels for a person, such as `disk=ssd, room=2`."""
+    return ", ".join(f"{key}={value}" for key, value in labels.items())

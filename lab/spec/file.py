@@ -89,11 +89,10 @@ def load(
         wrong += more
     nodes, more = nodes_of(file, source, program)
     wrong += more
-    engines = tuple(
-        EngineSpec(name=item.name, host=item.host or "", context=item.context or "") for item in file.engines
-    )
+    engines = tuple(EngineSpec.model_validate(item.model_dump(exclude_none=True)) for item in file.engines)
+    wanted = [node.engine or "" for node in file.nodes]
     if is_right("nodes") and is_right("engines"):
-        wrong += [f"{source}: {problem}" for problem in engine_problems(engines, nodes)]
+        wrong += [f"{source}: {problem}" for problem in engine_problems(engines, nodes, wanted)]
     if is_right("nodes"):
         wrong += [f"{source}: {problem}" for problem in _check_problems(file.checks, nodes)]
         if is_right("segments"):
@@ -118,7 +117,7 @@ def load(
         name=name,
         segments=segments,
         engines=engines,
-        nodes=spread(nodes, engines),
+        nodes=spread(nodes, wanted, engines),
         flannel_config=file.flannel.config,
         etcd_prefix=file.flannel.prefix,
         etcd_api=file.flannel.etcd_api,

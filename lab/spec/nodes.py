@@ -54,7 +54,6 @@ class _Reading:
         return NodeSpec(
             name=key.name,
             host=key.host,
-            engine=key.engine or "",
             segment=key.segment or self._first,
             also_on=tuple(Attachment(segment=item.segment, host=item.host) for item in key.also_on),
             router=key.router,

@@ -147,6 +147,20 @@ class DockerKey(Model):
         return value
 
 
+def _number(value: Any) -> Any:
+    """A whole number is short for its text."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"expected a string or a whole number; got {short(value)}")
+    return str(value)
+
+
+Value = Annotated[
+    str,
+    BeforeValidator(_number),
+    Field(json_schema_extra=lambda schema: schema.update(type=["string", "integer"])),
+]
+
+
 class EngineKey(Model):
     """One of several Docker engines, all of one swarm."""
 
@@ -157,6 +171,8 @@ class EngineKey(Model):
     for one: the engine that the environment selects, which has to be a manager of the swarm."""
     context: str | None = None
     """Instead of `host`: a context of Docker's client, such as `docker context ls` shows."""
+    labels: Mapping[str, Value] = {}
+    """What nodes choose it by, such as `{disk: ssd}`. Everybody who may ask the engine can read them."""
 
     @field_validator("host")
     @classmethod
@@ -286,20 +302,6 @@ class SegmentKey(Model):
         return self
 
 
-def _number(value: Any) -> Any:
-    """A whole number is short for its text."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"expected a string or a whole number; got {short(value)}")
-    return str(value)
-
-
-SysctlValue = Annotated[
-    str,
-    BeforeValidator(_number),
-    Field(json_schema_extra=lambda schema: schema.update(type=["string", "integer"])),
-]
-
-
 class NodeKey(Model):
     """A node: a container that stands in for a machine."""
 
@@ -311,8 +313,9 @@ class NodeKey(Model):
     """Instead of `role`: what it runs, any of etcd, flanneld and docker; `[]`: none of them."""
     host: HostPart
     """The last octet of its address."""
-    engine: str | None = None
-    """Which of `engines` it is on. If left out: each in turn."""
+    engine: str | Mapping[str, Value] | None = None
+    """Which of `engines` it is on: a name, or labels, such as `{disk: ssd}`, that the engine has. If several
+    have them, or if left out: each of them in turn."""
     segment: str | None = None
     """Which of `segments` it is on with eth0. If left out: the first."""
     also_on: tuple[AttachmentKey, ...] = ()
@@ -328,7 +331,7 @@ class NodeKey(Model):
     """Which flanneld it runs. If left out: the lab's."""
     docker: DockerKey | None = None
     """How its Docker is started."""
-    sysctls: Mapping[str, SysctlValue] = {}
+    sysctls: Mapping[str, Value] = {}
     """Kernel settings of its own network, such as `net.ipv4.conf.all.rp_filter: 1`."""
     files: tuple[FileKey, ...] = ()
     """Files that it gets before its first boot."""

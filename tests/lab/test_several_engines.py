@@ -64,6 +64,36 @@ def test_nodes_that_name_no_engine_are_on_each_in_turn():
     assert placed(TEXT.replace(", engine: far", "")) == {"m": "home", "a": "far", "b": "home"}
 
 
+LABELLED = """
+name: demo
+engines:
+- {name: home}
+- {name: far, host: 'tcp://192.0.2.2:2376', labels: {disk: ssd, room: 2}}
+- {name: away, host: 'tcp://192.0.2.3:2376', labels: {disk: ssd}}
+nodes:
+- {name: m, role: master, host: 51, engine: home}
+- {name: a, role: minion, host: 52, engine: {disk: ssd}}
+- {name: b, role: minion, host: 53, engine: {disk: ssd}}
+- {name: c, role: minion, host: 54, engine: {room: 2, disk: ssd}}
+- {name: d, role: minion, host: 55, engine: {disk: ssd}}
+- {name: e, role: minion, host: 56}
+pods: []
+"""
+
+
+def test_nodes_that_want_labels_are_in_turn_on_each_engine_that_has_all_of_them():
+    assert placed(LABELLED) == {"m": "home", "a": "far", "b": "away", "c": "far", "d": "far", "e": "home"}
+
+
+def test_labels_that_no_engine_has_are_told_with_those_that_there_are():
+    with pytest.raises(Unfit) as caught:
+        load(LABELLED.replace("{room: 2, disk: ssd}", "{room: 3}"))
+    assert caught.value.message == (
+        "lab.yaml: nodes[3].engine: no engine has the labels room=3; "
+        "home: none; far: disk=ssd, room=2; away: disk=ssd"
+    )
+
+
 def test_a_lab_without_engines_names_none():
     assert {node.engine for node in spec.tutorial().nodes} == {""}
 
