@@ -37,7 +37,7 @@ CORE = {
         "queueing", "render", "report.documents", "report.model", "report.of_files", "report.of_lab",
         "report.page", "report.parts", "report.phases", "report.style", "report.summary", "report.verdict",
         "scale.figures", "scale.plan", "scale.report",
-        "soak.evidence", "soak.history",
+        "soak.clock", "soak.evidence", "soak.history",
         "soak.invariants", "soak.outcome", "soak.recipes", "soak.records", "soak.remains", "soak.schedule",
         "soak.shrink", "soak.spans", "soak.timeline", "soak.workload", "spec", "suggest",
         "trace.asked", "trace.drop_reasons", "trace.evidence", "trace.fixes", "trace.inside.btf",

@@ -29,7 +29,7 @@ from lab.soak.invariants import violations
 from lab.soak.outcome import Outcome
 from lab.soak.play import play
 from lab.soak.schedule import Round, Schedule
-from lab.soak.search import TRIES, require_one_clock, search
+from lab.soak.search import TRIES, search
 from lab.soak.timeline import events, shown
 
 __all__ = ["COMMANDS"]
@@ -111,7 +111,6 @@ def soak(
     _refuse("--for", seconds is not None, {"--rounds": rounds is not None, "--dry-run": dry_run})
     engine = Engine.connect()
     lab = Lab.get(engine, name)
-    require_one_clock(lab.spec)
     if replay is not None:
         given_schedule = schedule.read(replay)
         schedule.require_fit(given_schedule, control.setting_of(lab), str(replay))

@@ -1,5 +1,7 @@
 """What a round's evidence is gathered from: machines are asked before it and after it."""
 
+import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -8,18 +10,22 @@ from lab import threads, wait
 from lab.checks.expected import public_ip
 from lab.cluster import Lab
 from lab.deadlines import QUESTION, patience
+from lab.inside import program
+from lab.node import Node
 from lab.observe import PASSWORD, Lease, Topic, known, observe
 from lab.observe.journal import lines_of as journal_of
 from lab.observe.parse import parse_environment
 from lab.observe.questions import mysql_argv
 from lab.pods import RunningPod
+from lab.soak import clock, inside
+from lab.soak.clock import SAMPLES, Clock, Sample
 from lab.soak.evidence import Remains
 from lab.soak.history import Change
 from lab.soak.records import Line, lines_of
 from lab.soak.remains import ASKED, differences, parse_remains
 from lab.soak.workload import RECORD, Rows
 
-__all__ = ["Standing", "logs", "panics", "recorded", "remains_like", "rows", "standing"]
+__all__ = ["Standing", "clocks", "logs", "panics", "recorded", "remains_like", "rows", "standing"]
 
 PANICS = r"^panic: |^fatal error: |^Traceback \(most recent call last\)|SIGSEGV|segfault"
 """What the runtimes of Go, Python and C say of a program that should not have ended so."""
@@ -115,6 +121,34 @@ def remains_like(lab: Lab, before: Mapping[str, Remains], after: Standing) -> Ma
     return found
 
 
+def clocks(lab: Lab) -> Mapping[str, Clock]:
+    """How each machine's clocks go: machines of one engine have the same. Raises `LabError`.
+
+    One machine of each engine is asked, for engines may be far from each other.
+    """
+    asked = {lab.engine_of(name): name for name in lab.nodes}
+
+    def of(engine: str) -> tuple[str, list[Sample]]:
+        return engine, _samples(lab.node(asked[engine]))
+
+    of_engine = clock.clocks(dict(threads.each(of, sorted(asked))))
+    return {name: of_engine[lab.engine_of(name)] for name in lab.nodes}
+
+
+def _samples(node: Node) -> list[Sample]:
+    found = []
+    talk = node.converse(program(inside, "clock"))
+    try:
+        for _ in range(SAMPLES):
+            asked, wall = time.monotonic(), time.time()
+            talk.say("now")
+            said = talk.hear(QUESTION.seconds)
+            found.append(Sample(asked, time.monotonic(), wall, *json.loads(said)))
+    finally:
+        talk.end(QUESTION.seconds)
+    return found
+
+
 def recorded(lab: Lab, zero: float) -> tuple[Line, ...]:
     """What machines have written down since then, by all machines' clock."""
 
@@ -126,13 +160,16 @@ def recorded(lab: Lab, zero: float) -> tuple[Line, ...]:
     return tuple(sorted(found, key=lambda line: line.at))
 
 
-def logs(lab: Lab, since: float, zero: float) -> tuple[Line, ...]:
-    """What flanneld and Docker have said since this time of day, and `zero` by all machines' clock."""
+def logs(lab: Lab, since: float, zero: float, clocks: Mapping[str, Clock]) -> tuple[Line, ...]:
+    """What flanneld and Docker have said since this time of day here, and `zero` by all machines' clock."""
 
     def of(name: str) -> list[Line]:
-        text = lab.node(name).run([*LOG, f"--since=@{since:.0f}"], check=False).text
+        clock = clocks[name]
+        text = lab.node(name).run([*LOG, f"--since=@{clock.wall(since):.0f}"], check=False).text
         said, _ = journal_of(text)
-        return [Line(line.monotonic / 1e6 - zero, name, line.origin, line.message) for line in said]
+        return [
+            Line(line.monotonic / 1e6 + clock.shift - zero, name, line.origin, line.message) for line in said
+        ]
 
     found = [line for lines in threads.each(of, _running(lab)) for line in lines if line.at >= 0]
     return tuple(sorted(found, key=lambda line: line.at))
@@ -153,11 +190,11 @@ def rows(lab: Lab, pods: Iterable[RunningPod]) -> Mapping[str, Rows]:
     return dict(threads.each(of, servers))
 
 
-def panics(lab: Lab, since: float) -> Mapping[str, str]:
-    """What programs have written that panicked, by node."""
+def panics(lab: Lab, since: float, clocks: Mapping[str, Clock]) -> Mapping[str, str]:
+    """What programs have written that panicked since this time of day here, by node."""
 
     def of(name: str) -> tuple[str, str]:
-        argv = [*PANIC, f"--since=@{since:.0f}"]
+        argv = [*PANIC, f"--since=@{clocks[name].wall(since):.0f}"]
         return name, lab.node(name).run(argv, check=False).text.strip()
 
     return {name: text for name, text in threads.each(of, _running(lab)) if text}

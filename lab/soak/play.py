@@ -29,8 +29,9 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
     asked.
     """
     before = gather.standing(lab)
+    clocks = gather.clocks(lab)
     since = time.time()
-    with Programs(lab, workload.wanted(lab.spec, before.gateways, before.pods)) as programs:
+    with Programs(lab, workload.wanted(lab.spec, before.gateways, before.pods), clocks) as programs:
         applied, left = _apply(lab, planned, programs.here, progress)
         wrong = settle(lab, RECOVERY * patience())
         seconds = time.monotonic() - programs.here
@@ -53,8 +54,8 @@ def play(lab: Lab, planned: Round, progress: Reporter) -> Evidence:
         addresses=before.addresses,
         lines=gather.recorded(now, programs.began),
         cut=workload.cut_records(lab.spec, told),
-        logs=gather.logs(now, since, programs.began),
-        panics=gather.panics(now, since),
+        logs=gather.logs(now, since, programs.began, clocks),
+        panics=gather.panics(now, since, clocks),
         remains_before=before.remains,
         remains_after=gather.remains_like(now, before.remains, after),
         left=left,

@@ -13,6 +13,7 @@ from lab.errors import LabError
 from lab.inside import program
 from lab.protocols import Conversation
 from lab.soak import inside
+from lab.soak.clock import Clock
 from lab.soak.workload import Told, Wanted
 
 __all__ = ["Programs"]
@@ -21,12 +22,15 @@ __all__ = ["Programs"]
 class Programs:
     """They run for as long as the context is open."""
 
-    def __init__(self, lab: Lab, wanted: Wanted) -> None:
+    def __init__(self, lab: Lab, wanted: Wanted, clocks: Mapping[str, Clock]) -> None:
+        """`clocks` are those of each machine."""
         self._lab = lab
-        self._wanted = wanted
+        self._wanted = {
+            (node, name): {**asked, "shift": clocks[node].shift} for (node, name), asked in wanted.items()
+        }
         self._talks: dict[tuple[str, str], Conversation] = {}
         self.began = 0.0
-        """When the first began: CLOCK_MONOTONIC, which all machines share."""
+        """When the first began, by the clock that all machines share, or are shifted to."""
         self.here = 0.0
         """The same by `time.monotonic()` here, which is another clock with a remote engine."""
 

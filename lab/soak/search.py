@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from lab import threads
 from lab.cluster import Lab
 from lab.deadlines import SHUTDOWN, patience
-from lab.errors import LabError, Unfit
+from lab.errors import LabError
 from lab.events import Reporter
 from lab.node import Node
 from lab.soak.evidence import Evidence
@@ -15,25 +15,14 @@ from lab.soak.play import play
 from lab.soak.schedule import Round
 from lab.soak.settle import settle
 from lab.soak.shrink import Enough, shrink
-from lab.spec import LabSpec
 
-__all__ = ["TRIES", "require_one_clock", "restore", "search"]
+__all__ = ["TRIES", "restore", "search"]
 
 TRIES = 12
 """Rounds that looking for the shortest reproduction may take."""
 
 RIGHT = 60.0
 """Seconds that a lab has to be right before a round, and again after machines were rebooted."""
-
-
-def require_one_clock(spec: LabSpec) -> None:
-    """Raise `Unfit` where machines have no clock in common, by which they write down what happens."""
-    if spec.engines:
-        names = ", ".join(engine.name for engine in spec.engines)
-        raise Unfit(
-            f"the machines of {spec.name} are on several engines ({names}) and have no common clock",
-            hint="A search needs a lab on one engine: the file without `engines`.",
-        )
 
 
 def search(

@@ -8,7 +8,7 @@ import pytest
 from lab import checks, wait
 from lab.deadlines import patience
 from lab.node.etcd import CREATE_USERS
-from lab.soak import workload
+from lab.soak import gather, workload
 from lab.soak.history import changes
 from lab.soak.programs import Programs
 from lab.soak.records import lines_of
@@ -68,7 +68,7 @@ def test_a_search_sees_what_became_of_keys_while_its_watch_was_not_let_in(three_
         return seen() == [(key, "now"), (key, None)] or wait.NotYet(seen())
 
     only = {("node2", workload.RECORDER): {**asked, "commands": {}, "files": {}, "urls": {}}}
-    with Programs(three_members, only) as programs:
+    with Programs(three_members, only, gather.clocks(three_members)) as programs:
         node.run(["systemctl", "stop", "etcd"])
         try:
             node.run(["pkill", "-KILL", "-x", "etcdctl"], check=False)  # it may have ended by itself

@@ -112,6 +112,10 @@ def test_pods_of_machines_on_two_engines_log_in_to_each_other(
     trace = run_lab("trace", "--name", name, "mysql01", "mysql02", "--icmp")
     assert trace.returncode == 0, trace.stdout + trace.stderr
     assert "eth0 to away eth0" in trace.stdout
+    if backend == "udp":
+        faults = "partition,daemon-restart"
+        soak = run_lab("soak", "--name", name, "--rounds", "1", "--seed", "1", "--faults", faults)
+        assert soak.returncode == 0, soak.stdout + soak.stderr
 
 
 def test_when_an_engine_is_gone_the_rest_goes_on_and_gc_finishes_what_down_could_not(

@@ -14,7 +14,6 @@ from lab.engine.swarm import Member
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.labels import SPEC, VERSION
-from lab.soak.search import require_one_clock
 from lab.spec.engine import engines_in
 from tests.lab.pretended import PretendedEngine, pretended_world
 
@@ -208,12 +207,6 @@ def test_what_cannot_be_removed_is_told_and_a_later_gc_finishes(home):
     removed = lifecycle.gc(home.engine)
     assert {"container lab-demo-a", "container lab-demo-b", "network lab-demo"} <= set(removed)
     assert (home.left, far.containers_) == ([], {})
-
-
-def test_a_search_refuses_machines_without_a_common_clock():
-    require_one_clock(spec.tutorial())
-    with pytest.raises(Unfit, match="the machines of demo are on several engines \\(home, far\\)"):
-        require_one_clock(load())
 
 
 def test_what_would_be_done_is_told_only_where_the_engines_are_of_one_swarm(home, monkeypatch):

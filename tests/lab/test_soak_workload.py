@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -30,7 +31,7 @@ class Talk:
     """A program of the workload, on this machine."""
 
     def __init__(self, name: str, asked: Mapping[str, Any]) -> None:
-        argv = [sys.executable, *program(inside, name, json.dumps(asked))[1:]]
+        argv = [sys.executable, *program(inside, name, json.dumps({"shift": 0.0, **asked}))[1:]]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def hear(self) -> Any:
@@ -111,6 +112,40 @@ def test_messages_over_tcp_are_acknowledged_and_one_with_another_content_is_told
         assert second.hear()["troubles"] == []
         socket.create_connection((NAMES["b"], port), timeout=30).close()
         assert first.end() == second.end() == ""
+
+
+HOURS = 36_000.0
+"""A shift, in seconds."""
+
+
+def test_what_a_machine_with_another_clock_sends_is_told_by_the_common_one() -> None:
+    """As on two engines: a's machine was booted hours before that of b."""
+    port = free_port(socket.SOCK_DGRAM, NAMES["a"])
+    both = {"port": port, "every": 0.01}
+    shifted = {"own": NAMES["a"], "name": "a", "peers": peers_of("a"), **both, "shift": HOURS}
+    plain = {"own": NAMES["b"], "name": "b", "peers": peers_of("b"), **both}
+    before = time.monotonic()
+    with talking("datagrams", shifted, plain) as talks:
+        told = [json.loads(talk.end()) for talk in talks]
+    assert before < told[0]["heard"]["b"]["last"] < time.monotonic()
+    assert before + HOURS < told[1]["heard"]["a"]["last"] < time.monotonic() + HOURS
+
+
+def test_a_record_and_troubles_are_in_the_common_clock(tmp_path: Path) -> None:
+    before, out = time.monotonic() + HOURS, tmp_path / "record"
+    shows = {"commands": {}, "watches": {}, "files": {"env": str(tmp_path / "none")}, "urls": {}}
+    with talking("record", {"out": str(out), **shows, "shift": HOURS}) as (talk,):
+        talk.end()
+    (line,) = lines_of("a", out.read_text(), 0.0)
+    assert before < line.at < time.monotonic() + HOURS
+    port = free_port(socket.SOCK_STREAM, NAMES["b"])  # where nobody listens
+    asked = {"own": NAMES["a"], "name": "a", "peers": peers_of("a"), "port": port, "shift": HOURS}
+    with talking("streams", asked) as (talk,):
+        wait.until(lambda: time.monotonic() + HOURS > line.at + 1, what="a message to be tried", timeout=60)
+        talk.say("")
+        troubles = talk.hear()["troubles"]
+    assert {kind for _, kind, *_ in troubles} == {"refused"}
+    assert all(before < since <= until < time.monotonic() + HOURS for _, _, since, until, _ in troubles)
 
 
 def test_a_connection_that_the_peer_ends_is_told() -> None:

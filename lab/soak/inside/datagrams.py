@@ -1,12 +1,13 @@
 """Numbered datagrams from this machine to each of the others over the overlay, and what arrives of theirs.
 
-Argument: {"own": ADDRESS, "name": NAME, "peers": {NAME: ADDRESS}, "port": N, "every": SECONDS}; addresses are
-docker0's. It prints {"ready": true} once it receives. Given a line, it begins to send and prints
-{"now": MONOTONIC}. Given an empty one, or no more, it stops sending, waits for what is on its way, and prints
+Argument: {"own": ADDRESS, "name": NAME, "peers": {NAME: ADDRESS}, "port": N, "every": SECONDS,
+"shift": SECONDS}; addresses are docker0's. It prints {"ready": true} once it receives. Given a line, it
+begins to send and prints {"now": MONOTONIC}. Given an empty one, or no more, it stops sending,
+waits for what is on its way, and prints
     {"sent": {NAME: COUNT}, "heard": {NAME: HEARD}}, where HEARD is
     {"count": N, "next": N, "last": MONOTONIC, "lost": [[FROM, TO, COUNT], ...]}
-Times are of CLOCK_MONOTONIC, which all machines of an engine share: a datagram carries when it was sent. What
-is lost was sent between the two datagrams around it.
+Times are of CLOCK_MONOTONIC with the shift added, which makes it everybody's: a datagram carries when it was
+sent. What is lost was sent between the two datagrams around it.
 """
 
 import json
@@ -73,16 +74,17 @@ def main(asked: dict[str, Any]) -> None:
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     own.bind((asked["own"], asked["port"]))
     own.setblocking(False)
+    shift = asked["shift"]
     sent = dict.fromkeys(asked["peers"], 0)
     heard: dict[str, Heard] = {}
     say({"ready": True})
     if not sys.stdin.readline().strip():  # who asked is gone
         return
-    began = due = time.monotonic()
+    began = due = time.monotonic() + shift
     say({"now": began})
     ends: float | None = None
-    while ends is None or time.monotonic() < ends:
-        now = time.monotonic()
+    while ends is None or time.monotonic() + shift < ends:
+        now = time.monotonic() + shift
         if ends is None and now >= due:
             due = max(due + asked["every"], now)
             for name, address in asked["peers"].items():
@@ -93,11 +95,12 @@ def main(asked: dict[str, Any]) -> None:
                 except OSError:  # then it is lost, as its receiver tells
                     continue
         inputs = [own] if ends is not None else [own, sys.stdin]
-        ready = select.select(inputs, [], [], max(0.0, (due if ends is None else ends) - time.monotonic()))[0]
+        until = (due if ends is None else ends) - time.monotonic() - shift
+        ready = select.select(inputs, [], [], max(0.0, until))[0]
         if own in ready:
             receive(own, heard, began)
         if sys.stdin in ready and not sys.stdin.readline().strip():
-            ends = time.monotonic() + LATE
+            ends = time.monotonic() + shift + LATE
     say({"sent": sent, "heard": {name: item.told() for name, item in heard.items()}})
 
 

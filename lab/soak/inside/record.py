@@ -1,11 +1,11 @@
 """Writes down what this machine shows, with the time: what commands print, files hold and URLs answer.
 
 Argument: {"out": PATH, "commands": {NAME: ARGV}, "watches": {NAME: PREFIX}, "files": {NAME: PATH}, "urls":
-{NAME: URL}}. The file at `out` gets lines of JSON: [MONOTONIC, NAME, TEXT]. Of a command that is each line
-that it prints, and of a file or a URL what is there, whenever that is something else than before; null where
-a file or an answer is missing. A command that ends is begun anew. A watch is the command `etcdctl watch` of
-the keys below a prefix, from now on; begun anew it goes on where it was. Times are of CLOCK_MONOTONIC, which
-all machines of an engine share.
+{NAME: URL}, "shift": SECONDS}. The file at `out` gets lines of JSON: [MONOTONIC, NAME, TEXT]. Of a command
+that is each line that it prints, and of a file or a URL what is there, whenever that is something else than
+before; null where a file or an answer is missing. A command that ends is begun anew. A watch is the command
+`etcdctl watch` of the keys below a prefix, from now on; begun anew it goes on where it was. Times are of
+CLOCK_MONOTONIC with the shift added, which makes it everybody's.
 
 It prints {"ready": true} once it writes, {"now": MONOTONIC} when it is given a line, and {"left_out": N}
 when it is given an empty one, or no more, and ends. The file outlives it, as when this machine reboots.
@@ -50,8 +50,9 @@ class Heard(Protocol):
 class Record:
     """The file."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], shift: float = 0.0) -> None:
         self._file = file
+        self._shift = shift
         self._lock = threading.Lock()
         self._lines = 0
 
@@ -65,7 +66,7 @@ class Record:
         with self._lock:
             self._lines += 1
             if self._lines <= MOST:
-                self._file.write(json.dumps([time.monotonic(), name, text]) + "\n")
+                self._file.write(json.dumps([time.monotonic() + self._shift, name, text]) + "\n")
                 self._file.flush()
 
 
@@ -219,7 +220,7 @@ def main(asked: Mapping[str, Any]) -> None:
         for name, prefix in asked["watches"].items()
     ]
     with Path(asked["out"]).open("w", encoding="utf-8") as file:
-        record = Record(file)
+        record = Record(file, asked["shift"])
         commands = Commands(record, over)
         looks = [(name, lambda path=path: content(path)) for name, path in asked["files"].items()]
         looks += [(name, lambda url=url: answer(url)) for name, url in asked["urls"].items()]
@@ -230,7 +231,7 @@ def main(asked: Mapping[str, Any]) -> None:
             task.start()
         say({"ready": True})
         if sys.stdin.readline().strip():
-            say({"now": time.monotonic()})
+            say({"now": time.monotonic() + asked["shift"]})
             while sys.stdin.readline().strip():
                 pass
         commands.end()

@@ -1,11 +1,12 @@
 """Appends rows to MySQL servers over the overlay, and remembers which of them were acknowledged.
 
-Argument: {"own": ADDRESS, "name": NAME, "servers": {NAME: {"address": ADDRESS, "password": TEXT}}}; `own`
-is docker0's address. It prints {"ready": true} at once. Given a line, it begins and prints
+Argument: {"own": ADDRESS, "name": NAME, "servers": {NAME: {"address": ADDRESS, "password": TEXT}}, "shift":
+SECONDS}; `own` is docker0's address. It prints {"ready": true} at once. Given a line, it begins and prints
 {"now": MONOTONIC}: each server gets this client's rows, five a second, in the table lab_soak.appended. Given
 an empty line, or no more, it stops, and prints
     {"acknowledged": {NAME: [NUMBER, ...]}, "gaps": [[NAME, FROM, TO], ...]}
-In a gap no row was acknowledged for more than a second. Times are of CLOCK_MONOTONIC.
+In a gap no row was acknowledged for more than a second. Times are of CLOCK_MONOTONIC
+with the shift added, which makes it everybody's.
 """
 
 import json
@@ -93,7 +94,8 @@ def main(asked: Mapping[str, Any]) -> None:
     say({"ready": True})
     if not sys.stdin.readline().strip():  # who asked is gone
         return
-    say({"now": time.monotonic()})
+    shift = asked["shift"]
+    say({"now": time.monotonic() + shift})
     tasks = [threading.Thread(target=server.append) for server in servers]
     for task in tasks:
         task.start()
@@ -105,7 +107,11 @@ def main(asked: Mapping[str, Any]) -> None:
     say(
         {
             "acknowledged": {server.name: sorted(server.acknowledged) for server in servers},
-            "gaps": [[server.name, *gap] for server in servers for gap in server.gaps],
+            "gaps": [
+                [server.name, since + shift, until + shift]
+                for server in servers
+                for since, until in server.gaps
+            ],
         }
     )
 

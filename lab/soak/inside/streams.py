@@ -4,14 +4,14 @@ To each peer there is a connection that stays open, with a message ten times a s
 new one, with a single message that is longer. The receiver knows what a message has to contain, and
 acknowledges it with one byte, or tells that it is another one.
 
-Argument: {"own": ADDRESS, "name": NAME, "peers": {NAME: ADDRESS}, "port": N}; addresses are docker0's. It
-prints {"ready": true} once it accepts connections. Given a line, it begins and prints {"now": MONOTONIC}.
-Given an empty one, it sends no more, and prints
+Argument: {"own": ADDRESS, "name": NAME, "peers": {NAME: ADDRESS}, "port": N, "shift": SECONDS}; addresses are
+docker0's. It prints {"ready": true} once it accepts connections. Given a line, it begins and prints
+{"now": MONOTONIC}. Given an empty one, it sends no more, and prints
     {"troubles": [[PEER, KIND, FROM, TO, WORDS], ...], "messages": N}
 Others may still send, so it ends only when it is given one more, or there is no more.
 KIND is `broken` for a connection that ended, `stalled` for a message that was acknowledged late, `refused`
 for a connection that did not come about, `content` for a message that was another one. Times are of
-CLOCK_MONOTONIC.
+CLOCK_MONOTONIC with the shift added, which makes it everybody's.
 """
 
 import hashlib
@@ -54,15 +54,16 @@ def message(name: str, number: int, length: int) -> bytes:
 class Troubles:
     """What went wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, shift: float) -> None:
         self._lock = threading.Lock()
+        self._shift = shift
         self.found: list[list[Any]] = []
         self.messages = 0
 
     def add(self, peer: str, kind: str, since: float, words: str) -> None:
         """Something that began at that time, and is over."""
         with self._lock:
-            self.found.append([peer, kind, since, time.monotonic(), words])
+            self.found.append([peer, kind, since + self._shift, time.monotonic() + self._shift, words])
 
     def count(self) -> None:
         """A message was acknowledged."""
@@ -193,11 +194,11 @@ def main(asked: Mapping[str, Any]) -> None:
     server.bind((asked["own"], asked["port"]))
     server.listen(128)
     threading.Thread(target=accept, args=[server], daemon=True).start()
-    troubles, over, clients = Troubles(), threading.Event(), []
+    troubles, over, clients = Troubles(asked["shift"]), threading.Event(), []
     say({"ready": True})
     if not sys.stdin.readline().strip():  # who asked is gone
         return
-    say({"now": time.monotonic()})
+    say({"now": time.monotonic() + asked["shift"]})
     for peer in asked["peers"]:
         client, brief = Client(asked, peer, troubles, over), Client(asked, peer, troubles, over)
         threading.Thread(target=client.stay, daemon=True).start()
