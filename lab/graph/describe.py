@@ -23,12 +23,13 @@ def described(spec: LabSpec, seen: Observation | None = None) -> Graph:
     pods = _pods(spec, seen)
     machines = [_machine(spec, node, segments, pods.get(node.name, ()), seen) for node in spec.nodes]
     order = [segment.name for segment in spec.segments]
+    engines = [engine.name for engine in spec.engines] or [""]
     return Graph(
         title=f"lab {spec.name}",
         notes=tuple(_notes(spec, seen)),
         networks=tuple(_network(segment, segments[segment.name]) for segment in spec.segments),
         # Those on several networks stand between those that are on one.
-        machines=tuple(sorted(machines, key=lambda machine: _place(machine, order))),
+        machines=tuple(sorted(machines, key=lambda it: (engines.index(it.engine), _place(it, order)))),
     )
 
 
@@ -71,6 +72,7 @@ def _machine(
         services=node.watched,
         notes=(*_roles(node), *_subnets(node, seen), *wrong),
         pods=tuple(pods),
+        engine=node.engine,
         router=node.router,
         well=not wrong,
     )

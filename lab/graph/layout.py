@@ -1,8 +1,9 @@
 """Where each part of the picture of a lab is. Pure.
 
 Networks are bars above one another, with their words to the left, where nothing else is. Machines stand below
-them side by side, and hang on each of their networks by a line; pods stand below their machine. Text is taken
-to be as wide as the widest of the fonts that a browser may have.
+them side by side, and hang on each of their networks by a line; pods stand below their machine. Each of
+several engines is a frame around its machines, with its name at the bottom, where no line passes. Text is
+taken to be as wide as the widest of the fonts that a browser may have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,17 @@ from dataclasses import dataclass
 
 from lab.graph.model import Graph, Machine, Network, Pod, Port
 
-__all__ = ["LINE", "Box", "Layout", "Line", "PlacedMachine", "PlacedNetwork", "laid_out", "text_width"]
+__all__ = [
+    "LINE",
+    "Box",
+    "Layout",
+    "Line",
+    "PlacedEngine",
+    "PlacedMachine",
+    "PlacedNetwork",
+    "laid_out",
+    "text_width",
+]
 
 CHARACTER = 0.62
 """Width of a character of a monospaced font, in parts of its size: DejaVu Sans Mono and Menlo have 0.602."""
@@ -102,12 +113,23 @@ class PlacedMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedEngine:
+    """An engine: a frame around its machines."""
+
+    title: str
+    box: Box
+    words: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The whole picture."""
 
     title: Box
     networks: tuple[PlacedNetwork, ...]
     machines: tuple[PlacedMachine, ...]
+    engines: tuple[PlacedEngine, ...]
+    """None where there is one alone."""
     width: float
     height: float
 
@@ -137,16 +159,36 @@ def laid_out(graph: Graph) -> Layout:
         network.name: Box(left, box.y + LINE / 2 - BAR / 2, 0, BAR)
         for network, box in zip(graph.networks, words, strict=True)
     }
-    machines, x = [], left + GAP
-    for machine in graph.machines:
-        machines.append(_machine(machine, x, y + DROP - LINE, bars))
-        x = max(item.right for item in machines[-1].boxes) + GAP
+    machines: list[PlacedMachine] = []
+    spans, x = {}, left + GAP
+    for engine, every in graph.engines.items():
+        start = x = x + (PAD if engine else 0)
+        for machine in every:
+            machines.append(_machine(machine, x, y + DROP - LINE, bars))
+            x = max(item.right for item in machines[-1].boxes) + GAP
+        if engine:
+            x = max(x, start + text_width([_title(engine)]) + GAP) + PAD
+            spans[engine] = (start, x - GAP - PAD)
     networks = tuple(
         PlacedNetwork(network, box, _bar(network, machines, bars[network.name]), left)
         for network, box in zip(graph.networks, words, strict=True)
     )
     bottom = max(item.bottom for machine in machines for item in machine.boxes)
-    return Layout(title, networks, tuple(machines), max(x, title.right) + MARGIN, bottom + MARGIN)
+    top = machines[0].box.y - PAD
+    engines = tuple(_engine(name, start, end, top, bottom) for name, (start, end) in spans.items())
+    bottom = max([bottom, *(engine.box.bottom for engine in engines)])
+    return Layout(title, networks, tuple(machines), engines, max(x, title.right) + MARGIN, bottom + MARGIN)
+
+
+def _title(engine: str) -> str:
+    return f"engine {engine}"
+
+
+def _engine(name: str, start: float, end: float, top: float, bottom: float) -> PlacedEngine:
+    """Around what is between these, and the name below it."""
+    words = Box(start, bottom + PAD / 2, end - start, LINE)
+    box = Box(start - PAD, top, end - start + 2 * PAD, words.bottom + PAD / 2 - top)
+    return PlacedEngine(_title(name), box, words)
 
 
 def _bar(network: Network, machines: Sequence[PlacedMachine], box: Box) -> Box:

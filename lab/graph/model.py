@@ -1,5 +1,6 @@
 """What there is to draw of a lab, as frozen values. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Graph", "Machine", "Network", "Pod", "Port"]
@@ -59,6 +60,8 @@ class Machine:
     notes: tuple[str, ...] = ()
     """What it does beside its services, and its subnets."""
     pods: tuple[Pod, ...] = ()
+    engine: str = ""
+    """The one that it is on, where there are several."""
     router: bool = False
     well: bool = True
     """Whether nothing is known to be wrong with it."""
@@ -79,3 +82,10 @@ class Graph:
     """Of the overlay."""
     networks: tuple[Network, ...]
     machines: tuple[Machine, ...]
+    """Those on one engine beside each other."""
+
+    @property
+    def engines(self) -> Mapping[str, tuple[Machine, ...]]:
+        """The machines of each engine; of a single engine it is not said which."""
+        names = dict.fromkeys(machine.engine for machine in self.machines)
+        return {name: tuple(it for it in self.machines if it.engine == name) for name in names}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
-from lab.graph.layout import HEAD, LINE, PAD, Box, Line, PlacedMachine, PlacedNetwork, laid_out
+from lab.graph.layout import HEAD, LINE, PAD, Box, Line, PlacedEngine, PlacedMachine, PlacedNetwork, laid_out
 from lab.graph.model import Graph
 
 __all__ = ["svg"]
@@ -26,14 +26,21 @@ SHAPES = """\
     text { font: 12px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }
     text.head { font-size: 14px; font-weight: 700 }
     .ill { stroke-width: 2 } .leg { stroke-width: 1.5 } .wire { stroke-width: 2 } .dot { stroke-width: 2 }
-    .leader { stroke-dasharray: 2 4 }"""
+    .leader { stroke-dasharray: 2 4 } .engine { fill: none; stroke-dasharray: 6 4 }"""
 
 
 def _colours(palette: Mapping[str, str]) -> str:
     """The rules, written out: not every program that shows SVG knows variables."""
     fill = {"text": "ink", ".faint": "faint", ".paper": "paper", ".wrong": "wrong", ".pod": "pod"}
     fill |= {".machine": "machine", ".port": "paper"}
-    stroke = {".machine": "edge", ".port": "edge", ".ill": "wrong", ".pod": "pod-edge", ".leg": "pod-edge"}
+    stroke = {
+        ".machine": "edge",
+        ".engine": "edge",
+        ".port": "edge",
+        ".ill": "wrong",
+        ".pod": "pod-edge",
+        ".leg": "pod-edge",
+    }
     for number in range(NETWORKS):
         name = f"net{number}"
         fill |= {f".bar.{name}": name, f".dot.{name}": name, f"text.{name}": name}
@@ -61,6 +68,7 @@ def svg(graph: Graph) -> str:
     body = [
         f'<rect class="paper" width="{width}" height="{height}" rx="8"/>',
         *_words(layout.title, (graph.title, *graph.notes), "head", "faint"),
+        *(line for engine in layout.engines for line in _engine(engine)),
         *(line for machine in layout.machines for line in _lines(machine, colours)),
         *(line for network in layout.networks for line in _network(network, colours)),
         *(line for machine in layout.machines for line in _machine(machine, colours)),
@@ -78,6 +86,11 @@ def svg(graph: Graph) -> str:
             "",
         ]
     )
+
+
+def _engine(placed: PlacedEngine) -> Iterator[str]:
+    yield _rect(placed.box, "engine", 10)
+    yield from _words(placed.words, (placed.title,), "faint", "")
 
 
 def _network(placed: PlacedNetwork, colours: Mapping[str, str]) -> Iterator[str]:

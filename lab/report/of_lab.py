@@ -27,9 +27,11 @@ def topology(write: Writer, graph: Graph | Absent) -> Iterator[Markup]:
         yield absent(write, graph)
         return
     yield scrolling(write, "Picture of the lab", Markup(svg(graph)))
+    several = any(graph.engines)
     rows = [
         [
             machine.name,
+            *([machine.engine] if several else []),
             ", ".join(machine.services),
             "\n".join(
                 f"{port.device} on {port.network}: {', '.join(port.addresses)}" for port in machine.ports
@@ -39,11 +41,12 @@ def topology(write: Writer, graph: Graph | Absent) -> Iterator[Markup]:
         ]
         for machine in graph.machines
     ]
+    headed = ["Engine"] if several else []
     yield write(
         "details",
         write("summary", "The same as a table"),
         *(write("p", note) for note in graph.notes),
-        table(write, ["Machine", "Services", "Addresses", "Notes", "Pods"], rows),
+        table(write, ["Machine", *headed, "Services", "Addresses", "Notes", "Pods"], rows),
     )
 
 

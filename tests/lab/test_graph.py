@@ -48,9 +48,27 @@ MANY = Graph(
     ),
 )
 
+ON_ENGINES = """
+name: spread
+engines: [{name: home}, {name: an-engine-with-quite-a-long-name, host: 'ssh://far'}, {name: third, host: 'ssh://3'}]
+segments: {rack1: {}, rack2: {}}
+nodes:
+- {name: m, role: master, host: 51, engine: home}
+- {name: r, services: [], host: 254, alsoOn: [{segment: rack2, host: 254}], router: true, engine: third}
+- {name: a, services: [], host: 52, segment: rack2, engine: an-engine-with-quite-a-long-name}
+- {name: b, role: minion, host: 53, engine: third}
+- {name: c, role: minion, host: 54, segment: rack2, engine: home}
+"""
+
+
+def on_engines() -> Graph:
+    """Those of one engine are on several networks, and the other way round."""
+    return described(spec.load(ON_ENGINES.replace("254", "200"), "f"))
+
 
 def every_graph() -> Iterator[Graph]:
     yield MANY
+    yield on_engines()
     yield described(SPEC, observation())
     for path in DRAWN:
         yield described(spec.load_file(path, default_name="x"))
@@ -68,6 +86,7 @@ def words(found: Graph) -> Iterator[str]:
     yield from (found.title, *found.notes)
     for network in found.networks:
         yield from network.lines
+    yield from (f"engine {name}" for name in found.engines if name)
     for machine in found.machines:
         yield from (machine.name, *machine.lines)
         for port in machine.ports:
@@ -139,6 +158,41 @@ def test_every_port_hangs_on_its_network_and_every_pod_on_its_machine(found):
             ends = [(leg.to_x, leg.to_y) for leg in machine.legs]
             assert any(box.x <= x <= box.right and box.y <= y <= box.bottom for x, y in ends)
         assert all(machine.box.x <= leg.x <= machine.box.right for leg in machine.legs)
+
+
+@pytest.mark.parametrize("found", GRAPHS, ids=names)
+def test_a_frame_is_around_the_machines_of_its_engine_and_no_others(found):
+    layout = laid_out(found)
+    assert [engine.title for engine in layout.engines] == [f"engine {name}" for name in found.engines if name]
+    assert [
+        pair for pair in combinations([it.box for it in layout.engines], 2) if pair[0].overlaps(pair[1])
+    ] == []
+    for engine in layout.engines:
+        assert inside(engine.words, engine.box)
+        assert engine.box.right <= layout.width
+        assert engine.box.bottom <= layout.height
+        for machine in layout.machines:
+            its = f"engine {machine.machine.engine}" == engine.title
+            for box in machine.boxes:
+                assert inside(box, engine.box) if its else not box.overlaps(engine.box)
+                assert not box.overlaps(engine.words)
+
+
+def test_the_texts_group_machines_by_engine():
+    found = on_engines()
+    assert [machine.name for machine in found.machines] == ["m", "c", "a", "b", "r"]
+    text = mermaid(found)
+    third = text.partition('    subgraph e2["engine third"]\n')[2].partition("    end\n")[0]
+    assert third.splitlines() == [
+        '        m3["b<br>flanneld, docker"]:::machine',
+        '        p3_0("pod mysql01"):::pod',
+        '        m4["r<br>router"]:::machine',
+    ]
+    cluster = dot(found).partition('subgraph "cluster home" {\n')[2].partition("\n    }")[0]
+    assert '"m" [label="m\\netcd"' in cluster
+    assert '"c" [label="c\\nflanneld, docker"' in cluster
+    assert '"a"' not in cluster
+    assert "subgraph" not in mermaid(described(SPEC)) + dot(described(SPEC))
 
 
 def test_a_picture_needs_nothing_else_and_knows_dark_and_light():

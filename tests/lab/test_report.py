@@ -121,6 +121,16 @@ def test_the_page_has_every_part_and_loads_nothing() -> None:
     assert "svg" in found.tags
 
 
+def test_the_table_of_machines_says_which_engine_each_is_on_where_there_are_several() -> None:
+    assert "Engine" not in Page(page(whole(), Writer())).words
+    graph = described(SPEC, observation())
+    machines = tuple(replace(machine, engine=f"far-{machine.name}") for machine in graph.machines)
+    found = Page(page(whole(topology=replace(graph, machines=machines)), Writer()))
+    assert "Engine" in found.words
+    for machine in machines:
+        assert machine.engine in found.words
+
+
 def test_what_there_is_nothing_for_is_left_out_and_the_page_says_how_to_get_it() -> None:
     found = Page(page(NOTHING, Writer()))
     assert found.words.count("Not in this report: it was not asked for.") == len(SECTIONS)

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from lab import status
 from lab.errors import Unfit
 from lab.faults.status import InForce, Part, Status
+from lab.observe import Observation
 from lab.web.actions import Actions
 from lab.web.document import state
 from lab.web.model import Seen
@@ -49,6 +50,19 @@ def test_every_route_of_the_server_has_a_schema() -> None:
 def test_the_state_follows_its_schema(shown: Seen) -> None:
     nodes = status.nodes(shown.observation) if shown.observation is not None else ()
     assert problems("serve-state", json.loads(json.dumps(state(shown, nodes)))) == []
+
+
+def test_the_state_says_which_engine_a_machine_is_on_where_there_are_several() -> None:
+    def told(observed: Observation) -> list[str | None]:
+        document = state(seen(observation=observed), status.nodes(observed))
+        assert problems("serve-state", json.loads(json.dumps(document))) == []
+        return [node["engine"] for node in document["nodes"]]
+
+    one = observation()
+    nodes = tuple(node.model_copy(update={"engine": f"of-{node.name}"}) for node in one.spec.nodes)
+    assert told(one) == [None, None, None]
+    spread = replace(one, spec=one.spec.model_copy(update={"nodes": nodes}))
+    assert told(spread) == [f"of-{node.name}" for node in nodes]
 
 
 def test_what_reads_answers_as_its_schema_says() -> None:

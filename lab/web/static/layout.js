@@ -8,7 +8,7 @@ export function places(state, width, height) {
   const ring = state.pods.length ? 0.66 : 0.9;
   const on = (angle, part) => ({ x: middle.x + Math.cos(angle) * rx * part, y: middle.y + Math.sin(angle) * ry * part });
   const count = state.nodes.length, angles = spread(count, rx, ry);
-  state.nodes.forEach((node, index) => {
+  byEngine(state.nodes).forEach((node, index) => {
     const angle = angles[index];
     found[`node ${node.name}`] = on(angle, ring);
     const pods = podsOf(node.name), wide = Math.min(0.36, (1.7 * Math.PI) / count / most);
@@ -23,6 +23,12 @@ export function places(state, width, height) {
       ? { x: middle.x + (mean("x") - middle.x) * 0.6, y: middle.y + (mean("y") - middle.y) * 0.6 + index * 4 } : on(angle, 0.3);
   });
   return found;
+}
+
+// Those on one engine beside each other, in the lab file's order.
+export function byEngine(nodes) {
+  const engines = [...new Set(nodes.map((it) => it.engine))];
+  return engines.flatMap((engine) => nodes.filter((it) => it.engine === engine));
 }
 
 // Angles of places on an ellipse that are as far from each other along it, from its top on.

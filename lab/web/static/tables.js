@@ -1,6 +1,7 @@
 // Nodes, pods, leases, and the table that says what the picture shows.
 
 import { element, find, show as put, table, word } from "./dom.js";
+import { byEngine } from "./layout.js";
 import { bytes, clock, milliseconds, secondsSince, span } from "./format.js";
 
 export function begin(topology) {
@@ -49,8 +50,9 @@ function readiness(node) {
 function nodes(state) {
   const device = (node) => node.devices.filter((it) => it.name.startsWith("eth") || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
     .flatMap((it) => [element("span", { class: "item" }, `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`), " "]);
-  return table([{ title: "Node", name: true }, { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
-    state.nodes.map((it) => [it.name, it.address, services(it), readiness(it),
+  const several = state.nodes.some((it) => it.engine);
+  return table([{ title: "Node", name: true }, ...(several ? [{ title: "Engine" }] : []), { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
+    byEngine(state.nodes).map((it) => [it.name, ...(several ? [it.engine] : []), it.address, services(it), readiness(it),
       [it.subnet, it.subnet6].filter(Boolean).join(" ") || "–", device(it)]));
 }
 

@@ -32,7 +32,7 @@ export class Topology {
     const elements = [
       ...state.segments.map((it) => ({ data: { id: id("segment", it.name), label: `${it.name}\n${it.subnets[0] ?? ""}`, kind: "segment" }, classes: "segment" })),
       ...state.nodes.map((it) => ({
-        data: { id: id("node", it.name), label: `${faulty.has(it.name) ? "⚡ " : ""}${short[it.name]}${this.subnet(it)}${this.end(id("node", it.name))}`, kind: "node" },
+        data: { id: id("node", it.name), label: `${faulty.has(it.name) ? "⚡ " : ""}${short[it.name]}${it.engine ? `\non ${it.engine}` : ""}${this.subnet(it)}${this.end(id("node", it.name))}`, kind: "node" },
         classes: `node ${it.state !== "running" ? "down" : it.ok ? "ok" : "bad"} ${it.router ? "router" : ""} ${faulty.has(it.name) ? "faulty" : ""}`,
       })),
       ...state.pods.map((it) => ({ data: { id: id("pod", it.name), label: `${it.name}${this.end(id("pod", it.name))}`, kind: "pod", node: it.node }, classes: `pod ${it.status === "Running" ? "ok" : "bad"}` })),
@@ -106,7 +106,7 @@ export class Topology {
     const name = rest.join(" ");
     if (kind === "node") {
       const node = this.state.nodes.find((it) => it.name === name);
-      return node ? `${name}: ${node.state}, ${node.address}${node.subnet ? `, subnet ${node.subnet}` : ""}; ${node.services.map((it) => `${it.unit} ${it.state}`).join(", ") || "services not known"}.` : name;
+      return node ? `${name}: ${node.state}${node.engine ? ` on the engine ${node.engine}` : ""}, ${node.address}${node.subnet ? `, subnet ${node.subnet}` : ""}; ${node.services.map((it) => `${it.unit} ${it.state}`).join(", ") || "services not known"}.` : name;
     }
     if (kind === "pod") {
       const pod = this.state.pods.find((it) => it.name === name);
