@@ -8,9 +8,9 @@ from lab import threads
 from lab.cli.common import as_json, echo, lab_name, print_json
 from lab.cluster import Lab
 from lab.doctor.gather import gather
-from lab.doctor.host import look_at_host
+from lab.doctor.host import look_at_hosts
 from lab.doctor.model import Diagnosis
-from lab.doctor.registry import diagnose, diagnose_host, in_order
+from lab.doctor.registry import diagnose, diagnose_hosts, in_order
 from lab.engine import Engine, EngineUnavailable
 from lab.naming import name_option
 from lab.render import doctor as rendered
@@ -23,7 +23,7 @@ __all__ = ["COMMANDS"]
 @lab_name
 @as_json
 def doctor(name: str, json_: bool) -> int:
-    """Say what is wrong with this host and a lab, how that shows, and which command mends it.
+    """Say what is wrong with the host and a lab, how that shows, and which command mends it.
 
     The lab need not be up: then it is the host alone.
     """
@@ -42,13 +42,13 @@ def _found(name: str) -> tuple[Sequence[Diagnosis], str | None]:
     try:
         engine = Engine.connect()
     except EngineUnavailable as error:
-        return diagnose_host(look_at_host(error, name, None)), None
+        return diagnose_hosts(look_at_hosts(error, name, None, None)), None
     lab = Lab.find(engine, name)
-    host = threads.start(lambda: look_at_host(engine, name, lab.spec if lab is not None else None))
+    hosts = threads.start(lambda: look_at_hosts(engine, name, lab.spec if lab is not None else None, lab))
     if lab is None or not lab.has_its_networks:
-        return diagnose_host(host.result()), None
+        return diagnose_hosts(hosts.result()), None
     cluster = diagnose(gather(lab, name_option(name)))
-    return in_order([*diagnose_host(host.result()), *cluster]), lab.name
+    return in_order([*diagnose_hosts(hosts.result()), *cluster]), lab.name
 
 
 COMMANDS = (doctor,)

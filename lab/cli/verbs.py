@@ -42,7 +42,7 @@ VERBS: Mapping[str, Verb] = {
     "cp": Verb("files", "Copy a file or folder onto a machine or pod, or from there."),
     "doctor": Verb(
         "doctor",
-        "Say what is wrong with this host and a lab, how that shows, and which command mends it.",
+        "Say what is wrong with the host and a lab, how that shows, and which command mends it.",
     ),
     "down": Verb("labs", "Remove a lab: containers, network and volumes."),
     "engine": Verb("images", "The Docker engine, if the lab started it."),

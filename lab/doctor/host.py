@@ -1,30 +1,36 @@
-"""Asks the host: the engine, the kernel, limits, disk and memory, routes and rules, labs and images."""
+"""Asks hosts: the engine, the kernel, limits, disk and memory, routes and rules, labs and images."""
 
 import json
 import os
 import resource
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab import images, status, threads
+from lab.cluster import Lab
+from lab.cluster.fleet import Fleet
 from lab.confinement import MACHINE
 from lab.deadlines import LOOK
+from lab.doctor import inside
 from lab.doctor.host_seen import Bridge, Engine, Host, Image, OtherLab, Route
+from lab.doctor.inside.host import disk, kernel, limits, number, text
 from lab.doctor.seen import Folder
 from lab.engine import Engine as DockerEngine
 from lab.engine import EngineUnavailable
 from lab.errors import LabError
+from lab.inside import program
 from lab.labels import NAME
+from lab.node import Node
 from lab.packet_filter import COMMANDS, Ruleset, parse_ruleset
 from lab.programs import run
+from lab.protocols import Runs
 from lab.spec import LabSpec
 
-__all__ = ["look_at_host"]
+__all__ = ["look_at_host", "look_at_hosts"]
 
 T = TypeVar("T")
 
@@ -35,35 +41,97 @@ CAPABILITIES = {"NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
 """linux/capability.h, of those that the lab's machines are given."""
 
 
-def look_at_host(engine: DockerEngine | EngineUnavailable, name: str, spec: LabSpec | None) -> Host:
-    """What is seen of the host; `spec` is the lab that is up or wanted, if there is one."""
+def look_at_hosts(
+    engine: DockerEngine | EngineUnavailable, name: str, spec: LabSpec | None, lab: Lab | None
+) -> Sequence[Host]:
+    """What is seen of the host of each of a lab's engines; `spec` is the lab that is up or wanted.
+
+    Hosts of engines elsewhere are seen by way of a machine of the lab that runs there.
+    """
+    if isinstance(engine, EngineUnavailable) or spec is None or not spec.engines:
+        return (look_at_host(engine, name, spec, machine=_machine_on(lab, "")),)
+    fleet = lab.fleet if lab is not None else Fleet.of(engine, spec.engines)
+    every: Mapping[str, DockerEngine | EngineUnavailable] = {**fleet.engines, **fleet.silent}
+
+    def of(named: str) -> Host:
+        found = every[named]
+        machine = _machine_on(lab, named)
+        return look_at_host(found, name, spec, named, machine=machine, home=found is engine)
+
+    return threads.each(of, [item.name for item in spec.engines])
+
+
+def _machine_on(lab: Lab | None, engine: str) -> Node | None:
+    """One that runs on an engine of a lab."""
+    every = lab.nodes.items() if lab is not None else ()
+    found = (node for name, node in every if lab is not None and lab.engine_of(name) == engine)
+    return next((node for node in found if node.container.state == "running"), None)
+
+
+def look_at_host(
+    engine: DockerEngine | EngineUnavailable,
+    name: str,
+    spec: LabSpec | None,
+    named: str = "",
+    *,
+    machine: Runs | None = None,
+    home: bool = True,
+) -> Host:
+    """What is seen of an engine's host: here, or else by way of a machine that runs on it.
+
+    `named` is what the lab file calls it, and `home` whether it is the one that knows of labs.
+    """
     found = None if isinstance(engine, EngineUnavailable) else engine
-    here = found is None or found.is_here
+    here = found.is_here if found is not None else home
     asked = threads.start(lambda: _engine(found)) if found is not None else None
-    others = threads.start(lambda: _labs(found, name)) if found is not None else None
+    others = threads.start(lambda: _labs(found, name)) if found is not None and home else None
     listed = threads.start(lambda: _images(found)) if found is not None else None
     told = asked.result() if asked is not None else None
-    limits = _limits() if here else {}
+    root = told.root if told is not None else ""
+    below = _below_here(root) if here else _below(machine)
     return Host(
+        name=named,
         engine=told,
         engine_error=engine.message if isinstance(engine, EngineUnavailable) else "",
         engine_hint=engine.hint if isinstance(engine, EngineUnavailable) else "",
         backend=spec.backend_config.type if spec is not None else "",
         wanted=tuple(item.subnet for item in spec.segments if item.subnet is not None) if spec else (),
-        kernel=_kernel() if here else {},
-        **limits,
-        disk=_disk(told.root) if here and told is not None and told.root else None,
+        kernel=below["kernel"],
+        **below["limits"],
+        **(_own_limits() if here else {}),
+        disk=Folder(path=root, there=True, **below["disk"]) if root and below["disk"] else None,
         routes=tuple(_routes()) if here else (),
         bridges=tuple(_bridges(found)) if found is not None else (),
         here=here,
-        bridged_filtered=here and _text("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
+        bridged_filtered=here and text("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         rules=_rules() if here else None,
         lacks=tuple(_lacks()) if here else (),
         labs=others.result() if others is not None else (),
         images=listed.result() if listed is not None else (),
-        newest_source=max(path.stat().st_mtime for path in OURS.rglob("*.py")),
+        newest_source=max(path.stat().st_mtime for path in OURS.rglob("*.py")) if home else None,
         wall=time.time(),
     )
+
+
+def _below_here(root: str) -> Mapping[str, Any]:
+    """What `lab.doctor.inside.host` tells, of this very machine."""
+    return {"kernel": kernel(), "limits": limits(), "disk": disk(root) if root else None}
+
+
+def _below(machine: Runs | None) -> Mapping[str, Any]:
+    """What it tells of the host below a machine; nothing where there is none, or it does not answer.
+
+    A machine's root is on the engine's disk. That a machine does not answer is another diagnosis.
+    """
+    nothing: Mapping[str, Any] = {"kernel": {}, "limits": {}, "disk": None}
+    if machine is None:
+        return nothing
+    try:
+        done = machine.run(program(inside, "host", "/"), within=LOOK.seconds)
+        found: Mapping[str, Any] = json.loads(done.text)
+    except (LabError, ValueError):
+        return nothing
+    return found
 
 
 def _engine(engine: DockerEngine | None) -> Engine | None:
@@ -119,53 +187,16 @@ def _images(engine: DockerEngine | None) -> tuple[Image, ...]:
 def _bridges(engine: DockerEngine) -> Iterator[Bridge]:
     """The labs' networks: the engine names a bridge after the network's identifier."""
     for item in _quietly(lambda: engine.networks([NAME])):
-        if item.subnets:
+        if item.subnets and not item.of_swarm:  # which has its bridge in a namespace of its own
             yield Bridge(item.labels[NAME], f"br-{item.id[:12]}", item.underlay)
 
 
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(path: str, place: int = 0) -> int | None:
-    words = _text(path).split()
-    return int(words[place]) if len(words) > place and words[place].isdigit() else None
-
-
-def _kernel() -> Mapping[str, bool]:
-    """Which options the kernel was built with; empty where it does not say."""
-    try:
-        packed = Path("/proc/config.gz").read_bytes()
-        text = zlib.decompress(packed, wbits=31).decode()  # of gzip's format
-    except (OSError, zlib.error):
-        text = _text(f"/boot/config-{os.uname().release}")
-    found = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals and name.startswith("CONFIG_"):
-            found[name.removeprefix("CONFIG_")] = value in {"y", "m"}
-        elif line.endswith(" is not set"):
-            found[line.split()[1].removeprefix("CONFIG_")] = False
-    return found
-
-
-def _limits() -> dict[str, int | None]:
-    """Of inotify, files and memory."""
-    memory = dict(line.split(":", 1) for line in _text("/proc/meminfo").splitlines() if ":" in line)
-    sizes = {key: int(value.split()[0]) << 10 for key, value in memory.items() if value.endswith("kB")}
-    kills = [line.split()[1] for line in _text("/proc/vmstat").splitlines() if line.startswith("oom_kill ")]
+def _own_limits() -> dict[str, int | None]:
+    """Of inotify, whose instances only the host counts, and of this process."""
     return {
-        "inotify_instances": _number("/proc/sys/fs/inotify/max_user_instances"),
+        "inotify_instances": number("/proc/sys/fs/inotify/max_user_instances"),
         "inotify_used": _inotify_used() if os.geteuid() == 0 else None,
-        "files_open": _number("/proc/sys/fs/file-nr"),
-        "files_max": _number("/proc/sys/fs/file-nr", 2),
         "limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        "memory": sizes.get("MemTotal"),
-        "memory_available": sizes.get("MemAvailable"),
-        "oom_kills": int(kills[0]) if kills else None,
     }
 
 
@@ -180,16 +211,6 @@ def _inotify_used() -> int:
         except OSError:  # it has ended
             continue
     return used
-
-
-def _disk(path: str) -> Folder | None:
-    try:
-        about = os.statvfs(path)
-    except OSError:
-        return None
-    free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
-    read_only = bool(about.f_flag & os.ST_RDONLY)
-    return Folder(path, True, read_only, free, size, about.f_favail, about.f_files)
 
 
 def _said(*argv: str) -> str:
@@ -221,8 +242,8 @@ def _rules() -> Ruleset | None:
 
 def _lacks() -> Iterator[str]:
     """By the bounding set of dockerd, where it has a pid file (proc(5), CapBnd)."""
-    pid = _text(str(DOCKERD_PIDFILE))
-    lines = _text(f"/proc/{pid}/status").splitlines() if pid.isdigit() else []
+    pid = text(str(DOCKERD_PIDFILE))
+    lines = text(f"/proc/{pid}/status").splitlines() if pid.isdigit() else []
     sets = [int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")]
     for name in MACHINE.capabilities if sets else ():
         if not sets[0] >> CAPABILITIES[name] & 1:

@@ -1,6 +1,6 @@
 """What was seen of the host that the lab's engine is on, as values. None: it could not be seen. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
@@ -10,7 +10,7 @@ from lab.packet_filter import Ruleset
 __all__ = ["HOST", "Bridge", "Engine", "Host", "Image", "OtherLab", "Route"]
 
 HOST = "host"
-"""The subject of a diagnosis about it."""
+"""The subject of a diagnosis about it; of several, with the engine's name (`Host.subject`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The host. What is asked of the machine itself is empty where the engine is elsewhere."""
+    """The host. What only its own programs can tell is empty where the engine is elsewhere."""
 
     engine: Engine | None
+    name: str = ""
+    """What the lab file calls its engine, where there are several."""
     engine_error: str = ""
     """Why no engine answers."""
     engine_hint: str = ""
@@ -99,7 +101,7 @@ class Host:
     routes: tuple[Route, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     here: bool = True
-    """Whether all of that is about the engine's machine, and not another."""
+    """Whether it is this machine."""
     bridged_filtered: bool = False
     """Whether frames that a bridge forwards pass the packet filter (br_netfilter)."""
     rules: Ruleset | None = None
@@ -111,3 +113,16 @@ class Host:
     """When the newest of our own files was written."""
     wall: float = 0.0
     """The wall clock."""
+
+    @property
+    def subject(self) -> str:
+        """What a diagnosis about it is about."""
+        return f"{HOST} of {self.name}" if self.name else HOST
+
+    def to_do(self, fix: Sequence[str]) -> tuple[str, ...]:
+        """Commands that mend it, with where to type them; `lab` asks each engine by itself."""
+        anywhere = [line for line in fix if line.startswith(("lab ", "#"))]
+        there = [line for line in fix if line not in anywhere]
+        if self.here or not self.name or not there:
+            return tuple(fix)
+        return (*anywhere, f"# on the host of the engine {self.name}:", *there)

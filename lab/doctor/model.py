@@ -46,7 +46,8 @@ class Found:
     """What one diagnosis has found, once."""
 
     subject: str
-    """The machine, pod or key that it is about; `host` for what the lab runs on."""
+    """The machine, pod or key that it is about; `host` for what the lab runs on, `host of ENGINE`
+    where that is several."""
     what: str
     """One line."""
     evidence: Sequence[str]

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Generic, TypeVar
 
@@ -22,6 +22,7 @@ __all__ = [
     "cluster_rules",
     "diagnose",
     "diagnose_host",
+    "diagnose_hosts",
     "diagnosis",
     "every_rule",
     "in_order",
@@ -122,8 +123,14 @@ def diagnose(case: Case, *, start: bool = False) -> list[Diagnosis]:
 
 
 def diagnose_host(host: Host, *, start: bool = False) -> list[Diagnosis]:
-    """The same of the host; with `start`, by those that may be why `lab up` has failed."""
-    return in_order(item for rule in host_rules() if rule.start or not start for item in rule.diagnoses(host))
+    """The same of a host; with `start`, by those that may be why `lab up` has failed."""
+    found = (item for rule in host_rules() if rule.start or not start for item in rule.diagnoses(host))
+    return in_order(replace(item, subject=host.subject, fix=host.to_do(item.fix)) for item in found)
+
+
+def diagnose_hosts(hosts: Iterable[Host], *, start: bool = False) -> list[Diagnosis]:
+    """The same of several, one after the other."""
+    return in_order(item for host in hosts for item in diagnose_host(host, start=start))
 
 
 def in_order(found: Iterable[Diagnosis]) -> list[Diagnosis]:

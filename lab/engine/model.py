@@ -118,6 +118,8 @@ class Network:
     name: str
     labels: Mapping[str, str]
     subnets: tuple[str, ...]
+    of_swarm: bool = False
+    """Whether it reaches from engine to engine."""
 
     @property
     def underlay(self) -> IPv4Network:
@@ -129,7 +131,11 @@ def network_of(attrs: Mapping[str, Any]) -> Network:
     """Read a network as the engine describes it."""
     pools = (attrs.get("IPAM") or {}).get("Config") or ()
     return Network(
-        attrs["Id"], attrs["Name"], attrs.get("Labels") or {}, tuple(pool["Subnet"] for pool in pools)
+        attrs["Id"],
+        attrs["Name"],
+        attrs.get("Labels") or {},
+        tuple(pool["Subnet"] for pool in pools),
+        attrs.get("Scope") == "swarm",
     )
 
 

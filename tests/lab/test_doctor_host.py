@@ -1,9 +1,12 @@
 """What `lab doctor` says of the host, how it is asked, and the verb itself."""
 
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +15,17 @@ from lab import images
 from lab.cli import doctor as verb
 from lab.cli.group import run
 from lab.cluster import Lab
-from lab.doctor.host import look_at_host
+from lab.doctor import inside
+from lab.doctor.host import look_at_host, look_at_hosts
 from lab.doctor.host_seen import Bridge, Engine, Host, Image, OtherLab, Route
 from lab.doctor.model import Diagnosis, Severity
-from lab.doctor.registry import diagnose_host, host_rules
+from lab.doctor.registry import diagnose_host, diagnose_hosts, host_rules
 from lab.doctor.seen import Folder
 from lab.engine import Engine as DockerEngine
-from lab.engine import EngineUnavailable
+from lab.engine import EngineUnavailable, ExecResult
 from lab.errors import LabError
+from lab.inside import program
+from lab.spec.engine import EngineSpec
 from tests.lab.examples import SPEC
 from tests.lab.pretended import pretended_world
 from tests.lab.rulesets import chain, field, match, net, rule, rules_of
@@ -34,6 +40,21 @@ KERNEL = (
     *("VETH", "BRIDGE", "OVERLAY_FS", "NF_NAT", "TUN", "VXLAN", "WIREGUARD", "NET_IPIP", "BPF_SYSCALL"),
     *("NET_CLS_ACT", "NET_SCH_TBF", "NET_SCH_NETEM"),
 )
+
+
+class FakeMachine:
+    """A machine of the lab, which tells what its host is like."""
+
+    name = "centos-minion01"
+
+    def run(self, argv: Sequence[str], **_: Any) -> ExecResult:
+        assert argv[-1] == "/"
+        disk = {"read_only": False, "free": 5, "size": 50, "files_free": 6, "files": 60}
+        limits = {"memory": 16 * GIB, "memory_available": 8 * GIB, "oom_kills": 2}
+        told = {"kernel": {"VETH": True}, "limits": limits, "disk": disk}
+        return ExecResult(0, json.dumps(told).encode(), b"")
+
+
 WELL = Host(
     engine=ENGINE,
     backend="udp",
@@ -241,6 +262,59 @@ def test_an_engine_elsewhere_is_not_judged_by_this_machine(monkeypatch: pytest.M
     assert (seen.here, seen.kernel, seen.disk, seen.routes, seen.memory) == (False, {}, None, (), None)
 
 
+def test_of_several_engines_each_finding_says_whose_host_it_is_and_where_to_mend_it() -> None:
+    far = replace(
+        WELL, name="far", here=False, memory_available=GIB // 8, images=(Image("lab-node:0", "stale"),)
+    )
+    home = replace(WELL, name="home", oom_kills=1)
+    told = {item.id: item for item in diagnose_hosts([home, far])}
+    assert {item.id: item.subject for item in told.values()} == {
+        "host.memory": "host of far", "host.images": "host of far", "host.oom": "host of home"
+    }  # fmt: skip
+    assert told["host.memory"].fix == (
+        "lab ls", "# on the host of the engine far:", "ps -e -o pid,rss,args --sort=-rss | head"
+    )  # fmt: skip
+    # `lab` asks each engine itself, and the other host is this one.
+    assert told["host.images"].fix[0].startswith("lab images rm")
+    assert not told["host.oom"].fix[0].startswith("#")
+
+
+def test_a_host_elsewhere_is_seen_by_way_of_a_machine_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = pretended_world(monkeypatch)
+    monkeypatch.setattr(engine, "describe", lambda: {"Version": "26.1.5", "DockerRootDir": "/srv/docker"})
+    seen = look_at_host(engine.engine, "demo", SPEC, "far", machine=FakeMachine(), home=False)
+    assert (seen.name, seen.here) == ("far", False)
+    assert (seen.memory, seen.memory_available, seen.oom_kills) == (16 * GIB, 8 * GIB, 2)
+    assert seen.disk == Folder("/srv/docker", True, False, 5, 50, 6, 60)
+    assert seen.kernel == {"VETH": True}
+    # Only the home knows of labs, and only this host of its own processes and files.
+    assert (seen.labs, seen.inotify_instances, seen.limit, seen.newest_source) == ((), None, None, None)
+
+
+def test_the_program_that_a_machine_is_asked_with_tells_of_the_kernel_memory_and_disk(tmp_path: Path) -> None:
+    argv = [sys.executable, *program(inside, "host", str(tmp_path))[1:]]
+    told = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+    assert told["limits"]["memory"] >= told["limits"]["memory_available"] > 0
+    assert told["disk"]["size"] >= told["disk"]["free"] > 0
+    assert set(told["kernel"].values()) <= {True, False}
+
+
+def test_each_engine_of_a_lab_is_looked_at_and_one_that_is_silent_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = pretended_world(monkeypatch)
+    home.others["tcp://192.0.2.2:2376"] = EngineUnavailable(
+        "no Docker engine answers at tcp://192.0.2.2:2376"
+    )
+    engines = (EngineSpec(name="home"), EngineSpec(name="far", host="tcp://192.0.2.2:2376"))
+    wanted = SPEC.model_copy(update={"engines": engines})
+    hosts = look_at_hosts(home.engine, "demo", wanted, None)
+    assert [host.name for host in hosts] == ["home", "far"]
+    told = {item.subject: item for item in diagnose_hosts(hosts) if item.id == "host.engine"}
+    assert told["host of far"].evidence == ("no Docker engine answers at tcp://192.0.2.2:2376",)
+    assert "host of home" not in told
+
+
 def test_the_verb_looks_at_the_host_alone_where_no_engine_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,7 +335,7 @@ def test_the_verb_looks_at_a_lab_too_and_prints_its_document(
 ) -> None:
     engine = pretended_world(monkeypatch)
     monkeypatch.setattr(DockerEngine, "connect", lambda: engine.engine)
-    monkeypatch.setattr(verb, "look_at_host", lambda *_: WELL)
+    monkeypatch.setattr(verb, "look_at_hosts", lambda *_: [WELL])
     monkeypatch.setattr(images, "listing", lambda _: ())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lab.host.ensure_engine", lambda _: engine.engine)

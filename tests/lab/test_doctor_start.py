@@ -30,7 +30,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> PretendedEngine:
     engine = pretended_world(monkeypatch)
     monkeypatch.setattr(host, "ensure_engine", lambda _: engine.engine)
     monkeypatch.setattr(Engine, "connect", lambda: engine.engine)
-    monkeypatch.setattr(start, "look_at_host", lambda *_: FULL)
+    monkeypatch.setattr(start, "look_at_hosts", lambda *_: [FULL])
     return engine
 
 
@@ -56,7 +56,7 @@ def test_a_step_that_fails_is_followed_by_what_must_be_mended(
 def test_where_nothing_is_to_be_mended_the_error_stands_alone(
     world: PretendedEngine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "look_at_host", lambda *_: replace(WELL, oom_kills=3))
+    monkeypatch.setattr(start, "look_at_hosts", lambda *_: [replace(WELL, oom_kills=3)])
     fail_while(world, "create network lab-demo")
     assert run(["up", "--name", "demo"]) == 1
     assert "lab doctor" not in capsys.readouterr().err
@@ -68,7 +68,7 @@ def test_a_doctor_who_fails_hides_no_error(
     def broken(*_: object) -> Sequence[Diagnosis]:
         raise LabError("the engine has gone")
 
-    monkeypatch.setattr(start, "look_at_host", broken)
+    monkeypatch.setattr(start, "look_at_hosts", broken)
     fail_while(world, "create network lab-demo")
     assert run(["up", "--name", "demo"]) == 1
     told = capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_a_lab_that_comes_up_asks_no_doctor(
     def never(*_: object) -> Sequence[Diagnosis]:
         raise AssertionError("nothing has failed")
 
-    monkeypatch.setattr(start, "look_at_host", never)
+    monkeypatch.setattr(start, "look_at_hosts", never)
     monkeypatch.setattr(start, "gather", never)
     assert run(["up", "--name", "demo"]) == 0
     assert "lab doctor" not in capsys.readouterr().err
