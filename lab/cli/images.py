@@ -5,10 +5,11 @@ from typing import BinaryIO
 
 import click
 
-from lab import host, render
+from lab import host, render, spec, threads
 from lab import images as images_
-from lab.cli.common import Choice, as_json, echo, print_json
+from lab.cli.common import Choice, as_json, default_lab, echo, file_option, print_json
 from lab.cli.verbs import Group
+from lab.cluster.fleet import Fleet
 from lab.engine import Engine
 from lab.images import rootfs
 from lab.images.build_context import NAMES
@@ -24,12 +25,24 @@ def images() -> None:
     """The node and MySQL images, their bases, and the seed volume."""
 
 
+FILE = file_option("-f", "--file", "file", what="On all engines that this lab file names.")
+
+
+def _fleet(home: Engine, file: Path | None) -> Fleet:
+    wanted = spec.load_file(file, default_name=default_lab()).engines if file is not None else ()
+    return Fleet.of(home, wanted)
+
+
 @images.command()
+@FILE
 @as_json
-def build(json_: bool) -> int:
-    """Build what is missing or stale, as `lab up` does first."""
+def build(file: Path | None, json_: bool) -> int:
+    """Build what is missing or stale, as `lab up` does first, and carry it to the other engines."""
     with on_terminal() as progress:
-        made = images_.ensure(host.ensure_engine(progress), progress)
+        fleet = _fleet(host.ensure_engine(progress), file)
+        fleet.require_all()
+        made = images_.ensure(fleet.home, progress)
+        images_.carry(fleet.home, fleet.others, made, progress)
     print_json(documents.built(made.node, made.mysql, made.seed)) if json_ else echo("\n".join(made))
     return 0
 
@@ -67,23 +80,39 @@ def base_(suite: str, archive: BinaryIO) -> int:
 
 
 @images.command()
+@FILE
 @as_json
-def ls(json_: bool) -> int:
+def ls(file: Path | None, json_: bool) -> int:
     """List them, with size and whether they are current."""
-    found = images_.listing(Engine.connect())
+    fleet = _fleet(Engine.connect(), file)
+    found = [
+        item
+        for rows in threads.each(lambda pair: images_.listing(pair[1], pair[0]), [*fleet.engines.items()])
+        for item in rows
+    ]
     print_json(documents.images(found)) if json_ else echo(render.images(found, width=width()))
+    fleet.require_all()
     return 0
 
 
 @images.command()
+@FILE
 @as_json
-def rm(json_: bool) -> int:
+def rm(file: Path | None, json_: bool) -> int:
     """Remove them all; the next `lab up` builds them again."""
-    removed = images_.remove(Engine.connect())
+    fleet = _fleet(Engine.connect(), file)
+    for engine in fleet:
+        images_.require_unused(engine)
+    removed = [
+        f"{item} on {name}" if name else item
+        for name, engine in fleet.engines.items()
+        for item in images_.remove(engine)
+    ]
     if json_:
         print_json(documents.removed(removed))
     else:
         echo("\n".join(f"removed {item}" for item in removed) or "There were none.")
+    fleet.require_all()
     return 0
 
 

@@ -2,7 +2,17 @@
 
 from lab.images.build_context import NAMES, write_context
 from lab.images.carrying import carry
-from lab.images.images import Images, Listed, ensure, listing, remove, stale_or_missing, sweep, wanted
+from lab.images.images import (
+    Images,
+    Listed,
+    ensure,
+    listing,
+    remove,
+    require_unused,
+    stale_or_missing,
+    sweep,
+    wanted,
+)
 
 __all__ = [
     "NAMES",
@@ -12,6 +22,7 @@ __all__ = [
     "ensure",
     "listing",
     "remove",
+    "require_unused",
     "stale_or_missing",
     "sweep",
     "wanted",

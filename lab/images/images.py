@@ -26,6 +26,7 @@ __all__ = [
     "listing",
     "pack",
     "remove",
+    "require_unused",
     "stale_or_missing",
     "wanted",
     "write_context",
@@ -59,6 +60,8 @@ class Listed:
     """Bytes; 0 for the seed volume, whose size the engine does not know."""
     state: str
     """current, stale, or unfinished."""
+    engine: str = ""
+    """Which has it, where several were asked."""
 
 
 def wanted(arch: str) -> Images:
@@ -100,11 +103,11 @@ def ensure(engine: Engine, progress: Reporter) -> Images:
     return names
 
 
-def listing(engine: Engine) -> tuple[Listed, ...]:
-    """Every image and seed volume of ours that the engine has."""
+def listing(engine: Engine, named: str = "") -> tuple[Listed, ...]:
+    """Every image and seed volume of ours that the engine has; `named` is what the lab file calls it."""
     current = {*wanted(engine.arch), *(rootfs.imported_name(suite) for suite in rootfs.SUITES.values())}
     rows = [
-        Listed(name, image.labels[labels.IMAGE], image.size, "current" if name in current else "stale")
+        Listed(name, image.labels[labels.IMAGE], image.size, "current" if name in current else "stale", named)
         for image in engine.images(labels.IMAGE)
         if image.labels[labels.IMAGE] != "seed"
         for name in image.tags or (image.id.removeprefix("sha256:")[:12],)
@@ -113,18 +116,23 @@ def listing(engine: Engine) -> tuple[Listed, ...]:
         state = "current" if volume.name in current else "stale"
         if not seed.is_complete(engine, volume.name):
             state = "unfinished"
-        rows.append(Listed(volume.name, "seed", 0, state))
+        rows.append(Listed(volume.name, "seed", 0, state, named))
     return tuple(sorted(rows, key=lambda row: (row.kind, row.name)))
 
 
-def remove(engine: Engine) -> list[str]:
-    """Remove all of it; answers the names. Raises `LabError` while a lab stands on it or one is built."""
+def require_unused(engine: Engine) -> None:
+    """Raise `LabError` while a lab stands on what the engine has."""
     labs = sorted({container.labels[labels.NAME] for container in engine.containers([labels.NAME])})
     if labs:
         raise LabError(
             f"images are in use by the lab {', '.join(labs)}",
             hint="First: " + "; ".join(f"lab down --name {name}" for name in labs),
         )
+
+
+def remove(engine: Engine) -> list[str]:
+    """Remove all of it; answers the names. Raises `LabError` while a lab stands on it or one is built."""
+    require_unused(engine)
     removed: list[str] = []
     try:
         with lock.held(engine.id, LOCK):

@@ -239,7 +239,13 @@ def images(found: Iterable[ShownImage]) -> Document:
     return versioned(
         {
             "images": [
-                {"name": item.name, "kind": item.kind, "size": item.size or None, "state": item.state}
+                {
+                    "name": item.name,
+                    "kind": item.kind,
+                    "size": item.size or None,
+                    "state": item.state,
+                    "engine": item.engine or None,
+                }
                 for item in found
             ]
         }

@@ -56,11 +56,18 @@ def images(found: Sequence[ShownImage], *, width: int | None = None) -> str:
     """`lab images ls`."""
     if not found:
         return "There are no images of the lab."
+    several = any(item.engine for item in found)
     rows = [
-        [item.name, item.kind, f"{item.size / 1e6:.0f} MB" if item.size else "-", item.state]
+        [
+            *([item.engine] if several else []),
+            item.name,
+            item.kind,
+            f"{item.size / 1e6:.0f} MB" if item.size else "-",
+            item.state,
+        ]
         for item in found
     ]
-    return table(["NAME", "KIND", "SIZE", "STATE"], rows, width)
+    return table([*(["ENGINE"] if several else []), "NAME", "KIND", "SIZE", "STATE"], rows, width)
 
 
 def plan(steps: "Sequence[Step]", *, width: int | None = None) -> str:

@@ -164,6 +164,9 @@ class PretendedEngine(OneByOne):
         self._asked("list images")
         return (ImageInfo("sha256:1", ("lab-node:1",), {IMAGE: "node"}, 560_000_000),)
 
+    def remove_image(self, reference: str) -> None:
+        self._asked(f"remove image {reference}")
+
     def remove(self, container: str) -> None:
         self._asked(f"remove {container}")
         self.containers_.pop(container, None)

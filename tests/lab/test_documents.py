@@ -197,6 +197,10 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
         "images",
         lambda: documents.images([Listed("a", "node", 7, "current"), Listed("b", "seed", 0, "unfinished")]),
     ),
+    "images of several engines": (
+        "images",
+        lambda: documents.images([Listed("a", "node", 7, "stale", "far")]),
+    ),
     "built": ("built", lambda: documents.built("node:1", "mysql:1", "seed-1")),
     "loaded": ("loaded", lambda: documents.loaded(["a:1"])),
     "bundle": ("bundle", lambda: bundle_of(evidence(bundled_lab())).document),

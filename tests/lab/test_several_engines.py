@@ -3,13 +3,15 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lab import spec, status
+from lab.cli.group import run
 from lab.cluster import Lab, lifecycle
 from lab.cluster.fleet import Fleet
-from lab.engine import EngineUnavailable
+from lab.engine import Engine, EngineUnavailable
 from lab.engine.swarm import Member
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
@@ -232,6 +234,50 @@ def test_what_another_version_has_made_is_removed_from_all_its_engines(home):
 @pytest.mark.parametrize("label", ["", "[]", "7", '{"engines": 7}', '{"engines": [{"nam": "a"}]}'])
 def test_a_label_that_names_no_engines_has_none(label):
     assert engines_in(label) == ()
+
+
+@pytest.fixture
+def file(home, monkeypatch, tmp_path):
+    monkeypatch.setattr(Engine, "connect", lambda: home.engine)
+    made = tmp_path / "lab.yaml"
+    made.write_text(TEXT)
+    return str(made)
+
+
+def test_images_of_all_engines_of_a_lab_file_are_listed_each_with_its_engine(home, file, capsys):
+    assert run(["images", "ls", "-f", file]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ENGINE", "NAME"], ["home", "lab-node:1"], ["far", "lab-node:1"]
+    ]  # fmt: skip
+    assert run(["images", "ls"]) == 0
+    assert capsys.readouterr().out.split()[0] == "NAME"
+    home.others["tcp://192.0.2.2:2376"] = GONE
+    assert run(["images", "ls", "-f", file, "--json"]) == 2
+    told = capsys.readouterr()
+    assert [item["engine"] for item in json.loads(told.out)["images"]] == ["home"]
+    assert GONE.message in told.err
+
+
+def test_images_are_removed_from_all_engines_of_a_lab_file_unless_a_lab_stands_on_one(home, file, capsys):
+    up(home)
+    assert run(["images", "rm", "-f", file]) == 1
+    assert "images are in use by the lab demo" in capsys.readouterr().err
+    assert not any(call.startswith("remove image") for call in [*home.calls, *far_of(home).calls])
+    lifecycle.down(home.engine, "demo")
+    assert run(["images", "rm", "-f", file]) == 0
+    assert capsys.readouterr().out.splitlines() == ["removed lab-node:1 on home", "removed lab-node:1 on far"]
+    assert "remove image lab-node:1" in far_of(home).calls
+
+
+def test_engines_are_listed_with_their_labels_and_the_swarm_that_each_is_in(home, file, capsys):
+    Path(file).write_text(TEXT.replace("far, host", "far, labels: {disk: ssd}, host"))
+    assert run(["engines", "ls", "-f", file]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[0::2] == ["home", "-", "-"]
+    assert "manager" in first
+    assert "disk=ssd" in second
+    assert "worker" in second
 
 
 def test_two_names_of_one_engine_are_refused(home):
