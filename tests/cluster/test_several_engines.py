@@ -1,5 +1,6 @@
 """One lab on two engines: a swarm carries the machines' network from one to the other."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -49,11 +50,14 @@ def settings(machines: tuple[RemoteMachine, RemoteMachine], monkeypatch: pytest.
 def lab_file(name: str, far: RemoteMachine, config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "name": name,
-        "engines": [{"name": "home"}, {"name": "far", "host": f"tcp://{far.address}:2376"}],
+        "engines": [
+            {"name": "home"},
+            {"name": "far", "host": f"tcp://{far.address}:2376", "labels": {"room": 2}},
+        ],
         "nodes": [
             {"name": "master", "role": "master", "host": 51, "engine": "home"},
             {"name": "near", "role": "minion", "host": 52, "engine": "home"},
-            {"name": "away", "role": "minion", "host": 53, "engine": "far"},
+            {"name": "away", "role": "minion", "host": 53, "engine": {"room": 2}},
         ],
         "flannel": {"config": {"Network": "10.2.0.0/16", **config}},
     }
@@ -86,6 +90,44 @@ def test_engines_that_are_of_no_swarm_are_named_and_have_nothing_made_on_them(
     assert "the engines are not of one swarm: home is in no swarm; far is in no swarm" in told.stderr
     assert "lab engines join -f FILE" in told.stderr
     assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
+
+
+def test_an_engine_is_found_by_a_context_with_its_certificates_and_has_images_and_a_host_to_look_at(
+    machines, run_lab, name, tmp_path, engine, monkeypatch
+):
+    home, far = machines
+    file, config = tmp_path / "lab.yaml", tmp_path / "docker"
+    identifier = hashlib.sha256(b"there").hexdigest()
+    meta, tls = config / "contexts/meta" / identifier, config / "contexts/tls" / identifier / "docker"
+    meta.mkdir(parents=True)
+    endpoint = {"Host": f"tcp://{far.address}:2376", "SkipTLSVerify": False}
+    (meta / "meta.json").write_text(json.dumps({"Name": "there", "Endpoints": {"docker": endpoint}}))
+    shutil.copytree(far.certificates, tls)
+    document = {**lab_file(name, far, {})}
+    document["engines"] = [{"name": "home"}, {"name": "far", "context": "there", "labels": {"room": 2}}]
+    file.write_text(yaml.safe_dump(document))
+    unknown = run_lab("up", "-f", str(file))
+    assert unknown.returncode == 2
+    assert "the engine far: its context is there, but" in unknown.stderr
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
+    listed = json.loads(run_lab("images", "ls", "-f", str(file), "--json").stdout)["images"]
+    assert {item["engine"] for item in listed} == {"home", "far"}
+    up = run_lab("up", "-f", str(file), "--json")
+    assert up.returncode == 0, up.stdout + up.stderr
+    told = json.loads(run_lab("doctor", "--json", "--name", name).stdout)["diagnoses"]
+    about_hosts = {item["subject"] for item in told if item["id"].startswith("host.")}
+    assert about_hosts <= {"host of home", "host of far"}
+    assert [item for item in told if item["id"] == "machine.silent"] == []
+    label = engine.exec(home.container, ["docker", "network", "inspect", f"lab-{name}"]).text
+    assert f"tcp://{far.address}:2376" in label
+    assert "PRIVATE KEY" not in label
+    assert str(config) not in label
+    monkeypatch.delenv("DOCKER_CONFIG")  # as where the context is not known
+    shown = json.loads(run_lab("status", "--json", "--name", name).stdout)
+    assert {node["name"]: node["state"] for node in shown["nodes"]} == {
+        "master": "running", "near": "running", "away": "running"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("backend", ["udp", "vxlan", "host-gw"])
