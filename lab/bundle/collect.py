@@ -20,6 +20,7 @@ from lab.bundle.model import Evidence, Machine, Question
 from lab.checks import Finding
 from lab.checks.values import Data
 from lab.cluster import NOWHERE, Lab
+from lab.cluster.fleet import Fleet
 from lab.cluster.plan import Step, plan_up
 from lab.deadlines import BUNDLED, patience
 from lab.engine import Engine
@@ -79,7 +80,7 @@ def collect(
         why=why,
         machines=tuple(machines),
         findings=None if findings is None else tuple(findings),
-        versions=_versions(engine),
+        versions=_versions(engine, spec),
         faults=faults,
         steps=_steps(spec),
         events=tuple(events),
@@ -140,7 +141,7 @@ def _steps(spec: LabSpec) -> tuple[Step, ...]:
         return ()
 
 
-def _versions(engine: Engine) -> Data:
+def _versions(engine: Engine, spec: LabSpec) -> Data:
     ours = metadata.requires("overlay-lab") or ()
     packages = sorted({re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in ours if "extra ==" not in each})
     told: dict[str, Data] = {
@@ -150,15 +151,33 @@ def _versions(engine: Engine) -> Data:
         "packages": {name: metadata.version(name) for name in packages},
         "patience": str(patience()),
     }
-    try:
-        told["engine"] = _data(engine.describe())
-        told["images"] = [
-            {"id": image.id, "tags": list(image.tags), "kind": image.labels[labels.IMAGE], "size": image.size}
-            for image in engine.images(labels.IMAGE)
-        ]
-    except LabError as error:
-        told["engine"] = error.message
+    told |= _of_engine(engine)
+    if spec.engines:
+        fleet = Fleet.of(engine, spec.engines)
+        told["engines"] = {
+            **dict(threads.each(lambda pair: (pair[0], _of_engine(pair[1])), [*fleet.engines.items()])),
+            **{name: {"engine": error.message} for name, error in fleet.silent.items()},
+        }
     return told
+
+
+def _of_engine(engine: Engine) -> dict[str, Data]:
+    """What it is, and which images it has; or why it does not tell."""
+    try:
+        return {
+            "engine": _data(engine.describe()),
+            "images": [
+                {
+                    "id": image.id,
+                    "tags": list(image.tags),
+                    "kind": image.labels[labels.IMAGE],
+                    "size": image.size,
+                }
+                for image in engine.images(labels.IMAGE)
+            ],
+        }
+    except LabError as error:
+        return {"engine": error.message}
 
 
 def _data(told: Mapping[str, Any]) -> Data:

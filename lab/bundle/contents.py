@@ -48,10 +48,8 @@ def _entries(evidence: Evidence) -> Iterator[Entry]:
     if evidence.faults is not None:
         yield Entry("faults.json", _data(faults.document_of_status(evidence.spec.name, evidence.faults)))
         yield Entry("faults.txt", f"{faults.known(evidence.faults)}\n")
-    yield Entry(
-        "journal.log",
-        journal.merged({machine.name: answers.journals(machine) for machine in evidence.machines}),
-    )
+    journals = {machine.name: answers.journals(machine) for machine in evidence.machines}
+    yield Entry("journal.log", journal.merged(journals, several=bool(evidence.spec.engines)))
     yield Entry("timeline.log", timeline.text(evidence))
     for path, content in evidence.extra.items():
         yield Entry(path, content)

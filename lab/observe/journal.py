@@ -1,6 +1,6 @@
 """A machine's journal, from the JSON of journalctl to lines with both clocks. Pure.
 
-The monotonic clock is the kernel's, which all machines of a lab share: by it their logs can be compared.
+The monotonic clock is the kernel's, which all machines of an engine share: by it their logs can be compared.
 """
 
 import json
@@ -78,9 +78,16 @@ def shown(lines: Iterable[Line]) -> str:
     return "".join(f"{line.text()}\n" for line in lines)
 
 
-def merged(machines: Mapping[str, Iterable[Line]]) -> str:
-    """The logs of all machines as one, in the order of the clock that they share."""
-    every = [(line.monotonic, name, line) for name, lines in machines.items() for line in lines]
+def merged(machines: Mapping[str, Iterable[Line]], *, several: bool = False) -> str:
+    """The logs of all machines as one, in the order of the clock that they share.
+
+    On several engines they may be of several kernels, and what is nearest to a common clock is the wall's.
+    """
+    every = [
+        (line.wall if several else line.monotonic, name, line)
+        for name, lines in machines.items()
+        for line in lines
+    ]
     return "".join(_texts(every))
 
 

@@ -16,6 +16,7 @@ from lab.bundle.model import Entry
 from lab.bundle.page import SHOWN
 from lab.faults.status import InForce, Part, Status, node_fault
 from lab.observe.journal import lines_of
+from lab.spec.engine import EngineSpec
 from tests.lab.bundles import AT, ONE, TWO, bundled_lab, evidence, failing, journal_line
 from tests.lab.examples import FakeLab
 from tests.schemas import problems
@@ -152,6 +153,23 @@ def test_an_entry_of_a_journal_may_have_what_python_takes_for_the_end_of_a_line(
     assert [line.message for line in found] == ["one\u2028two\x85three"]
     assert others == ["Failed to read"]
     assert lines_of("") == ([], [])
+
+
+def test_journals_of_machines_on_several_engines_are_merged_by_the_wall_clock() -> None:
+    later = journal_line(
+        "later", 1_000_000, 1_480_411_510_000_000, _COMM="etcd"
+    )  # its machine has just booted
+    earlier = journal_line("earlier", 900_000_000, 1_480_411_500_000_000, _COMM="flanneld")
+    answers = {MASTER: {"journal/all.log": (later, "", 0)}, ONE: {"journal/all.log": (earlier, "", 0)}}
+    lab = bundled_lab(answers=answers)
+
+    def said(engines: tuple[EngineSpec, ...]) -> list[str]:
+        spec = lab.spec.model_copy(update={"engines": engines})
+        log = texts(bundle_of(evidence(lab, spec=spec)))["journal.log"]
+        return [line.split()[-1] for line in log.splitlines()]
+
+    assert said(()) == ["later", "earlier"]
+    assert said((EngineSpec(name="home"), EngineSpec(name="far", host="ssh://far"))) == ["earlier", "later"]
 
 
 def test_a_journal_has_both_clocks_and_all_machines_are_merged_by_the_one_that_they_share() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from lab import checks, host
 from lab.bundle.destination import Destination, destination, stem
 from lab.cli.group import run
 from lab.cluster import Lab
-from lab.engine import Engine
+from lab.engine import Engine, EngineUnavailable
+from lab.engine.swarm import Member
 from lab.errors import LabError
 from lab.events import Reporter
 from lab.soak import schedule
@@ -57,6 +59,32 @@ def test_lab_bundle_writes_a_file_and_says_what_is_in_it(
     assert found["nodes/centos-master/console.log"].startswith("Welcome to Debian")
     assert json.loads(found["faults.json"])["faults"] == []
     assert "running" in found["nodes/centos-minion01/container.json"]
+
+
+def test_of_a_lab_on_several_engines_the_versions_of_each_are_told(
+    world: PretendedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far, file = PretendedEngine(), tmp_path / "lab.yaml"
+    world.others["ssh://far"] = far
+    world.member = Member("n1", manages=True, nodes={"n1": "ready", "n2": "ready"})
+    far.member = Member("n2")
+    engines = "engines: [{name: home}, {name: far, host: 'ssh://far'}]"
+    file.write_text(f"name: demo\n{engines}\npods: []\n")
+    run(["up", "-f", str(file)])
+    monkeypatch.setattr(far, "describe", lambda: {"Version": "26.1.5"})
+
+    def versions(name: str) -> Any:
+        assert run(["bundle", "-o", str(tmp_path / name)]) == 0
+        return json.loads(unpacked(tmp_path / name)["versions.json"])["engines"]
+
+    told = versions("a.tar.gz")
+    assert {name: of["engine"]["Version"] for name, of in told.items()} == {
+        "home": "20.10.24",
+        "far": "26.1.5",
+    }
+    assert told["far"]["images"][0]["kind"] == "node"
+    world.others["ssh://far"] = EngineUnavailable("no Docker engine answers at ssh://far")
+    assert versions("b.tar.gz")["far"] == {"engine": "no Docker engine answers at ssh://far"}
 
 
 @pytest.mark.usefixtures("world")
