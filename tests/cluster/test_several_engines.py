@@ -1,4 +1,4 @@
-"""One lab on two engines: a swarm carries the machines' network from one to the other."""
+"""One lab on two engines, and on three: a swarm carries the machines' network from one to the other."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,20 +24,41 @@ SETTINGS = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"
 
 
 @pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Whose certificates let a client in."""
+    return Authority("its makers")
+
+
+@pytest.fixture(scope="module")
 def machines(
-    engine: Engine, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[RemoteMachine, RemoteMachine]]:
     """Two machines with an engine each, that let in the same client."""
     if any(name in os.environ for name in SETTINGS):
         pytest.skip("the engine of these tests is not this machine's own")
     if not shutil.which("ssh-keygen"):
         pytest.skip("no ssh here (openssh-client)")
-    made, authority = tmp_path_factory.mktemp, Authority("its makers")
+    made = tmp_path_factory.mktemp
     with (
         open_remote_machine(engine, made("home"), authority) as home,
         open_remote_machine(engine, made("far"), authority) as far,
     ):
         yield home, far
+
+
+@pytest.fixture
+def third(
+    machines: tuple[RemoteMachine, RemoteMachine],
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[RemoteMachine]:
+    """A third one, which is reached by ssh."""
+    folder = tmp_path / "third"
+    folder.mkdir()
+    with open_remote_machine(engine, folder) as made:
+        monkeypatch.setenv("PATH", f"{made.programs}:{os.environ['PATH']}")
+        yield made
 
 
 @pytest.fixture
@@ -92,8 +114,8 @@ def test_engines_that_are_of_no_swarm_are_named_and_have_nothing_made_on_them(
     assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
 
 
-def test_an_engine_is_found_by_a_context_with_its_certificates_and_has_images_and_a_host_to_look_at(
-    machines, run_lab, name, tmp_path, engine, monkeypatch
+def test_three_engines_are_one_lab_the_second_by_a_context_with_its_certificates_the_third_by_ssh(
+    machines, third, run_lab, name, tmp_path, engine, monkeypatch
 ):
     home, far = machines
     file, config = tmp_path / "lab.yaml", tmp_path / "docker"
@@ -104,7 +126,13 @@ def test_an_engine_is_found_by_a_context_with_its_certificates_and_has_images_an
     (meta / "meta.json").write_text(json.dumps({"Name": "there", "Endpoints": {"docker": endpoint}}))
     shutil.copytree(far.certificates, tls)
     document = {**lab_file(name, far, {})}
-    document["engines"] = [{"name": "home"}, {"name": "far", "context": "there", "labels": {"room": 2}}]
+    document["engines"] = [
+        {"name": "home"},
+        {"name": "far", "context": "there", "labels": {"room": 2}},
+        {"name": "third", "host": f"ssh://root@{third.address}", "labels": {"room": 3}},
+    ]
+    last = {"name": "last", "role": "minion", "host": 54, "engine": {"room": 3}}
+    document["nodes"] = [*document["nodes"], last]
     file.write_text(yaml.safe_dump(document))
     unknown = run_lab("up", "-f", str(file))
     assert unknown.returncode == 2
@@ -112,12 +140,12 @@ def test_an_engine_is_found_by_a_context_with_its_certificates_and_has_images_an
     monkeypatch.setenv("DOCKER_CONFIG", str(config))
     assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
     listed = json.loads(run_lab("images", "ls", "-f", str(file), "--json").stdout)["images"]
-    assert {item["engine"] for item in listed} == {"home", "far"}
+    assert {item["engine"] for item in listed} == {"home", "far", "third"}
     up = run_lab("up", "-f", str(file), "--json")
     assert up.returncode == 0, up.stdout + up.stderr
     told = json.loads(run_lab("doctor", "--json", "--name", name).stdout)["diagnoses"]
     about_hosts = {item["subject"] for item in told if item["id"].startswith("host.")}
-    assert about_hosts <= {"host of home", "host of far"}
+    assert about_hosts <= {"host of home", "host of far", "host of third"}
     assert [item for item in told if item["id"] == "machine.silent"] == []
     label = engine.exec(home.container, ["docker", "network", "inspect", f"lab-{name}"]).text
     assert f"tcp://{far.address}:2376" in label
@@ -126,8 +154,9 @@ def test_an_engine_is_found_by_a_context_with_its_certificates_and_has_images_an
     monkeypatch.delenv("DOCKER_CONFIG")  # as where the context is not known
     shown = json.loads(run_lab("status", "--json", "--name", name).stdout)
     assert {node["name"]: node["state"] for node in shown["nodes"]} == {
-        "master": "running", "near": "running", "away": "running"
+        "master": "running", "near": "running", "away": "running", "last": "running"
     }  # fmt: skip
+    assert [node["engine"] for node in shown["nodes"]] == ["home", "home", "far", "third"]
 
 
 @pytest.mark.parametrize("backend", ["udp", "vxlan", "host-gw"])
