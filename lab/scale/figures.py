@@ -23,6 +23,7 @@ class Moment(Enum):
     RESTART = "etcd killed until all hear of a change"
     DEATH = "a tenth's leases end until all know"
     CHURN = "churn, and until all know after it"
+    PARTITION = "some lose etcd, and until all know after it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 __all__ = [
     "DAEMON",
+    "DYING",
     "ETCD_READY",
     "KINDS",
     "MEMBERS",
@@ -38,6 +39,9 @@ MEMBERS: Sequence[int] = (1, 3, 5)
 
 MOST = 1000
 """Nodes at most. A bridge of the kernel has 1,024 ports (BR_PORT_BITS of br_private.h)."""
+
+DYING = 10
+"""One of so many nodes dies, those that were started first."""
 
 DAEMON = "/usr/bin/flanneld"
 """Where the node image has ours."""

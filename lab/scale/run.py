@@ -13,7 +13,7 @@ from lab.sandbox import Box, open_box
 from lab.scale.cluster import Cluster, Unsettled
 from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
 from lab.scale.inside import programs
-from lab.scale.plan import Node, Program, Settings, nodes
+from lab.scale.plan import DYING, Node, Program, Settings, nodes
 from lab.spec import program_bytes
 from lab.spec.program import read_program
 
@@ -21,9 +21,6 @@ __all__ = ["run"]
 
 GIVEN = "/usr/local/lib/lab-scale/flanneld"
 """Where a flanneld that was named is in the container."""
-
-DYING = 10
-"""One of so many nodes dies, those that were started first."""
 
 
 def run(

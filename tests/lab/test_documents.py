@@ -29,6 +29,7 @@ from lab.render.doctor import document as doctor_document
 from lab.render.soak import document as soak_document
 from lab.render.trace import document as trace_document
 from lab.scale import document as scale_document
+from lab.scale.simulation import document as simulation_document
 from lab.soak.evidence import Evidence
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Round
@@ -43,6 +44,7 @@ from tests.lab.examples import MINIONS, SPEC, changed, fake_lab, minion, observa
 from tests.lab.pretended import PretendedEngine, pretended_world
 from tests.lab.scale_results import scale_results
 from tests.lab.served import REQUESTS, SERVED
+from tests.lab.simulated import simulation
 from tests.lab.test_trace import nothing_after
 from tests.schemas import SCHEMAS, problems
 
@@ -63,7 +65,7 @@ VERBS = {
     "doctor": {"doctor"},
     "tutorial": {"tutorial"},
     "bench": {"bench"},
-    "scale": {"scale"},
+    "scale": {"scale", "scale-simulated"},
     "soak": {"soak"},
     "validate": {"validated"},
     "pod create": {"created"},
@@ -210,6 +212,7 @@ DOCUMENTS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     ),
     "bench": ("bench", lambda: bench_document(RESULTS, Settings(rounds=2))),
     "scale": ("scale", lambda: scale_document(scale_results())),
+    "scale-simulated": ("scale-simulated", lambda: simulation_document(simulation())),
 }
 
 
@@ -257,7 +260,13 @@ def test_a_verb_prints_its_document_and_nothing_else(
     assert problems(name, json.loads(capsys.readouterr().out)) == []
 
 
-@pytest.mark.parametrize("name", ["bench", "scale"])
-def test_the_measurement_that_the_documentation_shows_follows_the_schema(name: str) -> None:
-    read = json.loads((ROOT / "docs" / name / f"{name}.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("bench/bench.json", "bench"),
+        ("scale/scale.json", "scale"),
+    ],
+)
+def test_the_measurement_that_the_documentation_shows_follows_the_schema(path: str, name: str) -> None:
+    read = json.loads((ROOT / "docs" / path).read_text(encoding="utf-8"))
     assert problems(name, read) == []
