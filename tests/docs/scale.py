@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from lab.bench.report import camel
+from lab.scale.simulation.costs import UNITS
 from tests.docs.measured import read, short, table, words
 
-__all__ = ["curve", "machine", "targets"]
+__all__ = ["constants", "curve", "foretold", "machine", "simulated", "targets"]
 
 FILE: Final = "scale/scale.json"
+FORETOLD: Final = "scale/foretold.json"
+SIMULATED: Final = ("scale/simulated-1.json", "scale/simulated-5.json")
 MB: Final = 1e6
+LARGEST: Final = 100
+"""Nodes of the largest run that constants come from."""
 
 
 def machine() -> str:
@@ -82,3 +88,61 @@ def targets() -> str:
         for item in found
     ]
     return table(["", "seen", "target", ""], rows)
+
+
+def foretold() -> str:
+    """What was simulated with constants from smaller runs, beside what was measured."""
+    rows = [
+        [
+            f"{item['nodes']} nodes: {item['what']}",
+            _figure(item["simulated"], item["unit"]),
+            f"{short(item['least'])} - {short(item['greatest'])}",
+            _figure(item["seen"], item["unit"]),
+            f"{100 * (item['simulated'] / item['seen'] - 1):+.0f} %",
+        ]
+        for item in read(FORETOLD)["foretold"]
+        if item["nodes"] > LARGEST
+    ]
+    return table(["", "foretold", "by other seeds", "measured", "error"], rows)
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{short(value)} {unit}".rstrip()
+
+
+def constants() -> str:
+    """The cost model."""
+    found = read(FORETOLD)["constants"]
+    rows = [
+        [f"`{name}`", _figure(*_scaled(found[camel(name.replace("_", " "))], unit)), what]
+        for name, (unit, what) in UNITS.items()
+    ]
+    return table(["", "", ""], rows)
+
+
+def _scaled(value: float, unit: str) -> tuple[float, str]:
+    if unit == "s" and value < 1:
+        return (value * 1e3, "ms") if value >= 1e-3 else (value * 1e6, "µs")
+    return (value / MB, "MB") if value >= MB else (value, unit)
+
+
+def simulated() -> str:
+    """What thousands would take, each a machine of its own."""
+    header = [
+        "nodes", "members of etcd", "", "s", "CPU of a node (s)", "CPU of etcd (s)", "sent by etcd (MB)",
+        "requests to etcd", "in its busiest second", "changes told",
+    ]  # fmt: skip
+    rows = [
+        [
+            short(run["nodes"]),
+            str(found["place"]["members"]),
+            phase["title"] + (f": **{phase['lacking']} still lack something**" if phase["lacking"] else ""),
+            *(short(phase[key]) for key in ("seconds", "cpuOfANode", "cpuOfEtcd")),
+            short(phase["etcdSentBytes"] / MB),
+            *(short(phase[key]) for key in ("etcdRequests", "requestsOfTheBusiestSecond", "changesTold")),
+        ]
+        for found in map(read, SIMULATED)
+        for run in found["runs"]
+        for phase in run["phases"]
+    ]
+    return table(header, rows)

@@ -265,6 +265,9 @@ def test_a_verb_prints_its_document_and_nothing_else(
     [
         ("bench/bench.json", "bench"),
         ("scale/scale.json", "scale"),
+        ("scale/foretold.json", "scale-simulated"),
+        ("scale/simulated-1.json", "scale-simulated"),
+        ("scale/simulated-5.json", "scale-simulated"),
     ],
 )
 def test_the_measurement_that_the_documentation_shows_follows_the_schema(path: str, name: str) -> None:

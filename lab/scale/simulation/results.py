@@ -105,7 +105,12 @@ def _foretold(simulated: Simulated, run: Observed) -> Iterable[Foretold]:
                 yield compared(
                     "processor time of a node at the start", "s", [each.cpu for each in phases], seen.cpu
                 )
-                yield compared("of etcd at the start", "s", [each.etcd_cpu for each in phases], seen.etcd_cpu)
+                yield compared(
+                    "processor time of etcd at the start",
+                    "s",
+                    [each.etcd_cpu for each in phases],
+                    seen.etcd_cpu,
+                )
             if moment is Moment.RESTART:
                 served = [phase.parts[SERVED] for phase in phases]
                 yield compared(SERVED, "s", served, seen.parts[SERVED])
