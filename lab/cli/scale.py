@@ -103,6 +103,8 @@ def scale(
     few have taken, on the same machine or, with --processors, each on one of its own.
     """
     if simulate is not None:
+        if binary is not None:
+            raise Unfit("--simulate is of our own flanneld, whose policies it has; leave --binary out")
         asked = simulation.Asked(numbers, processors, link, int(members), churn or 0.0, partition, lasting)
         return _simulate(asked, simulate, output, json_)
     if processors is not None or partition or max(numbers) > scale_.MOST:

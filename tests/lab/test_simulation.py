@@ -228,11 +228,24 @@ def test_more_nodes_than_a_bridge_has_ports_are_only_simulated(capsys):
     assert "--simulate" in capsys.readouterr().err
 
 
-def test_a_file_without_runs_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"runs": []}, "two or more numbers of nodes"),
+        ({"forked": False, "program": "flannel 0.20.2"}, "not of our own flanneld"),
+        ({"members": 3}, "one member of etcd"),
+    ],
+)
+def test_a_file_that_constants_cannot_come_from_is_refused(members, said, tmp_path, capsys):
     file = tmp_path / "scale.json"
-    file.write_text('{"runs": []}', encoding="utf-8")
+    file.write_text(json.dumps(json.loads(RUN.read_text(encoding="utf-8")) | members), encoding="utf-8")
     assert cli_run(["scale", "20", "--simulate", str(file), "--output", str(tmp_path)]) == 2
-    assert "two or more numbers of nodes" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_a_genuine_flannel_is_not_simulated(capsys):
+    assert cli_run(["scale", "20", "--simulate", str(RUN), "--binary", "flanneld"]) == 2
+    assert "leave --binary out" in capsys.readouterr().err
 
 
 def test_a_simulation_needs_no_engine_and_writes_what_it_prints(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ from random import Random
 
 from lab.errors import Unfit
 from lab.events import Reporter
+from lab.scale.plan import Program
 from lab.scale.simulation.fit import fit, observed
 from lab.scale.simulation.results import Simulated, Simulation
 from lab.scale.simulation.world import Event, Place, World, simulate
@@ -56,7 +57,10 @@ def chances(seeds: int) -> Sequence[Callable[[], float]]:
 def run(asked: Asked, source: Path, progress: Reporter) -> Simulation:
     """Simulate it. Raises `Unfit` if the file has not what constants come from."""
     try:
-        runs = observed(json.loads(source.expanduser().read_text(encoding="utf-8")))
+        document = json.loads(source.expanduser().read_text(encoding="utf-8"))
+        if (document["program"], document["forked"], document["members"]) != (Program().title, True, 1):
+            raise ValueError("it is not of our own flanneld, forked, with one member of etcd")
+        runs = observed(document)
         with progress.step(f"find the constants of {source}"):
             costs = fit(runs, lambda: chances(FITTED))
     except (OSError, ValueError, LookupError, TypeError) as error:
