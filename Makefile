@@ -36,7 +36,7 @@ lab-down:  ## Remove the tutorial's cluster; images and the engine stay
 	@$(BIN)/lab down
 
 check: setup  ## Run the tests that need no engine and no root: lint, types, unit
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not kernel and not cluster and not package" \
+	@$(BIN)/python -m pytest -n $(WORKERS) --sample -m "not kernel and not cluster and not package" \
 		--ignore=tests/kernel --ignore=tests/cluster
 
 browser-test: setup  ## Run the test of `lab serve` in a browser, which has to be there: chromium or google-chrome

@@ -174,6 +174,7 @@ def test_one_busy_machine_takes_more_than_twice_as_long_for_twice_as_many():
 # Foretelling
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("path", "close"),
     [
@@ -191,6 +192,7 @@ def test_runs_of_up_to_a_hundred_nodes_foretell_the_one_of_two_hundred(path, clo
         assert found[what].close, found[what]
 
 
+@pytest.mark.thorough
 def test_larger_runs_have_no_influence_on_the_constants(monkeypatch):
     monkeypatch.setattr("lab.scale.simulation.fit.STEPS", (1.25,))
     ten, fifty, _, larger = observed(json.loads(RUN.read_text(encoding="utf-8")))
