@@ -1,4 +1,4 @@
-"""The one step that pyproject.toml has no word for: the fast path is compiled when the package is built."""
+"""What pyproject.toml has no word for: the udp backend's C is compiled when the package is built."""
 
 import subprocess
 
@@ -7,11 +7,12 @@ from setuptools.command.build_py import build_py
 
 
 class Build(build_py):
-    """Compiles it where there is clang; otherwise the package goes without."""
+    """Compiles the fast path and the core where there is a compiler; otherwise the package goes without."""
 
     def run(self) -> None:
         """See `Build`."""
-        subprocess.run(["tools/fast-path"], check=True)
+        for program in ("tools/fast-path", "tools/core"):
+            subprocess.run([program], check=True)
         super().run()
 
 

@@ -174,7 +174,7 @@ def test_the_wheel_has_the_whole_page(built):
 
 def test_the_source_distribution_has_no_compiled_file(sdist):
     with tarfile.open(sdist) as archive:
-        assert [name for name in archive.getnames() if name.endswith((".o", ".pyc"))] == []
+        assert [name for name in archive.getnames() if name.endswith((".o", ".so", ".pyc"))] == []
 
 
 def test_the_wheel_has_the_fast_path_where_it_could_be_compiled(built):
@@ -182,6 +182,17 @@ def test_the_wheel_has_the_fast_path_where_it_could_be_compiled(built):
     if not compiled.exists():
         pytest.skip("there is no clang")
     assert contents(built)["flanneld_py/datapath/fast_path/fast_path.o"] == compiled.read_bytes()
+
+
+def test_the_wheel_has_the_core_where_it_could_be_compiled(built):
+    folder = ROOT / "flanneld_py" / "datapath" / "core"
+    compiled = list(folder.glob("core.*.so"))
+    if not compiled:
+        pytest.skip("there is no C compiler")
+    read = contents(built)
+    assert [read[f"flanneld_py/datapath/core/{path.name}"] for path in compiled] == [
+        path.read_bytes() for path in compiled
+    ]
 
 
 def answer(program: Path, *argv: str, at: Path) -> str:

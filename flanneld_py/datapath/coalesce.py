@@ -44,7 +44,7 @@ class Run(NamedTuple):
     """
 
     first: memoryview
-    header: bytes
+    header: Buffer
     parts: Sequence[Buffer]
     packets: int
     size: int

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
+from flanneld_py.datapath.core import Core
 from flanneld_py.datapath.forward import NO_LEASE, Drop, Mandate, Peer, Reply, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.pacing import Pacer
@@ -64,14 +65,23 @@ CANNOT_SEGMENT: Final = frozenset({errno.EIO, errno.EMSGSIZE, errno.EINVAL, errn
 
 
 class OffloadLoop(Loop):
-    """A `Loop` for a device with virtio headers; the socket may have UDP_GRO."""
+    """A `Loop` for a device with virtio headers; the socket may have UDP_GRO. `core` is its own, if given."""
 
     def __init__(
-        self, tun: int, sock: socket.socket, traffic: Traffic, *, now: Callable[[], float] = clock.now
+        self,
+        tun: int,
+        sock: socket.socket,
+        traffic: Traffic,
+        core: Core | None = None,
+        *,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._timer = Timer()
         cost = pair_cost()
         self._pacer = Pacer(*(min(SLOWEST, calls * cost) for calls in (CALLS, CALLS_SINGLE)))
+        self._core = core
+        self._segments = segments if core is None else core.segments
+        self._runs = runs if core is None else core.runs
         super().__init__(tun, sock, traffic, now=now)
         self._header = bytearray(vnet.SIZE)
         self._packet = memoryview(bytearray(ROOM))
@@ -86,6 +96,8 @@ class OffloadLoop(Loop):
         self._timer.close()
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
+        if self._core is not None and self._pacer.next() is None:
+            self._core.forget()
         for _ in range(BATCH):
             try:
                 size = os.readv(self._tun, [self._header, self._packet]) - vnet.SIZE
@@ -109,7 +121,7 @@ class OffloadLoop(Loop):
             self._refuse(verdict, how_many(header, packet))
             return
         try:
-            data, size = segments(header, packet)
+            data, size = self._segments(header, packet)
         except Unsound as error:
             self._dropped[str(error)] += 1
             return
@@ -192,7 +204,7 @@ class OffloadLoop(Loop):
                 if mandate is None:
                     self._refuse(NO_LEASE, arrival.packets)
                     continue
-                for run in runs(self._trains[arrival.begin : arrival.end], arrival.each):
+                for run in self._runs(self._trains[arrival.begin : arrival.end], arrival.each):
                     self._deliver(run, arrival.node, mandate, arrival.fragment)
             if not more:
                 return

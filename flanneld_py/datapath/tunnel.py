@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from flanneld_py.datapath import sockets
+from flanneld_py.datapath import core, sockets
 from flanneld_py.datapath.fast_path import FastPath, FastPathUnavailable, load
 from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
@@ -64,8 +64,12 @@ class Tunnel:
         if not tun.offloads:
             return PlainLoop(tun.descriptor, sock, mtu, self._traffic)
         trains = sockets.receive_trains(sock)
-        self._ways["loop"] = f"offloads: {tun.offloads}{', gro' if trains else ''}"
-        return OffloadLoop(tun.descriptor, sock, self._traffic)
+        compiled = core.load()
+        found = {"gro": trains, "compiled": compiled is not None}
+        self._ways["loop"] = ", ".join(
+            (f"offloads: {tun.offloads}", *(name for name, here in found.items() if here))
+        )
+        return OffloadLoop(tun.descriptor, sock, self._traffic, compiled)
 
     @property
     def _fast(self) -> FastPath | None:

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from flanneld_py.datapath import sockets, vnet
+from flanneld_py.datapath.core import Core, load
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.traffic import Traffic
@@ -31,7 +32,7 @@ def answering(packet: bytes) -> bytes:
 class Wire:
     """Both ends of a loop: the kernel's side of its device, and its peer's socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, core: Core | None = None) -> None:
         self.kernel, self.device = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self.kernel, self.device):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -46,7 +47,7 @@ class Wire:
         self.traffic = Traffic()
         self.traffic.know("127.0.0.1")
         self.time = 1.0  # the kernel's timer, which knows the real time, has always come
-        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, now=lambda: self.time)
+        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, core, now=lambda: self.time)
         self.pace(paced=False)
 
     def pace(self, *, paced: bool = True) -> None:
@@ -66,9 +67,12 @@ class Wire:
         wait.until(probe, what=f"{least} packets dropped for {reason!r}", timeout=30, interval=0.01)
 
 
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    made = Wire()
+@pytest.fixture(params=["in Python", "compiled"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    found = load() if request.param == "compiled" else None
+    if found is None and request.param == "compiled":
+        pytest.skip("there is no C compiler")
+    made = Wire(found)
     made.loop.start()
     yield made
     made.close()

@@ -1,4 +1,7 @@
-"""Segmentation and coalescing, against a slow reference that is written from the RFCs word by word."""
+"""Segmentation and coalescing, against a slow reference that is written from the RFCs word by word.
+
+Each is done by Python and by the compiled core, where there is one, and has to come out the same.
+"""
 
 import struct
 from contextlib import suppress
@@ -8,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanneld_py.datapath import vnet
-from flanneld_py.datapath.coalesce import Run, runs
+from flanneld_py.datapath import coalesce, core, segment, vnet
+from flanneld_py.datapath.coalesce import Run
 from flanneld_py.datapath.packet import decrement_ttl
-from flanneld_py.datapath.segment import Unsound, longest, segments
+from flanneld_py.datapath.segment import Unsound, longest
 from flanneld_py.datapath.sums import row_sums, sum_of
 from flanneld_py.datapath.vnet import VnetHeader
 from tests.effort import examples
@@ -20,6 +23,39 @@ from tests.flanneld_py.test_packet import by_hand
 SOURCE, DESTINATION = bytes([10, 2, 35, 2]), bytes([10, 2, 52, 2])
 TCP, UDP = 6, 17
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1; RFC 3168
+
+
+CORE = core.load()
+
+
+def segments(header: VnetHeader, packet: memoryview) -> tuple[bytes, int]:
+    """By both, if both agree."""
+    try:
+        whole, size = segment.segments(header, packet)
+    except Unsound:
+        if CORE is not None:
+            with pytest.raises(Unsound):
+                CORE.segments(header, memoryview(bytearray(packet)))
+        raise
+    if CORE is not None:
+        CORE.forget()
+        found, each = CORE.segments(header, memoryview(bytearray(packet)))
+        assert (bytes(found), each) == (bytes(whole), size)
+    return bytes(whole), size
+
+
+def runs(train: memoryview, size: int) -> list[Run]:
+    """By both, if both agree."""
+    found = list(coalesce.runs(train, size))
+    if CORE is not None:
+        same = list(CORE.runs(memoryview(bytearray(train)), size))
+        assert [contents(run) for run in same] == [contents(run) for run in found]
+    return found
+
+
+def contents(run: Run) -> tuple[bytes, bytes, int, int]:
+    """All that is in a run; where its parts begin is its own affair."""
+    return bytes(run.first), b"".join(map(bytes, (run.header, *run.parts))), run.packets, run.size
 
 
 @dataclass(frozen=True)
@@ -205,7 +241,7 @@ def lowered(packet: bytes) -> bytes:
 def test_a_train_of_segments_comes_as_few_packets_that_are_the_same(packet: Packet, size: int) -> None:
     size = max(size, len(packet.payload) // 60 + 1)
     sent = [part.built() for part in packet.parts(size)]
-    found = list(runs(memoryview(b"".join(sent)), len(sent[0])))
+    found = runs(memoryview(b"".join(sent)), len(sent[0]))
     assert [part for run in found for part in received(run)] == list(map(lowered, sent))
     assert sum(run.packets for run in found) == len(sent)
     assert sum(run.size for run in found) == sum(map(len, sent))
@@ -216,7 +252,7 @@ def test_a_train_of_segments_comes_as_few_packets_that_are_the_same(packet: Pack
 
 def coalesced(*packets: bytes) -> list[Run]:
     assert all(len(packet) == len(packets[0]) for packet in packets[:-1])
-    return list(runs(memoryview(b"".join(packets)), len(packets[0])))
+    return runs(memoryview(b"".join(packets)), len(packets[0]))
 
 
 def test_a_run_is_written_as_the_kernel_wants_it():
@@ -328,7 +364,7 @@ def test_nothing_unverified_is_joined_whatever_comes(
         if whole:
             whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(0, 255))
     step = data.draw(st.sampled_from([size, 92, len(SIX[0])]))
-    found = list(runs(memoryview(bytes(whole)), step))
+    found = runs(memoryview(bytes(whole)), step)
     each = step if 0 < step < len(whole) else len(whole)
     sent = [bytes(whole[at : at + each]) for at in range(0, len(whole), each or 1)] or [b""]
     at = 0
