@@ -6,6 +6,7 @@ its TTL is decremented once when it leaves a node and once when it enters one; t
 The fast path (fast_path.c) makes the same decisions, and leaves to the loops what it does not carry.
 """
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -88,12 +89,14 @@ class ForwardTable:
     """Forwarding table from address to peer, by longest prefix match.
 
     Reads from another thread see a change either completely or not at all. `broadcast` is the overlay
-    network's broadcast address, about which no ICMP error is sent.
+    network's broadcast address, about which no ICMP error is sent. `changes` counts the changes: one number,
+    which compiled code looks at.
     """
 
-    __slots__ = ("_levels", "broadcast")
+    __slots__ = ("_levels", "broadcast", "changes")
 
     def __init__(self, network: IPv4Network | None = None) -> None:
+        self.changes = array("Q", [0])
         self.broadcast = None if network is None else int(network.broadcast_address)
         # (netmask, {network address: peer}), longest prefix first; usually there is only one.
         self._levels: tuple[tuple[int, dict[int, Peer]], ...] = ()
@@ -114,12 +117,14 @@ class ForwardTable:
             level = {}
             self._levels = tuple(sorted([*self._levels, (mask, level)], key=lambda item: -item[0]))
         level[int(subnet.network_address)] = peer
+        self.changes[0] += 1
 
     def remove(self, subnet: IPv4Network) -> None:
         """Remove the subnet's entry."""
         for mask, level in self._levels:
             if mask == int(subnet.netmask):
                 level.pop(int(subnet.network_address), None)
+        self.changes[0] += 1
 
     def lookup(self, address: int) -> Peer | None:
         """Return the peer whose subnet is the longest match; None if no subnet matches."""

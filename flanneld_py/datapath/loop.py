@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,7 +37,8 @@ class Loop(ABC):
     def __init__(
         self, tun: int, sock: socket.socket, traffic: Traffic, *, now: Callable[[], float] = clock.now
     ) -> None:
-        self.mandate: Mandate | None = None
+        self._mandate: Mandate | None = None
+        self._changes = array("Q", [0])  # how often the mandate was replaced; compiled code looks at it
         self.failure: OSError | None = None
         self._traffic = traffic
         self._dropped = traffic.dropped
@@ -51,6 +53,16 @@ class Loop(ABC):
         }
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
+
+    @property
+    def mandate(self) -> Mandate | None:
+        """Under which packets are carried."""
+        return self._mandate
+
+    @mandate.setter
+    def mandate(self, mandate: Mandate | None) -> None:
+        self._mandate = mandate
+        self._changes[0] += 1
 
     def start(self) -> None:
         """Start the loop's thread."""
@@ -93,12 +105,16 @@ class Loop(ABC):
             ready = [descriptor for descriptor, _ in poll.poll()]
             if self._wake in ready:
                 return
-            # Read once per batch: after this process was paused, no packet is carried under an expired lease.
-            mandate = self.mandate
-            if mandate is not None and self._now() >= mandate.until:
-                mandate = None
-            for descriptor in ready:
-                self._when_ready[descriptor](mandate)
+            self._serve(ready)
+
+    def _serve(self, ready: Sequence[int]) -> None:
+        """Handle a batch from each of these descriptors."""
+        # Read once per batch: after this process was paused, no packet is carried under an expired lease.
+        mandate = self.mandate
+        if mandate is not None and self._now() >= mandate.until:
+            mandate = None
+        for descriptor in ready:
+            self._when_ready[descriptor](mandate)
 
     def _put(self, parts: Sequence[Buffer], packets: int = 1) -> bool:
         """Write this many packets to the device at once; on failure count them as lost and return False."""

@@ -1,7 +1,8 @@
 """The packet loop with kernel offloads: up to 64 KB per system call, in both directions.
 
 The device exchanges TSO and USO super-packets (see `vnet`), the socket trains of datagrams (UDP_SEGMENT and
-UDP_GRO of linux/udp.h). Splitting and joining them is pure: `segment` and `coalesce`.
+UDP_GRO of linux/udp.h). Splitting and joining them is pure: `segment` and `coalesce`. The compiled `core`, if
+it is there, carries the packets that need no decision.
 """
 
 import errno
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.core import Core
+from flanneld_py.datapath.core.pump import Descriptors, Pump, Reason
 from flanneld_py.datapath.forward import NO_LEASE, Drop, Mandate, Peer, Reply, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.pacing import Pacer
@@ -89,15 +91,64 @@ class OffloadLoop(Loop):
         self._singly: set[str] = set()
         self._train: Train | None = None
         self._when_ready[self._timer.fileno()] = self._when_due
+        self._pump: Pump | None = None
+        if core is not None and now is clock.now:  # the pump has no other clock
+            sides = Descriptors(tun, sock.fileno(), self._timer.fileno(), self._wake)
+            self._pump = core.pump(sides, self._header, self._packet, self._trains, self._changes)
 
     def close(self) -> None:
         """See `Loop`."""
         super().close()
         self._timer.close()
 
+    def _run(self) -> None:
+        if self._pump is None:
+            super()._run()
+            return
+        while self.failure is None and self._pumped(self._pump):
+            pass
+
+    def _pumped(self, pump: Pump) -> bool:
+        """Have packets pumped, and do what is left to Python; return whether to go on."""
+        reason = pump.carry()
+        for done in pump.counted():
+            self._traffic.sent.add(done.node, *done.sent)
+            self._traffic.received.add(done.node, *done.received)
+        if reason is Reason.WOKEN:
+            return False
+        if reason is Reason.CHANGED:
+            change = self._changes[0]
+            pump.allow(self.mandate, change)
+            sides = {"tun": self._tun, "socket": self._socket.fileno(), "timer": self._timer.fileno()}
+            self._serve([sides[name] for name in pump.ready])
+        elif reason in (Reason.UNREAD, Reason.UNPOLLED):
+            self.failure = _error(pump)
+        elif reason is Reason.UNRECEIVED:
+            self._count("receiving", _error(pump))
+        elif reason is Reason.UNWRITTEN:
+            self._count("writing to the device", _error(pump), pump.size)
+        elif reason is Reason.TRAIN:
+            peer, data, size = pump.train
+            train = Train(peer, size)
+            train.fill(peer, data, size)
+            self._send(train)
+        elif pump.mandate is not None:  # nothing of what follows is told without one
+            self._decide(reason, pump, pump.mandate)
+        return True
+
+    def _decide(self, reason: Reason, pump: Pump, mandate: Mandate) -> None:
+        """Do what the pump has no decision for."""
+        if reason is Reason.DUE:
+            self._when_due(mandate)
+        elif reason is Reason.PACKET:
+            self._reuse()
+            self._take(VnetHeader.of(self._header), self._packet[: pump.size], mandate)
+            self._flush()
+        elif reason is Reason.ARRIVAL:
+            self._join(_Arrival(*pump.arrival), mandate)
+
     def _from_kernel(self, mandate: Mandate | None) -> None:
-        if self._core is not None and self._pacer.next() is None:
-            self._core.forget()
+        self._reuse()
         for _ in range(BATCH):
             try:
                 size = os.readv(self._tun, [self._header, self._packet]) - vnet.SIZE
@@ -114,6 +165,11 @@ class OffloadLoop(Loop):
             self._take(header, packet, mandate)
         self._flush()
 
+    def _reuse(self) -> None:
+        """Let the core use its memory anew if no segments wait there."""
+        if self._core is not None and self._pacer.next() is None:
+            self._core.forget()
+
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
         """Send a packet, or all segments of a super-packet, to its peer."""
         verdict = route(packet, mandate, longest(header, packet))
@@ -126,6 +182,8 @@ class OffloadLoop(Loop):
             self._dropped[str(error)] += 1
             return
         if isinstance(verdict, Peer):
+            if self._pump is not None and not verdict.paced and verdict.node not in self._singly:
+                self._pump.learn_destination(int.from_bytes(packet[16:20]), verdict)
             self._wait(verdict, data, size)
             return
         for at in range(0, len(data), size):
@@ -191,6 +249,8 @@ class OffloadLoop(Loop):
     def _send_singly(self, peer: Peer, error: OSError) -> None:
         """Send this peer one datagram per call from now on; paths to other peers may support segmentation."""
         self._singly.add(peer.node)
+        if self._pump is not None:
+            self._pump.forget()
         logger.warning(
             "Sending %s several datagrams at once (UDP_SEGMENT): %s; from now on one by one, which is slower",
             peer.node,
@@ -204,10 +264,13 @@ class OffloadLoop(Loop):
                 if mandate is None:
                     self._refuse(NO_LEASE, arrival.packets)
                     continue
-                for run in self._runs(self._trains[arrival.begin : arrival.end], arrival.each):
-                    self._deliver(run, arrival.node, mandate, arrival.fragment)
+                self._join(arrival, mandate)
             if not more:
                 return
+
+    def _join(self, arrival: "_Arrival", mandate: Mandate) -> None:
+        for run in self._runs(self._trains[arrival.begin : arrival.end], arrival.each):
+            self._deliver(run, arrival.node, mandate, arrival.fragment)
 
     def _receive(self) -> tuple[list["_Arrival"], bool]:
         """Receive several trains, merging consecutive ones, and return whether more may be waiting."""
@@ -243,6 +306,10 @@ class OffloadLoop(Loop):
             for _ in range(run.packets):
                 self._refuse(verdict)
             return
+        if self._pump is not None and mandate.check_source:
+            source = int.from_bytes(run.first[12:16])
+            if (peer := mandate.table.lookup(source)) is not None and peer.node == node:
+                self._pump.learn_source(source, peer)
         if not self._put([run.header, *run.parts], run.packets):
             return
         self._traffic.received.add(node, run.size, run.packets)
@@ -251,6 +318,10 @@ class OffloadLoop(Loop):
 
     def _write(self, packet: bytes | bytearray) -> bool:
         return self._put([vnet.NOTHING, packet])
+
+
+def _error(pump: Pump) -> OSError:
+    return OSError(pump.error, os.strerror(pump.error))
 
 
 class _Arrival(NamedTuple):

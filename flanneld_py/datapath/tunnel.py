@@ -44,14 +44,14 @@ class Tunnel:
 
     def __init__(self, device: str, outside: Outside, mtu: int, *, fast_path: str, offloads: str) -> None:
         self.outside, self.mtu = outside, mtu
-        self._wanted = fast_path
+        self._wanted, self._compiled = fast_path, offloads == "auto"
         self._traffic = Traffic()
         self._roster = Roster()
         # The current programs and the counts of their predecessors: one tuple, because other threads read
         # both.
         self._programs: tuple[FastPath | None, Statistics] = None, Statistics()
         self._ways = {"loop": "plain", "fast_path": "off"}
-        tun = open_tun(device, offloads=offloads == "auto")
+        tun = open_tun(device, offloads=offloads != "off")
         self._tun, self.device, self.index = tun, tun.name, tun.index
         try:
             self._loop = self._loop_for(outside, mtu)
@@ -64,7 +64,7 @@ class Tunnel:
         if not tun.offloads:
             return PlainLoop(tun.descriptor, sock, mtu, self._traffic)
         trains = sockets.receive_trains(sock)
-        compiled = core.load()
+        compiled = core.load() if self._compiled else None
         found = {"gro": trains, "compiled": compiled is not None}
         self._ways["loop"] = ", ".join(
             (f"offloads: {tun.offloads}", *(name for name, here in found.items() if here))

@@ -189,10 +189,11 @@ class Options:
         " flanneld with status 3 where it is not possible.",
     )
     udp_offloads: str = option(
-        "udp: many packets per system call where the kernel can",
-        choices=("auto", "off"),
+        "udp: many packets per system call where the kernel can, by a compiled core if it is there",
+        choices=("auto", "python", "off"),
         only_here=True,
-        docs="udp: many packets per system call where the kernel can, or, `off`, one.",
+        docs="udp: many packets per system call where the kernel can, or, `off`, one. `auto` uses the"
+        " compiled core if it is there, `python` does without it.",
     )
     udp_source_check: bool = option(
         "udp: accept packets only from the node that holds their source",

@@ -4,7 +4,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -16,6 +17,7 @@ from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.vnet import VnetHeader
 from flanneld_py.monitor.statistics import Flow
+from flanneld_py.runtime import clock
 from lab import wait
 from tests.flanneld_py.test_packet import by_hand
 from tests.flanneld_py.test_plain_loop import OUR_SUBNET, OVERLAY, THEIR_SUBNET, TUNNEL
@@ -30,9 +32,12 @@ def answering(packet: bytes) -> bytes:
 
 
 class Wire:
-    """Both ends of a loop: the kernel's side of its device, and its peer's socket."""
+    """Both ends of a loop: the kernel's side of its device, and its peer's socket.
 
-    def __init__(self, core: Core | None = None) -> None:
+    With the pump it has the kernel's clock, otherwise its own.
+    """
+
+    def __init__(self, core: Core | None = None, *, pump: bool = False) -> None:
         self.kernel, self.device = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self.kernel, self.device):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -47,13 +52,14 @@ class Wire:
         self.traffic = Traffic()
         self.traffic.know("127.0.0.1")
         self.time = 1.0  # the kernel's timer, which knows the real time, has always come
-        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, core, now=lambda: self.time)
+        self.now = clock.now if pump else lambda: self.time
+        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, core, now=self.now)
         self.pace(paced=False)
 
     def pace(self, *, paced: bool = True) -> None:
         """From now on the peer announces nothing; or it does."""
         table = ForwardTable.of({THEIR_SUBNET: Peer(self.peer.getsockname(), 1472, paced)}, OVERLAY)
-        self.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, table, until=100.0)
+        self.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, table, until=self.now() + 100.0)
 
     def close(self) -> None:
         self.loop.close()
@@ -67,12 +73,31 @@ class Wire:
         wait.until(probe, what=f"{least} packets dropped for {reason!r}", timeout=30, interval=0.01)
 
 
-@pytest.fixture(params=["in Python", "compiled"])
-def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
-    found = load() if request.param == "compiled" else None
-    if found is None and request.param == "compiled":
+def compiled() -> Core:
+    found = load()
+    if found is None:
         pytest.skip("there is no C compiler")
-    made = Wire(found)
+    return found
+
+
+def in_python() -> Wire:
+    return Wire()
+
+
+def by_the_core() -> Wire:
+    return Wire(compiled())
+
+
+def by_the_pump() -> Wire:
+    return Wire(compiled(), pump=True)
+
+
+ALL = [in_python, by_the_core, by_the_pump]
+
+
+@pytest.fixture(params=ALL)
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    made: Wire = request.param()
     made.loop.start()
     yield made
     made.close()
@@ -192,6 +217,7 @@ def test_a_segment_size_that_no_segment_has_is_that_of_a_single_packet(wire, gso
     assert wire.peer.recv(2000) == lowered(packet.built())
 
 
+@pytest.mark.parametrize("wire", [in_python, by_the_core], indirect=True)
 def test_towards_a_peer_that_announces_nothing_a_train_waits_for_the_one_before(wire):
     wire.pace()
     packet = Packet(os.urandom(60 * 1000), flags=ACK | PSH)
@@ -207,6 +233,7 @@ def test_towards_a_peer_that_announces_nothing_a_train_waits_for_the_one_before(
     assert [wire.peer.recv(2000) for _ in range(60)] == wanted
 
 
+@pytest.mark.parametrize("wire", [in_python, by_the_core], indirect=True)
 def test_what_waits_when_the_lease_ends_is_dropped(wire):
     wire.pace()
     for payload in (b"first", b"second"):
@@ -242,7 +269,7 @@ def test_all_packets_of_a_train_that_cannot_be_sent_are_counted(wire):
         THEIR_SUBNET: Peer(wire.peer.getsockname(), 1472),
         IPv4Network("10.2.99.0/24"): Peer(("255.255.255.255", 8285), 1472),
     }
-    wire.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=100.0)
+    wire.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=wire.now() + 100.0)
     packet = Packet(os.urandom(10 * 1000))
     whole = bytearray(packet.partial())
     whole[16:20] = bytes([10, 2, 99, 2])
@@ -266,3 +293,173 @@ def test_all_packets_of_a_super_packet_that_does_not_go_on_are_counted(wire):
     wire.drops("no lease", 10)
     wire.loop.mandate = mandate
     in_turn(wire, "no lease", 10)
+
+
+# The pump: what was decided once is not decided again, until something has changed.
+
+
+@pytest.fixture
+def pumped() -> Iterator[Wire]:
+    made = by_the_pump()
+    made.loop.start()
+    yield made
+    made.close()
+
+
+def decisions(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the loop decides about in Python from now on."""
+    seen = list[str]()
+    for name in ("_take", "_deliver"):
+        real = getattr(wire.loop, name)
+
+        def told(*given: object, name: str = name, real: Callable[..., None] = real) -> None:
+            seen.append(name)
+            real(*given)
+
+        monkeypatch.setattr(wire.loop, name, told)
+    return seen
+
+
+def there_and_back(wire: Wire, number: int) -> None:
+    sent, back = Packet(b"there", ident=number).built(), answering(Packet(b"back", ident=number).built())
+    wire.kernel.send(vnet.NOTHING + sent)
+    assert wire.peer.recv(2000) == lowered(sent)
+    wire.peer.sendto(back, wire.near.getsockname())
+    assert wire.kernel.recv(2000) == vnet.NOTHING + lowered(back)
+
+
+def carried(wire: Wire, packets: int) -> None:
+    """So many packets are counted in each direction."""
+
+    def probe() -> bool | wait.NotYet:
+        seen = wire.traffic.statistics()
+        counted = [flow.packets for flows in (seen.sent, seen.received) for flow in flows.values()]
+        return counted == [packets, packets] or wait.NotYet(str(seen))
+
+    wait.until(probe, what=f"{packets} packets to be counted", timeout=30, interval=0.01)
+
+
+def test_only_the_first_packet_of_each_direction_is_decided_about_in_python(pumped, monkeypatch):
+    seen = decisions(pumped, monkeypatch)
+    for number in range(20):
+        there_and_back(pumped, number)
+    assert seen == ["_take", "_deliver"]
+    carried(pumped, 20)
+
+
+def test_after_a_change_of_the_table_or_of_the_mandate_all_is_decided_anew(pumped, monkeypatch):
+    seen = decisions(pumped, monkeypatch)
+    there_and_back(pumped, 1)
+    mandate = pumped.loop.mandate
+    assert mandate is not None
+    mandate.table.put(IPv4Network("10.2.77.0/24"), Peer(pumped.peer.getsockname(), 1472))
+    there_and_back(pumped, 2)
+    pumped.loop.mandate = replace(mandate)
+    there_and_back(pumped, 3)
+    # Either direction alone may meet the change first, and then is served in Python entirely.
+    assert seen.count("_take") == seen.count("_deliver") == 3
+
+
+def test_when_the_peer_has_gone_its_packets_are_neither_sent_nor_accepted_any_more(pumped):
+    there_and_back(pumped, 1)
+    mandate = pumped.loop.mandate
+    assert mandate is not None
+    mandate.table.remove(THEIR_SUBNET)
+    pumped.peer.sendto(answering(Packet(b"spoofed").built()), pumped.near.getsockname())
+    pumped.drops("the sending node does not hold the source's subnet")
+    pumped.kernel.send(vnet.NOTHING + Packet(b"x").built())
+    pumped.drops("unknown destination")
+
+
+def test_what_the_pump_knows_of_one_source_does_not_admit_others(pumped):
+    there_and_back(pumped, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        other.sendto(answering(Packet(b"spoofed").built()), pumped.near.getsockname())
+    pumped.drops("the sending node does not hold the source's subnet")
+    back = answering(Packet(b"elsewhere").built())
+    pumped.peer.sendto(back[:16] + bytes([10, 2, 36, 2]) + back[20:], pumped.near.getsockname())
+    pumped.drops("the destination is not in our subnet")
+    pumped.peer.sendto(back[:16] + bytes([10, 2, 35, 255]) + back[20:], pumped.near.getsockname())
+    pumped.drops("the destination is a broadcast or multicast address")
+
+
+def test_a_ttl_that_ends_here_is_python_s(pumped):
+    there_and_back(pumped, 1)
+    pumped.kernel.send(vnet.NOTHING + Packet(b"x", ttl=1).built())
+    pumped.drops("TTL reached zero")
+    pumped.peer.sendto(answering(Packet(b"x", ttl=1).built()), pumped.near.getsockname())
+    pumped.drops("TTL reached zero", 2)
+
+
+def test_an_expired_lease_ends_what_the_pump_carries(pumped):
+    there_and_back(pumped, 1)
+    mandate = pumped.loop.mandate
+    assert mandate is not None
+    pumped.loop.mandate = replace(mandate, until=clock.now())
+    pumped.kernel.send(vnet.NOTHING + Packet(b"x").built())
+    pumped.drops("no lease")
+    pumped.peer.sendto(answering(Packet(b"x").built()), pumped.near.getsockname())
+    pumped.drops("no lease", 2)
+
+
+def test_super_packets_and_small_ones_to_several_peers_keep_their_order(pumped):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+        second.bind(("127.0.0.1", 0))
+        second.settimeout(30)
+        peers = {
+            THEIR_SUBNET: Peer(pumped.peer.getsockname(), 1472),
+            IPv4Network("10.2.99.0/24"): Peer(second.getsockname(), 1472),
+        }
+        pumped.loop.mandate = Mandate(
+            TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+        )
+        for number in range(8):
+            large = Packet(os.urandom(46 * 1400), ident=number)
+            small = [Packet(bytes([number]) * size, ident=number) for size in (9, 9, 5, 40)]
+            for destination, sink in ((THERE, pumped.peer), (bytes([10, 2, 99, 2]), second)):
+                for packet in small:
+                    pumped.kernel.send(vnet.NOTHING + packet.built()[:16] + destination + packet.built()[20:])
+                pumped.kernel.send(
+                    large.vnet(1400).pack() + large.partial()[:16] + destination + large.partial()[20:]
+                )
+                found = [sink.recv(2000) for _ in range(4 + 46)]
+                assert [each[20:] for each in found] == [part.built()[20:] for part in small] + [
+                    each[20:] for each in found[4:]
+                ]
+                assert b"".join(each[52:] for each in found[4:]) == large.payload
+                assert {each[16:20] for each in found} == {destination}
+
+
+def test_a_datagram_that_cannot_be_sent_is_counted_each_time(pumped):
+    # Broadcast is not permitted to such a socket: EACCES. The first packet is Python's, the rest the pump's.
+    peers = {THEIR_SUBNET: Peer(("255.255.255.255", 8285), 1472)}
+    pumped.loop.mandate = Mandate(
+        TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+    )
+    for number in range(5):
+        pumped.kernel.send(vnet.NOTHING + Packet(b"x", ident=number).built())
+    pumped.drops("sending to 255.255.255.255: Permission denied", 5)
+    assert pumped.traffic.dropped == {"sending to 255.255.255.255: Permission denied": 5}
+
+
+def test_more_peers_than_the_pump_has_room_for_are_all_reached(pumped):
+    address, port = pumped.peer.getsockname()
+    peers = {
+        IPv4Network((0x0A020000 + (number << 4), 28)): Peer((address, port), 600 + number)
+        for number in range(16, 316)
+    }
+    pumped.loop.mandate = Mandate(
+        TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+    )
+    whole = Packet(b"x").built()
+    for subnet in [*peers, *peers]:
+        destination = subnet[2].packed
+        pumped.kernel.send(vnet.NOTHING + whole[:16] + destination + whole[20:])
+        assert pumped.peer.recv(2000)[16:20] == destination
+
+    def probe() -> bool | wait.NotYet:
+        seen = pumped.traffic.statistics().sent
+        return seen == {"127.0.0.1": Flow(600, 600 * len(whole))} or wait.NotYet(str(seen))
+
+    wait.until(probe, what="all to be counted", timeout=30, interval=0.01)

@@ -18,6 +18,7 @@ KINDS = ("udp", "vxlan", "host-gw")
 UDP_WAYS = {
     "plain": ("-udp-fast-path=off", "-udp-offloads=off"),
     "offloads": ("-udp-fast-path=off",),
+    "offloads in Python": ("-udp-fast-path=off", "-udp-offloads=python"),
     "fast path": ("-udp-fast-path=require",),
 }
 """The ways in which the udp backend can carry packets, as options."""

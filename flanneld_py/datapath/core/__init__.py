@@ -1,4 +1,4 @@
-"""The compiled core of the packet loop with offloads: what `segment` and `coalesce` do, ten times as fast.
+"""The compiled core of the packet loop with offloads: what `segment` and `coalesce` do, and a `pump`.
 
 It is optional, as the fast path is: where it is not compiled, or for another architecture, Python does its
 work. It has the common cases, and leaves all others, and every error, to Python.
@@ -7,6 +7,7 @@ work. It has the common cases, and leaves all others, and every error, to Python
 import ctypes
 import logging
 import platform
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
@@ -14,13 +15,14 @@ from typing import Final
 
 from flanneld_py.datapath import coalesce, segment, vnet
 from flanneld_py.datapath.coalesce import Run
+from flanneld_py.datapath.core.pump import Descriptors, Memory, Pump
 from flanneld_py.datapath.vnet import VnetHeader
 
 __all__ = ["Core", "load"]
 
 logger = logging.getLogger(__name__)
 
-ABI: Final = 1
+ABI: Final = 2
 """Version of the functions and structures of core.c (core_abi)."""
 
 LEFT: Final = -1
@@ -38,7 +40,9 @@ _U32: Final = Struct("=I")
 class Core:
     """The library's functions, and their memory. Not for several threads at a time."""
 
-    def __init__(self, library: ctypes.PyDLL) -> None:
+    def __init__(self, path: str) -> None:
+        library = ctypes.PyDLL(path)
+        self._library = ctypes.CDLL(path)  # whose functions run without the interpreter's lock
         self._segments = library.core_segments
         self._segments.restype = ctypes.c_int64
         self._segments.argtypes = (
@@ -76,6 +80,25 @@ class Core:
         self._used = begin + length
         return self._space[begin : self._used], _U32.unpack(self._each)[0]
 
+    def pump(
+        self,
+        descriptors: Descriptors,
+        header: bytearray,
+        packet: memoryview,
+        trains: memoryview,
+        changes: "array[int]",
+    ) -> Pump:
+        """Make a pump that works in this memory, and in the core's; for `changes` see `Pump`."""
+        _, runs, room = self._places
+        memory = Memory(
+            _address(memoryview(header)),
+            _address(packet),
+            (_address(trains), len(trains)),
+            (runs, MOST_RUNS),
+            (room, len(self._room)),
+        )
+        return Pump(self._library, descriptors, memory, changes)
+
     def forget(self) -> None:
         """Use the memory anew of what `segments` has returned so far: nobody has it any more."""
         self._used = 0
@@ -112,12 +135,12 @@ def load() -> Core | None:
     """Load the library; None if it is not there, or not for this machine."""
     path = Path(__file__).with_name(f"core.{platform.machine()}.so")
     try:
-        library = ctypes.PyDLL(str(path))
+        library = ctypes.CDLL(str(path))
         version = library.core_abi()
     except (OSError, AttributeError) as error:
         logger.debug("The packet loop works without its compiled core: %s", error)
         return None
-    if version != ABI:
+    if version != ABI or not Pump.fits(library):
         logger.debug("The packet loop works without its compiled core: %s is of another version", path.name)
         return None
-    return Core(library)
+    return Core(str(path))

@@ -1,21 +1,28 @@
-/* What `segment` and `coalesce` do, compiled: the same results to the bit, or none at all.
+/* What `segment`, `coalesce` and `offload` do with common packets, compiled: the same to the bit, or nothing at all.
  *
- * Pure functions over memory that the caller owns. They check every length themselves, because packets come from
- * anybody. Where a packet is not of the common kind they answer LEFT, and the caller asks Python, whose words for
- * errors and rare cases are the only ones. Nothing of the C library is needed but memcpy, which the process has
- * loaded, so that one file serves every library and every Python of its architecture.
+ * All memory is the caller's. Every length is checked here, because packets come from anybody. What is not of the
+ * common kind is left to Python, whose words for errors and rare cases are the only ones. Of the C library some
+ * system calls and memcpy are needed, which the process that loads this has: nothing is linked, so that one file
+ * serves every library and every Python of its architecture.
  *
  * Fields of packets are in network byte order; sums are those of `sums`, modulo 65535.
  */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
-
-void *memcpy(void *to, const void *from, size_t size);
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int32_t s32;
 typedef int64_t s64;
 
 enum {
@@ -24,11 +31,9 @@ enum {
 	LONGEST = 65535,
 	MOST = 64,  /* UDP_MAX_SEGMENTS of linux/udp.h, before it became 128 */
 	FEWEST = 3,
-	IP = 20,    /* sizeof(struct iphdr) */
-	TCP = 20,   /* sizeof(struct tcphdr) */
-	UDP = 8,    /* sizeof(struct udphdr) */
-	IPPROTO_TCP = 6,
-	IPPROTO_UDP = 17,
+	IP = 20,   /* sizeof(struct iphdr) */
+	TCP = 20,  /* sizeof(struct tcphdr) */
+	UDP = 8,   /* sizeof(struct udphdr) */
 	DF = 0x4000,
 	/* Flags in the 16 bits that begin with the data offset */
 	FIN = 0x001, PSH = 0x008, ACK = 0x010, ECE = 0x040, CWR = 0x080, FLAGS = 0x1ff,
@@ -57,7 +62,7 @@ _Static_assert(sizeof(struct vnet) == 10, "struct virtio_net_hdr");
 /* Of the functions and structures here, as the package takes them: its ABI. */
 int core_abi(void)
 {
-	return 1;
+	return 2;
 }
 
 static u32 get16(const u8 *at) { return (u32)at[0] << 8 | at[1]; }
@@ -407,4 +412,414 @@ s64 core_runs(const u8 *train, size_t length, u32 size, struct run *runs, size_t
 		good = next;
 	}
 	return (s64)out.count;
+}
+
+/* The pump: the loop of `offload` for packets that need no decision any more, without Python between them.
+ *
+ * Python decides about the first packet to a destination, and about the first one from a source, and tells the pump
+ * what was decided (`places`). Whatever else comes is left to Python, one packet or arrival at a time. What was
+ * decided holds until the mandate or its table is another one, or the lease has expired; that is looked at before
+ * each batch.
+ */
+enum {
+	BATCH = 64,          /* reads from one side before the other gets its turn */
+	ROOM = 1 << 16,      /* the maximum length of a packet and of a train */
+	MOST_BYTES = 65507,  /* maximum payload of one call: an IPv4 packet less its headers */
+	ARRIVALS = BATCH,
+	PLACES = 1024,
+	PEERS = 256,
+	COLLECT = 20,        /* milliseconds after which counters are read, at the latest */
+	UDP_SEGMENT_ = 103,  /* linux/udp.h */
+	UDP_GRO_ = 104,
+	IP_RECVFRAGSIZE_ = 25,  /* linux/in.h */
+};
+
+/* Why the pump has stopped; Python does its part, and starts it again. */
+enum reason {
+	WOKEN = 1,     /* the loop is to end */
+	CHANGED,       /* the mandate has changed or expired: `ready` says what may be read */
+	DUE,           /* the timer */
+	COUNTED,       /* counters wait to be read */
+	PACKET,        /* `size` bytes, with the virtio header, were read from the device */
+	TRAIN,         /* `left` could not be sent: bytes in `space`, each packet's length, its peer */
+	ARRIVAL,       /* the datagrams of arrival number `arrival` - 1 */
+	UNWRITTEN,     /* `size` packets could not be written to the device: `error` */
+	UNREAD,        /* reading from the device failed: `error` */
+	UNRECEIVED,    /* receiving failed: `error` */
+	UNPOLLED,      /* polling failed: `error` */
+};
+
+struct peer {
+	u32 node;  /* in network byte order */
+	u32 port, mtu, unused;
+	u64 sent_packets, sent_bytes, received_packets, received_bytes;
+};
+
+/* What was decided about an address: the number of the peer plus one; 0 if nothing was. */
+struct place {
+	u32 address, peer;
+};
+
+/* Datagrams from one node, `offload._Arrival`. */
+struct arrival {
+	u32 begin, end, each, node, fragment;
+};
+
+/* Packets that go to one peer, in `space`: of `each` bytes, though the last may be shorter. `peer` is as in place. */
+struct train {
+	u32 begin, end, each, peer;
+};
+
+struct pump {
+	s32 tun, socket, wake, timer;
+	u64 until;                     /* nanoseconds of CLOCK_BOOTTIME */
+	const volatile u64 *changes[2];  /* counts of changes: the table's, the mandate's */
+	u64 seen[2];
+	u32 first, last;               /* our subnet */
+	u32 ready, error, size, dirty;
+	struct vnet *header;
+	u8 *packet;                    /* ROOM bytes */
+	u8 *trains;                    /* what was received */
+	u64 trains_size;
+	u8 *space;                     /* segments, to be sent */
+	u64 space_size;
+	struct run *runs;
+	u64 most_runs;
+	u8 *room;                      /* packets, to be written */
+	u64 room_size;
+	u64 collected;                 /* when counters were last read */
+	struct train waiting, left;
+	u32 arrival, arrivals;
+	u32 failed;                    /* an error of receiving, to be told after what was received before it */
+	u32 again;                     /* length of the packet that was read and not yet taken */
+	struct arrival arrived[ARRIVALS];
+	struct place destinations[PLACES], sources[PLACES];
+	struct peer peers[PEERS];
+};
+
+u64 core_pump_size(void)
+{
+	return sizeof(struct pump);
+}
+
+static struct place *place_of(struct place *places, u32 address)
+{
+	return places + (address * 2654435761u >> 22);  /* Knuth's multiplicative hash, 10 bits */
+}
+
+/* Remember the peer of an address. */
+void core_learn(struct pump *pump, int source, u32 address, u32 peer)
+{
+	struct place *place = place_of(source ? pump->sources : pump->destinations, address);
+	place->address = address;
+	place->peer = peer + 1;
+}
+
+static u32 known(struct place *places, u32 address)
+{
+	struct place *place = place_of(places, address);
+	return place->address == address ? place->peer : 0;
+}
+
+static u64 now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_BOOTTIME, &time);
+	return (u64)time.tv_sec * 1000000000u + (u64)time.tv_nsec;
+}
+
+static int send_train(struct pump *pump, const struct train *train)
+{
+	struct peer *peer = pump->peers + train->peer - 1;
+	u32 bytes = train->end - train->begin, packets = (bytes + train->each - 1) / train->each;
+	u16 each = (u16)train->each;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((u16)peer->port)};
+	struct iovec part = {pump->space + train->begin, bytes};
+	union {
+		struct cmsghdr head;
+		u8 room[CMSG_SPACE(sizeof each)];
+	} control;
+	struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &part, .msg_iovlen = 1};
+
+	address.sin_addr.s_addr = peer->node;
+	if (packets > 1) {
+		memset(&control, 0, sizeof control);
+		message.msg_control = &control;
+		message.msg_controllen = sizeof control.room;
+		control.head.cmsg_level = IPPROTO_UDP;
+		control.head.cmsg_type = UDP_SEGMENT_;
+		control.head.cmsg_len = CMSG_LEN(sizeof each);
+		memcpy(CMSG_DATA(&control.head), &each, sizeof each);
+	}
+	if (sendmsg(pump->socket, &message, 0) < 0)
+		return 0;
+	peer->sent_packets += packets;
+	peer->sent_bytes += bytes;
+	pump->dirty = 1;
+	return 1;
+}
+
+/* The most that is sent at once of packets of this length. */
+static u32 most_of(u32 each)
+{
+	u32 packets = MOST_BYTES / each;
+	return (packets > MOST ? MOST : packets ? packets : 1) * each;
+}
+
+/* Send what waits; with `keep` only trains that are full. Answers TRAIN if one could not be sent. */
+static int flush(struct pump *pump, int keep)
+{
+	struct train *waiting = &pump->waiting;
+	while (waiting->begin < waiting->end) {
+		u32 most = most_of(waiting->each);
+		struct train train = *waiting;
+		if (train.end - train.begin > most)
+			train.end = train.begin + most;
+		else if (keep && train.end - train.begin < most)
+			break;
+		waiting->begin = train.end;
+		if (!send_train(pump, &train)) {
+			pump->left = train;
+			return TRAIN;
+		}
+	}
+	return 0;
+}
+
+/* Whether packets go on with the train that waits: `trains.Train`. */
+static int fits(const struct train *waiting, const struct train *next)
+{
+	u32 before = waiting->end - waiting->begin, length = next->end - next->begin;
+	if (waiting->peer != next->peer || before % waiting->each || next->each > waiting->each)
+		return 0;
+	if (next->each == waiting->each)
+		return 1;
+	/* A shorter packet would be the last one. */
+	return length <= next->each && before + length <= most_of(waiting->each);
+}
+
+/* Send everything before a packet that was read is looked at further. */
+static int flush_before(struct pump *pump, u32 size)
+{
+	int reason = flush(pump, 0);
+	if (reason)
+		pump->again = size;
+	return reason;
+}
+
+/* Segment the packet that was read, to be sent with those that wait. */
+static int take(struct pump *pump, u32 size)
+{
+	const u8 *packet = pump->packet;
+	struct train *waiting = &pump->waiting, next = {0};
+	s64 total = LEFT;
+	int reason;
+
+	pump->again = 0;
+	if (pump->space_size - waiting->end < 2 * ROOM && (reason = flush_before(pump, size)))
+		return reason;
+	if (waiting->begin == waiting->end)
+		waiting->begin = waiting->end = 0;
+	next.begin = waiting->end;
+	if (size >= IP && packet[0] == 0x45 && get16(packet + 2) == size && packet[8] > 1)
+		next.peer = known(pump->destinations, get32(packet + 16));
+	if (next.peer)
+		total = core_segments(pump->header, packet, size, pump->space + next.begin,
+				      pump->space_size - next.begin, &next.each);
+	if (total <= 0 || (next.each < size ? next.each : size) > pump->peers[next.peer - 1].mtu) {
+		if ((reason = flush_before(pump, size)))
+			return reason;
+		pump->size = size;
+		return PACKET;
+	}
+	next.end = next.begin + (u32)total;
+	if (waiting->begin < waiting->end && fits(waiting, &next)) {
+		waiting->end = next.end;
+	} else {
+		if ((reason = flush_before(pump, size)))
+			return reason;
+		*waiting = next;
+	}
+	return flush(pump, 1);
+}
+
+static int from_kernel(struct pump *pump)
+{
+	struct iovec parts[2] = {{pump->header, sizeof(struct vnet)}, {pump->packet, ROOM}};
+	for (int number = 0; number < BATCH; number++) {
+		ssize_t size = readv(pump->tun, parts, 2);
+		int reason;
+		if (size < 0) {
+			if (errno == EAGAIN)
+				break;
+			pump->error = (u32)errno;
+			flush(pump, 0);
+			return UNREAD;
+		}
+		reason = take(pump, size < (ssize_t)sizeof(struct vnet) ? 0 : (u32)size - sizeof(struct vnet));
+		if (reason)
+			return reason;
+	}
+	return flush(pump, 0);
+}
+
+/* Whether all runs of an arrival are packets from that node's subnets to ours; answers the peer. */
+static u32 admitted(struct pump *pump, const struct arrival *arrival, const u8 *train, s64 runs)
+{
+	u32 found = 0;
+	for (s64 number = 0; number < runs; number++) {
+		const u8 *packet = train + pump->runs[number].first;
+		u32 length = arrival->end - arrival->begin - pump->runs[number].first, destination, peer;
+		if (length > arrival->each)
+			length = arrival->each;
+		if (length < IP || packet[0] != 0x45 || get16(packet + 2) != length || packet[8] <= 1)
+			return 0;
+		destination = get32(packet + 16);
+		if (destination < pump->first || destination >= pump->last || destination >> 28 == 14)
+			return 0;
+		peer = known(pump->sources, get32(packet + 12));
+		if (!peer || pump->peers[peer - 1].node != arrival->node)
+			return 0;
+		found = peer;
+	}
+	return found;
+}
+
+static int deliver(struct pump *pump)
+{
+	while (pump->arrival < pump->arrivals) {
+		const struct arrival *arrival = pump->arrived + pump->arrival++;
+		const u8 *train = pump->trains + arrival->begin;
+		s64 runs = LEFT;
+		u32 from = 0;
+		if (!arrival->fragment)
+			runs = core_runs(train, arrival->end - arrival->begin, arrival->each, pump->runs, pump->most_runs,
+					 pump->room, pump->room_size);
+		if (runs > 0)
+			from = admitted(pump, arrival, train, runs);
+		if (!from)
+			return ARRIVAL;
+		pump->size = 0;
+		for (s64 number = 0; number < runs; number++) {
+			const struct run *run = pump->runs + number;
+			if (write(pump->tun, pump->room + run->begin, run->end - run->begin) < 0) {
+				pump->error = (u32)errno;
+				pump->size += run->packets;
+				continue;
+			}
+			pump->peers[from - 1].received_packets += run->packets;
+			pump->peers[from - 1].received_bytes += run->bytes;
+			pump->dirty = 1;
+		}
+		if (pump->size)
+			return UNWRITTEN;
+	}
+	if (pump->failed) {
+		pump->error = pump->failed;
+		pump->failed = 0;
+		return UNRECEIVED;
+	}
+	return 0;
+}
+
+/* Append a datagram, or a train of them, to those that arrived before, if they go on. */
+static void arrive(struct pump *pump, struct arrival arrival)
+{
+	if (pump->arrivals) {
+		struct arrival *before = pump->arrived + pump->arrivals - 1;
+		if (before->node == arrival.node && before->each == arrival.each && arrival.each && !before->fragment &&
+		    !arrival.fragment && (before->end - before->begin) % before->each == 0) {
+			before->end = arrival.end;
+			return;
+		}
+	}
+	pump->arrived[pump->arrivals++] = arrival;
+}
+
+static int from_network(struct pump *pump)
+{
+	u32 end = 0;
+	pump->arrival = pump->arrivals = 0;
+	for (int number = 0; number < BATCH && pump->trains_size - end >= ROOM; number++) {
+		struct sockaddr_in address;
+		struct iovec part = {pump->trains + end, ROOM};
+		union {
+			struct cmsghdr head;
+			u8 room[2 * CMSG_SPACE(sizeof(int))];
+		} control;
+		struct msghdr message = {
+			.msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &part, .msg_iovlen = 1,
+			.msg_control = &control, .msg_controllen = sizeof control.room,
+		};
+		struct arrival arrival = {.begin = end};
+		ssize_t size = recvmsg(pump->socket, &message, 0);
+		if (size < 0) {
+			if (errno != EAGAIN)
+				pump->failed = (u32)errno;
+			break;
+		}
+		for (struct cmsghdr *each = CMSG_FIRSTHDR(&message); each; each = CMSG_NXTHDR(&message, each)) {
+			int value;
+			memcpy(&value, CMSG_DATA(each), sizeof value);
+			if (each->cmsg_level == IPPROTO_UDP && each->cmsg_type == UDP_GRO_)
+				arrival.each = (u32)value;
+			else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_RECVFRAGSIZE_)
+				arrival.fragment = (u32)value;
+		}
+		if (!arrival.each)
+			arrival.each = (u32)size;
+		arrival.node = address.sin_addr.s_addr;
+		end += (u32)size;
+		arrival.end = end;
+		arrive(pump, arrival);
+	}
+	return deliver(pump);
+}
+
+static int changed(const struct pump *pump, u64 time)
+{
+	return time >= pump->until || *pump->changes[0] != pump->seen[0] || *pump->changes[1] != pump->seen[1];
+}
+
+/* Carry packets until Python is needed; answers what for. Polls by itself, in a thread that holds no lock of Python's. */
+int core_pump(struct pump *pump)
+{
+	enum { TUN, SOCKET, TIMER, WAKE, COUNT };
+	struct pollfd sides[COUNT] = {
+		{pump->tun, POLLIN, 0}, {pump->socket, POLLIN, 0}, {pump->timer, POLLIN, 0}, {pump->wake, POLLIN, 0},
+	};
+	int reason;
+	for (;;) {
+		u64 time;
+		int found;
+		if ((reason = flush(pump, 0)) || (pump->again && (reason = take(pump, pump->again))) ||
+		    (reason = flush(pump, 0)) || (reason = deliver(pump)))
+			return reason;
+		found = poll(sides, COUNT, pump->dirty ? COLLECT : -1);
+		if (found < 0) {
+			if (errno == EINTR)
+				continue;
+			pump->error = (u32)errno;
+			return UNPOLLED;
+		}
+		if (!found)
+			return COUNTED;
+		if (sides[WAKE].revents)
+			return WOKEN;
+		time = now();
+		pump->ready = (sides[TUN].revents != 0) | (sides[SOCKET].revents != 0) << 1 |
+			      (sides[TIMER].revents != 0) << 2;
+		if (changed(pump, time))
+			return CHANGED;
+		if (sides[TIMER].revents)
+			return DUE;
+		if (sides[TUN].revents && (reason = from_kernel(pump)))
+			return reason;
+		if (sides[SOCKET].revents && (reason = from_network(pump)))
+			return reason;
+		if (pump->dirty && time - pump->collected >= COLLECT * 1000000u) {
+			pump->collected = time;
+			return COUNTED;
+		}
+	}
 }
