@@ -426,7 +426,7 @@ enum {
 	ROOM = 1 << 16,      /* the maximum length of a packet and of a train */
 	MOST_BYTES = 65507,  /* maximum payload of one call: an IPv4 packet less its headers */
 	ARRIVALS = BATCH,
-	PLACES = 1024,
+	PLACES = 4096,
 	PEERS = 256,
 	COLLECT = 20,        /* milliseconds after which counters are read, at the latest */
 	UDP_SEGMENT_ = 103,  /* linux/udp.h */
@@ -504,7 +504,7 @@ u64 core_pump_size(void)
 
 static struct place *place_of(struct place *places, u32 address)
 {
-	return places + (address * 2654435761u >> 22);  /* Knuth's multiplicative hash, 10 bits */
+	return places + (address * 2654435761u >> 20);  /* Knuth's multiplicative hash, 12 bits */
 }
 
 /* Remember the peer of an address. */

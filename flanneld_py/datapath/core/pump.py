@@ -19,7 +19,7 @@ __all__ = ["Counted", "Descriptors", "Left", "Pump", "Reason"]
 
 # enum of core.c
 ARRIVALS: Final = 64
-PLACES: Final = 1024
+PLACES: Final = 4096
 PEERS: Final = 256
 SPACE: Final = 1 << 19  # bytes of segments
 
