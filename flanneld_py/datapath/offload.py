@@ -94,7 +94,9 @@ class OffloadLoop(Loop):
         self._pump: Pump | None = None
         if core is not None and now is clock.now:  # the pump has no other clock
             sides = Descriptors(tun, sock.fileno(), self._timer.fileno(), self._wake)
-            self._pump = core.pump(sides, self._header, self._packet, self._trains, self._changes)
+            self._pump = core.pump(
+                sides, self._header, self._packet, self._trains, self._changes, self._pacer.pauses
+            )
 
     def close(self) -> None:
         """See `Loop`."""
@@ -117,6 +119,7 @@ class OffloadLoop(Loop):
         if reason is Reason.WOKEN:
             return False
         if reason is Reason.CHANGED:
+            self._note_sent(pump)
             change = self._changes[0]
             pump.allow(self.mandate, change)
             sides = {"tun": self._tun, "socket": self._socket.fileno(), "timer": self._timer.fileno()}
@@ -138,14 +141,25 @@ class OffloadLoop(Loop):
 
     def _decide(self, reason: Reason, pump: Pump, mandate: Mandate) -> None:
         """Do what the pump has no decision for."""
+        if reason is Reason.ARRIVAL:
+            self._join(_Arrival(*pump.arrival), mandate)
+            return
+        self._note_sent(pump)
         if reason is Reason.DUE:
             self._when_due(mandate)
         elif reason is Reason.PACKET:
             self._reuse()
             self._take(VnetHeader.of(self._header), self._packet[: pump.size], mandate)
-            self._flush()
-        elif reason is Reason.ARRIVAL:
-            self._join(_Arrival(*pump.arrival), mandate)
+            self._from_kernel(mandate)  # there may be more of its kind
+        for node in pump.paced:
+            pump.pause(node, self._pacer.due(node))
+
+    def _note_sent(self, pump: Pump) -> None:
+        """Have the pacer know of what the pump has sent to paced nodes."""
+        for node in pump.paced:
+            due = pump.due(node)
+            if due is not None:
+                self._pacer.sent(node, due)
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
         self._reuse()
@@ -167,7 +181,7 @@ class OffloadLoop(Loop):
 
     def _reuse(self) -> None:
         """Let the core use its memory anew if no segments wait there."""
-        if self._core is not None and self._pacer.next() is None:
+        if self._core is not None and self._train is None and self._pacer.next() is None:
             self._core.forget()
 
     def _take(self, header: VnetHeader, packet: memoryview, mandate: Mandate) -> None:
@@ -182,7 +196,7 @@ class OffloadLoop(Loop):
             self._dropped[str(error)] += 1
             return
         if isinstance(verdict, Peer):
-            if self._pump is not None and not verdict.paced and verdict.node not in self._singly:
+            if self._pump is not None and verdict.node not in self._singly:
                 self._pump.learn_destination(int.from_bytes(packet[16:20]), verdict)
             self._wait(verdict, data, size)
             return

@@ -43,6 +43,25 @@ class Pacer:
             data = line.fill(line.trains[-1], peer, data, size)
         return -(-len(data) // size)
 
+    @property
+    def pauses(self) -> tuple[float, float]:
+        """Seconds per datagram: of a super-packet, and of one that arrived singly."""
+        return self._each, self._single
+
+    def due(self, node: str) -> float | None:
+        """When the node may be sent a train, however long ago; None while others wait for it."""
+        if node in self._waiting:
+            return None
+        line = self._lines.get(node)
+        return float("-inf") if line is None else line.due
+
+    def sent(self, node: str, due: float) -> None:
+        """Take note that somebody else has sent the node a train: the next one is due at `due`."""
+        line = self._lines.get(node)
+        if line is None:
+            line = self._lines[node] = _Line()
+        line.due = max(line.due, due)
+
     def take(self, now: float) -> Train | None:
         """Return a train that is due at `now`, in seconds of a monotonic clock; None if none is."""
         for node, line in self._waiting.items():

@@ -17,6 +17,7 @@ from flanneld_py.datapath.coalesce import Run
 from flanneld_py.datapath.core import Core, load
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.offload import OffloadLoop
+from flanneld_py.datapath.pacing import Pacer
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.vnet import VnetHeader
 from flanneld_py.monitor.statistics import Flow
@@ -472,6 +473,60 @@ def test_more_peers_than_the_pump_has_room_for_are_all_reached(pumped):
     wait.until(probe, what="all to be counted", timeout=30, interval=0.01)
 
 
+def test_a_paced_peer_s_packets_are_the_pump_s_unless_they_have_to_wait(pumped, monkeypatch):
+    pumped.pace()
+    pumped.loop._pacer = Pacer(0.2, 0.2)
+    pumped.loop._pump._pauses = [2 * 10**8] * 2
+    seen = decisions(pumped, monkeypatch)
+    sent = [Packet(b"x", ident=number).built() for number in range(4)]
+    pumped.kernel.send(vnet.NOTHING + sent[0])
+    assert pumped.peer.recv(2000) == lowered(sent[0])
+    # Less than the pause has passed, so this one waits in Python, and so does what comes while it waits.
+    pumped.kernel.send(vnet.NOTHING + sent[1])
+    pumped.kernel.send(vnet.NOTHING + sent[2])
+    begun = clock.now()
+    assert [pumped.peer.recv(2000) for _ in range(2)] == [lowered(packet) for packet in sent[1:3]]
+    assert seen == ["_take"] * 3
+    assert clock.now() - begun > 0.05
+
+    def over() -> bool | wait.NotYet:
+        lasts = clock.now() - begun
+        return lasts > 1 or wait.NotYet(f"{lasts:.1f} s")
+
+    wait.until(over, what="pauses to be over", timeout=30)
+    pumped.kernel.send(vnet.NOTHING + sent[3])
+    assert pumped.peer.recv(2000) == lowered(sent[3])
+    assert seen == ["_take"] * 3
+    # What the pump has sent is a reason to wait as well.
+    pumped.kernel.send(vnet.NOTHING + sent[0])
+    assert pumped.peer.recv(2000) == lowered(sent[0])
+    assert seen == ["_take"] * 4
+    carried_to_peer(pumped, 5)
+
+
+def carried_to_peer(wire: Wire, packets: int) -> None:
+    def probe() -> bool | wait.NotYet:
+        seen = wire.traffic.statistics().sent
+        return [flow.packets for flow in seen.values()] == [packets] or wait.NotYet(str(seen))
+
+    wait.until(probe, what=f"{packets} packets to be counted", timeout=30, interval=0.01)
+
+
+def test_a_paced_node_with_two_subnets_is_paced_as_one(pumped, monkeypatch):
+    seen = decisions(pumped, monkeypatch)
+    peer = pumped.peer.getsockname()
+    peers = {THEIR_SUBNET: Peer(peer, 1472, True), IPv4Network("10.2.99.0/24"): Peer(peer, 1400, True)}
+    pumped.loop.mandate = Mandate(
+        TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+    )
+    whole = Packet(b"x").built()
+    for _ in range(3):
+        for destination in (THERE, bytes([10, 2, 99, 2])):
+            pumped.kernel.send(vnet.NOTHING + whole[:16] + destination + whole[20:])
+            assert pumped.peer.recv(2000)[16:20] == destination
+    assert seen.count("_take") >= 4  # all to the second subnet
+
+
 # Whatever comes, the pump does what Python does.
 
 LAST = Packet(b"the last one", ident=77)
@@ -501,6 +556,13 @@ def outcome(
         wire.close()
 
 
+def test_what_is_left_to_python_is_whole_when_more_follows_at_once():
+    usual, options = Packet(b"usual"), Packet(b"left", options=b"\x01" * 40)
+    packets = [vnet.NOTHING + packet.built() for packet in (usual, options, usual, options, options, usual)]
+    sent, _, _ = outcome(by_the_pump(), packets, [])
+    assert sent == [lowered(packet[vnet.SIZE :]) for packet in packets]
+
+
 def altered(data: bytes, changes: Sequence[tuple[int, int]]) -> bytes:
     """The data with some bytes changed, mostly in the headers."""
     changed = bytearray(data)
@@ -526,8 +588,11 @@ def test_the_pump_does_what_python_does(
     there, back = [vnet.NOTHING + first.built()], [(answering(first.built()), 0)]
     for packet, super_packet, size, changes in outbound * 2:
         short = replace(packet, payload=packet.payload[:1200])
-        whole = packet.vnet(size).pack() + packet.partial() if super_packet else vnet.NOTHING + short.built()
-        there.append(altered(whole, changes))
+        header, whole = packet.vnet(size).pack(), packet.partial()
+        if not super_packet:
+            header, whole = vnet.NOTHING, short.built()
+        # Segments of a byte or two would be more datagrams than a socket takes: the header stays as it is.
+        there.append(header + altered(whole, changes))
     for packet, train, size, changes in inbound * 2:
         parts = [part.built() for part in packet.parts(size)] if train else [packet.built()[:1400]]
         whole = b"".join(map(answering, parts[:40]))

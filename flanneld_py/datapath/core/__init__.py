@@ -22,7 +22,7 @@ __all__ = ["Core", "load"]
 
 logger = logging.getLogger(__name__)
 
-ABI: Final = 2
+ABI: Final = 3
 """Version of the functions and structures of core.c (core_abi)."""
 
 LEFT: Final = -1
@@ -87,8 +87,9 @@ class Core:
         packet: memoryview,
         trains: memoryview,
         changes: "array[int]",
+        pauses: tuple[float, float],
     ) -> Pump:
-        """Make a pump that works in this memory, and in the core's; for `changes` see `Pump`."""
+        """Make a pump that works in this memory, and in the core's; for the rest see `Pump`."""
         _, runs, room = self._places
         memory = Memory(
             _address(memoryview(header)),
@@ -97,7 +98,7 @@ class Core:
             (runs, MOST_RUNS),
             (room, len(self._room)),
         )
-        return Pump(self._library, descriptors, memory, changes)
+        return Pump(self._library, descriptors, memory, changes, pauses)
 
     def forget(self) -> None:
         """Use the memory anew of what `segments` has returned so far: nobody has it any more."""

@@ -62,7 +62,7 @@ _Static_assert(sizeof(struct vnet) == 10, "struct virtio_net_hdr");
 /* Of the functions and structures here, as the package takes them: its ABI. */
 int core_abi(void)
 {
-	return 2;
+	return 3;
 }
 
 static u32 get16(const u8 *at) { return (u32)at[0] << 8 | at[1]; }
@@ -451,7 +451,10 @@ enum reason {
 
 struct peer {
 	u32 node;  /* in network byte order */
-	u32 port, mtu, unused;
+	u32 port, mtu, paced;
+	/* Of a paced one: when it may be sent a train again, never while others wait; the pauses for a datagram of a
+	 * super-packet, and for one by itself. All in nanoseconds. */
+	u64 due, each, single;
 	u64 sent_packets, sent_bytes, received_packets, received_bytes;
 };
 
@@ -607,6 +610,24 @@ static int flush_before(struct pump *pump, u32 size)
 	return reason;
 }
 
+/* `pacing.Pacer` for a node whose queue is empty and whose pause is over; all else is Python's. */
+static int take_paced(struct pump *pump, const struct train *next, u32 size)
+{
+	struct peer *peer = pump->peers + next->peer - 1;
+	u32 bytes = next->end - next->begin, packets = (bytes + next->each - 1) / next->each;
+	u64 time = now();
+	int reason = flush_before(pump, size);
+	if (reason)
+		return reason;
+	if (time < peer->due || bytes > most_of(next->each)) {
+		pump->size = size;
+		return PACKET;
+	}
+	peer->due = time + packets * (packets > 1 ? peer->each : peer->single);
+	pump->waiting = *next;
+	return flush(pump, 0);
+}
+
 /* Segment the packet that was read, to be sent with those that wait. */
 static int take(struct pump *pump, u32 size)
 {
@@ -633,6 +654,8 @@ static int take(struct pump *pump, u32 size)
 		return PACKET;
 	}
 	next.end = next.begin + (u32)total;
+	if (pump->peers[next.peer - 1].paced)
+		return take_paced(pump, &next, size);
 	if (waiting->begin < waiting->end && fits(waiting, &next)) {
 		waiting->end = next.end;
 	} else {

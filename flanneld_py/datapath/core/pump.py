@@ -9,9 +9,9 @@ import ctypes
 import socket
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flanneld_py.datapath.forward import Mandate, Peer
 
@@ -22,6 +22,9 @@ ARRIVALS: Final = 64
 PLACES: Final = 4096
 PEERS: Final = 256
 SPACE: Final = 1 << 19  # bytes of segments
+NEVER: Final = 2**64 - 1
+MOST_PACED: Final = 64
+"""Paced nodes that the pump sends to; any others are Python's."""
 
 READY: Final = ("tun", "socket", "timer")
 """Bits of struct pump's `ready`, the lowest first."""
@@ -50,7 +53,7 @@ def _structure(name: str, **fields: type) -> type[ctypes.Structure]:
 _U16, _S32, _U32, _U64 = ctypes.c_uint16, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64
 _P = ctypes.c_void_p
 _Peer = _structure(
-    "peer", node=_U32, port=_U32, mtu=_U32, unused=_U32,
+    "peer", node=_U32, port=_U32, mtu=_U32, paced=_U32, due=_U64, each=_U64, single=_U64,
     sent_packets=_U64, sent_bytes=_U64, received_packets=_U64, received_bytes=_U64,
 )  # fmt: skip
 _Place = _structure("place", address=_U32, peer=_U32)
@@ -106,10 +109,18 @@ class Memory(NamedTuple):
 
 
 class Pump:
-    """The pump, for one thread; `changes` counts the changes of the mandate."""
+    """The pump, for one thread.
+
+    `changes` counts the changes of the mandate; `pauses` are those of paced nodes (`Pacer.pauses`).
+    """
 
     def __init__(
-        self, library: ctypes.CDLL, descriptors: Descriptors, memory: Memory, changes: "array[int]"
+        self,
+        library: ctypes.CDLL,
+        descriptors: Descriptors,
+        memory: Memory,
+        changes: "array[int]",
+        pauses: tuple[float, float],
     ) -> None:
         self._carry, self._learn = library.core_pump, library.core_learn
         self._state = _Pump(
@@ -125,7 +136,11 @@ class Pump:
         state.space, state.space_size = ctypes.addressof(ctypes.c_char.from_buffer(self.space)), SPACE
         self._here = ctypes.addressof(state)
         self._changes = changes
+        self._pauses = [int(pause * 1e9) for pause in pauses]
         self._peers: dict[Peer, int] = {}
+        self._paced: dict[str, Any] = {}  # struct peer of each paced node
+        self._pacing: dict[str, int] = {}  # and its number
+        self._learned: tuple[int, Peer] | None = None  # the last destination
         self.mandate: Mandate | None = None
         self.allow(None, 0)
 
@@ -151,17 +166,38 @@ class Pump:
         if mandate is not None:
             state.first, state.last = mandate.first, mandate.last
         self.mandate = mandate  # and with it the counter that is pointed to
+        self._clear()
+
+    def _clear(self) -> None:
         self.forget()
-        self._peers.clear()
+        for known in (self._peers, self._paced, self._pacing):
+            known.clear()
 
     def forget(self) -> None:
         """Forget all that was decided."""
+        self._learned = None
         for places in (self._state.destinations, self._state.sources):
             ctypes.memset(places, 0, ctypes.sizeof(places))
 
     def learn_destination(self, address: int, peer: Peer) -> None:
-        """Send packets to this address to the peer, which must not be paced."""
-        self._learn(ctypes.c_void_p(self._here), 0, ctypes.c_uint32(address), self._number(peer))
+        """Send packets to this address to the peer; to a paced one where its node has no other subnet."""
+        if self._learned == (address, peer):  # it was, and has to wait
+            return
+        number = self._number(peer)
+        self._learned = address, peer
+        if peer.paced and not self._is_paced(peer, number):
+            return
+        self._learn(ctypes.c_void_p(self._here), 0, ctypes.c_uint32(address), number)
+
+    def _is_paced(self, peer: Peer, number: int) -> bool:
+        """Have the peer paced by the pump; return whether it is."""
+        if peer.node not in self._paced:
+            if len(self._paced) == MOST_PACED:
+                return False
+            self._paced[peer.node] = self._state.peers[number]
+            self._pacing[peer.node] = number
+            self.pause(peer.node, None)
+        return self._pacing[peer.node] == number
 
     def learn_source(self, address: int, peer: Peer) -> None:
         """Accept packets from this address from the peer's node, if they are for our subnet."""
@@ -171,13 +207,27 @@ class Pump:
         number = self._peers.get(peer)
         if number is None:
             if len(self._peers) == PEERS:  # nothing waits for one of them when something is decided
-                self.forget()
-                self._peers.clear()
+                self._clear()
             number = self._peers[peer] = len(self._peers)
             at = self._state.peers[number]
             at.node = int.from_bytes(socket.inet_aton(peer.node), sys.byteorder)
-            at.port, at.mtu = peer.endpoint[1], peer.mtu
+            at.port, at.mtu, at.paced = peer.endpoint[1], peer.mtu, peer.paced
+            at.each, at.single = self._pauses
         return number
+
+    @property
+    def paced(self) -> Sequence[str]:
+        """The paced nodes that the pump sends to."""
+        return tuple(self._paced)
+
+    def pause(self, node: str, due: float | None) -> None:
+        """Send this paced node nothing before `due`, in seconds since boot; None: nothing at all."""
+        self._paced[node].due = NEVER if due is None else int(max(due, 0) * 1e9)
+
+    def due(self, node: str) -> float | None:
+        """When the pump may send this paced node something again; None as with `pause`."""
+        due: int = self._paced[node].due
+        return None if due == NEVER else due / 1e9
 
     @property
     def ready(self) -> tuple[str, ...]:
