@@ -428,7 +428,9 @@ enum {
 	ARRIVALS = BATCH,
 	PLACES = 4096,
 	PEERS = 256,
-	COLLECT = 20,        /* milliseconds after which counters are read, at the latest */
+	/* Milliseconds after which counters are read: without traffic, and at the latest. That takes as long as a ping's
+	 * way there and back, which would meet it if it were done in every pause between two. */
+	COLLECT = 20, COLLECT_BUSY = 1000,
 	UDP_SEGMENT_ = 103,  /* linux/udp.h */
 	UDP_GRO_ = 104,
 	IP_RECVFRAGSIZE_ = 25,  /* linux/in.h */
@@ -825,8 +827,10 @@ int core_pump(struct pump *pump)
 			pump->error = (u32)errno;
 			return UNPOLLED;
 		}
-		if (!found)
+		if (!found) {
+			pump->collected = now();
 			return COUNTED;
+		}
 		if (sides[WAKE].revents)
 			return WOKEN;
 		time = now();
@@ -840,7 +844,7 @@ int core_pump(struct pump *pump)
 			return reason;
 		if (sides[SOCKET].revents && (reason = from_network(pump)))
 			return reason;
-		if (pump->dirty && time - pump->collected >= COLLECT * 1000000u) {
+		if (pump->dirty && time - pump->collected >= COLLECT_BUSY * (u64)1000000) {
 			pump->collected = time;
 			return COUNTED;
 		}
