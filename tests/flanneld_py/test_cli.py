@@ -58,9 +58,21 @@ def test_the_daemon_gets_the_options_and_gives_the_status(flanneld: Callable[...
     assert seen == [Options(iface=("eth0",))]
 
 
-def test_the_version_goes_to_stderr(flanneld: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert flanneld("-version", run=failing(AssertionError())) == 0
+@pytest.mark.parametrize(
+    "argv", [["-version"], ["--version"], ["-version=true"], ["-iface=eth0", "-version"]]
+)
+def test_the_version_goes_to_stderr(
+    flanneld: Callable[..., int], argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert flanneld(*argv, run=failing(AssertionError())) == 0
     assert capsys.readouterr() == ("", "0.1.0\n")
+
+
+def test_the_version_is_told_without_loading_anything() -> None:
+    script = "import sys; from flanneld_py.cli import main; main(); print(*sys.modules)"
+    argv = [sys.executable, "-c", script, "-version"]
+    loaded = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"logging", "flanneld_py.options", "flanneld_py.cli.program"} & set(loaded)
 
 
 @pytest.mark.parametrize("argv", ["-help", "positional"])
