@@ -1,6 +1,7 @@
 """The loop with offloads, with a pair of sockets in place of the TUN device and one in place of the wire."""
 
 import errno
+import math
 import os
 import socket
 import struct
@@ -409,6 +410,16 @@ def test_an_expired_lease_ends_what_the_pump_carries(pumped):
     pumped.drops("no lease")
     pumped.peer.sendto(answering(Packet(b"x").built()), pumped.near.getsockname())
     pumped.drops("no lease", 2)
+
+
+def test_under_a_lease_that_never_expires_the_pump_carries_on(pumped, monkeypatch):
+    mandate = pumped.loop.mandate
+    assert mandate is not None
+    pumped.loop.mandate = replace(mandate, until=math.inf)  # a reservation's, as of claim.py
+    seen = decisions(pumped, monkeypatch)
+    for number in range(5):
+        there_and_back(pumped, number)
+    assert seen == ["_take", "_deliver"]
 
 
 def test_super_packets_and_small_ones_to_several_peers_keep_their_order(pumped):

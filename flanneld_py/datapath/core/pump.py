@@ -70,6 +70,11 @@ _Pump = _structure(
 )  # fmt: skip
 
 
+def _nanoseconds(since_boot: float) -> int:
+    """Return a time of ours as the pump has it: 0 if it is long ago, NEVER if it never comes."""
+    return 0 if since_boot <= 0 else int(min(since_boot * 1e9, NEVER))
+
+
 class Descriptors(NamedTuple):
     """What the pump polls."""
 
@@ -162,7 +167,7 @@ class Pump:
         table = self._changes if mandate is None else mandate.table.changes
         for number, (counter, seen) in enumerate(((table, table[0]), (self._changes, change))):
             state.changes[number], state.seen[number] = counter.buffer_info()[0], seen
-        state.until = 0 if mandate is None else max(0, int(mandate.until * 1e9))
+        state.until = 0 if mandate is None else _nanoseconds(mandate.until)
         if mandate is not None:
             state.first, state.last = mandate.first, mandate.last
         self.mandate = mandate  # and with it the counter that is pointed to
@@ -222,7 +227,7 @@ class Pump:
 
     def pause(self, node: str, due: float | None) -> None:
         """Send this paced node nothing before `due`, in seconds since boot; None: nothing at all."""
-        self._paced[node].due = NEVER if due is None else int(max(due, 0) * 1e9)
+        self._paced[node].due = NEVER if due is None else _nanoseconds(due)
 
     def due(self, node: str) -> float | None:
         """When the pump may send this paced node something again; None as with `pause`."""
