@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from flanneld_py.datapath import sockets, vnet
 from flanneld_py.datapath.coalesce import Run
 from flanneld_py.datapath.core import Core, load
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
+from flanneld_py.datapath.loop import BATCH
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.pacing import Pacer
 from flanneld_py.datapath.traffic import Traffic
@@ -399,6 +401,34 @@ def test_a_ttl_that_ends_here_is_python_s(pumped):
     pumped.drops("TTL reached zero")
     pumped.peer.sendto(answering(Packet(b"x", ttl=1).built()), pumped.near.getsockname())
     pumped.drops("TTL reached zero", 2)
+
+
+def test_packets_without_end_that_are_python_s_leave_the_network_its_turn(pumped, monkeypatch):
+    there_and_back(pumped, 1)
+    back, another = answering(Packet(b"back").built()), Packet(b"x", options=b"\x01" * 4).built()
+    taken, take, most = list[object](), pumped.loop._take, 10 * BATCH
+
+    def taking(*given: object) -> None:
+        if not taken:
+            pumped.peer.sendto(back, pumped.near.getsockname())
+        taken.append(given)
+        take(*given)
+        written, _, _ = select.select([pumped.kernel], [], [], 0)
+        if not written and len(taken) < most:
+            pumped.kernel.send(vnet.NOTHING + another)
+
+    monkeypatch.setattr(pumped.loop, "_take", taking)
+    pumped.kernel.send(vnet.NOTHING + another)
+    assert pumped.kernel.recv(2000) == vnet.NOTHING + lowered(back)
+    assert len(taken) < most
+
+
+def test_a_timer_that_is_always_due_leaves_both_sides_their_turn(pumped, monkeypatch):
+    there_and_back(pumped, 0)
+    monkeypatch.setattr(pumped.loop, "_when_due", lambda _: None)  # which would consume the expiry
+    pumped.loop._timer.set(0.0)
+    for number in range(1, 3):
+        there_and_back(pumped, number)
 
 
 def test_an_expired_lease_ends_what_the_pump_carries(pumped):

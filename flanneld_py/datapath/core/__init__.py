@@ -22,7 +22,7 @@ __all__ = ["Core", "load"]
 
 logger = logging.getLogger(__name__)
 
-ABI: Final = 3
+ABI: Final = 4
 """Version of the functions and structures of core.c (core_abi)."""
 
 LEFT: Final = -1

@@ -62,7 +62,7 @@ _Static_assert(sizeof(struct vnet) == 10, "struct virtio_net_hdr");
 /* Of the functions and structures here, as the package takes them: its ABI. */
 int core_abi(void)
 {
-	return 3;
+	return 4;
 }
 
 static u32 get16(const u8 *at) { return (u32)at[0] << 8 | at[1]; }
@@ -436,6 +436,13 @@ enum {
 	IP_RECVFRAGSIZE_ = 25,  /* linux/in.h */
 };
 
+/* What may be read */
+enum side {
+	TUN = 1,
+	SOCKET = 2,
+	TIMER = 4,
+};
+
 /* Why the pump has stopped; Python does its part, and starts it again. */
 enum reason {
 	WOKEN = 1,     /* the loop is to end */
@@ -497,6 +504,7 @@ struct pump {
 	u32 arrival, arrivals;
 	u32 failed;                    /* an error of receiving, to be told after what was received before it */
 	u32 again;                     /* length of the packet that was read and not yet taken */
+	u32 pending;                   /* sides that may be read, and have not had their turn */
 	struct arrival arrived[ARRIVALS];
 	struct place destinations[PLACES], sources[PLACES];
 	struct peer peers[PEERS];
@@ -806,43 +814,66 @@ static int changed(const struct pump *pump, u64 time)
 	return time >= pump->until || *pump->changes[0] != pump->seen[0] || *pump->changes[1] != pump->seen[1];
 }
 
-/* Carry packets until Python is needed; answers what for. Polls by itself, in a thread that holds no lock of Python's. */
-int core_pump(struct pump *pump)
+/* Take note of what may be read; answers why the pump has to stop, 0 if it does not. */
+static int look(struct pump *pump)
 {
-	enum { TUN, SOCKET, TIMER, WAKE, COUNT };
+	enum { COUNT = 4 };
 	struct pollfd sides[COUNT] = {
 		{pump->tun, POLLIN, 0}, {pump->socket, POLLIN, 0}, {pump->timer, POLLIN, 0}, {pump->wake, POLLIN, 0},
 	};
+	int found;
+	do
+		found = poll(sides, COUNT, pump->dirty ? COLLECT : -1);
+	while (found < 0 && errno == EINTR);
+	if (found < 0) {
+		pump->error = (u32)errno;
+		return UNPOLLED;
+	}
+	if (!found) {
+		pump->collected = now();
+		return COUNTED;
+	}
+	if (sides[COUNT - 1].revents)
+		return WOKEN;
+	for (u32 side = 0; side < COUNT - 1; side++)
+		pump->pending |= (u32)(sides[side].revents != 0) << side;
+	return 0;
+}
+
+/* Whether it is the turn of this side, which then has had it. */
+static int turn(struct pump *pump, u32 side)
+{
+	u32 found = pump->pending & side;
+	pump->pending &= ~side;
+	return found != 0;
+}
+
+/* Carry packets until Python is needed; answers what for. Polls by itself, in a thread that holds no lock of Python's.
+ *
+ * What was found to be readable is read before it is looked at again, though the pump may stop in between: otherwise
+ * one side whose every batch needs Python would keep the others from having their turn.
+ */
+int core_pump(struct pump *pump)
+{
 	int reason;
 	for (;;) {
 		u64 time;
-		int found;
 		if ((reason = flush(pump, 0)) || (pump->again && (reason = take(pump, pump->again))) ||
 		    (reason = flush(pump, 0)) || (reason = deliver(pump)))
 			return reason;
-		found = poll(sides, COUNT, pump->dirty ? COLLECT : -1);
-		if (found < 0) {
-			if (errno == EINTR)
-				continue;
-			pump->error = (u32)errno;
-			return UNPOLLED;
-		}
-		if (!found) {
-			pump->collected = now();
-			return COUNTED;
-		}
-		if (sides[WAKE].revents)
-			return WOKEN;
-		time = now();
-		pump->ready = (sides[TUN].revents != 0) | (sides[SOCKET].revents != 0) << 1 |
-			      (sides[TIMER].revents != 0) << 2;
-		if (changed(pump, time))
-			return CHANGED;
-		if (sides[TIMER].revents)
-			return DUE;
-		if (sides[TUN].revents && (reason = from_kernel(pump)))
+		if (!pump->pending && (reason = look(pump)))
 			return reason;
-		if (sides[SOCKET].revents && (reason = from_network(pump)))
+		time = now();
+		if (changed(pump, time)) {
+			pump->ready = pump->pending;
+			pump->pending = 0;
+			return CHANGED;
+		}
+		if (turn(pump, TIMER))
+			return DUE;
+		if (turn(pump, TUN) && (reason = from_kernel(pump)))
+			return reason;
+		if (turn(pump, SOCKET) && (reason = from_network(pump)))
 			return reason;
 		if (pump->dirty && time - pump->collected >= COLLECT_BUSY * (u64)1000000) {
 			pump->collected = time;

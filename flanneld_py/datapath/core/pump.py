@@ -65,7 +65,7 @@ _Pump = _structure(
     first=_U32, last=_U32, ready=_U32, error=_U32, size=_U32, dirty=_U32,
     header=_P, packet=_P, trains=_P, trains_size=_U64, space=_P, space_size=_U64,
     runs=_P, most_runs=_U64, room=_P, room_size=_U64, collected=_U64,
-    waiting=_Train, left=_Train, arrival=_U32, arrivals=_U32, failed=_U32, again=_U32,
+    waiting=_Train, left=_Train, arrival=_U32, arrivals=_U32, failed=_U32, again=_U32, pending=_U32,
     arrived=_Arrival * ARRIVALS, destinations=_Place * PLACES, sources=_Place * PLACES, peers=_Peer * PEERS,
 )  # fmt: skip
 
