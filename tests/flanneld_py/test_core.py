@@ -6,6 +6,7 @@ Its results are compared with Python's in test_segment.py.
 import os
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from flanneld_py.datapath.core import Core
 from flanneld_py.datapath.vnet import VnetHeader
 from tests.effort import examples
 from tests.flanneld_py.test_segment import PACKETS, TCP, UDP, Packet, contents
+from tests.sources import ROOT
 
 FOUND = core.load()
 needs_core = pytest.mark.skipif(FOUND is None, reason="there is no C compiler")
@@ -116,3 +118,46 @@ def test_a_library_of_another_version_is_none(monkeypatch, tmp_path):
     assert core.load() is not None
     monkeypatch.setattr(core, "ABI", core.ABI + 1)
     assert core.load() is None
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """A copy of the source, with a library that is older, and that says so."""
+    folder = tmp_path / "flanneld_py/datapath/core"
+    folder.mkdir(parents=True)
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/core", tmp_path / "tools")
+    shutil.copy(ROOT / "flanneld_py/datapath/core/core.c", folder)
+    library = folder / f"core.{platform.machine()}.so"
+    library.write_bytes(b"of another version")
+    os.utime(library, (0, 0))
+    return library
+
+
+def compiling(beside: Path, compiler: str) -> str:
+    """What tools/core says where there are no programs but what it needs, and this compiler."""
+    programs = beside.parent / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "grep", "mv", "rm", "uname"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    if compiler:
+        (programs / "cc").write_text(f"#!/bin/bash\n{compiler}\n")
+        (programs / "cc").chmod(0o755)
+    script = beside.parents[3] / "tools/core"
+    done = subprocess.run(
+        [script], env={"PATH": str(programs)}, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stderr
+
+
+def test_without_a_compiler_a_library_of_another_version_goes_and_that_is_said(beside):
+    assert compiling(beside, "") == (
+        "setup: no C compiler, so the udp backend's core is not compiled: with offloads it is slower.\n"
+    )
+    assert not beside.exists()
+
+
+def test_a_compiler_without_headers_is_not_said_to_be_missing(beside):
+    error = "core.c:12:10: fatal error: errno.h: No such file or directory"
+    assert f"setup: cc fails ({error}), so" in compiling(beside, f"echo {error!r} >&2; exit 1")
+    assert not beside.exists()
