@@ -25,7 +25,7 @@ from flanneld_py.datapath.segment import Unsound, how_many, longest, segments
 from flanneld_py.datapath.sockets import IP_RECVFRAGSIZE, UDP_GRO, pair_cost
 from flanneld_py.datapath.timer import Timer
 from flanneld_py.datapath.traffic import Traffic
-from flanneld_py.datapath.trains import Train
+from flanneld_py.datapath.trains import MOST_SEGMENTS, Train
 from flanneld_py.datapath.vnet import VnetHeader
 from flanneld_py.runtime import clock
 
@@ -35,6 +35,12 @@ logger = logging.getLogger(__name__)
 
 UDP_SEGMENT: Final = 103  # linux/udp.h
 ROOM: Final = 1 << 16  # bytes: the maximum length of a packet and of a train
+BATCH_DATAGRAMS: Final = BATCH * MOST_SEGMENTS
+"""Datagrams to send after which the other side gets its turn, too.
+
+Usual super-packets are fewer; one of a container that has it segmented byte by byte is 65,000.
+"""
+
 AT_ONCE: Final = 8
 """Maximum number of trains to process together: half of the cost of processing is fixed."""
 
@@ -163,7 +169,9 @@ class OffloadLoop(Loop):
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
         self._reuse()
-        for _ in range(BATCH):
+        reads = made = 0
+        while reads < BATCH and made < BATCH_DATAGRAMS:
+            reads += 1
             try:
                 size = os.readv(self._tun, [self._header, self._packet]) - vnet.SIZE
             except BlockingIOError:
@@ -176,6 +184,7 @@ class OffloadLoop(Loop):
             if mandate is None:
                 self._refuse(NO_LEASE, how_many(header, packet))
                 continue
+            made += how_many(header, packet)
             self._take(header, packet, mandate)
         self._flush()
 

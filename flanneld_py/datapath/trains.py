@@ -4,7 +4,7 @@ from typing import Final
 
 from flanneld_py.datapath.forward import Peer
 
-__all__ = ["Train"]
+__all__ = ["MOST_SEGMENTS", "Train"]
 
 MOST_SEGMENTS: Final = 64  # UDP_MAX_SEGMENTS of linux/udp.h, before it became 128
 MOST_BYTES: Final = 65507  # maximum payload of one call: an IPv4 packet less its headers

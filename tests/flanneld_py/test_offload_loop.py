@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from flanneld_py.datapath import sockets, vnet
 from flanneld_py.datapath.coalesce import Run
 from flanneld_py.datapath.core import Core, load
+from flanneld_py.datapath.core.pump import Reason
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.loop import BATCH
 from flanneld_py.datapath.offload import OffloadLoop
@@ -421,6 +422,44 @@ def test_packets_without_end_that_are_python_s_leave_the_network_its_turn(pumped
     pumped.kernel.send(vnet.NOTHING + another)
     assert pumped.kernel.recv(2000) == vnet.NOTHING + lowered(back)
     assert len(taken) < most
+
+
+def tiny(options: bytes = b"") -> bytes:
+    """A super-packet of 7500 segments, for the device."""
+    packet = Packet(bytes(60_000), options=options)
+    return packet.vnet(8).pack() + packet.partial()
+
+
+def test_super_packets_of_tiny_segments_leave_the_network_its_turn(wire, monkeypatch):
+    back, taken, take, most = answering(Packet(b"back").built()), list[object](), wire.loop._take, 10
+
+    def taking(*given: object) -> None:
+        if not taken:
+            wire.peer.sendto(back, wire.near.getsockname())
+        taken.append(given)
+        take(*given)
+        written, _, _ = select.select([wire.kernel], [], [], 0)
+        if not written and len(taken) < most:
+            wire.kernel.send(tiny(b"\x01" * 4))  # with options they are Python's
+
+    monkeypatch.setattr(wire.loop, "_take", taking)
+    wire.kernel.send(tiny(b"\x01" * 4))
+    assert wire.kernel.recv(2000) == vnet.NOTHING + lowered(back)
+    assert len(taken) < most
+
+
+def test_the_pump_too_gives_the_network_its_turn_between_super_packets_of_tiny_segments():
+    wire = by_the_pump()
+    pump = wire.loop._pump
+    assert pump is not None
+    pump.allow(wire.loop.mandate, wire.loop._changes[0])
+    pump.learn_destination(int.from_bytes(THERE), Peer(wire.peer.getsockname(), 1472))
+    for data in (tiny(), vnet.NOTHING + Packet(b"x", ttl=1).built()):
+        wire.kernel.send(data)
+    wire.peer.sendto(answering(Packet(b"back").built()), wire.near.getsockname())
+    assert pump.carry() is Reason.ARRIVAL
+    assert pump.carry() is Reason.PACKET
+    wire.close()
 
 
 def test_a_timer_that_is_always_due_leaves_both_sides_their_turn(pumped, monkeypatch):

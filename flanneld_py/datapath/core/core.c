@@ -423,6 +423,7 @@ s64 core_runs(const u8 *train, size_t length, u32 size, struct run *runs, size_t
  */
 enum {
 	BATCH = 64,          /* reads from one side before the other gets its turn */
+	BATCH_DATAGRAMS = BATCH * MOST,  /* to be sent: after so many the other side gets its turn, too */
 	ROOM = 1 << 16,      /* the maximum length of a packet and of a train */
 	MOST_BYTES = 65507,  /* maximum payload of one call: an IPv4 packet less its headers */
 	ARRIVALS = BATCH,
@@ -638,8 +639,8 @@ static int take_paced(struct pump *pump, const struct train *next, u32 size)
 	return flush(pump, 0);
 }
 
-/* Segment the packet that was read, to be sent with those that wait. */
-static int take(struct pump *pump, u32 size)
+/* Segment the packet that was read, to be sent with those that wait. Adds the number of datagrams to `made`. */
+static int take(struct pump *pump, u32 size, u32 *made)
 {
 	const u8 *packet = pump->packet;
 	struct train *waiting = &pump->waiting, next = {0};
@@ -664,6 +665,7 @@ static int take(struct pump *pump, u32 size)
 		return PACKET;
 	}
 	next.end = next.begin + (u32)total;
+	*made += ((u32)total + next.each - 1) / next.each;
 	if (pump->peers[next.peer - 1].paced)
 		return take_paced(pump, &next, size);
 	if (waiting->begin < waiting->end && fits(waiting, &next)) {
@@ -679,7 +681,8 @@ static int take(struct pump *pump, u32 size)
 static int from_kernel(struct pump *pump)
 {
 	struct iovec parts[2] = {{pump->header, sizeof(struct vnet)}, {pump->packet, ROOM}};
-	for (int number = 0; number < BATCH; number++) {
+	u32 made = 0;
+	for (int number = 0; number < BATCH && made < BATCH_DATAGRAMS; number++) {
 		ssize_t size = readv(pump->tun, parts, 2);
 		int reason;
 		if (size < 0) {
@@ -689,7 +692,7 @@ static int from_kernel(struct pump *pump)
 			flush(pump, 0);
 			return UNREAD;
 		}
-		reason = take(pump, size < (ssize_t)sizeof(struct vnet) ? 0 : (u32)size - sizeof(struct vnet));
+		reason = take(pump, size < (ssize_t)sizeof(struct vnet) ? 0 : (u32)size - sizeof(struct vnet), &made);
 		if (reason)
 			return reason;
 	}
@@ -858,7 +861,8 @@ int core_pump(struct pump *pump)
 	int reason;
 	for (;;) {
 		u64 time;
-		if ((reason = flush(pump, 0)) || (pump->again && (reason = take(pump, pump->again))) ||
+		u32 made = 0;
+		if ((reason = flush(pump, 0)) || (pump->again && (reason = take(pump, pump->again, &made))) ||
 		    (reason = flush(pump, 0)) || (reason = deliver(pump)))
 			return reason;
 		if (!pump->pending && (reason = look(pump)))
