@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import docker
 
 from lab.engine.failures import attempt
+from lab.engine.model import EngineUnavailable
 from lab.errors import LabError
 from lab.threads import Task, start
 
@@ -71,7 +72,8 @@ class Exec:
         """Yield the command's output as it arrives: (STDOUT or STDERR, data). A terminal has only STDOUT.
 
         If the generator is closed early, the connection is closed; the command continues. Raises
-        `TimeoutError` if the output has not ended within `within` seconds.
+        `TimeoutError` if the output has not ended within `within` seconds, and `EngineUnavailable` if the
+        connection breaks in the middle of it.
         """
         if within is not None:
             self.hurry(within)
@@ -81,6 +83,10 @@ class Exec:
             try:
                 while frame := self._next():
                     yield frame
+            except ConnectionError as error:
+                raise EngineUnavailable(
+                    f"reading a command's output: the connection broke: {error}"
+                ) from error
             finally:  # otherwise the engine would wait for us to read the rest
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -93,11 +99,16 @@ class Exec:
         if self._deadline is not None:
             # Not 0, which would mean a non-blocking socket.
             self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
-        if self._tty:
-            data = self._reader.read1(CHUNK)
-            return (STDOUT, data) if data else None
-        # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
-        head = self._reader.read(HEAD.size)
+        try:
+            if self._tty:
+                data = self._reader.read1(CHUNK)
+                return (STDOUT, data) if data else None
+            # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
+            head = self._reader.read(HEAD.size)
+        except ConnectionResetError:
+            # So does a connection end that is closed while something that we have sent waits to be read
+            # (unix(7)), as when a command ends before its input. `exit_code` asks whether it has ended.
+            return None
         if len(head) < HEAD.size:
             return None
         stream, length = HEAD.unpack(head)
@@ -127,6 +138,9 @@ class Exec:
             return not self._api.exec_inspect(self._id)["Running"]
 
     def exit_code(self) -> int:
-        """Return the exit status, once `frames` has ended."""
+        """Return the exit status, once `frames` has ended. Raises `EngineUnavailable` if it goes on."""
         with attempt("asking for an exit status"):
-            return int(self._api.exec_inspect(self._id)["ExitCode"])
+            code = self._api.exec_inspect(self._id)["ExitCode"]
+        if code is None:
+            raise EngineUnavailable("reading a command's output: the connection ended before the command")
+        return int(code)

@@ -63,6 +63,7 @@ def connect(
                 _carry(plain, wire, session)
             except OSError as error:
                 failed(error)
+            _end(plain)
 
     # Nobody waits for this thread; any other exception is a bug, which the thread itself reports.
     start(carry, name=f"TLS with {address[0]}", tell=Task.result)
@@ -153,6 +154,14 @@ def _carry(plain: socket.socket, wire: socket.socket, session: _Session) -> None
             del up[: wire.send(up)]
         if down and at_plain & select.POLLOUT:
             del down[: plain.send(down)]
+
+
+def _end(plain: socket.socket) -> None:
+    """End the connection here: closed with something unread, it would be a reset (unix(7)) instead."""
+    with suppress(OSError):
+        plain.shutdown(socket.SHUT_RDWR)  # so that nothing more comes
+        while plain.recv(CHUNK):
+            pass
 
 
 def _events(reads: bool, writes: bool) -> int:

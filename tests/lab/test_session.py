@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from lab.engine import STDERR, STDOUT, Exec
+from lab.engine import STDERR, STDOUT, EngineUnavailable, Exec
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +75,36 @@ def test_a_command_that_does_not_end_is_waited_for_no_longer_than_said(tmp_path)
     with pytest.raises(TimeoutError):
         next(frames)
     hold.set()
+
+
+def test_a_command_that_ends_before_its_input_has_ended_and_its_output_is_kept(tmp_path):
+    hold = threading.Event()
+    session = command(tmp_path, UPGRADED + frame(STDOUT, b"hello"), until=hold)
+    frames = session.frames()
+    assert next(frames) == (STDOUT, b"hello")
+    session.send(b"input that nobody reads")
+    hold.set()
+    assert list(frames) == []
+
+
+def test_a_connection_that_breaks_within_a_frame_is_told(tmp_path):
+    hold = threading.Event()
+    session = command(tmp_path, UPGRADED + frame(STDOUT, b"hello") + frame(STDOUT, b"more")[:9], until=hold)
+    frames = session.frames()
+    assert next(frames) == (STDOUT, b"hello")
+    session.send(b"input that nobody reads")
+    hold.set()
+    with pytest.raises(EngineUnavailable, match="the connection broke"):
+        next(frames)
+
+
+def test_a_command_that_goes_on_though_its_connection_has_ended_has_no_exit_status(tmp_path, monkeypatch):
+    session = command(tmp_path, UPGRADED)
+    assert list(session.frames()) == []
+    inspected = {"Running": True, "ExitCode": None}
+    monkeypatch.setattr(docker.APIClient, "exec_inspect", lambda _api, _id: inspected)
+    with pytest.raises(EngineUnavailable, match="the connection ended before the command"):
+        session.exit_code()
 
 
 ONE_COMMAND = """

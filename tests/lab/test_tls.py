@@ -124,6 +124,13 @@ def test_a_connection_that_is_closed_here_is_closed_there(pem):
     assert ended.wait(30)
 
 
+def test_where_the_engine_ends_before_all_was_sent_there_is_an_end_and_no_reset(pem):
+    with transport_to(endpoint(serve(pem.server(), lambda _: None), pem.tls)).dial(30) as stream:
+        with pytest.raises(BrokenPipeError):
+            stream.sendall(bytes(100 * SIZE))
+        assert read_all(stream) == b""
+
+
 def test_an_engine_that_another_authority_vouches_for_is_refused(pem, tmp_path):
     (tmp_path / "ca.pem").write_bytes(Authority("another").pem)
     transport = transport_to(endpoint(serve(pem.server(), read_all), Tls(tmp_path / "ca.pem")))
