@@ -72,7 +72,7 @@ def test_the_same_results_make_the_same_pictures(tmp_path):
     assert b"Memory of one node" in (tmp_path / "a.svg").read_bytes()
 
 
-def test_a_run_of_which_all_failed_has_a_picture_without_a_curve(tmp_path):
+def test_a_run_of_which_all_failed_has_a_picture_too(tmp_path):
     draw(scale_results(FAILED), tmp_path / "none")
     assert b"Memory of one node" in (tmp_path / "none.svg").read_bytes()
     assert (tmp_path / "none.png").stat().st_size > 0

@@ -245,6 +245,25 @@ def test_a_file_that_constants_cannot_come_from_is_refused(members, said, tmp_pa
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "scale.json cannot be read: No such file or directory"),
+        ("engines:", "scale.json is no JSON: "),
+        ("{}", "scale.json is no scale.json: it has no 'program'"),
+        ("[]", "scale.json is no scale.json: "),
+    ],
+)
+def test_a_file_that_is_none_of_a_run_is_refused_with_what_it_is(text, said, tmp_path, capsys):
+    file = tmp_path / "scale.json"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    assert cli_run(["scale", "20", "--simulate", str(file), "--output", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "lab scale 10 50 100" in told
+
+
 def test_a_genuine_flannel_is_not_simulated(capsys):
     assert cli_run(["scale", "20", "--simulate", str(RUN), "--binary", "flanneld"]) == 2
     assert "leave --binary out" in capsys.readouterr().err

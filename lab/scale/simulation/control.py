@@ -9,7 +9,7 @@ from random import Random
 from lab.errors import Unfit
 from lab.events import Reporter
 from lab.scale.plan import Program
-from lab.scale.simulation.fit import fit, observed
+from lab.scale.simulation.fit import LARGEST, Observed, enough, fit, observed
 from lab.scale.simulation.results import Simulated, Simulation
 from lab.scale.simulation.world import Event, Place, World, simulate
 
@@ -56,17 +56,9 @@ def chances(seeds: int) -> Sequence[Callable[[], float]]:
 
 def run(asked: Asked, source: Path, progress: Reporter) -> Simulation:
     """Simulate it. Raises `Unfit` if the file has not what constants come from."""
-    try:
-        document = json.loads(source.expanduser().read_text(encoding="utf-8"))
-        if (document["program"], document["forked"], document["members"]) != (Program().title, True, 1):
-            raise ValueError("it is not of our own flanneld, forked, with one member of etcd")
-        runs = observed(document)
-        with progress.step(f"find the constants of {source}"):
-            costs = fit(runs, lambda: chances(FITTED))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise Unfit(
-            f"--simulate {source}: {error}", hint="It wants the scale.json of `lab scale 10 50 100`."
-        ) from error
+    runs = _runs(source)
+    with progress.step(f"find the constants of {source}"):
+        costs = fit(runs, lambda: chances(FITTED))
     simulated = []
     for nodes in asked.numbers:
         with progress.step(f"simulate {nodes} nodes"):
@@ -74,6 +66,30 @@ def run(asked: Asked, source: Path, progress: Reporter) -> Simulation:
             worlds = [World(nodes, costs, chance, asked.place) for chance in seeds]
             simulated.append(Simulated(nodes, [list(_events(world, asked)) for world in worlds]))
     return Simulation(costs, asked.place, asked.members, simulated, runs)
+
+
+def _runs(source: Path) -> Sequence[Observed]:
+    """Those of a scale.json, if constants can come from them. Raises `Unfit`."""
+    try:
+        document = json.loads(source.expanduser().read_text(encoding="utf-8"))
+        if (document["program"], document["forked"], document["members"]) != (Program().title, True, 1):
+            raise _unfit(source, "is not of our own flanneld, forked, with one member of etcd")
+        runs = observed(document)
+    except OSError as error:
+        raise _unfit(source, f"cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _unfit(source, f"is no JSON: {error}") from error
+    except KeyError as error:
+        raise _unfit(source, f"is no scale.json: it has no {error}") from error
+    except (TypeError, ValueError) as error:
+        raise _unfit(source, f"is no scale.json: {error}") from error
+    if not enough(runs):
+        raise _unfit(source, f"has not runs of two or more numbers of nodes up to {LARGEST}")
+    return runs
+
+
+def _unfit(source: Path, what: str) -> Unfit:
+    return Unfit(f"--simulate: {source} {what}", hint="It wants the scale.json of `lab scale 10 50 100`.")
 
 
 def _events(world: World, asked: Asked) -> Sequence[Event]:

@@ -16,7 +16,7 @@ from lab.scale.figures import Moment, Phase
 from lab.scale.simulation.costs import BYTES, DAEMON, ETCD, HARNESS, Costs
 from lab.scale.simulation.world import Event, World, median, simulate
 
-__all__ = ["LARGEST", "Observed", "fit", "foretell", "observed"]
+__all__ = ["LARGEST", "Observed", "enough", "fit", "foretell", "observed"]
 
 LARGEST: Final = 100
 """Nodes of the largest run that constants come from."""
@@ -193,13 +193,23 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return y - slope * x, slope
 
 
+def _small(runs: Sequence[Observed]) -> Sequence[Observed]:
+    return [run for run in runs if run.nodes <= LARGEST]
+
+
+def enough(runs: Sequence[Observed]) -> bool:
+    """Whether constants can come from these, sorted by nodes: two or more, none too large, each once."""
+    small = _small(runs)
+    return len(small) >= 2 and all(one.nodes != other.nodes for one, other in pairwise(small))
+
+
 def fit(runs: Sequence[Observed], chances: Chances) -> Costs:
     """The constants, from runs of at most `LARGEST` nodes; others are not looked at. Raises `ValueError`.
 
     `chances` makes the same sources of chance anew each time.
     """
-    small = [run for run in runs if run.nodes <= LARGEST]
-    if len(small) < 2 or any(one.nodes == other.nodes for one, other in pairwise(small)):
+    small = _small(runs)
+    if not enough(runs):
         raise ValueError(f"constants need runs of two or more numbers of nodes up to {LARGEST}")
     costs = FIRST
     for step in STEPS:
