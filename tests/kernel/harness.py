@@ -198,7 +198,17 @@ class Host:
             f"route add default via {gateway}",
         )
         self.sandbox.pods.append(made)
+        self.carries("to-pod", "docker0")
         return made
+
+    def carries(self, *devices: str) -> None:
+        """Wait until these do: the kernel lets packets through some time after both ends are up."""
+
+        def probe() -> bool | wait.NotYet:
+            states = {name: (self.link(name) or {}).get("operstate") for name in devices}
+            return set(states.values()) == {"UP"} or wait.NotYet(states)
+
+        eventually(probe, f"{', '.join(devices)} to be up")
 
     def reaches(self, address: str, source: str, timeout: float = 10) -> str:
         """Wait until a ping from our address `source` is answered; ping's output."""
