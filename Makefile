@@ -44,8 +44,8 @@ browser-test: setup  ## Run the test of `lab serve` in a browser, which has to b
 	@$(BIN)/lab images build
 	@$(BIN)/python -m pytest tests/cluster/test_serve.py
 
-search: setup  ## Run the tests that search for faults for longer: 100 times, or SEARCH=500 times, as many examples
-	@SEARCH=$${SEARCH:-100} $(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis or search"
+search: setup  ## Run the tests that search for faults for longer: 200 times, or SEARCH=1000 times, as many examples
+	@SEARCH=$${SEARCH:-200} $(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis or search"
 
 fix: setup  ## Let ruff correct what it can
 	@$(BIN)/ruff check --fix .

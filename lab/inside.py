@@ -1,15 +1,17 @@
-"""Programs that run on machines of the lab, made from our own modules; they use only Python's library."""
+"""Programs that run on machines of the lab, made from our own modules; most use Python's library alone."""
 
-import io
-import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from types import ModuleType
 
-__all__ = ["archive", "program"]
+__all__ = ["Installed", "program"]
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip file can tell: the archive is the same whenever it is made."""
+PYTHON = ("/usr/bin/python3", "-IS")
+"""-S: to look for what is installed besides Python's library takes nearly as long as Python's own start."""
+
+FOLDER = "/usr/lib/overlay-lab"
+"""Where a machine has our programs."""
 
 MAIN = """\
 import sys
@@ -20,26 +22,48 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def program(folder: ModuleType, name: str, *arguments: str) -> list[str]:
-    """The command that runs a module of a folder `inside` on a machine: it is passed as text."""
-    source = files(folder).joinpath(f"{name}.py").read_text(encoding="utf-8")
-    return ["/usr/bin/python3", "-c", source, *arguments]
+def program(folder: ModuleType, name: str, *arguments: str, packages: bool = False) -> list[str]:
+    """The command that runs a module of a folder `inside` on a machine: it is passed as text.
 
-
-def archive(main: str, modules: Mapping[str, Iterable[str]]) -> bytes:
-    """A program of several modules, by package, that Python runs as one file; it calls that module's `main`.
-
-    The packages above are empty in it: here, they also import what a machine does not have.
+    `packages`: it needs some that the machine has installed, such as PyMySQL.
     """
-    texts = {"__main__.py": MAIN.format(main=main)}
-    for package, names in modules.items():
-        parts = package.split(".")
-        texts |= {f"{'/'.join(parts[:depth])}/__init__.py": "" for depth in range(1, len(parts) + 1)}
-        for name in names:
-            source = files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
-            texts[f"{'/'.join(parts)}/{name}.py"] = source
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path, text in texts.items():
-            file.writestr(zipfile.ZipInfo(path, EPOCH), text, zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
+    source = files(folder).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    return [PYTHON[0], "-I" if packages else PYTHON[1], "-c", source, *arguments]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A program of several modules that every machine has as a folder, under the names that they have here.
+
+    Python runs the folder by its `__main__.py` and finds modules in it, also with -I. It leaves them compiled
+    there, which it could not do in an archive: to compile them takes longer than what most are asked for.
+    """
+
+    name: str
+    """The folder's."""
+
+    main: str
+    """The module whose `main` takes the arguments, and returns the exit status."""
+
+    modules: Mapping[str, Iterable[str]]
+    """By package. The packages above are empty there: here, they also import what a machine does not have."""
+
+    @property
+    def folder(self) -> str:
+        """Its path on a machine."""
+        return f"{FOLDER}/{self.name}"
+
+    def command(self, *arguments: str) -> list[str]:
+        """What runs it on a machine."""
+        return [*PYTHON, self.folder, *arguments]
+
+    def texts(self) -> Mapping[str, str]:
+        """Its files, by the path that each has on a machine."""
+        found = {"__main__.py": MAIN.format(main=self.main)}
+        for package, names in self.modules.items():
+            parts = package.split(".")
+            found |= {f"{'/'.join(parts[:depth])}/__init__.py": "" for depth in range(1, len(parts) + 1)}
+            for name in names:
+                source = files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
+                found[f"{'/'.join(parts)}/{name}.py"] = source
+        return {f"{self.folder}/{path}": text for path, text in found.items()}

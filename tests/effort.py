@@ -10,10 +10,10 @@ __all__ = ["EFFORT", "USUALLY", "examples"]
 EFFORT: Final = int(os.environ.get("SEARCH", "1"))
 """How many times as many examples as in `make lab-test`."""
 
-USUALLY: Final = 30 * EFFORT
+USUALLY: Final = 20 * EFFORT
 """Examples of a test that does not say how many."""
 
 
 def examples(count: int) -> settings:
-    """So many examples, which are to take about a second."""
+    """So many examples, which are to take no more than a second."""
     return settings(max_examples=count * EFFORT)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import images
-from lab.bench import picture
+from lab import chart, images
 from lab.errors import Unfit
 from lab.images.build_context import recipe, requirements
 from tests import wheels
@@ -74,10 +73,10 @@ def test_nobody_is_held_to_an_old_version_of_another_package():
     assert bounded == ["etcd3==0.12.0"]  # the last there is, since 2020
 
 
-def test_the_benchmark_without_its_extra_names_it(monkeypatch):
-    monkeypatch.setattr(picture, "find_spec", lambda _name: None)
+def test_what_draws_charts_names_the_extra_that_it_lacks(monkeypatch):
+    monkeypatch.setattr(chart, "find_spec", lambda _name: None)
     with pytest.raises(Unfit, match="matplotlib, which is not installed") as caught:
-        picture.require_picture()
+        chart.require_matplotlib("lab bench")
     assert "'overlay-lab[bench]'" in caught.value.hint
 
 

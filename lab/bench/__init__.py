@@ -5,9 +5,9 @@ load, clock and temperature were not the same.
 """
 
 from lab.bench.figures import Results
-from lab.bench.picture import draw, require_picture
+from lab.bench.picture import draw
 from lab.bench.report import document, text
 from lab.bench.run import bench
 from lab.bench.ways import KINDS, Settings
 
-__all__ = ["KINDS", "Results", "Settings", "bench", "document", "draw", "require_picture", "text"]
+__all__ = ["KINDS", "Results", "Settings", "bench", "document", "draw", "text"]

@@ -1,19 +1,18 @@
 """The picture of a run: bars for each way, with whiskers from the least to the greatest round."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.bench.figures import Metric, Results, Spread, spread, values
 from lab.bench.plan import Place
 from lab.bench.ways import Settings
-from lab.errors import Unfit
+from lab.chart import chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw", "require_picture"]
+__all__ = ["draw"]
 
 PANELS: Sequence[tuple[Metric, str, bool]] = (
     (Metric.TCP1, "TCP, 1 stream\nGbit/s, more is better", False),
@@ -28,24 +27,11 @@ HEIGHT = 0.38
 """Of one bar. Each way has two side by side, and ways are 1 apart."""
 
 
-def require_picture(verb: str = "lab bench") -> None:
-    """Raise `Unfit` if matplotlib, which only the extra `bench` brings, is not installed."""
-    if find_spec("matplotlib") is None:
-        raise Unfit(
-            f"{verb} draws its picture with matplotlib, which is not installed",
-            hint="pip install 'overlay-lab[bench]'; in a clone: make setup",
-        )
-
-
 def draw(results: Results, settings: Settings, path: Path) -> None:
-    """Write PATH.svg and PATH.png. The same results make the same files."""
-    import matplotlib  # takes half a second, and no other verb needs it
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
+    """Write PATH.svg and PATH.png."""
+    from matplotlib.patches import Patch  # takes half a second, and few verbs need it
 
-    here = results.here
-    with matplotlib.rc_context({"svg.hashsalt": "lab bench", "font.size": 9}):
-        figure = Figure(figsize=(12, 2 + 0.72 * max(len(here), 3)), layout="constrained")
+    with chart(path, height=2 + 0.72 * max(len(results.here), 3)) as figure:
         for axes, (metric, title, logarithmic) in zip(
             figure.subplots(2, 3, sharey=True).flat, PANELS, strict=True
         ):
@@ -60,10 +46,6 @@ def draw(results: Results, settings: Settings, path: Path) -> None:
             f" whiskers: least and greatest.  {results.machine.get('kernel', '')}, {cpu}",
             fontsize=8,
         )
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it is laid out now, and each file would do so again
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
 
 
 def _panel(axes: "Axes", results: Results, metric: Metric, logarithmic: bool) -> None:

@@ -53,8 +53,7 @@ class _Recorder:
     def __init__(self, lab: Lab, node: NodeSpec, over: threading.Event, progress: Reporter) -> None:
         self._lab = lab
         self._node = node
-        interpreter, *rest = program(inside, "recorder", *questions.recorder_arguments(node))
-        self._argv = [interpreter, "-IS", *rest]  # without modules of others, which it does not need
+        self._argv = program(inside, "recorder", *questions.recorder_arguments(node))
         self._over = over
         self._progress = progress
         self._running: Running | None = None

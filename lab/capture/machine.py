@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lab import wait
-from lab.capture.inside import command
+from lab.capture.inside import PROGRAM
 from lab.capture.model import Asked, Counts, Packet, Place, Said, Wanted
 from lab.capture.wire import Reader, Record
 from lab.cluster import Lab
@@ -40,7 +40,7 @@ class Machine:
         self._inbox = inbox
         filters = {str(link_type): instructions for link_type, instructions in asked.filters.items()}
         told = {"devices": wanted.devices, "pods": wanted.pods, "filters": filters, "etcd": etcd}
-        self._argv = command(json.dumps(told))
+        self._argv = PROGRAM.command(json.dumps(told))
         self._over = threading.Event()
         self._running: Running | None = None
         self._places: dict[int, Place] = {}

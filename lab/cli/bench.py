@@ -6,6 +6,7 @@ import click
 
 from lab import bench as bench_
 from lab import host
+from lab.chart import require_matplotlib
 from lab.cli.common import Choice, as_json, as_text, echo, output_option
 from lab.progress import on_terminal
 from lab.streams import width
@@ -44,7 +45,7 @@ def bench(
     changed, or a measurement failed.
     """
     settings = bench_.Settings(rounds, seconds, only, verify, congestion)
-    bench_.require_picture()
+    require_matplotlib("lab bench")
     output.mkdir(parents=True, exist_ok=True)  # now: if this fails, not after a long run
     with on_terminal() as progress:
         results = bench_.bench(host.ensure_engine(progress), settings, progress)

@@ -6,7 +6,7 @@ import click
 
 from lab import host
 from lab import scale as scale_
-from lab.bench import require_picture
+from lab.chart import require_matplotlib
 from lab.cli.common import Choice, as_json, as_text, echo, file_option, given, output_option
 from lab.errors import Unfit
 from lab.faults.options import duration
@@ -113,7 +113,7 @@ def scale(
             hint="Give it the scale.json of `lab scale 10 50 100`.",
         )
     settings = scale_.Settings(numbers, backend, int(members), churn or 0.0, lasting)
-    require_picture("lab scale")
+    require_matplotlib("lab scale")
     output.mkdir(parents=True, exist_ok=True)  # now: if this fails, not after a long run
 
     def write(results: scale_.Results) -> None:

@@ -8,7 +8,7 @@ from lab.cluster import Lab
 from lab.deadlines import QUESTION, SHUTDOWN
 from lab.errors import LabError, Unfit
 from lab.faults import clock
-from lab.faults.inside import argv
+from lab.faults.inside import PROGRAM
 from lab.faults.plan import Action, Carry, EndOn, NodeVerb, OnEngine, OnNode, Step
 from lab.faults.status import Part
 
@@ -66,7 +66,7 @@ def call(
     Raises `Unfit` where the machine refuses, `LabError` where it fails.
     """
     seconds = QUESTION.seconds if within is None else within
-    said = lab.node(node).run(argv(verb, json.dumps(request)), within=seconds).text
+    said = lab.node(node).run(PROGRAM.command(verb, json.dumps(request)), within=seconds).text
     answer: Mapping[str, Any] = json.loads(said)
     if "error" in answer:
         kind = Unfit if answer["refused"] else LabError

@@ -9,29 +9,33 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lab.capture import inside as capture
+from lab.capture.inside import PROGRAM as CAPTURE
 from lab.engine import FileContent
 from lab.errors import Unfit
-from lab.faults import inside as faults
-from lab.faults.impairment import inside as impairment
+from lab.faults.impairment.inside import PROGRAM as IMPAIR
+from lab.faults.inside import PROGRAM as FAULTS
+from lab.faults.inside import SERVICES
 from lab.node.docker import docker_files
 from lab.node.etcd import Credentials, endpoints, etcd_files, flanneld_environment, flanneld_options
 from lab.node.impaired import impaired_files
-from lab.node.inside import program_files
+from lab.node.inside import PROGRAM as SUPERVISE
 from lab.node.services import UNIT_FOLDER
 from lab.spec import LabSpec, NodeSpec, program_bytes
 from lab.spec.node import NodeFile
 from lab.spec.source import content
-from lab.trace import inside as trace
-from lab.web import inside as web
+from lab.trace.inside import PROGRAM as TRACE
+from lab.web.inside import PROGRAM as WATCH
 
-__all__ = ["DAEMON", "SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
+__all__ = ["DAEMON", "PROGRAMS", "SPEC_FILE", "daemon_files", "node_files", "spec_keeper", "sysconfig"]
 
 DAEMON = "/usr/lib/flanneld"
 """Where `flanneld_py` lies on a machine."""
 
 SPEC_FILE = "/etc/overlay-lab/spec.json"
 """On one machine, for root: all that the lab was made from, with the pods' passwords, which no label has."""
+
+PROGRAMS = (SUPERVISE, FAULTS, IMPAIR, TRACE, CAPTURE, WATCH)
+"""The laboratory's own, which every machine has."""
 
 DEFAULT_PREFIX = "/coreos.com/network"
 """flanneld's own default of -etcd-prefix."""
@@ -71,14 +75,11 @@ def node_files(
 
 @cache
 def _programs() -> Mapping[str, FileContent]:
-    """The laboratory's own on every machine; they are the same on all, and take a while to be packed."""
+    """The laboratory's own on every machine; they are the same on all, and take a while to be read."""
     return {
-        **program_files(),
-        **faults.program_files(),
-        **impairment.program_files(),
-        **trace.program_files(),
-        **capture.program_files(),
-        **web.program_files(),
+        path: FileContent(text.encode())
+        for texts in (SERVICES, *(program.texts() for program in PROGRAMS))
+        for path, text in texts.items()
     }
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from lab.engine import FileContent
-from lab.faults.impairment.inside import command
+from lab.faults.impairment.inside import PROGRAM
 from lab.faults.impairment.model import Direction, Rule, parse_impairment, parse_match
 from lab.node.services import IMPAIRED_UNIT, UNIT_FOLDER
 from lab.spec import LabSpec, NodeSpec
@@ -22,7 +22,7 @@ Before=etcd.service flanneld.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -ec 'for rule in {FOLDER}/*.json; do {" ".join(command("start"))} < "$rule"; done'
+ExecStart=/bin/sh -ec 'for rule in {FOLDER}/*.json; do {" ".join(PROGRAM.command("start"))} < "$rule"; done'
 """
 
 

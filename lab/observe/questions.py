@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lab.errors import LabError
+from lab.inside import program
 from lab.node.etcd import CA, CERTIFICATE, KEY, own_endpoint
 from lab.node.services import show_argv
+from lab.observe import inside
 from lab.observe.model import PASSWORD, Topic
 from lab.pods import RunningPod, list_argv
 from lab.spec import LabSpec, NodeSpec
@@ -21,41 +23,6 @@ Questions = Mapping[str, Sequence[str] | Mapping[str, Any]]
 """Commands; or mappings of argv and within, for one with a deadline of its own, in seconds."""
 
 QUERY = "SELECT @@hostname, VERSION(), USER()"
-
-# etcd keeps the remaining time with the etcd lease, not with the key.
-LEASES = """\
-import json, subprocess, sys
-def ask(*words):
-    done = subprocess.run(["etcdctl", *words, "-w", "json"], stdout=subprocess.PIPE)
-    return json.loads(done.stdout) if done.returncode == 0 else sys.exit(1)
-answer = ask("get", "--prefix", sys.argv[1])
-held = {item["lease"] for item in answer.get("kvs", ()) if item.get("lease")}
-answer["ttl"] = {str(lease): ask("lease", "timetolive", format(lease, "x"))["ttl"] for lease in held}
-print(json.dumps(answer))
-"""
-
-# The v2 store's answer includes the remaining time. 404 is an answer, too: no key yet.
-LEASES_V2 = """\
-import ssl, sys, urllib.error, urllib.request
-url, seconds, context = sys.argv[1], float(sys.argv[2]), None
-if sys.argv[3:]:
-    context = ssl.create_default_context(cafile=sys.argv[3])
-    context.load_cert_chain(*sys.argv[4:])
-try:
-    answer = urllib.request.urlopen(url, timeout=seconds, context=context)
-except urllib.error.HTTPError as error:
-    answer = error
-sys.stdout.write(answer.read().decode())
-"""
-
-PYMYSQL = """\
-import os, pymysql, sys
-password = os.fsencode(os.environ["MYSQL_PWD"])  # pymysql would encode a str as Latin-1
-server = pymysql.connect(host=sys.argv[1], user="root", password=password, connect_timeout=int(sys.argv[3]))
-with server, server.cursor() as cursor:
-    cursor.execute(sys.argv[2])
-    print(*cursor.fetchone(), sep="\\t")
-"""
 
 
 def of_node(spec: LabSpec, node: NodeSpec, topics: Collection[Topic], seconds: float) -> Questions:
@@ -114,11 +81,11 @@ def _of_etcd(spec: LabSpec, seconds: float) -> Mapping[Topic, Sequence[str]]:
         certificates = (CA, CERTIFICATE, KEY) if spec.etcd.tls else ()
         return {
             Topic.CONFIG: ["etcdctl", "get", f"{prefix}/config"],
-            Topic.LEASES: ["/usr/bin/python3", "-c", LEASES_V2, url, str(seconds), *certificates],
+            Topic.LEASES: program(inside, "leases_v2", url, str(seconds), *certificates),
         }
     return {
         Topic.CONFIG: ["etcdctl", "get", "--print-value-only", f"{prefix}/config"],
-        Topic.LEASES: ["/usr/bin/python3", "-c", LEASES, f"{prefix}/subnets/"],
+        Topic.LEASES: program(inside, "leases", f"{prefix}/subnets/"),
     }
 
 
@@ -141,9 +108,9 @@ def of_pods(
     for pod in pods:
         if pod.node != name or not pod.infra_pid:
             continue
-        inside = ["nsenter", "--target", str(pod.infra_pid), "--net"]
+        network = ["nsenter", "--target", str(pod.infra_pid), "--net"]
         if Topic.POD_LINKS in topics:
-            questions[f"links {pod.name}"] = [*inside, "ip", "-json", "address", "show"]
+            questions[f"links {pod.name}"] = [*network, "ip", "-json", "address", "show"]
         others = [other for other in pods if name == other.node or {name, other.node} <= set(reached)]
         for other in others if pod.status == "Running" and Topic.PINGS in topics else ():
             for family in families:
@@ -151,13 +118,13 @@ def of_pods(
                 if other is not pod and target is not None and other.status == "Running":
                     # Once a second, until there is an answer: flannel 0.5.5 may lose the first one (vxlan).
                     probe = ["ping", "-n", "-c", "1", "-w", limit, str(target)]
-                    questions[f"{PINGS[family]} {pod.name} {other.name}"] = [*inside, *probe]
+                    questions[f"{PINGS[family]} {pod.name} {other.name}"] = [*network, *probe]
         for server in servers if Topic.LOGINS in topics else ():
             if server is not pod and pod in servers and server in others:
                 password = f"MYSQL_PWD={server.spec.environment[PASSWORD]}"
-                probe = ["/usr/bin/python3", "-c", PYMYSQL, str(server.of(by)), QUERY, limit]
+                probe = program(inside, "login", str(server.of(by)), QUERY, limit, packages=True)
                 questions[f"mysql {pod.name} {server.name}"] = _client(pod, server, str(server.of(by)), limit)
-                questions[f"pymysql {pod.name} {server.name}"] = [*inside, "env", password, *probe]
+                questions[f"pymysql {pod.name} {server.name}"] = [*network, "env", password, *probe]
     return questions
 
 

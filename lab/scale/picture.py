@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.chart import chart
 from lab.scale.figures import MB, Measured, Moment, Results
 
 if TYPE_CHECKING:
@@ -61,12 +62,8 @@ COLOURS = ("#1b6ca8", "#e08e2b", "#4b8b3b")
 
 
 def draw(results: Results, path: Path) -> None:
-    """Write PATH.svg and PATH.png. The same results make the same files."""
-    import matplotlib  # takes half a second, and no other verb needs it
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"svg.hashsalt": "lab scale", "font.size": 9}):
-        figure = Figure(figsize=(12, 6.4), layout="constrained")
+    """Write PATH.svg and PATH.png."""
+    with chart(path, height=6.4) as figure:
         for axes, (title, curves) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
             _panel(axes, results.measured, curves)
             axes.set_title(title, loc="left", fontsize=9.5)
@@ -81,10 +78,6 @@ def draw(results: Results, path: Path) -> None:
             f"Nodes; etcd of {members}.  {machine.get('kernel', '')}, {machine.get('processors', '')}",
             fontsize=8,
         )
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it is laid out now, and each file would do so again
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
 
 
 def _panel(axes: "Axes", measured: Sequence[Measured], curves: Sequence[Curve]) -> None:

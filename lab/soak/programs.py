@@ -14,7 +14,7 @@ from lab.inside import program
 from lab.protocols import Conversation
 from lab.soak import inside
 from lab.soak.clock import Clock
-from lab.soak.workload import Told, Wanted
+from lab.soak.workload import ROWS, Told, Wanted
 
 __all__ = ["Programs"]
 
@@ -38,7 +38,7 @@ class Programs:
         with ExitStack() as undo:
             undo.callback(self._close)
             for (node, name), asked in self._wanted.items():
-                argv = program(inside, name, json.dumps(asked))
+                argv = program(inside, name, json.dumps(asked), packages=name == ROWS)
                 self._talks[node, name] = self._lab.node(node).converse(argv)
             for talk in self._talks.values():
                 talk.hear(QUESTION.seconds)

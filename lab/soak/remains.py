@@ -22,7 +22,7 @@ ENGINES = "127.0.0.11"
 
 ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b(/\d+)?")
 
-PASSING = re.compile(r"^(ps|sh|\[|\(|.*/overlay-lab/supervise\.py|/usr/bin/python3 -IS -c|.*journalctl)")
+PASSING = re.compile(r"^(ps|sh|\[|\(|.*/overlay-lab/supervise |/usr/bin/python3 -IS -c|.*journalctl)")
 """Processes that come and go by themselves, and the lab's own that ask."""
 
 RANDOM = re.compile(r"\b(?=\w*\d)[0-9a-f]{4,}\b|\d+")

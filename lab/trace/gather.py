@@ -13,7 +13,7 @@ from lab.naming import name_option
 from lab.protocols import Conversation, LabAccess
 from lab.trace import drop_reasons
 from lab.trace.drop_reasons import Dropped
-from lab.trace.inside import command
+from lab.trace.inside import PROGRAM
 from lab.trace.machine import Machine, parse_machine
 from lab.trace.marks import Marks, Sighting
 from lab.trace.rule_trace import Ended, read, scripts
@@ -225,7 +225,7 @@ def asking(lab: LabAccess) -> Iterator[Machines]:
 
     def begin(name: str) -> tuple[str, Conversation | str]:
         try:
-            return name, lab.node(name).converse(command())
+            return name, lab.node(name).converse(PROGRAM.command())
         except LabError as error:
             return name, error.message
 

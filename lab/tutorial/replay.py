@@ -94,6 +94,6 @@ def _run(lab: LabAccess, step: TutorialStep) -> tuple[str, int]:
     if "-it" in argv:
         typist = files("lab").joinpath("tutorial", "typist.py").read_text(encoding="utf-8")
         limit = f"{CONVERSATION.seconds:g}"
-        argv = ["/usr/bin/python3", "-c", typist, limit, "p123456", *argv]
+        argv = ["/usr/bin/python3", "-IS", "-c", typist, limit, "p123456", *argv]
     result = lab.nodes[step.node].run(argv, check=False)
     return plain(result.output), result.exit_code

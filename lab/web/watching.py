@@ -14,7 +14,7 @@ from lab.observe import Observation
 from lab.pods import RunningPod
 from lab.protocols import Conversation, LabAccess
 from lab.spec import NodeSpec
-from lab.web.inside import command
+from lab.web.inside import PROGRAM
 from lab.web.links import questions
 from lab.web.model import Watched, watched_of
 
@@ -53,7 +53,7 @@ class Watching:
     def _of(self, lab: LabAccess, node: str, asked: Mapping[str, object]) -> Watched:
         talk = self._talks.get(node)
         if talk is None:
-            talk = self._talks[node] = lab.node(node).converse(command())
+            talk = self._talks[node] = lab.node(node).converse(PROGRAM.command())
         talk.say(json.dumps(asked))
         while True:
             text = talk.hear(LOOK.seconds)

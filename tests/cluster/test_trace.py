@@ -164,7 +164,7 @@ def test_of_a_trace_that_is_killed_nothing_is_left(lab):
         tables = machines.state({})
         assert machines.follow(tables, Marks(0x8BADF00D, "icmp", 4)).rules == {}
         assert ours() == ["table inet lab-trace-8badf00d"]
-        program = node.run(["pgrep", "--full", "/overlay-lab/trace.pyz"]).text.split()
+        program = node.run(["pgrep", "--full", "/overlay-lab/trace"]).text.split()
         node.run(["kill", "-KILL", *program])
         wait.until(
             lambda: not ours() or wait.NotYet(f"there is {ours()}"), what="the table to be gone", timeout=10

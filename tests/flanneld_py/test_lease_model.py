@@ -30,7 +30,7 @@ from tests.effort import EFFORT
 from tests.flanneld_py.lease_world import MARGIN, Clock, Line, Node, Routes, Violation, Wire, World
 from tests.flanneld_py.made import attrs, subnet
 
-HISTORIES = 100 * EFFORT
+HISTORIES = 40 * EFFORT
 PORTION = 2000
 HOUR = 3600.0
 NUMBERS = st.integers(0, 3)

@@ -10,7 +10,7 @@ from lab import images, lock
 from lab.confinement import SANDBOX
 from lab.engine import Engine, FileContent
 from lab.events import Reporter
-from lab.faults.impairment import inside as impairment
+from lab.faults.impairment.inside import PROGRAM as IMPAIR
 from lab.images import build_context
 from lab.labels import NAME
 from lab.node.files import daemon_files
@@ -47,7 +47,8 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         node.with_tmpfs_mount(path)
     with lock.held(engine.id, name), node:
         identifier = str(node.get_wrapped_container().id)
-        files = {**daemon_files(), **strict_files(), **programs.files(), **impairment.program_files()}
+        impair = {path: FileContent(text.encode()) for path, text in IMPAIR.texts().items()}
+        files = {**daemon_files(), **strict_files(), **programs.files(), **impair}
         engine.put_files(identifier, files)
         box = Box(engine, identifier)
         box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets

@@ -117,7 +117,7 @@ LEFT = """
     tc filter show dev eth0 egress
     tc filter show dev eth0 ingress
     nft --stateless list ruleset
-    pgrep -f impair[.]pyz || true
+    pgrep -f overlay-lab/impai[r] || true
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 from lab.errors import LabError, Unfit
 from lab.faults import impairment
 from lab.faults.impairment import Impairment, Rule, Status, parse_impairment
-from lab.faults.impairment.inside import command
+from lab.faults.impairment.inside import PROGRAM
 from tests.kernel.harness import Host, Sandbox
 from tests.kernel.impairments import (
     PORT,
@@ -63,7 +63,7 @@ def test_a_delay_line_that_dies_is_told_and_stop_removes_all(pair):
     here, there = pair
     before = state(here.host)
     here.impair("x", "delay 50ms", there.address, direction="both", way="line")
-    lines = here.host.sandbox.run("pgrep", "-f", r"impair\.pyz").text.split()
+    lines = here.host.sandbox.run("pgrep", "-f", "overlay-lab/impair").text.split()
     assert len(lines) == 2
     here.host.run("kill", "-STOP", *lines)
     assert len([words for words in here.standing("x").missing if "is stopped" in words]) == 2
@@ -163,7 +163,7 @@ def test_a_start_that_fails_leaves_nothing(pair):
 def beginning(identifier: str, what: str, way: str) -> str:
     """A shell's command that starts a rule."""
     document = json.dumps(Rule(identifier, parse_impairment(what)).as_document())
-    return f"echo {shlex.quote(document)} | {shlex.join(command('start', way))}"
+    return f"echo {shlex.quote(document)} | {shlex.join(PROGRAM.command('start', way))}"
 
 
 @pytest.mark.thorough

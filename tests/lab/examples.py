@@ -250,7 +250,7 @@ class FakeNode:
     """Like one whose processes stand still: the engine reaches it, and it never answers."""
 
     def converse(self, argv: Sequence[str]) -> "FakeTalk":
-        assert argv[:2] == ["/usr/bin/python3", "-c"]
+        assert argv[:3] == ["/usr/bin/python3", "-IS", "-c"]
         self.conversed.append(list(argv))
         if self.talk is None or self.hangs:
             raise LabError(f"{self.name} cannot be asked")

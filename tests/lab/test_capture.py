@@ -15,10 +15,10 @@ import pytest
 from lab import spec, wait
 from lab.capture import pcapng
 from lab.capture.happenings import Faults, Leases, watching
+from lab.capture.inside import PROGRAM
 from lab.capture.inside import happenings as inside
 from lab.capture.inside import main as inside_main
 from lab.capture.inside import pods as inside_pods
-from lab.capture.inside import program_files
 from lab.capture.merge import Item, Progress, commented, due, settled
 from lab.capture.model import ETHERNET, RAW, Counts, Happening, Packet, Place, Said, Wanted
 from lab.capture.order import Order
@@ -29,6 +29,7 @@ from lab.capture.wire import HEAD, Reader
 from lab.errors import Unfit
 from lab.spec import LabSpec
 from tests.lab.examples import FOLDER, PODS, SPEC, pod
+from tests.lab.installed import installed
 from tests.lab.pcapng_blocks import blocks, moment, number
 
 ETH0 = Place("centos-minion01/eth0", ETHERNET, "veth, 192.168.199.52/24")
@@ -587,11 +588,8 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path):
         Sink(tmp_path, lambda: False)
 
 
-def test_the_program_is_an_archive_that_python_runs(tmp_path):
-    ((path, content),) = program_files().items()
-    assert path.endswith(".pyz")
-    program = tmp_path / "capture.pyz"
-    program.write_bytes(content.data)
+def test_the_program_is_a_folder_that_python_runs(tmp_path):
+    program = installed(PROGRAM, tmp_path)
     asked = json.dumps({"devices": [], "pods": [], "filters": {}, "etcd": None})
     done = subprocess.run(
         ["python3", "-IS", str(program), asked], input=b"", capture_output=True, check=True, timeout=60

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab.faults.inside import argv, main, program_files, store
+from lab.faults.inside import PROGRAM, main, store
 from lab.faults.inside.keys import edited
 from lab.faults.inside.kinds import STATES, Failed, Refused, Saved, Seen, State
 from lab.faults.inside.leases import free_subnets, lease_of
@@ -185,14 +185,14 @@ def test_what_cannot_be_seen_is_neither_on_nor_off(records, monkeypatch):
 
 
 def test_a_machine_has_every_module_under_the_name_by_which_they_import_each_other():
-    paths = set(program_files())
-    folder = argv("status", "{}")[2]
+    texts, folder = PROGRAM.texts(), PROGRAM.folder
+    paths = set(texts)
     assert f"{folder}/__main__.py" in paths
     assert {
         f"{folder}/lab/faults/inside/{name}.py" for name in ("main", "kinds", "records", "units")
     } <= paths
-    for path, content in program_files().items():
-        lines = content.data.decode().splitlines()
+    for path, text in texts.items():
+        lines = text.splitlines()
         imported = [line.split()[1] for line in lines if line.startswith(("from lab", "import lab"))]
         for module in set(imported) - {"lab.faults.inside"}:
             assert f"{folder}/{module.replace('.', '/')}.py" in paths, path

@@ -3,15 +3,10 @@ import json
 import pytest
 
 from lab import spec
-from lab.capture import inside as capture
 from lab.errors import Unfit
-from lab.faults import inside as faults
-from lab.faults.impairment import inside as impairment
+from lab.faults.inside import SERVICES
 from lab.node.etcd import etcd_conf
-from lab.node.files import SPEC_FILE, daemon_files, node_files, sysconfig
-from lab.node.inside import program_files
-from lab.trace import inside as trace
-from lab.web import inside as web
+from lab.node.files import PROGRAMS, SPEC_FILE, daemon_files, node_files, sysconfig
 
 MINION = spec.tutorial().minions[0]
 (MASTER,) = spec.tutorial().running("etcd")
@@ -64,9 +59,8 @@ def test_a_node_with_a_flanneld_of_its_own_runs_that_one(tmp_path):
     assert files["/usr/bin/flanneld"].data == b"#!/bin/sh\n"
     assert files["/usr/bin/flanneld"].mode == 0o755
     assert "/usr/bin/flanneld" not in node_files(spec.tutorial(), MINION, "amd64")
-    programs = {*program_files(), *faults.program_files(), *impairment.program_files()}
-    programs |= {*trace.program_files(), *capture.program_files(), *web.program_files()}
-    of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *programs}
+    programs = {path for program in PROGRAMS for path in program.texts()}
+    of_master = {SPEC_FILE, "/etc/etcd/etcd.conf", *SERVICES, *programs}
     assert node_files(lab, MASTER, "amd64").keys() == of_master
 
 

@@ -56,8 +56,8 @@ def test_as_long_as_anything_changes_on_another_node_it_is_waited(clock):
         return "a lease" if node["name"] == "n1" else f"{1000 - int(clock.at // 20)} routes"
 
     with pytest.raises(look.Late):
-        look.until_all(NODES, check, look.Patience(NODES, 900.0, 30.0))
-    assert clock.at == pytest.approx(900.0, abs=0.1)
+        look.until_all(NODES, check, look.Patience(NODES, 400.0, 30.0))
+    assert clock.at == pytest.approx(400.0, abs=0.1)
 
 
 def test_a_daemon_that_has_ended_is_noticed_at_once(clock):

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from lab.cli.common import as_text
 from lab.scale import Settings, document, draw, text
 from lab.scale.figures import Measured, Moment, judge, phase
@@ -63,16 +65,8 @@ def test_a_document_of_a_run_without_any_phase_follows_the_schema():
 FAILED = Measured(5, (), usage=(usage(),) * 5, etcd=(usage(),), failure="n2 lacks a lease")
 
 
-def test_the_same_results_make_the_same_pictures(tmp_path):
-    for name in ("a", "b"):
-        draw(scale_results(measured(10), measured(200)), tmp_path / name)
-    for suffix in (".svg", ".png"):
-        first, second = ((tmp_path / name).with_suffix(suffix).read_bytes() for name in ("a", "b"))
-        assert first == second
-    assert b"Memory of one node" in (tmp_path / "a.svg").read_bytes()
-
-
-def test_a_run_of_which_all_failed_has_a_picture_too(tmp_path):
-    draw(scale_results(FAILED), tmp_path / "none")
-    assert b"Memory of one node" in (tmp_path / "none.svg").read_bytes()
-    assert (tmp_path / "none.png").stat().st_size > 0
+@pytest.mark.parametrize("found", [(measured(10), measured(200)), (FAILED,)], ids=["all", "none"])
+def test_a_run_has_a_picture_whatever_of_it_failed(tmp_path, found):
+    draw(scale_results(*found), tmp_path / "run")
+    assert b"Memory of one node" in (tmp_path / "run.svg").read_bytes()
+    assert (tmp_path / "run.png").stat().st_size > 0

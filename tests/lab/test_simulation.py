@@ -159,8 +159,8 @@ def test_backoff_does_not_multiply():
 
 
 def test_lists_that_the_link_cannot_carry_in_time_are_told_of_as_lacking():
-    thin = replace(QUICK, bandwidth=50_000.0)
-    events = list(simulate(world(300, thin)))
+    thin = replace(QUICK, bandwidth=5_000.0)
+    events = list(simulate(world(100, thin)))
     assert events[-1].lacking
     assert events[-1].phase.seconds >= LATE
     assert len(events) < 5

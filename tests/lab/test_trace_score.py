@@ -31,7 +31,7 @@ def test_a_case_names_what_a_trace_or_the_doctor_can_say_and_options_that_there_
 
 def test_neither_knows_whether_the_lab_itself_has_done_the_harm() -> None:
     """No import of the faults, and none of the names that they leave on a machine."""
-    marks = ("lab.faults", "lab-fault", "overlay-lab/faults", "impair.pyz", "clock.so")
+    marks = ("lab.faults", "lab-fault", "overlay-lab/faults", "overlay-lab/impair", "clock.so")
     root = Path(lab.__file__).parent
     sources = [path for name in ("trace", "doctor") for path in (root / name).rglob("*.py")]
     assert len(sources) > 40

@@ -16,11 +16,12 @@ from lab.spec import Flanneld, Program
 from lab.trace.asked import Asked
 from lab.web import actions
 from lab.web.actions import Actions
-from lab.web.inside import command, program_files
+from lab.web.inside import PROGRAM
 from lab.web.inside.watch import checksum
 from lab.web.look import Looker, first
 from lab.web.watching import Watching
 from tests.lab.examples import SPEC, fake_lab, observation
+from tests.lab.installed import installed
 from tests.lab.served import MASTER, ONE, TWO, seen
 
 TOLD = {
@@ -129,10 +130,6 @@ def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one():
 
 
 def test_the_program_counts_bytes_and_ends_with_its_input(tmp_path):
-    """From the archive that machines have."""
-    ((path, file),) = program_files().items()
-    (tmp_path / "watch.pyz").write_bytes(file.data)
-    assert command()[-1] == path
     asked = {
         "number": 3,
         "probe": False,
@@ -142,7 +139,7 @@ def test_the_program_counts_bytes_and_ends_with_its_input(tmp_path):
         "peers": {},
         "pings": {},
     }
-    argv = [sys.executable, *command()[1:-1], str(tmp_path / "watch.pyz")]
+    argv = [sys.executable, "-IS", str(installed(PROGRAM, tmp_path))]
     done = subprocess.run(
         argv, input=f"{json.dumps(asked)}\n", capture_output=True, text=True, check=False, timeout=30
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.deadlines import QUESTION
 from lab.errors import CommandError, LabError, Unfit
-from lab.faults.impairment.inside import command
+from lab.faults.impairment.inside import PROGRAM
 from lab.faults.impairment.model import Rule
 from lab.faults.impairment.status import Status
 from lab.protocols import Runs
@@ -38,7 +38,7 @@ def status(node: Runs) -> Status:
 
 
 def _ask(node: Runs, arguments: Sequence[str], given: bytes = b"") -> Any:
-    argv = command(*arguments)
+    argv = PROGRAM.command(*arguments)
     done = node.run(argv, check=False, stdin=given, within=QUESTION.seconds)
     try:
         answer = json.loads(done.stdout)

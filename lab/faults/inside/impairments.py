@@ -9,7 +9,7 @@ from lab.faults.inside.routes import routes
 
 __all__: list[str] = []
 
-PROGRAM = ("/usr/bin/python3", "-IS", "/usr/lib/overlay-lab/impair.pyz")
+PROGRAM = ("/usr/bin/python3", "-IS", "/usr/lib/overlay-lab/impair")
 
 
 def _ask(*argv: str, rule: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 The engine goes on with a command when its client has gone away, and has no call that ends one. This file
 runs on a machine of the lab and imports nothing of ours:
 
-    supervise.py MARK COMMAND...   MARK is in the command's environment, such as LAB_EXEC=0123
-    supervise.py MARK              ends what bears that mark
+    supervise MARK COMMAND...   MARK is in the command's environment, such as LAB_EXEC=0123
+    supervise MARK              ends what bears that mark
 
 The command has this program's own standard output and error; this program's standard input are frames: a
 letter, a length of four bytes (big endian), and as many bytes. `d` is for the command's standard input, `e`
@@ -21,7 +21,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 FRAMES = 0
 HEAD = 5
@@ -153,19 +152,23 @@ def living(mark: str, root: int) -> set[int]:
     parents: dict[int, int] = {}
     found: set[int] = set()
     wanted = mark.encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208 - see `content`
         with suppress(OSError):  # it has ended
-            state, parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:2]
+            state, parent = content(f"/proc/{pid}/stat").rpartition(b")")[2].split()[:2]
             if state in (b"Z", b"X"):
                 continue
-            parents[int(folder.name)] = int(parent)
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.add(int(folder.name))
+            parents[pid] = int(parent)
+            if wanted in content(f"/proc/{pid}/environ").split(b"\0"):
+                found.add(pid)
     while more := {pid for pid, parent in parents.items() if parent in found | {root}} - found:
         found |= more
     return found - {root}
+
+
+def content(path: str) -> bytes:
+    """A file's. Each command on a machine begins with this program, and pathlib takes long to import."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()
 
 
 def end(mark: str) -> None:
@@ -194,8 +197,14 @@ def one_has_ended(processes: set[int], seconds: float) -> None:
         os.close(descriptor)
 
 
-if __name__ == "__main__":
-    mark, *argv = sys.argv[1:]
+def main(arguments: list[str]) -> int:
+    """The program; its exit status."""
+    mark, *argv = arguments
     if argv:
-        sys.exit(supervise(mark, argv))
+        return supervise(mark, argv)
     end(mark)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,23 +1,7 @@
-"""The program that a machine runs while somebody looks at the page: an archive of the modules here."""
+"""The program that a machine runs while somebody looks at the page: the modules here."""
 
-from collections.abc import Mapping
+from lab.inside import Installed
 
-from lab.engine import FileContent
-from lab.inside import archive
+__all__ = ["PROGRAM"]
 
-__all__ = ["command", "program_files"]
-
-PATH = "/usr/lib/overlay-lab/watch.pyz"
-"""On a machine."""
-
-MODULES = {"lab.web.inside": ("flows", "watch")}
-
-
-def command() -> list[str]:
-    """What runs the program on a machine."""
-    return ["/usr/bin/python3", "-IS", PATH]
-
-
-def program_files() -> Mapping[str, FileContent]:
-    """The program, by the path that it has on a machine."""
-    return {PATH: FileContent(archive("lab.web.inside.watch", MODULES))}
+PROGRAM = Installed("watch", "lab.web.inside.watch", {"lab.web.inside": ("flows", "watch")})

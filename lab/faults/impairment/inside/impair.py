@@ -1,9 +1,9 @@
 """Puts impairments into this node's kernel, takes them out, and says what is there.
 
-    impair.pyz start [WAY]    standard input: a rule as JSON (Rule.as_document); WAY: netem or line
-    impair.pyz stop ID
-    impair.pyz clear          all rules, and what of ours belongs to none
-    impair.pyz status
+    impair start [WAY]    standard input: a rule as JSON (Rule.as_document); WAY: netem or line
+    impair stop ID
+    impair clear          all rules, and what of ours belongs to none
+    impair status
 
 Prints JSON: what `Status.as_document` gives, or on failure `error` and `hint`. The exit status is 0, 1, or 2
 where nothing was tried.
@@ -46,6 +46,6 @@ def _act(records: Records, argv: Sequence[str]) -> Mapping[str, object]:
             return status(records).as_document()
         case _:
             raise Unfit(
-                f"impair.pyz {' '.join(argv)}: there is no such command", hint="start, stop, clear, status"
+                f"impair {' '.join(argv)}: there is no such command", hint="start, stop, clear, status"
             )
     return {}
