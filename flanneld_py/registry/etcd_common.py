@@ -11,6 +11,7 @@ from flanneld_py.options import Options
 from flanneld_py.registry import Announcement, Reset, Snapshot, WatchMessage, misplaced_config
 from flanneld_py.registry.access import Credentials, Endpoint, endpoints, prefix_of
 from flanneld_py.registry.announcements import AnnouncementReader, folder
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.failover import Connection, Failover, RunningWatch
 from flanneld_py.registry.lease_keys import LeaseReader
 from flanneld_py.registry.lease_store import LeaseStore
@@ -41,15 +42,17 @@ class EtcdStore(LeaseStore, Generic[C]):
         self._reader = LeaseReader(self._folder)
         self._announcements = AnnouncementReader()
         self._credentials = credentials
-        self._timeout = timeout
         places = endpoints(urls)
         tls = client_tls(places, credentials)
         self._failover = Failover(
-            places, lambda endpoint: self._connect(endpoint, tls), NeighbourTables().filled
+            places,
+            lambda endpoint, deadline: self._connect(endpoint, tls, deadline),
+            timeout,
+            NeighbourTables().filled,
         )
 
     @abstractmethod
-    def _connect(self, endpoint: Endpoint, tls: Tls | None) -> C:
+    def _connect(self, endpoint: Endpoint, tls: Tls | None, deadline: Deadline) -> C:
         """A connection to one endpoint."""
 
     @abstractmethod

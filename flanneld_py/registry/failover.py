@@ -1,11 +1,13 @@
 """Several endpoints of one etcd: one is used until it fails, then the next."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from flanneld_py.errors import Stopped
 from flanneld_py.registry import AccessRefused, RegistryUnavailable
 from flanneld_py.registry.access import Endpoint
+from flanneld_py.registry.deadline import Deadline
 
 __all__ = ["Connection", "Failover", "RunningWatch"]
 
@@ -35,17 +37,22 @@ class Failover(Generic[C]):
     """Tries each request with one endpoint after another.
 
     There may be one watch, which belongs to the endpoint in use: it is cut when that endpoint is given up.
+    `timeout`: seconds that a call usually has; connections are made with the deadline that it has now.
     `explain` says what of this machine's may have kept an endpoint from answering; "" if nothing is known.
     """
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
-        connect: Callable[[Endpoint], C],
+        connect: Callable[[Endpoint, Deadline], C],
+        timeout: float,
         explain: Callable[[], str] = str,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = list(endpoints)
         self._connect = connect
+        self._deadline = Deadline(timeout)
+        self._now = now
         self._explain = explain
         self._connection: C | None = None
         self._watch: RunningWatch | None = None
@@ -54,11 +61,16 @@ class Failover(Generic[C]):
     def call(self, action: Callable[[C], T]) -> T:
         """With the endpoint in use; when it fails, with each of the others. Raises as `Registry` does."""
         failures: list[RegistryUnavailable] = []
+        late = False
         for _ in self._endpoints:
+            began = self._now()
             try:
-                return self.here(action)
+                return self._attempt(action)
             except RegistryUnavailable as error:
                 failures.append(error)
+                late = late or self._is_late(began)
+        if late:
+            self._deadline.missed()
         kind = (
             AccessRefused
             if any(isinstance(failure, AccessRefused) for failure in failures)
@@ -68,16 +80,29 @@ class Failover(Generic[C]):
 
     def here(self, action: Callable[[C], T]) -> T:
         """With the endpoint in use alone. When it fails, it is given up."""
+        began = self._now()
+        try:
+            return self._attempt(action)
+        except RegistryUnavailable:
+            if len(self._endpoints) == 1 and self._is_late(began):
+                self._deadline.missed()
+            raise
+
+    def _is_late(self, began: float) -> bool:
+        """Whether the deadline of a call that began then has passed."""
+        return self._now() - began >= self._deadline.seconds
+
+    def _attempt(self, action: Callable[[C], T]) -> T:
         endpoint = self._endpoints[0]
         try:
             if self._closed:
                 raise Stopped
             if self._connection is None:
-                self._connection = self._connect(endpoint)
+                self._connection = self._connect(endpoint, self._deadline)
                 if self._closed:  # in the meantime, and `close` has not seen this one
                     self._disconnect()
                     raise Stopped
-            return action(self._connection)
+            answer = action(self._connection)
         except Exception as error:
             if self._closed:  # libraries raise all kinds of errors when a connection is closed under them
                 raise Stopped from None
@@ -89,6 +114,8 @@ class Failover(Generic[C]):
             self._endpoints.append(self._endpoints.pop(0))
             why = "" if isinstance(error, AccessRefused) else self._explain()
             raise type(error)(f"{endpoint.url}: {error}" + (f" ({why})" if why else "")) from error
+        self._deadline.met()
+        return answer
 
     def watch(self, begin: Callable[[C], RunningWatch]) -> None:
         """Begin this watch; a previous one delivers nothing from then on. Raises as `call`."""

@@ -93,7 +93,7 @@ def test_an_endpoint_that_is_silent_is_told_with_what_may_be_the_cause(failure, 
     def fail(_: Silent) -> None:
         raise failure
 
-    etcd = Failover([Endpoint.of("http://etcd:2379")], lambda _: Silent(), lambda: "the table is full")
+    etcd = Failover([Endpoint.of("http://etcd:2379")], lambda *_: Silent(), 2.0, lambda: "the table is full")
     with pytest.raises(RegistryUnavailable) as caught:
         etcd.call(fail)
     assert str(caught.value) == told

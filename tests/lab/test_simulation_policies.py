@@ -1,11 +1,12 @@
 """What the simulation has copied of flanneld's policies is what flanneld does."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
 from flanneld_py.daemon import event_queue, lease_loop, network, reconcile
-from flanneld_py.registry import LeaseChanges, watchdog
+from flanneld_py.registry import LeaseChanges, deadline, watchdog
 from flanneld_py.registry.etcd import client
 from flanneld_py.runtime import backoff
 from flanneld_py.runtime.clock import Time
@@ -22,6 +23,7 @@ from tests.lab.simulated import COSTS
         (event_queue, ["BATCH", "FIRST_HOLD", "LONGEST_HOLD", "SHORTEST_WAIT"]),
         (watchdog, ["PROBE", "PROBE_ANYWAY", "LISTS_SHARE", "LONGEST_REST"]),
         (client, ["TIMEOUT"]),
+        (deadline, ["LONGEST"]),
         (network, ["LONG"]),
     ],
 )
@@ -67,7 +69,13 @@ class Queued:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_cluster_with_the_daemons_own_classes_does_exactly_the_same(seed):
-    own = Policies(backoff=backoff.Backoff, watchdog=watchdog.Watchdog, holding=Queued)  # type: ignore[arg-type]
+    theirs: dict[str, Any] = {
+        "backoff": backoff.Backoff,
+        "watchdog": watchdog.Watchdog,
+        "holding": Queued,
+        "deadline": deadline.Deadline,
+    }
+    own = Policies(**theirs)
 
     def outcome(rules):
         world = World(25, COSTS, Random(seed).random, policies=rules)

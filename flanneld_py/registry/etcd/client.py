@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.etcd.library import etcd3, etcdrpc, grpc
 from flanneld_py.registry.etcd.watch import words
 from flanneld_py.registry.tls import Tls
@@ -16,7 +17,7 @@ __all__ = ["TIMEOUT", "EtcdClient"]
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 2.0
-"""Seconds for one call. A stopped etcd (SIGSTOP) accepts connections and never answers."""
+"""Seconds that one call usually has. A stopped etcd (SIGSTOP) accepts connections and never answers."""
 
 CHANNEL = (
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -40,14 +41,14 @@ class EtcdClient:
     """See `failover.Connection`. `prefix`, for messages: what the user must be allowed to read and write."""
 
     def __init__(
-        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
+        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, deadline: Deadline
     ) -> None:
         self.url = endpoint.url
         self._endpoint = endpoint
         self._tls = tls
         self._credentials = credentials
         self._prefix = prefix
-        self._timeout = timeout
+        self._deadline = deadline
         self._authenticated = not credentials.username
         host, _, port = endpoint.authority.rpartition(":")
         if endpoint.path:  # gRPC's target is HOST:PORT, and unix:PATH
@@ -56,7 +57,7 @@ class EtcdClient:
         if tls is not None and endpoint.tls:
             files = {"ca_cert": tls.cafile, "cert_cert": tls.certfile, "cert_key": tls.keyfile}
         try:
-            self._etcd = etcd3.client(host, port, timeout=timeout, grpc_options=CHANNEL, **files)
+            self._etcd = etcd3.client(host, port, grpc_options=CHANNEL, **files)
         except OSError as error:  # the files were readable at the start
             raise RegistryUnavailable(f"{error.filename} can no longer be read: {error.strerror}") from error
 
@@ -76,6 +77,7 @@ class EtcdClient:
         self._etcd.close()
 
     def _run(self, action: Callable[[Any], T]) -> T:
+        self._etcd.timeout = self._deadline.seconds
         try:
             if not self._authenticated:
                 self._authenticate()
@@ -89,7 +91,7 @@ class EtcdClient:
             name=self._credentials.username, password=self._credentials.password
         )
         try:
-            answer = etcdrpc.AuthStub(self._etcd.channel).Authenticate(request, self._timeout)
+            answer = etcdrpc.AuthStub(self._etcd.channel).Authenticate(request, self._deadline.seconds)
         except grpc.RpcError as error:
             if "authentication is not enabled" not in words(error):
                 raise
@@ -116,7 +118,7 @@ class EtcdClient:
             who = f"the user {user!r}" if user else "our certificate's user"
             return Forbidden(f"{who} may not read and write {self._prefix}: give it a role that may")
         if cause.code() == grpc.StatusCode.UNAVAILABLE and (
-            trouble := diagnose(self._endpoint, self._tls, self._timeout)
+            trouble := diagnose(self._endpoint, self._tls, self._deadline.usual)
         ):
             return AccessRefused(trouble)
         return RegistryUnavailable(text)

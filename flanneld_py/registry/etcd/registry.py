@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode
 from flanneld_py.registry import TTL, Announcement, LeaseChanges, LeaseEvent, WatchMessage, announcements
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.etcd.client import TIMEOUT, EtcdClient
 from flanneld_py.registry.etcd.library import etcd3
 from flanneld_py.registry.etcd.watch import EtcdWatch
@@ -33,8 +34,8 @@ class EtcdRegistry(EtcdStore[EtcdClient]):
     ) -> None:
         super().__init__(urls, prefix, credentials, timeout)
 
-    def _connect(self, endpoint: Endpoint, tls: Tls | None) -> EtcdClient:
-        return EtcdClient(endpoint, self._credentials, tls, self._prefix, self._timeout)
+    def _connect(self, endpoint: Endpoint, tls: Tls | None, deadline: Deadline) -> EtcdClient:
+        return EtcdClient(endpoint, self._credentials, tls, self._prefix, deadline)
 
     def _read_config(self, client: EtcdClient) -> bytes | None:
         value: bytes | None = client.run(lambda etcd: etcd.get(f"{self._prefix}/config"))[0]

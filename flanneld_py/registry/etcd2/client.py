@@ -18,13 +18,14 @@ from urllib3.exceptions import (
 
 from flanneld_py.registry import AccessRefused, Forbidden, RegistryUnavailable
 from flanneld_py.registry.access import Credentials, Endpoint
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.tls import Tls
 from flanneld_py.registry.tls_diagnosis import diagnose
 
 __all__ = ["TIMEOUT", "Etcd2Client", "Etcd2Response", "LongPoll", "Node"]
 
 TIMEOUT = 2.0
-"""Seconds for one request. A stopped etcd (SIGSTOP) accepts connections and never answers."""
+"""Seconds that one request usually has. A stopped etcd (SIGSTOP) accepts connections and never answers."""
 
 # etcd's members may redirect a client to another one; nothing else is worth retrying here.
 REDIRECTS = Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)
@@ -96,14 +97,14 @@ class Etcd2Client:
     """See `failover.Connection`. `prefix`, for messages: what the user must be allowed to read and write."""
 
     def __init__(
-        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, timeout: float
+        self, endpoint: Endpoint, credentials: Credentials, tls: Tls | None, prefix: str, deadline: Deadline
     ) -> None:
         self.url = endpoint.url
         self._endpoint = endpoint
         self._user = credentials.username
         self._tls = tls
         self._prefix = prefix
-        self._timeout = timeout
+        self._deadline = deadline
         self._headers: dict[str, str] = {}
         if credentials.username:
             # In UTF-8, as Go's net/http; urllib3's own function accepts Latin-1 only.
@@ -124,7 +125,7 @@ class Etcd2Client:
         form: Mapping[str, str] | None = None,
     ) -> Etcd2Response:
         """One request, and etcd's answer. Raises `RegistryUnavailable` if there is none, or not in time."""
-        timeout = Timeout(connect=self._timeout, read=self._timeout)
+        timeout = Timeout(connect=self._deadline.usual, read=self._deadline.seconds)
         try:
             body = None if form is None else urlencode(sorted(form.items()))
             headers = self._headers | ({"Content-Type": FORM} if form else {})
@@ -142,7 +143,7 @@ class Etcd2Client:
         later (not less than the time for the header).
         """
         query = {"wait": "true", "recursive": "true", "waitIndex": str(index)}
-        limits = Timeout(connect=self._timeout, read=timeout)
+        limits = Timeout(connect=self._deadline.usual, read=timeout)
         try:
             response = self._pool.request("GET", self._url(key, query), timeout=limits, preload_content=False)
         except HTTPError as error:
@@ -190,8 +191,10 @@ class Etcd2Client:
         if isinstance(cause, NewConnectionError):
             return RegistryUnavailable(str(cause.__cause__ or cause))
         if isinstance(cause, ConnectTimeoutError | ReadTimeoutError):
-            return RegistryUnavailable(f"no answer within {self._timeout:g} s")
-        if trouble := diagnose(self._endpoint, self._tls, self._timeout):
+            connects = isinstance(cause, ConnectTimeoutError)
+            seconds = self._deadline.usual if connects else self._deadline.seconds
+            return RegistryUnavailable(f"no answer within {seconds:g} s")
+        if trouble := diagnose(self._endpoint, self._tls, self._deadline.usual):
             return AccessRefused(trouble)
         return RegistryUnavailable(f"{type(cause).__name__}: {cause}")
 

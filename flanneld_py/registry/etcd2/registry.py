@@ -10,6 +10,7 @@ from flanneld_py.errors import Exit, Fatal
 from flanneld_py.lease.model import LeaseAttrs, StoredLease, encode_v2
 from flanneld_py.registry import TTL, LeaseChanges, LeaseEvent, WatchMessage, announcements
 from flanneld_py.registry.access import NO_CREDENTIALS, Credentials, Endpoint
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.etcd2.client import TIMEOUT, Etcd2Client, Etcd2Response
 from flanneld_py.registry.etcd2.watch import Etcd2Watches
 from flanneld_py.registry.etcd_common import EtcdStore, ListedKey
@@ -36,8 +37,8 @@ class Etcd2Registry(EtcdStore[Etcd2Client]):
         super().__init__(urls, prefix, credentials, timeout)
         self._directory = self._folder.rstrip("/")
 
-    def _connect(self, endpoint: Endpoint, tls: Tls | None) -> Etcd2Client:
-        return Etcd2Client(endpoint, self._credentials, tls, self._prefix, self._timeout)
+    def _connect(self, endpoint: Endpoint, tls: Tls | None, deadline: Deadline) -> Etcd2Client:
+        return Etcd2Client(endpoint, self._credentials, tls, self._prefix, deadline)
 
     def _read_config(self, client: Etcd2Client) -> bytes | None:
         answer = client.ask("GET", f"{self._prefix}/config", QUORUM)

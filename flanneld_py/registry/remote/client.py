@@ -9,13 +9,14 @@ from http import HTTPStatus
 
 from flanneld_py.registry import AccessRefused, RegistryUnavailable
 from flanneld_py.registry.access import Endpoint
+from flanneld_py.registry.deadline import Deadline
 from flanneld_py.registry.tls import Tls
 from flanneld_py.registry.tls_diagnosis import Hints, diagnose
 
 __all__ = ["TIMEOUT", "NoAnswer", "NoGoodAnswer", "Poll", "RemoteClient", "ServerResponse"]
 
 TIMEOUT = 5.0
-"""Seconds for one request; the server itself gives its etcd a few."""
+"""Seconds that one request usually has; the server itself gives its etcd a few."""
 
 LONGEST = 64 << 20
 """Bytes of an answer; 10,000 leases are 2 MiB."""
@@ -69,11 +70,11 @@ class ServerResponse:
 class RemoteClient:
     """See `failover.Connection`. Used by one thread, but for `close`."""
 
-    def __init__(self, endpoint: Endpoint, tls: Tls | None, timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, tls: Tls | None, deadline: Deadline) -> None:
         self.url = endpoint.url
         self._endpoint = endpoint
         self._tls = tls
-        self._timeout = timeout
+        self._deadline = deadline
         try:
             self._context = None if tls is None else tls.context()
         except OSError as error:  # the files were fine at the start
@@ -98,7 +99,7 @@ class RemoteClient:
     def _ask(self, method: str, path: str, body: bytes | None) -> ServerResponse:
         if self._kept is not None:
             try:
-                return _exchange(self._kept, method, path, body)
+                return self._exchange(self._kept, method, path, body)
             except (ConnectionError, http.client.HTTPException):
                 # The server may close a connection at any time, and every request is safe to repeat: a lease
                 # that is ours already is given to us again.
@@ -108,6 +109,13 @@ class RemoteClient:
         if self._closed:  # in the meantime, and `close` has not seen this one
             connection.close()
             raise ConnectionAbortedError("it was closed")
+        return self._exchange(connection, method, path, body)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> ServerResponse:
+        if connection.sock is not None:  # it is, unless the connection has just been closed
+            connection.sock.settimeout(self._deadline.seconds)
         return _exchange(connection, method, path, body)
 
     def poll(self) -> "Poll":
@@ -132,11 +140,11 @@ class RemoteClient:
             self._in_use.release()
 
     def _connect(self) -> http.client.HTTPConnection:
-        host, port = self._endpoint.host, self._endpoint.port
+        host, port, usual = self._endpoint.host, self._endpoint.port, self._deadline.usual
         if self._context is None:
-            connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+            connection = http.client.HTTPConnection(host, port, timeout=usual)
         else:
-            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+            connection = http.client.HTTPSConnection(host, port, timeout=usual, context=self._context)
         connection.connect()
         return connection
 
@@ -144,8 +152,8 @@ class RemoteClient:
         if self._closed:
             return NoAnswer("it was closed")
         if isinstance(error, TimeoutError):
-            return NoAnswer(f"no answer within {self._timeout:g} s")
-        if trouble := diagnose(self._endpoint, self._tls, self._timeout, HINTS):
+            return NoAnswer(f"no answer within {self._deadline.seconds:g} s")
+        if trouble := diagnose(self._endpoint, self._tls, self._deadline.usual, HINTS):
             return AccessRefused(trouble)
         if isinstance(error, http.client.RemoteDisconnected):
             return NoAnswer("the server closed the connection")

@@ -61,7 +61,9 @@ class RemoteRegistry:
         self._skipped: set[str] = set()
         self._listed = (0, "")  # cursor and epoch of the last list, which a watch goes on from
         self._lock = threading.Lock()
-        self._failover = Failover([endpoint], lambda endpoint: RemoteClient(endpoint, files, timeout))
+        self._failover = Failover(
+            [endpoint], lambda endpoint, deadline: RemoteClient(endpoint, files, deadline), timeout
+        )
 
     def config(self) -> bytes | None:
         """See `Registry`. As the server gives it: with the defaults that were left out in etcd."""

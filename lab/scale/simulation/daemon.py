@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from lab.scale.simulation.costs import Ledger
 from lab.scale.simulation.engine import Begin, Process, Processor, Steps, Timeline
 from lab.scale.simulation.etcd import Etcd, Group
-from lab.scale.simulation.policies import BATCH, CHECK, LONG, RELOOK, SPREAD, Backoff, Holding, Watchdog
+from lab.scale.simulation.policies import (
+    BATCH,
+    CHECK,
+    LONG,
+    RELOOK,
+    SPREAD,
+    TIMEOUT,
+    Backoff,
+    Deadline,
+    Holding,
+    Watchdog,
+)
 
 __all__ = ["Daemon", "Policies", "Surroundings"]
 
@@ -18,6 +29,7 @@ class Policies:
     backoff: Callable[[], Backoff] = Backoff
     watchdog: Callable[[float], Watchdog] = Watchdog
     holding: Callable[[], Holding] = Holding
+    deadline: Callable[[float], Deadline] = Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Daemon:
         self.subnet: int | None = None
         self.position = -1
         self.cut = False
+        self.deadline = around.policies.deadline(TIMEOUT)
         self.lists = 0
         """How often it has listed the leases since its start, and tried to."""
         self._process = Process(self._live())

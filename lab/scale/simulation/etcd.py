@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from lab.scale.simulation.costs import Ledger
 from lab.scale.simulation.engine import Begin, Processor, Timeline
-from lab.scale.simulation.policies import TIMEOUT
+from lab.scale.simulation.policies import Deadline
 
 __all__ = ["Etcd", "Group", "Watcher"]
 
@@ -26,6 +26,9 @@ class Watcher(Protocol):
 
     cut: bool
     """Whether packets between the two are lost."""
+
+    deadline: Deadline
+    """Of its calls."""
 
     def told(self) -> None:
         """Its group has heard of changes, while it waits for that."""
@@ -196,9 +199,23 @@ class Etcd:
             call = _Call(resume)
             self._open[call] = None
             if not stays:
-                self._timeline.after(TIMEOUT, partial(self._answer, call, None))
+                deadline = watcher.deadline
+                # Where packets are lost, nobody connects.
+                seconds = deadline.usual if watcher.cut else deadline.seconds
+                self._timeline.after(seconds, partial(expire, call, seconds))
             if not watcher.cut:
                 self._timeline.after(self._half, partial(arrive, call))
+
+        def expire(call: _Call, waited: float) -> None:
+            if call.waits:
+                if waited >= watcher.deadline.seconds:
+                    watcher.deadline.missed()
+                self._answer(call, None)
+
+        def answer(call: _Call, outcome: object) -> None:
+            if call.waits:
+                watcher.deadline.met()
+            self._answer(call, outcome)
 
         def arrive(call: _Call) -> None:
             if not self.listens:
@@ -220,7 +237,7 @@ class Etcd:
             size = self._ledger.size(request=1, listed=len(self.held) if lists else 0)
             size += self._ledger.tell(missed(), 1)
             outcome = act()
-            sent = self._send(size, lambda: None if watcher.cut else self._answer(call, outcome))
+            sent = self._send(size, lambda: None if watcher.cut else answer(call, outcome))
             call.gone = partial(self._link.cancel, sent)
 
         return begin

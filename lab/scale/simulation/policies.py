@@ -9,7 +9,18 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BATCH", "CHECK", "LONG", "RELOOK", "SPREAD", "TIMEOUT", "Backoff", "Holding", "Watchdog"]
+__all__ = [
+    "BATCH",
+    "CHECK",
+    "LONG",
+    "RELOOK",
+    "SPREAD",
+    "TIMEOUT",
+    "Backoff",
+    "Deadline",
+    "Holding",
+    "Watchdog",
+]
 
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 2.0
@@ -27,7 +38,10 @@ LISTS_SHARE: Final = 0.1
 LONGEST_REST: Final = 30.0
 
 TIMEOUT: Final = 2.0
-"""Seconds for one call of etcd."""
+"""Seconds that one call of etcd usually has."""
+
+LONGEST: Final = 4
+"""How many times as long it has at most."""
 
 LONG: Final = 2.0
 """Who took longer from asking for a lease to using it lists the leases once more."""
@@ -49,6 +63,23 @@ class Backoff:
         """Seconds until the next attempt, before they are spread."""
         now, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
         return now
+
+
+class Deadline:
+    """Seconds for one call: twice as many after each that was not answered in time, half after an answer."""
+
+    __slots__ = ("seconds", "usual")
+
+    def __init__(self, usual: float) -> None:
+        self.seconds = self.usual = usual
+
+    def missed(self) -> None:
+        """There was no answer in time."""
+        self.seconds = min(2 * self.seconds, LONGEST * self.usual)
+
+    def met(self) -> None:
+        """There was one."""
+        self.seconds = max(self.seconds / 2, self.usual)
 
 
 class Watchdog:
