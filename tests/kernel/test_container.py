@@ -1,5 +1,7 @@
 """The container of the kernel tests, set up as a machine of the lab and the box of `lab bench` are."""
 
+import re
+
 import pytest
 
 from tests.writable import FIND, foreign
@@ -21,10 +23,11 @@ def test_another_network_namespaces_settings_can_be_written_there(sandbox):
 
 
 # What a program begins with, and what it has of its own; /proc tells its environment only as of execve(2).
-LOOK = """
+LOOK = r"""
 cd /proc/$0
-grep -E '^(Name|NSpid|Uid|Gid|SigBlk|SigIgn|SigCgt|Cap...|NoNewPrivs|Seccomp|Umask):?' status | sed s/$0/PID/
-sed "s/^$0/PID/; s/) . [0-9]*/)/; s/$0/PID/g" stat | cut -d' ' -f1-5
+grep -E '^(Name|NSpid|Uid|Gid|SigBlk|SigIgn|SigCgt|Cap...|NoNewPrivs|Seccomp|Umask):?' status |
+    sed '/^NSpid/s/\b'$0'\b/PID/'
+sed "s/^$0/PID/; s/) . [0-9]*/)/; s/\b$0\b/PID/g" stat | cut -d' ' -f1-5
 cat limits oom_score_adj cgroup
 readlink cwd fd/0 fd/1 fd/2 | sed 's/log.[0-9]*/LOG/'
 readlink fd/* | sed 's/:.*//; s/log.[0-9]*/LOG/' | sort -u
@@ -51,3 +54,12 @@ def test_a_daemon_that_is_forked_is_as_one_that_begins_by_itself(sandbox):
         sandbox.remove(host)
     assert seen[0] == seen[1]
     assert {"a", "/sys/class/net/flannel0"} <= set(seen[0])
+
+
+def test_daemons_that_are_forked_share_most_of_their_memory(sandbox):
+    sandbox.configure()
+    daemon = sandbox.host("a").flanneld()
+    daemon.says("Watching for new subnet leases")
+    text = sandbox.run("cat", f"/proc/{daemon.pid}/smaps_rollup").text
+    size = {name: int(kib) for name, kib in re.findall(r"(?m)^(\w+): +(\d+) kB$", text)}
+    assert size["Private_Dirty"] < size["Rss"] / 4
