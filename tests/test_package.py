@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import platform
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from flanneld_py.datapath.core.provenance import unfit
 from lab import chart, images
 from lab.errors import Unfit
 from lab.images.build_context import recipe, requirements
@@ -192,6 +194,18 @@ def test_the_wheel_has_the_core_where_it_could_be_compiled(built):
     assert [read[f"flanneld_py/datapath/core/{path.name}"] for path in compiled] == [
         path.read_bytes() for path in compiled
     ]
+
+
+def test_the_wheels_core_is_of_the_source_beside_it(built):
+    here = f"flanneld_py/datapath/core/core.{platform.machine()}.so"
+    read = contents(built)
+    if here not in read:
+        pytest.skip("there is no C compiler")
+    assert unfit(read[here], read["flanneld_py/datapath/core/core.c"]) == ""
+
+
+def test_the_wheel_is_for_every_machine(built):
+    assert built.name.endswith("-py3-none-any.whl")
 
 
 def answer(program: Path, *argv: str, at: Path) -> str:

@@ -57,7 +57,7 @@ CORE = {
         "backend.ledger", "backend.peers", "backend.udp.config", "backend.vxlan.config",
         "backend.vxlan.entries", "backend.wireguard.config", "backend.wireguard.peers", "config",
         "daemon.claim",
-        "datapath.announcement", "datapath.coalesce", "datapath.fast_path.image",
+        "datapath.announcement", "datapath.coalesce", "datapath.core.provenance", "datapath.fast_path.image",
         "datapath.fast_path.layouts", "datapath.forward", "datapath.icmp", "datapath.pacing",
         "datapath.packet", "datapath.roster", "datapath.segment", "datapath.sums",
         "datapath.token_bucket", "datapath.trains", "datapath.vnet", "errors", "firewall.iptables_text",

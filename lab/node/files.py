@@ -88,7 +88,7 @@ def _content(item: NodeFile) -> bytes:
 
 
 def daemon_files(package: Path | None = None) -> Mapping[str, FileContent]:
-    """`flanneld_py`, by the path that it has on a machine: sources, and what is compiled."""
+    """`flanneld_py`, by the path that it has on a machine: sources, and what is compiled from them."""
     if package is None:
         spec = find_spec("flanneld_py")  # finds it without importing it: the two packages stay apart
         if spec is None or spec.origin is None:
@@ -105,7 +105,7 @@ def _sources(package: Path) -> Mapping[str, FileContent]:
     return {
         f"{DAEMON}/flanneld_py/{path.relative_to(package)}": FileContent(path.read_bytes())
         for path in sorted(package.rglob("*"))
-        if path.suffix in (".py", ".o", ".so")
+        if path.suffix in (".py", ".c", ".o", ".so")
     }
 
 

@@ -210,12 +210,14 @@ def test_the_daemons_sources_go_where_its_launcher_looks(tmp_path):
     (tmp_path / "cli.py").write_text("one")
     (tmp_path / "backend" / "udp" / "config.py").write_text("two")
     (tmp_path / "fast_path.o").write_bytes(b"\x7fELF")
+    (tmp_path / "core.c").write_text("int core;")
     (tmp_path / "core.x86_64.so").write_bytes(b"\x7fELF")
     (tmp_path / "notes.txt").write_text("not a source")
     files = daemon_files(tmp_path)
     assert {path: content.data for path, content in files.items()} == {
         "/usr/lib/flanneld/flanneld_py/cli.py": b"one",
         "/usr/lib/flanneld/flanneld_py/backend/udp/config.py": b"two",
+        "/usr/lib/flanneld/flanneld_py/core.c": b"int core;",
         "/usr/lib/flanneld/flanneld_py/core.x86_64.so": b"\x7fELF",
         "/usr/lib/flanneld/flanneld_py/fast_path.o": b"\x7fELF",
     }

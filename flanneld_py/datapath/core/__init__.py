@@ -15,6 +15,7 @@ from typing import Final
 
 from flanneld_py.datapath import coalesce, segment, vnet
 from flanneld_py.datapath.coalesce import Run
+from flanneld_py.datapath.core import provenance
 from flanneld_py.datapath.core.pump import Descriptors, Memory, Pump
 from flanneld_py.datapath.vnet import VnetHeader
 
@@ -22,8 +23,7 @@ __all__ = ["Core", "load"]
 
 logger = logging.getLogger(__name__)
 
-ABI: Final = 4
-"""Version of the functions and structures of core.c (core_abi)."""
+WITHOUT: Final = "The packet loop works without its compiled core"
 
 LEFT: Final = -1
 """What the functions of core.c answer for what they leave to Python."""
@@ -133,15 +133,29 @@ def _address(data: memoryview) -> int:
 
 
 def load() -> Core | None:
-    """Load the library; None if it is not there, or not for this machine."""
+    """Load the library; None, and a line in the log, if it is not there or cannot be used here."""
     path = Path(__file__).with_name(f"core.{platform.machine()}.so")
+    if not path.exists():
+        logger.info("%s: there is no %s; it is compiled where flanneld is built", WITHOUT, path.name)
+        return None
+    found = _opened(path)
+    if isinstance(found, Core):
+        return found
+    logger.warning("%s: %s %s", WITHOUT, path.name, found)
+    return None
+
+
+def _opened(path: Path) -> Core | str:
+    """Open this library, or say why not."""
+    source = path.with_name("core.c")  # beside it wherever flanneld is: nothing else says what it is to be
     try:
-        library = ctypes.CDLL(str(path))
-        version = library.core_abi()
-    except (OSError, AttributeError) as error:
-        logger.debug("The packet loop works without its compiled core: %s", error)
-        return None
-    if version != ABI or not Pump.fits(library):
-        logger.debug("The packet loop works without its compiled core: %s is of another version", path.name)
-        return None
-    return Core(str(path))
+        problem = provenance.unfit(path.read_bytes(), source.read_bytes())
+    except OSError as error:
+        return f"cannot be compared with {source.name} beside it: {error}"
+    if problem:
+        return problem
+    try:
+        core, fits = Core(str(path)), Pump.fits(ctypes.CDLL(str(path)))
+    except (OSError, AttributeError) as error:  # in glibc's words one for another processor is not there
+        return f"is for another machine or C library, or damaged: {error}"
+    return core if fits else "has its structures laid out in another way than here"
