@@ -3,15 +3,17 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from lab import labels, threads, wait
+from lab import clocks, labels, threads, wait
 from lab.capture.happenings import Leases, watching
 from lab.capture.machine import Inbox, Machine
 from lab.capture.model import ETHERNET, RAW, Asked, Counts, Output, Place, Said, Wanted
 from lab.capture.order import Order
+from lab.capture.times import Corrections, corrections
+from lab.clocks.compare import Sample
 from lab.cluster import Lab
 from lab.deadlines import QUESTION, RECORDING_ENDS
 from lab.errors import LabError, Unfit
@@ -72,17 +74,21 @@ def capture(
     output: Output,
     *,
     heed: Callable[[], None] = lambda: None,
-    ready: Callable[[int], None] = lambda _: None,
+    ready: Callable[[int, Sequence[str]], None] = lambda *_: None,
 ) -> Result:
     """Capture what is asked for, or until `heed`, called again and again, raises `KeyboardInterrupt`.
 
-    `ready` is called with the number of places once all machines capture. Raises what `output` raises, and
-    `LabError` if no machine can be captured.
+    `ready` is called once all machines capture, with the number of places and with what is to be told of
+    clocks. Raises what `output` raises, and `LabError` if no machine can be captured.
     """
     began = time.monotonic()
     inbox = Inbox(QUEUE)
     etcd = watching(lab.spec)
-    machines = [Machine(lab, name, it, asked, etcd.get(name), inbox) for name, it in wanted.items()]
+    times = _times(lab, wanted)
+    machines = [
+        Machine(lab, name, it, asked, etcd.get(name), times.of(lab.engine_of(name)), inbox)
+        for name, it in wanted.items()
+    ]
     order = Order(wanted, output, Leases(_leases(lab)), asked.count)
     with _running(lab, machines, inbox):
         with suppress(KeyboardInterrupt):
@@ -91,7 +97,7 @@ def capture(
                 heed()
                 _receive(inbox, order)
             began = time.monotonic()
-            ready(len(order.counts))
+            ready(len(order.counts), times.told)
             until = None if asked.seconds is None else began + asked.seconds
             while not (order.over or order.enough) and (until is None or time.monotonic() < until):
                 heed()
@@ -108,6 +114,21 @@ def capture(
         raise LabError("\n".join(order.complaints))
     output.end(order.counts, order.pending)
     return Result(order.packets, order.counts, seconds, order.complaints)
+
+
+def _times(lab: Lab, names: Iterable[str]) -> Corrections:
+    """What the times of these machines need; nothing where they are on one engine."""
+    asked = clocks.one_of_each(lab, names)
+    if len(asked) < 2:
+        return Corrections({})
+
+    def of(name: str) -> Sample | str:
+        try:
+            return clocks.ask(lab.node(name))
+        except LabError as error:  # packets are worth more than their order
+            return str(error)
+
+    return corrections(dict(zip(asked, threads.each(of, [*asked.values()]), strict=True)))
 
 
 def _receive(inbox: Inbox, order: Order) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from lab import wait
 from lab.capture.inside import PROGRAM
 from lab.capture.model import Asked, Counts, Packet, Place, Said, Wanted
+from lab.capture.times import Correction
 from lab.capture.wire import Reader, Record
 from lab.cluster import Lab
 from lab.engine import STDERR
@@ -33,10 +34,18 @@ class Machine:
     """Keeps the program running on one machine, again after each reboot."""
 
     def __init__(
-        self, lab: Lab, name: str, wanted: Wanted, asked: Asked, etcd: Mapping[str, str] | None, inbox: Inbox
+        self,
+        lab: Lab,
+        name: str,
+        wanted: Wanted,
+        asked: Asked,
+        etcd: Mapping[str, str] | None,
+        correction: Correction,
+        inbox: Inbox,
     ) -> None:
         self.name = name
         self._lab = lab
+        self._correction = correction
         self._inbox = inbox
         filters = {str(link_type): instructions for link_type, instructions in asked.filters.items()}
         told = {"devices": wanted.devices, "pods": wanted.pods, "filters": filters, "etcd": etcd}
@@ -74,7 +83,7 @@ class Machine:
         what = f"{self.name} to run"
         look = partial(self._lab.look_for, self.name)
         node = wait.until(look, what=what, timeout=math.inf, interval=LOOK, cancel=self._over)
-        said, reader = b"", Reader()
+        said, reader = b"", Reader(self._correction.added)
         with (
             suppress(LabError, OSError),
             node.open(self._argv, stdin=True) as running,
@@ -121,7 +130,8 @@ class Machine:
         pod, device = told["pod"], told["device"]
         name = f"pod {pod}" if pod else f"{self.name}/{device}"
         words = f"{device} on {self.name}: {told['words']}" if pod else told["words"]
-        return Place(name, told["type"], words, told["rank"])
+        about = "; ".join(filter(None, (words, self._correction.description)))
+        return Place(name, told["type"], about, told["rank"])
 
     def _say(self, kind: str, *, at: int = 0, what: Any = None) -> None:
         self._inbox.put(Said(self.name, kind, at, what))

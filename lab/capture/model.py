@@ -45,7 +45,7 @@ class Packet:
     """A packet, as one place has seen it."""
 
     at: int
-    """Nanoseconds since 1970, by the machines' clock."""
+    """Nanoseconds since 1970, by the machines' clock; of several engines, by the first one's."""
     place: Place
     data: bytes
     length: int

@@ -36,7 +36,9 @@ class Record:
 class Reader:
     """Finds records in what comes piece by piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, added: int = 0) -> None:
+        """`added` is what times need to be those of everybody's clock."""
+        self._added = added
         self._left = b""
 
     def read(self, data: bytes) -> Iterator[Record]:
@@ -47,6 +49,7 @@ class Reader:
             end = at + HEAD.size + size
             if len(data) < end:
                 break
+            when += self._added if when else 0  # without a time there is none
             yield Record(kind.decode("latin-1"), when, data[at + HEAD.size : end], place, flags, length)
             at = end
         self._left = data[at:]

@@ -92,7 +92,9 @@ def capture_(
     return 1 if found.complaints else 0
 
 
-def _say_ready(number: int) -> None:
+def _say_ready(number: int, told: Sequence[str]) -> None:
+    for words in told:
+        click.echo(f"lab: {words}", err=True)
     click.echo(f"capturing at {number} place{'' if number == 1 else 's'}; Ctrl-C ends it", err=True)
 
 

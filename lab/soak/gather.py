@@ -1,24 +1,20 @@
 """What a round's evidence is gathered from: machines are asked before it and after it."""
 
-import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab import threads, wait
 from lab.checks.expected import public_ip
+from lab.clocks import ask, one_of_each
+from lab.clocks.compare import Clock, compare, require_close
 from lab.cluster import Lab
 from lab.deadlines import QUESTION, patience
-from lab.inside import program
-from lab.node import Node
 from lab.observe import PASSWORD, Lease, Topic, known, observe
 from lab.observe.journal import lines_of as journal_of
 from lab.observe.parse import parse_environment
 from lab.observe.questions import mysql_argv
 from lab.pods import RunningPod
-from lab.soak import clock, inside
-from lab.soak.clock import SAMPLES, Clock, Sample
 from lab.soak.evidence import Remains
 from lab.soak.history import Change
 from lab.soak.records import Line, lines_of
@@ -126,27 +122,11 @@ def clocks(lab: Lab) -> Mapping[str, Clock]:
 
     One machine of each engine is asked, for engines may be far from each other.
     """
-    asked = {lab.engine_of(name): name for name in lab.nodes}
-
-    def of(engine: str) -> tuple[str, list[Sample]]:
-        return engine, _samples(lab.node(asked[engine]))
-
-    of_engine = clock.clocks(dict(threads.each(of, sorted(asked))))
+    asked = one_of_each(lab, lab.nodes)
+    samples = dict(zip(asked, threads.each(lambda name: ask(lab.node(name)), [*asked.values()]), strict=True))
+    require_close(samples)
+    of_engine = compare(samples)
     return {name: of_engine[lab.engine_of(name)] for name in lab.nodes}
-
-
-def _samples(node: Node) -> list[Sample]:
-    found = []
-    talk = node.converse(program(inside, "clock"))
-    try:
-        for _ in range(SAMPLES):
-            asked, wall = time.monotonic(), time.time()
-            talk.say("now")
-            said = talk.hear(QUESTION.seconds)
-            found.append(Sample(asked, time.monotonic(), wall, *json.loads(said)))
-    finally:
-        talk.end(QUESTION.seconds)
-    return found
 
 
 def recorded(lab: Lab, zero: float) -> tuple[Line, ...]:

@@ -7,13 +7,13 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from lab import threads
+from lab.clocks.compare import Clock
 from lab.cluster import Lab
 from lab.deadlines import QUESTION
 from lab.errors import LabError
 from lab.inside import program
 from lab.protocols import Conversation
 from lab.soak import inside
-from lab.soak.clock import Clock
 from lab.soak.workload import ROWS, Told, Wanted
 
 __all__ = ["Programs"]
