@@ -64,9 +64,23 @@ def wait_for(page: Any, place: str, words: str) -> None:
     page.locator(place).filter(has_text=words).first.wait_for()
 
 
+AS_IF_ON_ENGINES = """async () => {
+  const parts = ["api", "tables", "layout"].map((it) => import(`/static/${it}.js`));
+  const [api, tables, layout] = await Promise.all(parts);
+  const state = await api.get("/api/state");
+  state.nodes.forEach((it, index) => { it.engine = `engine-${index}`; });
+  tables.show(state);
+  const rows = [...document.querySelectorAll("#nodes-table tbody tr")].map((it) => it.innerText);
+  const wide = [...document.querySelectorAll("div.wide")].filter((it) => it.scrollWidth > it.clientWidth);
+  const cut = wide.map((it) => it.innerText);
+  return { rows, cut, places: layout.places(state, 320, 460), pods: state.pods };
+}"""
+"""What the page shows of this lab if each of its machines is on another engine, and where on a telephone."""
+
+
 def see_a_part_of_the_time(page: Any) -> None:
     """Drag over the marks, which are at the end, and over where there are none; and back to the whole."""
-    picture = page.locator("#event-picture svg")
+    picture = page.locator("#event-picture")  # what is in it is drawn anew as time passes
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     for begin, end, has_lines in ((0.5, 1.0, True), (0.02, 0.4, False)):
@@ -101,3 +115,25 @@ def test_a_fault_by_button_makes_a_link_red_and_its_end_makes_it_green_again(lab
     wait_for(page, "#events-table", "ok, was broken")
     see_a_part_of_the_time(page)
     wait_until_right(lab)
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_on_several_engines_that_of_each_machine_is_told_and_no_table_is_cut(page, width):
+    wait_for(page, "#health", "all links answer")
+    page.set_viewport_size({"width": width, "height": 740})
+    page.get_by_role("button", name="Table").click()
+    shown = page.evaluate(AS_IF_ON_ENGINES)
+    assert len(shown["rows"]) == 3
+    assert all(f"engine-{index}" in row for index, row in enumerate(shown["rows"]))
+    assert shown["cut"] == []
+
+
+def test_on_a_telephone_no_pod_lies_on_the_label_of_its_machine(page):
+    wait_for(page, "#health", "all links answer")
+    shown = page.evaluate(AS_IF_ON_ENGINES)
+    assert len(shown["pods"]) == 2
+    for pod in shown["pods"]:
+        at, node = shown["places"][f"pod {pod['name']}"], shown["places"][f"node {pod['node']}"]
+        # A label of two lines is below the machine's box, which is 26 high, and so is a pod.
+        beside, below = abs(at["x"] - node["x"]) >= 66, at["y"] - node["y"] >= 13 + 4 + 30 + 13
+        assert beside or below or at["y"] < node["y"]

@@ -1,5 +1,8 @@
 // Where everything is drawn, from its names and the room there is. The same lab is always drawn the same.
 
+// A node's label is below it: so far to both sides, and down to here, with a pod's own size and label.
+const ASIDE = 66, BELOW = 66;
+
 export function places(state, width, height) {
   const found = {}, middle = { x: width / 2, y: height / 2 };
   const podsOf = (node) => state.pods.filter((it) => it.node === node).map((it) => it.name);
@@ -12,7 +15,7 @@ export function places(state, width, height) {
     const angle = angles[index];
     found[`node ${node.name}`] = on(angle, ring);
     const pods = podsOf(node.name), wide = Math.min(0.36, (1.7 * Math.PI) / count / most);
-    pods.forEach((pod, place) => { found[`pod ${pod}`] = on(angle + (place - (pods.length - 1) / 2) * wide, 1); });
+    pods.forEach((pod, place) => { found[`pod ${pod}`] = beside(on(angle + (place - (pods.length - 1) / 2) * wide, 1), found[`node ${node.name}`]); });
   });
   state.segments.forEach((segment, index) => {
     const many = state.segments.length > 1;
@@ -23,6 +26,12 @@ export function places(state, width, height) {
       ? { x: middle.x + (mean("x") - middle.x) * 0.6, y: middle.y + (mean("y") - middle.y) * 0.6 + index * 4 } : on(angle, 0.3);
   });
   return found;
+}
+
+// A pod's place, or, if it is on its node's label, the one below that.
+function beside(pod, node) {
+  const covers = Math.abs(pod.x - node.x) < ASIDE && pod.y > node.y - 10 && pod.y < node.y + BELOW;
+  return covers ? { x: pod.x, y: node.y + BELOW } : pod;
 }
 
 // Those on one engine beside each other, in the lab file's order.

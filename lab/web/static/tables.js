@@ -31,7 +31,7 @@ function links(state) {
 }
 
 function services(node) {
-  if (node.state !== "running") return [word(node.state, false)];
+  if (node.state !== "running") return [word(node.state === "unreached" ? `unreached: the engine ${node.engine} does not answer` : node.state, false)];
   if (node.silences.length) return [word(node.silences.map((it) => it.reason).join("; "), false)];
   return node.services.flatMap((it, index) => [index ? ", " : "", element("span", { class: `item ${it.state === "active" ? "good" : "bad"}` }, `${it.unit} ${it.state}`),
     it.restarts ? ` (restarted ${it.restarts}×)` : ""]);
@@ -49,9 +49,9 @@ function readiness(node) {
 
 function nodes(state) {
   const device = (node) => node.devices.filter((it) => it.name.startsWith("eth") || it.name.startsWith("flannel") && !it.name.endsWith("-in"))
-    .flatMap((it) => [element("span", { class: "item" }, `${it.name} ${bytes(it.receivedPerSecond + it.sentPerSecond)}`), " "]);
+    .flatMap((it, index) => [index ? ", " : "", `${it.name} `, element("span", { class: "item" }, bytes(it.receivedPerSecond + it.sentPerSecond))]);
   const several = state.nodes.some((it) => it.engine);
-  return table([{ title: "Node", name: true }, ...(several ? [{ title: "Engine" }] : []), { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
+  return table([{ title: "Node" }, ...(several ? [{ title: "Engine" }] : []), { title: "Address" }, { title: "Services" }, { title: "flanneld" }, { title: "Subnet" }, { title: "Traffic", long: true }],
     byEngine(state.nodes).map((it) => [it.name, ...(several ? [it.engine] : []), it.address, services(it), readiness(it),
       [it.subnet, it.subnet6].filter(Boolean).join(" ") || "–", device(it)]));
 }
