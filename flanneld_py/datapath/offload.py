@@ -1,8 +1,8 @@
 """The packet loop with kernel offloads: up to 64 KB per system call, in both directions.
 
 The device exchanges TSO and USO super-packets (see `vnet`), the socket trains of datagrams (UDP_SEGMENT and
-UDP_GRO of linux/udp.h). Splitting and joining them is pure: `segment` and `coalesce`. The compiled `core`, if
-it is there, carries the packets that need no decision.
+UDP_GRO of linux/udp.h). Splitting and joining them is pure: `segment` and `coalesce`, or, if it is there, the
+compiled `core`. That also has a pump, which carries packets that need no decision: see `pumped`.
 """
 
 import errno
@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 from flanneld_py.datapath import vnet
 from flanneld_py.datapath.coalesce import Run, runs
 from flanneld_py.datapath.core import Core
-from flanneld_py.datapath.core.pump import Descriptors, Pump, Reason
 from flanneld_py.datapath.forward import NO_LEASE, Drop, Mandate, Peer, Reply, admit, narrowed, route
 from flanneld_py.datapath.loop import BATCH, Loop
 from flanneld_py.datapath.pacing import Pacer
@@ -29,7 +28,7 @@ from flanneld_py.datapath.trains import MOST_SEGMENTS, Train
 from flanneld_py.datapath.vnet import VnetHeader
 from flanneld_py.runtime import clock
 
-__all__ = ["OffloadLoop"]
+__all__ = ["Arrival", "OffloadLoop"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,75 +96,11 @@ class OffloadLoop(Loop):
         self._singly: set[str] = set()
         self._train: Train | None = None
         self._when_ready[self._timer.fileno()] = self._when_due
-        self._pump: Pump | None = None
-        if core is not None and now is clock.now:  # the pump has no other clock
-            sides = Descriptors(tun, sock.fileno(), self._timer.fileno(), self._wake)
-            self._pump = core.pump(
-                sides, self._header, self._packet, self._trains, self._changes, self._pacer.pauses
-            )
 
     def close(self) -> None:
         """See `Loop`."""
         super().close()
         self._timer.close()
-
-    def _run(self) -> None:
-        if self._pump is None:
-            super()._run()
-            return
-        while self.failure is None and self._pumped(self._pump):
-            pass
-
-    def _pumped(self, pump: Pump) -> bool:
-        """Have packets pumped, and do what is left to Python; return whether to go on."""
-        reason = pump.carry()
-        for done in pump.counted():
-            self._traffic.sent.add(done.node, *done.sent)
-            self._traffic.received.add(done.node, *done.received)
-        if reason is Reason.WOKEN:
-            return False
-        if reason is Reason.CHANGED:
-            self._note_sent(pump)
-            change = self._changes[0]
-            pump.allow(self.mandate, change)
-            sides = {"tun": self._tun, "socket": self._socket.fileno(), "timer": self._timer.fileno()}
-            self._serve([sides[name] for name in pump.ready])
-        elif reason in (Reason.UNREAD, Reason.UNPOLLED):
-            self.failure = _error(pump)
-        elif reason is Reason.UNRECEIVED:
-            self._count("receiving", _error(pump))
-        elif reason is Reason.UNWRITTEN:
-            self._count("writing to the device", _error(pump), pump.size)
-        elif reason is Reason.TRAIN:
-            peer, data, size = pump.train
-            train = Train(peer, size)
-            train.fill(peer, data, size)
-            self._send(train)
-        elif pump.mandate is not None:  # nothing of what follows is told without one
-            self._decide(reason, pump, pump.mandate)
-        return True
-
-    def _decide(self, reason: Reason, pump: Pump, mandate: Mandate) -> None:
-        """Do what the pump has no decision for."""
-        if reason is Reason.ARRIVAL:
-            self._join(_Arrival(*pump.arrival), mandate)
-            return
-        self._note_sent(pump)
-        if reason is Reason.DUE:
-            self._when_due(mandate)
-        elif reason is Reason.PACKET:
-            self._reuse()
-            self._take(VnetHeader.of(self._header), self._packet[: pump.size], mandate)
-            self._from_kernel(mandate)  # there may be more of its kind
-        for node in pump.paced:
-            pump.pause(node, self._pacer.due(node))
-
-    def _note_sent(self, pump: Pump) -> None:
-        """Have the pacer know of what the pump has sent to paced nodes."""
-        for node in pump.paced:
-            due = pump.due(node)
-            if due is not None:
-                self._pacer.sent(node, due)
 
     def _from_kernel(self, mandate: Mandate | None) -> None:
         self._reuse()
@@ -205,8 +140,7 @@ class OffloadLoop(Loop):
             self._dropped[str(error)] += 1
             return
         if isinstance(verdict, Peer):
-            if self._pump is not None and verdict.node not in self._singly:
-                self._pump.learn_destination(int.from_bytes(packet[16:20]), verdict)
+            self._goes_to(verdict, packet)
             self._wait(verdict, data, size)
             return
         for at in range(0, len(data), size):
@@ -272,8 +206,7 @@ class OffloadLoop(Loop):
     def _send_singly(self, peer: Peer, error: OSError) -> None:
         """Send this peer one datagram per call from now on; paths to other peers may support segmentation."""
         self._singly.add(peer.node)
-        if self._pump is not None:
-            self._pump.forget()
+        self._goes_singly()
         logger.warning(
             "Sending %s several datagrams at once (UDP_SEGMENT): %s; from now on one by one, which is slower",
             peer.node,
@@ -291,13 +224,13 @@ class OffloadLoop(Loop):
             if not more:
                 return
 
-    def _join(self, arrival: "_Arrival", mandate: Mandate) -> None:
+    def _join(self, arrival: "Arrival", mandate: Mandate) -> None:
         for run in self._runs(self._trains[arrival.begin : arrival.end], arrival.each):
             self._deliver(run, arrival.node, mandate, arrival.fragment)
 
-    def _receive(self) -> tuple[list["_Arrival"], bool]:
+    def _receive(self) -> tuple[list["Arrival"], bool]:
         """Receive several trains, merging consecutive ones, and return whether more may be waiting."""
-        arrivals: list[_Arrival] = []
+        arrivals: list[Arrival] = []
         end = 0
         for _ in range(AT_ONCE):
             try:
@@ -315,7 +248,7 @@ class OffloadLoop(Loop):
                     each = _INT.unpack(value)[0]
                 elif level == socket.IPPROTO_IP and kind == IP_RECVFRAGSIZE:
                     fragment = _INT.unpack(value)[0]
-            arrival = _Arrival(end, end + size, each or size, node, fragment)
+            arrival = Arrival(end, end + size, each or size, node, fragment)
             end += size
             if arrivals and arrivals[-1].goes_on_with(arrival):
                 arrivals[-1] = arrivals[-1]._replace(end=end)
@@ -329,10 +262,7 @@ class OffloadLoop(Loop):
             for _ in range(run.packets):
                 self._refuse(verdict)
             return
-        if self._pump is not None and mandate.check_source:
-            source = int.from_bytes(run.first[12:16])
-            if (peer := mandate.table.lookup(source)) is not None and peer.node == node:
-                self._pump.learn_source(source, peer)
+        self._came_from(node, run.first, mandate)
         if not self._put([run.header, *run.parts], run.packets):
             return
         self._traffic.received.add(node, run.size, run.packets)
@@ -342,12 +272,17 @@ class OffloadLoop(Loop):
     def _write(self, packet: bytes | bytearray) -> bool:
         return self._put([vnet.NOTHING, packet])
 
+    def _goes_to(self, peer: Peer, packet: memoryview) -> None:
+        """What was decided about a packet to this destination; the pump learns it."""
 
-def _error(pump: Pump) -> OSError:
-    return OSError(pump.error, os.strerror(pump.error))
+    def _came_from(self, node: str, packet: memoryview, mandate: Mandate) -> None:
+        """A node's packet from this source was admitted; the pump learns it."""
+
+    def _goes_singly(self) -> None:
+        """A peer's datagrams go one by one from now on; the pump cannot do that."""
 
 
-class _Arrival(NamedTuple):
+class Arrival(NamedTuple):
     """Datagrams from one node.
 
     `begin` and `end` delimit them in the buffer, `each` is the length of all but the last, and `fragment` the
@@ -365,7 +300,7 @@ class _Arrival(NamedTuple):
         """Number of datagrams."""
         return max(1, -(-(self.end - self.begin) // max(1, self.each)))
 
-    def goes_on_with(self, other: "_Arrival") -> bool:
+    def goes_on_with(self, other: "Arrival") -> bool:
         """Whether the other's datagrams can be appended to these as one train."""
         return (
             (other.each, other.node) == (self.each, self.node)

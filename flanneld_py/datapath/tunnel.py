@@ -15,6 +15,7 @@ from flanneld_py.datapath.forward import Mandate, Peer
 from flanneld_py.datapath.loop import Loop
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.plain import PlainLoop
+from flanneld_py.datapath.pumped import PumpedLoop
 from flanneld_py.datapath.roster import Roster
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.tun import open_tun
@@ -69,7 +70,9 @@ class Tunnel:
         self._ways["loop"] = ", ".join(
             (f"offloads: {tun.offloads}", *(name for name, here in found.items() if here))
         )
-        return OffloadLoop(tun.descriptor, sock, self._traffic, compiled)
+        if compiled is not None:
+            return PumpedLoop(tun.descriptor, sock, self._traffic, compiled)
+        return OffloadLoop(tun.descriptor, sock, self._traffic)
 
     @property
     def _fast(self) -> FastPath | None:

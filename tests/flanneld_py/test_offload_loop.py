@@ -22,6 +22,7 @@ from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.loop import BATCH
 from flanneld_py.datapath.offload import OffloadLoop
 from flanneld_py.datapath.pacing import Pacer
+from flanneld_py.datapath.pumped import PumpedLoop
 from flanneld_py.datapath.traffic import Traffic
 from flanneld_py.datapath.vnet import VnetHeader
 from flanneld_py.monitor.statistics import Flow
@@ -62,7 +63,13 @@ class Wire:
         self.traffic.know("127.0.0.1")
         self.time = 1.0  # the kernel's timer, which knows the real time, has always come
         self.now = clock.now if pump else lambda: self.time
-        self.loop = OffloadLoop(self.device.fileno(), self.near, self.traffic, core, now=self.now)
+        ends = self.device.fileno(), self.near, self.traffic
+        self.loop: OffloadLoop
+        if pump:
+            assert core is not None
+            self.loop = PumpedLoop(*ends, core)
+        else:
+            self.loop = OffloadLoop(*ends, core, now=self.now)
         if self.loop._raw is not None:  # answers are written to the device, and never leave this machine
             self.loop._raw.close()
             self.loop._raw = None
@@ -450,8 +457,8 @@ def test_super_packets_of_tiny_segments_leave_the_network_its_turn(wire, monkeyp
 
 def test_the_pump_too_gives_the_network_its_turn_between_super_packets_of_tiny_segments():
     wire = by_the_pump()
+    assert isinstance(wire.loop, PumpedLoop)
     pump = wire.loop._pump
-    assert pump is not None
     pump.allow(wire.loop.mandate, wire.loop._changes[0])
     pump.learn_destination(int.from_bytes(THERE), Peer(wire.peer.getsockname(), 1472))
     for data in (tiny(), vnet.NOTHING + Packet(b"x", ttl=1).built()):

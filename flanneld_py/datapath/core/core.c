@@ -414,7 +414,7 @@ s64 core_runs(const u8 *train, size_t length, u32 size, struct run *runs, size_t
 	return (s64)out.count;
 }
 
-/* The pump: the loop of `offload` for packets that need no decision any more, without Python between them.
+/* The pump: the loop of `pumped` for packets that need no decision any more, without Python between them.
  *
  * Python decides about the first packet to a destination, and about the first one from a source, and tells the pump
  * what was decided (`places`). Whatever else comes is left to Python, one packet or arrival at a time. What was
@@ -473,7 +473,7 @@ struct place {
 	u32 address, peer;
 };
 
-/* Datagrams from one node, `offload._Arrival`. */
+/* Datagrams from one node, `offload.Arrival`. */
 struct arrival {
 	u32 begin, end, each, node, fragment;
 };
