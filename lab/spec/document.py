@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
-from lab.spec import schema
+from lab.spec import node_schema, schema
 
 __all__ = ["commented", "json_schema"]
 
@@ -33,8 +33,8 @@ def json_schema() -> Mapping[str, Any]:
 
 def _descriptions() -> Iterator[tuple[str, str, str]]:
     """Yield the docstring of every field. pydantic could do that, but only whenever `lab` starts."""
-    models = [item for item in ast.parse(inspect.getsource(schema)).body if isinstance(item, ast.ClassDef)]
-    for model in models:
+    texts = [inspect.getsource(module) for module in (schema, node_schema)]
+    for model in (item for text in texts for item in ast.parse(text).body if isinstance(item, ast.ClassDef)):
         for field, words in pairwise(model.body):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
                 continue

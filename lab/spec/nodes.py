@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lab.spec import source
 from lab.spec.node import Attachment, Forward, NodeFile, NodeSpec
+from lab.spec.node_schema import FileKey, FlanneldKey, NodeKey
 from lab.spec.program import Flanneld, Program
-from lab.spec.schema import File, FileKey, FlanneldKey, NodeKey
+from lab.spec.schema import File
 from lab.spec.segment import ONLY
 from lab.spec.source import Source
 
