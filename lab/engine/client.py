@@ -5,8 +5,6 @@ What to create is decided elsewhere.
 
 import os
 import shlex
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -20,7 +18,8 @@ from docker.utils import parse_repository_tag
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
 from lab.engine import inside, swarm, swarm_calls
-from lab.engine.agent import Agent, Command, Ended, Gone
+from lab.engine.agent import Command, Ended
+from lab.engine.agents import Agents
 from lab.engine.beside import Beside
 from lab.engine.endpoint import Endpoint
 from lab.engine.failures import attempt, reason, remedy_elsewhere, remedy_there
@@ -72,8 +71,7 @@ class Engine:
         self._api = client.api
         self.endpoint = endpoint
         self._beside = Beside(Engine.at)
-        self._agents: dict[str, Agent] = {}
-        self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._agents = Agents(self._start_agent)
         self.id: str = info["ID"]
         self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
         self.is_here = is_here(endpoint, info)
@@ -120,8 +118,7 @@ class Engine:
     def close(self) -> None:
         """Close all connections."""
         self._beside.close()
-        for agent in list(self._agents.values()):
-            agent.close()
+        self._agents.close()
         self._client.close()
         self._transport.close()
 
@@ -493,25 +490,10 @@ class Engine:
         heed: Callable[[], None] = lambda: None,
     ) -> Mapping[str, Ended]:
         """Run commands in a container that has Python, at the same time, by its `Agent`; see `Agent.run`."""
-        while True:
-            agent, is_new = self._agent(container)
-            try:
-                return agent.run(commands, within, heed)
-            except Gone as gone:
-                # The container may have been started again since the last command.
-                if gone.began or is_new:
-                    raise
+        return self._agents.run(container, commands, within, heed)
 
-    def _agent(self, container: str) -> tuple[Agent, bool]:
-        """The container's agent, and whether it is a new one."""
-        with self._opening[container]:
-            agent = self._agents.get(container)
-            if agent is not None and not agent.ended:
-                return agent, False
-            self._agents.pop(container, None)
-            made = Agent(self.open_exec(container, program(inside, "agent"), stdin=True))
-            self._agents[container] = made
-            return made, True
+    def _start_agent(self, container: str) -> Exec:
+        return self.open_exec(container, program(inside, "agent"), stdin=True)
 
 
 def _filters(labels: Mapping[str, str] | Iterable[str]) -> dict[str, Any]:

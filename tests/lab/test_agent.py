@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import cast
@@ -13,8 +12,10 @@ from typing import cast
 import pytest
 
 from lab import threads
-from lab.engine import STDERR, STDOUT, Command, Engine, Exec
+from lab.engine import STDERR, STDOUT, Command, Exec, inside
+from lab.engine.agents import Agents
 from lab.errors import LabError
+from lab.inside import program
 
 
 class Session:
@@ -46,18 +47,17 @@ class Session:
         self.process.stdin.close()
 
 
-class Here(Engine):
-    """An engine whose every container is this machine."""
+class Here(Agents):
+    """The agents of an engine whose every container is this machine."""
 
-    def __init__(self, program: Sequence[str] | None = None) -> None:
-        self._agents = {}
-        self._opening = defaultdict(threading.Lock)
-        self._program = program
+    def __init__(self, argv: Sequence[str] | None = None) -> None:
+        super().__init__(self.start)
+        self._argv = argv or [sys.executable, *program(inside, "agent")[1:]]
         self.opened: list[Session] = []
 
-    def open_exec(self, container: str, argv: Sequence[str], **_: object) -> Exec:
+    def start(self, container: str) -> Exec:
         assert container == "c"
-        session = Session(self._program or [sys.executable, *argv[1:]])
+        session = Session(self._argv)
         self.opened.append(session)
         return cast(Exec, session)
 
@@ -66,95 +66,94 @@ class Here(Engine):
 
 
 @pytest.fixture
-def engine() -> Iterator[Here]:
+def agents() -> Iterator[Here]:
     made = Here()
     yield made
     end(made)
 
 
-def end(engine: Here) -> None:
-    for agent in engine._agents.values():
-        agent.close()
-    for session in engine.opened:
+def end(agents: Here) -> None:
+    agents.close()
+    for session in agents.opened:
         session.process.wait(60)
         session.read.wait(60)
 
 
-def test_commands_of_many_threads_have_one_program_and_each_its_own_answer(engine):
+def test_commands_of_many_threads_have_one_program_and_each_its_own_answer(agents):
     words = [f"word {number}" for number in range(30)]
-    assert threads.each(lambda word: engine.say("echo", word), words) == words
-    assert len(engine.opened) == 1
+    assert threads.each(lambda word: agents.say("echo", word), words) == words
+    assert len(agents.opened) == 1
 
 
-def test_a_command_that_is_late_is_killed_and_told_with_what_it_had_said(engine):
-    ended = engine.run("c", {"": Command(["sh", "-c", "echo so; sleep 1000"])}, 0.3)[""]
+def test_a_command_that_is_late_is_killed_and_told_with_what_it_had_said(agents):
+    ended = agents.run("c", {"": Command(["sh", "-c", "echo so; sleep 1000"])}, 0.3)[""]
     assert (ended.exit_code, ended.stdout, ended.late) == (124, b"so\n", "all")
 
 
-def test_after_a_program_has_ended_another_one_runs_the_next_command(engine):
-    engine.say("true")
-    (first,) = engine.opened
+def test_after_a_program_has_ended_another_one_runs_the_next_command(agents):
+    agents.say("true")
+    (first,) = agents.opened
     first.process.kill()
     first.process.wait(60)
-    assert engine.say("echo", "well") == "well"
-    assert len(engine.opened) == 2
+    assert agents.say("echo", "well") == "well"
+    assert len(agents.opened) == 2
 
 
-def test_commands_that_had_begun_when_the_program_ended_are_not_begun_again(engine, tmp_path):
+def test_commands_that_had_begun_when_the_program_ended_are_not_begun_again(agents, tmp_path):
     def heed() -> None:
         if begun.exists():
-            engine.opened[0].process.kill()
+            agents.opened[0].process.kill()
 
     begun = tmp_path / "begun"
     with pytest.raises(LabError, match="the program that runs commands has ended: it said nothing"):
-        engine.say("sh", "-c", f"touch {begun}; exec sleep 3", heed=heed)
-    assert len(engine.opened) == 1
+        agents.say("sh", "-c", f"touch {begun}; exec sleep 3", heed=heed)
+    assert len(agents.opened) == 1
 
 
-def test_what_is_too_large_for_a_machine_that_stands_still_holds_up_nobody(engine):
-    engine.say("true")
-    engine.opened[0].process.send_signal(signal.SIGSTOP)
+def test_what_is_too_large_for_a_machine_that_stands_still_holds_up_nobody(agents):
+    agents.say("true")
+    agents.opened[0].process.send_signal(signal.SIGSTOP)
 
     def heed() -> None:
         raise LabError("it stands still")
 
     for stdin in (b"x" * 5_000_000, None):
         with pytest.raises(LabError, match="it stands still"):
-            engine.run("c", {"": Command(["cat"], stdin)}, 60, heed)
-    engine.opened[0].process.send_signal(signal.SIGCONT)
-    assert engine.say("echo", "well") == "well"
+            agents.run("c", {"": Command(["cat"], stdin)}, 60, heed)
+    agents.opened[0].process.send_signal(signal.SIGCONT)
+    assert agents.say("echo", "well") == "well"
 
 
-def test_much_goes_in_and_out_whole(engine):
+def test_much_goes_in_and_out_whole(agents):
     much = bytes(range(256)) * (1 << 15)
-    assert engine.run("c", {"": Command(["cat"], much)}, 60)[""].stdout == much
+    assert agents.run("c", {"": Command(["cat"], much)}, 60)[""].stdout == much
 
 
-def test_a_command_that_ends_the_program_is_not_begun_again(engine, tmp_path):
+def test_a_command_that_ends_the_program_is_not_begun_again(agents, tmp_path):
     marks = tmp_path / "marks"
     with pytest.raises(LabError, match="has ended"):
-        engine.say("sh", "-c", f"echo x >> {marks}; kill -9 $PPID; sleep 3")
-    engine.say("true")
+        agents.say("sh", "-c", f"echo x >> {marks}; kill -9 $PPID; sleep 3")
+    agents.say("true")
     assert marks.read_text() == "x\n"
 
 
 def test_where_there_is_no_such_program_what_is_said_instead_is_told():
-    engine = Here(["sh", "-c", "echo python3: not found; exit 127"])
+    agents = Here(["sh", "-c", "echo python3: not found; exit 127"])
     with pytest.raises(LabError, match="has ended: python3: not found"):
-        engine.say("true")
-    end(engine)
+        agents.say("true")
+    end(agents)
 
 
-def test_what_is_given_up_before_it_began_is_not_begun(engine, tmp_path):
-    engine.say("true")
-    engine.opened[0].process.send_signal(signal.SIGSTOP)
+def test_what_is_given_up_before_it_began_is_not_begun(agents, tmp_path):
+    agents.say("true")
+    agents.opened[0].process.send_signal(signal.SIGSTOP)
 
     def heed() -> None:
         raise LabError("it stands still")
 
     with pytest.raises(LabError, match="it stands still"):
-        engine.say("touch", str(tmp_path / "late"), heed=heed)
-    engine.opened[0].process.send_signal(signal.SIGCONT)
-    assert engine.say("echo", "well") == "well"
-    assert len(engine.opened) == 1
+        agents.say("touch", str(tmp_path / "late"), heed=heed)
+    agents.opened[0].process.send_signal(signal.SIGCONT)
+    assert agents.say("echo", "well") == "well"
+    assert len(agents.opened) == 1
     assert list(tmp_path.iterdir()) == []
