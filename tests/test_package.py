@@ -37,7 +37,7 @@ NODE = set(requirements((ROOT / "locks" / "node.txt").read_text()))
 # Who runs these has what they import from elsewhere.
 ELSEWHERE = {
     "lab.bench.picture": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
-    "lab.scale.picture": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
+    "lab.chart": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
     "lab.web.run": {"uvicorn"},
     "lab.web.server": {"starlette"},
     # pytest itself loads them.
