@@ -14,14 +14,16 @@ from lab.scale.figures import Usage
 from lab.scale.inside import LOOK
 from lab.scale.plan import (
     ETCD_READY,
+    LOCAL_URL,
+    MAKE_SWITCH,
     OVERLAY,
     PREFIX,
+    Machine,
     Member,
     Node,
     Program,
     config,
     lease_of_a_stranger,
-    make_switch,
     members,
 )
 
@@ -66,27 +68,34 @@ class Cluster:
 
     def begin(self, nodes: Sequence[Node]) -> None:
         """Make the switch, etcd with the network's configuration, and machines without daemons."""
-        box = self._box
-        box.script(make_switch(self._members))
-        for member in self._members:
-            self._etcd[member] = box.spawn(*member.argv(self._members))
+        box, etcd = self._box, self._members
+        box.script(MAKE_SWITCH)
+        self._make(etcd, [*etcd, *nodes])
+        for member in etcd:
+            self._etcd[member] = box.spawn(*member.argv(etcd))
         self._await_etcd()
-        box.must(
-            "etcdctl", f"--endpoints={self._members[0].client_url}",
-            "put", f"{PREFIX}/config", config(self._backend),
+        done = box.run(
+            "etcdctl", f"--endpoints={LOCAL_URL}", "put", f"{PREFIX}/config", config(self._backend),
+            netns=etcd[0].name,
         )  # fmt: skip
-        plugged = "\n".join(command for node in nodes for command in node.plug())
-        done = box.run("ip", "-batch", "-", given=plugged, timeout=self._patience(len(nodes)))
         if done.exit != 0:
-            raise LabError(f"making {len(nodes)} network namespaces: {done.said.strip()[-TAIL:]}")
-        for node in nodes:
-            done = box.run("sh", "-e", netns=node.name, given=node.set_up(self._members))
-            if done.exit != 0:
-                raise LabError(f"setting up node {node.name}: {done.said.strip()[-TAIL:]}")
+            raise LabError(f"writing the network's configuration into etcd: {done.said.strip()[-TAIL:]}")
+        self._make(nodes, etcd)
         if self._program.forks:
             if self._backend == "udp":
                 box.load("elftools.elf", f"/usr/local/lib/python{PYTHON}/dist-packages")  # of its fast path
             box.load("flanneld_py", "/usr/lib/flanneld")
+
+    def _make(self, machines: Sequence[Machine], known: Sequence[Machine]) -> None:
+        plugged = "\n".join(command for each in machines for command in each.plug())
+        done = self._box.run("ip", "-batch", "-", given=plugged, timeout=self._patience(len(machines)))
+        if done.exit != 0:
+            raise LabError(f"making {len(machines)} network namespaces: {done.said.strip()[-TAIL:]}")
+        for each in machines:
+            others = [other for other in known if other != each]
+            done = self._box.run("sh", "-e", netns=each.name, given=each.set_up(others))
+            if done.exit != 0:
+                raise LabError(f"setting up the machine {each.name}: {done.said.strip()[-TAIL:]}")
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Start their daemons."""
@@ -145,7 +154,7 @@ class Cluster:
 
         And how many entries the kernel's table of neighbours has had no room for since the machine's start.
         """
-        etcd = [{"pid": self._etcd[member][0], "metrics": [member.address, 2379]} for member in self._members]
+        etcd = [{"pid": self._etcd[member][0], "netns": member.name} for member in self._members]
         answer = self._look("usage", etcd=etcd)
         names = [*(node.name for node in self.running), *self.member_names]
         found = zip(names, (*answer["nodes"], *answer["etcd"]), strict=True)
@@ -205,7 +214,7 @@ class Cluster:
         self._await_etcd()
 
     def _store(self) -> Mapping[str, Any]:
-        return {"etcd": [self._members[0].address, 2379], "prefix": PREFIX}
+        return {"etcd": self._members[0].name, "prefix": PREFIX}
 
     def now(self) -> float:
         """Seconds of the container's clock."""

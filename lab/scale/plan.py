@@ -1,11 +1,12 @@
 """What a run with so many nodes is made of: machines, addresses, command lines. Pure.
 
-container:  etcd's members 198.18.0.1, 198.18.0.2, ... --- br0 ---+--- eth0 of node n1, 198.18.1.2
-                                                                  +--- eth0 of node n2, 198.18.1.3
+container:  eth0 of etcd's member m1, 198.18.0.2 ---+--- br0 ---+--- eth0 of node n1, 198.18.1.2
+            eth0 of etcd's member m2, 198.18.0.3 ---+           +--- eth0 of node n2, 198.18.1.3
 """
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -15,17 +16,18 @@ __all__ = [
     "DYING",
     "ETCD_READY",
     "KINDS",
+    "MAKE_SWITCH",
     "MEMBERS",
     "MOST",
     "OVERLAY",
     "PREFIX",
+    "Machine",
     "Member",
     "Node",
     "Program",
     "Settings",
     "config",
     "lease_of_a_stranger",
-    "make_switch",
     "members",
     "nodes",
     "rate",
@@ -54,9 +56,14 @@ SUBNET_LENGTH = 24  # of OVERLAY, that is 4,096 subnets
 IN_A_BLOCK = 250
 """Nodes with the same third octet."""
 
+LOCAL_URL = "http://127.0.0.1:2379"
+"""Where a member is asked by who is not to meet what its link does."""
+
+EVERYWHERE = "http://0.0.0.0:2379"
+"""One listener: each says for itself `ETCD_READY`."""
+
 ETCD_READY = "ready to serve client requests"
 MONITOR_PORT = 9000
-SWITCH_MAC = "02:00:c6:12:00:00"
 
 RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -99,20 +106,68 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One member of etcd, on an address of the switch's."""
+class Machine(ABC):
+    """A network namespace with eth0 on the bridge."""
 
     number: int
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        """By which the others know it."""
+        """Its namespace."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """In the underlay."""
+
+    @property
+    def mac(self) -> str:
+        """Of eth0, known beforehand: see `set_up`."""
+        return "02:00:" + ":".join(f"{octet:02x}" for octet in IPv4Address(self.address).packed)
+
+    def plug(self) -> tuple[str, ...]:
+        """Commands of ip(8), in the container's own namespace, that make it and plug it in."""
+        port = f"{self.name}-port"
+        return (
+            f"netns add {self.name}",
+            f"link add name {port} type veth peer name eth0 address {self.mac} netns {self.name}",
+            f"link set {port} master br0 up",
+        )
+
+    def set_up(self, known: "Sequence[Machine]") -> str:
+        """A shell script to be run in its namespace; it need not look for these by ARP.
+
+        All namespaces of a kernel share one table of neighbours, which takes 1,024 that were found by ARP
+        (gc_thresh3, arp(7)) and any number of permanent ones. What is to be measured is the daemons, so
+        nodes and etcd have not to find each other.
+        """
+        commands = [
+            "link set lo up",
+            "link set eth0 up",
+            f"address add {self.address}/{UNDERLAY.prefixlen} dev eth0",
+            *(f"neighbour add {each.address} lladdr {each.mac} dev eth0 nud permanent" for each in known),
+        ]
+        lines = "\n".join(commands)
+        return (
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 "
+            f"net.ipv4.ip_forward=1\nip -batch - <<.\n{lines}\n.\n"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Machine):
+    """One member of etcd, on a machine of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its namespace; by it the others know it, too."""
         return f"m{self.number}"
 
     @property
     def address(self) -> str:
-        """In the underlay."""
-        return str(UNDERLAY[self.number])
+        """In the underlay; the first is left to a switch."""
+        return str(UNDERLAY[self.number + 1])
 
     @property
     def client_url(self) -> str:
@@ -127,8 +182,9 @@ class Member:
     def argv(self, together: "Sequence[Member]") -> tuple[str, ...]:
         """Its command line as one of these. Its data are in memory: no disk is waited for."""
         return (
+            "ip", "netns", "exec", self.name,
             "etcd", f"--name={self.name}", f"--data-dir=/run/etcd/{self.name}",
-            f"--listen-client-urls={self.client_url}", f"--advertise-client-urls={self.client_url}",
+            f"--listen-client-urls={EVERYWHERE}", f"--advertise-client-urls={self.client_url}",
             f"--listen-peer-urls={self.peer_url}", f"--initial-advertise-peer-urls={self.peer_url}",
             f"--initial-cluster={','.join(f'{each.name}={each.peer_url}' for each in together)}",
         )  # fmt: skip
@@ -140,10 +196,8 @@ def members(count: int) -> tuple[Member, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A machine: a network namespace with eth0 on the bridge."""
-
-    number: int
+class Node(Machine):
+    """A machine with a flanneld."""
 
     @property
     def name(self) -> str:
@@ -157,43 +211,9 @@ class Node:
         return str(UNDERLAY[(block + 1) * 256 + place + 2])
 
     @property
-    def mac(self) -> str:
-        """Of eth0, known beforehand: see `neighbours`."""
-        return "02:00:" + ":".join(f"{octet:02x}" for octet in IPv4Address(self.address).packed)
-
-    @property
     def subnet_file(self) -> str:
         """Where its daemon writes the lease."""
         return f"/run/scale/{self.name}/subnet.env"
-
-    def plug(self) -> tuple[str, ...]:
-        """Commands of ip(8), in the container's own namespace, that make it and plug it in."""
-        port = f"{self.name}-port"
-        return (
-            f"netns add {self.name}",
-            f"link add name {port} type veth peer name eth0 address {self.mac} netns {self.name}",
-            f"link set {port} master br0 up",
-            f"neighbour add {self.address} lladdr {self.mac} dev br0 nud permanent",
-        )
-
-    def set_up(self, etcd: Sequence[Member]) -> str:
-        """A shell script to be run in its namespace.
-
-        All namespaces of a kernel share one table of neighbours, which takes 1,024 that were found by ARP
-        (gc_thresh3, arp(7)) and any number of permanent ones. What is to be measured is the daemons, so
-        nobody here has to find anybody.
-        """
-        commands = [
-            "link set lo up",
-            "link set eth0 up",
-            f"address add {self.address}/{UNDERLAY.prefixlen} dev eth0",
-            *(f"neighbour add {each.address} lladdr {SWITCH_MAC} dev eth0 nud permanent" for each in etcd),
-        ]
-        lines = "\n".join(commands)
-        return (
-            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 "
-            f"net.ipv4.ip_forward=1\nip -batch - <<.\n{lines}\n.\n"
-        )
 
     def argv(self, program: Program, backend: str, etcd: Sequence[Member]) -> tuple[str, ...]:
         """The command line of its daemon. Of several members each node begins with another one."""
@@ -214,18 +234,15 @@ def nodes(count: int) -> tuple[Node, ...]:
     return tuple(Node(number) for number in range(1, count + 1))
 
 
-def make_switch(etcd: Sequence[Member]) -> str:
-    """A shell script for the container's own namespace: the bridge that everything is plugged into."""
-    addresses = "\n".join(f"ip address add {each.address}/{UNDERLAY.prefixlen} dev br0" for each in etcd)
+MAKE_SWITCH = """
     # br_netfilter, where the kernel has it, would pass frames through our packet filter.
-    return f"""
-        ! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0
-        sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
-        ip link add br0 address {SWITCH_MAC} type bridge
-        {addresses}
-        ip link set lo up
-        ip link set br0 up
-    """
+    ! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0
+    sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+    ip link add br0 type bridge
+    ip link set lo up
+    ip link set br0 up
+"""
+"""A shell script for the container's own namespace: the bridge that everything is plugged into."""
 
 
 def config(backend: str) -> str:

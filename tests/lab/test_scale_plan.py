@@ -7,12 +7,12 @@ import pytest
 
 from lab.scale.plan import (
     KINDS,
+    MAKE_SWITCH,
     MOST,
     OVERLAY,
     Program,
     config,
     lease_of_a_stranger,
-    make_switch,
     members,
     nodes,
     rate,
@@ -38,7 +38,8 @@ def test_no_two_machines_share_an_address_a_mac_or_a_name():
     those, etcd = nodes(MOST + 1), members(5)
     addresses = [each.address for each in those] + [each.address for each in etcd]
     assert len(set(addresses)) == len(addresses)
-    assert len({each.mac for each in those}) == len({each.name for each in those}) == len(those)
+    every = [*those, *etcd]
+    assert len({each.mac for each in every}) == len({each.name for each in every}) == len(every)
     network = ip_network("198.18.0.0/16")
     assert all(ip_address(each) in network for each in addresses)
     assert not {str(network[0]), str(network[-1]), str(network[-2])} & set(addresses)
@@ -58,13 +59,14 @@ def test_as_many_nodes_as_there_can_be_have_room_for_their_subnets():
     assert 2 ** (read["SubnetLen"] - OVERLAY.prefixlen) > 2 * MOST
 
 
-def test_nobody_has_to_find_anybody_by_arp():
-    (node,) = nodes(1)
-    etcd = members(3)
-    (mac,) = re.findall(r"link add br0 address (\S+) ", make_switch(etcd))
-    for member in etcd:
-        assert f"neighbour add {member.address} lladdr {mac} dev eth0 nud permanent" in node.set_up(etcd)
-    assert f"neighbour add {node.address} lladdr {node.mac} dev br0 nud permanent" in node.plug()
+def test_nodes_and_etcd_have_not_to_find_each_other_by_arp():
+    (node,), (first, *others) = nodes(1), members(3)
+    for other in others:
+        known = first.set_up([node, *others])
+        assert f"neighbour add {other.address} lladdr {other.mac} dev eth0 nud permanent" in known
+    assert f"neighbour add {node.address} lladdr {node.mac} dev eth0 nud permanent" in known
+    assert f"neighbour add {first.address} lladdr {first.mac} dev eth0 nud permanent" in node.set_up([first])
+    assert f"peer name eth0 address {node.mac} " in "".join(node.plug())
 
 
 def test_nodes_begin_with_different_members_of_etcd_and_know_all_of_them():
@@ -84,15 +86,16 @@ def test_every_member_of_etcd_is_told_of_all_of_them():
         words = member.argv(etcd)
         (cluster,) = [word for word in words if word.startswith("--initial-cluster=")]
         assert cluster == (
-            "--initial-cluster=m1=http://198.18.0.1:2380,m2=http://198.18.0.2:2380,m3=http://198.18.0.3:2380"
+            "--initial-cluster=m1=http://198.18.0.2:2380,m2=http://198.18.0.3:2380,m3=http://198.18.0.4:2380"
         )
-        assert f"--listen-client-urls={member.client_url}" in words
+        assert "--listen-client-urls=http://0.0.0.0:2379" in words
+        assert f"--advertise-client-urls={member.client_url}" in words
 
 
 def test_a_genuine_flanneld_is_started_in_its_namespace_with_flags_that_it_has():
     (node,) = nodes(1)
     assert node.argv(GENUINE, "vxlan", members(1)) == (
-        "ip", "netns", "exec", "n1", "/opt/flanneld", "-etcd-endpoints=http://198.18.0.1:2379",
+        "ip", "netns", "exec", "n1", "/opt/flanneld", "-etcd-endpoints=http://198.18.0.2:2379",
         "-etcd-prefix=/coreos.com/network", "-iface=eth0", "-subnet-file=/run/scale/n1/subnet.env",
     )  # fmt: skip
 
@@ -107,7 +110,7 @@ def test_a_daemon_is_asked_for_its_peers_where_the_kernel_cannot_be():
 
 def test_scripts_are_whole_commands():
     (node,) = nodes(1)
-    for script in (make_switch(members(5)), node.set_up(members(5)), *node.plug()):
+    for script in (MAKE_SWITCH, node.set_up(members(5)), *node.plug()):
         for line in script.splitlines():
             shlex.split(line)  # raises where a quotation does not end
 

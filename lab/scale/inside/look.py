@@ -8,13 +8,13 @@ writes its subnet to, and "backend". Times are seconds of CLOCK_BOOTTIME, which 
     when the first of the nodes' processes began, `looked` how much processor time this has taken. Where it is
     not so in time, or nothing has changed for `still` seconds, {"lacking": {NAME: TEXT}}; where a daemon has
     ended, {"ended": {NAME: PID}}.
-{"do": "usage", "etcd": [{"pid": PID, "metrics": [HOST, PORT]}]} -> {"nodes": [USAGE or null],
+{"do": "usage", "etcd": [{"pid": PID, "netns": NAMESPACE}]} -> {"nodes": [USAGE or null],
     "etcd": [USAGE and "sent" and "requests"], "neighbours": {"entries": N, "limit": N, "refused": N}}
     USAGE is {"cpu": S with that of programs it has run, "pss": BYTES, "rss": BYTES, "sockets": N,
     "descriptors": N, "threads": N}
-{"do": "announce", "etcd": [HOST, PORT], "prefix": P, "lease": TEXT} -> {"at": S, "subnet": SUBNET}
+{"do": "announce", "etcd": NAMESPACE, "prefix": P, "lease": TEXT} -> {"at": S, "subnet": SUBNET}
     Writes a lease of a subnet that nobody has, as if another machine had come.
-{"do": "expire", "etcd": [HOST, PORT], "prefix": P} -> {"at": S, "subnets": [SUBNET]}
+{"do": "expire", "etcd": NAMESPACE, "prefix": P} -> {"at": S, "subnets": [SUBNET]}
     Ends the leases of these nodes, which have ended, as etcd does when their time is over.
 {"do": "clock"} -> {"at": S}
 """
@@ -53,6 +53,7 @@ PAUSE = 0.02  # seconds between looks, at least; and ten times what a look takes
 HTTP = 10.0  # seconds for etcd's or a daemon's answer
 LISTED = 3  # subnets that a message names
 MONITOR = ("127.0.0.1", 9000)
+ETCD = ("127.0.0.1", 2379)  # in its own namespace: what is done to its link does not meet who looks
 DEVICE = "flannel.1"  # vxlan's, with the VNI that is the default
 
 Node = dict[str, Any]
@@ -280,7 +281,7 @@ def usage(request: dict[str, Any]) -> dict[str, Any]:
     """What they all take."""
     return {
         "nodes": [used_if_it_runs(node["pid"]) for node in request["nodes"]],
-        "etcd": [used(each["pid"]) | counted(*each["metrics"]) for each in request["etcd"]],
+        "etcd": [used(each["pid"]) | counted(each["netns"]) for each in request["etcd"]],
         "neighbours": table(),
     }
 
@@ -314,9 +315,10 @@ def used(pid: int) -> dict[str, float]:
     }
 
 
-def counted(host: str, port: int) -> dict[str, float]:
+def counted(netns: str) -> dict[str, float]:
     """What a member of etcd has counted since its start: bytes sent to clients, requests from them."""
-    with closing(http.client.HTTPConnection(host, port, timeout=HTTP)) as connection:
+    enter(netns)
+    with closing(http.client.HTTPConnection(*ETCD, timeout=HTTP)) as connection:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
     sums = {"etcd_network_client_grpc_sent_bytes_total": 0.0, "grpc_server_started_total": 0.0}
@@ -346,8 +348,8 @@ def table() -> dict[str, int]:
 
 def gateway(request: dict[str, Any]) -> http.client.HTTPConnection:
     """A connection to it."""
-    host, port = request["etcd"]
-    return http.client.HTTPConnection(host, port, timeout=HTTP)
+    enter(request["etcd"])
+    return http.client.HTTPConnection(*ETCD, timeout=HTTP)
 
 
 def ask(connection: http.client.HTTPConnection, what: str, request: dict[str, Any]) -> Any:
