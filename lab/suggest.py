@@ -11,6 +11,9 @@ LEAST = 3
 MOST = 3
 """Names that are equally near, of which all are offered."""
 
+LISTED = 20
+"""Names that are listed of those that there are, where none is near."""
+
 
 def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """The only known name that this is a part of; or those that are near to it, if there is none nearer."""
@@ -39,4 +42,5 @@ def similar(word: str, known: Iterable[str]) -> str:
 def suggest(word: str, known: Iterable[str], there: str) -> str:
     """The same question; where nothing is near, what there is after these words, such as "it has"."""
     names = list(dict.fromkeys(known))
-    return similar(word, names) or f"; {there}: {', '.join(names) or 'none'}"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return similar(word, names) or f"; {there}: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -53,6 +53,14 @@ MOST_SIMULATED = 10_000
     callback=given("--for", duration),
     help="How long there is churn.",
 )
+@click.option(
+    "--fault",
+    "faults",
+    metavar="FAULT",
+    multiple=True,
+    help="Also have a fault, written as after `lab fault start`: in force throughout, such as 'delay etcd "
+    "--time 50ms', or with --for in it for a time. Can be given again.",
+)
 @file_option("--simulate", what="Measure nothing: simulate, by the scale.json of a run of up to 100 nodes.")
 @click.option(
     "--processors",
@@ -84,6 +92,7 @@ def scale(
     members: str,
     churn: float | None,
     lasting: float,
+    faults: tuple[str, ...],
     simulate: Path | None,
     processors: int | None,
     link: float,
@@ -99,10 +108,16 @@ def scale(
     after etcd was killed and started, and after the leases of a tenth of the nodes end; processor time,
     memory and sockets of a node; etcd's load. Exits with 1 if nodes do not come to know what they should.
 
+    Machines of a --fault are n1, n2 and so on, and m1 and so on, which have etcd. One that is not in force
+    throughout, such as 'partition-etcd n1 n2 --for 10s' or 'etcd-wipe', comes before nodes die; timed is from
+    its end, or from an event on, until all know of one more lease. docs/scale.md lists which there are.
+
     With --simulate nothing is started: what up to 10,000 nodes would take is calculated from what runs of a
     few have taken, on the same machine or, with --processors, each on one of its own.
     """
     if simulate is not None:
+        if faults:
+            raise Unfit("--fault is of real runs; leave it out, or --simulate")
         if binary is not None:
             raise Unfit("--simulate is of our own flanneld, whose policies it has; leave --binary out")
         asked = simulation.Asked(numbers, processors, link, int(members), churn or 0.0, partition, lasting)
@@ -112,7 +127,14 @@ def scale(
             f"--processors, --partition and more than {scale_.MOST} nodes are for --simulate",
             hint="Give it the scale.json of `lab scale 10 50 100`.",
         )
-    settings = scale_.Settings(numbers, backend, int(members), churn or 0.0, lasting)
+    settings = scale_.Settings(
+        numbers,
+        backend,
+        int(members),
+        churn or 0.0,
+        lasting,
+        faults=tuple(scale_.wanted(text) for text in faults),
+    )
     require_matplotlib("lab scale")
     output.mkdir(parents=True, exist_ok=True)  # now: if this fails, not after a long run
 

@@ -11,8 +11,9 @@ from lab.faults import clock
 from lab.faults.inside import PROGRAM
 from lab.faults.plan import Action, Carry, EndOn, NodeVerb, OnEngine, OnNode, Step
 from lab.faults.status import Part
+from lab.protocols import Runs
 
-__all__ = ["act", "call", "run_again"]
+__all__ = ["act", "call", "do", "run_again"]
 
 AT_ONCE = 0
 """Seconds that a machine has to shut down which loses its power."""
@@ -46,11 +47,10 @@ def act(lab: Lab, action: Action, *, kind: str, identifier: str, known: Mapping[
             call(lab, node, "stop", {"id": identifier})
             return [Part(node, False, "what was started there is ended again")]
         case OnNode(node, steps, events):
-            asked = {"steps": [_document(step) for step in steps]}
             if events or kind == "event":
-                did = call(lab, node, "do", asked)["did"]
-                return [Part(node, None, words) for words in did]
-            seen = call(lab, node, "start", {"id": identifier, "about": known, **asked})["seen"]
+                return [Part(node, None, words) for words in do(lab.node(node), steps)]
+            asked = {"id": identifier, "about": known, "steps": [_document(step) for step in steps]}
+            seen = call(lab, node, "start", asked)["seen"]
             return [Part(node, True, words) for words in seen]
 
 
@@ -61,16 +61,26 @@ def _document(step: Step) -> Mapping[str, Any]:
 def call(
     lab: Lab, node: str, verb: str, request: Mapping[str, Any], *, within: float | None = None
 ) -> Mapping[str, Any]:
-    """A machine's answer, within so many seconds, by default those of QUESTION.
+    """The answer of a lab's machine, within so many seconds, by default those of QUESTION.
 
     Raises `Unfit` where the machine refuses, `LabError` where it fails.
     """
+    return _ask(lab.node(node), verb, request, within)
+
+
+def do(machine: Runs, steps: Sequence[Step]) -> Sequence[str]:
+    """Have a machine do the steps of an event; in words, what it did. Raises as `call` does."""
+    did: Sequence[str] = _ask(machine, "do", {"steps": [_document(step) for step in steps]}, None)["did"]
+    return did
+
+
+def _ask(machine: Runs, verb: str, request: Mapping[str, Any], within: float | None) -> Mapping[str, Any]:
     seconds = QUESTION.seconds if within is None else within
-    said = lab.node(node).run(PROGRAM.command(verb, json.dumps(request)), within=seconds).text
+    said = machine.run(PROGRAM.command(verb, json.dumps(request)), within=seconds).text
     answer: Mapping[str, Any] = json.loads(said)
     if "error" in answer:
         kind = Unfit if answer["refused"] else LabError
-        raise kind(f"{node}: {answer['error']}", hint=answer["hint"])
+        raise kind(f"{machine.name}: {answer['error']}", hint=answer["hint"])
     return answer
 
 

@@ -4,5 +4,6 @@ Here `lab bench` measures, and the tests of the daemon with a real kernel run.
 """
 
 from lab.sandbox.box import Answer, Box, open_box
+from lab.sandbox.namespace import Namespace
 
-__all__ = ["Answer", "Box", "open_box"]
+__all__ = ["Answer", "Box", "Namespace", "open_box"]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from lab.scale.plan import (
     config,
     lease_of_a_stranger,
     members,
+    name_members,
 )
 
 __all__ = ["Cluster", "Unsettled"]
@@ -55,8 +57,9 @@ class Cluster:
         self._backend = backend
         self._members = members(count)
         self._etcd: dict[Member, tuple[int, str]] = {}
-        self._starts = 0
+        self._starts = Counter[Member]()
         self._strangers: list[str] = []
+        self._announced = 0
         self.running: dict[Node, tuple[int, str]] = {}
 
     @property
@@ -69,11 +72,11 @@ class Cluster:
     def begin(self, nodes: Sequence[Node]) -> None:
         """Make the switch, etcd with the network's configuration, and machines without daemons."""
         box, etcd = self._box, self._members
-        box.script(MAKE_SWITCH)
+        box.script(MAKE_SWITCH + name_members(etcd))
         self._make(etcd, [*etcd, *nodes])
         for member in etcd:
             self._etcd[member] = box.spawn(*member.argv(etcd))
-        self._await_etcd()
+        self._await_etcd(etcd)
         done = box.run(
             "etcdctl", f"--endpoints={LOCAL_URL}", "put", f"{PREFIX}/config", config(self._backend),
             netns=etcd[0].name,
@@ -105,10 +108,12 @@ class Cluster:
                 self._box.fork(*argv, netns=node.name) if self._program.forks else self._box.spawn(*argv)
             )
 
-    def _await_etcd(self) -> None:
-        self._starts += 1
-        for member, (_, log) in self._etcd.items():
-            said = self._box.says(log, ETCD_READY, self._starts, UNIT_STARTS.seconds)
+    def _await_etcd(self, started: Sequence[Member]) -> None:
+        """Wait until these, which were started just now, serve."""
+        for member in started:
+            self._starts[member] += 1
+            _, log = self._etcd[member]
+            said = self._box.says(log, ETCD_READY, self._starts[member], UNIT_STARTS.seconds)
             if said is not None:
                 raise wait.TimedOut(
                     f"waited {UNIT_STARTS.seconds:.0f} s for etcd's member {member.name}; last seen: "
@@ -199,7 +204,8 @@ class Cluster:
 
     def announce(self) -> float:
         """Write the lease of a machine that does not exist into etcd; when."""
-        lease = lease_of_a_stranger(self._backend)
+        self._announced += 1
+        lease = lease_of_a_stranger(self._backend, self._announced)
         answer = self._ask(
             {"do": "announce", "nodes": [], "lease": lease, "network": str(OVERLAY), **self._store()}
         )
@@ -211,7 +217,52 @@ class Cluster:
         for member, (pid, log) in self._etcd.items():
             new, _ = self._box.replace(pid, log, *member.argv(self._members))
             self._etcd[member] = (new, log)
-        self._await_etcd()
+        self._await_etcd(self._members)
+
+    # What a fault does: to processes by the names of their machines, which are nodes or members of etcd
+
+    def signal(self, names: Sequence[str], signal: str) -> None:
+        """Send a signal to the daemon or the etcd of each."""
+        runs = self._runs()
+        for name in names:
+            self._box.signal(runs[name][0], signal)
+
+    def end(self, names: Sequence[str], signal: str) -> Sequence[str]:
+        """Send a signal, and wait until they have ended; which of them have, and so do not run any more."""
+        self.signal(names, signal)
+        runs = self._runs()
+        return [name for name in names if self._box.ends(runs[name][0], SANDBOX_COMMAND.seconds) is not None]
+
+    def start_again(self, names: Sequence[str]) -> None:
+        """Start those that have ended; etcd with the data that it had. Does not wait for it."""
+        self.start([node for node in self.running if node.name in names])
+        for member in self._members:
+            if member.name in names:
+                pid, log = self._etcd[member]
+                new, _ = self._box.replace(pid, log, *member.argv(self._members))
+                self._etcd[member] = (new, log)
+                self._starts[member] += 1
+
+    def serves(self) -> None:
+        """Wait until every member of etcd answers, and knows a leader."""
+        for member in self._members:
+            longest = UNIT_STARTS.seconds
+            answer = self._ask(
+                {"do": "serves", "nodes": [], "etcd": member.name, "timeout": longest}, longest
+            )
+            if answer["lacking"]:
+                raise wait.TimedOut(
+                    f"waited {longest:.0f} s for etcd's member {member.name} to know a leader; last seen: "
+                    + str(answer["lacking"])
+                )
+
+    def forget_strangers(self) -> None:
+        """Their leases are gone: no node is to know them."""
+        self._strangers.clear()
+
+    def _runs(self) -> Mapping[str, tuple[int, str]]:
+        runs = {node.name: run for node, run in self.running.items()}
+        return runs | {member.name: run for member, run in self._etcd.items()}
 
     def _store(self) -> Mapping[str, Any]:
         return {"etcd": self._members[0].name, "prefix": PREFIX}

@@ -23,6 +23,7 @@ class Moment(Enum):
     RESTART = "etcd killed until all hear of a change"
     DEATH = "a tenth's leases end until all know"
     CHURN = "churn, and until all know after it"
+    FAULT = "a fault, and until all know after it"
     PARTITION = "some lose etcd, and until all know after it"
 
 
@@ -58,6 +59,13 @@ class Phase:
     """That etcd has got."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """What it is made of: seconds, or how many, by a few words."""
+    fault: str = ""
+    """Of FAULT: which, as it was written."""
+
+    @property
+    def title(self) -> str:
+        """What a person reads."""
+        return f"{self.fault}: until all know after it" if self.fault else self.moment.value
 
 
 def phase(
@@ -68,6 +76,7 @@ def phase(
     *,
     etcd: Sequence[str],
     parts: Mapping[str, float] | None = None,
+    fault: str = "",
 ) -> Phase:
     """From what processes, by name, had taken before and after; one that is new had taken nothing.
 
@@ -87,6 +96,7 @@ def phase(
         sent=sum(grown(name, "sent") for name in etcd),
         requests=sum(grown(name, "requests") for name in etcd),
         parts=dict(parts or {}),
+        fault=fault,
     )
 
 
@@ -159,7 +169,8 @@ TARGETED = 200
 
 def judge(results: Results) -> Sequence[Judged]:
     """The targets, where the run has what they are about."""
-    if not results.program.forks or results.settings.members != 1:
+    settings = results.settings
+    if not results.program.forks or settings.members != 1 or settings.in_force:
         return ()
     return [item for found in results.measured if found.nodes == TARGETED for item in _judge(found)]
 

@@ -1,10 +1,12 @@
 """The curves of a run, over the number of nodes."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.chart import chart
+from lab.scale.faults import Manner
 from lab.scale.figures import MB, Measured, Moment, Results
 
 if TYPE_CHECKING:
@@ -58,18 +60,34 @@ PANELS: Sequence[tuple[str, Sequence[Curve]]] = (
         ],
     ),
 )
-COLOURS = ("#1b6ca8", "#e08e2b", "#4b8b3b")
+COLOURS = ("#1b6ca8", "#e08e2b", "#4b8b3b", "#a8324a", "#6a4c93", "#5b5b5b")
+OF_CHANGES = 1
+"""The panel that has the faults that were for a time, or once."""
+
+
+def _panels(results: Results) -> Sequence[tuple[str, Sequence[Curve]]]:
+    """Those that a run has."""
+    panels = list(PANELS)
+    title, curves = panels[OF_CHANGES]
+    faults = [item.text for item in results.settings.faults if item.manner is not Manner.THROUGHOUT]
+    panels[OF_CHANGES] = (title, [*curves, *((fault, _after(fault)) for fault in faults)])
+    return panels
+
+
+def _after(fault: str) -> Callable[[Measured], float | None]:
+    return lambda found: next((phase.seconds for phase in found.phases if phase.fault == fault), None)
 
 
 def draw(results: Results, path: Path) -> None:
     """Write PATH.svg and PATH.png."""
     with chart(path, height=6.4) as figure:
-        for axes, (title, curves) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
+        for axes, (title, curves) in zip(figure.subplots(2, 3).flat, _panels(results), strict=True):
             _panel(axes, results.measured, curves)
             axes.set_title(title, loc="left", fontsize=9.5)
         settings, machine = results.settings, results.machine
+        under = f"; under {', '.join(settings.in_force)}" if settings.in_force else ""
         figure.suptitle(
-            f"{results.program.title}, {settings.backend}: nodes as network namespaces on one machine",
+            f"{results.program.title}, {settings.backend}: nodes as network namespaces on one machine{under}",
             x=0.01,
             ha="left",
         )
@@ -81,7 +99,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def _panel(axes: "Axes", measured: Sequence[Measured], curves: Sequence[Curve]) -> None:
-    for (name, curve), colour in zip(curves, COLOURS, strict=False):
+    for (name, curve), colour in zip(curves, cycle(COLOURS), strict=False):
         points = [(found.nodes, value) for found in measured if (value := curve(found)) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=name or None)

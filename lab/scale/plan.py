@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from lab.scale.faults import Manner, Wanted
+
 __all__ = [
     "DAEMON",
     "DYING",
@@ -29,6 +31,7 @@ __all__ = [
     "config",
     "lease_of_a_stranger",
     "members",
+    "name_members",
     "nodes",
     "rate",
 ]
@@ -92,6 +95,12 @@ class Settings:
     """Seconds of churn."""
     idle: float = 10.0
     """Seconds in which nothing happens, for the processor time of a node that has nothing to do."""
+    faults: tuple[Wanted, ...] = ()
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """The faults under which everything is measured, as they were written."""
+        return tuple(item.text for item in self.faults if item.manner is Manner.THROUGHOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,11 @@ class Program:
     title: str = "flanneld_py"
     forks: bool = True
     """Whether it is a fork of a process that has imported it; a genuine one is a program that is started."""
+
+
+def mac_of(address: IPv4Address) -> str:
+    """A locally administered one that nobody else's device has."""
+    return "02:00:" + ":".join(f"{octet:02x}" for octet in address.packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +138,7 @@ class Machine(ABC):
     @property
     def mac(self) -> str:
         """Of eth0, known beforehand: see `set_up`."""
-        return "02:00:" + ":".join(f"{octet:02x}" for octet in IPv4Address(self.address).packed)
+        return mac_of(IPv4Address(self.address))
 
     def plug(self) -> tuple[str, ...]:
         """Commands of ip(8), in the container's own namespace, that make it and plug it in."""
@@ -190,6 +204,11 @@ class Member(Machine):
         )  # fmt: skip
 
 
+def name_members(etcd: Sequence[Member]) -> str:
+    """A shell script by which the container knows them by name."""
+    return "".join(f"echo {each.address} {each.name} >> /etc/hosts\n" for each in etcd)
+
+
 def members(count: int) -> tuple[Member, ...]:
     """So many."""
     return tuple(Member(number) for number in range(1, count + 1))
@@ -250,11 +269,12 @@ def config(backend: str) -> str:
     return json.dumps({"Network": str(OVERLAY), "SubnetLen": SUBNET_LENGTH, "Backend": {"Type": backend}})
 
 
-def lease_of_a_stranger(backend: str) -> str:
-    """The lease of a machine that does not exist, as flannel would write it."""
-    lease: dict[str, object] = {"PublicIP": str(UNDERLAY[-2]), "PublicIPv6": None}
+def lease_of_a_stranger(backend: str, number: int) -> str:
+    """The lease of a machine that does not exist, as flannel would write it; from 1, each is another one."""
+    address = UNDERLAY[-1 - number]
+    lease: dict[str, object] = {"PublicIP": str(address), "PublicIPv6": None}
     if backend != "udp":
         lease["BackendType"] = backend
     if backend == "vxlan":
-        lease["BackendData"] = {"VNI": 1, "VtepMAC": "02:00:c6:12:ff:fe"}
+        lease["BackendData"] = {"VNI": 1, "VtepMAC": mac_of(address)}
     return json.dumps(lease)

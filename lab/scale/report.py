@@ -1,11 +1,12 @@
 """What a run has found, as text and as a document."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from lab.bench.report import camel, members, short
 from lab.render.documents import versioned
 from lab.render.text import table
 from lab.scale.figures import MB, Judged, Measured, Moment, Phase, Results, judge
+from lab.scale.plan import Settings
 
 __all__ = ["document", "text"]
 
@@ -25,6 +26,7 @@ def text(results: Results, width: int | None) -> str:
     facts = [
         f"{results.program.title}, {settings.backend}, etcd of {settings.members}",
         *(f"{name}: {value}" for name, value in results.machine.items()),
+        *(f"all of it under the fault: {fault}" for fault in settings.in_force),
     ]
     parts = [
         "; ".join(facts),
@@ -46,22 +48,26 @@ def text(results: Results, width: int | None) -> str:
 
 
 def _seconds(results: Results, width: int | None) -> str:
-    moments = [moment for moment in Moment if moment is not Moment.IDLE and _phases(results, moment)]
+    phases = [phase for found in results.measured for phase in found.phases]
+    timed = sorted((phase for phase in phases if phase.moment is not Moment.IDLE), key=_place)
+    titles = list(dict.fromkeys(phase.title for phase in timed))
     rows = [
-        [
-            str(found.nodes),
-            *(_cell(found.phase(moment), lambda phase: f"{phase.seconds:.2f}") for moment in moments),
-        ]
+        [str(found.nodes), *(seconds.get(title, "-") for title in titles)]
         for found in results.measured
+        for seconds in [{phase.title: f"{phase.seconds:.2f}" for phase in found.phases}]
     ]
-    return table(["NODES", *(f"{moment.value} (s)" for moment in moments)], rows, width) if moments else ""
+    return table(["NODES", *(f"{title} (s)" for title in titles)], rows, width) if titles else ""
+
+
+def _place(phase: Phase) -> int:
+    return list(Moment).index(phase.moment)
 
 
 def _work(results: Results, width: int | None) -> str:
     rows = [
         [
             str(found.nodes),
-            phase.moment.value,
+            phase.title,
             f"{phase.cpu:.3f}",
             f"{phase.etcd_cpu:.2f}",
             f"{phase.sent / MB:.2f}",
@@ -115,14 +121,6 @@ def _targets(judged: Sequence[Judged], width: int | None) -> str:
     return table(["TARGET", "SEEN", "", ""], rows, width) if rows else ""
 
 
-def _phases(results: Results, moment: Moment) -> Iterable[Phase]:
-    return [phase for found in results.measured if (phase := found.phase(moment)) is not None]
-
-
-def _cell(phase: Phase | None, words: Callable[[Phase], str]) -> str:
-    return "-" if phase is None else words(phase)
-
-
 def document(results: Results) -> Mapping[str, object]:
     """The same as one JSON document (docs/schemas/scale.json)."""
     settings = results.settings
@@ -134,7 +132,11 @@ def document(results: Results) -> Mapping[str, object]:
             "backend": settings.backend,
             "members": settings.members,
             "churn": settings.churn or None,
-            "runs": [_run(found) for found in results.measured],
+            "faults": [
+                {"fault": item.text, "when": item.manner.value, "seconds": item.seconds}
+                for item in settings.faults
+            ],
+            "runs": [_run(found, settings) for found in results.measured],
             "targets": [
                 {
                     "nodes": item.nodes,
@@ -150,13 +152,14 @@ def document(results: Results) -> Mapping[str, object]:
     )
 
 
-def _run(found: Measured) -> Mapping[str, object]:
+def _run(found: Measured, settings: Settings) -> Mapping[str, object]:
     return {
         "nodes": found.nodes,
         "phases": [
             {
                 "phase": phase.moment.name.lower(),
-                "title": phase.moment.value,
+                "title": phase.title,
+                "faults": [*settings.in_force, *([phase.fault] if phase.fault else [])],
                 "seconds": short(phase.seconds),
                 "cpuOfANode": short(phase.cpu),
                 "cpuOfEtcd": short(phase.etcd_cpu),

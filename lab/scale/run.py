@@ -6,14 +6,19 @@ from pathlib import Path
 
 from lab import images, wait
 from lab.engine import Engine, FileContent
-from lab.errors import Unfit
+from lab.errors import LabError, Unfit
 from lab.events import Reporter
+from lab.faults.plan import Plan
 from lab.flannel import etcd_api_of, parse_version
 from lab.sandbox import Box, open_box
 from lab.scale.cluster import Cluster, Unsettled
+from lab.scale.faults import Manner, Wanted
 from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
+from lab.scale.harm import Harm
+from lab.scale.harm import programs as programs_of_faults
 from lab.scale.inside import programs
 from lab.scale.plan import DYING, Node, Program, Settings, nodes
+from lab.scale.setting import setting
 from lab.spec import program_bytes
 from lab.spec.program import read_program
 
@@ -32,10 +37,11 @@ def run(
 ) -> Results:
     """Measure a cluster of each number of nodes, in a container of its own.
 
-    `found` is told of all that is known whenever one has been measured. Raises `LabError`. However it ends,
-    everything that it made is removed.
+    `found` is told of all that is known whenever one has been measured. Raises `LabError`; `Unfit`, before
+    anything is made, where a fault cannot be. However it ends, everything that it made is removed.
     """
-    files = dict(programs())
+    plans = {number: _plans(settings, number) for number in settings.numbers}
+    files = {**programs(), **(programs_of_faults() if settings.faults else {})}
     if binary is not None:
         files[GIVEN] = FileContent(_read(binary, engine.arch), 0o755)
     image = images.ensure(engine, progress).node
@@ -46,10 +52,16 @@ def run(
             if not machine:
                 machine |= _machine(box)
                 program = Program() if binary is None else _given(box)
-            measured.append(_Run(box, settings, program, number, inner).measured())
+            measured.append(_Run(box, settings, program, number, plans[number], inner).measured())
         results = Results(settings, program, tuple(measured), machine)
         found(results)
     return results
+
+
+def _plans(settings: Settings, number: int) -> Sequence[tuple[Wanted, Plan]]:
+    """What each fault takes in a cluster of so many nodes. Raises `Unfit`."""
+    lab = setting(settings.backend, number, settings.members)
+    return [(item, item.plan(lab)) for item in settings.faults]
 
 
 def _read(path: Path, arch: str) -> bytes:
@@ -82,12 +94,21 @@ class _Run:
     """One cluster's life."""
 
     def __init__(
-        self, box: Box, settings: Settings, program: Program, number: int, progress: Reporter
+        self,
+        box: Box,
+        settings: Settings,
+        program: Program,
+        number: int,
+        plans: Sequence[tuple[Wanted, Plan]],
+        progress: Reporter,
     ) -> None:
         self._settings = settings
         self._progress = progress
         self._number = number
         self._cluster = Cluster(box, program, settings.backend, settings.members)
+        self._faults = [
+            (wanted, Harm(box, self._cluster, plan, place)) for place, (wanted, plan) in enumerate(plans)
+        ]
         self._before: Mapping[str, Usage] = {}
         self._refused = 0
 
@@ -96,6 +117,9 @@ class _Run:
         *first, last = nodes(self._number + 1)
         with self._progress.step("make the machines and etcd"):
             self._cluster.begin([*first, last])
+        for wanted, harm in self._throughout:
+            with self._progress.step(wanted.text):
+                harm.begin()
         self._before, refused = self._cluster.usage()
         self._refused = refused
         phases: list[Phase] = []
@@ -105,6 +129,7 @@ class _Run:
             phases.append(self._start(first))
             usage = self._before
             phases.extend(self._others(last))
+            self._still_in_force()
         except Unsettled as error:
             failure = error.message
             self._progress.note(f"failed: {failure}")
@@ -119,6 +144,18 @@ class _Run:
             failure=failure,
             refused=self._refused - refused,
         )
+
+    @property
+    def _throughout(self) -> Sequence[tuple[Wanted, Harm]]:
+        return [item for item in self._faults if item[0].manner is Manner.THROUGHOUT]
+
+    def _still_in_force(self) -> None:
+        """Raises `Unsettled` where nobody knows what was measured under a fault."""
+        for wanted, harm in self._throughout:
+            with self._progress.step(f"see whether it is still in force: {wanted.text}"):
+                missing = harm.missing()
+            if missing:
+                raise Unsettled(f"{wanted.text}: at the end it was not in force any more: {missing[0]}")
 
     def _start(self, first: Sequence[Node]) -> Phase:
         with self._progress.step(Moment.START.value):
@@ -145,6 +182,9 @@ class _Run:
             seen = cluster.settled(Moment.RESTART.value)
         parts = {"seconds until etcd served": serves - began}
         yield self._phase(Moment.RESTART, seen["at"] - began, parts)
+        for wanted, harm in self._faults:
+            if wanted.manner is not Manner.THROUGHOUT:
+                yield self._fault(wanted, harm)
         dying = list(cluster.running)[: max(1, self._number // DYING)]
         with self._progress.step(Moment.DEATH.value):
             cluster.kill(dying)
@@ -153,6 +193,26 @@ class _Run:
         yield self._phase(Moment.DEATH, seen["at"] - began, {"nodes that died": len(dying)})
         if self._settings.churn:
             yield self._churn()
+
+    def _fault(self, wanted: Wanted, harm: Harm) -> Phase:
+        """It is in force for a time, or done; then another lease is written, of which all have to hear."""
+        cluster = self._cluster
+        parts: dict[str, float] = {}
+        with self._progress.step(wanted.text):
+            since = cluster.now()
+            try:
+                harm.begin()
+                if wanted.seconds is not None:
+                    wait.passing(wanted.seconds)
+                    harm.end()
+                    began, since = since, cluster.now()
+                    parts["seconds of the fault"] = since - began
+                cluster.serves()
+            except LabError as error:  # what was measured before is to be told
+                raise Unsettled(f"{wanted.text}: {error.message}", hint=error.hint) from error
+            parts["seconds until another lease was written"] = cluster.announce() - since
+            seen = cluster.settled(wanted.text)
+        return self._phase(Moment.FAULT, seen["at"] - since, parts, wanted.text)
 
     def _churn(self) -> Phase:
         """One node after another dies, its lease ends, and it starts anew, with another subnet."""
@@ -171,12 +231,15 @@ class _Run:
         parts = {"nodes replaced": count, "seconds of churn": lasted}
         return self._phase(Moment.CHURN, max(0.0, seen["at"] - ended), parts)
 
-    def _phase(self, moment: Moment, seconds: float, parts: Mapping[str, float] | None = None) -> Phase:
+    def _phase(
+        self, moment: Moment, seconds: float, parts: Mapping[str, float] | None = None, fault: str = ""
+    ) -> Phase:
         before = self._before
         self._before, self._refused = self._cluster.usage()
-        done = phase(moment, seconds, before, self._before, etcd=self._cluster.member_names, parts=parts)
+        etcd = self._cluster.member_names
+        done = phase(moment, seconds, before, self._before, etcd=etcd, parts=parts, fault=fault)
         self._progress.note(
-            f"{moment.value}: {seconds:.2f} s, {done.cpu:.3f} s of processor time a node, "
+            f"{done.title}: {seconds:.2f} s, {done.cpu:.3f} s of processor time a node, "
             f"{done.etcd_cpu:.2f} s etcd"
         )
         return done

@@ -9,6 +9,7 @@ from flanneld_py.options.table import table as table_of_flags
 from lab.checks.table import table as table_of_checks
 from lab.doctor.table import table as table_of_diagnoses
 from lab.faults.table import table as table_of_faults
+from lab.scale.faults import table as table_of_scale_faults
 from lab.spec.document import json_schema
 from tests.docs import benchmarks, decisions, lab_files, scale, trace_score
 
@@ -25,6 +26,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "overlays": benchmarks.overlays,
     "scale-constants": scale.constants,
     "scale-curve": scale.curve,
+    "scale-faults": table_of_scale_faults,
     "scale-foretold": scale.foretold,
     "scale-machine": scale.machine,
     "scale-simulated": scale.simulated,

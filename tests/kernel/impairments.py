@@ -16,6 +16,7 @@ from lab.engine import ExecResult
 from lab.faults import impairment
 from lab.faults.impairment import Rule, Standing, parse_impairment, parse_match
 from lab.protocols import Conversation
+from lab.sandbox import Namespace
 from tests.kernel.dual_stack import two_machines
 from tests.kernel.harness import Host, Sandbox
 from tests.kernel.programs import program
@@ -59,11 +60,7 @@ class Machine:
         stdin: bytes | None = None,
         within: float | None = None,
     ) -> ExecResult:
-        assert not check
-        done = self.host.sandbox.box.run(
-            *argv, timeout=within, netns=self.name, given=(stdin or b"").decode()
-        )
-        return ExecResult(done.exit, done.out.encode(), done["err"].encode())
+        return Namespace(self.host.sandbox.box, self.name).run(argv, check=check, stdin=stdin, within=within)
 
     def converse(self, argv: Sequence[str]) -> Conversation:
         raise AssertionError(f"nobody talks with {argv}")

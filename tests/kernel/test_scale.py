@@ -68,6 +68,25 @@ def test_a_small_cluster_is_measured_to_its_end(tmp_path, backend, members):
 
 
 @pytest.mark.thorough
+def test_what_happens_is_measured_under_faults_and_after_them(tmp_path):
+    faults = [
+        "delay etcd --time 20ms", "partition-etcd n1 --for 3s", "daemon-pause n2 --for 1s",
+        "etcd-pause m1 --for 1s", "etcd-stop --for 1s", "etcd-member-loss m2 --for 1s", "etcd-wipe",
+        "etcd-leader-change", "daemon-kill-9 n1", "thundering-start minions", "lease-delete n2",
+    ]  # fmt: skip
+    options = [f"--fault={fault}" for fault in faults]
+    with scale(tmp_path, "3", "--members=3", "--json", *options) as measuring:
+        printed, progress = measuring.communicate()
+    assert measuring.returncode == 0, progress
+    (run,) = json.loads(printed)["runs"]
+    phases = {item["title"]: item for item in run["phases"] if item["phase"] == "fault"}
+    assert list(phases) == [f"{fault}: until all know after it" for fault in faults[1:]]
+    assert all(item["faults"][0] == faults[0] for item in run["phases"])
+    # What a node asks of etcd at its start is answered 20 ms late, one thing after another.
+    assert run["phases"][0]["seconds"] > 0.06
+
+
+@pytest.mark.thorough
 def test_daemons_that_end_by_themselves_are_named_with_their_last_words(tmp_path):
     program = tmp_path / "flanneld"
     program.write_text(

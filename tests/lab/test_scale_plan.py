@@ -43,7 +43,7 @@ def test_no_two_machines_share_an_address_a_mac_or_a_name():
     network = ip_network("198.18.0.0/16")
     assert all(ip_address(each) in network for each in addresses)
     assert not {str(network[0]), str(network[-1]), str(network[-2])} & set(addresses)
-    assert json.loads(lease_of_a_stranger("vxlan"))["PublicIP"] not in addresses
+    assert json.loads(lease_of_a_stranger("vxlan", 1))["PublicIP"] not in addresses
 
 
 def test_names_of_network_devices_are_short_enough():
@@ -116,7 +116,13 @@ def test_scripts_are_whole_commands():
 
 
 def test_the_lease_of_a_machine_that_does_not_exist_is_as_flannel_writes_it():
-    assert json.loads(lease_of_a_stranger("udp")) == {"PublicIP": "198.18.255.254", "PublicIPv6": None}
-    assert json.loads(lease_of_a_stranger("host-gw"))["BackendType"] == "host-gw"
-    vxlan = json.loads(lease_of_a_stranger("vxlan"))
+    assert json.loads(lease_of_a_stranger("udp", 1)) == {"PublicIP": "198.18.255.254", "PublicIPv6": None}
+    assert json.loads(lease_of_a_stranger("host-gw", 1))["BackendType"] == "host-gw"
+    vxlan = json.loads(lease_of_a_stranger("vxlan", 1))
     assert vxlan["BackendData"] == {"VNI": 1, "VtepMAC": "02:00:c6:12:ff:fe"}
+
+
+def test_machines_that_do_not_exist_are_not_taken_for_one_another():
+    one, other = (json.loads(lease_of_a_stranger("vxlan", number)) for number in (1, 2))
+    assert one["PublicIP"] != other["PublicIP"]
+    assert one["BackendData"]["VtepMAC"] != other["BackendData"]["VtepMAC"]

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from lab.cli.common import as_text
-from lab.scale import Settings, document, draw, text
-from lab.scale.figures import Measured, Moment, judge, phase
+from lab.scale import Settings, document, draw, text, wanted
+from lab.scale.figures import Measured, Moment, Phase, judge, phase
 from tests.lab.scale_results import measured, scale_results, usage
 from tests.schemas import problems
 
@@ -55,6 +56,46 @@ def test_a_run_that_was_not_measured_to_its_end_says_why_and_is_not_sound():
     (failed,) = [run for run in document(found)["runs"] if run["failure"]]  # type: ignore[attr-defined]
     assert failed["nodes"] == 4
     assert failed["node"]["pss"]["median"] == 11e6
+
+
+UNDER, AFTER = wanted("loss etcd"), wanted("etcd-wipe")
+FAULTS = Settings((200,), faults=(UNDER, AFTER))
+WITH_FAULTS = replace(
+    measured(200, seconds=30.0),
+    phases=(
+        *measured(200, seconds=30.0).phases[:2],
+        Phase(Moment.FAULT, 2.5, 0.1, 2.0, 5e6, 700.0, fault=AFTER.text),
+    ),
+)
+
+
+def test_what_was_measured_under_faults_and_after_them_is_told_with_the_faults():
+    found = scale_results(WITH_FAULTS, settings=FAULTS)
+    printed = text(found, None)
+    assert "all of it under the fault: loss etcd" in printed
+    assert "etcd-wipe: until all know after it (s)" in printed
+    read = json.loads(as_text(document(found)))
+    assert problems("scale", read) == []
+    assert read["faults"] == [
+        {"fault": UNDER.text, "when": "throughout", "seconds": None},
+        {"fault": AFTER.text, "when": "once", "seconds": None},
+    ]
+    (run,) = read["runs"]
+    assert run["phases"][0]["faults"] == [UNDER.text]
+    assert run["phases"][-1]["faults"] == [UNDER.text, AFTER.text]
+    assert (run["phases"][-1]["phase"], run["phases"][-1]["seconds"]) == ("fault", 2.5)
+
+
+def test_there_are_no_targets_for_what_was_measured_under_a_fault():
+    assert not judge(scale_results(measured(200), settings=FAULTS))
+    assert judge(scale_results(measured(200), settings=Settings((200,), faults=(AFTER,))))
+
+
+def test_a_picture_says_which_fault_was_in_force_and_has_a_curve_for_another_one(tmp_path):
+    draw(scale_results(WITH_FAULTS, settings=FAULTS), tmp_path / "run")
+    drawn = (tmp_path / "run.svg").read_text()
+    assert "under loss etcd" in drawn
+    assert "<!-- etcd-wipe -->" in drawn
 
 
 def test_a_document_of_a_run_without_any_phase_follows_the_schema():

@@ -43,6 +43,7 @@ def test_where_nothing_is_near_all_there_is_is_listed_each_once() -> None:
     assert similar("x", NODES) == ""
     assert suggest("x", ["a", "b", "a"], "it has") == "; it has: a, b"
     assert suggest("x", [], "it has") == "; it has: none"
+    assert suggest("x", [f"n{n}" for n in range(100)], "it has").endswith(", n18, n19 and 80 more")
     assert suggest("centos-mastr", NODES, "it has") == "; did you mean centos-master?"
 
 

@@ -16,6 +16,8 @@ writes its subnet to, and "backend". Times are seconds of CLOCK_BOOTTIME, which 
     Writes a lease of a subnet that nobody has, as if another machine had come.
 {"do": "expire", "etcd": NAMESPACE, "prefix": P} -> {"at": S, "subnets": [SUBNET]}
     Ends the leases of these nodes, which have ended, as etcd does when their time is over.
+{"do": "serves", "etcd": NAMESPACE, "timeout": S} -> {"at": S, "lacking": TEXT}
+    Waits until that member answers what it takes a leader for; TEXT is why it has not in time, or "".
 {"do": "clock"} -> {"at": S}
 """
 
@@ -408,12 +410,29 @@ def expire(request: dict[str, Any]) -> dict[str, Any]:
     return {"at": at, "subnets": subnets}
 
 
+def serves(request: dict[str, Any]) -> dict[str, Any]:
+    """Until etcd has a leader, and this member knows it."""
+    deadline, lacking = now() + request["timeout"], "an answer"
+    while lacking and now() < deadline:
+        try:
+            with closing(gateway(request)) as connection:
+                ask(connection, "kv/range", {"key": coded("/"), "count_only": True})
+            lacking = ""
+        except (OSError, http.client.HTTPException) as error:
+            lacking = str(error)
+            rest(PAUSE)
+    return {"at": now(), "lacking": lacking}
+
+
 def clock(_request: dict[str, Any]) -> dict[str, Any]:
     """The time."""
     return {"at": now()}
 
 
-ACTS = {"clock": clock, "await": await_all, "usage": usage, "announce": announce, "expire": expire}
+ACTS = {
+    "clock": clock, "await": await_all, "usage": usage, "announce": announce, "expire": expire,
+    "serves": serves,
+}  # fmt: skip
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)

@@ -74,6 +74,8 @@ def _runs(source: Path) -> Sequence[Observed]:
         document = json.loads(source.expanduser().read_text(encoding="utf-8"))
         if (document["program"], document["forked"], document["members"]) != (Program().title, True, 1):
             raise _unfit(source, "is not of our own flanneld, forked, with one member of etcd")
+        if document.get("faults"):
+            raise _unfit(source, "is of a run with faults, which are no part of the simulation")
         runs = observed(document)
     except OSError as error:
         raise _unfit(source, f"cannot be read: {error.strerror}") from error
