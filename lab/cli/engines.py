@@ -15,7 +15,7 @@ from lab.render.text import table
 from lab.spec.engine import EngineSpec, label_words
 from lab.streams import width
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "engines_of"]
 
 FILE = file_option("-f", "--file", "file", what="The lab file that names them.", required=True)
 
@@ -29,7 +29,7 @@ def engines() -> None:
 @FILE
 def ls(file: Path) -> int:
     """List a lab file's engines with their labels, and the swarm that each is in."""
-    wanted = _wanted(file)
+    wanted = engines_of(file)
     fleet = Fleet.of(Engine.connect(), wanted)
     members = fleet.members()
     labels = {engine.name: label_words(engine.labels) or "-" for engine in wanted}
@@ -56,7 +56,7 @@ def join(file: Path, address: str, yes: bool) -> int:
     A swarm opens TCP 2377, TCP and UDP 7946 and UDP 4789 on each engine's machine. An engine leaves it again
     by Docker's own means.
     """
-    fleet = Fleet.of(Engine.connect(), _wanted(file))
+    fleet = Fleet.of(Engine.connect(), engines_of(file))
     fleet.require_all()
     members, home = fleet.members(), fleet.name_of_home
     names = swarm.to_join(home, members)
@@ -74,7 +74,8 @@ def join(file: Path, address: str, yes: bool) -> int:
     return 0
 
 
-def _wanted(file: Path) -> Sequence[EngineSpec]:
+def engines_of(file: Path) -> Sequence[EngineSpec]:
+    """The engines that a lab file names. Raises `Unfit` if it names none."""
     wanted = spec.load_file(file, default_name=default_lab())
     if not wanted.engines:
         raise Unfit(f"{file} names no engines", hint="What they are: docs/lab.md, Several engines")

@@ -8,6 +8,7 @@ from lab import host
 from lab import scale as scale_
 from lab.chart import require_matplotlib
 from lab.cli.common import Choice, as_json, as_text, echo, file_option, given, output_option
+from lab.cli.engines import engines_of
 from lab.errors import Unfit
 from lab.faults.options import duration
 from lab.progress import on_terminal
@@ -61,6 +62,7 @@ MOST_SIMULATED = 10_000
     help="Also have a fault, written as after `lab fault start`: in force throughout, such as 'delay etcd "
     "--time 50ms', or with --for in it for a time. Can be given again.",
 )
+@file_option("-f", "--file", "file", what="Share the machines out to the engines that this lab file names.")
 @file_option("--simulate", what="Measure nothing: simulate, by the scale.json of a run of up to 100 nodes.")
 @click.option(
     "--processors",
@@ -93,6 +95,7 @@ def scale(
     churn: float | None,
     lasting: float,
     faults: tuple[str, ...],
+    file: Path | None,
     simulate: Path | None,
     processors: int | None,
     link: float,
@@ -112,12 +115,15 @@ def scale(
     throughout, such as 'partition-etcd n1 n2 --for 10s' or 'etcd-wipe', comes before nodes die; timed is from
     its end, or from an event on, until all know of one more lease. docs/scale.md lists which there are.
 
+    With -f machines are shared out to the `engines` of a lab file, of which nothing else is read: n1 and m1
+    are on that of the environment, the others on each in turn. Engines have to be of one swarm.
+
     With --simulate nothing is started: what up to 10,000 nodes would take is calculated from what runs of a
     few have taken, on the same machine or, with --processors, each on one of its own.
     """
     if simulate is not None:
-        if faults:
-            raise Unfit("--fault is of real runs; leave it out, or --simulate")
+        if faults or file is not None:
+            raise Unfit("--fault and --file are of real runs; leave them out, or --simulate")
         if binary is not None:
             raise Unfit("--simulate is of our own flanneld, whose policies it has; leave --binary out")
         asked = simulation.Asked(numbers, processors, link, int(members), churn or 0.0, partition, lasting)
@@ -134,6 +140,7 @@ def scale(
         churn or 0.0,
         lasting,
         faults=tuple(scale_.wanted(text) for text in faults),
+        engines=() if file is None else tuple(engines_of(file)),
     )
     require_matplotlib("lab scale")
     output.mkdir(parents=True, exist_ok=True)  # now: if this fails, not after a long run

@@ -17,7 +17,7 @@ from lab.node.files import daemon_files
 from lab.sandbox.inside import agent
 from lab.signals import shielded
 
-__all__ = ["Answer", "Box", "open_box"]
+__all__ = ["Answer", "Box", "open_box", "start_box"]
 
 
 class Answer(dict[str, Any]):
@@ -42,10 +42,14 @@ class Answer(dict[str, Any]):
 class Box:
     """The container, by way of the agent: programs are run and started in it."""
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+        """`name` is its engine's, where there are several."""
         self._engine = engine
         self._container = container
-        self._talk = Talk("the agent in the container", engine.open_exec(container, agent(), stdin=True))
+        where = f" on the engine {name}" if name else ""
+        self._talk = Talk(
+            f"the agent in the container{where}", engine.open_exec(container, agent(), stdin=True)
+        )
         self._logs = 0
         self._usable = True
 
@@ -156,6 +160,10 @@ class Box:
         text = self.ask(read=path)["text"]
         return None if text is None else str(text)
 
+    def clock(self) -> Mapping[str, Any]:
+        """What its clocks show: `boot`, `at` (CLOCK_BOOTTIME) and `wall`."""
+        return dict(self.ask(clock=True))
+
     def machine(self) -> Mapping[str, str]:
         """The machine that it is on, for whoever measures: kernel and processors."""
         cpus = self.must("cat", "/proc/cpuinfo").splitlines()
@@ -198,12 +206,19 @@ def open_box(
         try:
             with shielded():  # a container that is being made is none yet, and could not be removed
                 container = engine.create(config)
-            engine.put_files(container, {**daemon_files(), **(files or {})})
-            engine.start(container)
-            box = Box(engine, container)
-            box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets
-            yield box
+            yield start_box(engine, container, files)
         finally:
             with shielded():
                 for item in engine.containers({NAME: name}):
                     engine.remove(item.id)
+
+
+def start_box(
+    engine: Engine, container: str, files: Mapping[str, FileContent] | None = None, *, name: str = ""
+) -> Box:
+    """Start a container that was made for this; who made it removes it. `name` as of `Box`."""
+    engine.put_files(container, {**daemon_files(), **(files or {})})
+    engine.start(container)
+    box = Box(engine, container, name)
+    box.must("/usr/local/sbin/lab-proc")  # or they could not forward packets
+    return box

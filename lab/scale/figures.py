@@ -170,7 +170,7 @@ TARGETED = 200
 def judge(results: Results) -> Sequence[Judged]:
     """The targets, where the run has what they are about."""
     settings = results.settings
-    if not results.program.forks or settings.members != 1 or settings.in_force:
+    if not results.program.forks or settings.members != 1 or settings.in_force or settings.engines:
         return ()
     return [item for found in results.measured if found.nodes == TARGETED for item in _judge(found)]
 

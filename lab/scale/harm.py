@@ -17,7 +17,7 @@ from lab.faults.impairment.inside import PROGRAM as IMPAIR
 from lab.faults.inside import PROGRAM as FAULTS
 from lab.faults.machines import do
 from lab.faults.plan import OnNode, Plan, Stage, Step
-from lab.sandbox import Box, Namespace
+from lab.sandbox import Namespace
 from lab.scale.cluster import Cluster
 
 __all__ = ["Harm", "programs"]
@@ -33,7 +33,6 @@ def programs() -> Mapping[str, FileContent]:
 class Harm:
     """One fault of a cluster: begun, looked at, and ended."""
 
-    box: Box
     cluster: Cluster
     plan: Plan
     number: int
@@ -50,7 +49,7 @@ class Harm:
         match does:
             case "impaired":
                 for node, step in steps:
-                    impairment.start(Namespace(self.box, node), self._rule(step.given))
+                    impairment.start(self._machine(node), self._rule(step.given))
             case "unit-paused":
                 self.cluster.signal(names, "STOP")
             case "unit-stopped":
@@ -63,7 +62,7 @@ class Harm:
                 self.cluster.start_again(names)
             case _:
                 for node, step in steps:
-                    do(Namespace(self.box, node), [step])
+                    do(self._machine(node), [step])
                 if does == "etcd-wipe":
                     self.cluster.forget_strangers()
 
@@ -76,7 +75,7 @@ class Harm:
         """What is not in force any more of impairments, by what the kernel says, with the machine's name."""
         found = []
         for node, _ in self._steps("impaired"):
-            rules = impairment.status(Namespace(self.box, node)).rules
+            rules = impairment.status(self._machine(node)).rules
             ours = [item for item in rules if item.rule.identifier == self._identifier]
             lacks = "; ".join(ours[0].missing) if ours else "its rule is gone"
             found += [f"{node}: {lacks}"] if lacks else []
@@ -85,12 +84,15 @@ class Harm:
     def end(self) -> None:
         """Undo what lasts, the last of it first. Does not wait for etcd to serve again. Raises `LabError`."""
         for node, _ in self._steps("impaired"):
-            impairment.stop(Namespace(self.box, node), self._identifier)
+            impairment.stop(self._machine(node), self._identifier)
         self.cluster.signal([node for node, _ in self._steps("unit-paused")], "CONT")
         self.cluster.start_again([node for node, _ in self._steps("unit-stopped")])
 
     def _steps(self, does: str) -> "Steps":
         return [item for stage in self.plan for item in _by_what_it_does(stage).get(does, ())]
+
+    def _machine(self, name: str) -> Namespace:
+        return Namespace(self.cluster.box(name), name)
 
     @property
     def _identifier(self) -> str:

@@ -2,6 +2,9 @@
 
 container:  eth0 of etcd's member m1, 198.18.0.2 ---+--- br0 ---+--- eth0 of node n1, 198.18.1.2
             eth0 of etcd's member m2, 198.18.0.3 ---+           +--- eth0 of node n2, 198.18.1.3
+
+On several engines each has such a container, with its share of the machines, and br0 of each is connected to
+those of the others by `between`, a vxlan device on the network that a swarm carries.
 """
 
 import json
@@ -11,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from lab.engine.swarm import OVERHEAD
 from lab.scale.faults import Manner, Wanted
+from lab.spec.engine import EngineSpec
 
 __all__ = [
+    "BETWEEN_MTU",
     "DAEMON",
     "DYING",
     "ETCD_READY",
@@ -21,6 +27,7 @@ __all__ = [
     "MAKE_SWITCH",
     "MEMBERS",
     "MOST",
+    "MTU",
     "OVERLAY",
     "PREFIX",
     "Machine",
@@ -29,6 +36,7 @@ __all__ = [
     "Program",
     "Settings",
     "config",
+    "connect_switch",
     "lease_of_a_stranger",
     "members",
     "name_members",
@@ -58,6 +66,12 @@ OVERLAY = IPv4Network("10.32.0.0/12")
 SUBNET_LENGTH = 24  # of OVERLAY, that is 4,096 subnets
 IN_A_BLOCK = 250
 """Nodes with the same third octet."""
+
+MTU = 1500
+"""Of machines' links on one engine."""
+
+BETWEEN_MTU = MTU - 2 * OVERHEAD
+"""Between engines: the swarm's network is vxlan, and what connects the bridges is another one in it."""
 
 LOCAL_URL = "http://127.0.0.1:2379"
 """Where a member is asked by who is not to meet what its link does."""
@@ -96,6 +110,8 @@ class Settings:
     idle: float = 10.0
     """Seconds in which nothing happens, for the processor time of a node that has nothing to do."""
     faults: tuple[Wanted, ...] = ()
+    engines: tuple[EngineSpec, ...] = ()
+    """That share out nodes and members of etcd; none: the one that the environment selects has all."""
 
     @property
     def in_force(self) -> tuple[str, ...]:
@@ -140,12 +156,16 @@ class Machine(ABC):
         """Of eth0, known beforehand: see `set_up`."""
         return mac_of(IPv4Address(self.address))
 
-    def plug(self) -> tuple[str, ...]:
+    def place(self, engines: int) -> int:
+        """Which of so many engines has it, from 0: each one in turn."""
+        return (self.number - 1) % engines
+
+    def plug(self, mtu: int) -> tuple[str, ...]:
         """Commands of ip(8), in the container's own namespace, that make it and plug it in."""
-        port = f"{self.name}-port"
+        port, end = f"{self.name}-port", f"address {self.mac} mtu {mtu} netns {self.name}"
         return (
             f"netns add {self.name}",
-            f"link add name {port} type veth peer name eth0 address {self.mac} netns {self.name}",
+            f"link add name {port} mtu {mtu} type veth peer name eth0 {end}",
             f"link set {port} master br0 up",
         )
 
@@ -262,6 +282,19 @@ MAKE_SWITCH = """
     ip link set br0 up
 """
 """A shell script for the container's own namespace: the bridge that everything is plugged into."""
+
+
+def connect_switch(own: IPv4Address, others: Sequence[IPv4Address]) -> str:
+    """A shell script that plugs a container's bridge together with those of others, at these addresses.
+
+    What nobody has been heard to have goes to all of them, as between switches.
+    """
+    flood = "\n".join(f"bridge fdb append 00:00:00:00:00:00 dev between dst {other}" for other in others)
+    return f"""
+        ip link add between mtu {BETWEEN_MTU} type vxlan id 1 dstport 4789 local {own} dev eth0
+        {flood}
+        ip link set between master br0 up
+    """
 
 
 def config(backend: str) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab import images, wait
+from lab.cluster.fleet import Fleet
 from lab.engine import Engine, FileContent
 from lab.errors import LabError, Unfit
 from lab.events import Reporter
 from lab.faults.plan import Plan
 from lab.flannel import etcd_api_of, parse_version
-from lab.sandbox import Box, open_box
+from lab.sandbox import Box
+from lab.scale.boxes import Boxes, open_boxes
 from lab.scale.cluster import Cluster, Unsettled
 from lab.scale.faults import Manner, Wanted
 from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
@@ -18,7 +20,7 @@ from lab.scale.harm import Harm
 from lab.scale.harm import programs as programs_of_faults
 from lab.scale.inside import programs
 from lab.scale.plan import DYING, Node, Program, Settings, nodes
-from lab.scale.setting import setting
+from lab.scale.setting import setting, spread
 from lab.spec import program_bytes
 from lab.spec.program import read_program
 
@@ -35,7 +37,7 @@ def run(
     progress: Reporter,
     found: Callable[[Results], None] = lambda _: None,
 ) -> Results:
-    """Measure a cluster of each number of nodes, in a container of its own.
+    """Measure a cluster of each number of nodes, each in a container, or in one on each of several engines.
 
     `found` is told of all that is known whenever one has been measured. Raises `LabError`; `Unfit`, before
     anything is made, where a fault cannot be. However it ends, everything that it made is removed.
@@ -44,17 +46,22 @@ def run(
     files = {**programs(), **(programs_of_faults() if settings.faults else {})}
     if binary is not None:
         files[GIVEN] = FileContent(_read(binary, engine.arch), 0o755)
-    image = images.ensure(engine, progress).node
+    fleet = Fleet.of(engine, settings.engines)
+    fleet.require_whole()
+    image = images.ensure(engine, progress)
     program, machine, measured = Program(), dict[str, str](), list[Measured]()
     results = Results(settings, program, ())
     for number in settings.numbers:
-        with progress.step(f"{number} nodes") as inner, open_box(engine, image, "scale", files) as box:
+        with (
+            progress.step(f"{number} nodes") as inner,
+            open_boxes(fleet, spread(settings.backend, settings.engines), image, files, inner) as boxes,
+        ):
             if not machine:
-                machine |= _machine(box)
-                program = Program() if binary is None else _given(box)
-            measured.append(_Run(box, settings, program, number, plans[number], inner).measured())
-        results = Results(settings, program, tuple(measured), machine)
-        found(results)
+                machine |= _machine(boxes.first, settings)
+                program = Program() if binary is None else _given(boxes.first)
+            measured.append(_Run(boxes, settings, program, number, plans[number], inner).measured())
+            results = Results(settings, program, tuple(measured), machine)
+            found(results)  # before the containers are removed, which an engine may refuse
     return results
 
 
@@ -81,9 +88,11 @@ def _given(box: Box) -> Program:
     return Program(GIVEN, f"flannel {said[-1].removeprefix('v')}", forks=False)
 
 
-def _machine(box: Box) -> Mapping[str, str]:
-    """The machine that the figures were measured on."""
+def _machine(box: Box, settings: Settings) -> Mapping[str, str]:
+    """The machine that the figures were measured on; of several that of the first engine."""
+    engines = {"engines": ", ".join(item.name for item in settings.engines)} if settings.engines else {}
     return {
+        **engines,
         **box.machine(),
         "etcd": box.must("etcd", "--version").splitlines()[0].rpartition(" ")[2],
         "load before": box.read("/proc/loadavg").split()[0],
@@ -95,7 +104,7 @@ class _Run:
 
     def __init__(
         self,
-        box: Box,
+        boxes: Boxes,
         settings: Settings,
         program: Program,
         number: int,
@@ -105,9 +114,9 @@ class _Run:
         self._settings = settings
         self._progress = progress
         self._number = number
-        self._cluster = Cluster(box, program, settings.backend, settings.members)
+        self._cluster = Cluster(boxes, program, settings.backend, settings.members)
         self._faults = [
-            (wanted, Harm(box, self._cluster, plan, place)) for place, (wanted, plan) in enumerate(plans)
+            (wanted, Harm(self._cluster, plan, place)) for place, (wanted, plan) in enumerate(plans)
         ]
         self._before: Mapping[str, Usage] = {}
         self._refused = 0

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from lab.engine import Engine
 from tests.cluster.remote_machine import RemoteMachine, open_remote_machine
 from tests.flanneld_py.certificates import Authority
+from tests.processes import running
 
 pytestmark = [pytest.mark.cluster, pytest.mark.thorough]
 
@@ -213,6 +215,67 @@ def test_when_an_engine_is_gone_the_rest_goes_on_and_gc_finishes_what_down_could
     assert f"container lab-{name}-away" in run_lab("gc").stdout
     assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
     assert docker(engine, far, "ps", "-aq") == ""
+
+
+def scale_file(tmp_path: Path, name: str, far: RemoteMachine) -> Path:
+    file = tmp_path / "lab.yaml"
+    file.write_text(yaml.safe_dump(lab_file(name, far, {})))
+    return file
+
+
+def test_nodes_of_a_scale_run_are_shared_out_and_learn_of_each_other(
+    machines, run_lab, name, tmp_path, engine
+):
+    _, far = machines
+    file = scale_file(tmp_path, name, far)
+    assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
+    options = ["--members", "3", "--churn", "1/s", "--for", "2s", "--output", str(tmp_path), "--json"]
+    faults = [
+        "--fault",
+        "delay etcd --time 5ms",
+        "--fault",
+        "etcd-wipe",
+        "--fault",
+        "daemon-pause n2 --for 1s",
+    ]
+    told = run_lab("scale", "4", "-f", str(file), *options, *faults)
+    assert told.returncode == 0, told.stderr
+    document = json.loads(told.stdout)
+    assert document["machine"]["engines"] == "home, far"
+    (run,) = document["runs"]
+    assert [item["phase"] for item in run["phases"]] == [
+        "start", "idle", "join", "restart", "fault", "fault", "death", "churn"
+    ]  # fmt: skip
+    assert len(run["etcd"]) == 3
+    assert json.loads(run_lab("ls", "--json").stdout)["labs"] == []
+    assert docker(engine, far, "ps", "-aq") == ""
+
+
+def test_of_a_scale_run_whose_engine_is_gone_gc_removes_what_is_left(
+    machines, run_lab, name, tmp_path, engine
+):
+    _, far = machines
+    file = scale_file(tmp_path, name, far)
+    assert run_lab("engines", "join", "--yes", "-f", str(file)).returncode == 0
+    argv = [sys.executable, "-m", "lab", "scale", "4", "-f", str(file), "--output", str(tmp_path)]
+    with running(argv, stderr=subprocess.PIPE, text=True, env={**os.environ, "LAB_PATIENCE": "0.3"}) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "start until all have all routes:" in line:
+                break
+        stop_engine(engine, far)
+        try:
+            said = run.stderr.read()
+            assert run.wait() == 1, said
+        finally:
+            start_engine(engine, far)
+    assert "the agent in the container on the engine far did not answer" in said
+    assert "Once the engines answer: lab gc" in said
+    removed = run_lab("gc").stdout
+    assert "-far" in removed
+    assert "network lab-scale-" in removed
+    for machine in machines:
+        assert docker(engine, machine, "ps", "-aq") == ""
 
 
 def stop_engine(engine: Engine, machine: RemoteMachine) -> None:

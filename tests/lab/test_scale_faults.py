@@ -154,7 +154,7 @@ class Processes:
 
 def harm(text: str, processes: Processes) -> Harm:
     plan = wanted(text).plan(setting("vxlan", 3, 3))
-    return Harm(box=None, cluster=processes, plan=plan, number=1)  # type: ignore[arg-type]
+    return Harm(cluster=processes, plan=plan, number=1)  # type: ignore[arg-type]
 
 
 def test_daemons_that_are_paused_go_on_in_the_end():
@@ -203,6 +203,16 @@ class Kernel:
         return Answer(exit=0, out=json.dumps(Status(self.rules, ()).as_document()), err="")
 
 
+class InBox:
+    """A cluster in one container."""
+
+    def __init__(self, box: Kernel) -> None:
+        self._box = box
+
+    def box(self, _name: str) -> Kernel:
+        return self._box
+
+
 @pytest.mark.parametrize(
     ("rules", "missing"),
     [
@@ -213,4 +223,4 @@ class Kernel:
 )  # fmt: skip
 def test_whether_an_impairment_is_still_in_force_is_asked_of_the_kernel(rules, missing):
     plan = wanted("loss m1").plan(setting("vxlan", 3, 1))
-    assert Harm(Kernel(*rules), Processes(), plan, number=1).missing() == missing  # type: ignore[arg-type]
+    assert Harm(InBox(Kernel(*rules)), plan, number=1).missing() == missing  # type: ignore[arg-type]

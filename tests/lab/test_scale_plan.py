@@ -1,7 +1,7 @@
 import json
 import re
 import shlex
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -12,6 +12,7 @@ from lab.scale.plan import (
     OVERLAY,
     Program,
     config,
+    connect_switch,
     lease_of_a_stranger,
     members,
     nodes,
@@ -46,9 +47,23 @@ def test_no_two_machines_share_an_address_a_mac_or_a_name():
     assert json.loads(lease_of_a_stranger("vxlan", 1))["PublicIP"] not in addresses
 
 
+def test_machines_are_on_each_engine_in_turn_the_first_on_the_first():
+    assert [node.place(3) for node in nodes(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [member.place(2) for member in members(3)] == [0, 1, 0]
+    assert {node.place(1) for node in nodes(7)} == {0}
+
+
+def test_a_switch_is_connected_to_each_other_one_with_room_for_both_headers():
+    own, *others = (IPv4Address(f"192.168.200.{host}") for host in (2, 3, 4))
+    script = connect_switch(own, others)
+    assert " mtu 1400 type vxlan " in script  # RFC 7348: twice 50 bytes of 1500
+    assert "local 192.168.200.2 dev eth0" in script
+    assert re.findall(r"dev between dst (\S+)", script) == ["192.168.200.3", "192.168.200.4"]
+
+
 def test_names_of_network_devices_are_short_enough():
     # IFNAMSIZ of linux/if.h: 16 bytes with the zero at the end.
-    (port,) = re.findall(r"link set (\S+) master", "\n".join(nodes(MOST + 1)[-1].plug()))
+    (port,) = re.findall(r"link set (\S+) master", "\n".join(nodes(MOST + 1)[-1].plug(1500)))
     assert len(port) < 16
 
 
@@ -66,7 +81,7 @@ def test_nodes_and_etcd_have_not_to_find_each_other_by_arp():
         assert f"neighbour add {other.address} lladdr {other.mac} dev eth0 nud permanent" in known
     assert f"neighbour add {node.address} lladdr {node.mac} dev eth0 nud permanent" in known
     assert f"neighbour add {first.address} lladdr {first.mac} dev eth0 nud permanent" in node.set_up([first])
-    assert f"peer name eth0 address {node.mac} " in "".join(node.plug())
+    assert f"peer name eth0 address {node.mac} " in "".join(node.plug(1500))
 
 
 def test_nodes_begin_with_different_members_of_etcd_and_know_all_of_them():
@@ -110,7 +125,8 @@ def test_a_daemon_is_asked_for_its_peers_where_the_kernel_cannot_be():
 
 def test_scripts_are_whole_commands():
     (node,) = nodes(1)
-    for script in (MAKE_SWITCH, node.set_up(members(5)), *node.plug()):
+    connected = connect_switch(IPv4Address("192.0.2.1"), [IPv4Address("192.0.2.2")])
+    for script in (MAKE_SWITCH, connected, node.set_up(members(5)), *node.plug(1500)):
         for line in script.splitlines():
             shlex.split(line)  # raises where a quotation does not end
 

@@ -6,6 +6,7 @@ import pytest
 from lab.cli.common import as_text
 from lab.scale import Settings, document, draw, text, wanted
 from lab.scale.figures import Measured, Moment, Phase, judge, phase
+from lab.spec.engine import EngineSpec
 from tests.lab.scale_results import measured, scale_results, usage
 from tests.schemas import problems
 
@@ -89,6 +90,11 @@ def test_what_was_measured_under_faults_and_after_them_is_told_with_the_faults()
 def test_there_are_no_targets_for_what_was_measured_under_a_fault():
     assert not judge(scale_results(measured(200), settings=FAULTS))
     assert judge(scale_results(measured(200), settings=Settings((200,), faults=(AFTER,))))
+
+
+def test_there_are_no_targets_for_what_several_engines_do():
+    spread = Settings((200,), engines=(EngineSpec(name="home"), EngineSpec(name="far", host="ssh://far")))
+    assert not judge(scale_results(measured(200), settings=spread))
 
 
 def test_a_picture_says_which_fault_was_in_force_and_has_a_curve_for_another_one(tmp_path):

@@ -237,6 +237,7 @@ def test_more_nodes_than_a_bridge_has_ports_are_only_simulated(capsys):
         ({"forked": False, "program": "flannel 0.20.2"}, "not of our own flanneld"),
         ({"members": 3}, "one member of etcd"),
         ({"faults": [{"fault": "loss etcd", "when": "throughout", "seconds": None}]}, "with faults"),
+        ({"machine": {"engines": "home, far"}}, "on several engines"),
     ],
 )
 def test_a_file_that_constants_cannot_come_from_is_refused(members, said, tmp_path, capsys):
@@ -272,7 +273,7 @@ def test_a_genuine_flannel_is_not_simulated(capsys):
 
 def test_a_fault_of_the_catalogue_is_not_simulated(capsys):
     assert cli_run(["scale", "20", "--simulate", str(RUN), "--fault", "loss etcd"]) == 2
-    assert "--fault is of real runs" in capsys.readouterr().err
+    assert "--fault and --file are of real runs" in capsys.readouterr().err
 
 
 def test_a_simulation_needs_no_engine_and_writes_what_it_prints(tmp_path, monkeypatch, capsys):

@@ -17,6 +17,8 @@
 {"status": PID}                               -> {"exit": N}, or null while a started program runs
 {"ends": PID, "timeout": S}                   -> the same, waited for
 {"kill": PID}                                 -> {"exit": N}, when it has ended of SIGKILL
+{"clock": true}                               -> {"boot": ID, "at": S, "wall": S}: the kernel's boot, its
+                                                 CLOCK_BOOTTIME, and the time of day
 {"clear": [PID]}                              -> {}: killed with their children, by their session, and ended
 
 `fork` saves a program of many modules their import: the agent has done that, and each program begins as a
@@ -305,6 +307,12 @@ def clear(request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def clock(_request: dict[str, Any]) -> dict[str, Any]:
+    """What its clocks show."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {"boot": boot, "at": time.clock_gettime(time.CLOCK_BOOTTIME), "wall": time.time()}
+
+
 def status(request: dict[str, Any]) -> dict[str, Any]:
     """Whether a program runs."""
     return {"exit": started[request["status"]].poll()}
@@ -319,6 +327,7 @@ def kill(request: dict[str, Any]) -> dict[str, Any]:
 ACTS = {
     "run": run, "replace": replace, "spawn": spawn, "load": load, "post": post, "read": read, "says": says,
     "signal": send, "status": status, "ends": ends, "kill": kill, "clear": clear,
+    "clock": clock,
 }  # fmt: skip
 """By the key that a request begins with."""
 

@@ -5,17 +5,21 @@ writes its subnet to, and "backend". Times are seconds of CLOCK_BOOTTIME, which 
 
 {"do": "await", "more": [SUBNET], "timeout": S, "still": S} -> {"at": S, "began": S, "looked": S}
     Waits until each node has a route to every other node's subnet and to `more`, and no other. `began` is
-    when the first of the nodes' processes began, `looked` how much processor time this has taken. Where it is
-    not so in time, or nothing has changed for `still` seconds, {"lacking": {NAME: TEXT}}; where a daemon has
-    ended, {"ended": {NAME: PID}}.
-{"do": "usage", "etcd": [{"pid": PID, "netns": NAMESPACE}]} -> {"nodes": [USAGE or null],
-    "etcd": [USAGE and "sent" and "requests"], "neighbours": {"entries": N, "limit": N, "refused": N}}
+    when the first of the nodes' processes began, null without nodes, `looked` how much processor time this
+    has taken. Where it is not so in time, or nothing has changed for `still` seconds, {"lacking": {NAME:
+    TEXT}}; where a daemon has ended, {"ended": {NAME: PID}}.
+{"do": "usage", "etcd": [{"name": NAMESPACE, "pid": PID}]} -> {"used": {NAME: USAGE or null, and of etcd's
+    members with "sent" and "requests"}, "neighbours": {"entries": N, "limit": N, "refused": N}}
     USAGE is {"cpu": S with that of programs it has run, "pss": BYTES, "rss": BYTES, "sockets": N,
     "descriptors": N, "threads": N}
 {"do": "announce", "etcd": NAMESPACE, "prefix": P, "lease": TEXT} -> {"at": S, "subnet": SUBNET}
     Writes a lease of a subnet that nobody has, as if another machine had come.
-{"do": "expire", "etcd": NAMESPACE, "prefix": P} -> {"at": S, "subnets": [SUBNET]}
-    Ends the leases of these nodes, which have ended, as etcd does when their time is over.
+{"do": "forget"} -> {"subnets": [SUBNET]}
+    Those of these nodes, which have ended and forget them.
+{"do": "expire", "etcd": NAMESPACE, "prefix": P, "subnets": [SUBNET]} -> {"at": S}
+    Ends the leases of subnets, as etcd does when their time is over.
+{"do": "leases", "timeout": S, "still": S} -> {"subnets": [SUBNET]}
+    Waits until each node has one; where that is not so in time, or a daemon has ended, as with "await".
 {"do": "serves", "etcd": NAMESPACE, "timeout": S} -> {"at": S, "lacking": TEXT}
     Waits until that member answers what it takes a leader for; TEXT is why it has not in time, or "".
 {"do": "clock"} -> {"at": S}
@@ -272,8 +276,25 @@ def await_all(request: dict[str, Any]) -> dict[str, Any]:
         return {"ended": {node["name"]: node["pid"] for node in nodes if not runs(node["pid"])}}
     except Late:
         return {"lacking": all_lack()}
-    began = min(int(stat(node["pid"])[19]) for node in nodes) / TICKS
-    return {"at": at, "began": began, "looked": time.process_time()}
+    began = [int(stat(node["pid"])[19]) / TICKS for node in nodes]
+    return {"at": at, "began": min(began, default=None), "looked": time.process_time()}
+
+
+def await_leases(request: dict[str, Any]) -> dict[str, Any]:
+    """Until all nodes have one."""
+    nodes = request["nodes"]
+    patience = Patience(nodes, now() + request["timeout"], request["still"])
+
+    def lacking(node: Node) -> str:
+        return "" if own_subnet(node) else "a lease"
+
+    try:
+        until_all(nodes, lacking, patience)
+    except ChildProcessError:
+        return {"ended": {node["name"]: node["pid"] for node in nodes if not runs(node["pid"])}}
+    except Late:
+        return {"lacking": {node["name"]: text for node in nodes if (text := lacking(node))}}
+    return {"subnets": [subnet for node in nodes if (subnet := own_subnet(node))]}
 
 
 # Processes
@@ -282,8 +303,10 @@ def await_all(request: dict[str, Any]) -> dict[str, Any]:
 def usage(request: dict[str, Any]) -> dict[str, Any]:
     """What they all take."""
     return {
-        "nodes": [used_if_it_runs(node["pid"]) for node in request["nodes"]],
-        "etcd": [used(each["pid"]) | counted(each["netns"]) for each in request["etcd"]],
+        "used": {
+            **{node["name"]: used_if_it_runs(node["pid"]) for node in request["nodes"]},
+            **{each["name"]: used(each["pid"]) | counted(each["name"]) for each in request["etcd"]},
+        },
         "neighbours": table(),
     }
 
@@ -397,17 +420,22 @@ def announce(request: dict[str, Any]) -> dict[str, Any]:
     return {"at": at, "subnet": subnet}
 
 
-def expire(request: dict[str, Any]) -> dict[str, Any]:
-    """End leases, and forget their subnets."""
+def forget(request: dict[str, Any]) -> dict[str, Any]:
+    """The nodes' subnets, which they are not to take again."""
     subnets = [subnet for node in request["nodes"] if (subnet := own_subnet(node))]
+    for node in request["nodes"]:
+        Path(node["file"]).unlink(missing_ok=True)
+    return {"subnets": subnets}
+
+
+def expire(request: dict[str, Any]) -> dict[str, Any]:
+    """End leases."""
     with closing(gateway(request)) as connection:
         held = leases(connection, request["prefix"])
         at = now()
-        for subnet in subnets:
+        for subnet in request["subnets"]:
             ask(connection, "lease/revoke", {"ID": held[place(request["prefix"], subnet)]})
-    for node in request["nodes"]:
-        Path(node["file"]).unlink(missing_ok=True)
-    return {"at": at, "subnets": subnets}
+    return {"at": at}
 
 
 def serves(request: dict[str, Any]) -> dict[str, Any]:
@@ -431,7 +459,7 @@ def clock(_request: dict[str, Any]) -> dict[str, Any]:
 
 ACTS = {
     "clock": clock, "await": await_all, "usage": usage, "announce": announce, "expire": expire,
-    "serves": serves,
+    "forget": forget, "leases": await_leases, "serves": serves,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ def _runs(source: Path) -> Sequence[Observed]:
             raise _unfit(source, "is not of our own flanneld, forked, with one member of etcd")
         if document.get("faults"):
             raise _unfit(source, "is of a run with faults, which are no part of the simulation")
+        if "engines" in document["machine"]:
+            raise _unfit(source, "is of a run on several engines")
         runs = observed(document)
     except OSError as error:
         raise _unfit(source, f"cannot be read: {error.strerror}") from error
