@@ -8,6 +8,8 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from lab import images, labels, lock, threads
+from lab.clocks import SAMPLES
+from lab.clocks.compare import Clock, Sample, compare, quickest, require_close
 from lab.cluster import remove_all, underlay
 from lab.cluster.fleet import Fleet, addressed
 from lab.confinement import SANDBOX
@@ -19,7 +21,6 @@ from lab.sandbox import Box, open_box
 from lab.sandbox.box import start_box
 from lab.scale.plan import BETWEEN_MTU, MTU, Machine, connect_switch
 from lab.signals import shielded
-from lab.soak.clock import SAMPLES, Clock, Sample, clocks
 from lab.spec import LabSpec
 
 __all__ = ["Boxes", "open_boxes"]
@@ -35,7 +36,9 @@ class Boxes:
         """By the engines' names; `addresses` is where each reaches the others, in this order."""
         self._boxes = list(boxes.values())
         self._addresses = addresses
-        self._clocks = clocks({name: _samples(box) for name, box in boxes.items()})
+        answers = {name: _answer(box) for name, box in boxes.items()}
+        require_close(answers)
+        self._clocks = compare(answers)
         self._names = list(boxes)
 
     @property
@@ -82,14 +85,14 @@ class Boxes:
             box.script(connect_switch(own, [other for other in self._addresses if other != own]))
 
 
-def _samples(box: Box) -> Sequence[Sample]:
+def _answer(box: Box) -> Sample:
     found = []
     for _ in range(SAMPLES):
         wall, asked = time.time(), time.monotonic()
         told = box.clock()
         answered = time.monotonic()
         found.append(Sample(asked, answered, wall, told["boot"], told["at"], told["wall"]))
-    return found
+    return quickest(found)
 
 
 @contextmanager
