@@ -30,6 +30,7 @@ __all__ = [
     "JOINED",
     "LOOK",
     "NAMES_OFFERED",
+    "NETWORKS_GONE",
     "NOTHING_CHANGES",
     "PACKET",
     "PODS_OFFERED",
@@ -138,6 +139,9 @@ INPUT_ENDS = Deadline(5)
 
 IMAGE_CARRIED = Deadline(3600)
 """For an image of any size to be carried to a machine."""
+
+NETWORKS_GONE = Deadline(30)
+"""For a swarm's networks that were removed to be gone from an engine; it takes a fifth of a second."""
 
 QUESTION = Deadline(60)
 """For any one question to a machine, such as `ip route`."""

@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lab import threads
+from lab import threads, wait
+from lab.deadlines import NETWORKS_GONE
 from lab.engine import Container, Engine, EngineUnavailable, swarm
 from lab.engine.endpoint import Endpoint
 from lab.engine.selection import address_in, of_host
@@ -116,6 +117,17 @@ class Fleet:
         for network in self.home.networks({NAME: name}):
             self.home.remove_network(network.id)
             yield f"network {network.name}"
+        if self.is_several:
+            self._await_no_network(name)
+
+    def _await_no_network(self, name: str) -> None:
+        """A swarm has removed a network a moment before its engines have: `lab ls` would still show it."""
+
+        def gone() -> bool | wait.NotYet:
+            left = [network.name for network in self.home.networks({NAME: name})]
+            return not left or wait.NotYet(f"there are {', '.join(left)}")
+
+        wait.until(gone, what=f"the networks of the lab {name} to be gone", timeout=NETWORKS_GONE.seconds)
 
 
 def addressed(spec: LabSpec) -> LabSpec:
