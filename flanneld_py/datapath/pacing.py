@@ -55,13 +55,6 @@ class Pacer:
         line = self._lines.get(node)
         return float("-inf") if line is None else line.due
 
-    def sent(self, node: str, due: float) -> None:
-        """Take note that somebody else has sent the node a train: the next one is due at `due`."""
-        line = self._lines.get(node)
-        if line is None:
-            line = self._lines[node] = _Line()
-        line.due = max(line.due, due)
-
     def take(self, now: float) -> Train | None:
         """Return a train that is due at `now`, in seconds of a monotonic clock; None if none is."""
         for node, line in self._waiting.items():

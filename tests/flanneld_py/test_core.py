@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from flanneld_py.datapath import coalesce, core, segment, tunnel, vnet
 from flanneld_py.datapath.core import Core, pump
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
+from flanneld_py.datapath.pacing import MOST_WAITING
+from flanneld_py.datapath.trains import MOST_SEGMENTS
 from flanneld_py.datapath.tun import Tun
 from flanneld_py.datapath.tunnel import Outside, Tunnel
 from flanneld_py.datapath.vnet import VnetHeader
@@ -198,16 +200,18 @@ def test_a_library_with_other_structures_is_refused(monkeypatch, tmp_path, caplo
 
 @needs_core
 def test_every_structure_and_number_is_the_same_in_python_and_c(tmp_path):
-    structures = [pump._Peer, pump._Place, pump._Arrival, pump._Train, pump._Pump]
+    structures = [pump._Peer, pump._Place, pump._Arrival, pump._Train, pump._Queued, pump._Line, pump._Pump]
     expected = {
         f"offsetof(struct {each.__name__}, {name})": getattr(each, name).offset
         for each in structures
         for name, *_ in each._fields_
     }
     expected |= {f"sizeof(struct {each.__name__})": ctypes.sizeof(each) for each in structures}
-    arrays = ("changes", "seen", "arrived", "destinations", "sources", "peers")
+    arrays = ("changes", "seen", "arrived", "destinations", "sources", "peers", "lines")
     expected |= {f"sizeof(((struct pump *)0)->{name})": getattr(pump._Pump, name).size for name in arrays}
-    expected |= {name: getattr(pump, name) for name in ("ARRIVALS", "PLACES", "PEERS")}
+    names = ("ARRIVALS", "PLACES", "PEERS", "MOST_PACED", "MOST_QUEUED", "TRAINS")
+    expected |= {name: getattr(pump, name) for name in names}
+    expected |= {"MOST_WAITING": MOST_WAITING, "MOST": MOST_SEGMENTS}
     expected |= {reason.name: reason.value for reason in pump.Reason}
     expected |= {name.upper(): 1 << bit for bit, name in enumerate(pump.READY)}
     expected |= {"LEFT": core.LEFT, "sizeof(struct run)": core._RUN.size, "sizeof(struct vnet)": vnet.SIZE}

@@ -1,5 +1,6 @@
 """The loop with offloads, with a pair of sockets in place of the TUN device and one in place of the wire."""
 
+import contextlib
 import errno
 import math
 import os
@@ -17,10 +18,10 @@ from hypothesis import strategies as st
 from flanneld_py.datapath import sockets, vnet
 from flanneld_py.datapath.coalesce import Run
 from flanneld_py.datapath.core import Core, load
-from flanneld_py.datapath.core.pump import Reason
+from flanneld_py.datapath.core.pump import MOST_PACED, Reason
 from flanneld_py.datapath.forward import ForwardTable, Mandate, Peer
 from flanneld_py.datapath.loop import BATCH
-from flanneld_py.datapath.offload import OffloadLoop
+from flanneld_py.datapath.offload import TOO_MANY_WAIT, OffloadLoop
 from flanneld_py.datapath.pacing import Pacer
 from flanneld_py.datapath.pumped import PumpedLoop
 from flanneld_py.datapath.traffic import Traffic
@@ -44,10 +45,10 @@ def answering(packet: bytes) -> bytes:
 class Wire:
     """Both ends of a loop: the kernel's side of its device, and its peer's socket.
 
-    With the pump it has the kernel's clock, otherwise its own.
+    With the pump it has the kernel's clock, otherwise its own, unless it is to be timed.
     """
 
-    def __init__(self, core: Core | None = None, *, pump: bool = False) -> None:
+    def __init__(self, core: Core | None = None, *, pump: bool = False, timed: bool = False) -> None:
         self.kernel, self.device = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self.kernel, self.device):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -62,7 +63,7 @@ class Wire:
         self.traffic = Traffic()
         self.traffic.know("127.0.0.1")
         self.time = 1.0  # the kernel's timer, which knows the real time, has always come
-        self.now = clock.now if pump else lambda: self.time
+        self.now = clock.now if pump or timed else lambda: self.time
         ends = self.device.fileno(), self.near, self.traffic
         self.loop: OffloadLoop
         if pump:
@@ -79,6 +80,13 @@ class Wire:
         """From now on the peer announces nothing; or it does."""
         table = ForwardTable.of({THEIR_SUBNET: Peer(self.peer.getsockname(), 1472, paced)}, OVERLAY)
         self.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, table, until=self.now() + 100.0)
+
+    def pause(self, seconds: float) -> None:
+        """From now on a paced node gets this pause for each datagram."""
+        self.loop._pacer = Pacer(seconds, seconds)
+        if isinstance(self.loop, PumpedLoop):
+            state = self.loop._pump._state
+            state.each = state.single = int(seconds * 1e9)
 
     def close(self) -> None:
         self.loop.close()
@@ -560,35 +568,44 @@ def test_more_peers_than_the_pump_has_room_for_are_all_reached(pumped):
     wait.until(probe, what="all to be counted", timeout=30, interval=0.01)
 
 
-def test_a_paced_peer_s_packets_are_the_pump_s_unless_they_have_to_wait(pumped, monkeypatch):
+def test_a_paced_peer_s_packets_are_the_pump_s_though_they_have_to_wait(pumped, monkeypatch):
+    pumped.pause(0.01)
     pumped.pace()
-    pumped.loop._pacer = Pacer(0.2, 0.2)
-    pumped.loop._pump._pauses = [2 * 10**8] * 2
     seen = decisions(pumped, monkeypatch)
-    sent = [Packet(b"x", ident=number).built() for number in range(4)]
-    pumped.kernel.send(vnet.NOTHING + sent[0])
-    assert pumped.peer.recv(2000) == lowered(sent[0])
-    # Less than the pause has passed, so this one waits in Python, and so does what comes while it waits.
-    pumped.kernel.send(vnet.NOTHING + sent[1])
-    pumped.kernel.send(vnet.NOTHING + sent[2])
-    begun = clock.now()
-    assert [pumped.peer.recv(2000) for _ in range(2)] == [lowered(packet) for packet in sent[1:3]]
-    assert seen == ["_take"] * 3
-    assert clock.now() - begun > 0.05
+    there_and_back(pumped, 0)
+    seen.clear()
+    sent = [Packet(b"x" * (40 - number), ident=number).built() for number in range(20)]
+    for packet in sent:
+        pumped.kernel.send(vnet.NOTHING + packet)
+    assert [pumped.peer.recv(2000) for _ in sent] == [lowered(packet) for packet in sent]
+    assert seen == []
+    carried_to_peer(pumped, 21)
 
-    def over() -> bool | wait.NotYet:
-        lasts = clock.now() - begun
-        return lasts > 1 or wait.NotYet(f"{lasts:.1f} s")
 
-    wait.until(over, what="pauses to be over", timeout=30)
-    pumped.kernel.send(vnet.NOTHING + sent[3])
-    assert pumped.peer.recv(2000) == lowered(sent[3])
-    assert seen == ["_take"] * 3
-    # What the pump has sent is a reason to wait as well.
-    pumped.kernel.send(vnet.NOTHING + sent[0])
-    assert pumped.peer.recv(2000) == lowered(sent[0])
-    assert seen == ["_take"] * 4
-    carried_to_peer(pumped, 5)
+def test_a_flood_to_a_paced_node_is_the_pump_s_and_keeps_nobody_waiting(pumped, monkeypatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+        second.bind(("127.0.0.2", 0))
+        second.settimeout(30)
+        peers = {
+            THEIR_SUBNET: Peer(pumped.peer.getsockname(), 1472, paced=True),
+            IPv4Network("10.2.99.0/24"): Peer(second.getsockname(), 1472, paced=True),
+        }
+        pumped.pause(1000.0)
+        pumped.loop.mandate = Mandate(
+            TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+        )
+        seen = decisions(pumped, monkeypatch)
+        there_and_back(pumped, 0)
+        seen.clear()
+        packet = Packet(b"x").built()
+        for _ in range(1000):
+            pumped.kernel.send(vnet.NOTHING + packet)
+        other = packet[:16] + bytes([10, 2, 99, 2]) + packet[20:]
+        pumped.kernel.send(vnet.NOTHING + other)
+        assert second.recv(2000)[16:] == other[16:]
+        assert seen == ["_take"]  # the other's first
+        pumped.drops(TOO_MANY_WAIT, 1000 - 512)
+        assert pumped.traffic.dropped == {TOO_MANY_WAIT: 1000 - 512}
 
 
 def carried_to_peer(wire: Wire, packets: int) -> None:
@@ -599,19 +616,99 @@ def carried_to_peer(wire: Wire, packets: int) -> None:
     wait.until(probe, what=f"{packets} packets to be counted", timeout=30, interval=0.01)
 
 
-def test_a_paced_node_with_two_subnets_is_paced_as_one(pumped, monkeypatch):
-    seen = decisions(pumped, monkeypatch)
-    peer = pumped.peer.getsockname()
-    peers = {THEIR_SUBNET: Peer(peer, 1472, True), IPv4Network("10.2.99.0/24"): Peer(peer, 1400, True)}
-    pumped.loop.mandate = Mandate(
-        TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
-    )
-    whole = Packet(b"x").built()
-    for _ in range(3):
-        for destination in (THERE, bytes([10, 2, 99, 2])):
-            pumped.kernel.send(vnet.NOTHING + whole[:16] + destination + whole[20:])
-            assert pumped.peer.recv(2000)[16:20] == destination
-    assert seen.count("_take") >= 4  # all to the second subnet
+def test_more_paced_nodes_than_the_pump_has_queues_for_are_all_reached(pumped):
+    nodes = range(1, MOST_PACED + 7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as everybody:
+        everybody.bind(("", 0))
+        everybody.settimeout(30)
+        port = everybody.getsockname()[1]
+        peers = {
+            IPv4Network(f"10.2.{100 + number}.0/24"): Peer((f"127.0.1.{number}", port), 1472, paced=True)
+            for number in nodes
+        }
+        pumped.loop.mandate = Mandate(
+            TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=pumped.now() + 100.0
+        )
+        whole = Packet(b"x").built()
+        for destination in [subnet[2].packed for subnet in peers] * 2:
+            for _ in range(2):  # the second has to wait
+                pumped.kernel.send(vnet.NOTHING + whole[:16] + destination + whole[20:])
+            assert [everybody.recv(2000)[16:20] for _ in range(2)] == [destination] * 2
+
+
+def in_time(wire: Wire, number: int) -> list[bytes]:
+    """So many datagrams, while time passes for a loop that has none of its own."""
+    found = list[bytes]()
+    for _ in range(number):
+        wire.time += 1
+        found.append(wire.peer.recv(2000))
+    return found
+
+
+def test_a_paced_node_with_two_subnets_is_paced_as_one(wire):
+    peer = wire.peer.getsockname()
+    peers = {THEIR_SUBNET: Peer(peer, 1400, True), IPv4Network("10.2.99.0/24"): Peer(peer, 1472, True)}
+    wire.pause(0.001)
+    wire.loop.mandate = Mandate(TUNNEL, OUR_SUBNET, ForwardTable.of(peers, OVERLAY), until=wire.now() + 100.0)
+    whole, destinations = Packet(b"x").built(), (THERE, bytes([10, 2, 99, 2]))
+    for destination in destinations * 10:
+        wire.kernel.send(vnet.NOTHING + whole[:16] + destination + whole[20:])
+    assert [each[16:20] for each in in_time(wire, 20)] == [*destinations] * 10
+
+
+def test_of_too_many_for_a_paced_node_the_last_are_dropped(wire):
+    wire.pause(1000.0)
+    wire.pace()
+    wire.kernel.send(tiny())
+    wire.drops(TOO_MANY_WAIT, 7500 - 512)  # eight calls' worth: as many as are needed for 500
+    assert wire.traffic.dropped == {TOO_MANY_WAIT: 7500 - 512}
+    assert [len(wire.peer.recv(2000)) for _ in range(64)] == [60] * 64
+    wire.peer.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        wire.peer.recv(2000)
+
+
+def test_what_waits_for_a_paced_node_when_the_lease_ends_is_dropped(wire):
+    wire.pause(0.01)
+    wire.pace()
+    wire.kernel.send(tiny())
+    wire.drops(TOO_MANY_WAIT)
+    wire.loop.mandate = None
+    wire.peer.setblocking(False)
+    sent = list[bytes]()
+
+    def probe() -> bool | wait.NotYet:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent.append(wire.peer.recv(2000))
+        dropped = wire.traffic.dropped
+        all_are = len(sent) + dropped[TOO_MANY_WAIT] + dropped["no lease"] == 7500
+        return all_are or wait.NotYet(f"{len(sent)} sent, {dropped}")
+
+    wait.until(probe, what="all packets to be sent or dropped", timeout=30, interval=0.01)
+    assert wire.traffic.dropped["no lease"] > 0
+
+
+def test_what_waits_for_a_paced_node_when_the_lease_is_renewed_is_sent(wire):
+    wire.pause(0.002)
+    wire.pace()
+    wire.kernel.send(tiny())
+    wire.drops(TOO_MANY_WAIT)
+    assert wire.loop.mandate is not None
+    wire.loop.mandate = replace(wire.loop.mandate)
+    for _ in range(8):
+        assert [len(wire.peer.recv(2000)) for _ in range(64)] == [60] * 64
+        wire.time += 1
+    assert wire.traffic.dropped == {TOO_MANY_WAIT: 7500 - 512}
+
+
+def test_a_packet_in_fragments_waits_for_its_turn(wire):
+    wire.pause(0.001)
+    wire.pace()
+    packets = [Packet(b"x" * size, fragment=0, ident=size) for size in (9, 2000, 10)]
+    for packet in packets * 3:
+        wire.kernel.send(vnet.NOTHING + packet.built())
+    assert [int.from_bytes(each[4:6]) for each in in_time(wire, 4 * 3)] == [9, 2000, 2000, 10] * 3
 
 
 # Whatever comes, the pump does what Python does.
@@ -666,14 +763,17 @@ SIZES = st.integers(200, 1400)
 @given(
     st.lists(st.tuples(PACKETS, st.booleans(), SIZES, CHANGES), max_size=6),
     st.lists(st.tuples(PACKETS, st.booleans(), SIZES, CHANGES), max_size=6),
+    st.booleans(),
 )
 def test_the_pump_does_what_python_does(
     outbound: list[tuple[Packet, bool, int, list[tuple[int, int]]]],
     inbound: list[tuple[Packet, bool, int, list[tuple[int, int]]]],
+    paced: bool,
 ) -> None:
     first = Packet(b"the first one")  # after which there is a decision
     there, back = [vnet.NOTHING + first.built()], [(answering(first.built()), 0)]
-    for packet, super_packet, size, changes in outbound * 2:
+    # Less than a queue has room for, if the peer is paced: what finds it full depends on the time.
+    for packet, super_packet, size, changes in outbound * (1 if paced else 2):
         short = replace(packet, payload=packet.payload[:1200])
         header, whole = packet.vnet(size).pack(), packet.partial()
         if not super_packet:
@@ -684,4 +784,7 @@ def test_the_pump_does_what_python_does(
         parts = [part.built() for part in packet.parts(size)] if train else [packet.built()[:1400]]
         whole = b"".join(map(answering, parts[:40]))
         back.append((altered(whole, changes), len(parts[0])))
-    assert outcome(by_the_pump(), there, back) == outcome(in_python(), there, back)
+    pumped, model = by_the_pump(), Wire(timed=True)
+    for wire in (pumped, model):
+        wire.pace(paced=paced)
+    assert outcome(pumped, there, back) == outcome(model, there, back)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -116,59 +117,74 @@ static void decrement_ttl(u8 *packet)
 	put16(packet + 10, check < 0xffff ? check : (check + 1) & 0xffff);
 }
 
+/* What there is to know of a packet before anything is made of it. */
+struct shape {
+	u32 ip, headers;   /* the headers' length: IPv4's, and IPv4's and the transport's; 0 of a single packet */
+	u32 count, total;  /* of its segments, and their total length */
+	u32 each;          /* the length of each but the last */
+	int tcp;
+};
+
+/* The checks of `segment.segments`, without which nothing is written. Answers whether it is of the common kind. */
+static int shape_of(const struct vnet *vnet, const u8 *packet, size_t size, struct shape *shape)
+{
+	u32 kind = vnet->gso_type & ~GSO_ECN, step = vnet->gso_size, ip, protocol, headers;
+
+	if (size < IP || size > LONGEST || packet[8] == 0)
+		return 0;
+	if (kind == GSO_NONE) {
+		size_t start = vnet->csum_start, place = start + vnet->csum_offset;
+		*shape = (struct shape){.count = 1, .total = (u32)size, .each = (u32)size};
+		return !(vnet->flags & NEEDS_CSUM) || (place + 2 <= size && start >= IP);
+	}
+	ip = (packet[0] & 15) * 4;
+	protocol = packet[9];
+	if (ip < IP || ip > size)
+		return 0;
+	shape->tcp = kind == GSO_TCPV4 && protocol == IPPROTO_TCP;
+	if (shape->tcp && ip + TCP <= size) {
+		headers = ip + (packet[ip + 12] >> 4) * 4;
+		if (headers < ip + TCP)
+			return 0;
+	} else if (kind == GSO_UDP_L4 && protocol == IPPROTO_UDP) {
+		headers = ip + UDP;
+	} else {
+		return 0;
+	}
+	if (step == 0 || headers >= size)
+		return 0;
+	shape->ip = ip;
+	shape->headers = headers;
+	shape->count = (u32)((size - headers + step - 1) / step);
+	shape->total = (u32)size + (shape->count - 1) * headers;
+	shape->each = headers + step;
+	return 1;
+}
+
 /* `segment._single`: finish a packet that is not a super-packet. */
-static s64 single(const struct vnet *vnet, const u8 *packet, size_t size, u8 *out)
+static void single(const struct vnet *vnet, const u8 *packet, size_t size, u8 *out)
 {
 	memcpy(out, packet, size);
 	decrement_ttl(out);
 	if (vnet->flags & NEEDS_CSUM) {
 		size_t start = vnet->csum_start, place = start + vnet->csum_offset;
-		u32 value;
-		if (place + 2 > size || start < IP)
-			return LEFT;
-		value = checksum(sum(out + start, size - start));
+		u32 value = checksum(sum(out + start, size - start));
 		put16(out + place, value == 0 && out[9] == IPPROTO_UDP ? 0xffff : value);
 	}
-	return (s64)size;
 }
 
-/* `segment.segments`: write all segments to `out`, and the length of each but the last to `each`.
- *
- * Answers their total length, or LEFT.
- */
-s64 core_segments(const struct vnet *vnet, const u8 *packet, size_t size, u8 *out, size_t room, u32 *each)
+/* Write all segments of a packet of this shape to `out`, which has room for them. */
+static void put_segments(const struct vnet *vnet, const u8 *packet, size_t size, const struct shape *shape, u8 *out)
 {
-	u32 kind = vnet->gso_type & ~GSO_ECN, step = vnet->gso_size, ip, protocol, headers, count;
+	u32 step = vnet->gso_size, ip = shape->ip, headers = shape->headers, count = shape->count;
 	u32 ip_sum, rest_sum, ident, seq = 0, word = 0;
 	u8 head[15 * 4 + 15 * 4], *at = out;
-	int tcp;
+	int tcp = shape->tcp;
 
-	if (size < IP || size > LONGEST || packet[8] == 0)
-		return LEFT;
-	if (kind == GSO_NONE) {
-		*each = (u32)size;
-		return size > room ? LEFT : single(vnet, packet, size, out);
+	if (!headers) {
+		single(vnet, packet, size, out);
+		return;
 	}
-	ip = (packet[0] & 15) * 4;
-	protocol = packet[9];
-	if (ip < IP || ip > size)
-		return LEFT;
-	tcp = kind == GSO_TCPV4 && protocol == IPPROTO_TCP;
-	if (tcp && ip + TCP <= size) {
-		headers = ip + (packet[ip + 12] >> 4) * 4;
-		if (headers < ip + TCP)
-			return LEFT;
-	} else if (kind == GSO_UDP_L4 && protocol == IPPROTO_UDP) {
-		headers = ip + UDP;
-	} else {
-		return LEFT;
-	}
-	if (step == 0 || headers >= size)
-		return LEFT;
-	count = (u32)((size - headers + step - 1) / step);
-	if (size + (size_t)(count - 1) * headers > room)
-		return LEFT;
-
 	/* What the segments have in common, with zeros in all other fields */
 	memcpy(head, packet, headers);
 	head[8]--;
@@ -179,7 +195,7 @@ s64 core_segments(const struct vnet *vnet, const u8 *packet, size_t size, u8 *ou
 		put16(head + ip + 16, 0);
 	ident = get16(packet + 4);
 	ip_sum = sum(head, ip);
-	rest_sum = sum(head + ip, headers - ip) + sum(head + 12, 8) + protocol;
+	rest_sum = sum(head + ip, headers - ip) + sum(head + 12, 8) + packet[9];
 	if (tcp) {
 		seq = get32(packet + ip + 4);
 		word = get16(packet + ip + 12);
@@ -211,8 +227,20 @@ s64 core_segments(const struct vnet *vnet, const u8 *packet, size_t size, u8 *ou
 		}
 		at += total;
 	}
-	*each = headers + step;
-	return at - out;
+}
+
+/* `segment.segments`: write all segments to `out`, and the length of each but the last to `each`.
+ *
+ * Answers their total length, or LEFT.
+ */
+s64 core_segments(const struct vnet *vnet, const u8 *packet, size_t size, u8 *out, size_t room, u32 *each)
+{
+	struct shape shape;
+	if (!shape_of(vnet, packet, size, &shape) || shape.total > room)
+		return LEFT;
+	put_segments(vnet, packet, size, &shape, out);
+	*each = shape.each;
+	return shape.total;
 }
 
 /* `coalesce._kind`: the bytes of both headers of what may be joined to the first packet; 0 if nothing can. */
@@ -429,6 +457,10 @@ enum {
 	ARRIVALS = BATCH,
 	PLACES = 4096,
 	PEERS = 256,
+	MOST_PACED = 64,
+	MOST_WAITING = 500,  /* datagrams for a paced node: `pacing` */
+	MOST_QUEUED = MOST_WAITING + MOST - 1,  /* with those that are joined to the last train */
+	TRAINS = 512,        /* at least MOST_WAITING: each has a datagram */
 	/* Milliseconds after which counters are read: without traffic, and at the latest. That takes as long as a ping's
 	 * way there and back, which would meet it if it were done in every pause between two. */
 	COLLECT = 20, COLLECT_BUSY = 1000,
@@ -442,7 +474,10 @@ enum side {
 	TUN = 1,
 	SOCKET = 2,
 	TIMER = 4,
+	PACE = 8,
 };
+
+static const u64 NEVER = ~(u64)0;
 
 /* Why the pump has stopped; Python does its part, and starts it again. */
 enum reason {
@@ -461,10 +496,8 @@ enum reason {
 
 struct peer {
 	u32 node;  /* in network byte order */
-	u32 port, mtu, paced;
-	/* Of a paced one: when it may be sent a train again, never while others wait; the pauses for a datagram of a
-	 * super-packet, and for one by itself. All in nanoseconds. */
-	u64 due, each, single;
+	u32 port, mtu;
+	u32 line;  /* of a paced one: the number of its node's line plus one */
 	u64 sent_packets, sent_bytes, received_packets, received_bytes;
 };
 
@@ -483,8 +516,25 @@ struct train {
 	u32 begin, end, each, peer;
 };
 
+/* `trains.Train` in a queue, for the peer with this port and MTU. */
+struct queued {
+	u32 bytes, each, parts, port, mtu;
+};
+
+/* The queue of a paced node, and when its next train is due: `pacing._Line`. It does not depend on the mandate. */
+struct line {
+	u32 node;             /* in network byte order */
+	u32 packets;          /* that wait */
+	u32 first, trains;    /* of `queue`, a ring of TRAINS */
+	struct queued *queue;
+	u8 *room;             /* a ring of `size` bytes; what waits begins at `begin` */
+	u64 size, begin, bytes;
+	u64 due;              /* in nanoseconds of CLOCK_BOOTTIME, as all times */
+	u64 sent_packets, sent_bytes;
+};
+
 struct pump {
-	s32 tun, socket, wake, timer;
+	s32 tun, socket, wake, timer, pace;
 	u64 until;                     /* nanoseconds of CLOCK_BOOTTIME */
 	const volatile u64 *changes[2];  /* counts of changes: the table's, the mandate's */
 	u64 seen[2];
@@ -501,7 +551,14 @@ struct pump {
 	u8 *room;                      /* packets, to be written */
 	u64 room_size;
 	u64 collected;                 /* when counters were last read */
+	u64 each, single;              /* pauses: for a datagram of a super-packet, and for one by itself */
+	u64 next;                      /* when the next train of a line is due; NEVER if none waits */
+	u64 armed;                     /* for when `pace` is set, which is the pump's own timer */
+	u64 refused;                   /* datagrams that found a line full */
 	struct train waiting, left;
+	struct queued left_queued;     /* what is left, if `left_line` is not 0; it begins there in the line's room */
+	u64 left_begin;
+	u32 left_line, lines_used;     /* a line's number plus one */
 	u32 arrival, arrivals;
 	u32 failed;                    /* an error of receiving, to be told after what was received before it */
 	u32 again;                     /* length of the packet that was read and not yet taken */
@@ -509,6 +566,7 @@ struct pump {
 	struct arrival arrived[ARRIVALS];
 	struct place destinations[PLACES], sources[PLACES];
 	struct peer peers[PEERS];
+	struct line lines[MOST_PACED];
 };
 
 u64 core_pump_size(void)
@@ -542,20 +600,26 @@ static u64 now(void)
 	return (u64)time.tv_sec * 1000000000u + (u64)time.tv_nsec;
 }
 
-static int send_train(struct pump *pump, const struct train *train)
+static u32 packets_of(u32 bytes, u32 each)
 {
-	struct peer *peer = pump->peers + train->peer - 1;
-	u32 bytes = train->end - train->begin, packets = (bytes + train->each - 1) / train->each;
-	u16 each = (u16)train->each;
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((u16)peer->port)};
-	struct iovec part = {pump->space + train->begin, bytes};
+	return bytes / each + (bytes % each != 0);
+}
+
+/* Send what these parts contain as packets of this length, though the last may be shorter. */
+static int send_parts(const struct pump *pump, u32 node, u32 port, struct iovec *parts, size_t count, u32 packets,
+		      u32 length)
+{
+	u16 each = (u16)length;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((u16)port)};
 	union {
 		struct cmsghdr head;
 		u8 room[CMSG_SPACE(sizeof each)];
 	} control;
-	struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &part, .msg_iovlen = 1};
+	struct msghdr message = {
+		.msg_name = &address, .msg_namelen = sizeof address, .msg_iov = parts, .msg_iovlen = count,
+	};
 
-	address.sin_addr.s_addr = peer->node;
+	address.sin_addr.s_addr = node;
 	if (packets > 1) {
 		memset(&control, 0, sizeof control);
 		message.msg_control = &control;
@@ -565,7 +629,16 @@ static int send_train(struct pump *pump, const struct train *train)
 		control.head.cmsg_len = CMSG_LEN(sizeof each);
 		memcpy(CMSG_DATA(&control.head), &each, sizeof each);
 	}
-	if (sendmsg(pump->socket, &message, 0) < 0)
+	return sendmsg(pump->socket, &message, 0) >= 0;
+}
+
+static int send_train(struct pump *pump, const struct train *train)
+{
+	struct peer *peer = pump->peers + train->peer - 1;
+	u32 bytes = train->end - train->begin, packets = packets_of(bytes, train->each);
+	struct iovec part = {pump->space + train->begin, bytes};
+
+	if (!send_parts(pump, peer->node, peer->port, &part, 1, packets, train->each))
 		return 0;
 	peer->sent_packets += packets;
 	peer->sent_bytes += bytes;
@@ -594,6 +667,7 @@ static int flush(struct pump *pump, int keep)
 		waiting->begin = train.end;
 		if (!send_train(pump, &train)) {
 			pump->left = train;
+			pump->left_line = 0;
 			return TRAIN;
 		}
 	}
@@ -621,21 +695,153 @@ static int flush_before(struct pump *pump, u32 size)
 	return reason;
 }
 
-/* `pacing.Pacer` for a node whose queue is empty and whose pause is over; all else is Python's. */
-static int take_paced(struct pump *pump, const struct train *next, u32 size)
+/* `trains.Train._room`: how many of these bytes, of packets like `next`, may be appended. */
+static u32 room_of(const struct queued *train, const struct queued *next, size_t length)
 {
-	struct peer *peer = pump->peers + next->peer - 1;
-	u32 bytes = next->end - next->begin, packets = (bytes + next->each - 1) / next->each;
-	u64 time = now();
-	int reason = flush_before(pump, size);
-	if (reason)
-		return reason;
-	if (time < peer->due || bytes > most_of(next->each)) {
-		pump->size = size;
-		return PACKET;
+	u32 left = most_of(train->each) - train->bytes;
+	if (train->bytes % train->each || train->port != next->port || train->mtu != next->mtu)
+		return 0;
+	if (next->each > train->each)
+		return 0;
+	if (next->each < train->each)  /* a shorter packet would be the last one */
+		return length <= next->each && next->each <= left ? (u32)length : 0;
+	return length < left ? (u32)length : left;
+}
+
+static struct queued *last_of(const struct line *line)
+{
+	return line->queue + (line->first + line->trains - 1) % TRAINS;
+}
+
+/* `trains.Train.fill` of a line's last train. Answers how many bytes were appended. */
+static u32 fill(struct line *line, const struct queued *next, const u8 *data, size_t length)
+{
+	struct queued *train = last_of(line);
+	u32 room = room_of(train, next, length), before = packets_of(train->bytes, train->each);
+	u64 end, ahead;
+	if (!room || room > line->size - line->bytes)
+		return 0;
+	end = (line->begin + line->bytes) % line->size;
+	ahead = line->size - end;
+	if (ahead > room)
+		ahead = room;
+	memcpy(line->room + end, data, ahead);
+	memcpy(line->room, data + ahead, room - ahead);
+	line->bytes += room;
+	train->bytes += room;
+	train->parts++;
+	line->packets += packets_of(train->bytes, train->each) - before;
+	return room;
+}
+
+/* `pacing.Pacer.put`: what does not fit is counted. */
+static void put_in_line(struct pump *pump, struct line *line, const struct queued *next, const u8 *data, size_t length)
+{
+	size_t done = line->trains ? fill(line, next, data, length) : 0;
+	while (done < length && line->packets < MOST_WAITING && line->trains < TRAINS) {
+		u32 filled;
+		line->trains++;
+		*last_of(line) = *next;
+		filled = fill(line, next, data + done, length - done);
+		if (!filled) {
+			line->trains--;
+			break;
+		}
+		done += filled;
 	}
-	peer->due = time + packets * (packets > 1 ? peer->each : peer->single);
-	pump->waiting = *next;
+	if (line->packets && line->due < pump->next)
+		pump->next = line->due;
+	if (done < length) {
+		pump->refused += (length - done + next->each - 1) / next->each;
+		pump->dirty = 1;
+	}
+}
+
+/* `pacing.Pacer.take` of this line, and sending what was taken. Answers TRAIN if it could not be sent. */
+static int send_first(struct pump *pump, struct line *line, u64 time)
+{
+	struct queued train = line->queue[line->first];
+	u32 packets = packets_of(train.bytes, train.each);
+	u64 begin = line->begin, ahead = line->size - begin;
+	struct iovec parts[2];
+	if (ahead > train.bytes)
+		ahead = train.bytes;
+	parts[0] = (struct iovec){line->room + begin, ahead};
+	parts[1] = (struct iovec){line->room, train.bytes - ahead};
+	line->first = (line->first + 1) % TRAINS;
+	line->trains--;
+	line->packets -= packets;
+	line->bytes -= train.bytes;
+	line->begin = line->bytes ? (begin + train.bytes) % line->size : 0;
+	line->due = time + packets * (packets > train.parts ? pump->each : pump->single);
+	if (!send_parts(pump, line->node, train.port, parts, ahead < train.bytes ? 2 : 1, packets, train.each)) {
+		pump->left_queued = train;
+		pump->left_begin = begin;
+		pump->left_line = (u32)(line - pump->lines) + 1;
+		return TRAIN;
+	}
+	line->sent_packets += packets;
+	line->sent_bytes += train.bytes;
+	pump->dirty = 1;
+	return 0;
+}
+
+/* `offload.OffloadLoop._send_due` of the lines. Answers TRAIN if a train could not be sent; others may be due. */
+int core_send_due(struct pump *pump, u64 time)
+{
+	u64 next = NEVER;
+	if (time < pump->next)
+		return 0;
+	for (struct line *line = pump->lines; line < pump->lines + pump->lines_used; line++) {
+		while (line->packets && line->due <= time)
+			if (send_first(pump, line, time)) {
+				pump->next = 0;
+				return TRAIN;
+			}
+		if (line->packets && line->due < next)
+			next = line->due;
+	}
+	pump->next = next;
+	return 0;
+}
+
+/* Queue packets of Python's for the peer with this port and MTU of a paced node. */
+void core_queue(struct pump *pump, u32 line, u32 port, u32 mtu, const u8 *data, size_t length, u32 each)
+{
+	struct queued next = {.each = each, .port = port, .mtu = mtu};
+	put_in_line(pump, pump->lines + line, &next, data, length);
+}
+
+/* Whether there is no place for packets of this shape: then they need not be made. */
+static int is_full(const struct line *line, const struct queued *next, const struct shape *shape)
+{
+	return line->packets >= MOST_WAITING && !room_of(last_of(line), next, shape->total);
+}
+
+/* `pacing.Pacer` for packets of this shape, of the packet that was read, to a paced peer. */
+static int take_paced(struct pump *pump, struct train *train, const struct shape *shape, u32 size)
+{
+	const struct peer *peer = pump->peers + train->peer - 1;
+	struct line *line = pump->lines + peer->line - 1;
+	struct queued next = {.each = shape->each, .port = peer->port, .mtu = peer->mtu};
+	u64 time = now();
+	int reason;
+
+	if (is_full(line, &next, shape)) {
+		pump->refused += shape->count;
+		pump->dirty = 1;
+		return core_send_due(pump, time);
+	}
+	put_segments(pump->header, pump->packet, size, shape, pump->space + train->begin);
+	if (line->packets || time < line->due || shape->total > most_of(shape->each)) {
+		put_in_line(pump, line, &next, pump->space + train->begin, shape->total);
+		return core_send_due(pump, time);
+	}
+	/* It is sent at once: no need to copy it. */
+	if ((reason = flush_before(pump, size)))
+		return reason;
+	line->due = time + shape->count * (shape->count > 1 ? pump->each : pump->single);
+	pump->waiting = *train;
 	return flush(pump, 0);
 }
 
@@ -644,7 +850,7 @@ static int take(struct pump *pump, u32 size, u32 *made)
 {
 	const u8 *packet = pump->packet;
 	struct train *waiting = &pump->waiting, next = {0};
-	s64 total = LEFT;
+	struct shape shape;
 	int reason;
 
 	pump->again = 0;
@@ -655,19 +861,20 @@ static int take(struct pump *pump, u32 size, u32 *made)
 	next.begin = waiting->end;
 	if (size >= IP && packet[0] == 0x45 && get16(packet + 2) == size && packet[8] > 1)
 		next.peer = known(pump->destinations, get32(packet + 16));
-	if (next.peer)
-		total = core_segments(pump->header, packet, size, pump->space + next.begin,
-				      pump->space_size - next.begin, &next.each);
-	if (total <= 0 || (next.each < size ? next.each : size) > pump->peers[next.peer - 1].mtu) {
+	if (!next.peer || !shape_of(pump->header, packet, size, &shape) ||
+	    shape.total > pump->space_size - next.begin ||
+	    (shape.each < size ? shape.each : size) > pump->peers[next.peer - 1].mtu) {
 		if ((reason = flush_before(pump, size)))
 			return reason;
 		pump->size = size;
 		return PACKET;
 	}
-	next.end = next.begin + (u32)total;
-	*made += ((u32)total + next.each - 1) / next.each;
-	if (pump->peers[next.peer - 1].paced)
-		return take_paced(pump, &next, size);
+	next.end = next.begin + shape.total;
+	next.each = shape.each;
+	*made += shape.count;
+	if (pump->peers[next.peer - 1].line)
+		return take_paced(pump, &next, &shape, size);
+	put_segments(pump->header, packet, size, &shape, pump->space + next.begin);
 	if (waiting->begin < waiting->end && fits(waiting, &next)) {
 		waiting->end = next.end;
 	} else {
@@ -817,17 +1024,36 @@ static int changed(const struct pump *pump, u64 time)
 	return time >= pump->until || *pump->changes[0] != pump->seen[0] || *pump->changes[1] != pump->seen[1];
 }
 
+/* Have the pump's timer come when the next train is due. What it has said before is forgotten with that. */
+static int arm(struct pump *pump)
+{
+	enum { SECOND = 1000000000 };
+	struct itimerspec spec = {0};
+	if (pump->armed == pump->next)
+		return 0;
+	if (pump->next != NEVER) {
+		spec.it_value.tv_sec = (time_t)(pump->next / SECOND);
+		spec.it_value.tv_nsec = (long)(pump->next % SECOND);
+		if (pump->next == 0)  /* which would disarm it */
+			spec.it_value.tv_nsec = 1;
+	}
+	pump->armed = pump->next;
+	return timerfd_settime(pump->pace, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
 /* Take note of what may be read; answers why the pump has to stop, 0 if it does not. */
 static int look(struct pump *pump)
 {
-	enum { COUNT = 4 };
+	enum { COUNT = 5 };
 	struct pollfd sides[COUNT] = {
-		{pump->tun, POLLIN, 0}, {pump->socket, POLLIN, 0}, {pump->timer, POLLIN, 0}, {pump->wake, POLLIN, 0},
+		{pump->tun, POLLIN, 0}, {pump->socket, POLLIN, 0}, {pump->timer, POLLIN, 0}, {pump->pace, POLLIN, 0},
+		{pump->wake, POLLIN, 0},
 	};
-	int found;
-	do
-		found = poll(sides, COUNT, pump->dirty ? COLLECT : -1);
-	while (found < 0 && errno == EINTR);
+	int found = arm(pump);
+	if (found == 0)
+		do
+			found = poll(sides, COUNT, pump->dirty ? COLLECT : -1);
+		while (found < 0 && errno == EINTR);
 	if (found < 0) {
 		pump->error = (u32)errno;
 		return UNPOLLED;
@@ -873,6 +1099,9 @@ int core_pump(struct pump *pump)
 			pump->pending = 0;
 			return CHANGED;
 		}
+		turn(pump, PACE);
+		if ((reason = core_send_due(pump, time)))
+			return reason;
 		if (turn(pump, TIMER))
 			return DUE;
 		if (turn(pump, TUN) && (reason = from_kernel(pump)))

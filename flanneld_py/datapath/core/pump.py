@@ -2,18 +2,19 @@
 
 Python decides about the first packet to each destination and from each source, and tells the pump. It leaves
 every other packet, and every error, to Python, and runs without holding the interpreter's lock, so that other
-threads of the daemon do not delay packets.
+threads of the daemon do not delay packets. It has the queues of paced nodes, too, as `pacing.Pacer` has them.
 """
 
 import ctypes
 import socket
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from flanneld_py.datapath.forward import Mandate, Peer
+from flanneld_py.runtime import clock
 
 __all__ = ["Counted", "Descriptors", "Left", "Pump", "Reason"]
 
@@ -25,8 +26,10 @@ SPACE: Final = 1 << 19  # bytes of segments
 NEVER: Final = 2**64 - 1
 MOST_PACED: Final = 64
 """Paced nodes that the pump sends to; any others are Python's."""
+MOST_QUEUED: Final = 563  # datagrams in a queue: MOST_WAITING, and those that are joined to its last train
+TRAINS: Final = 512
 
-READY: Final = ("tun", "socket", "timer")
+READY: Final = ("tun", "socket", "timer", "pace")
 """Bits of struct pump's `ready`, the lowest first."""
 
 
@@ -53,20 +56,28 @@ def _structure(name: str, **fields: type) -> type[ctypes.Structure]:
 _U16, _S32, _U32, _U64 = ctypes.c_uint16, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64
 _P = ctypes.c_void_p
 _Peer = _structure(
-    "peer", node=_U32, port=_U32, mtu=_U32, paced=_U32, due=_U64, each=_U64, single=_U64,
+    "peer", node=_U32, port=_U32, mtu=_U32, line=_U32,
     sent_packets=_U64, sent_bytes=_U64, received_packets=_U64, received_bytes=_U64,
 )  # fmt: skip
 _Place = _structure("place", address=_U32, peer=_U32)
 _Arrival = _structure("arrival", begin=_U32, end=_U32, each=_U32, node=_U32, fragment=_U32)
 _Train = _structure("train", begin=_U32, end=_U32, each=_U32, peer=_U32)
+_Queued = _structure("queued", bytes=_U32, each=_U32, parts=_U32, port=_U32, mtu=_U32)
+_Line = _structure(
+    "line", node=_U32, packets=_U32, first=_U32, trains=_U32, queue=_P, room=_P,
+    size=_U64, begin=_U64, bytes=_U64, due=_U64, sent_packets=_U64, sent_bytes=_U64,
+)  # fmt: skip
 _Pump = _structure(
-    "pump", tun=_S32, socket=_S32, wake=_S32, timer=_S32,
+    "pump", tun=_S32, socket=_S32, wake=_S32, timer=_S32, pace=_S32,
     until=_U64, changes=_P * 2, seen=_U64 * 2,
     first=_U32, last=_U32, ready=_U32, error=_U32, size=_U32, dirty=_U32,
     header=_P, packet=_P, trains=_P, trains_size=_U64, space=_P, space_size=_U64,
     runs=_P, most_runs=_U64, room=_P, room_size=_U64, collected=_U64,
-    waiting=_Train, left=_Train, arrival=_U32, arrivals=_U32, failed=_U32, again=_U32, pending=_U32,
+    each=_U64, single=_U64, next=_U64, armed=_U64, refused=_U64,
+    waiting=_Train, left=_Train, left_queued=_Queued, left_begin=_U64, left_line=_U32, lines_used=_U32,
+    arrival=_U32, arrivals=_U32, failed=_U32, again=_U32, pending=_U32,
     arrived=_Arrival * ARRIVALS, destinations=_Place * PLACES, sources=_Place * PLACES, peers=_Peer * PEERS,
+    lines=_Line * MOST_PACED,
 )  # fmt: skip
 
 
@@ -75,12 +86,22 @@ def _nanoseconds(since_boot: float) -> int:
     return 0 if since_boot <= 0 else int(min(since_boot * 1e9, NEVER))
 
 
+def _packed(node: str) -> int:
+    return int.from_bytes(socket.inet_aton(node), sys.byteorder)
+
+
+def _unpacked(node: int) -> str:
+    return socket.inet_ntoa(node.to_bytes(4, sys.byteorder))
+
+
 class Descriptors(NamedTuple):
     """What the pump polls."""
 
     tun: int
     socket: int
     timer: int
+    pace: int
+    """A timer that only the pump sets, for paced nodes."""
     wake: int
 
 
@@ -128,8 +149,9 @@ class Pump:
         pauses: tuple[float, float],
     ) -> None:
         self._carry, self._learn = library.core_pump, library.core_learn
+        self._queue, self._send_due = library.core_queue, library.core_send_due
         self._state = _Pump(
-            *(descriptors.tun, descriptors.socket, descriptors.wake, descriptors.timer),
+            *(descriptors.tun, descriptors.socket, descriptors.wake, descriptors.timer, descriptors.pace),
             header=memory.header,
             packet=memory.packet,
         )
@@ -141,10 +163,11 @@ class Pump:
         state.space, state.space_size = ctypes.addressof(ctypes.c_char.from_buffer(self.space)), SPACE
         self._here = ctypes.addressof(state)
         self._changes = changes
-        self._pauses = [int(pause * 1e9) for pause in pauses]
+        state.each, state.single = (int(pause * 1e9) for pause in pauses)
+        state.next = state.armed = NEVER
         self._peers: dict[Peer, int] = {}
-        self._paced: dict[str, Any] = {}  # struct peer of each paced node
-        self._pacing: dict[str, int] = {}  # and its number
+        self._lines: dict[str, int] = {}  # of each paced node, its number
+        self._rooms: dict[int, memoryview] = {}  # the memory of each line
         self._learned: tuple[int, Peer] | None = None  # the last destination
         self.mandate: Mandate | None = None
         self.allow(None, 0)
@@ -172,37 +195,97 @@ class Pump:
             state.first, state.last = mandate.first, mandate.last
         self.mandate = mandate  # and with it the counter that is pointed to
         self._clear()
+        self._give_up_lines()
 
     def _clear(self) -> None:
         self.forget()
-        for known in (self._peers, self._paced, self._pacing):
-            known.clear()
+        self._peers.clear()
+
+    def _give_up_lines(self) -> None:
+        """Have others use the queues of nodes for which nothing waits, and whose pause is over."""
+        now = _nanoseconds(clock.now())
+        for node, number in tuple(self._lines.items()):
+            line = self._state.lines[number]
+            if not line.packets and not line.sent_packets and line.due <= now:
+                del self._lines[node]
 
     def forget(self) -> None:
-        """Forget all that was decided."""
+        """Forget all that was decided; what waits for a paced node still does."""
         self._learned = None
         for places in (self._state.destinations, self._state.sources):
             ctypes.memset(places, 0, ctypes.sizeof(places))
 
     def learn_destination(self, address: int, peer: Peer) -> None:
-        """Send packets to this address to the peer; to a paced one where its node has no other subnet."""
-        if self._learned == (address, peer):  # it was, and has to wait
+        """Send packets to this address to the peer; to a paced one if the pump paces it (`paces`)."""
+        if self._learned == (address, peer):  # several packets were Python's
             return
         number = self._number(peer)
         self._learned = address, peer
-        if peer.paced and not self._is_paced(peer, number):
-            return
+        if peer.paced:
+            self._state.peers[number].line = self._lines[peer.node] + 1
         self._learn(ctypes.c_void_p(self._here), 0, ctypes.c_uint32(address), number)
 
-    def _is_paced(self, peer: Peer, number: int) -> bool:
-        """Have the peer paced by the pump; return whether it is."""
-        if peer.node not in self._paced:
-            if len(self._paced) == MOST_PACED:
+    def paces(self, peer: Peer, due: float) -> bool:
+        """Return whether the pump has a queue for this peer's node; a new one is due then."""
+        number = self._lines.get(peer.node)
+        if number is None:
+            if len(self._lines) == MOST_PACED:
                 return False
-            self._paced[peer.node] = self._state.peers[number]
-            self._pacing[peer.node] = number
-            self.pause(peer.node, None)
-        return self._pacing[peer.node] == number
+            number = next(free for free in range(MOST_PACED) if free not in self._lines.values())
+            self._lines[peer.node] = number
+            line = self._state.lines[number]
+            line.node, line.due = _packed(peer.node), _nanoseconds(due)
+            self._state.lines_used = max(self._state.lines_used, number + 1)
+        self._make_room(number, MOST_QUEUED * peer.mtu)
+        return True
+
+    def _make_room(self, number: int, size: int) -> None:
+        """Have the line's memory be at least so many bytes, and what waits in it stay there."""
+        line = self._state.lines[number]
+        if line.size >= size:
+            return
+        trains = TRAINS * ctypes.sizeof(_Queued)
+        memory = memoryview(bytearray(trains + size))
+        if line.packets:
+            memory[:trains] = self._rooms[number][:trains]
+            memory[trains : trains + line.bytes] = self._waiting(number, line.begin, line.bytes)
+        self._rooms[number] = memory
+        place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        line.queue, line.room, line.size, line.begin = place, place + trains, size, 0
+
+    def _waiting(self, number: int, begin: int, length: int) -> bytes:
+        """Return what lies in the line's memory, which is a ring."""
+        ring = self._rooms[number][TRAINS * ctypes.sizeof(_Queued) :]
+        ahead = bytes(ring[begin : begin + length])
+        return ahead + bytes(ring[: length - len(ahead)])
+
+    def queue(self, peer: Peer, data: memoryview, size: int) -> None:
+        """Queue packets of this size (the last may be shorter) for a peer that the pump paces."""
+        address, line = ctypes.c_void_p(self._here), self._lines[peer.node]
+        whole = bytes(data)
+        self._queue(address, line, peer.endpoint[1], peer.mtu, whole, ctypes.c_size_t(len(whole)), size)
+
+    def send_due(self, now: float) -> bool:
+        """Send the trains that are due; return whether one could not be sent, after which more may be due."""
+        time = ctypes.c_uint64(_nanoseconds(now))
+        reason: int = self._send_due(ctypes.c_void_p(self._here), time)
+        return reason == Reason.TRAIN
+
+    def clear(self) -> int:
+        """Drop everything queued for paced nodes; return the number of datagrams."""
+        dropped = 0
+        for number in self._lines.values():
+            line = self._state.lines[number]
+            dropped += line.packets
+            line.packets = line.first = line.trains = line.begin = line.bytes = 0
+        self._state.next = NEVER
+        return dropped
+
+    def refused(self) -> int:
+        """Return how many datagrams have found a queue full since this was asked last."""
+        refused: int = self._state.refused
+        self._state.refused = 0
+        return refused
 
     def learn_source(self, address: int, peer: Peer) -> None:
         """Accept packets from this address from the peer's node, if they are for our subnet."""
@@ -215,24 +298,9 @@ class Pump:
                 self._clear()
             number = self._peers[peer] = len(self._peers)
             at = self._state.peers[number]
-            at.node = int.from_bytes(socket.inet_aton(peer.node), sys.byteorder)
-            at.port, at.mtu, at.paced = peer.endpoint[1], peer.mtu, peer.paced
-            at.each, at.single = self._pauses
+            at.node = _packed(peer.node)
+            at.port, at.mtu, at.line = peer.endpoint[1], peer.mtu, 0
         return number
-
-    @property
-    def paced(self) -> Sequence[str]:
-        """The paced nodes that the pump sends to."""
-        return tuple(self._paced)
-
-    def pause(self, node: str, due: float | None) -> None:
-        """Send this paced node nothing before `due`, in seconds since boot; None: nothing at all."""
-        self._paced[node].due = NEVER if due is None else _nanoseconds(due)
-
-    def due(self, node: str) -> float | None:
-        """When the pump may send this paced node something again; None as with `pause`."""
-        due: int = self._paced[node].due
-        return None if due == NEVER else due / 1e9
 
     @property
     def ready(self) -> tuple[str, ...]:
@@ -257,13 +325,17 @@ class Pump:
         """The datagrams that are left."""
         state = self._state
         at = state.arrived[state.arrival - 1]
-        node = socket.inet_ntoa(at.node.to_bytes(4, sys.byteorder))
-        return Left(at.begin, at.end, at.each, node, at.fragment)
+        return Left(at.begin, at.end, at.each, _unpacked(at.node), at.fragment)
 
     @property
     def train(self) -> tuple[Peer, memoryview, int]:
         """The packets that could not be sent, and the length of each but the last."""
-        left = self._state.left
+        state = self._state
+        if state.left_line:
+            left, number = state.left_queued, state.left_line - 1
+            peer = Peer((_unpacked(state.lines[number].node), left.port), left.mtu, paced=True)
+            return peer, memoryview(self._waiting(number, state.left_begin, left.bytes)), left.each
+        left = state.left
         peer = list(self._peers)[left.peer - 1]
         return peer, self.space[left.begin : left.end], left.each
 
@@ -279,3 +351,8 @@ class Pump:
             if any(map(any, found)):
                 at.sent_bytes = at.sent_packets = at.received_bytes = at.received_packets = 0
                 yield Counted(peer.node, *found)
+        for node, number in self._lines.items():
+            line = state.lines[number]
+            if line.sent_packets:
+                yield Counted(node, (line.sent_bytes, line.sent_packets), (0, 0))
+                line.sent_bytes = line.sent_packets = 0
