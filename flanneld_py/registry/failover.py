@@ -37,7 +37,7 @@ class Failover(Generic[C]):
     """Tries each request with one endpoint after another.
 
     There may be one watch, which belongs to the endpoint in use: it is cut when that endpoint is given up.
-    `timeout`: seconds that a call usually has; connections are made with the deadline that it has now.
+    `timeout`: seconds that a call usually has; connections look up how long it has now (`Deadline`).
     `explain` says what of this machine's may have kept an endpoint from answering; "" if nothing is known.
     """
 
@@ -60,6 +60,11 @@ class Failover(Generic[C]):
 
     def call(self, action: Callable[[C], T]) -> T:
         """With the endpoint in use; when it fails, with each of the others. Raises as `Registry` does."""
+        answer = self._with_any(action)
+        self._deadline.met()
+        return answer
+
+    def _with_any(self, action: Callable[[C], T]) -> T:
         failures: list[RegistryUnavailable] = []
         late = False
         for _ in self._endpoints:
@@ -82,11 +87,13 @@ class Failover(Generic[C]):
         """With the endpoint in use alone. When it fails, it is given up."""
         began = self._now()
         try:
-            return self._attempt(action)
+            answer = self._attempt(action)
         except RegistryUnavailable:
             if len(self._endpoints) == 1 and self._is_late(began):
                 self._deadline.missed()
             raise
+        self._deadline.met()
+        return answer
 
     def _is_late(self, began: float) -> bool:
         """Whether the deadline of a call that began then has passed."""
@@ -102,7 +109,7 @@ class Failover(Generic[C]):
                 if self._closed:  # in the meantime, and `close` has not seen this one
                     self._disconnect()
                     raise Stopped
-            answer = action(self._connection)
+            return action(self._connection)
         except Exception as error:
             if self._closed:  # libraries raise all kinds of errors when a connection is closed under them
                 raise Stopped from None
@@ -114,13 +121,11 @@ class Failover(Generic[C]):
             self._endpoints.append(self._endpoints.pop(0))
             why = "" if isinstance(error, AccessRefused) else self._explain()
             raise type(error)(f"{endpoint.url}: {error}" + (f" ({why})" if why else "")) from error
-        self._deadline.met()
-        return answer
 
     def watch(self, begin: Callable[[C], RunningWatch]) -> None:
         """Begin this watch; a previous one delivers nothing from then on. Raises as `call`."""
         self._end_watch()
-        self._watch = self.call(begin)
+        self._watch = self._with_any(begin)  # that it begins is no answer yet
         if self._closed:  # in the meantime, and `close` has not seen this one
             self._end_watch()
             raise Stopped

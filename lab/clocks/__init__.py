@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from lab.clocks import inside
 from lab.clocks.compare import Sample, quickest
@@ -11,10 +11,13 @@ from lab.deadlines import QUESTION
 from lab.inside import program
 from lab.node import Node
 
-__all__ = ["SAMPLES", "ask", "one_of_each"]
+__all__ = ["ask", "one_of_each", "sample"]
 
 SAMPLES = 8
 """Times that a machine is asked: the quickest answer says most (RFC 5905, section 10)."""
+
+Seen = tuple[str, float, float]
+"""The boot of a kernel, the clock that is compared, and the time of day, both in seconds."""
 
 
 def one_of_each(lab: Lab, names: Iterable[str]) -> Mapping[str, str]:
@@ -25,15 +28,26 @@ def one_of_each(lab: Lab, names: Iterable[str]) -> Mapping[str, str]:
 
 
 def ask(node: Node) -> Sample:
-    """What a machine's clocks say, as precisely as can be seen from here. Raises `LabError`."""
-    found = []
+    """What a machine's clocks say. Raises `LabError`."""
     talk = node.converse(program(inside, "clock"))
+
+    def look() -> Seen:
+        talk.say("now")
+        boot, monotonic, wall = json.loads(talk.hear(QUESTION.seconds))
+        return boot, monotonic, wall
+
     try:
-        for _ in range(SAMPLES):
-            asked, wall = time.monotonic(), time.time()
-            talk.say("now")
-            said = talk.hear(QUESTION.seconds)
-            found.append(Sample(asked, time.monotonic(), wall, *json.loads(said)))
+        return sample(look)
     finally:
         talk.end(QUESTION.seconds)
-    return quickest(found)
+
+
+def sample(look: Callable[[], Seen]) -> Sample:
+    """What clocks say that `look` asks for, as precisely as can be seen from here."""
+
+    def once() -> Sample:
+        asked, wall = time.monotonic(), time.time()
+        seen = look()
+        return Sample(asked, time.monotonic(), wall, *seen)
+
+    return quickest(once() for _ in range(SAMPLES))

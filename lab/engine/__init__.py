@@ -19,6 +19,7 @@ from lab.engine.model import (
     SubnetTaken,
     Volume,
     tar,
+    text_files,
 )
 from lab.engine.session import STDERR, STDOUT, Exec, feed
 
@@ -42,4 +43,5 @@ __all__ = [
     "feed",
     "remedy_elsewhere",
     "tar",
+    "text_files",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "Volume",
     "network_of",
     "tar",
+    "text_files",
 ]
 
 
@@ -43,6 +44,11 @@ class FileContent:
 
     data: bytes
     mode: int = 0o644
+
+
+def text_files(texts: Mapping[str, str]) -> Mapping[str, FileContent]:
+    """Files of these texts, by path."""
+    return {path: FileContent(text.encode()) for path, text in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lab.capture.inside import PROGRAM as CAPTURE
-from lab.engine import FileContent
+from lab.engine import FileContent, text_files
 from lab.errors import Unfit
 from lab.faults.impairment.inside import PROGRAM as IMPAIR
 from lab.faults.inside import PROGRAM as FAULTS
@@ -76,11 +76,8 @@ def node_files(
 @cache
 def _programs() -> Mapping[str, FileContent]:
     """The laboratory's own on every machine; they are the same on all, and take a while to be read."""
-    return {
-        path: FileContent(text.encode())
-        for texts in (SERVICES, *(program.texts() for program in PROGRAMS))
-        for path, text in texts.items()
-    }
+    texts = {path: text for program in PROGRAMS for path, text in program.texts().items()}
+    return text_files({**SERVICES, **texts})
 
 
 def _content(item: NodeFile) -> bytes:

@@ -1,15 +1,15 @@
 """The containers that a run's machines are in: one, or one on each of several engines."""
 
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Address
 from typing import TypeVar
 
 from lab import images, labels, lock, threads
-from lab.clocks import SAMPLES
-from lab.clocks.compare import Clock, Sample, compare, quickest, require_close
+from lab.clocks import sample
+from lab.clocks.compare import Clock, compare, require_close
 from lab.cluster import remove_all, underlay
 from lab.cluster.fleet import Fleet, addressed
 from lab.confinement import SANDBOX
@@ -36,10 +36,8 @@ class Boxes:
         """By the engines' names; `addresses` is where each reaches the others, in this order."""
         self._boxes = list(boxes.values())
         self._addresses = addresses
-        answers = {name: _answer(box) for name, box in boxes.items()}
-        require_close(answers)
-        self._clocks = compare(answers)
         self._names = list(boxes)
+        self._clocks = {} if self.alone else _clocks(boxes)
 
     @property
     def alone(self) -> bool:
@@ -85,14 +83,14 @@ class Boxes:
             box.script(connect_switch(own, [other for other in self._addresses if other != own]))
 
 
-def _answer(box: Box) -> Sample:
-    found = []
-    for _ in range(SAMPLES):
-        wall, asked = time.time(), time.monotonic()
+def _clocks(boxes: Mapping[str, Box]) -> Mapping[str, Clock]:
+    def look(box: Box) -> tuple[str, float, float]:
         told = box.clock()
-        answered = time.monotonic()
-        found.append(Sample(asked, answered, wall, told["boot"], told["at"], told["wall"]))
-    return quickest(found)
+        return told["boot"], told["at"], told["wall"]
+
+    answers = {name: sample(partial(look, box)) for name, box in boxes.items()}
+    require_close(answers)
+    return compare(answers)
 
 
 @contextmanager

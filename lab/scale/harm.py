@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.engine import FileContent
+from lab.engine import FileContent, text_files
 from lab.errors import LabError
 from lab.faults import impairment
 from lab.faults.impairment import Rule
@@ -25,8 +25,7 @@ __all__ = ["Harm", "programs"]
 
 def programs() -> Mapping[str, FileContent]:
     """What it takes in the container, by path."""
-    texts = {**FAULTS.texts(), **IMPAIR.texts()}
-    return {path: FileContent(text.encode()) for path, text in texts.items()}
+    return text_files({**FAULTS.texts(), **IMPAIR.texts()})
 
 
 @dataclass(frozen=True)

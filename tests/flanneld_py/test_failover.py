@@ -22,6 +22,16 @@ class Connection:
         """See `failover.Connection`."""
 
 
+class Watch:
+    """One under way."""
+
+    def close(self) -> None:
+        """See `failover.RunningWatch`."""
+
+    def cut(self) -> None:
+        """See `failover.RunningWatch`."""
+
+
 class Etcd:
     """Each of the endpoints takes so many seconds for an answer, or refuses any."""
 
@@ -71,6 +81,15 @@ def test_a_slow_endpoint_is_heard_in_the_end_and_after_its_answers_the_time_is_a
     etcd.waited.clear()
     etcd.fails()
     assert etcd.waited == [USUAL]
+
+
+def test_a_watch_that_begins_is_no_answer():
+    etcd = Etcd(ONE)
+    etcd.takes[ONE.url] = 1000.0
+    etcd.fails()
+    etcd.failover.watch(lambda _: Watch())
+    etcd.fails()
+    assert etcd.waited == [2.0, 4.0]
 
 
 def test_one_endpoint_that_is_silent_costs_the_usual_time_as_long_as_another_answers():

@@ -103,7 +103,7 @@ class Wire:
 def compiled() -> Core:
     found = load()
     if found is None:
-        pytest.skip("there is no C compiler")
+        pytest.skip("the core is not compiled here")
     return found
 
 

@@ -17,7 +17,7 @@ from tests.effort import examples
 from tests.flanneld_py.test_pacing import content, data
 
 FOUND = core.load()
-pytestmark = pytest.mark.skipif(FOUND is None, reason="there is no C compiler")
+pytestmark = pytest.mark.skipif(FOUND is None, reason="the core is not compiled here")
 
 ROOM = 1 << 16
 NODES = ("127.0.0.2", "127.0.0.3")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab import images, lock
 from lab.confinement import SANDBOX
-from lab.engine import Engine, FileContent
+from lab.engine import Engine, FileContent, text_files
 from lab.events import Reporter
 from lab.faults.impairment.inside import PROGRAM as IMPAIR
 from lab.images import build_context
@@ -47,7 +47,7 @@ def open_container(engine: Engine) -> Iterator[Sandbox]:
         node.with_tmpfs_mount(path)
     with lock.held(engine.id, name), node:
         identifier = str(node.get_wrapped_container().id)
-        impair = {path: FileContent(text.encode()) for path, text in IMPAIR.texts().items()}
+        impair = text_files(IMPAIR.texts())
         files = {**daemon_files(), **strict_files(), **programs.files(), **impair}
         engine.put_files(identifier, files)
         box = Box(engine, identifier)
