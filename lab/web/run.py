@@ -1,5 +1,6 @@
 """Serves the page until Ctrl-C."""
 
+import asyncio
 import errno
 import html
 import secrets
@@ -16,6 +17,7 @@ from lab import threads
 from lab.cluster import Lab
 from lab.errors import Unfit
 from lab.naming import name_option
+from lab.signals import shielded
 from lab.web.actions import Actions
 from lab.web.feed import Feed
 from lab.web.guard import Guard
@@ -83,11 +85,22 @@ def serve(
             else:  # apart: one that runs in the terminal does not come back before its end
                 threads.start(lambda: _browse(way, warn))
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            _run(uvicorn.Server(config), listener)
         finally:
             if changing.tasks:
                 warn("a fault is just being started or ended, which is waited for; Ctrl-C ends that, too")
             changing.finish()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """As `Server.run`, but a signal that comes while the event loop is being made ends a whole one."""
+    runner = asyncio.Runner()
+    try:
+        with shielded():
+            runner.get_loop()
+        runner.run(server.serve(sockets=[listener]))
+    finally:
+        runner.close()
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The server of `lab serve`, with a lab that is not there."""
 
+import asyncio
 import json
 import queue
 import re
+import signal
 import socket
 import stat
 import tempfile
@@ -230,7 +232,10 @@ def run_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[str
     """Serves until that has happened; answers the printed address, and what there was to warn of."""
 
     def run_by(until: Callable[[], None]) -> tuple[str, list[str]]:
-        monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: until())
+        async def serve(*_: object, **__: object) -> None:
+            until()
+
+        monkeypatch.setattr(uvicorn.Server, "serve", serve)
         told: list[str] = []
         warned: list[str] = []
         fake = fake_lab()
@@ -240,6 +245,22 @@ def run_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[str
         return told[0], warned
 
     return run_by
+
+
+def test_a_signal_while_the_event_loop_is_made_leaves_none_half_made(run_by, monkeypatch):
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def interrupted() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(signal.SIGINT)
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", interrupted)
+    monkeypatch.setattr(webbrowser, "open", lambda _: True)
+    with pytest.raises(KeyboardInterrupt):
+        run_by(lambda: None)
+    assert [loop.is_closed() for loop in made] == [True]
 
 
 def test_a_browser_is_started_with_a_file_of_this_user_alone_that_leads_to_the_address(run_by, monkeypatch):
