@@ -3,7 +3,8 @@
 - Of a test that is done in several ways (backends, families, directions, kinds of harm) one is in the sample.
   Which one follows from the test's name, so that it stays the same and every way is taken by some test.
 - Tests marked `thorough` are not: the same once more, for another kind of cluster, of engine or of harm;
-  what is seldom met, such as a second daemon on the same machine; and what takes thousands of entries.
+  what is seldom met, such as a second daemon on the same machine; what takes thousands of entries; and what
+  takes seconds of a processor and is shown by a test in virtual time, too.
 
 `make test-all` runs all, and so does the workflow.
 """

@@ -95,6 +95,7 @@ def tracked(text):
     return {tuple(re.findall(r"\b(?:src|dst|sport|dport|id|type)=\S+", line)) for line in text.splitlines()}
 
 
+@pytest.mark.thorough
 def test_tracked_connections_are_those_that_the_kernel_lists(lab, run_lab, tmp_path):
     minion = lab.node(OTHER)
     if minion.run(["test", "-e", "/proc/net/nf_conntrack"], check=False).exit_code != 0:
@@ -141,11 +142,12 @@ def datagrams(file: bytes, port: int) -> Iterator[tuple[IPv4Address, bytes]]:
             yield IPv4Address(frame[26:30]), frame[42:]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("backend", "port", "before"),
     [
         ("udp", 8285, 0),
-        pytest.param("vxlan", 8472, 8 + 14, marks=pytest.mark.thorough),
+        ("vxlan", 8472, 8 + 14),
     ],  # of VXLAN's header and Ethernet's, RFC 7348
 )
 def test_the_bundle_of_a_check_that_fails_has_the_last_packets_the_faults_and_the_time_line(

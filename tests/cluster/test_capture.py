@@ -163,6 +163,7 @@ def test_tshark_reads_a_capture_while_it_goes_on(lab, pods):
             ended(program)
 
 
+@pytest.mark.thorough
 def test_faults_and_leases_are_comments_of_the_packets_that_follow(lab, tmp_path):
     file = tmp_path / "faults.pcapng"
     holder = lab.node(TWO).address

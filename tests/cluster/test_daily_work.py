@@ -126,6 +126,7 @@ def test_a_shell_is_offered_the_names_of_what_there_is(lab, line, offered):
     assert done.stdout.split() == [f"plain,{name}" for name in offered]
 
 
+@pytest.mark.thorough
 def test_a_machine_that_is_restarted_serves_as_before(lab, run_lab):
     before = subnets(lab)
     booted = lab.node(TWO).run(["stat", "-c", "%Y", "/proc/1"]).text

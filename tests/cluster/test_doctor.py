@@ -85,6 +85,7 @@ def test_harm_is_named_with_its_evidence(
     wait_until_right(Lab.get(lab.engine, lab.name))
 
 
+@pytest.mark.thorough
 def test_the_command_that_the_doctor_names_mends_it(lab, run_lab):
     """A rule of nftables that drops everything: `lab check` sees the packets that are lost, and not why."""
     with lab.fault("forward-drop", ONE, everything=True):

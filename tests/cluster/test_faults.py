@@ -243,6 +243,7 @@ def reached(lab: Lab, node: str, to: str) -> None:
     wait.until(probe, what=f"{node} to reach {to} in the overlay", timeout=30 * patience())
 
 
+@pytest.mark.thorough
 def test_machines_are_parted_in_groups_one_way_and_from_etcd_and_nothing_is_left_of_it(lab):
     reached(lab, ONE, TWO)  # flanneld may be at work on what another story has broken
     before = kernel(lab, ONE)
@@ -352,6 +353,7 @@ def test_a_lab_with_a_machine_that_stands_still_is_removed_all_the_same(make_lab
     assert left_of(made.name) == []
 
 
+@pytest.mark.thorough
 def test_a_stolen_lease_is_given_up_for_another_and_its_subnet_is_free_when_the_thief_goes(lab):
     before = leased(lab)[ONE]
     with started(lab, "lease-steal", ONE):

@@ -33,6 +33,7 @@ def begin(node: Node, what: str, *peers: Node, **which: str) -> None:
     assert standing.in_force, standing.missing
 
 
+@pytest.mark.thorough
 def test_every_check_holds_over_a_slow_network_that_doubles_packets(lab):
     begin(lab.nodes[ONE], "delay 20ms jitter 5ms duplicate 5%")
     assert wrong(lab) == []

@@ -90,6 +90,7 @@ def test_what_is_lost_by_a_fault_that_the_schedule_does_not_know_is_a_violation(
     assert ("flow", "a -> b") in found
 
 
+@pytest.mark.thorough
 def test_machines_write_down_what_becomes_of_a_lease_and_the_subnet_that_follows_it(small):
     stolen = Round(faults=(Entry(at=0.2, fault="lease-steal", targets=("b",), lasts=3),))
     evidence = play(small, stolen, Reporter())

@@ -85,6 +85,7 @@ def test_a_rebooted_node_keeps_its_subnet_and_its_pod(worn):
     assert subnets(lab) == before
 
 
+@pytest.mark.thorough
 def test_a_stopped_flanneld_is_seen_and_not_started_by_looking(worn):
     lab = Lab.get(worn.engine, worn.name)
     minion = lab.node("centos-minion01")
@@ -113,6 +114,7 @@ def pairs(findings, check):
     return {finding.subject.names for finding in findings if finding.id == check}
 
 
+@pytest.mark.thorough
 def test_a_machine_that_stands_still_is_told_of_and_the_others_are_looked_at_all_the_same(worn, run_lab):
     lab = Lab.get(worn.engine, worn.name)
     with paused(lab, "centos-minion01"):

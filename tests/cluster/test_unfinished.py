@@ -74,6 +74,7 @@ def test_an_interrupted_up_removes_what_it_made(name, left_of):
     assert left_of(name) == []
 
 
+@pytest.mark.thorough
 def test_a_failed_up_says_why_leaves_a_bundle_that_was_asked_for_and_removes_what_it_made(
     name, tmp_path, run_lab, left_of
 ):

@@ -63,6 +63,7 @@ def is_told(node: Node, other: Node, mtu: int) -> None:
     eventually(probe, f"a packet of 1472 bytes to be answered with {mtu}")
 
 
+@pytest.mark.thorough
 def test_what_is_said_ends_with_the_lease(sandbox: Sandbox) -> None:
     configure(sandbox, "udp")
     here, there = nodes(sandbox, pods=False)
@@ -73,6 +74,7 @@ def test_what_is_said_ends_with_the_lease(sandbox: Sandbox) -> None:
         assert "MTU" not in leases[name]["said"], "the lease's own value stays flannel's"
 
 
+@pytest.mark.thorough
 def test_what_others_alter_reaches_the_peers_and_is_put_right(sandbox: Sandbox) -> None:
     configure(sandbox, "udp")
     here, there = nodes(sandbox, 2, *UDP_WAYS["plain"])

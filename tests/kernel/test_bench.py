@@ -77,6 +77,7 @@ def test_two_ways_are_measured_to_the_end_and_one_that_is_not_here_says_why(tmp_
         assert (tmp_path / "out" / name).stat().st_size > 0
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_interrupted_in_the_middle_leaves_nothing_behind(tmp_path, engine):
     before = set(benches(engine))
     with bench(tmp_path, "--only=udp-plain", "--seconds=30") as measuring:

@@ -49,6 +49,7 @@ def serve(hosts: tuple[Host, Host]) -> tuple[str, str]:
     return source, destination
 
 
+@pytest.mark.thorough
 def test_left_alone_ping_works_and_tcp_does_not(hosts):
     start(hosts, "-vxlan-tx-checksum=on")
     source, destination = serve(hosts)

@@ -133,6 +133,7 @@ def test_a_peer_that_an_on_link_route_leads_to_from_an_address_of_one_machine_is
     carries_both_families(here, there)
 
 
+@pytest.mark.thorough
 def test_routes_that_change_while_we_run_are_followed(sandbox):
     configure(sandbox, "vxlan", DirectRouting=True)
     here, there = two_machines(sandbox)

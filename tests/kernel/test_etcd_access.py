@@ -261,6 +261,7 @@ def members(sandbox: Sandbox, host: Host) -> list[Member]:
     return started
 
 
+@pytest.mark.thorough
 def test_a_member_of_three_that_is_lost_costs_no_packet_and_no_lease(sandbox, host, members):
     other = sandbox.host("b")
     endpoints = ",".join(member.endpoint for member in members)

@@ -76,6 +76,7 @@ def mixed(sandbox: Sandbox, way: str) -> tuple[Node, Node]:
     return here, there
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["plain", "offloads"])
 def test_a_peer_without_the_fast_path_is_understood_both_ways(sandbox, way):
     here, there = mixed(sandbox, way)
@@ -130,6 +131,7 @@ def test_datagrams_arrive_as_they_were_sent(sandbox, size):
     assert wrong_checksums(here.host, there.host, here.inside, there.inside) == []
 
 
+@pytest.mark.thorough
 def test_packets_end_with_the_lease_though_the_daemon_is_stopped(sandbox):
     here, there = pair(sandbox, altered={"ttl": TTL})
     flow = Flow.begin(here.inside, there.inside.address)

@@ -78,6 +78,7 @@ def test_the_last_of_too_many_waits_and_the_others_are_untouched(sandbox):
     assert flow.end().lost == ()
 
 
+@pytest.mark.thorough
 def test_ten_daemons_that_start_at_once_hold_ten_subnets(sandbox):
     configure(sandbox, "udp", Network="10.2.0.0/20", SubnetLen=24)  # 15 subnets: many will want the same
     hosts = [sandbox.host(name) for name in "abcdefghij"]
@@ -149,6 +150,7 @@ def acted(log: str, route: str) -> list[tuple[float, float]]:
     return found if begun_at == math.inf else [*found, (begun_at, math.inf)]
 
 
+@pytest.mark.thorough
 def test_a_daemon_that_was_paused_past_its_lease_checks_before_it_forwards(sandbox):
     here, there, heir = full(sandbox, "udp")
     ready(here, there)

@@ -34,6 +34,7 @@ from tests.kernel.harness import PREFIX
 pytestmark = pytest.mark.kernel
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "signal"), [("udp", "TERM"), ("udp", "STOP"), ("vxlan", "STOP"), ("host-gw", "TERM")]
 )

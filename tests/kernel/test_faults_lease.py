@@ -33,6 +33,7 @@ def hours(later: str, earlier: str) -> int:
     return round(minutes % (24 * 60) / 60)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["udp", "host-gw"])
 def test_a_machine_cut_off_from_etcd_stops_before_another_may_have_its_subnet(sandbox, kind):
     here, there, heir = full(sandbox, kind)

@@ -318,6 +318,7 @@ def test_rules_that_somebody_deletes_come_back(host, daemon):
     daemon.says("Repaired the packet filter rules: iptables FLANNEL-")
 
 
+@pytest.mark.thorough
 def test_a_table_that_somebody_deletes_comes_back(host, sandbox):
     sandbox.configure(config(nftables=True))
     host.flanneld("-ip-masq", "-iptables-resync=1").says("Watching for new subnet leases")

@@ -64,6 +64,7 @@ def test_the_lease_is_renewed_while_iptables_hangs(here):
     assert "lost: " not in here.daemon.log
 
 
+@pytest.mark.thorough
 def test_a_lease_that_cannot_be_renewed_is_fenced_in_time_while_iptables_hangs(here):
     assert "proto 241" in here.host.run("ip", "route").text
     with cut(here.host, outgoing=["ip daddr 192.168.50.1"]):

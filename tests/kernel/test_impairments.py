@@ -58,6 +58,7 @@ def test_jitter_spreads_what_is_delayed_and_packets_overtake_each_other(pair, wa
     assert came.overtaken > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_loss_of_5_percent_is_one(pair, way, direction):
     here, there = pair

@@ -59,6 +59,7 @@ def test_a_stop_lets_what_waits_for_its_turn_arrive(pair):
     assert state(here.host) == before
 
 
+@pytest.mark.thorough
 def test_a_delay_line_that_dies_is_told_and_stop_removes_all(pair):
     here, there = pair
     before = state(here.host)

@@ -27,6 +27,7 @@ def pair(sandbox: Sandbox) -> Iterator[tuple[Machine, Host]]:
         yield made
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["cut", "delay 300ms"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_other_ports_protocols_peers_and_families_are_left_alone(sandbox, pair, way, what, direction):

@@ -54,6 +54,7 @@ def ends(here: Node, there: Node, direction: str) -> tuple[Host, Host]:
     return (here.inside, there.inside) if direction == "out" else (there.inside, here.inside)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("direction", ["out", "in"])
 def test_pods_packets_are_delayed_lost_and_cut_in_that_direction_alone(overlay, way, direction):
     here, there = overlay

@@ -55,6 +55,7 @@ def is_again(host: Host, device: str, wanted: dict[str, object], timeout: float 
     eventually(probe, f"{device} to be as it was", timeout)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", [*UDP_WAYS, "vxlan", "wireguard", "ipip"])
 def test_whatever_is_done_to_the_device_is_put_right_and_packets_cross(sandbox, kind):
     here, there = pair(sandbox, kind)
@@ -158,6 +159,7 @@ def test_a_blackhole_route_that_is_deleted_comes_back(sandbox):
     eventually(probe, "the blackhole route", 15)
 
 
+@pytest.mark.thorough
 def test_a_subnet_file_that_is_deleted_or_changed_is_written_again(sandbox):
     configure(sandbox, "vxlan")
     (node,) = nodes(sandbox, 1, pods=False, altered={"looks": 1})

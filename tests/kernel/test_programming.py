@@ -332,6 +332,7 @@ def test_when_all_of_thousands_fail_each_of_them_is_told(machine):
     assert result == list(range(3000))
 
 
+@pytest.mark.thorough
 def test_answers_that_do_not_fit_into_the_sockets_buffer_are_asked_for_again(machine):
     result = machine.python("""
         from flanneld_py.kernel import channel

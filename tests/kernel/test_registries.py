@@ -39,6 +39,7 @@ def suite(container: Sandbox) -> Sandbox:
     return container
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["TestEtcd", "TestEtcd2", "TestBesideInEtcd", "TestBesideInEtcd2"])
 def test_a_real_etcd_keeps_to_the_contract(suite, kind):
     done = suite.run(

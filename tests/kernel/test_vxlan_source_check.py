@@ -54,6 +54,7 @@ def test_a_packet_from_a_machine_without_a_lease_never_arrives_and_is_counted(sa
     assert "too late" not in heard.log
 
 
+@pytest.mark.thorough
 def test_peers_go_on_over_a_restart_and_what_others_do_to_the_table_is_put_right(sandbox: Sandbox) -> None:
     configure(sandbox, "vxlan")
     here, there = nodes(sandbox)
