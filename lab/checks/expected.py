@@ -9,8 +9,8 @@ from lab.backends.model import DATA
 from lab.flannel import Dialect, dialect_of, our_dialect, parse_version
 from lab.observe import Lease, NodeObservation, Observation, Topic, known
 from lab.observe.parse import parse_environment
-from lab.spec.interface import announced, device_towards
-from lab.spec.node import FROM_SUBNET_ENV
+from lab.spec.interface import device_towards
+from lab.spec.node import FROM_SUBNET_ENV, NodeSpec
 from lab.spec.segment import Family
 
 __all__ = [
@@ -45,7 +45,7 @@ def expected_on(seen: Observation, node: NodeObservation) -> Expected:
     """What this node must look like."""
     spec, links = seen.spec, known(node.links)
     here = seen.node_spec(node.name)
-    underlay = links.get(announced(spec, here, seen.segments).device) if links is not None else None
+    underlay = links.get(seen.announced[here.name].device) if links is not None else None
 
     def overlay(family: Family, network: Network) -> Overlay:
         own = Member(
@@ -58,13 +58,15 @@ def expected_on(seen: Observation, node: NodeObservation) -> Expected:
             peer
             for other in seen.minions
             if other.name != node.name
-            for peer in _peers(
-                seen, other, device_towards(spec, here, seen.node_spec(other.name), seen.segments), family
-            )
+            for peer in _peers(seen, other, _device_towards(seen, here, other), family)
         )
         return Overlay(spec.backend_config, _dialect(seen, node), network, own, peers)
 
     return spec.backend.expected([overlay(family, network) for family, network in spec.networks.items()])
+
+
+def _device_towards(seen: Observation, here: NodeSpec, other: NodeObservation) -> str:
+    return device_towards(here, seen.node_spec(other.name), seen.announced[other.name], seen.segments)
 
 
 def _mac_on(seen: Observation, node: NodeObservation, family: Family) -> str | None:
@@ -78,8 +80,7 @@ def _mac_on(seen: Observation, node: NodeObservation, family: Family) -> str | N
 
 def address_of(seen: Observation, node: NodeObservation, family: Family) -> IPv4Address | IPv6Address:
     """The one that this node's lease is to name; the zero of a family that its interface lacks."""
-    found = announced(seen.spec, seen.node_spec(node.name), seen.segments).addresses
-    return found.get(family) or ABSENT[family]
+    return seen.announced[node.name].addresses.get(family) or ABSENT[family]
 
 
 def _dialect(seen: Observation, node: NodeObservation) -> Dialect:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias, TypeVar
 
 from lab.node.services import Service
 from lab.pods import RunningPod
 from lab.spec import LabSpec, NodeSpec, ServiceName
-from lab.spec.interface import is_led
+from lab.spec.interface import Announced, announced, is_led
 from lab.spec.segment import Family, Subnets
 
 __all__ = [
@@ -233,7 +234,7 @@ class NodeObservation:
         return next((item for item in self.silences if not item.question), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is kept once it has been asked for
 class Observation:
     """What was seen of a whole lab."""
 
@@ -250,6 +251,11 @@ class Observation:
     def node_spec(self, name: str) -> NodeSpec:
         """What the lab file says of a node."""
         return next(node for node in self.spec.nodes if node.name == name)
+
+    @cached_property
+    def announced(self) -> Mapping[str, Announced]:
+        """The interface that each node's flanneld takes: of ten nodes the checks ask for it 1,500 times."""
+        return {node.name: announced(self.spec, node, self.segments) for node in self.spec.nodes}
 
     def is_led(self, one: str, other: str) -> bool:
         """Whether the overlay leads from the containers of one node to those of another."""

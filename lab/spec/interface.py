@@ -62,9 +62,9 @@ def announced(spec: LabSpec, node: NodeSpec, networks: Mapping[str, Subnets]) ->
     return Announced(index, found)
 
 
-def device_towards(spec: LabSpec, here: NodeSpec, there: NodeSpec, networks: Mapping[str, Subnets]) -> str:
-    """The interface that leads to another node's announced address without a router; empty if none does."""
-    segment = there.attachments[announced(spec, there, networks).index].segment
+def device_towards(here: NodeSpec, there: NodeSpec, taken: Announced, networks: Mapping[str, Subnets]) -> str:
+    """The interface that leads without a router to what another node has `taken`; empty if none does."""
+    segment = there.attachments[taken.index].segment
     if not networks[segment].is_direct(here, there):
         return ""
     indices = (index for index, place in enumerate(here.attachments) if place.segment == segment)
@@ -75,8 +75,10 @@ def is_led(spec: LabSpec, one: NodeSpec, other: NodeSpec, networks: Mapping[str,
     """Whether the overlay leads from the containers of one node to those of another, and back."""
     if not spec.backend.on_link or not (one.runs("flanneld") and other.runs("flanneld")):
         return True
-    there = device_towards(spec, one, other, networks)
-    return one.name == other.name or bool(there and device_towards(spec, other, one, networks))
+    return one.name == other.name or all(
+        device_towards(here, there, announced(spec, there, networks), networks)
+        for here, there in ((one, other), (other, one))
+    )
 
 
 def _found(
