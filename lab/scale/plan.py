@@ -23,6 +23,7 @@ __all__ = [
     "DAEMON",
     "DYING",
     "ETCD_READY",
+    "JOINS",
     "KINDS",
     "MAKE_SWITCH",
     "MEMBERS",
@@ -55,6 +56,9 @@ MOST = 1000
 
 DYING = 10
 """One of so many nodes dies, those that were started first."""
+
+JOINS = 5
+"""How often one more node comes, and in between goes again."""
 
 DAEMON = "/usr/bin/flanneld"
 """Where the node image has ours."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from lab import images, wait
 from lab.cluster.fleet import Fleet
@@ -19,7 +20,7 @@ from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
 from lab.scale.harm import Harm
 from lab.scale.harm import programs as programs_of_faults
 from lab.scale.inside import programs
-from lab.scale.plan import DYING, Node, Program, Settings, nodes
+from lab.scale.plan import DYING, JOINS, Node, Program, Settings, nodes
 from lab.scale.setting import setting, spread
 from lab.spec import program_bytes
 from lab.spec.program import read_program
@@ -179,11 +180,7 @@ class _Run:
             with self._progress.step(f"{Moment.IDLE.value} for {self._settings.idle:g} s"):
                 wait.passing(self._settings.idle)
             yield self._phase(Moment.IDLE, self._settings.idle)
-        with self._progress.step(Moment.JOIN.value):
-            began = cluster.now()
-            cluster.start([last])
-            seen = cluster.settled(Moment.JOIN.value)
-        yield self._phase(Moment.JOIN, seen["at"] - began)
+        yield self._join(last)
         with self._progress.step(Moment.RESTART.value):
             began = cluster.now()
             cluster.restart_etcd()
@@ -202,6 +199,22 @@ class _Run:
         yield self._phase(Moment.DEATH, seen["at"] - began, {"nodes that died": len(dying)})
         if self._settings.churn:
             yield self._churn()
+
+    def _join(self, last: Node) -> Phase:
+        """One more, several times: whom it meets at work on something else is a matter of chance."""
+        cluster = self._cluster
+        took: list[float] = []
+        with self._progress.step(f"{Moment.JOIN.value}: {JOINS} times"):
+            for turn in range(JOINS):
+                if turn:
+                    cluster.kill([last])
+                    cluster.expire([last])
+                    cluster.settled("a node less until all know it")
+                began = cluster.now()
+                cluster.start([last])
+                took.append(cluster.settled(Moment.JOIN.value)["at"] - began)
+        parts = {"times": JOINS, "seconds of the shortest": min(took), "of the longest": max(took)}
+        return self._phase(Moment.JOIN, median(took), parts)
 
     def _fault(self, wanted: Wanted, harm: Harm) -> Phase:
         """It is in force for a time, or done; then another lease is written, of which all have to hear."""

@@ -8,6 +8,7 @@ import pytest
 
 from lab.cli.group import run as cli_run
 from lab.scale.figures import Moment
+from lab.scale.plan import JOINS
 from lab.scale.simulation.control import chances
 from lab.scale.simulation.engine import Processor, Timeline
 from lab.scale.simulation.fit import LARGEST, fit, observed
@@ -121,7 +122,8 @@ def test_a_daemon_learns_of_every_lease_once_by_its_list_or_by_a_change():
 def test_a_change_is_told_to_all_who_watch():
     nodes = 40
     _, idle, join, restart, death = simulate(world(nodes))
-    assert join.counts["delivered"] == nodes + 1  # the new one watches from before its own lease on
+    # The new one watches from before its own lease on; when it goes again, the others hear of it.
+    assert join.counts["delivered"] == JOINS * (nodes + 1) + (JOINS - 1) * nodes
     assert restart.counts["entry"] == (nodes + 1) ** 2
     dying = nodes // 10
     assert death.counts["delivered"] == dying * (nodes + 1 - dying)
@@ -137,7 +139,7 @@ def test_where_nothing_happens_each_daemon_asks_every_two_seconds():
 def test_the_sizes_of_what_is_sent_are_those_of_the_cost_model():
     cluster = world(30)
     cluster.start()
-    event = cluster.join()
+    event = cluster.join(times=1)
     told = 31 * COSTS.written_bytes + 30 * COSTS.listed_bytes
     assert event.phase.sent == pytest.approx(told + event.counts["request"] * COSTS.answer)
 

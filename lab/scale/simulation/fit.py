@@ -45,6 +45,8 @@ TICK: Final = 0.004
 
 MOMENTS: Final = (Moment.START, Moment.JOIN, Moment.RESTART, Moment.DEATH)
 SERVED: Final = "seconds until etcd served"
+TIMES: Final = "times"
+"""How often one more node came; once in files of labs that did not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Observed:
     nodes: int
     phases: Mapping[Moment, Phase]
     etcd_memory: float
+
+    @property
+    def joins(self) -> int:
+        """How often one more node came."""
+        phase = self.phases.get(Moment.JOIN)
+        return round(phase.parts.get(TIMES, 1)) if phase is not None else 1
 
     def alive(self, moment: Moment) -> int:
         """How many nodes there were after it."""
@@ -77,7 +85,7 @@ def observed(document: Mapping[str, Any]) -> Sequence[Observed]:
 
 
 def _phase(item: Mapping[str, Any]) -> Phase:
-    parts = {"nodes that died": "nodesThatDied", SERVED: "secondsUntilEtcdServed"}
+    parts = {TIMES: "times", "nodes that died": "nodesThatDied", SERVED: "secondsUntilEtcdServed"}
     return Phase(
         Moment[item["phase"].upper()],
         item["seconds"],
@@ -93,11 +101,12 @@ def _phase(item: Mapping[str, Any]) -> Phase:
 
 
 def foretell(
-    nodes: int, costs: Costs, chances: Iterable[Callable[[], float]]
+    run: Observed, costs: Costs, chances: Iterable[Callable[[], float]]
 ) -> Sequence[Mapping[Moment, Event]]:
-    """The phases of so many nodes on one machine, once with each source of chance."""
+    """The phases of a run like this on one machine, once with each source of chance."""
     return [
-        {event.phase.moment: event for event in simulate(World(nodes, costs, chance))} for chance in chances
+        {event.phase.moment: event for event in simulate(World(run.nodes, costs, chance), joins=run.joins)}
+        for chance in chances
     ]
 
 
@@ -121,7 +130,7 @@ Chances = Callable[[], Sequence[Callable[[], float]]]
 def _error(runs: Sequence[Observed], costs: Costs, chances: Chances) -> float:
     total = 0.0
     for run in runs:
-        found = typical(foretell(run.nodes, costs, chances()))
+        found = typical(foretell(run, costs, chances()))
         for name, seconds in taken(run.phases).items():
             total += math.log(found[name] / seconds) ** 2
     return total
@@ -155,7 +164,7 @@ def _prices(
 def _priced(runs: Sequence[Observed], costs: Costs, chances: Chances) -> Costs:
     daemon, etcd, size = [], [], []
     for run in runs:
-        for found in foretell(run.nodes, costs, chances()):
+        for found in foretell(run, costs, chances()):
             for moment, phase in run.phases.items():
                 if moment not in found:
                     continue

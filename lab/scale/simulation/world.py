@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lab.scale.figures import Moment, Phase
-from lab.scale.plan import DYING
+from lab.scale.plan import DYING, JOINS
 from lab.scale.simulation.costs import DAEMON, ETCD, Costs, Ledger, seconds, sent
 from lab.scale.simulation.daemon import Daemon, Policies, Surroundings
 from lab.scale.simulation.engine import Processor, Steps, Timeline
@@ -212,15 +212,25 @@ class World:
 
         return self._phase(Moment.IDLE, steps)
 
-    def join(self) -> Event:
-        """One more."""
+    def join(self, times: int = JOINS) -> Event:
+        """One more, so many times; in between it goes again."""
 
         def steps() -> Steps:
-            yield from self._program()  # which tells the time
-            began = self.timeline.now
-            yield from self._begin(self._new())
-            at = yield from self._settled()
-            return at - began, {}
+            took: list[float] = []
+            for turn in range(times):
+                if turn:
+                    last = self.running.pop()
+                    last.kill()
+                    yield from self._program()
+                    yield from self._end(last)
+                    yield from self._settled()
+                yield from self._program()  # which tells the time
+                began = self.timeline.now
+                yield from self._begin(self._new())
+                at = yield from self._settled()
+                took.append(at - began)
+            parts = {"times": times, "seconds of the shortest": min(took), "of the longest": max(took)}
+            return median(took), parts
 
         return self._phase(Moment.JOIN, steps)
 
@@ -314,9 +324,14 @@ class World:
         return self._phase(Moment.PARTITION, steps)
 
 
-def simulate(world: World, idle: float = 10.0, more: Sequence[Callable[[], Event]] = ()) -> Iterator[Event]:
+def simulate(
+    world: World, idle: float = 10.0, more: Sequence[Callable[[], Event]] = (), joins: int = JOINS
+) -> Iterator[Event]:
     """The phases of every run of `lab scale`, and more; none after one in which nodes lack something."""
-    for act in (world.start, lambda: world.idle(idle), world.join, world.restart, world.death, *more):
+    acts: Sequence[Callable[[], Event]] = (
+        world.start, lambda: world.idle(idle), lambda: world.join(joins), world.restart, world.death, *more
+    )  # fmt: skip
+    for act in acts:
         event = act()
         yield event
         if event.lacking:
