@@ -1,7 +1,9 @@
 """What a release is made from agrees with itself."""
 
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -30,7 +32,10 @@ def clone(tmp_path: Path) -> Path:
 
 def check_tag(clone: Path, tag: str) -> tuple[int, str]:
     argv = [str(clone / "tools" / "check-tag"), tag]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    # Its python3 is ours: that of a version manager takes longer than all else to find one.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     return done.returncode, done.stderr
 
 

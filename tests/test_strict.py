@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forking import run_module
+
 ROOT = Path(__file__).parents[1]
 
 FINALIZER = """
@@ -44,8 +46,9 @@ def test_it():
 @pytest.mark.parametrize("program", [FINALIZER, THREAD], ids=["a finalizer", "a thread"])
 def test_a_test_fails_by_an_error_in(program, tmp_path):
     (tmp_path / "test_it.py").write_text(AS_A_TEST.format(textwrap.indent(program, "    ")))
-    argv = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    argv += ["-p", "no:anyio", "-p", "no:hypothesispytest", f"--basetemp={tmp_path / 'tmp'}"]
-    done = subprocess.run([*argv, str(tmp_path)], capture_output=True, text=True, check=False)
+    argv = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider", "-p", "no:anyio"]
+    argv += ["-p", "no:hypothesispytest", f"--basetemp={tmp_path / 'tmp'}", str(tmp_path)]
+    argv += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what is forked has imported our packages
+    done = run_module("pytest", argv)
     assert "1 failed" in done.stdout, done.stdout
     assert "ValueError: unheard" in done.stdout
