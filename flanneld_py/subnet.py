@@ -60,11 +60,11 @@ class Addresses:
 
 
 def _order(subnet: Subnet) -> tuple[tuple[int, int], tuple[int, int]]:
-    first, second = (
-        (-1, 0) if network is None else (int(network.network_address), network.prefixlen)
-        for network in (subnet.ipv4, subnet.ipv6)
-    )
-    return first, second
+    return _place(subnet.ipv4), _place(subnet.ipv6)
+
+
+def _place(network: Network | None) -> tuple[int, int]:
+    return (-1, 0) if network is None else (int(network.network_address), network.prefixlen)
 
 
 # What flannel writes where a lease has no IPv4: the zero value of its type for networks.
