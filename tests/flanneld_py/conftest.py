@@ -7,6 +7,7 @@ import pytest
 
 from flanneld_py.daemon import reconcile
 from flanneld_py.registry import watchdog
+from flanneld_py.runtime import backoff
 from tests.flanneld_py.daemon_world import HOUR, World
 
 
@@ -21,4 +22,5 @@ def days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is looked at every few seconds is looked at far less often: days take no time then."""
     monkeypatch.setattr(reconcile, "DEVICE_INTERVAL", HOUR)
     monkeypatch.setattr(reconcile, "FULL_INTERVAL", HOUR)
-    monkeypatch.setattr(watchdog, "PROBE", 60.0)
+    monkeypatch.setattr(watchdog, "PROBE", HOUR / 6)
+    monkeypatch.setattr(backoff, "LONGEST_DELAY", 60.0)

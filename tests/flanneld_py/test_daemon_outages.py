@@ -12,6 +12,8 @@ from tests.flanneld_py.daemon_world import HOUR, OUR_IP, THEIR_IP, THEIRS, Stop
 from tests.flanneld_py.made import attrs, subnet
 from tests.flanneld_py.memory_registry import MemoryRegistry
 
+MINUTE = 60.0
+
 
 def test_an_outage_shorter_than_the_lease_changes_nothing_for_the_packets(world):
     world.etcd.put(THEIRS, attrs(THEIR_IP))
@@ -87,11 +89,11 @@ def test_a_renewal_that_fails_is_told_and_tried_again_until_it_works(world, capl
     def space() -> None:
         world.etcd.read_only = False
 
-    world.script.at(0.9 * HOUR, full)
-    world.script.at(1.1 * HOUR, space)
-    world.script.at(1.2 * HOUR, lambda: revisions.append(world.etcd.held(own).revision))
-    world.script.at(3 * HOUR, lambda: None)
-    world.run(subnet_lease_renew_margin=23 * 60)
+    world.script.at(4 * MINUTE, full)
+    world.script.at(16 * MINUTE, space)
+    world.script.at(20 * MINUTE, lambda: revisions.append(world.etcd.held(own).revision))
+    world.script.at(40 * MINUTE, lambda: None)
+    world.run(subnet_lease_renew_margin=24 * 60 - 10)
     before, after = revisions
     assert before < after
     assert "release" not in world.backend.calls
@@ -115,9 +117,9 @@ def test_a_renewal_whose_answer_never_came_is_recognised_as_ours(world):
             return answer
 
     world.registry = Deaf(world.etcd)
-    world.script.at(1.5 * HOUR, lambda: None)
-    world.script.at(2.5 * HOUR, lambda: None)
-    world.run(subnet_lease_renew_margin=23 * 60)
+    world.script.at(15 * MINUTE, lambda: None)
+    world.script.at(25 * MINUTE, lambda: None)
+    world.run(subnet_lease_renew_margin=24 * 60 - 10)
     assert not deaf
     assert "release" not in world.backend.calls
     assert world.holders() == {str(own): OUR_IP}

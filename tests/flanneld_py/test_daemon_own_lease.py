@@ -51,8 +51,8 @@ def test_a_lease_that_another_wrote_in_our_name_says_again_what_peers_need(world
     # An admin's reservation by flannel's Documentation/reservations.md, with the address alone.
     own = subnet("10.2.35.0/24")
     world.backend.said = VXLAN
-    world.script.at(HOUR, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=ttl))
-    world.script.at(HOUR + 3, lambda: None)
+    world.script.at(60, lambda: world.etcd.put(own, attrs(OUR_IP), ttl=ttl))
+    world.script.at(63, lambda: None)
     world.run()
     stored = world.etcd.held(own)
     assert (stored.lease.attrs, stored.permanent) == (VXLAN, ttl == math.inf)
@@ -73,9 +73,9 @@ def test_what_was_written_in_our_name_while_etcd_was_away_from_us_is_written_ane
         world.etcd.compact()
         world.etcd.reachable = True
 
-    world.script.at(HOUR, cut)
-    world.script.at(HOUR + 60, restored)
-    world.script.at(HOUR + 70, lambda: None)
+    world.script.at(60, cut)
+    world.script.at(120, restored)
+    world.script.at(130, lambda: None)
     world.run()
     stored = world.etcd.held(own)
     assert (stored.lease.attrs, stored.permanent) == (VXLAN, True)

@@ -12,6 +12,7 @@ from tests.flanneld_py.daemon_world import HOUR, THEIR_IP, World
 from tests.flanneld_py.made import attrs, held, subnet
 
 OWN = subnet("10.2.35.0/24")
+CROWD = 6 * BATCH
 
 
 class Slow:
@@ -49,9 +50,9 @@ def peers_come(world: World, count: int) -> None:
 
 
 def crowd(world: World) -> tuple[LeaseAdded, ...]:
-    """What 4,000 peers write, of a network that has room for them."""
+    """What more peers write than a few batches take, of a network that has room for them."""
     world.etcd.config = b'{ "Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.2.1.0" }'
-    numbers = [divmod(number, 250) for number in range(4000)]
+    numbers = [divmod(number, 250) for number in range(CROWD)]
     return tuple(
         LeaseAdded(held(f"10.{3 + high}.{low}.0/24", f"172.16.{high}.{low + 1}")) for high, low in numbers
     )
@@ -81,7 +82,7 @@ def test_an_overwritten_key_is_given_up_in_the_middle_of_many_changes(world, slo
     world.run()
     assert slow.released_at == [10 + 3]
     assert slow.sizes[:3] == [BATCH] * 3
-    assert sum(slow.sizes) < 4000
+    assert sum(slow.sizes) < CROWD
 
 
 @pytest.mark.usefixtures("days")
@@ -108,8 +109,8 @@ def test_how_long_changes_wait_can_be_seen_while_they_do_and_is_told(world, slow
     many = crowd(world)
 
     def ten_messages() -> None:
-        for first in range(0, 2000, 200):  # any two are more than a batch
-            world.registry._deliver(LeaseChanges(many[first : first + 200]))
+        for first in range(0, 1500, 150):  # any two are more than a batch
+            world.registry._deliver(LeaseChanges(many[first : first + 150]))
 
     world.script.at(10, ten_messages)
     world.script.at(60, lambda: None)
