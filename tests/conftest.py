@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
-from tests.effort import USUALLY
+from tests.effort import EFFORT, USUALLY
 from tests.pretences import pretences
 
 # Tests share the machine's cores, and none is timed.
@@ -14,6 +15,10 @@ settings.register_profile(
     "untimed", deadline=None, max_examples=USUALLY, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("untimed")
+if EFFORT == 1:
+    # Each worker would read all modules for constants to draw, and ask of every one whether a strategy
+    # permits it: a fifth of what the examples take. `make search` draws them too.
+    pytest.MonkeyPatch().setattr(providers, "_get_local_constants", lambda: providers._local_constants)
 
 STRICT = Path(__file__).parent / "strict"
 
