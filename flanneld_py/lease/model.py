@@ -194,6 +194,8 @@ def _is_deeper(value: object, levels: int) -> bool:
     """Whether JSON data is nested deeper than that many levels; without recursion."""
     layer: list[object] = [value]
     for _ in range(levels):
+        if not layer:
+            return False
         layer = [
             inner
             for outer in layer
