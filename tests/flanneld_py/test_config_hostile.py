@@ -1,6 +1,7 @@
 """Whatever is in etcd: a configuration, or problems; never a crash, and no unbounded work or text."""
 
 import json
+from bisect import bisect_left
 
 import pytest
 from hypothesis import example, given
@@ -92,10 +93,14 @@ def test_a_configuration_that_is_damaged_is_one_or_none(
     ],
 )
 def test_nesting_of_any_depth_is_a_problem(around: str, opening: str, closing: str) -> None:
+    def told(depth: int) -> str:
+        return str(problems_of(around % (opening * depth + "1" + closing * depth))[0])
+
     # Also just where the reader still follows and what shows the value does not any more.
-    for depth in (1, 100, *range(900, 1010), 3000, 100_000):
-        (told, *_) = problems_of(around % (opening * depth + "1" + closing * depth))
-        assert len(str(told)) < 300
+    edge = bisect_left(range(100_000), True, lo=1, key=lambda depth: "nested too deeply" in told(depth))
+    for depth in (1, 100, *range(edge - 20, edge + 30), 3000, 100_000):
+        assert len(told(depth)) < 300
+    assert "nested too deeply" in told(100_000)
 
 
 @pytest.mark.parametrize("digits", [20, 100, 1000, 1001, 4300, 4301, 1_000_000])

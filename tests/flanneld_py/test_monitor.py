@@ -373,24 +373,25 @@ BACKENDS += [partial(device_statistics, ["none0"], 0), unreadable]
 
 
 @pytest.mark.parametrize("made", STATES)
-@pytest.mark.parametrize("statistics", BACKENDS)
-def test_everything_is_told_in_every_state_of_every_backend(monitor, statuses, made, statistics):
-    of_a_kind = made()
-    of_a_kind.statistics = statistics
-    statuses[:] = [of_a_kind, network_status()]
+def test_everything_is_told_in_every_state_of_every_backend(monitor, statuses, made):
+    of_a_kind = [made() for _ in BACKENDS]
+    for number, (status, statistics) in enumerate(zip(of_a_kind, BACKENDS, strict=True)):
+        status.name, status.statistics = f"{status.name}{number}", statistics
+    statuses[:] = [*of_a_kind, network_status()]
+    is_ready = of_a_kind[0].ready
     assert get(monitor, "/healthz")[0] == 200
-    assert get(monitor, "/readyz")[0] == (200 if of_a_kind.ready else 503)
-    status, _, text = get(monitor, "/metrics")
-    assert status == 200
-    assert samples(text)["flanneld_ready", f"network={of_a_kind.name}"] in (0, 1)
-    status, _, text = get(monitor, "/state")
-    assert status == 200
+    assert get(monitor, "/readyz")[0] == (200 if is_ready else 503)
+    code, _, text = get(monitor, "/metrics")
+    assert code == 200
+    found = samples(text)
+    assert {found["flanneld_ready", f"network={status.name}"] for status in of_a_kind} == {is_ready}
+    code, _, text = get(monitor, "/state")
+    assert code == 200
     # RFC 8259 knows neither infinity nor NaN.
     told = json.loads(text, parse_constant=pytest.fail)
     assert problems("flanneld-state", told) == []
     assert told["schema_version"] == 1
-    first, second = told["networks"]
-    assert (first["ready"], second["ready"]) == (of_a_kind.ready, True)
+    assert [network["ready"] for network in told["networks"]] == [*[is_ready] * len(BACKENDS), True]
 
 
 def test_refused_leases_are_told_as_the_schema_of_state_says(monitor, statuses):

@@ -1,3 +1,4 @@
+import struct
 from ipaddress import IPv4Address
 
 import pytest
@@ -43,9 +44,8 @@ def ipv4(
 
 def by_hand(data: bytes) -> int:
     """RFC 1071, section 1, word by word."""
-    total = 0
-    for i in range(0, len(data), 2):
-        total += (data[i] << 8) + (data[i + 1] if i + 1 < len(data) else 0)
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
