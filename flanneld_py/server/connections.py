@@ -24,6 +24,9 @@ MOST = 4096
 WRITE_TIME = 30.0
 """Seconds that a client may take to receive an answer, and for a TLS handshake."""
 
+STOP_INTERVAL = 0.2
+"""Seconds between looks whether to stop."""
+
 Respond: TypeAlias = Callable[[str, str, bytes, socket.socket], Response]
 """Method, target and body of a request, and its connection. Raises `Stopped`, or ConnectionError."""
 
@@ -37,7 +40,7 @@ class Connections:
 
     def serve(self) -> None:
         """Accept connections until `stop`."""
-        self._server.serve_forever(poll_interval=0.2)
+        self._server.serve_forever(STOP_INTERVAL)
 
     def stop(self) -> None:
         """Accept no more, and have `serve` end soon. May be called before it, and repeatedly."""
