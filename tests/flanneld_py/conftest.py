@@ -1,6 +1,7 @@
 """Fixtures of the daemon's tests."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,16 @@ import pytest
 from flanneld_py.daemon import reconcile
 from flanneld_py.registry import watchdog
 from flanneld_py.runtime import backoff
+from flanneld_py.server import connections
 from tests.flanneld_py.daemon_world import HOUR, World
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_stop_at_once() -> Iterator[None]:
+    """Each of a hundred tests would wait for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "STOP_INTERVAL", 0.01)
+        yield
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_an_endpoint_that_shakes_no_hands_is_unavailable_in_time(connect, files)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(RegistryUnavailable):
-            connect(endpoint, files.client_files(), timeout=1).config()
+            connect(endpoint, files.client_files(), timeout=0.2).config()
 
 
 def test_an_endpoint_that_is_not_trusted_is_left_for_one_that_is(serve, connect, files):
