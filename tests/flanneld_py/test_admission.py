@@ -135,7 +135,7 @@ def first_come(leases: list[StoredLease]) -> set[Subnet]:
     return {item.lease.subnet for item in admitted}
 
 
-@examples(50)
+@examples(25)
 @given(STEPS)
 def test_whatever_comes_and_goes_the_peers_are_those_whose_keys_are_older(steps):
     admission = Admission(RULES)

@@ -209,7 +209,7 @@ def test_a_command_that_leaves_a_daemon_behind_is_not_waited_for_any_longer(make
 
 
 def test_a_command_that_prints_for_ever_takes_no_memory(make, caplog):
-    backend = make(longest=0.5, subnet_add_command="yes")
+    backend = make(longest=0.15, subnet_add_command="yes")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     backend.carry({THEIRS: peer()}, until=100.0)
     backend.release()

@@ -91,7 +91,7 @@ def test_more_datagrams_than_it_has_room_for_are_joined_in_python():
 
 
 @needs_core
-@examples(50)
+@examples(25)
 @given(PACKETS, st.binary(min_size=10, max_size=10), st.integers(0, 2**40), st.integers(1, 255))
 def test_it_agrees_with_python_about_whatever_the_device_says(
     packet: Packet, header: bytes, place: int, change: int

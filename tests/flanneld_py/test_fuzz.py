@@ -121,7 +121,7 @@ def reading(data: bytes) -> LeaseAttrs | str:
         return str(error)
 
 
-@examples(50)
+@examples(25)
 @given(ANY_VALUE)
 @example(b'{"PublicIP":"192.168.50.11","BackendData":' + b"[" * 500 + b"]" * 500 + b"}")
 @example(b'{"PublicIP":"192.168.50.11","BackendData":1' + b"0" * 5000 + b"}")
@@ -136,7 +136,7 @@ def test_any_value_is_a_lease_or_a_short_reason(data: bytes) -> None:
     assert attrs.public.ipv4 or attrs.public.ipv6
 
 
-@examples(50)
+@examples(25)
 @given(mutations(NAMES, 60).map(lambda name: name.decode(errors="backslashreplace")))
 def test_any_key_is_that_of_a_subnet_or_of_none(name: str) -> None:
     found = parse_key(name)
@@ -225,7 +225,7 @@ CHANGES = st.lists(
 )
 
 
-@examples(40)
+@examples(20)
 @given(CHANGES)
 def test_after_any_changes_the_view_is_that_of_a_list_of_what_there_is(changes) -> None:
     ours = addresses("192.168.50.11")
@@ -321,7 +321,7 @@ def is_right(data: bytes | bytearray) -> bool:
     return checksum(bytes(data[: (data[0] & 15) * 4])) == 0
 
 
-@examples(120)
+@examples(50)
 @given(mutations(PACKETS, 90))
 def test_any_packet_is_forwarded_whole_answered_shortly_or_dropped(data: bytes) -> None:
     original = bytes(data)
@@ -380,7 +380,7 @@ DUMPED = [
 ]
 
 
-@examples(120)
+@examples(50)
 @given(mutations(DUMPED, 120), st.sampled_from([seen_route, seen_neighbour, held_address, device]))
 def test_any_bytes_in_a_dump_are_an_entry_none_or_a_value_error(data: bytes, read) -> None:
     with suppress(ValueError):

@@ -324,10 +324,13 @@ CANDIDATES = st.lists(
     st.builds(
         lambda index, addresses, up: nic(f"eth{index}", index, *addresses, flags=up),
         st.integers(1, 9),
-        st.lists(st.builds(held, ADDRESSES, st.sampled_from([0, SECONDARY, DEPRECATED, TENTATIVE]))),
+        st.lists(
+            st.builds(held, ADDRESSES, st.sampled_from([0, SECONDARY, DEPRECATED, TENTATIVE])), max_size=4
+        ),
         st.sampled_from([UP, DOWN]),
     ),
     unique_by=lambda candidate: candidate.index,
+    max_size=5,
 )
 
 

@@ -759,7 +759,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 255)), max_siz
 SIZES = st.integers(200, 1400)
 
 
-@examples(25)
+@examples(12)
 @given(
     st.lists(st.tuples(PACKETS, st.booleans(), SIZES, CHANGES), max_size=6),
     st.lists(st.tuples(PACKETS, st.booleans(), SIZES, CHANGES), max_size=6),

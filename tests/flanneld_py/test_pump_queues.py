@@ -84,7 +84,7 @@ PUT = st.tuples(
 )
 
 
-@examples(100)
+@examples(40)
 @given(st.lists(st.one_of(PUT, st.integers(1, 60), st.none()), max_size=30))
 def test_a_queue_of_the_pump_does_what_the_pacer_does(
     steps: list[tuple[str, int, int, int, bool] | int | None],

@@ -162,7 +162,7 @@ def joined(header: VnetHeader, packet: bytes) -> list[bytes]:
     return [bytes(whole[at : at + size]) for at in range(0, len(whole), size)]
 
 
-@examples(40)
+@examples(20)
 @given(PACKETS, st.integers(1, 1460))
 def test_a_super_packet_becomes_what_the_rfcs_say(packet: Packet, size: int) -> None:
     header, whole = packet.vnet(max(size, len(packet.payload) // 128)), packet.partial()
@@ -236,7 +236,7 @@ def lowered(packet: bytes) -> bytes:
     return bytes(decrement_ttl(packet))
 
 
-@examples(40)
+@examples(20)
 @given(PACKETS, st.integers(1, 1460))
 def test_a_train_of_segments_comes_as_few_packets_that_are_the_same(packet: Packet, size: int) -> None:
     size = max(size, len(packet.payload) // 60 + 1)
@@ -346,7 +346,7 @@ def test_no_run_is_longer_than_a_packet_can_be():
     assert [part for run in found for part in received(run)] == list(map(lowered, sent))
 
 
-@examples(60)
+@examples(25)
 @given(
     st.lists(
         st.one_of(st.binary(max_size=92), st.integers(0, 5).map(SIX.__getitem__), PACKETS.map(Packet.built)),

@@ -149,12 +149,14 @@ TARGETS = st.text() | st.builds(
 BODIES = st.binary() | st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
     lambda inner: (
-        st.lists(inner)
+        st.lists(inner, max_size=4)
         | st.dictionaries(
             st.sampled_from(["PublicIP", "Subnet", "IPv6Subnet", "Attrs", "PreviousSubnet", "BackendData"]),
             inner,
+            max_size=4,
         )
     ),
+    max_leaves=8,
 ).map(lambda value: json.dumps(value).encode())
 
 
