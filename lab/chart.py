@@ -38,7 +38,8 @@ def chart(path: Path, height: float) -> Iterator["Figure"]:
     with matplotlib.rc_context({"svg.hashsalt": "overlay-lab", "font.size": 9}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it is laid out now, and each file would do so again
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+        figure.set_layout_engine(None)  # it is laid out now, and each file would do so again
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})

@@ -126,12 +126,14 @@ def test_the_document_has_every_single_value():
     assert (fast["metric"], fast["unit"], fast["place"]) == ("TCP, 1 stream", "Gbit/s", "host to host")
 
 
+@pytest.mark.slow
 def test_the_picture_names_each_way(tmp_path):
     draw(results(), SETTINGS, tmp_path / "one")
     assert "udp, fast path" in (tmp_path / "one.svg").read_text()
     assert (tmp_path / "one.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_run_in_which_nothing_could_be_measured_still_has_a_report_and_a_picture(tmp_path):
     nothing = results((), absent={way.name: "no" for way in ways([GENUINE], KINDS)})
     assert "vxlan: not here: no" in text(nothing, SETTINGS)

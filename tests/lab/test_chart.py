@@ -1,8 +1,11 @@
 """Charts of measurements: those in git change only when what they show does."""
 
+import pytest
+
 from lab.chart import chart
 
 
+@pytest.mark.slow
 def test_the_same_drawing_makes_the_same_files(tmp_path):
     for name in ("one", "two"):
         with chart(tmp_path / name, height=2) as figure:

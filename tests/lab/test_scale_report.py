@@ -97,6 +97,7 @@ def test_there_are_no_targets_for_what_several_engines_do():
     assert not judge(scale_results(measured(200), settings=spread))
 
 
+@pytest.mark.slow
 def test_a_picture_says_which_fault_was_in_force_and_has_a_curve_for_another_one(tmp_path):
     draw(scale_results(WITH_FAULTS, settings=FAULTS), tmp_path / "run")
     drawn = (tmp_path / "run.svg").read_text()
@@ -112,6 +113,7 @@ def test_a_document_of_a_run_without_any_phase_follows_the_schema():
 FAILED = Measured(5, (), usage=(usage(),) * 5, etcd=(usage(),), failure="n2 lacks a lease")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", [(measured(10), measured(200)), (FAILED,)], ids=["all", "none"])
 def test_a_run_has_a_picture_whatever_of_it_failed(tmp_path, found):
     draw(scale_results(*found), tmp_path / "run")
