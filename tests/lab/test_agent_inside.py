@@ -13,6 +13,7 @@ import pytest
 
 from lab import wait
 from lab.engine import inside
+from lab.engine.inside import agent as agent_program
 from lab.inside import program
 
 
@@ -141,10 +142,23 @@ def test_a_stream_that_is_opened_by_its_name_is_the_same_stream(agent):
     assert agent.run(one=["sh", "-c", script])["one"][:2] == ("one\ntwo\n", "three\nfour\n")
 
 
+@pytest.mark.slow
 def test_a_command_that_prints_without_an_end_is_killed_and_not_kept(agent):
     out, _, status, late = agent.run(yes=["yes"], quick=["true"])["yes"]
     assert (status, late) == (124, "much")
     assert 1 << 26 < len(out) < 1 << 27
+
+
+def test_the_most_that_a_command_may_print_is_its_own(monkeypatch):
+    monkeypatch.setattr(agent_program, "MOST", 1 << 20)
+    commands = ["yes"], ["sh", "-c", "yes >&2"], ["echo", "a"]
+    jobs = [agent_program.Job({"argv": argv}, 60) for argv in commands]
+    agent_program.attend(jobs)
+    out, err, quick = (job.told() for job in jobs)
+    for ended, stream in ((out, "out"), (err, "err")):
+        assert (ended["exit"], ended["late"]) == (124, "much")
+        assert 1 << 20 < len(text(ended[stream])) < 1 << 21
+    assert (quick["exit"], quick["late"], text(quick["out"])) == (0, "", "a\n")
 
 
 def test_requests_are_answered_as_they_end_and_not_as_they_came(agent):

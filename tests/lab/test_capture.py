@@ -27,6 +27,7 @@ from lab.capture.places import everything, meant, require, wanted
 from lab.capture.summary import summary
 from lab.capture.wire import HEAD, Reader
 from lab.errors import Unfit
+from lab.soak.inside import record
 from lab.spec import LabSpec
 from tests.lab.examples import FOLDER, PODS, SPEC, pod
 from tests.lab.installed import installed
@@ -264,6 +265,16 @@ def test_every_member_of_etcd_is_watched(api):
 
 
 # What is watched from 8 on tells of 9 and ends, and what is watched later on stays; `at` has the store's own.
+@pytest.fixture
+def spawned(monkeypatch):
+    """Commands are begun by vfork(2), and so outlive a killed run of the tests.
+
+    What the product does otherwise, a fork of this process, which has loaded all tests, costs more than all
+    that the commands of a test do.
+    """
+    monkeypatch.setattr(record, "end_with_this", None)
+
+
 ETCDCTL = {
     "v3": """\
 case "$*" in
@@ -286,6 +297,7 @@ V3_WATCH = "watch --prefix /x/ --write-out=json --rev="
 V2_WATCH = "--output=json watch --forever --recursive --after-index="
 
 
+@pytest.mark.usefixtures("spawned")
 @pytest.mark.parametrize(
     ("api", "after", "asked"),
     [
@@ -330,6 +342,7 @@ esac
 """
 
 
+@pytest.mark.usefixtures("spawned")
 @pytest.mark.parametrize(
     ("wanted", "found"), [(None, [("one", 101), ("two", 202)]), (["two"], [("two", 202)]), (["six"], [])]
 )

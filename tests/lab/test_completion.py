@@ -183,6 +183,7 @@ def test_a_script_is_printed_that_the_shell_can_read(shell: str, capsys: pytest.
         subprocess.run([program, "-n"], input=script, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_bash_completes_by_it(tmp_path: os.PathLike[str]) -> None:
     (lab := tmp_path / "lab").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m lab \"$@\"\n")  # type: ignore[operator]
     lab.chmod(0o755)

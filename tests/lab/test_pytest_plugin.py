@@ -133,6 +133,7 @@ def test_a_marker_without_a_file_is_bad_usage(tmp_path: Path) -> None:
     assert "test_a: expected @pytest.mark.lab(FILE)" in run.output
 
 
+@pytest.mark.slow
 def test_where_no_test_asks_for_a_lab_nothing_of_the_laboratory_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\ndef test_a():\n"

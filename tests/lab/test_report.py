@@ -381,6 +381,7 @@ def step(**wanted: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_the_workflow_writes_page_and_summary_also_after_a_failure_and_uploads_the_page(
     tmp_path: Path,
 ) -> None:

@@ -118,6 +118,7 @@ gc.collect()
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_left_for_the_garbage_collector_to_complain_of(tmp_path):
     """In development mode every Python tells of errors in finalizers; 3.13 and later always do."""
     argv = [sys.executable, "-X", "dev", "-W", "error", "-c", ONE_COMMAND, str(tmp_path)]

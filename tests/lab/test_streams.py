@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from lab.cli import group
 from tests.processes import running
 
 LAB = f"{sys.executable} -m lab"
@@ -29,7 +30,9 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     ("redirection", "error"),
     [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")],
 )
-@pytest.mark.parametrize("verb", ["--help", "up --dry-run --json --name never-made"])
+@pytest.mark.parametrize(
+    "verb", ["--help", pytest.param("up --dry-run --json --name never-made", marks=pytest.mark.slow)]
+)
 def test_a_result_that_cannot_be_written_is_told_in_one_line(verb: str, redirection: str, error: str) -> None:
     done = shell(f"{LAB} {verb} {redirection}")
     assert (done.returncode, done.stderr) == (1, f"lab: cannot write to standard output: {error}\n")
@@ -46,7 +49,7 @@ def test_the_exit_status_is_the_verbs_own_when_somebody_stops_reading() -> None:
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_an_error_that_cannot_be_told_has_its_exit_status(redirection: str) -> None:
-    done = shell(f"{LAB} up --name No_Name {redirection}")
+    done = shell(rf"{LAB} exec node -- echo $'gr\xf6e' {redirection}")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
@@ -79,6 +82,7 @@ def test_output_comes_whole_through_a_pipe_that_somebody_made_non_blocking() -> 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [ASCII, {**ASCII, "PYTHONIOENCODING": "latin-1"}, {}])
 def test_text_is_utf8_whatever_the_locale(environment: dict[str, str], tmp_path) -> None:
     (tmp_path / "größe.yaml").write_text("name: 'größe'\n", encoding="utf-8")
@@ -147,8 +151,12 @@ def test_a_background_job_of_a_script_stays_deaf_to_ctrl_c() -> None:
     assert done.stdout == "alive\n"
 
 
-def test_help_lists_each_verb_with_a_whole_sentence() -> None:
-    for group in ("", "pod", "images", "engine"):
-        listing = shell(f"{LAB} {group} --help").stdout.partition("Commands:")[2]
-        assert listing
-        assert "..." not in listing
+@pytest.mark.parametrize("words", [[], ["pod"], ["images"], ["engine"]])
+def test_help_lists_each_verb_with_a_whole_sentence(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert group.run([*words, "--help"]) == 0
+    listing = capsys.readouterr().out.partition("Commands:")[2]
+    assert listing
+    assert "..." not in listing
