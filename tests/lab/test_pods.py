@@ -15,6 +15,7 @@ from lab.cli.common import as_text
 from lab.errors import LabError, Unfit
 from lab.pods import ContainerSpec, EnvVar, PodSpec, Port, manifest
 from lab.render.documents import pods as as_documents
+from tests.effort import examples
 from tests.lab.manifests import TUTORIAL_POD, pod_specs
 
 
@@ -60,6 +61,7 @@ def test_a_key_with_nothing_after_it_means_its_absence() -> None:
     assert one(changed("      value: p123456\n", "      value:\n")).environment == {"MYSQL_ROOT_PASSWORD": ""}
 
 
+@examples(10)
 @given(pod_specs)
 def test_what_a_pods_variables_hold_is_read_from_its_containers_and_stands_in_no_label(pod: PodSpec) -> None:
     parts = []
@@ -82,11 +84,13 @@ def test_what_a_pods_variables_hold_is_read_from_its_containers_and_stands_in_no
     assert found.without_values() == pod.without_values()
 
 
+@examples(10)
 @given(pod_specs)
 def test_a_pod_written_as_yaml_is_read_back_the_same(pod: PodSpec) -> None:
     assert manifest.parse(yaml.safe_dump(pod.to_document(), allow_unicode=True), "f") == (pod,)
 
 
+@examples(10)
 @given(pod_specs)
 def test_a_pods_label_gives_back_the_pod_without_what_its_variables_hold(pod: PodSpec) -> None:
     argv = pods.infra_argv(pod)
