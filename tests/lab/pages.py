@@ -16,10 +16,11 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.identifiers: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
-        self.words = ""
         self._open: list[str] = []
+        self._words: list[str] = []
         self.feed(text)
         self.close()
+        self.words = "".join(self._words)
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -43,7 +44,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._open or self._open[-1] != "style":
-            self.words += data
+            self._words.append(data)
 
     @property
     def asks_for(self) -> list[str]:

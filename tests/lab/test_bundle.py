@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lab.bundle import page as bundle_page
 from lab.bundle.archive import pack
 from lab.bundle.contents import Bundle, bundle_of
 from lab.bundle.model import Entry
-from lab.bundle.page import SHOWN
 from lab.faults.status import InForce, Part, Status, node_fault
 from lab.observe.journal import lines_of
 from lab.spec.engine import EngineSpec
@@ -342,12 +342,13 @@ def test_a_log_cannot_put_anything_into_the_page() -> None:
     assert page.words.count(evil) == 3  # why, in the page and in why.txt, and the answer
 
 
-def test_of_a_long_log_the_page_has_the_end_and_its_file_all() -> None:
-    text = "".join(journal_line(f"line {number}", number) for number in range(3000))
+def test_of_a_long_log_the_page_has_the_end_and_its_file_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_page, "SHOWN", 6_000)
+    text = "".join(journal_line(f"line {number}", number) for number in range(300))
     found = about(ONE, "journal/flanneld.log", text)
     page = Page(found["index.html"])
-    assert "line 2999\n" in page.words
-    assert f"The last {SHOWN} of " in page.words
+    assert "line 299\n" in page.words
+    assert "The last 6000 of " in page.words
     assert "line 0\n" in found[f"nodes/{ONE}/journal/flanneld.log"]
     assert "flanneld" in page.words
     assert page.words.count(": line 0\n") == 0

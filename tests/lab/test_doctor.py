@@ -516,13 +516,14 @@ def test_a_flannel_that_cannot_read_the_store_is_named() -> None:
 def test_a_network_whose_every_subnet_is_leased_to_strangers_has_none_left() -> None:
     others = [
         replace(STRANGER, key=f"{FOLDER}/10.2.{third}.0-24", subnet=IPv4Network(f"10.2.{third}.0/24"))
-        for third in range(1, 256)
+        for third in range(33, 64)
         if third not in (35, 52)
     ]
-    one = found(case(leased(FIRST, SECOND, *others)))["lease.exhausted"]
-    assert one.evidence[0] == "255 of 255 subnets from 10.2.1.0 to 10.2.255.0 are leased"
+    small = SPEC.model_copy(update={"flannel_config": '{"Network":"10.2.32.0/19"}'})
+    one = found(case(replace(leased(FIRST, SECOND, *others), spec=small)))["lease.exhausted"]
+    assert one.evidence[0] == "31 of 31 subnets from 10.2.33.0 to 10.2.63.0 are leased"
     assert one.severity is Severity.MEND
-    assert "lease.exhausted" not in found(case(leased(FIRST, SECOND, *others[1:])))
+    assert "lease.exhausted" not in found(case(replace(leased(FIRST, SECOND, *others[1:]), spec=small)))
 
 
 def test_a_lease_is_judged_by_the_margin_that_its_flanneld_was_started_with() -> None:

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,9 @@ def measured() -> Bench:
     return read(Bench, BENCH.read_text(encoding="utf-8"), "bench.json", "lab bench")
 
 
-def whole(**changes: Any) -> Report:
-    found = Report(
+@cache
+def everything() -> Report:
+    return Report(
         lab="demo",
         at=datetime(2026, 11, 30, 12, tzinfo=UTC),
         version="0.1.0",
@@ -99,7 +101,15 @@ def whole(**changes: Any) -> Report:
         bundles=(Indexed("x.tar.gz", 0, None, "it is no archive"),),
         bench=measured(),
     )
-    return replace(found, **changes)
+
+
+def whole(**changes: Any) -> Report:
+    return replace(everything(), **changes)
+
+
+@cache
+def whole_page() -> Page:
+    return Page(page(whole(), Writer()))
 
 
 EMPTY = Absent("it was not asked for.")
@@ -109,7 +119,7 @@ NOTHING = whole(
 
 
 def test_the_page_has_every_part_and_loads_nothing() -> None:
-    found = Page(page(whole(), Writer()))
+    found = whole_page()
     assert found.asks_for == []
     assert set(found.links) == {"#main", *(f"#{part}" for part in SECTIONS)}
     assert set(SECTIONS) <= set(found.identifiers)
@@ -122,10 +132,10 @@ def test_the_page_has_every_part_and_loads_nothing() -> None:
 
 
 def test_the_table_of_machines_says_which_engine_each_is_on_where_there_are_several() -> None:
-    assert "Engine" not in Page(page(whole(), Writer())).words
+    assert "Engine" not in whole_page().words
     graph = described(SPEC, observation())
     machines = tuple(replace(machine, engine=f"far-{machine.name}") for machine in graph.machines)
-    found = Page(page(whole(topology=replace(graph, machines=machines)), Writer()))
+    found = Page(page(replace(NOTHING, topology=replace(graph, machines=machines)), Writer()))
     assert "Engine" in found.words
     for machine in machines:
         assert machine.engine in found.words
@@ -146,7 +156,7 @@ def test_the_style_has_both_colour_schemes_and_a_narrow_screen() -> None:
 
 
 def test_what_scrolls_can_be_reached_by_the_keyboard_and_has_a_name() -> None:
-    found = Page(page(whole(), Writer()))
+    found = whole_page()
     regions = [value for _, name, value in found.attributes if name == "role" and value == "region"]
     labels = [value for _, name, value in found.attributes if name == "aria-label"]
     stops = [value for tag, name, value in found.attributes if (tag, name) == ("div", "tabindex")]
@@ -271,7 +281,7 @@ def test_bundles_are_listed_and_one_that_cannot_be_read_hides_no_other(tmp_path:
     assert found[0].contents.checks.failed == 1
     assert len(found[0].contents.files) == len(entries) - 2  # the page and the list itself
     assert all(each.problem for each in found[1:] if each.contents is None)
-    words = Page(page(whole(bundles=found), Writer())).words
+    words = Page(page(replace(NOTHING, bundles=found), Writer())).words
     assert "A test has asked for it." in words
     assert "there is no contents.json in it" in words
     assert bundles_in(tmp_path / "none") == ()

@@ -26,6 +26,7 @@ from lab.soak.schedule import Entry, Round, Schedule
 from lab.soak.shrink import shrink
 from lab.spec import LabSpec
 from lab.spec.segment import Subnets
+from tests.effort import examples
 from tests.lab.examples import SPEC, with_no_routes
 from tests.schemas import problems
 
@@ -58,6 +59,7 @@ schedules = st.builds(
 )
 
 
+@examples(10)
 @given(schedules)
 def test_a_schedule_that_is_written_is_read_back_the_same(tmp_path_factory, planned: Schedule) -> None:
     path = tmp_path_factory.mktemp("soak") / "schedule.yaml"
@@ -119,7 +121,7 @@ def test_only_the_faults_that_are_named_are_drawn_and_a_wrong_name_is_told() -> 
 
 
 def test_a_fault_with_more_weight_comes_more_often() -> None:
-    drawn = generate.draw(1, SPEC, 300, generate.weights("loss=9,delay"))
+    drawn = generate.draw(1, SPEC, 100, generate.weights("loss=9,delay"))
     every = [entry.fault for one in drawn.rounds for entry in one.faults]
     assert every.count("loss") > 1.2 * every.count("delay")  # not nine times: a node has each fault once
 
