@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from lab.bundle.collect import ask_machines
 from lab.bundle.model import Evidence
 from lab.bundle.questions import SPEC_PATH, of_node
 from lab.checks import Finding, judge
-from lab.cluster.plan import plan_up
+from lab.cluster.plan import Step, plan_up
 from lab.node.files import SPEC_FILE, spec_keeper
 from lab.pods import EnvVar, PodSpec
 from lab.spec import LabSpec
@@ -61,13 +62,26 @@ def evidence(lab: FakeLab, **changes: Any) -> Evidence:
         at=AT,
         why="A test has asked for it.",
         machines=tuple(ask_machines(lab)),
-        findings=tuple(judge(observation())),
+        findings=holding(),
         versions={"overlay-lab": "0.1.0"},
-        steps=plan_up(SPEC),
+        steps=planned(),
     )
     return replace(found, **changes)
 
 
+@cache
+def holding() -> tuple[Finding, ...]:
+    """Findings of which every one holds."""
+    return tuple(judge(observation()))
+
+
+@cache
+def planned() -> tuple[Step, ...]:
+    """What is done to make the lab."""
+    return plan_up(SPEC)
+
+
+@cache
 def failing() -> tuple[Finding, ...]:
     """Findings of which one does not hold."""
     seen = observation()
