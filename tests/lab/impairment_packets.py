@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lab.faults.impairment import Match
@@ -24,9 +25,13 @@ class Packet:
     """Words of IPv4 options; in IPv6 an extension header of as many."""
 
 
+address = cache(ip_address)
+
+
+@cache
 def frame(packet: Packet) -> bytes:
     """Ethernet, IP, and the ports, at least: RFC 791, 3.1; RFC 8200, 3; RFC 768."""
-    source, destination = ip_address(packet.source), ip_address(packet.destination)
+    source, destination = address(packet.source), address(packet.destination)
     if isinstance(source, IPv4Address):
         payload = struct.pack("!HHHH", *packet.ports, 8, 0) if not packet.fragment else b"\xff" * 8
         head = struct.pack(
@@ -48,7 +53,7 @@ def frame(packet: Packet) -> bytes:
 
 def is_meant(match: Match, packet: Packet, *, outgoing: bool) -> bool:
     """Whether a person would say that the match means this packet."""
-    peer = ip_address(packet.destination if outgoing else packet.source)
+    peer = address(packet.destination if outgoing else packet.source)
     if match.peers and not any(peer in network for network in match.peers if network.version == peer.version):
         return False
     extended = bool(packet.fragment or packet.options)

@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+from functools import cache
 
 import pytest
 
@@ -50,13 +51,19 @@ PASSED, DROPPED, REDIRECTED = 2, 1, 4
 """linux/bpf.h, enum xdp_action: XDP_PASS, XDP_DROP, XDP_REDIRECT."""
 
 
+@cache
+def instructions(code: bytes) -> list[tuple[int, ...]]:
+    """Opcode, registers, offset and immediate of each."""
+    return list(struct.iter_unpack("<BBhi", code))
+
+
 def run(code: bytes, data: bytes) -> tuple[int, int]:
     """The action, and the device, of a program: the part of BPF that ours is made of (RFC 9669), on x86."""
     begin, end = 1000, 1000 + len(data)
     registers = [0] * 11
-    place, device = 0, 0
+    steps, place, device = instructions(code), 0, 0
     while True:
-        opcode, pair, offset, number = struct.unpack_from("<BBhi", code, 8 * place)
+        opcode, pair, offset, number = steps[place]
         to, source = pair & 15, pair >> 4
         place += 1
         match opcode:
@@ -92,10 +99,11 @@ def run(code: bytes, data: bytes) -> tuple[int, int]:
 @pytest.mark.parametrize("match", MATCHES[1::2], ids=str)
 def test_the_xdp_program_takes_what_the_filters_would(match: Match):
     chosen = selectors(match, outgoing=False)
+    drops, redirects = program(chosen, (), 0), program((), chosen, 7)
     for packet in PACKETS:
         meant = is_meant(match, packet, outgoing=False)
-        assert run(program(chosen, (), 0), frame(packet))[0] == (DROPPED if meant else PASSED), packet
-        taken = run(program((), chosen, 7), frame(packet))
+        assert run(drops, frame(packet))[0] == (DROPPED if meant else PASSED), packet
+        taken = run(redirects, frame(packet))
         assert taken == ((REDIRECTED, 7) if meant else (PASSED, 0)), packet
 
 
