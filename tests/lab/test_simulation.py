@@ -89,7 +89,7 @@ def test_who_comes_first_has_a_core_of_its_own():
 
 @pytest.mark.parametrize("place", [QUICK, SHARED], ids=["own machines", "one machine"])
 def test_the_same_seed_makes_the_same_history(place):
-    one, other, another = (list(simulate(world(20, place, seed))) for seed in (1, 1, 2))
+    one, other, another = (list(simulate(world(12, place, seed))) for seed in (1, 1, 2))
     assert one == other
     assert one != another
 
@@ -97,12 +97,11 @@ def test_the_same_seed_makes_the_same_history(place):
 @pytest.mark.parametrize("place", [QUICK, SHARED], ids=["own machines", "one machine"])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_daemon_ends_with_a_subnet_of_its_own_and_routes_to_all_others(place, seed):
-    cluster = world(40, place, seed)
+    cluster = world(24, place, seed)
     more = [lambda: cluster.churn(2.0, 5.0), lambda: cluster.partition(0.5, 20.0)]
     for event in simulate(cluster, more=more):
         assert not event.lacking
-        there = {subnet for subnet, made in cluster.etcd.log if made}
-        there -= {subnet for subnet, made in cluster.etcd.log if not made}
+        there = {subnet for subnet, made in dict(cluster.etcd.log).items() if made}  # by the last of each
         assert set(cluster.etcd.held) == there
         subnets = [each.subnet for each in cluster.running]
         assert len(set(subnets)) == len(subnets)
@@ -161,8 +160,8 @@ def test_backoff_does_not_multiply():
 
 
 def test_lists_that_the_link_cannot_carry_in_time_are_told_of_as_lacking():
-    thin = replace(QUICK, bandwidth=5_000.0)
-    events = list(simulate(world(100, thin)))
+    thin = replace(QUICK, bandwidth=500.0)
+    events = list(simulate(world(20, thin)))
     assert events[-1].lacking
     assert events[-1].phase.seconds >= LATE
     assert len(events) < 5

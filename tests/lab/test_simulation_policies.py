@@ -78,7 +78,7 @@ def test_a_cluster_with_the_daemons_own_classes_does_exactly_the_same(seed):
     own = Policies(**theirs)
 
     def outcome(rules):
-        world = World(25, COSTS, Random(seed).random, policies=rules)
+        world = World(16, COSTS, Random(seed).random, policies=rules)
         return list(simulate(world, more=[lambda: world.churn(2.0, 5.0), lambda: world.partition(0.4, 15.0)]))
 
     assert outcome(own) == outcome(Policies())
