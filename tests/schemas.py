@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,14 @@ REGISTRY: Registry[Any] = Registry().with_resources(
 )
 
 
+FORMATS = FormatChecker()
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(SCHEMAS[f"{name}.json"], registry=REGISTRY, format_checker=FORMATS)
+
+
 def problems(name: str, document: object) -> list[str]:
     """What is wrong with a document of that name, each with its place."""
-    validator = Draft202012Validator(
-        SCHEMAS[f"{name}.json"], registry=REGISTRY, format_checker=FormatChecker()
-    )
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+    return [f"{error.json_path}: {error.message}" for error in _validator(name).iter_errors(document)]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ EXAMPLES = sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"
 WRONG = "nodes:\n- {name: a, role: mastre, host: 2}\n- {name: b, rolle: minion, host: 300}\n"
 
 
+@cache
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(json_schema())
+
+
 def refused_by_schema(text: str) -> list[str]:
-    found = Draft202012Validator(json_schema()).iter_errors(yaml.safe_load(text))
-    return [error.json_path for error in found]
+    return [error.json_path for error in validator().iter_errors(yaml.safe_load(text))]
 
 
 def test_lab_init_writes_the_tutorials_cluster_and_says_what_comes_next(
