@@ -19,7 +19,15 @@ from lab.deadlines import patience
 
 __all__ = ["run_module"]
 
-IMPORTED: Final = ("pytest", "lab.cli.entry", "lab.cli.labs", "lab.cli.status", "lab.pytest_plugin.labs")
+IMPORTED: Final = (
+    "pytest",
+    "lab.cli.entry",
+    "lab.cli.labs",
+    "lab.cli.status",
+    "lab.pytest_plugin.labs",
+    "lab.pytest_plugin.report",
+    "tests.preloaded",
+)
 """What programs have in common. A module that cannot be imported is left to the program to tell of.
 
 Not pytest-xdist, which hands on to its workers what the path of imports was when it was imported.

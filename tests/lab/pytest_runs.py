@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "anyio", "hypothesispytest")]
 """What no test here uses: importing the last two takes longer than the rest of a run."""
 
+TRACEBACKS = "--tb=native"
+"""Pytest's own, of which no test here looks at more than the last line, are searched for in every module."""
+
 CONFTEST = """
 import pytest
 from lab.pytest_plugin.labs import leave_bundles_in
@@ -39,7 +42,7 @@ class Run:
         }
         done = run_module(
             "pytest",
-            [*WITHOUT, "-s", f"--basetemp={folder / 'tmp'}", f"--rootdir={folder}", *options],
+            [*WITHOUT, "-s", TRACEBACKS, f"--basetemp={folder / 'tmp'}", f"--rootdir={folder}", *options],
             cwd=folder,
             env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
         )

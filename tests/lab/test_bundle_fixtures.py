@@ -9,7 +9,9 @@ import pytest
 from tests.lab.pytest_runs import Run
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers", [[], pytest.param(["-n", "1"], marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 def test_the_bundle_of_a_failed_test_is_named_in_the_summary(tmp_path: Path, workers: list[str]) -> None:
     tests = """
 def test_a(lab):
