@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -141,14 +141,20 @@ def _steps(spec: LabSpec) -> tuple[Step, ...]:
         return ()
 
 
-def _versions(engine: Engine, spec: LabSpec) -> Data:
+@cache
+def _packages() -> Mapping[str, str]:
+    """What we need, by its version: a search leaves bundle after bundle, and to ask takes a while."""
     ours = metadata.requires("overlay-lab") or ()
-    packages = sorted({re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in ours if "extra ==" not in each})
+    names = {re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in ours if "extra ==" not in each}
+    return {name: metadata.version(name) for name in sorted(names)}
+
+
+def _versions(engine: Engine, spec: LabSpec) -> Data:
     told: dict[str, Data] = {
         "overlay-lab": our_version(),
         "python": platform.python_version(),
         "system": {key: value for key, value in platform.uname()._asdict().items() if key != "node"},
-        "packages": {name: metadata.version(name) for name in packages},
+        "packages": _packages(),
         "patience": str(patience()),
     }
     told |= _of_engine(engine)
