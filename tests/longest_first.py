@@ -5,7 +5,8 @@ the longest are those that build labs, which have few tests: neither their names
 each run leaves behind, in pytest's cache, how long every test has taken; a test that has not run yet is taken
 to be as long as its kind usually is.
 
-Files whose tests have the same lab are taken by one worker, one after the other, so that it is made once.
+Files whose tests have the same lab, or the same process to fork, are taken by one worker, one after the
+other, so that it is made once.
 
 The kinds go side by side, each longest first and all at their ends at the same time: six labs that boot at
 once are in each other's way, and later six workers would wait at once.
@@ -39,8 +40,13 @@ TOGETHER: Sequence[Sequence[str]] = (
         "tests/cluster/test_stories.py",
         "tests/cluster/test_faults.py",
     ),
+    (
+        "tests/lab/test_pytest_plugin.py",
+        "tests/lab/test_bundle_fixtures.py",
+    ),
 )
-"""Files that have the tutorial's cluster from `lab`, in three parts: none is what all others wait for."""
+"""Files that have the tutorial's cluster from `lab`, in three parts: none is what all others wait for. And
+those whose tests fork programs from one process, which has to load what they have in common."""
 
 USUALLY: Mapping[str, float] = {"cluster": 20.0, "kernel": 2.0}
 """Seconds that a test with such a marker takes, where no run has told."""

@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -605,6 +606,6 @@ def test_the_program_is_a_folder_that_python_runs(tmp_path):
     program = installed(PROGRAM, tmp_path)
     asked = json.dumps({"devices": [], "pods": [], "filters": {}, "etcd": None})
     done = subprocess.run(
-        ["python3", "-IS", str(program), asked], input=b"", capture_output=True, check=True, timeout=60
+        [sys.executable, "-IS", str(program), asked], input=b"", capture_output=True, check=True, timeout=60
     )
     assert [it.kind for it in Reader().read(done.stdout)][-1] == "x"
