@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any, Literal, TypeVar
 
@@ -45,6 +46,7 @@ def link(name: str, address: str, mtu: int = 1472, queue: int | None = None) -> 
 AT = datetime(2026, 11, 28, 20, 31, 40, tzinfo=UTC)
 
 
+@cache
 def minion(name: str) -> NodeObservation:
     address, subnet = MINIONS[name]
     links = (
@@ -85,6 +87,7 @@ def minion(name: str) -> NodeObservation:
     )
 
 
+@cache
 def master() -> NodeObservation:
     return NodeObservation(
         name="centos-master",
@@ -105,6 +108,7 @@ def master() -> NodeObservation:
     )
 
 
+@cache
 def pod(name: str) -> RunningPod:
     (found,) = [item for item in SPEC.pods if item.name == name]
     assert found.node is not None
@@ -126,6 +130,7 @@ def seen_of(*nodes: NodeObservation, spec: LabSpec = SPEC, underlay: IPv4Network
     return Observation(spec, {ONLY: Subnets(underlay)}, {node.name: node for node in nodes})
 
 
+@cache
 def observation() -> Observation:
     """The tutorial's cluster as it must be."""
     return seen_of(master(), *map(minion, MINIONS))
