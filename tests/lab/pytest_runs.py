@@ -10,8 +10,22 @@ __all__ = ["Run"]
 
 ROOT = Path(__file__).parents[2]
 
-WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "anyio", "hypothesispytest")]
-"""What no test here uses: importing the last two takes longer than the rest of a run."""
+WITHOUT = [
+    f"-pno:{plugin}"
+    for plugin in (
+        "anyio",
+        "cacheprovider",
+        "doctest",
+        "hypothesispytest",
+        "junitxml",
+        "pastebin",
+        "unittest",
+    )
+]
+"""What no test here uses: importing it takes longer than the rest of a run."""
+
+ALONE = "-pno:xdist"
+"""The same of runs without workers."""
 
 TRACEBACKS = "--tb=native"
 """Pytest's own, of which no test here looks at more than the last line, are searched for in every module."""
@@ -42,7 +56,15 @@ class Run:
         }
         done = run_module(
             "pytest",
-            [*WITHOUT, "-s", TRACEBACKS, f"--basetemp={folder / 'tmp'}", f"--rootdir={folder}", *options],
+            [
+                *WITHOUT,
+                *([] if "-n" in options else [ALONE]),
+                "-s",
+                TRACEBACKS,
+                f"--basetemp={folder / 'tmp'}",
+                f"--rootdir={folder}",
+                *options,
+            ],
             cwd=folder,
             env={**environment, "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}"},
         )

@@ -112,6 +112,7 @@ def test_what_was_to_fail_leaves_no_bundle(tmp_path: Path) -> None:
     assert list((tmp_path / "lab-bundles").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_where_everything_fails_the_first_bundles_are_enough(tmp_path: Path) -> None:
     run = Run(
         tmp_path, "import pytest\n@pytest.mark.parametrize('n', range(12))\ndef test_a(lab, n): assert 0\n"

@@ -204,6 +204,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         spec.load_file(tmp_path / "lab.yaml")
 
 
+@pytest.mark.slow
 @examples(10)
 @given(specs())
 def test_a_lab_written_as_a_lab_file_or_as_a_label_is_read_back_the_same(lab: LabSpec) -> None:
