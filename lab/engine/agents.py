@@ -36,6 +36,10 @@ class Agents:
                 if gone.began or is_new:
                     raise
 
+    def begin(self, container: str) -> None:
+        """Start a container's agent, if it has none: whoever has it run commands need not wait for that."""
+        self._agent(container)
+
     def _agent(self, container: str) -> tuple[Agent, bool]:
         """The container's agent, and whether it is a new one."""
         with self._opening[container]:

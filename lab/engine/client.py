@@ -3,26 +3,25 @@
 What to create is decided elsewhere.
 """
 
+import json
 import os
 import shlex
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, BinaryIO
-
-import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.types import IPAMConfig, IPAMPool, Mount
-from docker.utils import parse_repository_tag
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 from lab import threads
 from lab.deadlines import COMMAND, ENGINE_ANSWERS, INPUT_ENDS
-from lab.engine import inside, swarm, swarm_calls
+from lab.engine import inside, swarm
 from lab.engine.agent import Command, Ended
 from lab.engine.agents import Agents
+from lab.engine.api import Api, Refused, Unanswered
 from lab.engine.beside import Beside
 from lab.engine.endpoint import Endpoint
-from lab.engine.failures import attempt, reason, remedy_elsewhere, remedy_there
+from lab.engine.failures import NotThere, attempt, remedy_elsewhere, remedy_there
 from lab.engine.model import (
     Container,
     ContainerConfig,
@@ -39,12 +38,18 @@ from lab.engine.model import (
 from lab.engine.selection import choose, is_here
 from lab.engine.session import STDERR, Exec
 from lab.engine.transport import Transport, transport_to
-from lab.engine.transport import client as client_of
 from lab.errors import LabError, NoAnswer
 from lab.inside import program
 
+if TYPE_CHECKING:
+    import docker
+
 __all__ = ["Engine"]
 
+
+IMPORTING = threading.Lock()
+"""Held while the SDK is imported. Its modules import each other in a circle: of two threads that begin at
+different ones, one would get half a module."""
 
 ABOUT_ITS_MACHINE = (
     "OperatingSystem",
@@ -63,22 +68,14 @@ ABOUT_ITS_MACHINE = (
 class Engine:
     """A Docker engine, local or remote. Safe to use from several threads."""
 
-    def __init__(
-        self, client: docker.DockerClient, endpoint: Endpoint, transport: Transport, info: Mapping[str, Any]
-    ) -> None:
-        self._client = client
+    def __init__(self, api: Api, endpoint: Endpoint, transport: Transport) -> None:
+        self._api = api
         self._transport = transport
-        self._api = client.api
         self.endpoint = endpoint
         self._beside = Beside(Engine.at)
         self._agents = Agents(self._start_agent)
-        self.id: str = info["ID"]
-        self.labels: frozenset[str] = frozenset(info.get("Labels") or ())
-        self.is_here = is_here(endpoint, info)
-        """Whether its networks are on this machine."""
-        self.arch: str = {"x86_64": "amd64", "aarch64": "arm64"}.get(
-            info["Architecture"], info["Architecture"]
-        )
+        self._making = threading.Lock()
+        self._made: docker.DockerClient | None = None
 
     @classmethod
     def connect(cls) -> "Engine":
@@ -93,11 +90,12 @@ class Engine:
     def at(cls, endpoint: Endpoint) -> "Engine":
         """Connect to an engine. Raises `EngineUnavailable`."""
         transport = transport_to(endpoint)
+        api = Api(transport, ENGINE_ANSWERS.seconds)
         try:
-            client = client_of(transport, timeout=ENGINE_ANSWERS.seconds)
-            return cls(client, endpoint, transport, client.info())
-        except (DockerException, requests.RequestException, LabError) as error:
-            seen = error.message if isinstance(error, LabError) else transport.said() or reason(error)
+            api.greet()
+        except (Refused, Unanswered, LabError) as error:
+            seen = error.message if isinstance(error, LabError) else transport.said() or str(error)
+            api.close()
             transport.close()
             raise EngineUnavailable(
                 f"no Docker engine answers at {endpoint}: {seen}",
@@ -105,6 +103,45 @@ class Engine:
                 or "`lab up` starts one where it can; DOCKER_HOST names another one.",
                 named=endpoint.named,
             ) from error
+        return cls(api, endpoint, transport)
+
+    @contextmanager
+    def _docker(self, what: str) -> Iterator["docker.DockerClient"]:
+        """The SDK's client, whose errors become a `LabError` that says what was attempted."""
+        with IMPORTING:
+            from lab.engine import sdk
+        with attempt(what), sdk.errors():
+            with self._making:
+                if self._made is None:
+                    self._made = sdk.client(self._transport, self._api.version, ENGINE_ANSWERS.seconds)
+            yield self._made
+
+    @cached_property
+    def _info(self) -> Mapping[str, Any]:
+        with attempt("asking the engine what it is"):
+            info: Mapping[str, Any] = self._api.get("/info")
+            return info
+
+    @property
+    def id(self) -> str:
+        """What it calls itself, as no other engine does."""
+        return str(self._info["ID"])
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Those of its configuration."""
+        return frozenset(self._info.get("Labels") or ())
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its networks are on this machine."""
+        return is_here(self.endpoint, self._info)
+
+    @property
+    def arch(self) -> str:
+        """The architecture of its machine, as images have it."""
+        told = str(self._info["Architecture"])
+        return {"x86_64": "amd64", "aarch64": "arm64"}.get(told, told)
 
     def beside(self, endpoint: Endpoint) -> "Engine":
         """Another engine of the same lab; closed with this one. Raises `EngineUnavailable`."""
@@ -113,46 +150,49 @@ class Engine:
     def ping(self) -> None:
         """Raise `EngineUnavailable` unless it still answers."""
         with attempt("asking whether it still answers"):
-            self._client.ping()
+            self._api.greet()
 
     def close(self) -> None:
         """Close all connections."""
         self._beside.close()
         self._agents.close()
-        self._client.close()
+        if self._made is not None:
+            self._made.close()
+        self._api.close()
         self._transport.close()
 
     def describe(self) -> Mapping[str, Any]:
         """Return its version, with those of its parts, and what it says of the machine that it runs on."""
         with attempt("asking the engine for its version"):
-            told = self._client.info()
-            return {**self._client.version(), **{key: told.get(key) for key in ABOUT_ITS_MACHINE}}
+            told = self._api.get("/info")
+            return {**self._api.get("/version"), **{key: told.get(key) for key in ABOUT_ITS_MACHINE}}
 
     # Images
 
     def image(self, reference: str) -> ImageInfo | None:
         """Return the image with this name or ID, if the engine has it."""
-        with attempt(f"looking up image {reference}"):
-            try:
-                return _image(self._client.images.get(reference).attrs)
-            except ImageNotFound:
-                return None
+        try:
+            with self._docker(f"looking up image {reference}") as docker:
+                return _image(docker.images.get(reference).attrs)
+        except NotThere:
+            return None
 
     def images(self, label: str) -> tuple[ImageInfo, ...]:
         """Return all images with the label (`key` or `key=value`)."""
-        with attempt("listing images"):
-            return tuple(_image(image.attrs) for image in self._client.images.list(filters={"label": label}))
+        with self._docker("listing images") as docker:
+            return tuple(_image(image.attrs) for image in docker.images.list(filters={"label": label}))
 
     def pull(self, reference: str) -> str | None:
         """Pull an image; return None on success, or why it could not be pulled."""
+        named, _, digest = reference.partition("@")
         try:
-            named, _, digest = reference.partition("@")
-            repository, tag = parse_repository_tag(named)
-            self._client.images.pull(repository, tag=digest or tag)
-        except APIError as error:
-            return str(error.explanation or error)
-        except (DockerException, requests.RequestException) as error:
-            return reason(error)
+            with self._docker(f"pulling {reference}") as docker:
+                from docker.utils import parse_repository_tag
+
+                repository, tag = parse_repository_tag(named)
+                docker.images.pull(repository, tag=digest or tag)
+        except LabError as error:
+            return str(error.__cause__)  # without what was attempted
         return None
 
     def build(
@@ -163,8 +203,8 @@ class Engine:
         Raises `LabError` with the last lines of the build's output.
         """
         tail: list[str] = []
-        with attempt(f"building {tag}"):
-            for event in self._api.build(
+        with self._docker(f"building {tag}") as docker:
+            for event in docker.api.build(
                 fileobj=context,
                 custom_context=True,
                 tag=tag,
@@ -186,8 +226,8 @@ class Engine:
         repository, _, version = tag.partition(":")
         # An iterator, not a file: the SDK announces chunks, which requests sends only for an iterator.
         pieces = iter(lambda: rootfs.read(1 << 20), b"")
-        with attempt(f"importing {tag}"):
-            self._api.import_image_from_stream(
+        with self._docker(f"importing {tag}") as docker:
+            docker.api.import_image_from_stream(
                 pieces,
                 repository=repository,
                 tag=version,
@@ -196,14 +236,14 @@ class Engine:
 
     def save_image(self, reference: str) -> Iterator[bytes]:
         """Yield an image as `docker save` writes it: under this name, or without a name if this is its ID."""
-        with attempt(f"saving {reference}"):
-            yield from self._api.get_image(reference)
+        with self._docker(f"saving {reference}") as docker:
+            yield from docker.api.get_image(reference)
 
     def load_images(self, archive: BinaryIO | Iterator[bytes]) -> tuple[str, ...]:
         """Load the images of an archive from `save_image` into the engine; return their names."""
         output: list[str] = []
-        with attempt("loading images"):
-            for event in self._api.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
+        with self._docker("loading images") as docker:
+            for event in docker.api.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
                 if "error" in event:
                     raise LabError(f"loading images: {event['error']}")
                 output += str(event.get("stream", "")).splitlines()
@@ -214,18 +254,15 @@ class Engine:
 
     def remove_image(self, reference: str) -> None:
         """Remove an image, if it exists."""
-        with attempt(f"removing image {reference}"):
-            try:
-                self._client.images.remove(reference, force=True)
-            except ImageNotFound:
-                return
+        with suppress(NotThere), self._docker(f"removing image {reference}") as docker:
+            docker.images.remove(reference, force=True)
 
     # Networks and volumes
 
     def networks(self, labels: Mapping[str, str] | Iterable[str] = ()) -> tuple[Network, ...]:
         """Return the networks with all of these labels."""
         with attempt("listing networks"):
-            return tuple(network_of(item) for item in self._api.networks(filters=_filters(labels)))
+            return tuple(network_of(item) for item in self._api.get("/networks", filters=_filters(labels)))
 
     def create_network(
         self,
@@ -245,9 +282,11 @@ class Engine:
         options = {} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"}
         if mtu is not None:
             options["com.docker.network.driver.mtu"] = str(mtu)
-        with attempt(f"creating network {name} ({subnet})"):
-            try:
-                made = self._client.networks.create(
+        try:
+            with self._docker(f"creating network {name} ({subnet})") as docker:
+                from docker.types import IPAMConfig, IPAMPool
+
+                made = docker.networks.create(
                     name,
                     driver="bridge",
                     internal=internal,
@@ -256,11 +295,11 @@ class Engine:
                     ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
                     labels=dict(labels),
                 )
-            except APIError as error:
-                if "overlap" in str(error.explanation).lower():
-                    raise SubnetTaken(f"another network of the engine overlaps {subnet}") from error
-                raise
-            return network_of(made.attrs)
+                return network_of(made.attrs)
+        except LabError as error:
+            if "overlap" in error.message.lower():
+                raise SubnetTaken(f"another network of the engine overlaps {subnet}") from error
+            raise
 
     def create_overlay(
         self, name: str, subnet: str, labels: Mapping[str, str], *, engines: str, mtu: int | None = None
@@ -269,59 +308,62 @@ class Engine:
 
         `engines` is the part of the subnet from which each engine has an address of its own.
         """
-        with attempt(f"creating the swarm's network {name} ({subnet})"):
-            return swarm_calls.create(self._client, name, subnet, labels, engines=engines, mtu=mtu)
+        with self._docker(f"creating the swarm's network {name} ({subnet})") as docker:
+            from lab.engine import swarm_calls
+
+            return swarm_calls.create(docker, name, subnet, labels, engines=engines, mtu=mtu)
 
     def swarm(self) -> swarm.Member:
         """Return what the engine says of the swarm that it is in."""
-        with attempt("asking the engine for its swarm"):
-            return swarm_calls.look(self._client)
+        with self._docker("asking the engine for its swarm") as docker:
+            from lab.engine import swarm_calls
+
+            return swarm_calls.look(docker)
 
     def begin_swarm(self, address: str) -> None:
         """Make the engine the manager of a new swarm; the others reach it at `address`, if it has several."""
-        with attempt("beginning a swarm"):
-            swarm_calls.begin(self._client, address)
+        with self._docker("beginning a swarm") as docker:
+            from lab.engine import swarm_calls
+
+            swarm_calls.begin(docker, address)
 
     def join_swarm(self, manager: "Engine") -> None:
         """Make the engine a worker of the swarm that another one manages."""
-        with attempt("joining a swarm"):
-            swarm_calls.join(self._client, manager._client)
+        what = "joining a swarm"
+        with self._docker(what) as docker, manager._docker(what) as its_manager:
+            from lab.engine import swarm_calls
+
+            swarm_calls.join(docker, its_manager)
 
     def remove_network(self, network: str) -> None:
         """Remove a network, if it exists."""
-        with attempt(f"removing network {network}"):
-            try:
-                self._api.remove_network(network)
-            except NotFound:
-                return
+        with suppress(NotThere), self._docker(f"removing network {network}") as docker:
+            docker.api.remove_network(network)
 
     def volumes(self, labels: Mapping[str, str] | Iterable[str]) -> tuple[Volume, ...]:
         """Return the volumes with all of these labels."""
         with attempt("listing volumes"):
-            found = self._api.volumes(filters=_filters(labels))["Volumes"] or ()
+            found = self._api.get("/volumes", filters=_filters(labels))["Volumes"] or ()
             return tuple(Volume(item["Name"], item.get("Labels") or {}) for item in found)
 
     def volume(self, name: str) -> Volume | None:
         """Return the volume of this name, without waiting for what becomes of others, as a list does."""
-        with attempt(f"looking for volume {name}"):
-            try:
-                item = self._api.inspect_volume(name)
-            except NotFound:
-                return None
-            return Volume(item["Name"], item.get("Labels") or {})
+        try:
+            with attempt(f"looking for volume {name}"):
+                item = self._api.get(f"/volumes/{quote(name)}")
+        except NotThere:
+            return None
+        return Volume(item["Name"], item.get("Labels") or {})
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume; an existing one of that name is left unchanged."""
-        with attempt(f"creating volume {name}"):
-            self._api.create_volume(name, labels=dict(labels))
+        with self._docker(f"creating volume {name}") as docker:
+            docker.api.create_volume(name, labels=dict(labels))
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume, if it exists."""
-        with attempt(f"removing volume {name}"):
-            try:
-                self._api.remove_volume(name, force=True)
-            except NotFound:
-                return
+        with suppress(NotThere), self._docker(f"removing volume {name}") as docker:
+            docker.api.remove_volume(name, force=True)
 
     # Containers
 
@@ -330,19 +372,21 @@ class Engine:
         with attempt("listing containers"):
             return tuple(
                 Container(item["Id"], item["Names"][0][1:], item["Labels"], item["State"], item["Status"])
-                for item in self._api.containers(all=True, filters=_filters(labels))
+                for item in self._api.get("/containers/json", all="1", filters=_filters(labels))
                 if item["Names"]
             )
 
     def create(self, config: ContainerConfig) -> str:
         """Create a container without starting it; return its ID. Never pulls."""
-        mounts = [
-            Mount(point.removesuffix(":ro"), volume, type="volume", read_only=point.endswith(":ro"))
-            for volume, point in config.volumes.items()
-        ]
         given = config.confinement
-        with attempt(f"creating container {config.name}"):
-            host = self._api.create_host_config(
+        with self._docker(f"creating container {config.name}") as docker:
+            from docker.types import Mount
+
+            mounts = [
+                Mount(point.removesuffix(":ro"), volume, type="volume", read_only=point.endswith(":ro"))
+                for volume, point in config.volumes.items()
+            ]
+            host = docker.api.create_host_config(
                 network_mode=next(iter(config.networks), "none"),
                 extra_hosts=[f"{name}:{at}" for name, every in config.hosts.items() for at in every],
                 cap_add=list(given.capabilities),
@@ -355,10 +399,10 @@ class Engine:
                 cgroupns="private",
             )
             endpoints = {
-                name: self._api.create_endpoint_config(ipv4_address=address)
+                name: docker.api.create_endpoint_config(ipv4_address=address)
                 for name, address in config.networks.items()
             }
-            made = self._api.create_container(
+            made = docker.api.create_container(
                 config.image,
                 name=config.name,
                 hostname=config.hostname,
@@ -371,70 +415,68 @@ class Engine:
             )
             # Older engines take one network when a container is made, and the others afterwards.
             for name, address in [*config.networks.items()][1:]:
-                self._api.connect_container_to_network(made["Id"], name, ipv4_address=address)
+                docker.api.connect_container_to_network(made["Id"], name, ipv4_address=address)
             return str(made["Id"])
 
     def start(self, container: str) -> None:
         """Start a created or stopped container."""
-        with attempt(f"starting container {container[:12]}"):
-            self._api.start(container)
+        with self._docker(f"starting container {container[:12]}") as docker:
+            docker.api.start(container)
 
     def restart(self, container: str, timeout: int = 10) -> None:
         """Stop a container (killing it after `timeout` seconds) and start it again."""
-        with attempt(f"restarting container {container[:12]}"):
-            self._api.restart(container, timeout=timeout)
+        with self._docker(f"restarting container {container[:12]}") as docker:
+            docker.api.restart(container, timeout=timeout)
 
     def stop(self, container: str, timeout: int) -> None:
         """Stop a container, killing it after `timeout` seconds; one that is stopped stays so."""
-        with attempt(f"stopping container {container[:12]}"):
-            self._api.stop(container, timeout=timeout)
+        with self._docker(f"stopping container {container[:12]}") as docker:
+            docker.api.stop(container, timeout=timeout)
 
     def kill(self, container: str) -> None:
         """Send a container's first process SIGKILL."""
-        with attempt(f"killing container {container[:12]}"):
-            self._api.kill(container)
+        with self._docker(f"killing container {container[:12]}") as docker:
+            docker.api.kill(container)
 
     def pause(self, container: str) -> None:
         """Freeze all processes of a container."""
-        with attempt(f"pausing container {container[:12]}"):
-            self._api.pause(container)
+        with self._docker(f"pausing container {container[:12]}") as docker:
+            docker.api.pause(container)
 
     def unpause(self, container: str) -> None:
         """Let the processes of a paused container go on."""
-        with attempt(f"unpausing container {container[:12]}"):
-            self._api.unpause(container)
+        with self._docker(f"unpausing container {container[:12]}") as docker:
+            docker.api.unpause(container)
 
     def remove(self, container: str) -> None:
         """Kill and remove a container with its anonymous volumes, if it exists."""
-        with attempt(f"removing container {container[:12]}"):
-            try:
-                self._api.remove_container(container, v=True, force=True)
-            except NotFound:
-                return
-            except APIError as error:
-                if "already in progress" not in str(error.explanation):
-                    raise
+        try:
+            with suppress(NotThere), self._docker(f"removing container {container[:12]}") as docker:
+                docker.api.remove_container(container, v=True, force=True)
+        except LabError as error:
+            if "already in progress" not in error.message:
+                raise
 
     def wait(self, container: str) -> int:
         """Wait until a container exits; return its exit status."""
-        with attempt(f"waiting for container {container[:12]}"):
-            return int(self._api.wait(container)["StatusCode"])
+        with self._docker(f"waiting for container {container[:12]}") as docker:
+            return int(docker.api.wait(container)["StatusCode"])
 
     def container_logs(self, container: str, lines: int = 50) -> str:
         """Return the last lines of a container's own output."""
-        with attempt(f"reading the log of container {container[:12]}"):
-            return bytes(self._api.logs(container, tail=lines)).decode(errors="replace")
+        with self._docker(f"reading the log of container {container[:12]}") as docker:
+            return bytes(docker.api.logs(container, tail=lines)).decode(errors="replace")
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         """Return all that the engine says of a container, under the engine's names."""
         with attempt(f"inspecting container {container[:12]}"):
-            found: Mapping[str, Any] = self._api.inspect_container(container)
+            found: Mapping[str, Any] = self._api.get(f"/containers/{quote(container)}/json")
             return found
 
     def put_files(self, container: str, files: Mapping[str, FileContent]) -> None:
         """Write files, by absolute path, to a container, running or not. A tmpfs is not supported."""
-        with attempt(f"copying files into container {container[:12]}"):
-            self._api.put_archive(container, "/", tar(files))
+        with self._docker(f"copying files into container {container[:12]}") as docker:
+            docker.api.put_archive(container, "/", tar(files))
 
     def open_exec(
         self,
@@ -447,10 +489,19 @@ class Engine:
     ) -> Exec:
         """Start a command in a running container and connect to it."""
         with attempt(f"running {argv[0]} in container {container[:12]}"):
-            made = self._api.exec_create(
-                container, list(argv), stdin=stdin, tty=tty, environment=dict(environment or {})
+            made = self._api.post(
+                f"/containers/{quote(container)}/exec",
+                {
+                    "Cmd": list(argv),
+                    "Env": [f"{name}={value}" for name, value in (environment or {}).items()],
+                    "Tty": tty,
+                    "AttachStdin": stdin,
+                    "AttachStdout": True,
+                    "AttachStderr": True,
+                },
             )
-            return Exec(self._api, made["Id"], self._api.exec_start(made["Id"], socket=True, tty=tty), tty)
+            stream = self._api.stream(f"/exec/{made['Id']}/start", {"Tty": tty, "Detach": False})
+            return Exec(self._api, made["Id"], stream, tty)
 
     def exec(
         self,
@@ -492,14 +543,23 @@ class Engine:
         """Run commands in a container that has Python, at the same time, by its `Agent`; see `Agent.run`."""
         return self._agents.run(container, commands, within, heed)
 
+    def meet(self, labels: Iterable[str]) -> None:
+        """Start the agents of all running containers with these labels. Does not wait for them.
+
+        An agent that does not start, says why to whoever has it run a command.
+        """
+        running = [item.id for item in self.containers(labels) if item.state == "running"]
+        for container in running:
+            threads.start(partial(self._agents.begin, container), name="meet")
+
     def _start_agent(self, container: str) -> Exec:
         return self.open_exec(container, program(inside, "agent"), stdin=True)
 
 
-def _filters(labels: Mapping[str, str] | Iterable[str]) -> dict[str, Any]:
+def _filters(labels: Mapping[str, str] | Iterable[str]) -> str:
     if isinstance(labels, Mapping):
-        return {"label": [f"{key}={value}" for key, value in labels.items()]}
-    return {"label": list(labels)}
+        labels = [f"{key}={value}" for key, value in labels.items()]
+    return json.dumps({"label": list(labels)})
 
 
 def _image(attrs: Mapping[str, Any]) -> ImageInfo:

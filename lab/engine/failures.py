@@ -1,27 +1,31 @@
-"""Translation of the SDK's errors into the lab's."""
+"""Translation of an engine's errors into the lab's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import requests
-from docker.errors import APIError, DockerException
-
+from lab.engine.api import Refused, Unanswered
 from lab.engine.model import EngineUnavailable
 from lab.errors import LabError
 
-__all__ = ["attempt", "reason", "remedy_elsewhere", "remedy_there"]
+__all__ = ["NotThere", "attempt", "remedy_elsewhere", "remedy_there"]
+
+NOT_FOUND = 404
+
+
+class NotThere(LabError):
+    """The engine does not have what was asked for."""
 
 
 @contextmanager
 def attempt(what: str) -> Iterator[None]:
-    """Turn the SDK's errors into a `LabError` that says what was attempted."""
+    """Turn an engine's errors into a `LabError` that says what was attempted."""
     try:
         yield
-    except APIError as error:
-        seen = str(error.explanation or error)
-        raise LabError(f"{what}: {seen}", hint=remedy_there(seen)) from error
-    except (DockerException, requests.RequestException) as error:
-        raise EngineUnavailable(f"{what}: the Docker engine does not answer: {reason(error)}") from error
+    except Refused as error:
+        kind = NotThere if error.status == NOT_FOUND else LabError
+        raise kind(f"{what}: {error}", hint=remedy_there(str(error))) from error
+    except Unanswered as error:
+        raise EngineUnavailable(f"{what}: the Docker engine does not answer: {error}") from error
 
 
 def remedy_elsewhere(named: str, seen: str) -> str:
@@ -45,10 +49,3 @@ def remedy_there(seen: str) -> str:
     ):  # docker.io only recommends the package, and Docker 20.10 runs nothing without
         return "On the engine's machine, as root: apt-get install apparmor"
     return ""
-
-
-def reason(error: BaseException) -> str:
-    """Return the innermost cause: the SDK wraps "No such file or directory" in four layers."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(error)

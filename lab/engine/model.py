@@ -1,7 +1,6 @@
 """Plain values passed to and from the engine, without SDK objects."""
 
 import io
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -166,6 +165,8 @@ class ImageInfo:
 
 def tar(files: Mapping[str, FileContent]) -> bytes:
     """Pack files, by absolute or relative path, into a tar; the same input yields the same tar."""
+    import tarfile  # with what compresses, which no verb needs that only looks
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in sorted(files.items()):

@@ -5,10 +5,9 @@ import struct
 import time
 from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
-import docker
-
+from lab.engine.api import Api, Stream
 from lab.engine.failures import attempt
 from lab.engine.model import EngineUnavailable
 from lab.errors import LabError
@@ -55,18 +54,14 @@ def feed(sink: Sink, chunks: Iterable[bytes]) -> Task[None]:
 class Exec:
     """A command running in a container, and the connection to its standard streams."""
 
-    def __init__(self, api: docker.APIClient, identifier: str, stream: Any, tty: bool) -> None:
+    def __init__(self, api: Api, identifier: str, stream: Stream, tty: bool) -> None:
         self._api = api
         self._id = identifier
         self._tty = tty
-        # Data is written to the socket below the SDK's read-only stream. It must be read through the file
-        # from which the HTTP client read the response's headers: that may have buffered some of the output,
-        # which the SDK's own readers then miss.
-        self._socket = getattr(stream, "_sock", stream)
+        self._stream = stream
+        self._socket = stream.socket
         self._socket.settimeout(None)
         self._deadline: float | None = None
-        self._response = stream._response
-        self._reader = self._response.raw._fp.fp
 
     def frames(self, within: float | None = None) -> Generator[tuple[int, bytes], None, None]:
         """Yield the command's output as it arrives: (STDOUT or STDERR, data). A terminal has only STDOUT.
@@ -77,9 +72,7 @@ class Exec:
         """
         if within is not None:
             self.hurry(within)
-        # Close the response, never the file below it: a response flushes its file when it is
-        # garbage-collected, and if that file is already closed, Python prints a traceback since 3.13.
-        with attempt("reading a command's output"), closing(self._response):
+        with closing(self._stream):
             try:
                 while frame := self._next():
                     yield frame
@@ -101,10 +94,10 @@ class Exec:
             self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
         try:
             if self._tty:
-                data = self._reader.read1(CHUNK)
+                data = self._stream.output.read1(CHUNK)
                 return (STDOUT, data) if data else None
             # ContainerAttach's "stream format" in the engine's API: stream, three zeros, length, data.
-            head = self._reader.read(HEAD.size)
+            head = self._stream.output.read(HEAD.size)
         except ConnectionResetError:
             # So does a connection end that is closed while something that we have sent waits to be read
             # (unix(7)), as when a command ends before its input. `exit_code` asks whether it has ended.
@@ -112,7 +105,7 @@ class Exec:
         if len(head) < HEAD.size:
             return None
         stream, length = HEAD.unpack(head)
-        return stream, self._reader.read(length)
+        return stream, self._stream.output.read(length)
 
     def send(self, data: bytes) -> None:
         """Send data to the command's standard input. Raises `BrokenPipeError` if it has exited."""
@@ -120,8 +113,7 @@ class Exec:
 
     def end_input(self) -> None:
         """Close the command's standard input."""
-        shutdown = getattr(self._socket, "shutdown_write", None)  # the method's name in an SSH channel
-        shutdown() if shutdown else self._socket.shutdown(socket.SHUT_WR)
+        self._socket.shutdown(socket.SHUT_WR)
 
     def feed(self, chunks: Iterable[bytes]) -> Task[None]:
         """Send all chunks, then close the input, as the function `feed` does."""
@@ -130,17 +122,17 @@ class Exec:
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal, in characters."""
         with suppress(LabError), attempt("resizing"):  # a command that has just exited has no terminal
-            self._api.exec_resize(self._id, height=rows, width=columns)
+            self._api.post(f"/exec/{self._id}/resize?h={rows}&w={columns}")
 
     def ended(self) -> bool:
         """Whether the command has exited, whether or not its output has been read."""
         with attempt("asking for the end of a command"):
-            return not self._api.exec_inspect(self._id)["Running"]
+            return not self._api.get(f"/exec/{self._id}/json")["Running"]
 
     def exit_code(self) -> int:
         """Return the exit status, once `frames` has ended. Raises `EngineUnavailable` if it goes on."""
         with attempt("asking for an exit status"):
-            code = self._api.exec_inspect(self._id)["ExitCode"]
+            code = self._api.get(f"/exec/{self._id}/json")["ExitCode"]
         if code is None:
             raise EngineUnavailable("reading a command's output: the connection ended before the command")
         return int(code)

@@ -1,25 +1,22 @@
 """Transport of requests to an engine: always over a connected stream socket, whatever is behind it.
 
-So the HTTP client deals with only one kind of connection, none of its settings for the web apply (proxies,
+So an HTTP client deals with only one kind of connection, none of its settings for the web apply (proxies,
 netrc, other certificates), and a command's input can end before its output does.
 """
 
 import socket
-import ssl
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-import docker
-import requests
-import urllib3
-from docker.constants import MINIMUM_DOCKER_API_VERSION
-
-from lab.engine import tls
-from lab.engine.endpoint import SOCKET, Endpoint
-from lab.engine.ssh import Forwarding
+from lab.engine.endpoint import Endpoint
 from lab.errors import Unfit
 
-__all__ = ["CONNECTIONS", "Transport", "client", "transport_to"]
+if TYPE_CHECKING:
+    import ssl
+
+    from lab.engine.ssh import Forwarding
+
+__all__ = ["CONNECTIONS", "Transport", "transport_to"]
 
 CONNECTIONS = 32
 """Maximum number of connections to keep open."""
@@ -54,11 +51,13 @@ class _Direct:
 class _Encrypted:
     """TCP with TLS."""
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+    def __init__(self, address: tuple[str, int], context: "ssl.SSLContext") -> None:
         self._address, self._context = address, context
         self._failure = ""
 
     def dial(self, timeout: float | None) -> socket.socket:
+        from lab.engine import tls
+
         return tls.connect(self._address, self._context, timeout, self._failed)
 
     def _failed(self, error: OSError) -> None:
@@ -71,11 +70,15 @@ class _Encrypted:
         pass
 
 
-class _Forwarded(Forwarding):
+class _Forwarded:
     """A socket of another machine, through ssh."""
 
+    def __init__(self, forwarding: "Forwarding") -> None:
+        self._forwarding = forwarding
+        self.said, self.close = forwarding.said, forwarding.close
+
     def dial(self, timeout: float | None) -> socket.socket:
-        return _unix(str(self.socket()), timeout)
+        return _unix(str(self._forwarding.socket()), timeout)
 
 
 def _unix(path: str, timeout: float | None) -> socket.socket:
@@ -93,65 +96,19 @@ def transport_to(endpoint: Endpoint) -> Transport:
     """Return the transport to an engine; starts nothing yet. Raises `Unfit` for unusable certificates."""
     if endpoint.scheme == "unix":
         return _Direct(lambda timeout: _unix(endpoint.path, timeout))
+    # What the others need is imported for them alone: most engines are local.
     if endpoint.scheme == "ssh":
-        return _Forwarded(endpoint)
+        from lab.engine.ssh import Forwarding
+
+        return _Forwarded(Forwarding(endpoint))
     address = (endpoint.host, endpoint.port)
     if endpoint.tls is None:
         return _Direct(lambda timeout: socket.create_connection(address, timeout))
+    from lab.engine import tls
+
     try:
         return _Encrypted(address, tls.client_context(endpoint.tls))
     except OSError as error:  # includes ssl.SSLError
         files = (endpoint.tls.authorities, endpoint.tls.certificate, endpoint.tls.key)
         shown = ", ".join(str(file) for file in files if file)
         raise Unfit(f"{endpoint.named}: cannot use these files for TLS: {shown}: {error}") from error
-
-
-def client(transport: Transport, timeout: float) -> docker.DockerClient:
-    """Create the SDK's client with the newest API version that both sides support.
-
-    `timeout` is the limit in seconds for each answer. Raises what the SDK raises.
-    """
-    adapter = _Adapter(transport)
-
-    def made(version: str) -> docker.DockerClient:
-        # The socket does not matter: the adapter replaces it.
-        found = docker.DockerClient(base_url=f"unix://{SOCKET}", version=version, timeout=cast(int, timeout))
-        found.api.mount("http+docker://", adapter)
-        found.api.trust_env = False
-        return found
-
-    answer = made(MINIMUM_DOCKER_API_VERSION).version(api_version=False)
-    if not isinstance(answer, dict) or "ApiVersion" not in answer:
-        raise docker.errors.DockerException("what answers is not a Docker engine: it reports no API version")
-    return made(answer["ApiVersion"])
-
-
-class _Connection(urllib3.connection.HTTPConnection):
-    def __init__(self, *args: Any, transport: Transport, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._transport = transport
-
-    def connect(self) -> None:
-        self.sock = self._transport.dial(self.timeout)
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Sends all requests through one connection pool."""
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__()
-        self._pool = _Pool("localhost", maxsize=CONNECTIONS, transport=transport)
-
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> urllib3.HTTPConnectionPool:
-        return self._pool
-
-    def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:
-        return request.path_url
-
-    def close(self) -> None:
-        super().close()
-        self._pool.close()

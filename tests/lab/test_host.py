@@ -9,7 +9,7 @@ import requests
 from docker.errors import APIError
 
 from lab import host
-from lab.engine import Engine, EngineUnavailable
+from lab.engine import Engine, EngineUnavailable, sdk
 from lab.engine.failures import attempt
 from lab.errors import LabError, Unfit
 from lab.host import Facts, is_debian_like, remedy, stop_engine
@@ -40,7 +40,7 @@ def test_an_engine_that_lacks_apparmors_parser_is_told_what_to_install():
     )
     answer = requests.Response()
     answer.status_code = 500
-    with pytest.raises(LabError) as failed, attempt("starting lab-node"):
+    with pytest.raises(LabError) as failed, attempt("starting lab-node"), sdk.errors():
         raise APIError("500 Server Error", answer, seen)
     assert failed.value.hint.endswith("apt-get install apparmor")
 

@@ -8,10 +8,12 @@ import sys
 import threading
 from pathlib import Path
 
-import docker
 import pytest
 
 from lab.engine import STDERR, STDOUT, EngineUnavailable, Exec
+from lab.engine.api import Api
+from lab.engine.endpoint import Endpoint
+from lab.engine.transport import transport_to
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,8 +47,8 @@ def command(folder: Path, *parts: bytes, tty: bool = False, until: threading.Eve
                 until.wait(30)
 
     threading.Thread(target=answer, daemon=True).start()
-    api = docker.APIClient(base_url=f"unix://{folder}/engine", version="1.41")
-    return Exec(api, "some-exec", api.exec_start("some-exec", socket=True, tty=tty), tty)
+    api = Api(transport_to(Endpoint("unix", path=f"{folder}/engine")), timeout=30)
+    return Exec(api, "some-exec", api.stream("/exec/some-exec/start", {"Tty": tty}), tty)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["with the head", "after the head"])
@@ -102,7 +104,7 @@ def test_a_command_that_goes_on_though_its_connection_has_ended_has_no_exit_stat
     session = command(tmp_path, UPGRADED)
     assert list(session.frames()) == []
     inspected = {"Running": True, "ExitCode": None}
-    monkeypatch.setattr(docker.APIClient, "exec_inspect", lambda _api, _id: inspected)
+    monkeypatch.setattr(Api, "get", lambda _api, _path: inspected)
     with pytest.raises(EngineUnavailable, match="the connection ended before the command"):
         session.exit_code()
 
