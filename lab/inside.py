@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 __all__ = ["Installed", "program"]
@@ -27,8 +28,11 @@ def program(folder: ModuleType, name: str, *arguments: str, packages: bool = Fal
 
     `packages`: it needs some that the machine has installed, such as PyMySQL.
     """
-    source = files(folder).joinpath(f"{name}.py").read_text(encoding="utf-8")
-    return [PYTHON[0], "-I" if packages else PYTHON[1], "-c", source, *arguments]
+    return [PYTHON[0], "-I" if packages else PYTHON[1], "-c", _source(folder, name), *arguments]
+
+
+def _source(package: ModuleType, name: str) -> str:
+    return (Path(*package.__path__) / f"{name}.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,5 @@ class Installed:
             parts = package.split(".")
             found |= {f"{'/'.join(parts[:depth])}/__init__.py": "" for depth in range(1, len(parts) + 1)}
             for name in names:
-                source = files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
-                found[f"{'/'.join(parts)}/{name}.py"] = source
+                found[f"{'/'.join(parts)}/{name}.py"] = _source(import_module(package), name)
         return {f"{self.folder}/{path}": text for path, text in found.items()}

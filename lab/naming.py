@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from lab.spec import TUTORIAL
+from lab.lab_names import TUTORIAL
 
 __all__ = ["VARIABLE", "Maker", "default_name", "name_option", "our_version", "ourselves"]
 

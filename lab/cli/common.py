@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lab import naming, spec
+from lab import lab_names, naming
 from lab.cli import complete
 from lab.errors import LabError, Unfit
 from lab.suggest import similar
@@ -37,7 +37,7 @@ def lab_name(function: F) -> F:
         metavar="LAB",
         callback=_lab_name,
         shell_complete=complete.labs,
-        help=f"Which lab  [default: ${naming.VARIABLE}, or {spec.TUTORIAL}]",
+        help=f"Which lab  [default: ${naming.VARIABLE}, or {lab_names.TUTORIAL}]",
     )(function)
 
 
@@ -79,13 +79,13 @@ def given(
 def default_lab() -> str:
     """The lab to use when none is named. Raises `Unfit`."""
     try:
-        return spec.lab_name(naming.default_name())
+        return lab_names.lab_name(naming.default_name())
     except ValueError as error:
         raise Unfit(f"{naming.VARIABLE} in the environment: {error}") from error
 
 
 def _lab_name(context: click.Context, option: click.Parameter, value: str | None) -> str:
-    name = given("--name", spec.lab_name)(context, option, value)
+    name = given("--name", lab_names.lab_name)(context, option, value)
     if name is None and context.resilient_parsing:
         return naming.default_name()
     return default_lab() if name is None else name

@@ -1,17 +1,16 @@
 """Verbs that show which labs there are, and how one is doing: ls, status.
 
-They are asked often, and for a moment: what makes labs is not loaded for them.
+They are asked often, and for a moment. What makes labs is not loaded for them, and what reads the machines'
+answers is loaded while these get ready to give them.
 """
 
 import click
 
-from lab import render, status
 from lab.cli.common import as_json, echo, lab_name, print_json
-from lab.cli.watch import watch
-from lab.cluster import Lab
+from lab.cli.loading import further_modules
 from lab.engine import Engine
 from lab.errors import LabError, Unfit
-from lab.render import documents
+from lab.labels import NAME, NODE
 from lab.streams import width
 
 __all__ = ["COMMANDS"]
@@ -21,8 +20,16 @@ __all__ = ["COMMANDS"]
 @as_json
 def ls(json_: bool) -> int:
     """List the labs."""
+    with further_modules():
+        from lab import render, status
+
     found = status.labs(Engine.connect())
-    print_json(documents.labs(found)) if json_ else echo(render.labs(found, width=width()))
+    if json_:
+        from lab.render import documents
+
+        print_json(documents.labs(found))
+    else:
+        echo(render.labs(found, width=width()))
     return 0
 
 
@@ -36,11 +43,20 @@ def status_(again: bool, name: str, json_: bool) -> int:
     if again:
         if json_:
             raise Unfit("--watch and --json cannot be given together")
+        from lab.cli.watch import watch
+
         watch(lambda: _status(engine, name))
+    engine.meet([f"{NAME}={name}", NODE])
+    with further_modules():
+        from lab import render, status
+        from lab.cluster import Lab
+
     lab = Lab.get(engine, name)
     seen = status.look(lab)
     nodes, pods = status.nodes(seen), seen.pods
     if json_:
+        from lab.render import documents
+
         print_json(documents.status(name, lab.complete, nodes, pods))
     else:
         echo(render.status(nodes, pods, width=width()))
@@ -52,6 +68,9 @@ def status_(again: bool, name: str, json_: bool) -> int:
 
 
 def _status(engine: Engine, name: str) -> str:
+    from lab import render, status
+    from lab.cluster import Lab
+
     lab = Lab.get(engine, name)
     seen = status.look(lab)
     text = render.status(status.nodes(seen), seen.pods, width=width())

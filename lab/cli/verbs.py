@@ -1,6 +1,5 @@
 """The verbs: for each, its one-line help and the module that has it, loaded only when it is used."""
 
-import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli import loading
 from lab.suggest import suggest
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Verbs(Group):
         if (verb := VERBS.get(cmd_name)) is None:
             return super().get_command(ctx, cmd_name)
         commands = import_module(f"lab.cli.{verb.module}").COMMANDS
-        _collect_from_now_on()
+        loading.collect_from_now_on()
         (found,) = [command for command in commands if command.name == cmd_name]
         assert isinstance(found, click.Command)  # noqa: S101 - what mypy cannot know
         _name_whole_sentences(found)
@@ -142,17 +142,6 @@ class Verbs(Group):
         """List them for help, without loading any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, VERBS[name].help) for name in self.list_commands(ctx)])
-
-
-def _collect_from_now_on() -> None:
-    """Let the garbage collector begin, if the process has begun without it, with what comes from now on.
-
-    What was imported stays. To look through it, meanwhile and at the end, takes a fifth of a short verb's
-    processor time.
-    """
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
 
 
 def _name_whole_sentences(command: click.Command) -> None:

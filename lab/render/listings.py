@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab.pods import RunningPod
-from lab.render.pods import pods
+from lab.render.pod_table import pods
 from lab.render.shapes import ShownImage, ShownLab, ShownNode
 from lab.render.text import table
 

@@ -7,9 +7,10 @@ specifies.
 from typing import TYPE_CHECKING, Any
 
 from lab.flannel import EtcdApi, wrong_store
+from lab.lab_names import TUTORIAL, lab_name
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
-from lab.spec.model import TUTORIAL, LabSpec, lab_name, underlay_network
+from lab.spec.model import LabSpec, underlay_network
 from lab.spec.node import ROLES, NodeSpec, ServiceName
 from lab.spec.program import Flanneld, Program, program_bytes
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from lab import yamltext
 from lab.errors import Unfit
+from lab.lab_names import TUTORIAL
 from lab.pods import PodSpec
 from lab.pods.manifest import from_document, parse
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
 from lab.spec.engine import EngineSpec, engine_problems, spread
 from lab.spec.interface import no_interface
-from lab.spec.model import TUTORIAL, Etcd, LabSpec, no_underlay, underlay_of
+from lab.spec.model import Etcd, LabSpec, no_underlay, underlay_of
 from lab.spec.nat import hidden_problems, nat_problems
 from lab.spec.network import config_problems, networks_of
 from lab.spec.node import NO_BIP, NodeSpec

@@ -1,6 +1,5 @@
 """The parts of a lab, as frozen values."""
 
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 from lab.backends import Backend, BackendConfig, backend
 from lab.errors import LabError, Unfit
 from lab.flannel import EtcdApi, monitor_url
+from lab.lab_names import TUTORIAL, lab_name
 from lab.pods import PodSpec
 from lab.spec.backend import backend_of
 from lab.spec.check import CommandCheck
@@ -19,31 +19,18 @@ from lab.spec.segment import FAMILIES, Family, Segment, Subnets
 from lab.validation import Model, short
 
 __all__ = [
-    "TUTORIAL",
     "Etcd",
     "LabSpec",
-    "lab_name",
     "no_underlay",
     "underlay_network",
     "underlay_of",
 ]
 
-TUTORIAL = "tutorial"
-"""The name of the lab that has the tutorial's addresses."""
-
 TUTORIAL_UNDERLAY = IPv4Network("192.168.199.0/24")
 UNDERLAYS = tuple(IPv4Network(f"192.168.{third}.0/24") for third in range(200, 256))
 """The candidates for every other lab."""
 
-LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 NOWHERE = ("is_loopback", "is_multicast", "is_link_local", "is_reserved", "is_unspecified")
-
-
-def lab_name(value: str) -> str:
-    """Return the name if it is valid for a lab. Raises `ValueError`."""
-    if not LAB_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is not a lab name: at most 32 lower-case letters, digits and '-'")
-    return value
 
 
 def underlay_network(value: object) -> IPv4Network:

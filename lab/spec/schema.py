@@ -18,8 +18,9 @@ from pydantic import (
 
 from lab.errors import Unfit
 from lab.flannel import EtcdApi
+from lab.lab_names import lab_name
 from lab.spec.engine import host_problem
-from lab.spec.model import NOWHERE, lab_name, underlay_network
+from lab.spec.model import NOWHERE, underlay_network
 from lab.spec.network import config_text
 from lab.spec.node_schema import FlanneldKey, NodeKey
 from lab.spec.segment import OnLink

@@ -10,7 +10,7 @@ from lab.deadlines import CONVERSATION
 from lab.errors import LabError, Unfit
 from lab.observe import Topic, observe
 from lab.protocols import LabAccess
-from lab.render.pods import pods
+from lab.render.pod_table import pods
 from lab.spec import LabSpec, tutorial
 from lab.tutorial.proof import POD_FILES, POD_LS
 from lab.tutorial.step import StepResult, Today, TutorialStep, examine, plain

@@ -147,14 +147,30 @@ def test_a_command_on_a_machine_loads_nothing_that_measures_or_draws() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["ls", "status"])
-def test_what_shows_labs_loads_nothing_that_makes_breaks_or_explains_one(verb: str) -> None:
+def test_what_shows_labs_loads_nothing_that_makes_breaks_or_explains_one() -> None:
+    script = "import sys; from lab import render, status; print(render.status, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "lab.render.listings" in loaded
+    heavy = {"rich", "yaml", "lab.bundle", "lab.checks", "lab.cluster.lifecycle", "lab.doctor", "lab.faults"}
+    assert not heavy & set(loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["exec", "ls", "status"])
+def test_what_asks_for_a_moment_reaches_the_engine_without_dockers_sdk(verb: str) -> None:
     script = f"import sys; from lab.cli.group import run; run(['{verb}', '--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()
-    assert "lab.status" in loaded
-    heavy = {"rich", "yaml", "lab.bundle", "lab.cluster.lifecycle", "lab.doctor", "lab.faults", "lab.images"}
-    assert not heavy & set(loaded)
+    assert "lab.engine" in loaded
+    assert not {"docker", "requests", "tarfile", "lab.engine.ssh"} & set(loaded)
+
+
+def test_status_loads_what_reads_answers_only_when_the_machines_get_ready_to_give_them() -> None:
+    script = "import sys; from lab.cli.group import run; run(['status', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert not {"lab.cluster", "lab.spec", "lab.status", "pydantic"} & set(loaded)
 
 
 def test_a_lab_name_that_no_lab_can_have_is_told_with_where_it_stands(
