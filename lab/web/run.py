@@ -74,6 +74,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=0,  # pages listen for as long as they are open
     )
+    config.load()  # now, for the first to ask is answered at once
     address = f"http://{ADDRESS}:{guard.port}/#{guard.token}"
     tell(address)
     with ExitStack() as ends:

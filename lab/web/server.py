@@ -9,15 +9,15 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lab import threads
 from lab.errors import LabError, Unfit
 from lab.web.actions import LINES, catalogue
 from lab.web.feed import Feed
+from lab.web.files import Files
 from lab.web.guard import HEADER, HEADERS, Guard
 from lab.web.live import fresh, lines_of, live_events
 
@@ -139,8 +139,13 @@ def _defect(_request: Request, error: Exception) -> Response:
 def application(feed: Feed, acts: Acts, guard: Guard, changing: Changing) -> ASGIApp:
     """The whole server."""
 
-    async def page(_: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+    files = Files(STATIC)
+
+    async def page(request: Request) -> Response:
+        return files.answer(request, "index.html")
+
+    async def part(request: Request) -> Response:
+        return files.answer(request, request.path_params["path"])
 
     async def state(_: Request) -> Response:
         return JSONResponse((await fresh(feed)).state)
@@ -184,7 +189,7 @@ def application(feed: Feed, acts: Acts, guard: Guard, changing: Changing) -> ASG
         Route("/api/faults/stop", action(acts.stop, changes=True), methods=["POST"]),
         Route("/api/faults/clear", action(acts.clear, changes=True), methods=["POST"]),
         Route("/api/trace", action(acts.trace, changes=False), methods=["POST"]),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", routes=[Route("/{path:path}", part)]),
     ]
     return Guarded(
         Starlette(routes=routes, exception_handlers={LabError: _failed, Exception: _defect}), guard

@@ -11,14 +11,16 @@ from lab import images, render
 from lab.cluster import lifecycle
 from lab.engine import Engine
 from lab.events import Reporter
-from tests.bench import cluster, faults, scale
+from tests.bench import cluster, faults, page, scale
 from tests.bench.report import FIGURES
 from tests.cluster.reference import references
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Rounds of each measurement.")
-@click.option("--only", type=click.Choice(["lab", "faults", "daemon"]), help="One part instead of all.")
+@click.option(
+    "--only", type=click.Choice(["lab", "page", "faults", "daemon"]), help="One part instead of all."
+)
 @click.option("--tests/--no-tests", default=True, show_default=True, help="Time `make lab-test`, too.")
 @click.option("--cold", is_flag=True, help="Remove our images and time a `lab up` without any.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures there, as JSON.")
@@ -36,12 +38,14 @@ def main(rounds: int, only: str | None, tests: bool, cold: bool, output: Path | 
     images.ensure(engine, Reporter())
     if only in (None, "lab"):
         cluster.warm(engine, rounds)
-        cluster.ten_minions(engine, rounds)
+        cluster.many(engine, rounds)
         if tests:
             cluster.whole("make lab-test, warm", ["make", "lab-test"], "target <= 200")
         click.echo(render.images(images.listing(engine)))
         click.echo(f"{'.venv':<46} {cluster.folder_size(cluster.ROOT / '.venv') / 1e6:8.0f} MB")
         click.echo(f"disk free: {shutil.disk_usage(cluster.ROOT).free / 1e9:.0f} GB")
+    if only in (None, "page"):
+        page.measure(engine, rounds)
     if only in (None, "faults"):
         faults.measure(engine, rounds)
     if only in (None, "daemon"):

@@ -1,63 +1,41 @@
-"""A story of `lab serve` in a real browser: a fault by button makes a link red, and its end makes it green.
+"""A story of `lab serve` in a browser: a fault by button makes a link red, and its end makes it green."""
 
-Playwright has a lock of its own, locks/browser.txt, as its wheel has 165 MB; `make browser-test` installs it.
-The browser is Debian's chromium, or Chrome as GitHub's machines have it.
-"""
-
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.cluster import Lab
 from lab.deadlines import UNIT_STARTS
+from tests.cluster.browser import browser, missing, serving
 from tests.cluster.judging import wait_until_right
 
 pytestmark = pytest.mark.cluster
 
-BROWSERS = (Path("/usr/bin/chromium"), Path("/usr/bin/google-chrome"))
 ONE, TWO = "centos-minion01", "centos-minion02"
 MILLISECONDS = UNIT_STARTS.seconds * 1000
 
 
 @pytest.fixture
 def address(lab: Lab) -> Iterator[str]:
-    """Of a server that ends by a signal at the test's end, as by Ctrl-C."""
-    argv = [sys.executable, "-m", "lab", "serve", "--port", "0", "--no-open", "--name", lab.name]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ}) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(20) == 130
+    with serving(lab.name) as found:
+        yield found
 
 
 @pytest.fixture
 def page(address: str) -> Iterator[Any]:
     """The page, in a browser whose console stays empty."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: make browser-test does that"
-    )
-    found = [path for path in BROWSERS if path.exists()]
-    if not found:
-        pytest.skip(f"there is no {' and no '.join(map(str, BROWSERS))}: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(found[0]), args=["--no-sandbox"])
-        opened = browser.new_page()
+    if why := missing():
+        pytest.skip(why)
+    with browser() as found:
+        opened = found.new_page()
         opened.set_default_timeout(MILLISECONDS)
         said: list[str] = []
         opened.on("console", lambda message: said.append(message.text))
         opened.on("pageerror", lambda error: said.append(str(error)))
         opened.goto(address)
         yield opened
-        browser.close()
-        assert said == []
+    assert said == []
 
 
 def wait_for(page: Any, place: str, words: str) -> None:

@@ -207,6 +207,26 @@ def test_the_catalogue_is_that_of_the_command_line(served):
     assert {"partition", "node-pause", "etcd-wipe"} <= {fault["name"] for fault in faults}
 
 
+def test_a_browser_that_has_a_file_is_not_sent_it_again(served):
+    mark = served.client.get("/static/app.js").headers["etag"]
+    again = served.client.get("/static/app.js", headers={"If-None-Match": mark})
+    assert (again.status_code, again.text, again.headers["etag"]) == (304, "", mark)
+    assert served.client.get("/static/dom.js", headers={"If-None-Match": mark}).status_code == 200
+
+
+def test_the_first_paint_waits_for_one_sheet_and_for_no_script(served):
+    page = served.client.get("/").text
+    assert len(re.findall(r'<link rel="stylesheet"', page)) == 1
+    assert re.findall(r"<script (?!type=\"module\")", page) == []
+    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    for path in re.findall(r'(?:href|src)="(/[^"]+)"', page):
+        answer = served.client.get(path)
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (
+            200,
+            kinds[path.rpartition(".")[2]],
+        )
+
+
 def test_files_outside_of_the_page_are_not_served(served):
     for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/static/vendor/"):
         assert served.client.get(path).status_code == 404
