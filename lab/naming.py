@@ -5,7 +5,6 @@ import pwd
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 
 from lab.lab_names import TUTORIAL
 
@@ -40,6 +39,8 @@ def ourselves(environment: Mapping[str, str] = os.environ) -> Maker:
 
 def our_version() -> str:
     """The version of this overlay-lab."""
+    from importlib import metadata  # which takes as long as Python's own start
+
     return metadata.version("overlay-lab")
 
 
