@@ -35,8 +35,9 @@ lab-down:  ## Remove the tutorial's cluster; images and the engine stay
 	@tools/setup lab
 	@$(BIN)/lab down
 
-check: setup  ## Run lint, types and the unit tests but the slow ones: no engine, no root
-	@$(BIN)/python -m pytest -n $(WORKERS) --sample -m "not kernel and not cluster and not package and not slow" \
+check: setup  ## Run lint, types and the unit tests but the slow ones and searches: no engine, no root
+	@$(BIN)/python -m pytest -n $(WORKERS) --sample \
+		-m "not kernel and not cluster and not package and not slow and not hypothesis and not search" \
 		--ignore=tests/kernel --ignore=tests/cluster
 
 browser-test: setup  ## Run the test of `lab serve` in a browser, which has to be there: chromium or google-chrome

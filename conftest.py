@@ -1,3 +1,3 @@
 """Loads how tests are collected and ordered. The laboratory's own plugin pytest finds by itself."""
 
-pytest_plugins = ["tests.collecting", "tests.longest_first", "tests.sampling"]
+pytest_plugins = ["tests.collecting", "tests.fewer_reports", "tests.longest_first", "tests.sampling"]

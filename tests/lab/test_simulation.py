@@ -21,6 +21,8 @@ from tests.sources import ROOT
 
 RUN: Final = ROOT / "docs/scale/scale.json"
 
+pytestmark = pytest.mark.slow  # a tenth of a second each, and they are many
+
 
 # Processors
 

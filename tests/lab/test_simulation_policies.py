@@ -15,6 +15,8 @@ from lab.scale.simulation.daemon import Policies
 from lab.scale.simulation.world import World, simulate
 from tests.lab.simulated import COSTS
 
+pytestmark = pytest.mark.slow  # a tenth of a second each, and they are many
+
 
 @pytest.mark.parametrize(
     ("home", "names"),
