@@ -39,6 +39,7 @@ ELSEWHERE = {
     "lab.bench.picture": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
     "lab.chart": {canonical(each) for each in PROJECT["optional-dependencies"]["bench"]},
     "lab.web.run": {"uvicorn"},
+    "lab.web.files": {"starlette"},
     "lab.web.server": {"starlette"},
     # pytest itself loads them.
     "lab.pytest_plugin": {"pytest"},
