@@ -8,8 +8,8 @@ to be as long as its kind usually is.
 Files whose tests have the same lab, or the same process to fork, are taken by one worker, one after the
 other, so that it is made once.
 
-The kinds go side by side, each longest first and all at their ends at the same time: six labs that boot at
-once are in each other's way, and later six workers would wait at once.
+The kinds go side by side, each longest first and all at their ends at the same time: labs that boot
+at once are in each other's way, and later all workers would wait at once.
 """
 
 from collections import defaultdict

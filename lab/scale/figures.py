@@ -7,9 +7,12 @@ from enum import Enum
 from lab.bench.figures import Spread, spread
 from lab.scale.plan import Program, Settings
 
-__all__ = ["Judged", "Measured", "Moment", "Phase", "Results", "Usage", "judge", "phase"]
+__all__ = ["TIMES", "Judged", "Measured", "Moment", "Phase", "Results", "Usage", "judge", "phase"]
 
 MB = 1e6
+
+TIMES = "times"
+"""Of a phase's parts: how often one more node came."""
 
 SIZES = ("pss", "rss", "sockets", "descriptors", "threads")
 

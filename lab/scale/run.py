@@ -16,7 +16,7 @@ from lab.sandbox import Box
 from lab.scale.boxes import Boxes, open_boxes
 from lab.scale.cluster import Cluster, Unsettled
 from lab.scale.faults import Manner, Wanted
-from lab.scale.figures import Measured, Moment, Phase, Results, Usage, phase
+from lab.scale.figures import TIMES, Measured, Moment, Phase, Results, Usage, phase
 from lab.scale.harm import Harm
 from lab.scale.harm import programs as programs_of_faults
 from lab.scale.inside import programs
@@ -213,7 +213,7 @@ class _Run:
                 began = cluster.now()
                 cluster.start([last])
                 took.append(cluster.settled(Moment.JOIN.value)["at"] - began)
-        parts = {"times": JOINS, "seconds of the shortest": min(took), "of the longest": max(took)}
+        parts = {TIMES: JOINS, "seconds of the shortest": min(took), "seconds of the longest": max(took)}
         return self._phase(Moment.JOIN, median(took), parts)
 
     def _fault(self, wanted: Wanted, harm: Harm) -> Phase:

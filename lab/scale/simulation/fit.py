@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from lab.scale.figures import Moment, Phase
+from lab.scale.figures import TIMES, Moment, Phase
 from lab.scale.simulation.costs import BYTES, DAEMON, ETCD, HARNESS, Costs
 from lab.scale.simulation.world import Event, World, median, simulate
 
@@ -45,8 +45,6 @@ TICK: Final = 0.004
 
 MOMENTS: Final = (Moment.START, Moment.JOIN, Moment.RESTART, Moment.DEATH)
 SERVED: Final = "seconds until etcd served"
-TIMES: Final = "times"
-"""How often one more node came; once in files of labs that did not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Observed:
 
     @property
     def joins(self) -> int:
-        """How often one more node came."""
+        """How often one more node came; once in files of labs that did not tell it."""
         phase = self.phases.get(Moment.JOIN)
         return round(phase.parts.get(TIMES, 1)) if phase is not None else 1
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lab.scale.figures import Moment, Phase
+from lab.scale.figures import TIMES, Moment, Phase
 from lab.scale.plan import DYING, JOINS
 from lab.scale.simulation.costs import DAEMON, ETCD, Costs, Ledger, seconds, sent
 from lab.scale.simulation.daemon import Daemon, Policies, Surroundings
@@ -229,7 +229,7 @@ class World:
                 yield from self._begin(self._new())
                 at = yield from self._settled()
                 took.append(at - began)
-            parts = {"times": times, "seconds of the shortest": min(took), "of the longest": max(took)}
+            parts = {TIMES: times, "seconds of the shortest": min(took), "seconds of the longest": max(took)}
             return median(took), parts
 
         return self._phase(Moment.JOIN, steps)
